@@ -1,0 +1,1 @@
+"""LLM answers that survive a reload, a cut network, another device, a killed server, a deploy."""

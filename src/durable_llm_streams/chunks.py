@@ -1,0 +1,135 @@
+"""Chunks: the events of the AI SDK UI message stream, as JSON bytes.
+
+One function for each chunk that this package writes itself. The bytes are canonical (no spaces,
+`type` and `id` first, `delta` last), which lets `merge` join deltas without parsing them. Foreign
+chunks in a log are carried as they are.
+Source of the format: the chunk table of `ai` 7 (`ui-message-stream/ui-message-chunks.ts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+encode: Final = msgspec.json.Encoder().encode
+decode: Final = msgspec.json.Decoder().decode
+
+START_STEP: Final = b'{"type":"start-step"}'
+FINISH_STEP: Final = b'{"type":"finish-step"}'
+RESET_STEP: Final = b'{"type":"reset-step"}'
+ABORT: Final = b'{"type":"abort"}'
+
+_TERMINAL = (b'{"type":"finish"', b'{"type":"error"', b'{"type":"abort"')
+_TEXT_DELTA = b'{"type":"text-delta","id":"'
+_REASONING_DELTA = b'{"type":"reasoning-delta","id":"'
+_DELTA = b'","delta":"'
+
+
+def start(message_id: str, metadata: Mapping[str, Any]) -> bytes:
+    """The first record of every log."""
+    return encode({"type": "start", "messageId": message_id, "messageMetadata": metadata})
+
+
+def delta_prefix(kind: str, part: str) -> bytes:
+    """What stands before the JSON string of every delta of a part.
+
+    Args:
+        kind: `text` or `reasoning`.
+        part: the part's id, letters and digits.
+    """
+    return f'{{"type":"{kind}-delta","id":"{part}","delta":'.encode()
+
+
+def part_start(kind: str, part: str) -> bytes:
+    """`text-start` or `reasoning-start`."""
+    return f'{{"type":"{kind}-start","id":"{part}"}}'.encode()
+
+
+def part_end(kind: str, part: str) -> bytes:
+    """`text-end` or `reasoning-end`."""
+    return f'{{"type":"{kind}-end","id":"{part}"}}'.encode()
+
+
+def metadata(values: Mapping[str, Any]) -> bytes:
+    """`message-metadata`: merged deeply into the message's metadata."""
+    return encode({"type": "message-metadata", "messageMetadata": values})
+
+
+def finish(reason: str, values: Mapping[str, Any]) -> bytes:
+    """`finish`, a terminal record."""
+    return encode({"type": "finish", "finishReason": reason, "messageMetadata": values})
+
+
+def error(text: str) -> bytes:
+    """`error`, a terminal record. Clients show the text to people."""
+    return encode({"type": "error", "errorText": text})
+
+
+def notice(values: Mapping[str, Any]) -> bytes:
+    """A transient `data-run` chunk: what happens to the run, for those who watch.
+
+    It leaves no trace in the message.
+    """
+    return encode({"type": "data-run", "data": values, "transient": True})
+
+
+def is_terminal(record: bytes) -> bool:
+    """Whether a record written by this package ends its log."""
+    return record.startswith(_TERMINAL)
+
+
+def merge(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """Join neighbouring deltas of one part.
+
+    Args:
+        records: chunks in log order.
+
+    Returns:
+        Pairs of (index of the last record that went in, chunk). The fold of the result equals the
+        fold of the records.
+    """
+    merged: list[tuple[int, bytes]] = []
+    head, size, texts = b"\n", 0, list[bytes]()  # no record begins with a line feed
+    for index, record in enumerate(records):
+        if record.startswith(head) and _is_one_string(record, size):
+            texts.append(record[size:-2])
+            continue
+        if texts:
+            merged.append((index - 1, head + b"".join(texts) + b'"}'))
+            texts = []
+        head = _delta_head(record)
+        size = len(head)
+        if head == b"\n":
+            merged.append((index, record))
+        else:
+            texts.append(record[size:-2])
+    if texts:
+        merged.append((len(records) - 1, head + b"".join(texts) + b'"}'))
+    return merged
+
+
+def _delta_head(record: bytes) -> bytes:
+    """The bytes of a canonical delta before its text; a lone line feed for every other record."""
+    for kind in (_TEXT_DELTA, _REASONING_DELTA):
+        if record.startswith(kind):
+            end = record.find(b'"', len(kind))
+            head = record[: end + len(_DELTA)]
+            if head.endswith(_DELTA) and b"\\" not in head and _is_one_string(record, len(head)):
+                return head
+    return b"\n"
+
+
+def _is_one_string(record: bytes, begin: int) -> bool:
+    """Whether what begins there is one JSON string's inside, then `"}` and the end of the record."""
+    last = len(record) - 2
+    position = record.find(b'"', begin)
+    while position < last:
+        if position == -1:
+            return False
+        inside = record[begin:position]
+        if (len(inside) - len(inside.rstrip(b"\\"))) % 2 == 0:
+            return False
+        position = record.find(b'"', position + 1)
+    return position == last and record.endswith(b'"}')

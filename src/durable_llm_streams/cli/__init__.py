@@ -1,0 +1,1 @@
+"""The command line: opens the store and the provider, and starts things."""

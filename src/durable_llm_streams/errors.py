@@ -1,0 +1,151 @@
+"""The exception tree.
+
+DurableError
+├── InvalidRequest            what was asked for can never work; say what to change
+│   ├── InvalidCursor         not a cursor of this stream
+│   └── InvalidSetting        a setting that the server cannot start with
+├── NotFound                  no such thing for this owner
+│   ├── ChatNotFound
+│   ├── MessageNotFound
+│   └── RunNotFound
+├── Conflict                  the state does not allow it now
+│   ├── ChatBusy              an answer is being written in this chat
+│   ├── MessageConflict       the message id is taken by another message
+│   ├── Fenced                another epoch writes this run, or nobody may any more
+│   ├── SequenceMismatch      the log's end is not where the caller expected it
+│   └── CursorLost            the cursor lies beyond the log, or in a lost one
+├── StoreError
+│   ├── StoreUnavailable      the store cannot do it now; the outcome may be unknown; try again
+│   ├── StoreLocked           another process serves this store
+│   └── StoreUnusable         not a store, read-only, or too new
+├── ModelError                the model's provider did not answer as it should
+└── ShuttingDown              this process takes no new work
+
+`Conflict`, `NotFound` and `InvalidRequest` mean that nothing was changed.
+"""
+
+from __future__ import annotations
+
+
+class DurableError(Exception):
+    """The root of all errors of this package. Its text is a sentence for the person who reads it."""
+
+
+class InvalidRequest(DurableError):
+    """What was asked for can never work; the text says what to change."""
+
+
+class InvalidCursor(InvalidRequest):
+    """The text is not a cursor, or not one of this chat."""
+
+
+class InvalidSetting(InvalidRequest):
+    """A setting has a value that the server cannot start with."""
+
+
+class NotFound(DurableError):
+    """There is no such thing, or it belongs to somebody else (the same answer for both)."""
+
+
+class ChatNotFound(NotFound):
+    """No such chat for this owner."""
+
+
+class MessageNotFound(NotFound):
+    """No such message in this chat."""
+
+
+class RunNotFound(NotFound):
+    """No such run."""
+
+
+class Conflict(DurableError):
+    """The present state does not allow it. Nothing was changed."""
+
+
+class ChatBusy(Conflict):
+    """An answer is being written in this chat.
+
+    Attributes:
+        run_id: the run that is in the way.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__("An answer is still being written in this chat. Wait for it or stop it.")
+        self.run_id = run_id
+
+
+class MessageConflict(Conflict):
+    """The message id belongs to another message of this chat."""
+
+
+class Fenced(Conflict):
+    """The run is no longer the caller's: another epoch claimed it, it ended, or it was deleted."""
+
+
+class SequenceMismatch(Conflict):
+    """The log's end is not where the caller expected it.
+
+    Attributes:
+        next_seq: the sequence number that the log's next record gets.
+    """
+
+    def __init__(self, next_seq: int) -> None:
+        super().__init__(f"The log goes on at record {next_seq}.")
+        self.next_seq = next_seq
+
+
+class CursorLost(Conflict):
+    """The cursor names a record that this log does not hold: start over from a snapshot."""
+
+    def __init__(self) -> None:
+        super().__init__("The log has no such record (any more). Start over from the chat itself.")
+
+
+class StoreError(DurableError):
+    """Something is wrong with the store itself."""
+
+
+class StoreUnavailable(StoreError):
+    """The store could not do it now. Whether it did is unknown; repeating the call is safe."""
+
+
+class StoreLocked(StoreError):
+    """Another process serves this store."""
+
+
+class StoreUnusable(StoreError):
+    """This is not a store, it cannot be written, or it was made by a newer version."""
+
+
+class ShuttingDown(DurableError):
+    """This process takes no new work; another one, or this one after its restart, will."""
+
+
+class ModelError(DurableError):
+    """A model's provider failed.
+
+    The text may be shown to a person: it holds nothing that the provider wrote.
+
+    Args:
+        message: a sentence for the reader.
+        retryable: whether trying again may help.
+        retry_after: seconds that the provider asked to wait, if it did.
+        refused_prefill: whether the provider refused to continue a partial answer.
+        detail: what the operator's log may hold. Never shown to a reader.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        refused_prefill: bool = False,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.refused_prefill = refused_prefill
+        self.detail = detail

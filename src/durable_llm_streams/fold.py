@@ -1,0 +1,185 @@
+"""The fold: from the records of a log to the message that they tell.
+
+It equals the AI SDK's own (`processUIMessageStream` of `ai` 7): the tests run both over the same
+logs and compare. Rules that are easy to get wrong:
+
+1. `reset-step` removes the parts since the last `step-start`; that one stays.
+2. A part is closed only by its own end chunk, not by `finish-step`.
+3. Metadata merges deeply; arrays are replaced; a null at the top is skipped.
+4. A transient `data-*` chunk leaves no trace; one with the id of an earlier part replaces its data.
+5. `error` and `abort` change no part. Nothing after an `error` counts.
+6. A field that JavaScript would hold as `undefined` is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .chunks import decode, encode, merge, part_end
+
+Part = dict[str, Any]
+
+
+class Fold:
+    """What a log has told so far.
+
+    Attributes:
+        message_id: from `start`; "" before it.
+        metadata: the merged metadata, or None.
+        parts: the message's parts, in order.
+        retries: how many failed attempts the log tells of (`data-run` notices of this package).
+        failed: the text of an `error` record, or None.
+    """
+
+    def __init__(self) -> None:
+        self.message_id = ""
+        self.metadata: dict[str, Any] | None = None
+        self.parts: list[Part] = []
+        self.retries = 0
+        self.failed: str | None = None
+        self._open: dict[tuple[str, str], Part] = {}
+
+    @classmethod
+    def of(cls, records: Iterable[bytes]) -> Fold:
+        """Fold a log, or the beginning of one."""
+        fold = cls()
+        fold.feed(records)
+        return fold
+
+    def feed(self, records: Iterable[bytes]) -> None:
+        """Fold further records."""
+        for _, record in merge(list(records)):
+            self.apply(decode(record))
+
+    def apply(self, chunk: Mapping[str, Any]) -> None:
+        """Fold one chunk. Unknown types change nothing."""
+        if self.failed is not None:
+            return
+        kind: str = chunk["type"]
+        handler = _HANDLERS.get(kind)
+        if handler is not None:
+            handler(self, chunk)
+        elif kind.startswith("data-"):
+            self._data(chunk)
+
+    @property
+    def open_parts(self) -> list[tuple[str, str]]:
+        """The (kind, part id) of every text or reasoning part that has no end yet, oldest first."""
+        return list(self._open)
+
+    @property
+    def step_parts(self) -> list[Part]:
+        """The parts since the last step began: what `reset-step` would remove."""
+        return self.parts[self._step_begin() :]
+
+    def closing(self) -> list[bytes]:
+        """The chunks that close what is open, so that a client's message is in order."""
+        return [part_end(kind, part) for kind, part in self.open_parts]
+
+    def message(self) -> dict[str, Any]:
+        """The `UIMessage`."""
+        message: dict[str, Any] = {"id": self.message_id, "role": "assistant", "parts": self.parts}
+        if self.metadata is not None:
+            message["metadata"] = self.metadata
+        return message
+
+    def body(self) -> bytes:
+        """The `UIMessage` as JSON."""
+        return encode(self.message())
+
+    def _step_begin(self) -> int:
+        for index in range(len(self.parts) - 1, -1, -1):
+            if self.parts[index]["type"] == "step-start":
+                return index + 1
+        return 0
+
+    def _start(self, chunk: Mapping[str, Any]) -> None:
+        self.message_id = chunk.get("messageId", self.message_id)
+        self._merge_metadata(chunk)
+
+    def _merge_metadata(self, chunk: Mapping[str, Any]) -> None:
+        values = chunk.get("messageMetadata")
+        if values is not None:
+            self.metadata = values if self.metadata is None else _deep_merge(self.metadata, values)
+
+    def _part_start(self, chunk: Mapping[str, Any]) -> None:
+        kind = chunk["type"].removesuffix("-start")
+        part: Part = {"type": kind, "text": "", "state": "streaming"}
+        if kind == "reasoning":
+            part["id"] = chunk["id"]
+        self._open[kind, chunk["id"]] = part
+        _copy(chunk, part, "providerMetadata")
+        self.parts.append(part)
+
+    def _part_delta(self, chunk: Mapping[str, Any]) -> None:
+        part = self._open[chunk["type"].removesuffix("-delta"), chunk["id"]]
+        part["text"] += chunk["delta"]
+        _copy(chunk, part, "providerMetadata")
+
+    def _part_end(self, chunk: Mapping[str, Any]) -> None:
+        part = self._open.pop((chunk["type"].removesuffix("-end"), chunk["id"]))
+        part["state"] = "done"
+        _copy(chunk, part, "citations", "providerMetadata")
+
+    def _whole_part(self, chunk: Mapping[str, Any]) -> None:
+        self.parts.append({key: value for key, value in chunk.items() if value is not None})
+
+    def _start_step(self, _: Mapping[str, Any]) -> None:
+        self.parts.append({"type": "step-start"})
+
+    def _reset_step(self, _: Mapping[str, Any]) -> None:
+        del self.parts[self._step_begin() :]
+        self._open.clear()
+
+    def _error(self, chunk: Mapping[str, Any]) -> None:
+        self.failed = chunk["errorText"]
+
+    def _data(self, chunk: Mapping[str, Any]) -> None:
+        if chunk.get("transient"):
+            if chunk["type"] == "data-run" and chunk["data"].get("event") == "retry":
+                self.retries += 1
+            return
+        for part in self.parts if chunk.get("id") is not None else ():
+            if part["type"] == chunk["type"] and part.get("id") == chunk["id"]:
+                part["data"] = chunk["data"]
+                return
+        self._whole_part(chunk)
+
+
+def _copy(source: Mapping[str, Any], target: Part, *keys: str) -> None:
+    for key in keys:
+        if source.get(key) is not None:
+            target[key] = source[key]
+
+
+def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        before = result.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            result[key] = _deep_merge(before, value)
+        else:
+            result[key] = value
+    return result
+
+
+_HANDLERS: dict[str, Callable[[Fold, Mapping[str, Any]], None]] = {
+    "start": Fold._start,
+    "message-metadata": Fold._merge_metadata,
+    "finish": Fold._merge_metadata,
+    "start-step": Fold._start_step,
+    "reset-step": Fold._reset_step,
+    "text-start": Fold._part_start,
+    "text-delta": Fold._part_delta,
+    "text-end": Fold._part_end,
+    "reasoning-start": Fold._part_start,
+    "reasoning-delta": Fold._part_delta,
+    "reasoning-end": Fold._part_end,
+    "file": Fold._whole_part,
+    "reasoning-file": Fold._whole_part,
+    "source-url": Fold._whole_part,
+    "source-document": Fold._whole_part,
+    "custom": Fold._whole_part,
+    "error": Fold._error,
+}

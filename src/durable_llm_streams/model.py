@@ -1,0 +1,169 @@
+"""The words of the domain: chat, message, run, record, epoch, cursor.
+
+Values only. Nothing here does I/O or knows a database, a protocol or a clock.
+Times are integers, milliseconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+from msgspec import Struct
+
+from .errors import InvalidCursor
+
+#: Chat and message ids come from clients. They stand in paths and logs, so they are plain.
+ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,127}\Z")
+
+
+def valid_id(text: str) -> bool:
+    """Whether a client may name a chat or a message so."""
+    return ID_PATTERN.match(text) is not None
+
+
+class Status(StrEnum):
+    """Where a run is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has its terminal record."""
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+class Epoch(NamedTuple):
+    """Which attempt writes. Stores compare both fields for equality.
+
+    A number alone can be issued twice after a failover that forgot the last claim.
+    """
+
+    number: int
+    token: str
+
+
+class Span(NamedTuple):
+    """The records from `first` on were written under `epoch`, until the next span's first."""
+
+    first: int
+    epoch: Epoch
+
+
+class Chat(Struct, frozen=True, kw_only=True):
+    """A conversation.
+
+    Attributes:
+        head: the last message of the branch that is shown, or None when the chat is empty.
+        active_run: the run that is queued or running (the oldest, when several wait).
+    """
+
+    id: str
+    owner: str
+    title: str
+    created_at: int
+    updated_at: int
+    head: str | None = None
+    active_run: str | None = None
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One node in a chat's tree of messages.
+
+    Attributes:
+        parent: the message before this one; siblings are versions of each other.
+        body: the AI SDK `UIMessage` as JSON; empty while the answer is being written.
+    """
+
+    id: str
+    parent: str | None
+    role: str
+    body: bytes
+    created_at: int
+    run_id: str | None = None
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """The production of one assistant message.
+
+    Attributes:
+        key: what makes a repeated request the same request, or None.
+        prompt_id: the user message that is answered.
+        message_id: the assistant message that is written.
+        epoch: the last claim; number 0 before the first.
+        takeovers: how often a lease ran out and the run was claimed again.
+        spans: which epoch wrote which records.
+    """
+
+    id: str
+    chat_id: str
+    prompt_id: str
+    message_id: str
+    model: str
+    status: Status
+    created_at: int
+    key: str | None = None
+    epoch: Epoch = Epoch(0, "")
+    takeovers: int = 0
+    spans: tuple[Span, ...] = ()
+    started_at: int | None = None
+    ended_at: int | None = None
+
+
+class Claim(NamedTuple):
+    """A worker's right to write a run.
+
+    Attributes:
+        next_seq: the sequence number of the first record that this epoch writes.
+    """
+
+    run: Run
+    epoch: Epoch
+    next_seq: int
+
+
+class Cursor(NamedTuple):
+    """What a reader keeps to go on: the last record that it has.
+
+    As text: `RUN.SEQ.TOKEN` with SEQ as eight hexadecimal digits, so that the cursors of a log
+    sort as text in log order. TOKEN names the epoch that wrote the record: after a failover that
+    lost the tail of a log, the same sequence number may hold other text, and the token tells.
+    Only letters, digits and dots: safe in a header, a query string and a file name.
+    """
+
+    run_id: str
+    seq: int
+    token: str
+
+    def __str__(self) -> str:
+        return f"{self.run_id}.{self.seq:08x}.{self.token}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a cursor.
+
+        Raises:
+            InvalidCursor: the text is none.
+        """
+        match = _CURSOR.match(text)
+        if match is None:
+            raise InvalidCursor(
+                "This is not a cursor. Use the id of the last event that you received, unchanged."
+            )
+        return cls(match[1], int(match[2], 16), match[3])
+
+
+_CURSOR = re.compile(r"([0-9a-z]{1,64})\.([0-9a-f]{8})\.([0-9a-f]{0,32})\Z")
+
+
+def token_at(spans: tuple[Span, ...], seq: int) -> str:
+    """The token of the epoch that wrote record `seq` ("" for the place before the first record)."""
+    for span in reversed(spans):
+        if span.first <= seq:
+            return span.epoch.token
+    return ""

@@ -1,0 +1,1 @@
+"""Runs: claim, heartbeat, execute, take over, stop, hand over."""

@@ -1,0 +1,1 @@
+"""The HTTP side: FastAPI routers, owners, problems, streams."""

@@ -1,0 +1,1 @@
+"""One protocol each: values to bytes and back, no I/O."""
