@@ -28,7 +28,7 @@ from __future__ import annotations
 
 
 class DurableError(Exception):
-    """The root of all errors of this package. Its text is a sentence for the person who reads it."""
+    """The root of this package's errors. The text is a sentence for the person who reads it."""
 
 
 class InvalidRequest(DurableError):

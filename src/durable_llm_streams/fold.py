@@ -8,7 +8,11 @@ logs and compare. Rules that are easy to get wrong:
 3. Metadata merges deeply; arrays are replaced; a null at the top is skipped.
 4. A transient `data-*` chunk leaves no trace; one with the id of an earlier part replaces its data.
 5. `error` and `abort` change no part. Nothing after an `error` counts.
-6. A field that JavaScript would hold as `undefined` is not there.
+6. A delta or an end of a part that is not open fails the whole stream, as an `error` does.
+7. A `data-*` part is its chunk with every field; other parts keep the fields that they know.
+8. A field that JavaScript would hold as `undefined` is not there.
+
+The chunks of tools are not folded.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ class Fold:
         metadata: the merged metadata, or None.
         parts: the message's parts, in order.
         retries: how many failed attempts the log tells of (`data-run` notices of this package).
-        failed: the text of an `error` record, or None.
+        failed: the text of an `error` record, or what a client could not follow; None if all is
+            well.
     """
 
     def __init__(self) -> None:
@@ -95,13 +100,15 @@ class Fold:
         return 0
 
     def _start(self, chunk: Mapping[str, Any]) -> None:
-        self.message_id = chunk.get("messageId", self.message_id)
+        self.message_id = chunk.get("messageId") or self.message_id
         self._merge_metadata(chunk)
 
     def _merge_metadata(self, chunk: Mapping[str, Any]) -> None:
         values = chunk.get("messageMetadata")
-        if values is not None:
-            self.metadata = values if self.metadata is None else _deep_merge(self.metadata, values)
+        if isinstance(self.metadata, Mapping) and isinstance(values, Mapping):
+            self.metadata = _deep_merge(self.metadata, values)
+        elif values is not None:
+            self.metadata = values
 
     def _part_start(self, chunk: Mapping[str, Any]) -> None:
         kind = chunk["type"].removesuffix("-start")
@@ -113,17 +120,25 @@ class Fold:
         self.parts.append(part)
 
     def _part_delta(self, chunk: Mapping[str, Any]) -> None:
-        part = self._open[chunk["type"].removesuffix("-delta"), chunk["id"]]
+        part = self._open.get((chunk["type"].removesuffix("-delta"), chunk["id"]))
+        if part is None:
+            self._break(chunk)
+            return
         part["text"] += chunk["delta"]
         _copy(chunk, part, "providerMetadata")
 
     def _part_end(self, chunk: Mapping[str, Any]) -> None:
-        part = self._open.pop((chunk["type"].removesuffix("-end"), chunk["id"]))
+        part = self._open.pop((chunk["type"].removesuffix("-end"), chunk["id"]), None)
+        if part is None:
+            self._break(chunk)
+            return
         part["state"] = "done"
         _copy(chunk, part, "citations", "providerMetadata")
 
     def _whole_part(self, chunk: Mapping[str, Any]) -> None:
-        self.parts.append({key: value for key, value in chunk.items() if value is not None})
+        part: Part = {"type": chunk["type"]}
+        _copy(chunk, part, *_FIELDS[chunk["type"]])
+        self.parts.append(part)
 
     def _start_step(self, _: Mapping[str, Any]) -> None:
         self.parts.append({"type": "step-start"})
@@ -135,16 +150,22 @@ class Fold:
     def _error(self, chunk: Mapping[str, Any]) -> None:
         self.failed = chunk["errorText"]
 
+    def _break(self, chunk: Mapping[str, Any]) -> None:
+        self.failed = f"{chunk['type']} for the part {chunk['id']!r}, which is not open"
+
     def _data(self, chunk: Mapping[str, Any]) -> None:
         if chunk.get("transient"):
-            if chunk["type"] == "data-run" and chunk["data"].get("event") == "retry":
-                self.retries += 1
+            self.retries += chunk["type"] == "data-run" and _is_retry(chunk["data"])
             return
         for part in self.parts if chunk.get("id") is not None else ():
             if part["type"] == chunk["type"] and part.get("id") == chunk["id"]:
                 part["data"] = chunk["data"]
                 return
-        self._whole_part(chunk)
+        self.parts.append(dict(chunk))
+
+
+def _is_retry(notice: Any) -> bool:
+    return isinstance(notice, Mapping) and notice.get("event") == "retry"
 
 
 def _copy(source: Mapping[str, Any], target: Part, *keys: str) -> None:
@@ -156,6 +177,8 @@ def _copy(source: Mapping[str, Any], target: Part, *keys: str) -> None:
 def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
+        if key in _NEVER_MERGED:
+            continue
         before = result.get(key)
         if isinstance(value, Mapping) and isinstance(before, Mapping):
             result[key] = _deep_merge(before, value)
@@ -163,6 +186,19 @@ def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
             result[key] = value
     return result
 
+
+#: Names with a meaning in JavaScript, which the SDK's merge passes over.
+_NEVER_MERGED = frozenset({"__proto__", "constructor", "prototype"})
+
+#: What the parts that come whole take over from their chunks.
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "file": ("mediaType", "url", "providerMetadata"),
+    "reasoning-file": ("mediaType", "url", "providerMetadata"),
+    "source-url": ("sourceId", "url", "title", "providerMetadata"),
+    "source-document": ("sourceId", "mediaType", "title", "filename", "providerMetadata"),
+    "custom": ("kind", "providerMetadata"),
+    "steering-message": ("id", "parts"),
+}
 
 _HANDLERS: dict[str, Callable[[Fold, Mapping[str, Any]], None]] = {
     "start": Fold._start,
@@ -176,10 +212,6 @@ _HANDLERS: dict[str, Callable[[Fold, Mapping[str, Any]], None]] = {
     "reasoning-start": Fold._part_start,
     "reasoning-delta": Fold._part_delta,
     "reasoning-end": Fold._part_end,
-    "file": Fold._whole_part,
-    "reasoning-file": Fold._whole_part,
-    "source-url": Fold._whole_part,
-    "source-document": Fold._whole_part,
-    "custom": Fold._whole_part,
     "error": Fold._error,
+    **dict.fromkeys(_FIELDS, Fold._whole_part),
 }

@@ -1,0 +1,132 @@
+"""What the server's answers mean: go on, try again, or no."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+import msgspec
+
+from durable_llm_streams.chunks import decode
+from durable_llm_streams.errors import CursorLost, DurableError
+from durable_llm_streams.wire.sse import CONTENT_TYPE, DONE_DATA, EventTooLarge, SSEParser
+
+from ._retry import Cut
+
+_TRY_AGAIN: Final = frozenset({408, 425, 429})
+_PROBLEM: Final = "application/problem+json"
+_PROBLEM_BYTES: Final = 64 * 1024
+
+
+class Event(NamedTuple):
+    """A chunk of an answer (see the AI SDK's UI message stream) and the place behind it."""
+
+    cursor: str
+    chunk: dict[str, Any]
+
+
+class ServerRefused(DurableError):
+    """The server's answer is no, and asking again would not change it.
+
+    Attributes:
+        status: the HTTP status.
+        type, title, detail: of its problem document (RFC 9457), as far as it sent them.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.type = str(problem.get("type") or "about:blank")
+        self.title = str(problem.get("title") or "")
+        self.detail = str(problem.get("detail") or "")
+        reason = self.detail or self.title or "The server gave no reason."
+        super().__init__(f"{reason} (HTTP {status})")
+
+
+def read(parser: SSEParser, data: bytes) -> Iterator[Event]:
+    """The events that these bytes complete.
+
+    Raises:
+        Cut: the stream is over, or not one of ours.
+    """
+    try:
+        events = parser.feed(data)
+    except EventTooLarge as error:
+        raise DurableError(f"This is no stream of an answer: {error}") from error
+    for event in events:
+        if event.data == DONE_DATA:
+            raise Cut("the stream ended before the answer did")
+        try:
+            chunk = decode(event.data)
+        except msgspec.DecodeError:
+            raise Cut("the stream holds something else than JSON") from None
+        if not event.id or not isinstance(chunk, dict):
+            raise Cut("the stream holds something else than chunks with cursors")
+        yield Event(event.id, chunk)
+
+
+async def check(response: aiohttp.ClientResponse) -> None:
+    """Pass what succeeded.
+
+    Raises:
+        Cut: it is worth another try.
+        ServerRefused: it is not.
+        CursorLost: HTTP 410.
+    """
+    status = response.status
+    if status in {200, 201, 202, 204}:
+        return
+    if status < 400 or status >= 500 or status in _TRY_AGAIN:
+        retry_after = _retry_after(response.headers.get("Retry-After", ""))
+        raise Cut(f"the server answered HTTP {status}", retry_after)
+    problem: object = None
+    if response.content_type == _PROBLEM:
+        try:
+            problem = decode(await response.content.read(_PROBLEM_BYTES))
+        except msgspec.DecodeError:
+            problem = None
+    refused = ServerRefused(status, problem if isinstance(problem, dict) else {})
+    if status == 410:
+        raise CursorLost from refused
+    raise refused
+
+
+async def check_stream(response: aiohttp.ClientResponse, *, joined: bool) -> bool:
+    """Whether there is a stream to read. Raises what `check` raises.
+
+    Args:
+        response: the response.
+        joined: whether this answer's stream was open before. Then it cannot simply be absent, and
+            a 404 that is no problem document is a proxy's that has no server behind it just now.
+    """
+    if joined and response.status == 404 and response.content_type != _PROBLEM:
+        raise Cut("a proxy found no server (HTTP 404)")
+    await check(response)
+    if response.status == 204:
+        if joined:
+            raise CursorLost
+        return False
+    if response.content_type != CONTENT_TYPE:
+        raise Cut("something else than the server answered")
+    return True
+
+
+def is_later(cursor: str, than: str | None) -> bool:
+    """Whether a cursor `RUN.SEQ.TOKEN` comes after another one; one of another run does."""
+    if than is None:
+        return True
+    place, known = cursor.rpartition(".")[0], than.rpartition(".")[0]
+    same_run = place.partition(".")[0] == known.partition(".")[0]
+    return place > known if same_run else True
+
+
+def _retry_after(value: str) -> float:
+    """Seconds from now. The header holds seconds or a date."""
+    if value.isdecimal():
+        return float(min(int(value), 86_400))
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return 0.0

@@ -1,0 +1,244 @@
+"""The log: writers that batch, readers that pull.
+
+Theory of operation
+===================
+1. All writers of a process share one flusher. What they wrote since the last flush goes to the
+   store in one call: one small transaction for all runs, nothing per chunk.
+2. An idle flusher flushes at once. A busy one keeps a pause between flushes that grows while the
+   event loop has no time left and shrinks when it has: under load, each reader gets several
+   chunks in one write, and that is what makes room.
+3. A batch whose outcome is unknown is sent again as it was; the store adds nothing twice. Writers
+   go on meanwhile until they are full, then they wait.
+4. Readers see what the store returns, and the store returns what is committed. A reader asks for
+   what comes after the last record that it has, so there is no seam between catching up and living
+   on, and a slow reader holds nothing but its own page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+
+from .errors import CursorLost, Fenced, StoreUnavailable
+from .model import Claim, Cursor, token_at
+from .store import PAGE_BYTES, Append, LogStore, Page
+
+logger = logging.getLogger(__name__)
+
+#: A writer that has so many records waiting should be drained before it gets more.
+FULL = 1024
+
+_BUSY_PAUSE = 0.001
+_LONGEST_PAUSE = 0.060
+_MEASURE_SECONDS = 0.050
+_RETRY_SECONDS = (0.05, 2.0)
+
+
+class LogWriter:
+    """Appends to one run's log under one claim.
+
+    Made by `Flusher.writer`. `write` only takes the record; `drain` waits until everything that
+    was taken is committed. A writer whose claim is lost raises Fenced from both.
+    """
+
+    __slots__ = ("_at", "_drained", "_flusher", "_inflight", "_lost", "claim", "pending")
+
+    def __init__(self, flusher: Flusher, claim: Claim) -> None:
+        self.claim = claim
+        self.pending: list[bytes] = []
+        self._flusher = flusher
+        self._at = claim.next_seq
+        self._inflight = 0
+        self._lost = False
+        self._drained: asyncio.Future[None] | None = None
+
+    @property
+    def next_seq(self) -> int:
+        """What the next record gets that is written."""
+        return self._at + self._inflight + len(self.pending)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the store has refused a write: the claim is worth nothing any more."""
+        return self._lost
+
+    def write(self, record: bytes) -> None:
+        """Take a record; it is committed with the next flush.
+
+        Raises:
+            Fenced: the claim is lost.
+        """
+        pending = self.pending
+        if not pending:
+            if self._lost:
+                raise Fenced("Another worker has claimed this run.")
+            self._flusher.mark(self)
+        pending.append(record)
+
+    async def drain(self) -> None:
+        """Wait until every record that was written is committed.
+
+        Raises:
+            Fenced: the claim is lost.
+        """
+        while self.pending or self._inflight:
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
+        if self._lost:
+            raise Fenced("Another worker has claimed this run.")
+
+    def take(self) -> Append:
+        """Move what is pending into a flush (the flusher's side)."""
+        records, self.pending = self.pending, []
+        self._inflight = len(records)
+        return Append(self.claim.run.id, self.claim.epoch, self._at, records)
+
+    def flushed(self, *, committed: bool) -> None:
+        """The flush is over (the flusher's side)."""
+        if committed:
+            self._at += self._inflight
+        else:
+            self._lost = True
+            self.pending = []
+        self._inflight = 0
+        drained = self._drained
+        if drained is not None and not self.pending:
+            self._drained = None
+            drained.set_result(None)
+
+
+class Flusher:
+    """The group commit of a process.
+
+    Args:
+        store: where the records go.
+    """
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+        self._dirty: list[LogWriter] = []
+        self._idle: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._pause = 0.0
+        self._last = 0.0
+        self._measured = (0.0, 0.0)
+
+    def writer(self, claim: Claim) -> LogWriter:
+        """A writer for a claimed run, at the place where the claim found the log's end."""
+        return LogWriter(self, claim)
+
+    def mark(self, writer: LogWriter) -> None:
+        """A writer has something to flush."""
+        self._dirty.append(writer)
+        idle = self._idle
+        if idle is not None:
+            self._idle = None
+            idle.set_result(None)
+        elif self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="log-flusher")
+
+    async def close(self) -> None:
+        """Flush what is pending (one try), then end."""
+        self._closing = True
+        if self._task is not None:
+            if self._idle is not None:
+                self._idle.set_result(None)
+                self._idle = None
+            await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._dirty:
+                if self._closing:
+                    return
+                self._idle = loop.create_future()
+                await self._idle
+            pause = self._last + self._pause - loop.time()
+            if pause > 0 and not self._closing:
+                await asyncio.sleep(pause)
+            dirty, self._dirty = self._dirty, []
+            batch = [writer.take() for writer in dirty]
+            try:
+                results = await self._commit(batch)
+            except StoreUnavailable:
+                return  # closing: the runs are taken over from what is committed
+            except Exception:
+                logger.exception("A flush failed; its runs are given up")
+                results = [False] * len(batch)
+            for writer, committed in zip(dirty, results, strict=True):
+                writer.flushed(committed=committed)
+            self._last = loop.time()
+            if self._last - self._measured[1] > _MEASURE_SECONDS:
+                self._adapt()
+
+    async def _commit(self, batch: list[Append]) -> list[bool]:
+        delay, longest = _RETRY_SECONDS
+        while True:
+            try:
+                return list(await self._store.append(batch))
+            except StoreUnavailable as error:
+                if self._closing:
+                    raise
+                logger.warning("%s", error)
+                await asyncio.sleep(delay)
+                delay = min(longest, delay * 2)
+
+    def _adapt(self) -> None:
+        """Set the pause by the share of the last moments that this thread was busy."""
+        cpu, wall = time.thread_time(), self._last
+        cpu_before, wall_before = self._measured
+        self._measured = (cpu, wall)
+        busy = (cpu - cpu_before) / (wall - wall_before)
+        if busy > 0.80:
+            self._pause = min(_LONGEST_PAUSE, self._pause + 0.004)
+        elif busy < 0.65:
+            self._pause = self._pause * 0.85 if self._pause > 2 * _BUSY_PAUSE else _BUSY_PAUSE
+
+
+async def check_cursor(store: LogStore, cursor: Cursor) -> None:
+    """Whether a log holds the record that a cursor names, written by the same epoch.
+
+    Raises:
+        CursorLost: it does not (any more).
+        RunNotFound: no such run.
+    """
+    page = await store.read(cursor.run_id, cursor.seq, max_bytes=1)
+    if cursor.seq > 0 and token_at(page.spans, cursor.seq) != cursor.token:
+        raise CursorLost
+
+
+async def follow(
+    store: LogStore, run_id: str, after: int, *, wait: float, max_bytes: int = PAGE_BYTES
+) -> AsyncGenerator[Page, None]:
+    """A run's log from `after` + 1 to its end, page by page.
+
+    An empty page says that nothing came for `wait` seconds. The generator ends after the terminal
+    record.
+
+    Raises:
+        CursorLost: `after` is beyond the log.
+        RunNotFound: no such run (any more).
+        StoreUnavailable: the store was closed.
+    """
+    while True:
+        page = await store.read(run_id, after, max_bytes=max_bytes, wait=wait)
+        after += len(page.records)
+        yield page
+        if page.status.ended and after + 1 >= page.next_seq:
+            return
+
+
+async def read_all(store: LogStore, run_id: str) -> tuple[list[bytes], Page]:
+    """A run's whole log as it is now, and the last page of it."""
+    records: list[bytes] = []
+    while True:
+        page = await store.read(run_id, len(records))
+        records += page.records
+        if page.last + 1 >= page.next_seq:
+            return records, page

@@ -1,0 +1,156 @@
+"""The built-in demo: answers without a key, a network or a model.
+
+The text follows from the prompt alone, so that an answer whose server was killed is continued to
+the letter by whichever process takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from math import isinf, isnan
+from typing import Any, Final
+from zlib import crc32
+
+from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.runs.source import Event, Finish, Prompt, ReasoningDelta, TextDelta
+
+from . import demo_answer as text
+
+#: The id under which the demo is offered.
+DEMO_MODEL: Final = "demo"
+
+_QUOTED: Final = 160
+_BREATH: Final = 16
+_TOKEN: Final = re.compile(r"\s+|\S+\s*")
+_LONG_WORD: Final = re.compile(r"(\w{5})(\w{4,}\W*)\Z")
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#|$~&!:@]|(?<=www)\.)", re.IGNORECASE)
+_ONE_LINE: Final = re.compile(r"\s+")
+_SHORT: Final = re.compile(r"\b(short|shortly|brief|briefly)\b", re.IGNORECASE)
+_LONG: Final = re.compile(r"\b(long|longer|detail|details|detailed)\b", re.IGNORECASE)
+_THINK: Final = re.compile(r"\b(think|thinking|reason|reasoning)\b", re.IGNORECASE)
+
+
+class Demo:
+    """A source that tells about durable streams and asks to be interrupted.
+
+    A question that holds the word “short”, “long” or “think” gets such an answer.
+
+    Args:
+        tokens_per_second: the pace; 0 or infinity is as fast as it goes.
+        clock: seconds that never go back; None takes the event loop's.
+        sleep: waits for so many seconds.
+
+    Raises:
+        InvalidSetting: the pace is negative or no number.
+    """
+
+    def __init__(
+        self,
+        tokens_per_second: float = 40.0,
+        *,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        if isnan(tokens_per_second) or tokens_per_second < 0:
+            raise InvalidSetting("The demo's tokens per second must be 0 (no limit) or more.")
+        fastest = tokens_per_second == 0 or isinf(tokens_per_second)
+        self._interval = 0.0 if fastest else 1 / tokens_per_second
+        self._clock = clock
+        self._sleep = sleep
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        """Say the answer, or what is left of it."""
+        whole, thought = answer(prompt), reasoning(prompt)
+        deltas: list[Event] = []
+        if not prompt.said:
+            deltas += map(ReasoningDelta, tokens(thought))
+        deltas += map(TextDelta, tokens(_rest(whole, prompt.said)))
+        clock = self._clock or asyncio.get_running_loop().time
+        begin = clock()
+        for number, delta in enumerate(deltas):
+            ahead = begin + number * self._interval - clock()
+            if ahead > 0:
+                await self._sleep(ahead)
+            elif number % _BREATH == _BREATH - 1:
+                await self._sleep(0)
+            yield delta
+        yield Finish(reason="stop", metadata=_metadata(prompt, whole, thought))
+
+    def can_prefill(self, model: str) -> bool:
+        """Always: the answer goes on exactly where the said text ends."""
+        return True
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def answer(prompt: Prompt) -> str:
+    """The whole answer."""
+    questions = _questions(prompt)
+    question = questions[-1]
+    intro = text.INTRO.replace("@TURN@", str(len(questions))).replace(
+        "@QUESTION@", _quote(question)
+    )
+    if _SHORT.search(question):
+        return _join(intro, text.SHORT)
+    first = (crc32(questions[0].encode(errors="replace")) + len(questions)) % len(text.TOPICS)
+    topics = text.TOPICS[first:] + text.TOPICS[:first]
+    if _LONG.search(question):
+        return _join(intro, text.CHALLENGE, *topics, text.TOY, text.NIGHT)
+    return _join(intro, text.CHALLENGE, topics[0])
+
+
+def reasoning(prompt: Prompt) -> str:
+    """What is thought before the answer; "" unless the question asks to think."""
+    return text.THOUGHT.strip() if _THINK.search(_questions(prompt)[-1]) else ""
+
+
+def tokens(words: str) -> list[str]:
+    """Words with the white space behind them; long words in two pieces. Joined: the words again."""
+    pieces: list[str] = []
+    for word in _TOKEN.findall(words):
+        halves = _LONG_WORD.match(word)
+        pieces += halves.groups() if halves else (word,)
+    return pieces
+
+
+def _questions(prompt: Prompt) -> list[str]:
+    return [turn.text for turn in prompt.turns if turn.role == "user"] or [""]
+
+
+def _rest(whole: str, said: str) -> str:
+    """What follows `said`; after the beginning of another text, the whole answer behind a rule."""
+    if whole.startswith(said):
+        return whole[len(said) :]
+    fence = "\n```" if said.count("```") % 2 else ""
+    return f"{fence}\n\n---\n\n{whole}"
+
+
+def _quote(question: str) -> str:
+    """Anybody's text as one harmless line of Markdown."""
+    line = _ONE_LINE.sub(" ", question).strip()
+    line = "".join(char for char in line[: 4 * _QUOTED] if _is_visible(char))
+    if len(line) > _QUOTED:
+        line = line[: _QUOTED - 1].rstrip() + "…"
+    return _MARKUP.sub(r"\\\1", line) or "…"
+
+
+def _is_visible(char: str) -> bool:
+    return unicodedata.category(char)[0] != "C" or char in "\u200c\u200d"
+
+
+def _join(*sections: str) -> str:
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _metadata(prompt: Prompt, whole: str, thought: str) -> dict[str, Any]:
+    asked = sum(len(tokens(turn.text)) for turn in prompt.turns)
+    thinking = len(tokens(thought))
+    told = len(tokens(whole)) + thinking
+    usage = {"inputTokens": asked, "outputTokens": told, "totalTokens": asked + told}
+    if thinking:
+        usage["reasoningTokens"] = thinking
+    return {"model": DEMO_MODEL, "usage": usage}

@@ -1,0 +1,100 @@
+"""How runs end: the terminal record, the status and the history, in one step of the store.
+
+Whoever ends a run reads its log, folds it together with the last records and offers the result for
+the place where the log ended. If the log has grown meanwhile, the store refuses and it is done
+again: the message in the history is always the fold of the whole log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from durable_llm_streams import chunks
+from durable_llm_streams.errors import Fenced, SequenceMismatch
+from durable_llm_streams.fold import Fold
+from durable_llm_streams.log import read_all
+from durable_llm_streams.model import Epoch, Run, Status
+from durable_llm_streams.store import Ending, LogStore
+
+Last = Callable[[Fold], Sequence[bytes]]
+
+
+def timestamp(milliseconds: int) -> str:
+    """RFC 3339, in UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def opening(run: Run) -> list[bytes]:
+    """The first records of every log."""
+    about = {
+        "run": run.id,
+        "model": run.model,
+        "createdAt": timestamp(run.created_at),
+        "status": Status.RUNNING,
+    }
+    return [chunks.start(run.message_id, about), chunks.START_STEP]
+
+
+def finished(reason: str, about: Mapping[str, Any]) -> Last:
+    """The end of an answer that the model finished."""
+    return lambda fold: [
+        *fold.closing(),
+        chunks.FINISH_STEP,
+        chunks.finish(reason, {"status": Status.FINISHED, **about}),
+    ]
+
+
+def failed(sentence: str, about: Mapping[str, Any]) -> Last:
+    """The end of an answer that could not be made. What was said is kept."""
+    return lambda fold: [
+        *fold.closing(),
+        chunks.metadata({"status": Status.FAILED, "error": sentence, **about}),
+        chunks.error(sentence),
+    ]
+
+
+def stopped(about: Mapping[str, Any]) -> Last:
+    """The end of an answer that somebody stopped. What was said is kept."""
+    return lambda fold: [
+        *fold.closing(),
+        chunks.metadata({"status": Status.STOPPED, **about}),
+        chunks.ABORT,
+    ]
+
+
+async def end(
+    store: LogStore, run: Run, epoch: Epoch | None, status: Status, last: Last, now: int
+) -> Run:
+    """End a run.
+
+    Args:
+        store: the store.
+        run: the run.
+        epoch: the claim of whoever ends it; None ends it whoever holds it.
+        status: the final status.
+        last: makes the last records from the fold of the log so far.
+        now: the time, in milliseconds.
+
+    Raises:
+        Fenced: the claim is lost, or (without one) the run has ended already.
+        RunNotFound: no such run (any more).
+        StoreUnavailable: try again.
+    """
+    while True:
+        log, page = await read_all(store, run.id)
+        if page.status.ended:
+            raise Fenced("This run has ended already.")
+        fold = Fold.of(log)
+        records = [] if log else opening(run)
+        fold.feed(records)
+        closing = last(fold)
+        fold.feed(closing)
+        records += closing
+        ending = Ending(run.id, epoch, len(log) + 1, records, status, fold.body(), now)
+        try:
+            return await store.end(ending)
+        except SequenceMismatch:
+            continue

@@ -1,0 +1,47 @@
+"""How long, how often, how many."""
+
+from __future__ import annotations
+
+import random
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The limits of a worker and of the runs that it executes. Times are seconds.
+
+    Attributes:
+        lease: how long a run stays a worker's without a heartbeat; heartbeats come four times as
+            often.
+        poll: how often a worker looks for runs that nobody executes.
+        concurrent_runs: how many runs a process executes at once; more wait in the queue.
+        attempts: how often a run is tried before it fails.
+        first_token: from the request to the first token of an attempt.
+        next_token: from one token to the next.
+        whole_run: from a run's start to its end, all attempts together.
+        backoff, longest_backoff: the first wait between attempts, doubled each time, and the last.
+        farewell: how long a planned end of the process waits for its runs to let go.
+        log_age, chat_age: retention, see `Store.expire`.
+    """
+
+    lease: float = 5.0
+    poll: float = 0.5
+    concurrent_runs: int = 1000
+    attempts: int = 5
+    first_token: float = 120.0
+    next_token: float = 60.0
+    whole_run: float = 3600.0
+    backoff: float = 0.5
+    longest_backoff: float = 30.0
+    farewell: float = 5.0
+    log_age: float = 24 * 3600.0
+    chat_age: float = 365 * 24 * 3600.0
+
+    def delay(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
+        """Seconds to wait before the next attempt: doubled each time, with equal jitter.
+
+        What the provider asked for is waited at the least, up to a minute.
+        """
+        ceiling = min(self.longest_backoff, self.backoff * 2.0 ** (failures - 1))
+        delay = ceiling / 2 + rng.uniform(0, ceiling / 2)
+        return delay if retry_after is None else max(delay, min(retry_after, 60.0))

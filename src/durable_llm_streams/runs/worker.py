@@ -1,0 +1,270 @@
+"""The worker: the part of a process that executes runs.
+
+Theory of operation
+===================
+1. Whoever accepts a message executes its run at once when there is room: the claim is part of the
+   accepting step. Everything else is found by looking: runs that wait, runs whose worker died.
+2. Heartbeats renew all leases of the process in one call. A lease that is lost cancels the task;
+   should the task go on for a while, the store refuses what it writes.
+3. A task that must end is cancelled and waited for, for a bounded time. Nothing depends on it: the
+   run is somebody else's by then, or it is released and its epoch is over.
+4. After an outage of the store nobody claims for half a lease: first the owners renew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from msgspec import structs
+
+from durable_llm_streams.errors import (
+    DurableError,
+    Fenced,
+    NotFound,
+    ShuttingDown,
+    StoreUnavailable,
+)
+from durable_llm_streams.log import Flusher
+from durable_llm_streams.model import Claim, Run, Status
+from durable_llm_streams.store import Order, Sent, Store
+
+from . import endings
+from .answer import Answer
+from .limits import Limits
+from .source import Source
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_CLAIM_AT_ONCE = 100
+_EXPIRE_SECONDS = 60.0
+_HEARTBEATS_PER_LEASE = 4
+
+
+def wall_clock() -> int:
+    """Milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Worker:
+    """Executes runs of a store.
+
+    Args:
+        store: the store.
+        source: where answers come from.
+        name: of this worker, unique among those alive.
+        system: the system prompt of every conversation, or "".
+        limits: see `Limits`.
+        now: the wall clock, in milliseconds.
+        rng: for jitter.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        *,
+        name: str,
+        system: str = "",
+        limits: Limits | None = None,
+        now: Callable[[], int] = wall_clock,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._store = store
+        self._source = source
+        self._name = name
+        self._system = system
+        self._now = now
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._flusher = Flusher(store)
+        self._running: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._look = asyncio.Event()
+        self._hold_until = 0.0
+        self._draining = False
+
+    @property
+    def running(self) -> int:
+        """How many runs this process executes now."""
+        return len(self._running)
+
+    @property
+    def ready(self) -> bool:
+        """Whether this worker takes work."""
+        return bool(self._loops) and not self._draining
+
+    async def start(self) -> None:
+        """Begin to look for runs, to renew leases and to delete what is over age."""
+        for loop in (self._claim_loop, self._heartbeat_loop, self._expire_loop):
+            self._loops.append(asyncio.create_task(loop(), name=loop.__name__.strip("_")))
+
+    async def send(self, order: Order) -> Sent:
+        """Accept a message, and execute its run here when there is room.
+
+        Raises:
+            ShuttingDown: this process takes no new work.
+            DurableError: see `RunStore.send`.
+        """
+        if self._draining:
+            raise ShuttingDown("This server is about to end. Send the message again in a moment.")
+        if len(self._running) < self.limits.concurrent_runs:
+            order = structs.replace(order, worker=self._name, lease=self.limits.lease)
+        sent = await self._store.send(order)
+        if sent.claim is not None:
+            self._start(sent.claim)
+        return sent
+
+    async def stop(self, run: Run) -> bool:
+        """End a run, whoever executes it. What was said is kept.
+
+        Returns:
+            Whether this call ended it; False when it had ended before.
+
+        Raises:
+            RunNotFound: the run is gone.
+            StoreUnavailable: nobody knows; call again.
+        """
+        now = self._now()
+        about = {"timing": {"totalMs": max(0, now - run.created_at)}}
+        try:
+            await endings.end(self._store, run, None, Status.STOPPED, endings.stopped(about), now)
+        except Fenced:
+            return False
+        finally:
+            self._look.set()
+        held = self._running.get(run.id)
+        if held is not None:
+            held[1].cancel()
+        return True
+
+    async def delete(self, owner: str, chat_id: str) -> None:
+        """Stop what is active in a chat, then delete it. Raises ChatNotFound."""
+        while True:
+            chat = (await self._store.snapshot(owner, chat_id)).chat
+            if chat.active_run is None:
+                break
+            await self.stop(await self._store.find_run(owner, chat_id, chat.active_run))
+        await self._store.delete(owner, chat_id)
+
+    async def close(self) -> None:
+        """Take no more work, flush, give the runs back, so that others claim them at once."""
+        self._draining = True
+        for loop in self._loops:
+            loop.cancel()
+        held = list(self._running.values())
+        tasks = [task for _, task in held]
+        for task in tasks:
+            task.cancel()
+        if tasks or self._loops:
+            await asyncio.wait([*tasks, *self._loops], timeout=self.limits.farewell)
+        await _bounded(self._flusher.close(), self.limits.farewell)
+        await _bounded(self._release([claim for claim, _ in held]), self.limits.farewell)
+        self._loops.clear()
+
+    async def _release(self, claims: Sequence[Claim]) -> None:
+        if claims:
+            await self._store.release(claims)
+
+    # --- tasks -------------------------------------------------------------------------------
+
+    def _start(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._execute(claim), name=f"run {claim.run.id}")
+        self._running[claim.run.id] = (claim, task)
+        task.add_done_callback(lambda _: self._ended(claim))
+
+    def _ended(self, claim: Claim) -> None:
+        held = self._running.get(claim.run.id)
+        if held is not None and held[0] is claim:
+            del self._running[claim.run.id]
+        self._look.set()  # another run of the chat may wait for this one
+
+    async def _execute(self, claim: Claim) -> None:
+        answer = Answer(
+            claim,
+            store=self._store,
+            flusher=self._flusher,
+            source=self._source,
+            system=self._system,
+            limits=self.limits,
+            now=self._now,
+            rng=self._rng,
+        )
+        try:
+            await answer.execute()
+        except (Fenced, NotFound):
+            logger.info("Run %s is no longer ours", claim.run.id)
+        except StoreUnavailable as error:
+            logger.warning("Run %s is left for a takeover: %s", claim.run.id, error)
+        except Exception:
+            logger.exception("Run %s failed unexpectedly", claim.run.id)
+            try:
+                await answer.fail_unexpectedly()
+            except DurableError as error:
+                logger.warning("Run %s is left for a takeover: %s", claim.run.id, error)
+
+    # --- loops -------------------------------------------------------------------------------
+
+    async def _claim_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._look.clear()
+            room = self.limits.concurrent_runs - len(self._running)
+            if room > 0 and loop.time() >= self._hold_until:
+                limit = min(room, _CLAIM_AT_ONCE)
+                claims = await self._guarded(
+                    self._store.claim(self._name, limit, self.limits.lease), ()
+                )
+                for claim in claims:
+                    self._start(claim)
+                if len(claims) == limit:
+                    continue
+            try:
+                async with asyncio.timeout(self.limits.poll * self._rng.uniform(0.8, 1.2)):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    async def _heartbeat_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self.limits.lease / _HEARTBEATS_PER_LEASE)
+            claims = [claim for claim, _ in self._running.values()]
+            if claims:
+                for lost in await self._guarded(self._store.renew(claims, self.limits.lease), ()):
+                    held = self._running.get(lost.run.id)
+                    if held is not None and held[0] is lost:
+                        held[1].cancel()
+
+    async def _expire_loop(self) -> None:
+        limits = self.limits
+        while True:
+            expiring = self._store.expire(
+                now=self._now(), log_age=limits.log_age, chat_age=limits.chat_age
+            )
+            if not await self._guarded(expiring, 0):
+                await asyncio.sleep(_EXPIRE_SECONDS)
+
+    async def _guarded(self, call: Awaitable[T], otherwise: T) -> T:
+        """A call whose failure is no reason to end the loop that makes it."""
+        try:
+            return await call
+        except StoreUnavailable as error:
+            logger.warning("%s", error)
+        except Exception:
+            logger.exception("An unexpected failure of the store")
+        self._hold_until = asyncio.get_running_loop().time() + self.limits.lease / 2
+        return otherwise
+
+
+async def _bounded(call: Awaitable[None], seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await call
+    except (TimeoutError, StoreUnavailable) as error:
+        logger.warning("Left undone at the end: %r", error)

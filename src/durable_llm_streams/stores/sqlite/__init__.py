@@ -1,0 +1,155 @@
+"""SQLite: one file, one serving process, nothing to install.
+
+Every operation runs on the event loop's thread from its beginning to its end, without an await in
+between: that makes it atomic towards the other tasks, and SQLite makes it atomic towards a crash.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from durable_llm_streams.model import Chat, Claim, Message, Run
+from durable_llm_streams.store import (
+    PAGE_BYTES,
+    Append,
+    ChatPage,
+    Ending,
+    Order,
+    Page,
+    Sent,
+    Snapshot,
+)
+
+from .chats import Chats
+from .file import DatabaseFile, Synchronous
+from .logs import RUN_COLUMNS, Logs, run_from_row
+
+__all__ = ["SQLiteStore"]
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _random_token() -> str:
+    return secrets.token_hex(4)
+
+
+class SQLiteStore:
+    """The Store contract on one SQLite file.
+
+    Args:
+        path: the file; made when it is not there.
+        synchronous: `NORMAL` survives a killed process, `FULL` also a power failure.
+        now: the wall clock, in milliseconds.
+        token: draws the token of an epoch, lower-case hexadecimal digits.
+
+    Raises:
+        StoreLocked: another process serves the file.
+        StoreUnusable: it is no store, cannot be written, or is too new.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: Synchronous = "NORMAL",
+        now: Callable[[], int] = _wall_clock,
+        token: Callable[[], str] = _random_token,
+    ) -> None:
+        self._file = DatabaseFile(path, synchronous)
+        self._logs = Logs(self._file, now, token)
+        self._chats = Chats(self._file, self._logs)
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
+        """See `LogStore.append`."""
+        return self._logs.append(batch)
+
+    async def end(self, ending: Ending) -> Run:
+        """See `LogStore.end`."""
+        return self._logs.end(ending)
+
+    async def read(
+        self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
+    ) -> Page:
+        """See `LogStore.read`."""
+        return await self._logs.read(run_id, after, max_bytes, wait)
+
+    async def send(self, order: Order) -> Sent:
+        """See `RunStore.send`."""
+        return self._chats.send(order)
+
+    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
+        """See `RunStore.claim`. One process serves the file, so the worker's name tells nothing."""
+        return self._logs.claim(limit, lease)
+
+    async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
+        """See `RunStore.renew`."""
+        return self._logs.renew(claims, lease)
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        """See `RunStore.release`."""
+        self._logs.release(claims)
+
+    async def find_run(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+        """See `RunStore.find_run`."""
+        return self._chats.find_run(owner, chat_id, run_id)
+
+    async def runs(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
+        """See `RunStore.runs`."""
+        condition = "WHERE status IN ('queued', 'running')" if active else ""
+        with self._file.translated_errors():
+            rows = self._file.connection.execute(
+                f"SELECT {RUN_COLUMNS} FROM run {condition} ORDER BY key DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return [run_from_row(row) for row in rows]
+
+    async def snapshot(self, owner: str, chat_id: str, leaf: str | None = None) -> Snapshot:
+        """See `ChatStore.snapshot`."""
+        return self._chats.snapshot(owner, chat_id, leaf)
+
+    async def thread(self, run_id: str) -> Sequence[Message]:
+        """See `ChatStore.thread`."""
+        return self._chats.thread(run_id)
+
+    async def chats(
+        self, owner: str, *, query: str = "", limit: int = 30, more: str | None = None
+    ) -> ChatPage:
+        """See `ChatStore.chats`."""
+        return self._chats.chats(owner, query, limit, more)
+
+    async def rename(self, owner: str, chat_id: str, title: str) -> Chat:
+        """See `ChatStore.rename`."""
+        return self._chats.rename(owner, chat_id, title)
+
+    async def delete(self, owner: str, chat_id: str) -> None:
+        """See `ChatStore.delete`."""
+        self._chats.delete(owner, chat_id)
+
+    async def secret(self) -> bytes:
+        """See `Store.secret`."""
+        with self._file.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('secret', ?)", (secrets.token_bytes(32),)
+            )
+            (secret,) = connection.execute(
+                "SELECT value FROM meta WHERE name = 'secret'"
+            ).fetchone()
+        return bytes(secret)
+
+    async def check(self) -> None:
+        """See `Store.check`."""
+        with self._file.transaction():
+            pass
+
+    async def expire(self, *, now: int, log_age: float, chat_age: float) -> int:
+        """See `Store.expire`."""
+        return self._chats.expire(now, log_age, chat_age)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        self._logs.close()
+        self._file.close()

@@ -1,0 +1,253 @@
+"""The database file: opening, the lock, the schema, transactions, checkpoints.
+
+Theory of operation
+===================
+1. One process serves a file. A lock on `FILE.lock` refuses the second one; a lock that does not
+   hold (a network file system) is caught by `node`: every opening raises that number, and every
+   write checks it inside its transaction.
+2. WAL mode. The serving connection lives on the event loop's thread: a flush is one statement of a
+   few dozen microseconds, less than the way to another thread and back.
+3. Checkpoints run on a thread with a connection of its own, so that no flush waits for the copying
+   of pages. A busy writer never lets such a checkpoint reach the end of the WAL, so the file would
+   grow: when it is large, the serving connection finishes the last few pages itself.
+4. `synchronous=NORMAL` survives the death of the process, at any moment. A power failure may lose
+   the last moments (never more than since the last checkpoint), but nothing is torn. `FULL`
+   syncs each flush before its readers see it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from durable_llm_streams.errors import StoreError, StoreLocked, StoreUnavailable, StoreUnusable
+
+Synchronous = Literal["NORMAL", "FULL"]
+
+#: "DLS" and a version of the marking, in the header of the file.
+APPLICATION_ID = 0x444C5301
+SCHEMA_VERSION = 1
+
+_CHECKPOINT_SECONDS = 0.5
+_LARGE_WAL = 32 * 1024 * 1024
+
+
+class DatabaseFile:
+    """The serving connection to a store's file.
+
+    Args:
+        path: the file; made, with its folder, when it is not there.
+        synchronous: what survives a power failure (rule 4 above).
+
+    Raises:
+        StoreLocked: another process serves the file.
+        StoreUnusable: it is no store, cannot be written, or is too new.
+    """
+
+    def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
+        self.path = path
+        self._finish_checkpoint = threading.Event()
+        self._closing = threading.Event()
+        self._lock = _lock(path)
+        try:
+            self.connection = _open(path, synchronous)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        try:
+            self.node = self._become_the_node()
+        except BaseException:
+            self.connection.close()
+            os.close(self._lock)
+            raise
+        self._checkpointer = threading.Thread(
+            target=self._checkpoint_loop, name="sqlite-checkpoint", daemon=True
+        )
+        self._checkpointer.start()
+
+    def _become_the_node(self) -> int:
+        with self.transaction(check_node=False):
+            row = self.connection.execute("SELECT value FROM meta WHERE name='node'").fetchone()
+            node = (row[0] if row else 0) + 1
+            self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('node', ?)", (node,))
+        return node
+
+    @contextlib.contextmanager
+    def transaction(self, *, check_node: bool = True) -> Iterator[sqlite3.Connection]:
+        """Everything inside is written, or nothing of it.
+
+        Raises:
+            StoreUnavailable: it could not be written.
+            StoreLocked: another process took the file over.
+        """
+        with self.translated_errors():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                if check_node:
+                    self._check_node()
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+        if self._finish_checkpoint.is_set():
+            self._restart_wal()
+
+    def append_journal(self, row: int, data: bytes) -> None:
+        """Write one journal row, as a transaction of its own or within one.
+
+        Raises:
+            StoreUnavailable: it could not be written.
+            StoreLocked: another process took the file over.
+        """
+        with self.translated_errors():
+            cursor = self.connection.execute(
+                "INSERT INTO journal (id, data)"
+                " SELECT ?, ? WHERE (SELECT value FROM meta WHERE name='node') = ?",
+                (row, data, self.node),
+            )
+            if cursor.rowcount != 1:
+                raise _taken_over(self.path)
+
+    @contextlib.contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Turn the driver's errors into this package's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreUnavailable(
+                f"The store {self.path} cannot be written now ({error}). "
+                "Check the disk's free space and the file's rights; it is tried again."
+            ) from error
+
+    def close(self) -> None:
+        """Checkpoint and let go of the file."""
+        self._closing.set()
+        self._checkpointer.join(timeout=5)
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.connection.close()
+        os.close(self._lock)
+
+    def _check_node(self) -> None:
+        row = self.connection.execute("SELECT value FROM meta WHERE name='node'").fetchone()
+        if row != (self.node,):
+            raise _taken_over(self.path)
+
+    def _restart_wal(self) -> None:
+        self._finish_checkpoint.clear()
+        with contextlib.suppress(sqlite3.Error):  # tried again after the next round
+            self.connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _checkpoint_loop(self) -> None:
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        wal = self.path.with_name(self.path.name + "-wal")
+        with contextlib.closing(connection):
+            while not self._closing.wait(_CHECKPOINT_SECONDS):
+                with contextlib.suppress(sqlite3.Error, OSError):
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    if wal.stat().st_size > _LARGE_WAL:
+                        self._finish_checkpoint.set()
+
+
+def _taken_over(path: Path) -> StoreLocked:
+    return StoreLocked(f"Another process has taken over the store {path}. This one must end.")
+
+
+def _lock(path: Path) -> int:
+    """Take the lock on a file beside the store. Returns its descriptor."""
+    if path.is_dir():
+        raise StoreUnusable(f"{path} is a folder. DLS_STORE must name a file in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnusable(
+            f"The store {path} cannot be used ({error.strerror}). "
+            "Make its folder writable for this user, or set DLS_STORE to another file."
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise StoreLocked(
+            f"The store {path} is already served by process {owner or '(unknown)'}. "
+            "Stop that one, or set DLS_STORE to another file. "
+            "Several servers at once need a Redis store."
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _open(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    try:
+        _prepare(connection, path, synchronous)
+    except sqlite3.Error as error:
+        connection.close()
+        raise _unusable(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
+    check_identity(connection, path)
+    connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("PRAGMA cache_size=-65536")  # KiB
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA busy_timeout=2000")  # milliseconds
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+        connection.executescript(
+            f"BEGIN IMMEDIATE;{schema};PRAGMA application_id={APPLICATION_ID};"
+            f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
+        )
+
+
+def check_identity(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that is not a store of this package, or one of a newer version.
+
+    Raises:
+        StoreUnusable: it is not.
+    """
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != APPLICATION_ID:
+        raise StoreUnusable(
+            f"{path} is a SQLite database of something else. Set DLS_STORE to another file."
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreUnusable(
+            f"The store {path} was written by a newer version (schema {version}, "
+            f"this one knows {SCHEMA_VERSION}). Install that version again or use another file."
+        )
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
+    hints = {
+        "file is not a database": "It is not a SQLite file. Set DLS_STORE to another file.",
+        "attempt to write a readonly database": "Make the file and its folder writable.",
+        "unable to open database file": "Make the file and its folder readable and writable.",
+        "database or disk is full": "Free some space on the disk.",
+        "database is locked": "Another program holds the file open for writing. Close it.",
+    }
+    hint = hints.get(str(error), "Check the file, its folder's rights and the disk.")
+    return StoreUnusable(f"The store {path} cannot be used ({error}). {hint}")

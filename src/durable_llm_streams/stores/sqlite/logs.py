@@ -1,0 +1,437 @@
+"""Runs and their logs in the file: append, end, read, claim, renew, release."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec import structs
+
+from durable_llm_streams.chunks import decode, encode
+from durable_llm_streams.errors import (
+    CursorLost,
+    Fenced,
+    RunNotFound,
+    SequenceMismatch,
+    StoreUnavailable,
+)
+from durable_llm_streams.model import Claim, Epoch, Run, Span, Status
+from durable_llm_streams.store import PAGE_BYTES, Append, Ending, Page
+
+from .file import DatabaseFile
+from .journal import SEGMENT_AGE, SEGMENT_BYTES, ActiveRun, Item, pack, unpack
+
+RUN_COLUMNS = (
+    "run.id, (SELECT id FROM chat WHERE chat.key = run.chat), prompt, answer, model, status,"
+    " run.created_at, dedup, epoch, token, takeovers, spans, started_at, ended_at"
+)
+
+_SWEEP_SECONDS = 0.5
+_TRIM_MILLISECONDS = 1000
+
+
+def run_from_row(row: Sequence[object]) -> Run:
+    """A run from a row of RUN_COLUMNS."""
+    (id_, chat, prompt, answer, model, status, created, dedup,
+     epoch, token, takeovers, spans, started, ended) = row  # fmt: skip
+    return Run(
+        id=str(id_), chat_id=str(chat), prompt_id=str(prompt), message_id=str(answer),
+        model=str(model), status=Status(str(status)), created_at=_int(created),
+        key=None if dedup is None else str(dedup), epoch=Epoch(_int(epoch), str(token)),
+        takeovers=_int(takeovers), spans=_spans(spans),
+        started_at=None if started is None else _int(started),
+        ended_at=None if ended is None else _int(ended),
+    )  # fmt: skip
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _spans(value: object) -> tuple[Span, ...]:
+    assert isinstance(value, bytes)
+    return tuple(Span(first, Epoch(number, token)) for first, number, token in decode(value))
+
+
+def spans_to_blob(spans: Iterable[Span]) -> bytes:
+    """How spans stand in the file."""
+    return encode([(span.first, span.epoch.number, span.epoch.token) for span in spans])
+
+
+def read_segments(
+    connection: sqlite3.Connection, run_key: int, after: int, max_bytes: int
+) -> list[bytes]:
+    """Records from `after` + 1 on that stand in segments, up to about `max_bytes`."""
+    records: list[bytes] = []
+    size = 0
+    rows = connection.execute(
+        "SELECT first, data FROM segment WHERE run = ? AND first >= ifnull("
+        " (SELECT max(first) FROM segment WHERE run = ? AND first <= ?), 0) ORDER BY first",
+        (run_key, run_key, after + 1),
+    )
+    for first, data in rows:
+        if records and size + len(data) > max_bytes:
+            break
+        lines = data.split(b"\n")
+        if first <= after:
+            lines = lines[after + 1 - first :]
+        records += lines
+        size += len(data)
+    return _within(records, max_bytes)
+
+
+def _within(records: list[bytes], max_bytes: int) -> list[bytes]:
+    """The first records that fit into the bytes, at least one."""
+    if sum(map(len, records)) <= max_bytes:
+        return records
+    size = 0
+    for index, record in enumerate(records):
+        size += len(record)
+        if size > max_bytes and index:
+            return records[:index]
+    return records
+
+
+class Logs:
+    """The active runs in memory over the file.
+
+    Args:
+        file: the serving connection.
+        now: the wall clock, in milliseconds.
+        token: draws a new epoch's token.
+    """
+
+    def __init__(
+        self, file: DatabaseFile, now: Callable[[], int], token: Callable[[], str]
+    ) -> None:
+        self._file = file
+        self._now = now
+        self._token = token
+        self.active: dict[str, ActiveRun] = {}  # oldest first
+        self.queues: dict[int, list[str]] = {}  # chat key -> its active runs, oldest first
+        self._trim_at = 0
+        self._sweeping = False
+        self._closed = False
+        self._next_row = self._recover()
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def append(self, batch: Sequence[Append]) -> list[bool]:
+        """See `LogStore.append`."""
+        accepted = [True] * len(batch)
+        new: list[tuple[ActiveRun, Item, Sequence[bytes]]] = []
+        full = False
+        for index, (run_id, epoch, at, records) in enumerate(batch):
+            active = self.active.get(run_id)
+            if (
+                active is None
+                or active.run.epoch != epoch
+                or active.run.status is not Status.RUNNING
+            ):
+                accepted[index] = False
+            elif at != active.next_seq:
+                written = at + len(records) <= active.next_seq
+                accepted[index] = written and at >= active.run.spans[-1].first
+            elif records:
+                data = records[0] if len(records) == 1 else b"\n".join(records)
+                new.append((active, Item(active.key, at, len(records), data), records))
+                full = full or active.tail_bytes + len(data) > SEGMENT_BYTES
+        if new:
+            self._write(new, full)
+        return accepted
+
+    def _write(self, new: list[tuple[ActiveRun, Item, Sequence[bytes]]], full: bool) -> None:
+        now = self._now()
+        row = self._next_row
+        data = pack([item for _, item, _ in new])
+        if full or now >= self._trim_at:
+            sealed = self._write_and_seal(new, row, data, now)
+        else:
+            self._file.append_journal(row, data)
+            sealed = ()
+        self._next_row = row + 1
+        for active, item, records in new:
+            active.extend(item, records, row, now)
+        for active in sealed:
+            active.drop_tail()
+        for active, _, _ in new:
+            if active.waiters:
+                active.wake()
+
+    def _write_and_seal(
+        self, new: list[tuple[ActiveRun, Item, Sequence[bytes]]], row: int, data: bytes, now: int
+    ) -> Sequence[ActiveRun]:
+        sealed = [a for a, item, _ in new if a.tail_bytes + len(item.data) > SEGMENT_BYTES]
+        with self._file.transaction() as connection:
+            self._file.append_journal(row, data)
+            fresh = {active.key: records for active, _, records in new}
+            if now >= self._trim_at:
+                self._trim_at = now + _TRIM_MILLISECONDS
+                old = now - SEGMENT_AGE
+                sealed += [
+                    active
+                    for active in self.active.values()
+                    if active.tail and active.tail_since < old and active not in sealed
+                ]
+                rows = (a.journal_row for a in self.active.values() if a.tail and a not in sealed)
+                connection.execute("DELETE FROM journal WHERE id < ?", (min(rows, default=row),))
+            for active in sealed:
+                _insert_segment(connection, active, fresh.get(active.key, ()))
+        return sealed
+
+    def end(self, ending: Ending) -> Run:
+        """See `LogStore.end`."""
+        active = self.active.get(ending.run_id)
+        if active is None:
+            return self._already_ended(ending)
+        run = active.run
+        if ending.epoch is None:
+            epoch = Epoch(run.epoch.number + 1, self._token())
+            spans = _with_span(run.spans, Span(active.next_seq, epoch))
+        elif run.status is Status.RUNNING and run.epoch == ending.epoch:
+            epoch, spans = run.epoch, run.spans
+        else:
+            raise Fenced("Another worker has claimed this run.")
+        if ending.at != active.next_seq:
+            raise SequenceMismatch(active.next_seq)
+        ended = structs.replace(
+            run, status=ending.status, epoch=epoch, spans=spans, ended_at=ending.now
+        )
+        with self._file.transaction() as connection:
+            _insert_segment(connection, active, ending.records)
+            _update_run(connection, ended, active.next_seq + len(ending.records))
+            connection.execute(
+                "UPDATE message SET body = ? WHERE chat = ? AND id = ?",
+                (ending.body, active.chat, run.message_id),
+            )
+            connection.execute(
+                "UPDATE chat SET updated_at = max(updated_at, ?) WHERE key = ?",
+                (ending.now, active.chat),
+            )
+        self.forget(active)
+        return ended
+
+    def _already_ended(self, ending: Ending) -> Run:
+        run = self.find(ending.run_id)
+        if ending.epoch is not None and run.epoch == ending.epoch:
+            return run
+        raise Fenced("This run has ended already.")
+
+    # --- reading -----------------------------------------------------------------------------
+
+    async def read(self, run_id: str, after: int, max_bytes: int, wait: float) -> Page:
+        """See `LogStore.read`."""
+        while True:
+            page = self.page(run_id, after, max_bytes)
+            if page.records or wait <= 0 or page.status.ended:
+                return page
+            if self._closed:
+                raise StoreUnavailable("The store is closed.")
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[None] = loop.create_future()
+            self.active[run_id].waiters.append((future, loop.time() + wait))
+            if not self._sweeping:
+                self._sweeping = True
+                loop.call_later(_SWEEP_SECONDS, self._sweep)
+            await future
+            wait = 0.0
+
+    def page(self, run_id: str, after: int, max_bytes: int = PAGE_BYTES) -> Page:
+        """What stands in the log now."""
+        active = self.active.get(run_id)
+        if active is None:
+            return self._ended_page(run_id, after, max_bytes)
+        if after >= active.next_seq or after < 0:
+            raise CursorLost
+        if after >= active.tail_first - 1:
+            records = active.tail[after + 1 - active.tail_first :]
+            if active.tail_bytes > max_bytes:
+                records = _within(records, max_bytes)
+        else:
+            records = read_segments(self._file.connection, active.key, after, max_bytes)
+        run = active.run
+        return Page(after + 1, records, active.next_seq, run.spans, run.status)
+
+    def _ended_page(self, run_id: str, after: int, max_bytes: int) -> Page:
+        row = self._file.connection.execute(
+            f"SELECT key, next_seq, has_log, {RUN_COLUMNS} FROM run WHERE id = ?", (run_id,)
+        ).fetchone()
+        if row is None:
+            raise RunNotFound("There is no such run (any more).")
+        key, next_seq, has_log, *columns = row
+        run = run_from_row(columns)
+        if after >= next_seq or after < 0 or (not has_log and after < next_seq - 1):
+            raise CursorLost
+        records = read_segments(self._file.connection, key, after, max_bytes)
+        return Page(after + 1, records, next_seq, run.spans, run.status)
+
+    def _sweep(self) -> None:
+        """Wake the readers that have waited long enough. One timer for all of them."""
+        self._sweeping = False
+        now = asyncio.get_running_loop().time()
+        left = False
+        for active in self.active.values():
+            if active.waiters:
+                still = []
+                for future, until in active.waiters:
+                    if future.done():
+                        continue
+                    if until <= now:
+                        future.set_result(None)
+                    else:
+                        still.append((future, until))
+                active.waiters = still
+                left = left or bool(still)
+        if left and not self._closed:
+            self._sweeping = True
+            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    # --- claims ------------------------------------------------------------------------------
+
+    def add(self, active: ActiveRun) -> None:
+        """A new run was written to the file."""
+        self.active[active.run.id] = active
+        self.queues.setdefault(active.chat, []).append(active.run.id)
+
+    def forget(self, active: ActiveRun) -> None:
+        """A run has ended or is gone."""
+        del self.active[active.run.id]
+        queue = self.queues[active.chat]
+        queue.remove(active.run.id)
+        if not queue:
+            del self.queues[active.chat]
+        active.wake()
+
+    def claim(self, limit: int, lease: float) -> list[Claim]:
+        """See `RunStore.claim`."""
+        now = self._now()
+        free = [active for active in self.active.values() if self._claimable(active, now)][:limit]
+        if not free:
+            return []
+        runs = [self.claimed(active.run, active.next_seq) for active in free]
+        with self._file.transaction() as connection:
+            for active, run in zip(free, runs, strict=True):
+                _update_run(connection, run, active.next_seq)
+        for active, run in zip(free, runs, strict=True):
+            active.run = run
+            active.lease_until = now + round(lease * 1000)
+            active.wake()  # a queued run's readers see that it runs
+        return [Claim(a.run, a.run.epoch, a.next_seq) for a in free]
+
+    def _claimable(self, active: ActiveRun, now: int) -> bool:
+        if active.run.status is Status.QUEUED:
+            return self.queues[active.chat][0] == active.run.id
+        return active.lease_until <= now
+
+    def claimed(self, run: Run, next_seq: int) -> Run:
+        """The run as its next claim makes it."""
+        epoch = Epoch(run.epoch.number + 1, self._token())
+        return structs.replace(
+            run,
+            status=Status.RUNNING,
+            epoch=epoch,
+            spans=_with_span(run.spans, Span(next_seq, epoch)),
+            takeovers=run.takeovers + (run.status is Status.RUNNING),
+            started_at=self._now() if run.started_at is None else run.started_at,
+        )
+
+    def renew(self, claims: Sequence[Claim], lease: float) -> list[Claim]:
+        """See `RunStore.renew`. In memory: whoever opens the file next owes no lease to anybody."""
+        until = self._now() + round(lease * 1000)
+        lost = []
+        for claim in claims:
+            active = self.active.get(claim.run.id)
+            if active is None or not active.held_by(claim):
+                lost.append(claim)
+            else:
+                active.lease_until = until
+        return lost
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """See `RunStore.release`."""
+        held = [
+            active
+            for claim in claims
+            if (active := self.active.get(claim.run.id)) is not None and active.held_by(claim)
+        ]
+        if held:
+            with self._file.transaction() as connection:
+                for active in held:
+                    queued = structs.replace(active.run, status=Status.QUEUED)
+                    _update_run(connection, queued, active.next_seq)
+            for active in held:
+                active.run = structs.replace(active.run, status=Status.QUEUED)
+                active.lease_until = 0
+
+    def find(self, run_id: str) -> Run:
+        """A run by its id. Raises RunNotFound."""
+        active = self.active.get(run_id)
+        if active is not None:
+            return active.run
+        row = self._file.connection.execute(
+            f"SELECT {RUN_COLUMNS} FROM run WHERE id = ?", (run_id,)
+        ).fetchone()
+        if row is None:
+            raise RunNotFound("There is no such run (any more).")
+        return run_from_row(row)
+
+    # --- opening and closing -----------------------------------------------------------------
+
+    def _recover(self) -> int:
+        """Load the active runs and replay the journal. Returns the next journal row."""
+        connection = self._file.connection
+        by_key: dict[int, ActiveRun] = {}
+        rows = connection.execute(
+            "SELECT key, chat, (SELECT max(first + count) FROM segment WHERE run = run.key),"
+            f" {RUN_COLUMNS} FROM run WHERE status IN ('queued', 'running') ORDER BY key"
+        )
+        for key, chat, next_seq, *columns in rows:
+            by_key[key] = ActiveRun(key, chat, run_from_row(columns), next_seq or 1)
+            self.add(by_key[key])
+        last, now = 0, self._now()
+        for last, row in connection.execute("SELECT id, data FROM journal ORDER BY id"):
+            for item in unpack(row):
+                active = by_key.get(item.run_key)
+                if active is not None and item.first == active.next_seq:
+                    active.extend(item, item.data.split(b"\n"), last, now)
+        return int(last) + 1
+
+    def close(self) -> None:
+        """Let every reader go."""
+        self._closed = True
+        for active in self.active.values():
+            active.wake()
+
+    def chat_runs(self, chat: int) -> Iterator[Run]:
+        """The active runs of a chat, oldest first."""
+        for run_id in self.queues.get(chat, ()):
+            yield self.active[run_id].run
+
+
+def _with_span(spans: tuple[Span, ...], span: Span) -> tuple[Span, ...]:
+    """Add a span; one that wrote nothing gives way."""
+    if spans and spans[-1].first == span.first:
+        spans = spans[:-1]
+    return (*spans, span)
+
+
+def _insert_segment(
+    connection: sqlite3.Connection, active: ActiveRun, more: Sequence[bytes]
+) -> None:
+    records = [*active.tail, *more]
+    if records:
+        connection.execute(
+            "INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)",
+            (active.key, active.tail_first, len(records), b"\n".join(records)),
+        )
+
+
+def _update_run(connection: sqlite3.Connection, run: Run, next_seq: int) -> None:
+    connection.execute(
+        "UPDATE run SET status = ?, epoch = ?, token = ?, takeovers = ?, spans = ?, next_seq = ?,"
+        " started_at = ?, ended_at = ? WHERE id = ?",
+        (run.status, run.epoch.number, run.epoch.token, run.takeovers, spans_to_blob(run.spans),
+         next_seq, run.started_at, run.ended_at, run.id),
+    )  # fmt: skip

@@ -1,0 +1,76 @@
+-- Version 1. Times are milliseconds since 1970 UTC. Applied once, in one transaction.
+
+-- `node`: raised by every process that opens the file to serve it; each write checks it.
+-- `secret`: what signs visitors' cookies.
+CREATE TABLE meta (
+  name  TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE chat (
+  key        INTEGER PRIMARY KEY,
+  id         TEXT NOT NULL UNIQUE,
+  owner      TEXT NOT NULL,
+  title      TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  head       TEXT
+);
+CREATE INDEX chat_of_owner ON chat (owner, updated_at DESC, key DESC);
+CREATE INDEX chat_by_age ON chat (updated_at);
+
+-- An assistant message's body is empty until its run ends.
+CREATE TABLE message (
+  key        INTEGER PRIMARY KEY,
+  chat       INTEGER NOT NULL REFERENCES chat (key) ON DELETE CASCADE,
+  id         TEXT NOT NULL,
+  parent     TEXT,
+  role       TEXT NOT NULL,
+  body       BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  run        TEXT,
+  UNIQUE (chat, id)
+);
+
+-- AUTOINCREMENT: journal items name runs by key, so that a key must never come back.
+-- `dedup` makes a repeated request the same request; `content` tells whether it really is.
+CREATE TABLE run (
+  key        INTEGER PRIMARY KEY AUTOINCREMENT,
+  id         TEXT NOT NULL UNIQUE,
+  chat       INTEGER NOT NULL REFERENCES chat (key) ON DELETE CASCADE,
+  dedup      TEXT,
+  content    TEXT NOT NULL,
+  prompt     TEXT NOT NULL,
+  answer     TEXT NOT NULL,
+  model      TEXT NOT NULL,
+  status     TEXT NOT NULL,
+  epoch      INTEGER NOT NULL,
+  token      TEXT NOT NULL,
+  takeovers  INTEGER NOT NULL,
+  spans      BLOB NOT NULL,
+  next_seq   INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  started_at INTEGER,
+  ended_at   INTEGER,
+  has_log    INTEGER NOT NULL DEFAULT 1,
+  UNIQUE (chat, dedup)
+);
+CREATE INDEX run_of_chat ON run (chat, key);
+CREATE INDEX run_active ON run (key) WHERE status IN ('queued', 'running');
+CREATE INDEX run_ended ON run (ended_at) WHERE ended_at IS NOT NULL AND has_log;
+
+-- One row for each flush: the records of all runs that wrote something.
+CREATE TABLE journal (
+  id   INTEGER PRIMARY KEY,
+  data BLOB NOT NULL
+);
+
+-- The same records again, by run, about 16 KB each, once there is enough of them: then the journal
+-- rows go. Records are joined by line feeds.
+CREATE TABLE segment (
+  run   INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+  first INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  data  BLOB NOT NULL,
+  PRIMARY KEY (run, first)
+) WITHOUT ROWID;
