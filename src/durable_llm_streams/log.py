@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator
 
 from .errors import CursorLost, Fenced, StoreUnavailable
 from .model import Claim, Cursor, token_at
-from .store import PAGE_BYTES, Append, LogStore, Page
+from .store import PAGE_BYTES, Append, LogReader, LogStore, Page
 
 logger = logging.getLogger(__name__)
 
@@ -201,8 +201,11 @@ class Flusher:
             self._pause = self._pause * 0.85 if self._pause > 2 * _BUSY_PAUSE else _BUSY_PAUSE
 
 
-async def check_cursor(store: LogStore, cursor: Cursor) -> None:
-    """Whether a log holds the record that a cursor names, written by the same epoch.
+async def check_cursor(store: LogReader, cursor: Cursor) -> Page:
+    """See that a log holds the record that a cursor names, written by the same epoch.
+
+    Returns:
+        The beginning of what comes after it.
 
     Raises:
         CursorLost: it does not (any more).
@@ -211,10 +214,11 @@ async def check_cursor(store: LogStore, cursor: Cursor) -> None:
     page = await store.read(cursor.run_id, cursor.seq, max_bytes=1)
     if cursor.seq > 0 and token_at(page.spans, cursor.seq) != cursor.token:
         raise CursorLost
+    return page
 
 
 async def follow(
-    store: LogStore, run_id: str, after: int, *, wait: float, max_bytes: int = PAGE_BYTES
+    store: LogReader, run_id: str, after: int, *, wait: float, max_bytes: int = PAGE_BYTES
 ) -> AsyncGenerator[Page, None]:
     """A run's log from `after` + 1 to its end, page by page.
 
@@ -234,7 +238,7 @@ async def follow(
             return
 
 
-async def read_all(store: LogStore, run_id: str) -> tuple[list[bytes], Page]:
+async def read_all(store: LogReader, run_id: str) -> tuple[list[bytes], Page]:
     """A run's whole log as it is now, and the last page of it."""
     records: list[bytes] = []
     while True:

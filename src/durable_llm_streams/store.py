@@ -160,8 +160,30 @@ class ChatPage(NamedTuple):
     more: str | None
 
 
-class LogStore(Protocol):
-    """Records."""
+class LogReader(Protocol):
+    """Records, read."""
+
+    async def read(
+        self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
+    ) -> Page:
+        """Read records from `after` + 1 on, at least one if there are any.
+
+        Args:
+            run_id: the run.
+            after: the last record that the reader has; 0 for none.
+            max_bytes: stop before the page gets larger; one record always fits.
+            wait: when there is nothing to read and the run has not ended, wait so many seconds for
+                something. Coarse: up to a second more. An empty page after it is no end.
+
+        Raises:
+            RunNotFound: no such run (any more).
+            CursorLost: `after` is beyond the log's end.
+        """
+        ...
+
+
+class LogStore(LogReader, Protocol):
+    """Records, read and written."""
 
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
         """Write the records of many runs.
@@ -189,24 +211,6 @@ class LogStore(Protocol):
             Fenced: the epoch is not the run's, or the run ended otherwise.
             SequenceMismatch: `at` is not where the log ends (read on, fold, try again).
             RunNotFound: no such run.
-        """
-        ...
-
-    async def read(
-        self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
-    ) -> Page:
-        """Read records from `after` + 1 on, at least one if there are any.
-
-        Args:
-            run_id: the run.
-            after: the last record that the reader has; 0 for none.
-            max_bytes: stop before the page gets larger; one record always fits.
-            wait: when there is nothing to read and the run has not ended, wait so many seconds for
-                something. Coarse: up to a second more. An empty page after it is no end.
-
-        Raises:
-            RunNotFound: no such run (any more).
-            CursorLost: `after` is beyond the log's end.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
@@ -11,11 +12,12 @@ import aiohttp
 import msgspec
 
 from durable_llm_streams.chunks import decode
-from durable_llm_streams.errors import CursorLost, DurableError
+from durable_llm_streams.errors import CursorLost, DurableError, InvalidSetting
 from durable_llm_streams.wire.sse import CONTENT_TYPE, DONE_DATA, EventTooLarge, SSEParser
 
 from ._retry import Cut
 
+_TERMINAL: Final = frozenset({"finish", "error", "abort"})
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 _PROBLEM: Final = "application/problem+json"
 _PROBLEM_BYTES: Final = 64 * 1024
@@ -45,26 +47,80 @@ class ServerRefused(DurableError):
         super().__init__(f"{reason} (HTTP {status})")
 
 
-def read(parser: SSEParser, data: bytes) -> Iterator[Event]:
-    """The events that these bytes complete.
+class Reading:
+    """What was read of one answer, over all its connections.
 
-    Raises:
-        Cut: the stream is over, or not one of ours.
+    Attributes:
+        cursor: of the last event that was handed out.
+        joined: whether a connection was open.
+        ended: whether the terminal chunk was handed out.
     """
-    try:
-        events = parser.feed(data)
-    except EventTooLarge as error:
-        raise DurableError(f"This is no stream of an answer: {error}") from error
-    for event in events:
-        if event.data == DONE_DATA:
-            raise Cut("the stream ended before the answer did")
+
+    def __init__(self, cursor: str | None) -> None:
+        self.cursor = cursor
+        self.joined = False
+        self.ended = False
+        self._parser = SSEParser()
+        self._greeted = False
+
+    def connect(self) -> None:
+        """A connection is open: what the one before left unfinished was never sent."""
+        self.joined = True
+        self._parser = SSEParser()
+        self._greeted = False
+
+    def is_alive(self, data: bytes) -> bool:
+        """Whether somebody writes on: these are not the bytes that a connection begins with."""
+        greeted, self._greeted = self._greeted, True
+        return greeted and bool(data)
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """The new events that these bytes complete.
+
+        Raises:
+            Cut: the stream is over before the answer, or not one of ours.
+        """
         try:
-            chunk = decode(event.data)
-        except msgspec.DecodeError:
-            raise Cut("the stream holds something else than JSON") from None
-        if not event.id or not isinstance(chunk, dict):
-            raise Cut("the stream holds something else than chunks with cursors")
-        yield Event(event.id, chunk)
+            events = self._parser.feed(data)
+        except EventTooLarge as error:
+            raise DurableError(f"This is no stream of an answer: {error}") from error
+        for event in events:
+            if event.data == DONE_DATA:
+                raise Cut
+            chunk = _decode_chunk(event.data)
+            if not event.id:
+                raise Cut("the stream has no cursors")
+            if _is_later(event.id, self.cursor):
+                self.cursor = event.id
+                self.ended = chunk.get("type") in _TERMINAL
+                yield Event(event.id, chunk)
+                if self.ended:
+                    return
+
+
+def _decode_chunk(data: str) -> dict[str, Any]:
+    try:
+        chunk = decode(data)
+    except msgspec.DecodeError:
+        chunk = None
+    if not isinstance(chunk, dict):
+        raise Cut("the stream holds something else than chunks")
+    return chunk
+
+
+@contextmanager
+def failures_as_cuts() -> Iterator[None]:
+    """Tell failures of the network as `Cut`."""
+    try:
+        yield
+    except aiohttp.InvalidURL as error:
+        raise InvalidSetting(f"This is not a server's address: {error.url}") from error
+    except TimeoutError as error:
+        raise Cut("the server is silent") from error
+    except aiohttp.ClientConnectorError as error:
+        raise Cut("the server cannot be reached") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise Cut(f"the connection broke ({type(error).__name__})") from error
 
 
 async def check(response: aiohttp.ClientResponse) -> None:
@@ -105,6 +161,8 @@ async def check_stream(response: aiohttp.ClientResponse, *, joined: bool) -> boo
         raise Cut("a proxy found no server (HTTP 404)")
     await check(response)
     if response.status == 204:
+        if response.method == "POST":
+            raise Cut("something else than the server answered")
         if joined:
             raise CursorLost
         return False
@@ -113,7 +171,7 @@ async def check_stream(response: aiohttp.ClientResponse, *, joined: bool) -> boo
     return True
 
 
-def is_later(cursor: str, than: str | None) -> bool:
+def _is_later(cursor: str, than: str | None) -> bool:
     """Whether a cursor `RUN.SEQ.TOKEN` comes after another one; one of another run does."""
     if than is None:
         return True

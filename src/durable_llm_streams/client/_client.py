@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any, Final, Self
+from typing import Any, Self
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -29,14 +29,11 @@ import aiohttp
 import msgspec
 
 from durable_llm_streams.chunks import decode
-from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.fold import Fold
-from durable_llm_streams.wire.sse import CONTENT_TYPE, SSEParser
+from durable_llm_streams.wire.sse import CONTENT_TYPE
 
-from ._answers import Event, check, check_stream, is_later, read
+from ._answers import Event, Reading, check, check_stream, failures_as_cuts
 from ._retry import Cut, Patience, Retry, State
-
-_TERMINAL: Final = frozenset({"finish", "error", "abort"})
 
 
 class DurableClient:
@@ -175,58 +172,46 @@ class DurableClient:
         patience = Patience(self._retry, report)
         while True:
             try:
-                async with self._request(method, path, params=params) as response:
-                    await check(response)
-                    body = await response.read()
-                    self._introduced = True
-                    return decode(body) if body else None
-            except Cut as cut:
-                reason, retry_after = str(cut), cut.retry_after
+                with failures_as_cuts():
+                    async with self._request(method, path, params=params) as response:
+                        await check(response)
+                        body = await response.read()
+                        self._introduced = True
+                        return decode(body) if body else None
             except msgspec.DecodeError:
-                reason, retry_after = "something else than the server answered", 0.0
-            except aiohttp.InvalidURL as error:
-                raise InvalidSetting(f"This is not a server's address: {self._base}") from error
-            except (aiohttp.ClientError, OSError) as error:
-                reason, retry_after = _describe(error), 0.0
-            await patience.pause(reason, retry_after)
+                await patience.pause(Cut("something else than the server answered"))
+            except Cut as cut:
+                await patience.pause(cut)
 
     async def _stream(
         self, chat_id: str, body: Mapping[str, Any] | None, cursor: str | None
     ) -> AsyncGenerator[Event, None]:
         patience = Patience(self._retry, self._report)
-        joined = False
+        reading = Reading(cursor)
         self._report(State("connecting"))
         if body is not None:
             await self._introduce()
-        while True:
+        while not reading.ended:
             try:
-                async with self._open(chat_id, body, cursor) as response:
-                    if not await check_stream(response, joined=joined):
-                        break
-                    joined = True
-                    self._report(State("live"))
-                    parser, silent = SSEParser(), True
-                    async for data in response.content.iter_any():
-                        if not silent:
-                            patience.heard()
-                        silent = False
-                        for event in read(parser, data):
-                            if not is_later(event.cursor, cursor):
-                                continue
-                            cursor = event.cursor
-                            patience.progress()
-                            yield event
-                            if event.chunk.get("type") in _TERMINAL:
-                                self._report(State("ended"))
-                                return
-                reason, retry_after = "the stream ended before the answer did", 0.0
-            except Cut as cut:
-                reason, retry_after = str(cut), cut.retry_after
-            except aiohttp.InvalidURL as error:
-                raise InvalidSetting(f"This is not a server's address: {self._base}") from error
-            except (aiohttp.ClientError, OSError) as error:
-                reason, retry_after = _describe(error), 0.0
-            await patience.pause(reason, retry_after)
+                with failures_as_cuts():
+                    async with self._open(chat_id, body, reading.cursor) as response:
+                        if not await check_stream(response, joined=reading.joined):
+                            break
+                        reading.connect()
+                        self._report(State("live"))
+                        async for data in response.content.iter_any():
+                            if reading.is_alive(data):
+                                patience.heard()
+                            for event in reading.feed(data):
+                                patience.progress()
+                                yield event
+                            if reading.ended:
+                                break
+                cut = Cut()
+            except Cut as caught:
+                cut = caught
+            if not reading.ended:
+                await patience.pause(cut)
         self._report(State("ended"))
 
     def _open(
@@ -272,14 +257,6 @@ class DurableClient:
 def new_id() -> str:
     """An id for a chat or a message."""
     return uuid4().hex
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "the server is silent"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return "the server cannot be reached"
-    return str(error) or type(error).__name__
 
 
 def _segment(name: str) -> str:

@@ -52,10 +52,13 @@ class ServerUnreachable(DurableError):
 
 
 class Cut(Exception):
-    """Something to try again, after `retry_after` seconds if the server asked for them."""
+    """Something to try again, after `retry_after` seconds if the server asked for them.
 
-    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
-        super().__init__(reason)
+    Without a reason, it is the end of a stream that came before the end of the answer.
+    """
+
+    def __init__(self, reason: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(reason or "the stream ended before the answer did")
         self.retry_after = retry_after
 
 
@@ -77,7 +80,7 @@ class Patience:
         self._heard = self._retry.clock()
         self._attempt = 0
 
-    async def pause(self, reason: str, retry_after: float = 0.0) -> None:
+    async def pause(self, cut: Cut) -> None:
         """Wait before the next attempt, with full jitter.
 
         Raises:
@@ -85,10 +88,10 @@ class Patience:
         """
         retry = self._retry
         bound = min(retry.longest, retry.first * 2.0 ** min(self._attempt, 60))
-        delay = retry_after + retry.random() * bound
+        delay = cut.retry_after + retry.random() * bound
         self._attempt += 1
         patience = retry.patience
         if patience is not None and retry.clock() + delay - self._heard > patience:
-            raise ServerUnreachable(f"Gave up after {self._attempt} attempts: {reason}.")
-        self._report(State("reconnecting", self._attempt, delay, reason))
+            raise ServerUnreachable(f"Gave up after {self._attempt} attempts: {cut}.")
+        self._report(State("reconnecting", self._attempt, delay, str(cut)))
         await retry.sleep(delay)

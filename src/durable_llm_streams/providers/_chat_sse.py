@@ -9,19 +9,23 @@ r"""Chat-completion streams: bytes in, events out. No I/O.
 4. An end without a finish reason is a cut. After a finish reason nothing can fail any more: what
    follows (usage) is welcome and not needed.
 5. Only the path from a line to `choices[0].delta.content` is hot: typed, without dictionaries.
-   Fields that do not decide over the answer are `Any`, so that an odd one cannot break it.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
-
-import msgspec
-from msgspec import Struct
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import _failures
+from durable_llm_streams.providers._chat_chunk import (
+    UNREADABLE,
+    Choice,
+    Chunk,
+    Delta,
+    decode,
+    decode_slowly,
+    parts,
+)
 from durable_llm_streams.providers._usage import answer_metadata
 from durable_llm_streams.runs.source import Event, Finish, ReasoningDelta, TextDelta
 
@@ -35,30 +39,6 @@ _REASONS = {
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
 }
-
-
-class _Delta(Struct, gc=False):
-    content: Any = None
-    reasoning: Any = None  # OpenRouter
-    reasoning_content: Any = None  # DeepSeek, vLLM, llama.cpp
-    refusal: Any = None  # OpenAI
-
-
-class _Choice(Struct, gc=False):
-    delta: _Delta | None = None
-    finish_reason: Any = None
-    error: Any = None
-
-
-class _Chunk(Struct, gc=False):
-    choices: list[_Choice] | None = None
-    error: Any = None
-    usage: Any = None
-    id: Any = None
-    model: Any = None
-
-
-_decode: Final = msgspec.json.Decoder(_Chunk).decode
 
 
 class ChatParser:
@@ -125,9 +105,9 @@ class ChatParser:
         """The connection ended. A last line without its line feed counts if it is whole."""
         line, self._tail = bytes(self._tail).removeprefix(_BOM), bytearray()
         events: list[Event] = []
-        if not self.done and line.startswith(b"data:"):
-            if line[5:].strip() == b"[DONE]" or _read(line[5:]) is not None:
-                self._data(line[5:], events)
+        payload = line[5:] if line.startswith(b"data:") and not self.done else b""
+        if payload.strip() == b"[DONE]" or decode_slowly(payload) is not None:
+            self._data(payload, events)
         self.done = True
         return events
 
@@ -160,17 +140,11 @@ class ChatParser:
 
     def _data(self, payload: bytes, events: list[Event]) -> None:
         try:
-            chunk = _decode(payload)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            if payload.strip() == b"[DONE]":
-                self.done = True
-                return
-            repaired = _read(payload)
-            if repaired is None:
-                if payload.strip():
-                    self._fail(_failures.unreadable(payload))
-                return
-            chunk = repaired
+            chunk: Chunk | None = decode(payload)
+        except UNREADABLE:
+            chunk = self._odd(payload)
+        if chunk is None:
+            return
         self._seen = True
         if not self._id:
             self._id, self._model = chunk.id, chunk.model
@@ -187,7 +161,18 @@ class ChatParser:
         if choice.finish_reason is not None:
             self._finish_reason(choice)
 
-    def _delta(self, delta: _Delta, events: list[Event]) -> None:
+    def _odd(self, payload: bytes) -> Chunk | None:
+        """What is no chunk at first sight: the end, nothing, one to repair, or a failure."""
+        word = payload.strip()
+        if word == b"[DONE]":
+            self.done = True
+            return None
+        chunk = decode_slowly(payload)
+        if chunk is None and word:
+            self._fail(_failures.unreadable(payload))
+        return chunk
+
+    def _delta(self, delta: Delta, events: list[Event]) -> None:
         before = len(events)
         reasoning = delta.reasoning or delta.reasoning_content
         if reasoning and type(reasoning) is str:
@@ -197,10 +182,10 @@ class ChatParser:
             if type(text) is str:
                 events.append(TextDelta(text))
             elif type(text) is list:
-                events.extend(_parts(text))
+                events.extend(parts(text))
         self._spoke = self._spoke or len(events) > before
 
-    def _finish_reason(self, choice: _Choice) -> None:
+    def _finish_reason(self, choice: Choice) -> None:
         reason = choice.finish_reason
         if reason == "error" or choice.error is not None:
             self._fail(_failures.reported(choice.error))
@@ -217,43 +202,3 @@ class ChatParser:
             self._tail.clear()
             if not self._reason:
                 self._failure = failure
-
-
-def _read(payload: bytes) -> _Chunk | None:
-    """The slow way, for what the typed decoder refuses: a lone half of a surrogate pair in a text.
-
-    Returns:
-        The chunk with U+FFFD for every such half, or None if it is no chunk.
-    """
-    try:
-        value = json.loads(payload)
-        return msgspec.convert(_scrubbed(value), _Chunk)
-    except (ValueError, RecursionError, msgspec.ValidationError):
-        return None
-
-
-def _scrubbed(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_scrubbed(item) for item in value]
-    if isinstance(value, dict):
-        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
-    return value
-
-
-def _parts(content: list[Any]) -> list[Event]:
-    """A content made of parts (Mistral's reasoning models): texts, and thinking made of texts."""
-    events: list[Event] = []
-    for part in content:
-        if not isinstance(part, dict):
-            continue
-        text, thinking = part.get("text"), part.get("thinking")
-        if isinstance(text, str) and text:
-            events.append(TextDelta(text))
-        if isinstance(thinking, list):
-            texts = [piece.get("text") for piece in thinking if isinstance(piece, dict)]
-            thinking = "".join(piece for piece in texts if isinstance(piece, str))
-        if isinstance(thinking, str) and thinking:
-            events.append(ReasoningDelta(thinking))
-    return events

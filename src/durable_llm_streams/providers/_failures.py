@@ -37,7 +37,7 @@ _NO_MODEL = "The model provider does not offer this model. Choose another one."
 _BUSY = "The model provider is too busy now. Try again in a moment."
 _SLOW = "The model provider took too long. Try again."
 _FAILED = "The model provider had a problem. Try again."
-_MOVED = "The model provider's address leads elsewhere. Whoever runs this server must correct the address."
+_MOVED = "The model provider's address leads elsewhere. Whoever runs this server must correct it."
 _NO_STREAM = (
     "The model provider did not answer with a stream. "
     "Whoever runs this server must check the provider's address."

@@ -1,4 +1,4 @@
-"""What a provider tells of an answer beside its text. Nothing here can fail: odd values are left out."""
+"""What a provider tells of an answer beside its text. Odd values are left out; nothing fails."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from durable_llm_streams._version import __version__
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers import _failures
+from durable_llm_streams.providers import _failures, _lost_connection
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.providers._request import (
     Dialect,
@@ -52,8 +52,8 @@ class OpenAICompatible:
         fallback_models: OpenRouter's `models`: asked in turn when the model fails. They do not
             stand in for a model that continues an answer.
         prefill: which models can continue an answer.
-        reasoning_effort: how much a model shall think: `minimal`, `low`, `medium`, `high`, ...; None
-            leaves it to the provider. Not sent with a continuation, which is past its thinking.
+        reasoning_effort: how much a model shall think: `minimal`, `low`, `medium`, `high`, ...;
+            None leaves it to the provider. Not sent with a continuation, which is past thinking.
         extra_body: more fields of the request's body; they win over the ones made here.
         connect_timeout: seconds until a connection must stand, name look-up and TLS included.
         usage_wait: seconds that the usage may come after the answer's last word.
@@ -118,6 +118,7 @@ class OpenAICompatible:
         try:
             style = self._style(prompt)
             response = await self._ask(request_body(prompt, self._options, style))
+            end_watch = _lost_connection.watch(response)
             await _check(response, continuing=style is not None)
             seam = Seam(prompt.said, echoes=style == "mistral")
             parser = ChatParser()
@@ -137,6 +138,7 @@ class OpenAICompatible:
             raise
         finally:
             if response is not None:
+                end_watch()
                 response.close()  # closing the connection is what ends the provider's work
 
     async def close(self) -> None:

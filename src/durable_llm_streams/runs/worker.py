@@ -81,7 +81,7 @@ class Worker:
         self._source = source
         self._name = name
         self._system = system
-        self._now = now
+        self.now = now
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._flusher = Flusher(store)
         self._running: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
@@ -131,7 +131,7 @@ class Worker:
             RunNotFound: the run is gone.
             StoreUnavailable: nobody knows; call again.
         """
-        now = self._now()
+        now = self.now()
         about = {"timing": {"totalMs": max(0, now - run.created_at)}}
         try:
             await endings.end(self._store, run, None, Status.STOPPED, endings.stopped(about), now)
@@ -153,9 +153,13 @@ class Worker:
             await self.stop(await self._store.find_run(owner, chat_id, chat.active_run))
         await self._store.delete(owner, chat_id)
 
+    def drain(self) -> None:
+        """Take no more work. What runs goes on until `close`."""
+        self._draining = True
+
     async def close(self) -> None:
         """Take no more work, flush, give the runs back, so that others claim them at once."""
-        self._draining = True
+        self.drain()
         for loop in self._loops:
             loop.cancel()
         held = list(self._running.values())
@@ -193,7 +197,7 @@ class Worker:
             source=self._source,
             system=self._system,
             limits=self.limits,
-            now=self._now,
+            now=self.now,
             rng=self._rng,
         )
         try:
@@ -216,7 +220,7 @@ class Worker:
         while True:
             self._look.clear()
             room = self.limits.concurrent_runs - len(self._running)
-            if room > 0 and loop.time() >= self._hold_until:
+            if room > 0 and not self._draining and loop.time() >= self._hold_until:
                 limit = min(room, _CLAIM_AT_ONCE)
                 claims = await self._guarded(
                     self._store.claim(self._name, limit, self.limits.lease), ()
@@ -245,7 +249,7 @@ class Worker:
         limits = self.limits
         while True:
             expiring = self._store.expire(
-                now=self._now(), log_age=limits.log_age, chat_age=limits.chat_age
+                now=self.now(), log_age=limits.log_age, chat_age=limits.chat_age
             )
             if not await self._guarded(expiring, 0):
                 await asyncio.sleep(_EXPIRE_SECONDS)

@@ -1,1 +1,15 @@
 """The HTTP side: FastAPI routers, owners, problems, streams."""
+
+from .app import create_app
+from .context import OfferedModel, ServerConfig
+from .problems import Unauthenticated
+from .visitors import Authenticate, Visitor
+
+__all__ = [
+    "Authenticate",
+    "OfferedModel",
+    "ServerConfig",
+    "Unauthenticated",
+    "Visitor",
+    "create_app",
+]

@@ -26,8 +26,9 @@ from durable_llm_streams.store import (
 from .chats import Chats
 from .file import DatabaseFile, Synchronous
 from .logs import RUN_COLUMNS, Logs, run_from_row
+from .view import SQLiteView
 
-__all__ = ["SQLiteStore"]
+__all__ = ["SQLiteStore", "SQLiteView", "Synchronous"]
 
 
 def _wall_clock() -> int:
@@ -75,7 +76,7 @@ class SQLiteStore:
     async def read(
         self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
     ) -> Page:
-        """See `LogStore.read`."""
+        """See `LogReader.read`."""
         return await self._logs.read(run_id, after, max_bytes, wait)
 
     async def send(self, order: Order) -> Sent:

@@ -222,7 +222,7 @@ class Logs:
     # --- reading -----------------------------------------------------------------------------
 
     async def read(self, run_id: str, after: int, max_bytes: int, wait: float) -> Page:
-        """See `LogStore.read`."""
+        """See `LogReader.read`."""
         while True:
             page = self.page(run_id, after, max_bytes)
             if page.records or wait <= 0 or page.status.ended:

@@ -1,0 +1,65 @@
+"""`dls runs`, `dls tail`, `dls settings`: looking at a store from beside its server."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from durable_llm_streams.chunks import decode
+from durable_llm_streams.log import check_cursor, follow
+from durable_llm_streams.model import Cursor, token_at
+from durable_llm_streams.runs.endings import timestamp
+from durable_llm_streams.stores import SQLiteView, sqlite_path
+
+from .settings import Settings, load, names
+
+_WAIT_SECONDS = 3600.0
+
+
+async def runs(console: Console, *, active: bool, limit: int) -> None:
+    """List runs, newest first."""
+    view = SQLiteView(sqlite_path(load().store))
+    try:
+        table = Table("run", "status", "model", "attempts", "chat", "created", box=None)
+        for run in await view.runs(active=active, limit=limit):
+            created = timestamp(run.created_at)
+            table.add_row(
+                run.id, run.status, run.model, str(run.takeovers + 1), run.chat_id, created
+            )
+        console.print(table)
+    finally:
+        await view.close()
+
+
+async def tail(console: Console, run: str, *, text: bool) -> None:
+    """Follow a run's log to its end.
+
+    Args:
+        console: where to.
+        run: a run's id, or a cursor to go on from.
+        text: print the answer's text instead of the records.
+    """
+    view = SQLiteView(sqlite_path(load().store))
+    try:
+        place = Cursor.parse(run) if "." in run else Cursor(run, 0, "")
+        await check_cursor(view, place)
+        async for page in follow(view, place.run_id, place.seq, wait=_WAIT_SECONDS):
+            for seq, record in enumerate(page.records, page.first):
+                if not text:
+                    cursor = Cursor(place.run_id, seq, token_at(page.spans, seq))
+                    console.out(f"{cursor} {record.decode()}", highlight=False)
+                elif record.startswith(b'{"type":"text-delta"'):
+                    console.out(decode(record)["delta"], end="", highlight=False)
+        if text:
+            console.out("")
+    finally:
+        await view.close()
+
+
+def settings(console: Console) -> None:
+    """List the settings with their defaults."""
+    table = Table("variable", "default", "meaning", box=None)
+    for field, info in Settings.model_fields.items():
+        default = "" if info.default in (None, "", ()) else str(info.default)
+        table.add_row(" or ".join(names(field)), default, info.description)
+    console.print(table)

@@ -1,0 +1,184 @@
+"""`dls serve`: the store, the provider and the server, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import secrets
+import socket
+from typing import NamedTuple
+
+import uvicorn
+from fastapi import FastAPI
+
+from durable_llm_streams._version import __version__
+from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
+from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.runs import Source, Worker
+from durable_llm_streams.server import OfferedModel, ServerConfig, create_app
+from durable_llm_streams.server.context import Context
+from durable_llm_streams.stores import open_store
+
+from .settings import Settings, load, unknown
+
+logger = logging.getLogger(__name__)
+
+OPENROUTER_URL = "https://openrouter.ai/api/v1"
+OPENAI_URL = "https://api.openai.com/v1"
+
+_GRACE_SECONDS = 3
+_BACKLOG = 4096
+
+
+class Provider(NamedTuple):
+    """Where answers come from.
+
+    Attributes:
+        name: for the line at the start.
+        models: the ids offered, the default first.
+    """
+
+    name: str
+    source: Source
+    models: tuple[OfferedModel, ...]
+
+
+def provider(settings: Settings) -> Provider:
+    """Choose the provider by the keys that are set.
+
+    Raises:
+        InvalidSetting: a value that no request could be made with.
+    """
+    prefill = PrefillTable.parse(settings.prefill)
+    if settings.openrouter_api_key:
+        headers = {"X-OpenRouter-Title": settings.app_title}
+        if settings.app_url:
+            headers["HTTP-Referer"] = settings.app_url
+        source = OpenAICompatible(
+            base_url=OPENROUTER_URL,
+            api_key=settings.openrouter_api_key,
+            headers=headers,
+            fallback_models=settings.fallback_models,
+            prefill=prefill,
+            reasoning_effort=settings.reasoning_effort,
+        )
+        return Provider("OpenRouter", source, _models(settings, "openrouter/auto"))
+    if settings.openai_api_key or settings.openai_base_url:
+        url = settings.openai_base_url or OPENAI_URL
+        source = OpenAICompatible(
+            base_url=url,
+            api_key=settings.openai_api_key,
+            prefill=prefill,
+            reasoning_effort=settings.reasoning_effort,
+        )
+        return Provider(url, source, _models(settings, "gpt-5-mini"))
+    demo = OfferedModel(DEMO_MODEL, "Demo (not a real model)", demo=True)
+    name = "the built-in demo; set OPENROUTER_API_KEY or OPENAI_API_KEY for real answers"
+    return Provider(name, Demo(settings.demo_tokens_per_second), (demo,))
+
+
+def _models(settings: Settings, default: str) -> tuple[OfferedModel, ...]:
+    ids = dict.fromkeys((settings.model or default, *settings.models))
+    return tuple(OfferedModel(id_, id_) for id_ in ids)
+
+
+class Server(uvicorn.Server):
+    """Lets streams go before it waits for connections to end: they would not end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then end as usual."""
+        context = self._app.state.durable
+        assert isinstance(context, Context)
+        context.drain()
+        await super().shutdown(sockets)
+
+
+def serve() -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        DurableError: it cannot start; the text says what to change.
+    """
+    settings = load()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in unknown():
+        logger.warning("%s is not a setting. `dls settings` lists them.", name)
+    with _listen(settings) as listener:
+        _run(settings, listener)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise InvalidSetting(
+            f"Cannot listen on {settings.host}, port {settings.port} ({error.strerror}). "
+            "Set DLS_PORT or DLS_HOST to another one, or end the program that uses it."
+        ) from error
+    return listener
+
+
+def _run(settings: Settings, listener: socket.socket) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve(settings, listener))
+    else:
+        uvloop.run(_serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    chosen = provider(settings)
+    store = open_store(settings.store, synchronous=settings.sqlite_synchronous)
+    try:
+        worker = Worker(
+            store,
+            chosen.source,
+            name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+            system=settings.system_prompt,
+            limits=settings.limits(),
+        )
+        config = ServerConfig(
+            models=chosen.models,
+            on_busy=settings.on_busy,
+            max_message_bytes=settings.max_message_bytes,
+        )
+        app = create_app(store, worker, config)
+        host, port = listener.getsockname()[:2]
+        logger.info("Durable LLM Streams %s on http://%s:%d", __version__, host, port)
+        logger.info("Answers come from %s.", chosen.name)
+        logger.info("Everything is kept in %s.", settings.store)
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        server = Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+                server_header=False,
+            ),
+            app,
+        )
+        await server.serve(sockets=[listener])
+    finally:
+        await chosen.source.close()
+        await store.close()

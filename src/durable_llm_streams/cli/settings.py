@@ -1,0 +1,172 @@
+"""Settings: environment variables, `DLS_…` and the names that people have set already."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.runs import Limits
+
+PREFIX = "DLS_"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _named(*names: str, default: Any, description: str, **more: Any) -> Any:
+    return Field(default, validation_alias=AliasChoices(*names), description=description, **more)
+
+
+class Settings(BaseSettings):
+    """All settings. Each has a default that works."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    store: str = Field(
+        "sqlite:///data/chats.db",
+        description="Where everything is kept: `sqlite:///PATH`; four slashes from the root.",
+    )
+    sqlite_synchronous: Literal["NORMAL", "FULL"] = Field(
+        "NORMAL",
+        description="`NORMAL` survives a killed process; `FULL` also a power failure, slower.",
+    )
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = _named(
+        "DLS_PORT", "PORT", default=8000, description="The port to listen on.", ge=0, le=65535
+    )
+    model: str | None = Field(
+        None,
+        description="The model used when a client names none. Default: `openrouter/auto` with an "
+        "OpenRouter key, `gpt-5-mini` with OpenAI and others, else the demo.",
+    )
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="More models to offer, separated by commas."
+    )
+    fallback_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="OpenRouter: models that it tries when the chosen one fails."
+    )
+    prefill: str = Field(
+        "",
+        description="Models that can continue their own partial answer after a cut: patterns, "
+        "separated by commas; see docs/continuing.md.",
+    )
+    reasoning_effort: str | None = Field(
+        None, description="How much models shall think: `low`, `medium`, `high`, …"
+    )
+    system_prompt: str = Field("", description="What every conversation begins with.")
+    on_busy: Literal["reject", "queue", "interrupt"] = Field(
+        "reject",
+        description="What a message does that comes while an answer is written in its chat: be "
+        "refused (409), wait behind it, or interrupt it.",
+    )
+    max_runs: int = Field(
+        1000, ge=1, description="How many answers this process writes at once; more wait."
+    )
+    max_message_bytes: int = Field(
+        256 * 1024, ge=1, description="The longest message taken, in UTF-8 bytes."
+    )
+    attempts: int = Field(
+        5, ge=1, description="How often an answer is tried before it fails, takeovers included."
+    )
+    lease: Seconds = Field(
+        5.0, description="Seconds without a heartbeat until another worker takes a run over."
+    )
+    first_token_timeout: Seconds = Field(
+        120.0, description="Seconds that a model may take to its first token."
+    )
+    token_timeout: Seconds = Field(
+        60.0, description="Seconds that a model may take from one token to the next."
+    )
+    run_timeout: Seconds = Field(
+        3600.0, description="Seconds that an answer may take, all attempts together."
+    )
+    retention_log: Seconds = Field(
+        24 * 3600.0,
+        description="Seconds that the log of an ended answer can be followed. Its message stays.",
+    )
+    retention_chats: float = Field(
+        365 * 24 * 3600.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds after its last change when a chat is deleted; 0 keeps it for ever.",
+    )
+    demo_tokens_per_second: float = Field(
+        40.0, ge=0, description="The demo model's pace; 0 is as fast as it goes."
+    )
+    app_url: str = Field("", description="OpenRouter attribution: this application's address.")
+    app_title: str = Field(
+        "Durable LLM Streams", description="OpenRouter attribution: this application's name."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is written to standard error."
+    )
+    openrouter_api_key: str | None = _named(
+        "OPENROUTER_API_KEY", default=None, description="Answers come from OpenRouter.", repr=False
+    )
+    openai_api_key: str | None = _named(
+        "OPENAI_API_KEY",
+        default=None,
+        description="Answers come from OpenAI, or from OPENAI_BASE_URL.",
+        repr=False,
+    )
+    openai_base_url: str | None = _named(
+        "OPENAI_BASE_URL",
+        default=None,
+        description="Any OpenAI-compatible endpoint, up to `/v1`; needs no key if it wants none.",
+    )
+
+    @field_validator("models", "fallback_models", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(name for name in map(str.strip, value.split(",")) if name)
+        return value
+
+    def limits(self) -> Limits:
+        """The worker's limits."""
+        return Limits(
+            lease=self.lease,
+            concurrent_runs=self.max_runs,
+            attempts=self.attempts,
+            first_token=self.first_token_timeout,
+            next_token=self.token_timeout,
+            whole_run=self.run_timeout,
+            log_age=self.retention_log,
+            chat_age=self.retention_chats,
+        )
+
+
+def names(field: str) -> list[str]:
+    """The environment variables that set a field, the first one is ours."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices]
+    return [PREFIX + field.upper()]
+
+
+def load() -> Settings:
+    """Read the environment.
+
+    Raises:
+        InvalidSetting: one line for each value that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            field = str(item["loc"][0])
+            name = field if field.isupper() else names(field)[0]
+            lines.append(f"{name} is {str(item['input'])[:100]!r}: {item['msg']}.")
+        raise InvalidSetting("\n".join(lines)) from None
+
+
+def unknown() -> list[str]:
+    """Variables with our prefix that set nothing: misspelt ones, most likely."""
+    known = {name for field in Settings.model_fields for name in names(field)}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

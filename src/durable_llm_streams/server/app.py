@@ -1,0 +1,77 @@
+"""The application: routes over a store and a worker that it is handed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from durable_llm_streams._version import __version__
+from durable_llm_streams.errors import DurableError
+from durable_llm_streams.runs import Worker
+from durable_llm_streams.store import Store
+
+from . import chats, health, sending
+from .context import Context, ServerConfig
+from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
+from .visitors import Authenticate, anonymous
+
+
+def create_app(
+    store: Store,
+    worker: Worker,
+    config: ServerConfig,
+    *,
+    authenticate: Authenticate | None = None,
+) -> FastAPI:
+    """Make the ASGI application.
+
+    It starts the worker and closes it; the store stays the caller's.
+
+    Args:
+        store: where everything is.
+        worker: executes runs of this store.
+        config: see `ServerConfig`.
+        authenticate: tells whose a request is; by default everybody is an anonymous visitor with
+            a signed cookie.
+    """
+    shared = Context(store, worker, config, authenticate)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        if shared.authenticate is None:
+            shared.authenticate = anonymous(await store.secret())
+        await worker.start()
+        try:
+            yield
+        finally:
+            shared.drain()
+            await worker.close()
+
+    app = FastAPI(
+        title="Durable LLM Streams",
+        version=__version__,
+        description="LLM answers that survive.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.durable = shared
+    for router in (sending.router, chats.router, health.router):
+        app.include_router(router)
+    app.add_exception_handler(DurableError, handle_durable_error)
+    app.add_exception_handler(HTTPException, handle_http_exception)
+    app.add_exception_handler(RequestValidationError, _handle_invalid)
+    app.add_exception_handler(Exception, handle_unexpected)
+    return app
+
+
+async def _handle_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][1:])
+    return problem(400, "invalid-request", "The request cannot work", f"`{name}`: {first['msg']}.")

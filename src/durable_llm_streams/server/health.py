@@ -1,0 +1,47 @@
+"""Whether the process lives, and whether it can work."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import PlainTextResponse, Response
+
+from durable_llm_streams.errors import StoreError
+
+from .context import context
+
+router = APIRouter(tags=["health"])
+
+_HOME = """Durable LLM Streams is running.
+
+There is no web interface in this installation; the API is at /docs.
+Try this:
+
+  curl -N -c jar -b jar -H 'Content-Type: application/json' {url}api/chat -d '{{"id":"first",
+    "message":{{"id":"m1","role":"user","parts":[{{"type":"text","text":"Hi"}}]}}}}'
+  curl -b jar {url}api/chats/first
+"""
+
+
+@router.get("/healthz")
+async def live() -> Response:
+    """The process answers."""
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/readyz")
+async def ready(request: Request) -> Response:
+    """The store can be written and the worker takes work."""
+    shared = context(request)
+    try:
+        await shared.store.check()
+    except StoreError:
+        return PlainTextResponse("the store is not available\n", 503)
+    if not shared.worker.ready or shared.streams.closing:
+        return PlainTextResponse("the worker takes no work\n", 503)
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/", include_in_schema=False)
+async def home(request: Request) -> Response:
+    """What to do here."""
+    return PlainTextResponse(_HOME.format(url=request.base_url))

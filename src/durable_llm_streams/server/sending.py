@@ -1,0 +1,180 @@
+"""`POST /api/chat`, following, stopping: the routes that have to do with runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from durable_llm_streams.errors import ChatBusy, InvalidCursor, InvalidRequest, RunNotFound
+from durable_llm_streams.log import check_cursor
+from durable_llm_streams.model import Cursor, Run
+from durable_llm_streams.store import Order, Sent
+from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Send, parse_send
+
+from .context import Context, chat_id, context, json_response, new_id, read_json
+from .streams import EventStream
+from .visitors import Visitor
+
+router = APIRouter(tags=["answers"])
+
+_INTERRUPTS = 8
+_TITLE_LENGTH = 80
+_MAX_KEY_LENGTH = 200
+
+_STREAM: dict[str, Any] = {
+    "description": "The run's UI message stream; every event's id is a cursor.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+_PROBLEM: dict[str, Any] = {
+    "description": "A problem document (RFC 9457).",
+    "content": {"application/problem+json": {"schema": {"type": "object"}}},
+}
+_SEND_SCHEMA = {
+    "type": "object",
+    "required": ["id"],
+    "properties": {
+        "id": {"type": "string", "description": "The chat's id, made by the client."},
+        "messages": {"type": "array", "items": {"type": "object"}},
+        "message": {"type": "object", "description": "The new message, instead of `messages`."},
+        "trigger": {"enum": ["submit-message", "regenerate-message"]},
+        "messageId": {"type": ["string", "null"]},
+        "parentId": {"type": ["string", "null"]},
+        "model": {"type": ["string", "null"]},
+    },
+}
+
+
+@router.post(
+    "/api/chat",
+    response_class=Response,
+    responses={200: _STREAM, "4XX": _PROBLEM, 503: _PROBLEM},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _SEND_SCHEMA}},
+        }
+    },
+)
+async def send(request: Request) -> Response:
+    """Send a message, edit one, or ask for another answer. Answers with the run's stream.
+
+    Repeating the request (the same message id, or the same `Idempotency-Key`) makes no second run:
+    it follows the first one's stream.
+    """
+    shared = context(request)
+    visitor = await shared.visitor(request)
+    data = await read_json(request, shared.config.max_body_bytes)
+    asked = parse_send(data, max_text_bytes=shared.config.max_message_bytes)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= _MAX_KEY_LENGTH:
+        raise InvalidRequest(f"The Idempotency-Key must have 1 to {_MAX_KEY_LENGTH} characters.")
+    sent = await _send(shared, _order(shared, visitor, asked, key))
+    await shared.store.read(sent.run.id, 0, max_bytes=1)  # CursorLost, if it is all long ago
+    return _stream(shared, visitor, sent.run, 0)
+
+
+async def _send(shared: Context, order: Order) -> Sent:
+    for _ in range(_INTERRUPTS):
+        try:
+            return await shared.worker.send(order)
+        except ChatBusy as busy:
+            if shared.config.on_busy != "interrupt":
+                raise
+            try:
+                run = await shared.store.find_run(order.owner, order.chat_id, busy.run_id)
+                await shared.worker.stop(run)
+            except RunNotFound:
+                continue
+    return await shared.worker.send(order)
+
+
+def _order(shared: Context, visitor: Visitor, asked: Send, key: str | None) -> Order:
+    now = shared.worker.now()
+    if key is not None:
+        key = f"key:{key}"
+    elif asked.message_id is not None:
+        key = f"message:{asked.message_id}"
+    return Order(
+        owner=visitor.owner,
+        chat_id=asked.chat_id,
+        place=asked.place,
+        anchor=asked.anchor,
+        message_id=asked.message_id,
+        body=asked.body() if asked.message_id is not None else b"",
+        content=asked.content,
+        run_id=new_id(now),
+        answer_id=new_id(now),
+        model=shared.model(asked.model),
+        key=key,
+        title=_title(asked.text),
+        queue=shared.config.on_busy == "queue",
+        now=now,
+    )
+
+
+def _title(text: str) -> str:
+    """The beginning of the first message, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _TITLE_LENGTH else line[: _TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def _stream(shared: Context, visitor: Visitor, run: Run, after: int) -> EventStream:
+    headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": run.id}
+    return EventStream(shared.streams, shared.store, run.id, after, headers)
+
+
+@router.get(
+    "/api/chat/{chat_id}/stream",
+    response_class=Response,
+    responses={
+        200: _STREAM,
+        204: {"description": "No answer is being written, or nothing of it is missing."},
+        "4XX": _PROBLEM,
+    },
+)
+async def resume(request: Request, after: str | None = None) -> Response:
+    """Follow the chat's active run; with a cursor only what comes after it.
+
+    The cursor is the id of the last event received, as `Last-Event-ID` header or as `after`. It
+    names its run: the rest of a run that has ended meanwhile is sent too.
+    """
+    shared = context(request)
+    visitor = await shared.visitor(request)
+    chat = chat_id(request)
+    cursor = request.headers.get("last-event-id") or after
+    if not cursor:
+        try:
+            run = await shared.store.find_run(visitor.owner, chat)
+        except RunNotFound:
+            return Response(status_code=204, headers=dict(visitor.headers))
+        return _stream(shared, visitor, run, 0)
+    place = Cursor.parse(cursor)
+    try:
+        run = await shared.store.find_run(visitor.owner, chat, place.run_id)
+    except RunNotFound as error:
+        raise InvalidCursor("This cursor belongs to no answer of this chat.") from error
+    page = await check_cursor(shared.store, place)
+    if page.status.ended and not page.records:
+        return Response(status_code=204, headers=dict(visitor.headers))
+    return _stream(shared, visitor, run, place.seq)
+
+
+@router.post("/api/chat/{chat_id}/stop", responses={"4XX": _PROBLEM, 503: _PROBLEM})
+async def stop(request: Request, run: str | None = None) -> Response:
+    """Stop the active run, or only the one that is named. What was said so far is kept.
+
+    When it returns, no chunk can follow. `stopped` is null when there was nothing to stop.
+    """
+    shared = context(request)
+    visitor = await shared.visitor(request)
+    stopped = None
+    try:
+        found = await shared.store.find_run(visitor.owner, chat_id(request), run)
+        if not found.status.ended and await shared.worker.stop(found):
+            stopped = found.id
+    except RunNotFound:
+        if run is not None:
+            raise
+    return json_response({"stopped": stopped}, visitor)

@@ -1,0 +1,142 @@
+"""A run's log as an ASGI response.
+
+Theory of operation
+===================
+1. The response reads the log by cursor and writes one body message for each page. It holds one page
+   at the most, and the send waits while the client does not read: a slow client costs nothing more.
+2. A page of many records is a reader catching up: neighbouring deltas are merged. Live pages are
+   small and go out as they are.
+3. The client's going away cancels the response, not the run. The server's end cancels it too; then
+   the body is finished properly, without a terminal record: the client comes back elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from durable_llm_streams.chunks import merge
+from durable_llm_streams.errors import NotFound, StoreError
+from durable_llm_streams.log import follow
+from durable_llm_streams.model import token_at
+from durable_llm_streams.store import LogReader, Page
+from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
+
+#: Seconds without an event before a comment is sent.
+HEARTBEAT_SECONDS = 15.0
+
+_MERGE_FROM = 9
+_PAGE_BYTES = 256 * 1024
+
+
+class Streams:
+    """The open streams of a process."""
+
+    def __init__(self) -> None:
+        self._open: set[asyncio.Task[None]] = set()
+        self.closing = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, task: asyncio.Task[None]) -> None:
+        """A stream opens."""
+        self._open.add(task)
+
+    def remove(self, task: asyncio.Task[None]) -> None:
+        """A stream has ended."""
+        self._open.discard(task)
+
+    def close(self) -> None:
+        """End every stream after what it has sent; its client comes back elsewhere."""
+        self.closing = True
+        for task in self._open:
+            task.cancel()
+
+
+class EventStream(Response):
+    """Follows a run from a place in its log to its end.
+
+    Args:
+        streams: the process's open streams.
+        store: where the log is.
+        run_id: the run.
+        after: the last record that the client has; 0 for none.
+        headers: of the response.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        store: LogReader,
+        run_id: str,
+        after: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+        self._streams = streams
+        self._store = store
+        self._run_id = run_id
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream (ASGI)."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        watcher = asyncio.create_task(_cancel_on_disconnect(receive, task))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            if not self._streams.closing:
+                await self._pump(send)
+        except asyncio.CancelledError:
+            if not (watcher.done() or self._streams.closing):
+                raise
+            task.uncancel()
+            if watcher.done():
+                return  # the client has gone
+        except (NotFound, StoreError):
+            pass  # the chat was deleted, or the store closed: no terminal record, and no more
+        finally:
+            self._streams.remove(task)
+            watcher.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _pump(self, send: Send) -> None:
+        encoder = FrameEncoder(self._run_id)
+        await send({"type": "http.response.body", "body": opening(), "more_body": True})
+        pages = follow(
+            self._store,
+            self._run_id,
+            self._after,
+            wait=HEARTBEAT_SECONDS,
+            max_bytes=_PAGE_BYTES,
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                body = encode_page(encoder, page) if page.records else HEARTBEAT
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": DONE, "more_body": True})
+
+
+def encode_page(encoder: FrameEncoder, page: Page) -> bytes:
+    """A page's records as events; many of them merged."""
+    records, spans = page.records, page.spans
+    if spans[-1].first <= page.first:
+        token = spans[-1].epoch.token
+        if len(records) < _MERGE_FROM:
+            return encoder.frames(token, page.first, records)
+        return encoder.merged(token, ((page.first + i, chunk) for i, chunk in merge(records)))
+    merged = [(page.first + i, chunk) for i, chunk in merge(records)]
+    return b"".join(encoder.merged(token_at(spans, pair[0]), (pair,)) for pair in merged)
+
+
+async def _cancel_on_disconnect(receive: Receive, task: asyncio.Task[None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()

@@ -1,0 +1,105 @@
+"""A store's file, read from beside the process that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable, StoreUnusable
+from durable_llm_streams.model import Run
+from durable_llm_streams.store import PAGE_BYTES, Page
+
+from .file import check_identity
+from .journal import unpack
+from .logs import RUN_COLUMNS, read_segments, run_from_row
+
+_POLL_SECONDS = 0.05
+
+
+class SQLiteView:
+    """Reads runs and logs of a file that another process may be serving. Writes nothing.
+
+    Args:
+        path: the file.
+
+    Raises:
+        StoreUnusable: it is not there, or it is no store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise StoreUnusable(f"There is no store at {path}. DLS_STORE names the one to read.")
+        try:
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+            )
+            check_identity(self._connection, path)
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"The store {path} cannot be read ({error}).") from error
+
+    async def runs(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
+        """See `RunStore.runs`."""
+        condition = "WHERE status IN ('queued', 'running')" if active else ""
+        rows = self._connection.execute(
+            f"SELECT {RUN_COLUMNS} FROM run {condition} ORDER BY key DESC LIMIT ?", (limit,)
+        )
+        return [run_from_row(row) for row in rows]
+
+    async def read(
+        self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
+    ) -> Page:
+        """See `LogReader.read`. Waits by looking again, twenty times a second."""
+        until = asyncio.get_running_loop().time() + wait
+        while True:
+            page = self._page(run_id, after, max_bytes)
+            late = asyncio.get_running_loop().time() >= until
+            if page.records or page.status.ended or late:
+                return page
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _page(self, run_id: str, after: int, max_bytes: int) -> Page:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN")  # one moment for all of it
+            with contextlib.closing(connection.cursor()) as cursor:
+                row = cursor.execute(
+                    f"SELECT key, next_seq, has_log, {RUN_COLUMNS} FROM run WHERE id = ?",
+                    (run_id,),
+                ).fetchone()
+                if row is None:
+                    raise RunNotFound("There is no such run. `dls runs` lists them.")
+                key, next_seq, has_log, *columns = row
+                run = run_from_row(columns)
+                records = read_segments(connection, key, after, max_bytes)
+                if not run.status.ended:
+                    tail_first, tail = self._tail(key)
+                    next_seq = tail_first + len(tail)
+                    if after + len(records) >= tail_first - 1:
+                        records += tail[max(0, after + len(records) + 1 - tail_first) :]
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"The store cannot be read now ({error}).") from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if after >= next_seq or (not has_log and after < next_seq - 1):
+            raise CursorLost
+        return Page(after + 1, records, next_seq, run.spans, run.status)
+
+    def _tail(self, key: int) -> tuple[int, list[bytes]]:
+        """The records of a run that stand only in the journal, and the first one's number."""
+        (first,) = self._connection.execute(
+            "SELECT ifnull(max(first + count), 1) FROM segment WHERE run = ?", (key,)
+        ).fetchone()
+        tail: list[bytes] = []
+        for (row,) in self._connection.execute("SELECT data FROM journal ORDER BY id"):
+            for item in unpack(row):
+                if item.run_key == key and item.first == first + len(tail):
+                    tail += item.data.split(b"\n")
+        return first, tail
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
