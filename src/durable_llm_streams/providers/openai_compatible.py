@@ -16,8 +16,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from durable_llm_streams._version import __version__
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers import _failures, _lost_connection
+from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._chat_sse import ChatParser
+from durable_llm_streams.providers._connection import held
 from durable_llm_streams.providers._request import (
     Dialect,
     RequestOptions,
@@ -114,32 +115,25 @@ class OpenAICompatible:
         Raises:
             ModelError: the provider failed, or its answer was cut, empty or no stream.
         """
-        response: aiohttp.ClientResponse | None = None
         try:
             style = self._style(prompt)
             response = await self._ask(request_body(prompt, self._options, style))
-            end_watch = _lost_connection.watch(response)
-            await _check(response, continuing=style is not None)
-            seam = Seam(prompt.said, echoes=style == "mistral")
-            parser = ChatParser()
-            while not parser.done:
-                events = await self._read(response, parser)
-                for event in _joined(events, seam) if seam.open else events:
-                    yield event
+            with held(response):
+                await _check(response, continuing=style is not None)
+                seam = Seam(prompt.said, echoes=style == "mistral")
+                parser = ChatParser()
+                while not parser.done:
+                    events = await self._read(response, parser)
+                    for event in _joined(events, seam) if seam.open else events:
+                        yield event
+                generation_id = response.headers.get("X-Generation-Id", "")
+                finish = parser.finish(generation_id=generation_id, may_be_empty=style is not None)
             if rest := seam.end():
                 yield TextDelta(rest)
-            generation_id = response.headers.get("X-Generation-Id", "")
-            finish = parser.finish(generation_id=generation_id, may_be_empty=style is not None)
-            if not response.content.at_eof():
-                response.close()
             yield finish
         except ModelError as error:
             error.detail = self._redact(error.detail)
             raise
-        finally:
-            if response is not None:
-                end_watch()
-                response.close()  # closing the connection is what ends the provider's work
 
     async def close(self) -> None:
         """Let go of connections. Streams that are read now are cut; none can begin any more."""

@@ -1,0 +1,367 @@
+"""A fake OpenAI-compatible provider over real HTTP, with faults on demand.
+
+In a test's own loop:
+
+    async with FakeProvider() as provider:
+        provider.plan("tokens=5", "status=429,retry_after=7")   # for the next two requests
+        ... ask provider.base_url ...
+        request = await provider.request(0)
+        request.headers, request.body, request.ended, request.closed_early
+
+In a process of its own, for tests that kill things:
+
+    python tests/fake_provider.py --port 9000        # prints its base URL on the first line
+
+Without a plan a request's script is taken from its model: `fake:tokens=100,rate=50`. Any other
+model answers with the defaults. The answer is `w1 w2 ... wN `, whatever the question, so that a
+test knows it: `answer(n)`. A request that ends with an assistant's message is answered with the
+rest of the answer, from where that message ends.
+
+Options, comma separated (`name=value`; `name` alone means 1):
+
+    tokens=20        words in the answer           word=w         what the words begin with
+    reasoning=0      words of reasoning before     odd            odd marks at the end: ODD
+    rate=0           words per second, 0: at once  first=0        seconds before the first word
+    finish=stop      the finish reason             usage=1        0: no usage chunk
+    comments=0       comments before each word     empty          finish without a word
+    crlf             lines end with CR LF          nospace        `data:` without a space
+    split            one byte for each write       field=content  the reasoning's: reasoning_content
+    status=N         answer with HTTP status N     retry_after=S  with this Retry-After ...
+    retry_date=S     ... or a date in S seconds    code=C         an error's code, in any error
+    html, json, redirect                           no stream at all, but a page, JSON, a 307
+    error_after=N    an error event after N words  cut_after=N    the connection is reset
+    end_after=N      a clean end, no finish        done_after=N   [DONE], no finish
+    stall_after=N    nothing more, left open       junk_after=N   a line that is no JSON
+    chunk_after=N    broken transfer encoding      after=finish   those strike after the finish
+    prefill=exact    how a beginning is continued: `exact`, `trim` (no white space first), `echo`
+                     (the beginning is repeated), `refuse` (HTTP 400), `ignore` (answers anew)
+    times=N          the faults strike only the first N requests of this very model
+
+`GET /state` on the server gives `{"open", "peak", "requests": [...]}` to other processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import re
+import socket
+import struct
+import time
+from collections import Counter, deque
+from email.utils import formatdate
+from typing import Any, Self
+
+from aiohttp import web
+
+ODD = "one\u2028two\u0085three [DONE] data: [DONE]\r\n\ndata: {} \U0001f30d\u00e9\x00end"
+SECRET_WORDS = "upstream-secret https://internal.example/route"
+FAULTS = ("error", "cut", "end", "done", "stall", "junk", "chunk")
+
+
+@dataclasses.dataclass
+class Script:
+    """What one request gets; see the module's list."""
+
+    tokens: int = 20
+    word: str = "w"
+    reasoning: int = 0
+    odd: int = 0
+    rate: float = 0.0
+    first: float = 0.0
+    finish: str = "stop"
+    usage: int = 1
+    comments: int = 0
+    empty: int = 0
+    crlf: int = 0
+    nospace: int = 0
+    split: int = 0
+    field: str = "reasoning"
+    status: int = 0
+    retry_after: str = ""
+    retry_date: str = ""
+    code: str = ""
+    html: int = 0
+    json: int = 0
+    redirect: int = 0
+    error_after: int = -1
+    cut_after: int = -1
+    end_after: int = -1
+    done_after: int = -1
+    stall_after: int = -1
+    junk_after: int = -1
+    chunk_after: int = -1
+    after: str = ""
+    prefill: str = "exact"
+    times: int = -1
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        kinds: dict[str, Any] = {
+            field.name: type(field.default) for field in dataclasses.fields(cls)
+        }
+        values: dict[str, Any] = {}
+        for option in filter(None, text.split(",")):
+            name, _, value = option.strip().partition("=")
+            values[name] = kinds[name](value or 1)  # a KeyError names the unknown option
+        return cls(**values)
+
+    def without_faults(self) -> Script:
+        calm: dict[str, Any] = {f"{fault}_after": -1 for fault in FAULTS}
+        return dataclasses.replace(self, status=0, html=0, json=0, redirect=0, empty=0, **calm)
+
+    def fault(self, words: int, *, finished: bool) -> str:
+        """The fault that strikes after so many words."""
+        if finished != (self.after == "finish"):
+            return ""
+        for fault in FAULTS:
+            strikes_at: int = getattr(self, f"{fault}_after")
+            if strikes_at >= 0 and (finished or strikes_at == words):
+                return fault
+        return ""
+
+    def text(self) -> str:
+        return "" if self.empty else answer(self.tokens, self.word) + ODD * bool(self.odd)
+
+
+def answer(tokens: int, word: str = "w") -> str:
+    """The whole answer of a request for so many words."""
+    return "".join(f"{word}{number} " for number in range(1, tokens + 1))
+
+
+@dataclasses.dataclass
+class Request:
+    """One request as it came, and what became of it."""
+
+    headers: dict[str, str]
+    body: dict[str, Any]
+    words: int = 0  # written so far
+    closed_early: bool = False  # the client left before the end
+    ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    stalled: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+
+class FakeProvider:
+    """The server. Also an asynchronous context manager."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.requests: list[Request] = []
+        self.open = 0
+        self.peak = 0
+        self._port = port
+        self._plan: deque[Script] = deque()
+        self._asked: Counter[str] = Counter()
+        self._arrived = asyncio.Event()
+        application = web.Application()
+        application.router.add_get("/state", self._state)
+        application.router.add_post("/{base:.*}chat/completions", self._complete)
+        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def plan(self, *scripts: Script | str) -> None:
+        """Say what the next requests get, one script each."""
+        self._plan.extend(Script.parse(each) if isinstance(each, str) else each for each in scripts)
+
+    async def request(self, number: int = 0) -> Request:
+        """The request with this number, from 0, as soon as it has come."""
+        while len(self.requests) <= number:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self.requests[number]
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _state(self, _: web.Request) -> web.Response:
+        requests = [
+            {
+                "headers": each.headers,
+                "body": each.body,
+                "words": each.words,
+                "ended": each.ended.is_set(),
+                "closed_early": each.closed_early,
+            }
+            for each in self.requests
+        ]
+        return web.json_response({"open": self.open, "peak": self.peak, "requests": requests})
+
+    async def _complete(self, http: web.Request) -> web.StreamResponse:
+        request = Request(headers=dict(http.headers), body=await http.json())
+        self.requests.append(request)
+        self._arrived.set()
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        try:
+            return await self._answer(http, request, self._script(request.body["model"]))
+        except (asyncio.CancelledError, ConnectionError):
+            request.closed_early = True
+            raise
+        finally:
+            self.open -= 1
+            request.ended.set()
+
+    def _script(self, model: str) -> Script:
+        self._asked[model] += 1
+        if self._plan:
+            return self._plan.popleft()
+        script = Script.parse(model.partition("fake:")[2])
+        is_calm = 0 <= script.times < self._asked[model]
+        return script.without_faults() if is_calm else script
+
+    async def _answer(
+        self, http: web.Request, request: Request, script: Script
+    ) -> web.StreamResponse:
+        last = request.body["messages"][-1]
+        said = last["content"] if last["role"] == "assistant" else ""
+        refuses = bool(said) and script.prefill == "refuse"
+        if refuses or script.status:
+            return _refusal(script, 400 if refuses else script.status)
+        if script.html:
+            return web.Response(text=f"<h1>{SECRET_WORDS}</h1>", content_type="text/html")
+        if script.json:
+            return web.json_response(_error(script) if script.code else {"choices": []})
+        if script.redirect:
+            raise web.HTTPTemporaryRedirect("/elsewhere")
+        response = web.StreamResponse(headers={"X-Generation-Id": "gen-header"})
+        response.content_type = "text/event-stream"
+        await response.prepare(http)
+        if script.first:
+            await asyncio.sleep(script.first)
+        writer = _Writer(http, response, request, script)
+        await writer.say(_rest(script, said))
+        return response
+
+
+class _Writer:
+    """Writes one stream, fault included."""
+
+    def __init__(
+        self, http: web.Request, response: web.StreamResponse, request: Request, script: Script
+    ) -> None:
+        self._http, self._response, self._request, self._script = http, response, request, script
+        self._model = request.body["model"]
+
+    async def say(self, text: str) -> None:
+        script, request = self._script, self._request
+        begun = time.monotonic()
+        words = re.findall(r"\s*\S+\s?|\s+", text)
+        for number in range(1, script.reasoning + 1):
+            await self._delta({script.field: f"r{number} "})
+        for number, word in enumerate(words):
+            if await self._strike(script.fault(number, finished=False)):
+                return
+            if script.rate:
+                await asyncio.sleep(begun + number / script.rate - time.monotonic())
+            await self._write(": OPENROUTER PROCESSING\n\n" * script.comments)
+            await self._delta({"role": "assistant", "content": word})
+            request.words = number + 1
+        if await self._strike(script.fault(len(words), finished=False)):
+            return
+        await self._event(self._chunk({"content": ""}, script.finish))
+        if await self._strike(script.fault(len(words), finished=True)):
+            return
+        if script.usage:
+            await self._event(self._chunk(None) | {"usage": _usage(len(words))})
+        await self._event("[DONE]")
+
+    async def _strike(self, fault: str) -> bool:
+        transport = self._http.transport
+        assert transport is not None
+        if fault == "error":
+            event = self._chunk({"content": ""}, "error") | _error(self._script)
+            await self._event(event)
+        elif fault == "cut":
+            sock: socket.socket = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        elif fault == "done":
+            await self._event("[DONE]")
+        elif fault == "stall":
+            self._request.stalled.set()
+            await asyncio.Event().wait()  # until the client leaves or the server ends
+        elif fault == "junk":
+            await self._event(f'{{"choices": [{SECRET_WORDS}')
+        elif fault == "chunk":
+            transport.write(b"this is no chunk size\r\n")
+        return bool(fault)
+
+    def _chunk(self, delta: dict[str, Any] | None, reason: str | None = None) -> dict[str, Any]:
+        choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason}]
+        head = {"id": "gen-chunk", "object": "chat.completion.chunk", "created": 1}
+        return {**head, "model": f"{self._model}-used", "provider": "Fake", "choices": choices}
+
+    async def _delta(self, delta: dict[str, Any]) -> None:
+        await self._event(self._chunk(delta))
+
+    async def _event(self, event: dict[str, Any] | str) -> None:
+        text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
+        await self._write(f"data:{'' if self._script.nospace else ' '}{text}\n\n")
+
+    async def _write(self, text: str) -> None:
+        data = text.replace("\n", "\r\n" if self._script.crlf else "\n").encode()
+        step = 1 if self._script.split else max(1, len(data))
+        for begin in range(0, len(data), step):
+            await self._response.write(data[begin : begin + step])
+            if self._script.split:
+                await asyncio.sleep(0)
+
+
+def _rest(script: Script, said: str) -> str:
+    """What of the answer comes after a beginning."""
+    text = script.text()
+    if not said or script.prefill == "ignore" or not text.startswith(said):
+        return text
+    if script.prefill == "echo":
+        return text
+    rest = text[len(said) :]
+    return rest.lstrip() if script.prefill == "trim" else rest
+
+
+def _usage(words: int) -> dict[str, Any]:
+    return {
+        "prompt_tokens": 7,
+        "completion_tokens": words,
+        "total_tokens": 7 + words,
+        "cost": 0.00125,
+        "cost_details": {"upstream_inference_cost": None},
+        "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
+
+
+def _error(script: Script) -> dict[str, Any]:
+    code = int(script.code) if script.code.isdigit() else script.code or script.status
+    return {"error": {"code": code, "message": SECRET_WORDS, "metadata": {"provider": "Fake"}}}
+
+
+def _refusal(script: Script, status: int) -> web.Response:
+    headers = {}
+    if script.retry_after:
+        headers["Retry-After"] = script.retry_after
+    if script.retry_date:
+        headers["Retry-After"] = formatdate(time.time() + float(script.retry_date), usegmt=True)
+    return web.json_response(_error(script), status=status, headers=headers)
+
+
+async def _serve(port: int) -> None:
+    async with FakeProvider(port) as provider:
+        print(provider.base_url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description="A fake model provider on 127.0.0.1.")
+    options.add_argument("--port", type=int, default=0, help="0: any that is free")
+    asyncio.run(_serve(options.parse_args().port))
