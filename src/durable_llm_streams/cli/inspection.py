@@ -20,7 +20,9 @@ async def runs(console: Console, *, active: bool, limit: int) -> None:
     """List runs, newest first."""
     view = SQLiteView(sqlite_path(load().store))
     try:
-        table = Table("run", "status", "model", "attempts", "chat", "created", box=None)
+        table = Table(box=None)
+        for name in ("run", "status", "model", "attempts", "chat", "created"):
+            table.add_column(name, overflow="fold", no_wrap=name == "run")
         for run in await view.runs(active=active, limit=limit):
             created = timestamp(run.created_at)
             table.add_row(

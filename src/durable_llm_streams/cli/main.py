@@ -23,6 +23,11 @@ app = typer.Typer(
 )
 
 
+def _console() -> Console:
+    """Standard output. What another program reads is not cut to a screen's width."""
+    return Console(width=None if sys.stdout.isatty() else 1000)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"dls {__version__}")
@@ -68,7 +73,7 @@ def runs_command(
     """List the runs in the store (DLS_STORE), newest first. The server may be running."""
     from . import inspection
 
-    asyncio.run(inspection.runs(Console(), active=active, limit=limit))
+    asyncio.run(inspection.runs(_console(), active=active, limit=limit))
 
 
 @app.command("tail")
@@ -79,7 +84,7 @@ def tail_command(
     """Follow a run's log to its end. The server may be running."""
     from . import inspection
 
-    asyncio.run(inspection.tail(Console(), run, text=text))
+    asyncio.run(inspection.tail(_console(), run, text=text))
 
 
 @app.command("settings")
@@ -87,7 +92,7 @@ def settings_command() -> None:
     """List the settings (environment variables) with their defaults."""
     from . import inspection
 
-    inspection.settings(Console())
+    inspection.settings(_console())
 
 
 def main() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import secrets
 import socket
+from collections.abc import Generator
 from typing import NamedTuple
 
 import uvicorn
@@ -93,6 +95,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """As usual, but the process does not die of the signal: the store is still to be closed."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then end as usual."""
         context = self._app.state.durable
@@ -123,10 +132,11 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name can be
         listener.close()
+        reason = getattr(error, "strerror", None) or "not an address"
         raise InvalidSetting(
-            f"Cannot listen on {settings.host}, port {settings.port} ({error.strerror}). "
+            f"Cannot listen on {settings.host}, port {settings.port} ({reason}). "
             "Set DLS_PORT or DLS_HOST to another one, or end the program that uses it."
         ) from error
     return listener

@@ -13,7 +13,13 @@ from durable_llm_streams.runs import Limits
 
 PREFIX = "DLS_"
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+#: More than three centuries: beyond it, clocks and databases overflow.
+_LONGEST = 1e10
+
+#: Variables with our prefix that are not the server's.
+_OTHERS = {"DLS_URL"}  # of `dls chat`
+
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
 
 
 def _named(*names: str, default: Any, description: str, **more: Any) -> Any:
@@ -92,7 +98,7 @@ class Settings(BaseSettings):
     retention_chats: float = Field(
         365 * 24 * 3600.0,
         ge=0,
-        allow_inf_nan=False,
+        le=_LONGEST,
         description="Seconds after its last change when a chat is deleted; 0 keeps it for ever.",
     )
     demo_tokens_per_second: float = Field(
@@ -168,5 +174,5 @@ def load() -> Settings:
 
 def unknown() -> list[str]:
     """Variables with our prefix that set nothing: misspelt ones, most likely."""
-    known = {name for field in Settings.model_fields for name in names(field)}
+    known = {name for field in Settings.model_fields for name in names(field)} | _OTHERS
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -158,9 +158,13 @@ class DurableClient:
         """The models that the server offers."""
         return await self._call("GET", "/api/models")
 
-    async def stop(self, chat_id: str) -> Any:
-        """End the answer that is being written; what was said stays."""
-        return await self._call("POST", f"/api/chat/{_segment(chat_id)}/stop")
+    async def stop(self, chat_id: str, run_id: str | None = None) -> Any:
+        """End the answer that is being written, or only that of the named run. What was said stays.
+
+        A cursor begins with its run's id and a dot.
+        """
+        params = {"run": run_id} if run_id is not None else None
+        return await self._call("POST", f"/api/chat/{_segment(chat_id)}/stop", params)
 
     async def _call(
         self,

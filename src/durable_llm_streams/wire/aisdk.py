@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal, TypeVar
 
 import msgspec
@@ -35,6 +36,8 @@ class Send(Struct, frozen=True, kw_only=True):
         chat_id: the chat.
         place: as in `store.Order`: `follow`, `edit` or `again`.
         anchor: the message that `place` refers to, or None.
+        edited: for `again`, the id that `anchor` has here if the client edited it: `useChat` keeps
+            the old one. To be tried first.
         message_id, text: the new user message; None and "" for `again`.
         content: a fingerprint of the message's content.
         model: the model asked for, or None.
@@ -47,6 +50,7 @@ class Send(Struct, frozen=True, kw_only=True):
     text: str
     content: str
     model: str | None
+    edited: str | None = None
 
     def body(self) -> bytes:
         """The user message as a `UIMessage`, as JSON."""
@@ -104,18 +108,10 @@ def parse_send(data: bytes, *, max_text_bytes: int) -> Send:
     if not valid_id(body.id):
         raise InvalidRequest(f"The chat id is not usable. Use {_ID_HINT}.")
     if body.trigger == "regenerate-message":
-        return Send(
-            chat_id=body.id,
-            place="again",
-            anchor=body.message_id or _last_id(body.messages),
-            message_id=None,
-            text="",
-            content="",
-            model=body.model,
-        )
+        return _again(body)
     message = _new_message(body)
     text = _text(message, max_text_bytes)
-    content = hashlib.sha256(text.encode()).hexdigest()[:32]
+    content = _fingerprint(text)
     if body.message_id is None:
         return Send(
             chat_id=body.id,
@@ -135,6 +131,31 @@ def parse_send(data: bytes, *, max_text_bytes: int) -> Send:
         content=content,
         model=body.model,
     )
+
+
+def _again(body: _Body) -> Send:
+    anchor = body.message_id or _last_id(body.messages)
+    edited = None
+    if anchor is not None and body.messages:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            last = _decode_message(body.messages[-1])
+            if last.id == anchor and last.role == "user":
+                text = "".join(part.text for part in last.parts if isinstance(part.text, str))
+                edited = _edited_id(anchor, anchor, _fingerprint(text))
+    return Send(
+        chat_id=body.id,
+        place="again",
+        anchor=anchor,
+        message_id=None,
+        text="",
+        content=_fingerprint(anchor or ""),
+        model=body.model,
+        edited=edited,
+    )
+
+
+def _fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _edited_id(message_id: str, edited: str, content: str) -> str:

@@ -1,0 +1,195 @@
+"""The demo: the same answer for the same question, to the letter, at the pace that was set."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.providers import demo_answer
+from durable_llm_streams.providers.demo import DEMO_MODEL, Demo, answer, tokens
+from durable_llm_streams.runs.source import Event, Finish, Prompt, ReasoningDelta, TextDelta, Turn
+
+
+def prompt(*questions: str, said: str = "") -> Prompt:
+    turns = [Turn("system", "Be kind.")]
+    for question in questions:
+        turns += [Turn("user", question), Turn("assistant", "…")]
+    return Prompt(model=DEMO_MODEL, turns=turns[:-1], said=said)
+
+
+async def told(asked: Prompt) -> list[Event]:
+    return [event async for event in Demo(0).stream(asked)]
+
+
+async def text(asked: Prompt) -> str:
+    return "".join(event.text for event in await told(asked) if isinstance(event, TextDelta))
+
+
+class Time:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.sleeps: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+async def test_the_answer_says_first_what_it_is_and_how_to_get_a_real_one() -> None:
+    beginning = (await text(prompt("Hi")))[:400]
+    for word in ("demo", "OPENROUTER_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        assert word in beginning
+
+
+@pytest.mark.parametrize("question", ["Hi", "Why is the sky blue?", "Tell me a joke", ""])
+async def test_an_answer_shows_every_kind_of_markdown(question: str) -> None:
+    said = await text(prompt(question))
+    for kind in (
+        r"^## ",
+        r"^1\. ",
+        r"^   - ",
+        r"^\| --",
+        r"^```\w",
+        r"^\$\$$",
+        r"[^$]\$[^$\n]+\$",
+        r"^> ",
+        r"\*\w+",
+        r"\*\*\w+",
+        r"\]\(https://",
+        r"`\w+",
+    ):
+        assert re.search(kind, said, re.MULTILINE), kind
+    assert 330 <= len(tokens(said)) <= 520
+
+
+async def test_a_question_can_ask_for_a_short_a_long_and_a_thoughtful_answer() -> None:
+    short = await text(prompt("Be brief."))
+    usual = await text(prompt("Why?"))
+    long = await text(prompt("A long story, please"))
+    assert len(short) < len(usual) / 2
+    assert 4 < len(tokens(long)) / len(tokens(usual)) < 6
+    events = await told(prompt("Think about it"))
+    kinds = [type(event) for event in events]
+    thoughts = kinds.count(ReasoningDelta)
+    assert thoughts > 20
+    assert kinds == (
+        [ReasoningDelta] * thoughts + [TextDelta] * (len(kinds) - thoughts - 1) + [Finish]
+    )
+    assert not any(isinstance(event, ReasoningDelta) for event in await told(prompt("Why?")))
+
+
+async def test_the_turns_of_a_chat_and_the_beginnings_of_chats_differ() -> None:
+    def topic(said: str) -> str:
+        return str(re.findall(r"^## (.*)$", said, re.MULTILINE)[-1])
+
+    first, second = await text(prompt("Hi")), await text(prompt("Hi", "Hi"))
+    assert "question 1" in first
+    assert "question 2" in second
+    assert topic(first) != topic(second)
+    assert len({topic(await text(prompt(f"Question {n}"))) for n in range(20)}) == 3
+    assert await text(prompt("Hi", "Hi")) == second
+
+
+@given(st.text())
+def test_any_question_is_quoted_as_one_harmless_line(question: str) -> None:
+    said = answer(prompt(question))
+    quote = re.search(r"^> “(.*)”$\n\n## ", said, re.MULTILINE)
+    if len(tokens(said)) > 200:  # not a short one
+        assert quote is not None
+        assert len(quote[1]) <= 2 * 160
+        assert quote[1].isprintable() or not question.isprintable()
+
+
+def test_markup_in_a_question_is_shown_not_obeyed() -> None:
+    said = answer(prompt("<img src=x>\n# *hi* $x$ [a](javascript:b) `c` \x1b[2J\u202e | www.a.b"))
+    assert (
+        r"> “\<img src=x\> \# \*hi\* \$x\$ \[a\]\(javascript\:b\) \`c\` \[2J \| www\.a.b”" in said
+    )
+    assert "…”" in answer(prompt("word " * 100))
+
+
+@pytest.mark.parametrize("question", ["Hi", "short", "long, and think"])
+async def test_an_answer_cut_anywhere_goes_on_to_the_letter(question: str) -> None:
+    whole = await text(prompt(question))
+    for cut in [1, *range(7, len(whole), 97), len(whole)]:
+        events = await told(prompt(question, said=whole[:cut]))
+        rest = "".join(event.text for event in events if isinstance(event, TextDelta))
+        assert whole[:cut] + rest == whole
+        assert not any(isinstance(event, ReasoningDelta) for event in events)
+        assert events[-1] == (await told(prompt(question)))[-1]
+
+
+async def test_after_the_beginning_of_another_text_the_whole_answer_follows_behind_a_rule() -> None:
+    whole = await text(prompt("Hi"))
+    assert await text(prompt("Hi", said="Once upon a time")) == "\n\n---\n\n" + whole
+    assert await text(prompt("Hi", said="```py\nx = 1")) == "\n```\n\n---\n\n" + whole
+
+
+async def test_the_finish_names_the_demo_and_counts_its_tokens() -> None:
+    events = await told(prompt("Please think."))
+    finish = events[-1]
+    assert isinstance(finish, Finish)
+    assert finish.reason == "stop"
+    deltas = len(events) - 1
+    thoughts = sum(isinstance(event, ReasoningDelta) for event in events)
+    assert finish.metadata == {
+        "model": "demo",
+        "usage": {
+            "inputTokens": 4,
+            "outputTokens": deltas,
+            "totalTokens": deltas + 4,
+            "reasoningTokens": thoughts,
+        },
+    }
+
+
+@given(st.text())
+def test_tokens_joined_are_the_text(words: str) -> None:
+    assert "".join(tokens(words)) == words
+
+
+async def test_tokens_come_at_the_pace_that_was_set_and_late_ones_catch_up() -> None:
+    time = Time()
+    seen = []
+    async for event in Demo(40, clock=lambda: time.now, sleep=time.sleep).stream(prompt("Hi")):
+        seen.append(time.now - 100)
+        if len(seen) == 10:
+            time.now += 1.0  # the reader is slow
+        if isinstance(event, Finish):
+            break
+    expected = [n / 40 for n in range(10)] + [9 / 40 + 1] * 40
+    assert seen[:50] == pytest.approx(expected)
+    assert seen[60] == pytest.approx(60 / 40)
+
+
+@pytest.mark.parametrize("pace", [0.0, float("inf")])
+async def test_without_a_pace_it_is_fast_but_lets_others_run(pace: float) -> None:
+    time = Time()
+    demo = Demo(pace, clock=lambda: time.now, sleep=time.sleep)
+    count = len([event async for event in demo.stream(prompt("Hi"))])
+    assert time.now == 100
+    assert count // 16 - 1 <= len(time.sleeps) <= count // 16
+
+
+@pytest.mark.parametrize("pace", [-1.0, float("nan")])
+def test_a_pace_that_is_none_is_refused(pace: float) -> None:
+    with pytest.raises(InvalidSetting):
+        Demo(pace)
+
+
+async def test_the_demo_continues_answers_and_holds_nothing() -> None:
+    demo = Demo()
+    assert demo.can_prefill(DEMO_MODEL)
+    await demo.close()
+
+
+@pytest.mark.parametrize("section", [*demo_answer.TOPICS, demo_answer.TOY])
+def test_the_listings_in_the_demo_run(section: str) -> None:
+    for listing in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+        exec(compile(listing, "demo", "exec"), {"__name__": "demo"})

@@ -1,0 +1,187 @@
+"""Server-sent events: golden bytes, the rules of the standard, any split."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_llm_streams.model import Cursor
+from durable_llm_streams.wire import sse
+from durable_llm_streams.wire.sse import EventTooLarge, FrameEncoder, SSEEvent, SSEParser
+
+FIELDS = [b"data", b"id", b"event", b"retry", b"", b"dat", b"data ", b"\xef\xbb\xbfdata"]
+VALUES = [b"x", b" x", b"  x", b"", b"5", b"a\0b", "é".encode(), b"\xff", b"a:b", b"\xef\xbb\xbf"]
+lines = st.one_of(
+    st.tuples(st.sampled_from(FIELDS), st.sampled_from([b":", b""]), st.sampled_from(VALUES)).map(
+        b"".join
+    ),
+    st.sampled_from([b"", b"", b"", b":", b": keep-alive", b"\xef\xbb\xbf"]),
+)
+streams = st.lists(
+    st.tuples(lines, st.sampled_from([b"\n", b"\r", b"\r\n"])).map(b"".join), max_size=20
+).map(b"".join)
+
+
+def parsed(data: bytes) -> list[SSEEvent]:
+    return SSEParser().feed(data)
+
+
+def test_a_frame_is_an_id_and_a_line_of_data() -> None:
+    assert sse.frame("run.00000001.ab", b'{"type":"start"}') == (
+        b'id: run.00000001.ab\ndata: {"type":"start"}\n\n'
+    )
+    assert sse.frames("run", "ab", 255, [b"{}", b"[]"]) == (
+        b"id: run.000000ff.ab\ndata: {}\n\nid: run.00000100.ab\ndata: []\n\n"
+    )
+    assert sse.frames("run", "", 1, []) == b""
+    assert sse.opening() == b": stream-open\nretry: 1000\n\n"
+    assert sse.opening(50) == b": stream-open\nretry: 50\n\n"
+    assert sse.HEARTBEAT == b": keep-alive\n\n"
+    assert sse.DONE == b"data: [DONE]\n\n"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["", "a1", "b2"]),
+            st.integers(1, 0xFFFF_FFF0),
+            st.lists(st.sampled_from([b"{}", '{"é":1}'.encode()]), max_size=4),
+        )
+    )
+)
+def test_an_encoder_in_any_state_writes_the_cursors_of_the_records(
+    calls: list[tuple[str, int, list[bytes]]],
+) -> None:
+    encoder = FrameEncoder("run")
+    for token, first, records in calls:
+        numbered = list(enumerate(records, first))
+        expected = b"".join(
+            sse.frame(str(Cursor("run", seq, token)), record) for seq, record in numbered
+        )
+        assert encoder.frames(token, first, records) == expected
+        assert encoder.merged(token, numbered) == expected
+
+
+def test_what_the_encoder_writes_the_parser_reads() -> None:
+    stream = sse.opening() + sse.frames("r", "t", 9, [b"{}", b"[1]"]) + sse.HEARTBEAT + sse.DONE
+    parser = SSEParser()
+    assert parser.feed(stream) == [
+        SSEEvent("r.00000009.t", "message", "{}"),
+        SSEEvent("r.0000000a.t", "message", "[1]"),
+        SSEEvent("r.0000000a.t", "message", sse.DONE_DATA),
+    ]
+    assert parser.retry == 1000
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        # The examples of the standard.
+        (b"data: YHOO\ndata: +2\ndata: 10\n\n", [("", "message", "YHOO\n+2\n10")]),
+        (
+            (
+                b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\n"
+                b"data:  third event\n\n"
+            ),
+            [
+                ("1", "message", "first event"),
+                ("", "message", "second event"),
+                ("", "message", " third event"),
+            ],
+        ),
+        (b"data\n\ndata\ndata\n\ndata:", [("", "message", ""), ("", "message", "\n")]),
+        (b"data:test\n\ndata: test\n\n", [("", "message", "test")] * 2),
+        # Line ends.
+        (b"data: a\r\rdata: b\r\n\r\ndata: c\n\n", [("", "message", c) for c in "abc"]),
+        (b"data: a\r\n\n", [("", "message", "a")]),
+        # A byte order mark counts only at the very beginning.
+        (b"\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n", [("", "message", "a")]),
+        # Types are for one event, ids for all that follow.
+        (b"event: x\nid: 7\ndata: a\n\ndata: b\n\n", [("7", "x", "a"), ("7", "message", "b")]),
+        (b"event: x\n\ndata: a\n\n", [("", "message", "a")]),
+        (b"id: 7\n\ndata: a\n\n", [("7", "message", "a")]),
+        (b"id: 7\nid: a\0b\ndata: a\n\n", [("7", "message", "a")]),
+        # What is not finished was not sent; what is unknown is passed over.
+        (b"data: a\n", []),
+        (b"data: a\n\ndata: b\n", [("", "message", "a")]),
+        (b"foo: bar\nDATA: x\n data: y\ndata : z\n\n", []),
+        (b"data: \xff\n\n", [("", "message", "\ufffd")]),
+    ],
+)
+def test_streams_are_read_as_the_standard_says(
+    stream: bytes, events: list[tuple[str, str, str]]
+) -> None:
+    assert parsed(stream) == [SSEEvent(*event) for event in events]
+
+
+def test_retry_takes_digits_only() -> None:
+    parser = SSEParser()
+    for line, expected in (
+        (b"retry: 10\n", 10),
+        (b"retry: 1s\n", 10),
+        (b"retry:\n", 10),
+        (b"retry: -5\n", 10),
+        (b"retry: 0\n", 0),
+    ):
+        parser.feed(line)
+        assert parser.retry == expected
+
+
+@given(streams, st.lists(st.integers(0, 300), max_size=12))
+def test_a_stream_split_anywhere_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
+    parser = SSEParser()
+    places = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
+    pieces = [stream[begin:end] for begin, end in pairwise(places)]
+    assert [event for piece in pieces for event in parser.feed(piece)] == parsed(stream)
+
+
+@given(streams)
+def test_bytes_one_by_one_give_the_events_that_a_literal_reading_of_the_standard_gives(
+    stream: bytes,
+) -> None:
+    parser = SSEParser()
+    events = [event for at in range(len(stream)) for event in parser.feed(stream[at : at + 1])]
+    assert events == literal(stream)
+
+
+def literal(stream: bytes) -> list[SSEEvent]:
+    """Section 9.2.6 of the standard, word for word, on the decoded text."""
+    text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    events = []
+    data, kind, last_id = "", "", ""
+    for line in text.split("\n")[:-1]:
+        if line == "":
+            if data != "":
+                events.append(SSEEvent(last_id, kind or "message", data[:-1]))
+            data, kind = "", ""
+            continue
+        field, colon, value = line.partition(":")
+        if colon and value.startswith(" "):
+            value = value[1:]
+        if field == "data":
+            data += value + "\n"
+        elif field == "event":
+            kind = value
+        elif field == "id" and "\0" not in value:
+            last_id = value
+    return events
+
+
+@pytest.mark.parametrize(
+    "stream", [b"data: " + b"x" * 200, b"data: xxxxx\n" * 30, b": " + b"x" * 200 + b"\n"]
+)
+def test_an_event_beyond_the_bound_is_an_error_however_it_is_split(stream: bytes) -> None:
+    with pytest.raises(EventTooLarge):
+        SSEParser(max_event_bytes=100).feed(stream)
+    parser = SSEParser(max_event_bytes=100)
+    with pytest.raises(EventTooLarge):
+        for at in range(len(stream)):
+            parser.feed(stream[at : at + 1])
+
+
+def test_many_small_events_do_not_count_as_a_large_one() -> None:
+    assert len(SSEParser(max_event_bytes=100).feed(b"data: xxxxx\n\n" * 1000)) == 1000
