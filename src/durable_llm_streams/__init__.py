@@ -1,1 +1,74 @@
-"""LLM answers that survive a reload, a cut network, another device, a killed server, a deploy."""
+"""LLM answers that survive a reload, a cut network, another device, a killed server, a deploy.
+
+Serve: `open_store` a store, give it with a `Source` to a `Worker`, hand both to `create_app`.
+Read: `DurableClient` follows an answer through every loss of the connection or the server.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .client import DurableClient, Event, ServerRefused, ServerUnreachable
+    from .errors import DurableError, ModelError
+    from .model import Cursor
+    from .runs import Finish, Limits, Prompt, ReasoningDelta, Source, TextDelta, Turn, Worker
+    from .server import OfferedModel, ServerConfig, Unauthenticated, Visitor, create_app
+    from .stores import open_store
+
+__all__ = [
+    "Cursor",
+    "DurableClient",
+    "DurableError",
+    "Event",
+    "Finish",
+    "Limits",
+    "ModelError",
+    "OfferedModel",
+    "Prompt",
+    "ReasoningDelta",
+    "ServerConfig",
+    "ServerRefused",
+    "ServerUnreachable",
+    "Source",
+    "TextDelta",
+    "Turn",
+    "Unauthenticated",
+    "Visitor",
+    "Worker",
+    "__version__",
+    "create_app",
+    "open_store",
+]
+
+# Loaded when first used: a reader needs no web server, and `dls --help` needs neither.
+_HOMES = {
+    "Cursor": "model",
+    "DurableClient": "client",
+    "DurableError": "errors",
+    "Event": "client",
+    "Finish": "runs",
+    "Limits": "runs",
+    "ModelError": "errors",
+    "OfferedModel": "server",
+    "Prompt": "runs",
+    "ReasoningDelta": "runs",
+    "ServerConfig": "server",
+    "ServerRefused": "client",
+    "ServerUnreachable": "client",
+    "Source": "runs",
+    "TextDelta": "runs",
+    "Turn": "runs",
+    "Unauthenticated": "server",
+    "Visitor": "server",
+    "Worker": "runs",
+    "create_app": "server",
+    "open_store": "stores",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
