@@ -1,0 +1,60 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+
+PYTHON      ?=
+ARGS        ?=
+PYTEST_ARGS ?= -n 2 --dist loadgroup
+
+BIN       := .venv/bin
+BOOTSTRAP  = @PYTHON='$(PYTHON)' scripts/bootstrap
+COMPILE    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+             --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types format lock bench build clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## Start the application on http://127.0.0.1:8000 (DLS_PORT=9000 make run: elsewhere).
+	$(BOOTSTRAP) app
+	$(BIN)/dls serve
+
+test: check ## Run the checks, then every test (PYTEST_ARGS="-k sqlite" to choose).
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types ## Run every static check: lint and types.
+
+lint: ## Check style, formatting and the import rules.
+	$(BOOTSTRAP) dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: ## Check the types.
+	$(BOOTSTRAP) dev
+	$(BIN)/mypy
+
+format: ## Format the code and apply the safe fixes.
+	$(BOOTSTRAP) dev
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+lock: ## Bring the lock files up to date with pyproject.toml (UPGRADE=1 for the newest versions).
+	$(BOOTSTRAP) uv
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) pyproject.toml --group build -o requirements/app.txt
+	$(COMPILE) pyproject.toml --group dev -c requirements/app.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group build --group bench -c requirements/dev.txt -o requirements/bench.txt
+
+bench: ## Measure (ARGS="..." for options).
+	$(BOOTSTRAP) bench
+	$(BIN)/python -m bench $(ARGS)
+
+build: ## Build the sdist and the wheel into dist/.
+	$(BOOTSTRAP) app
+	$(BIN)/python -m hatchling build
+
+clean: ## Remove .venv, caches and builds. Data stays.
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf tests/aisdk/node_modules
+	find . -name __pycache__ -prune -exec rm -rf {} +
