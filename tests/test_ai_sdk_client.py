@@ -1,0 +1,510 @@
+"""The unmodified AI SDK client (`AbstractChat`, `DefaultChatTransport`) against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from tests.ai_sdk_browser import Browser, Page, State, text_of
+from tests.fake_provider import ODD, SECRET_WORDS, FakeProvider, answer
+from tests.node import node_program
+from tests.processes import ServerProcess, free_port, serving
+from tests.tcp_proxy import TcpProxy
+
+__all__ = ["node_program"]
+
+# One server for the whole module, in one loop; a provider, a visitor and a chat for each test.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SLOW = "tokens=60,rate=60"
+SLOWER = "tokens=60,rate=20"
+WHOLE = answer(60)
+
+
+class Scene(NamedTuple):
+    """What most tests work with: a visitor's browser, a chat that does not exist yet, a server."""
+
+    server: ServerProcess
+    provider: FakeProvider
+    browser: Browser
+    chat: str
+
+    async def open(self, base: str | None = None) -> Page:
+        """A page on the new chat."""
+        return await self.browser.open(base or self.server.url, self.chat)
+
+    async def reload(self, base: str | None = None) -> Page:
+        """A page as an application opens it on a chat that exists: with what the server has."""
+        messages = (await self.stored())["messages"]
+        return await self.browser.open(base or self.server.url, self.chat, messages)
+
+    async def stored(self) -> dict[str, Any]:
+        """The chat as the server has it."""
+        url = f"{self.server.url}/api/chats/{self.chat}"
+        status, body = await self.browser.fetch(url)
+        assert status == 200, body
+        found: dict[str, Any] = body
+        return found
+
+    async def stop(self) -> int:
+        """The stop endpoint."""
+        url = f"{self.server.url}/api/chat/{self.chat}/stop"
+        return (await self.browser.fetch(url, "POST"))[0]
+
+    def asked(self) -> list[tuple[str, str]]:
+        """What the provider was asked last: role and text of each message."""
+        messages = self.provider.requests[-1].body["messages"]
+        return [(message["role"], message["content"]) for message in messages]
+
+
+def settings(provider_port: int) -> dict[str, str]:
+    return {
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{provider_port}/v1",
+        "DLS_MODEL": "fake:",
+        "DLS_ATTEMPTS": "2",
+        "DLS_LEASE": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def provider_port() -> int:
+    return free_port()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def provider(provider_port: int) -> AsyncIterator[FakeProvider]:
+    async with FakeProvider(provider_port) as provider:
+        yield provider
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def server(
+    provider_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ServerProcess]:
+    async with serving(tmp_path_factory.mktemp("server"), settings(provider_port)) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def scene(
+    node_program: list[str], server: ServerProcess, provider: FakeProvider
+) -> AsyncIterator[Scene]:
+    async with Browser(node_program) as browser:
+        await browser.fetch(f"{server.url}/api/models")  # brings the visitor's cookie
+        yield Scene(server, provider, browser, f"chat-{secrets.token_hex(6)}")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def doomed(
+    scene: Scene, provider_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Scene]:
+    """A scene with a server of its own, to be ended."""
+    async with serving(tmp_path_factory.mktemp("doomed"), settings(provider_port)) as server:
+        await scene.browser.fetch(f"{server.url}/api/models")
+        yield scene._replace(server=server)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def proxy(server: ServerProcess) -> AsyncIterator[TcpProxy]:
+    async with TcpProxy(server.port) as proxy:
+        yield proxy
+
+
+async def test_a_message_is_sent_and_its_answer_read(scene: Scene) -> None:
+    page = await scene.open()
+    await page.send("Hello")
+    state = await page.settled()
+    assert state.text == answer(20)
+    assert state.statuses == ["submitted", "streaming", "ready"]
+    assert state.ends == [
+        {"isAbort": False, "isDisconnect": False, "isError": False, "finishReason": "stop"}
+    ]
+    assert scene.asked() == [("user", "Hello")]
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        ("tokens=5", answer(5)),
+        ("tokens=5,reasoning=3,odd", answer(5) + ODD),
+        ("tokens=5,finish=length", answer(5)),
+        ("tokens=5,error_after=3,times=1", answer(20)),
+    ],
+)
+async def test_the_message_on_the_screen_is_the_message_in_the_history(
+    scene: Scene, script: str, text: str
+) -> None:
+    scene.provider.plan(script)
+    page = await scene.open()
+    await page.send("Hello \u2028 \U0001f30d")
+    state = await page.settled()
+    assert state.status == "ready"
+    assert state.text == text
+    assert state.messages == (await scene.stored())["messages"]
+
+
+async def test_a_conversation_goes_on_with_everything_that_was_said(scene: Scene) -> None:
+    page = await scene.open()
+    scene.provider.plan("tokens=2", "tokens=3")
+    await page.send("one")
+    await page.settled()
+    await page.send("two")
+    state = await page.settled()
+    assert [text_of(message) for message in state.messages] == ["one", answer(2), "two", answer(3)]
+    assert scene.asked() == [("user", "one"), ("assistant", answer(2)), ("user", "two")]
+    assert state.messages == (await scene.stored())["messages"]
+
+
+async def resumed_after_cuts(scene: Scene, size: int, times: int) -> tuple[State, bool]:
+    """Send, lose the connection after so many bytes so many times, resume until it is done.
+
+    Returns:
+        The final state, and whether it came by resuming (not by a reload, because the answer had
+        ended before the client was back).
+    """
+    async with TcpProxy(scene.server.port) as proxy:
+        page = await scene.open(proxy.url)
+        proxy.cut_after(size)
+        await page.send("Hello")
+        for number in range(times):
+            state = await page.settled()
+            assert state.status == "error", "the connection was cut"
+            assert len(state.messages) <= 2
+            if number + 1 < times:
+                proxy.cut_after(size)
+            await page.resume()
+        state = await page.settled()
+        assert state.status == "ready"
+        if state.requests[-1]["status"] == 200:
+            return state, True
+        return await (await scene.reload()).state(), False
+
+
+async def test_after_a_reset_anywhere_resuming_gives_the_whole_answer_once(
+    scene: Scene, proxy: TcpProxy
+) -> None:
+    points = 20
+    scene.provider.plan("tokens=60", *[SLOW] * points)
+    page = await scene.open(proxy.url)
+    await page.send("Hello")
+    assert (await page.settled()).text == WHOLE
+    sizes = [1 + proxy.sent * 7 * point // (10 * points) for point in range(points)]
+    scenes = [scene._replace(chat=f"{scene.chat}-cut-after-{size}") for size in sizes]
+    outcomes = await asyncio.gather(
+        *(
+            resumed_after_cuts(each, size, 1 + number % 2)
+            for number, (each, size) in enumerate(zip(scenes, sizes, strict=True))
+        )
+    )
+    for each, (state, _) in zip(scenes, outcomes, strict=True):
+        assert state.text == WHOLE
+        assert len(state.answers) == 1
+        assert state.messages == (await each.stored())["messages"]
+    assert sum(resumed for _, resumed in outcomes) >= points // 2
+    assert len(scene.provider.requests) == points + 1
+
+
+async def test_a_page_that_is_loaded_again_shows_what_was_said_and_follows_the_rest(
+    scene: Scene, proxy: TcpProxy
+) -> None:
+    scene.provider.plan(SLOW)
+    before = await scene.open(proxy.url)
+    await before.send("Hello")
+    seen = await before.shows(30)
+    proxy.cut()
+    after = await scene.reload(proxy.url)
+    shown = await after.state()
+    assert [message["id"] for message in shown.messages] == [m["id"] for m in seen.messages]
+    assert shown.text.startswith(seen.text)
+    await after.resume()
+    state = await after.settled()
+    assert state.text == WHOLE
+    assert len(state.answers) == 1
+    assert state.messages == (await scene.stored())["messages"]
+
+
+async def test_another_page_of_the_visitor_sees_the_same_answer(scene: Scene) -> None:
+    scene.provider.plan(SLOW)
+    one = await scene.open()
+    await one.send("Hello")
+    await one.shows(30)
+    other = await scene.reload()
+    await other.resume()
+    states = await asyncio.gather(one.settled(), other.settled())
+    assert states[0].messages == states[1].messages
+    assert states[0].text == WHOLE
+
+
+async def test_nobody_else_can_resume(scene: Scene, node_program: list[str]) -> None:
+    scene.provider.plan(SLOW)
+    page = await scene.open()
+    await page.send("Hello")
+    await page.shows(30)
+    async with Browser(node_program) as stranger:
+        theirs = await stranger.open(scene.server.url, scene.chat)
+        await theirs.resume()
+        state = await theirs.settled()
+    assert state.requests[-1]["status"] == 404
+    assert state.messages == []
+    assert (await page.settled()).text == WHOLE
+
+
+async def test_resuming_a_finished_answer_is_204_and_changes_nothing(scene: Scene) -> None:
+    page = await scene.open()
+    await page.send("Hello")
+    before = await page.settled()
+    page = await scene.reload()
+    await page.resume()
+    state = await page.settled()
+    assert state.requests == [
+        {"method": "GET", "path": f"/api/chat/{scene.chat}/stream", "status": 204}
+    ]
+    assert state.status == "ready"
+    assert state.error is None
+    assert state.messages == before.messages
+
+
+async def test_regenerating_gives_another_answer_to_the_same_question(scene: Scene) -> None:
+    scene.provider.plan("tokens=2,word=a", "tokens=2,word=b")
+    page = await scene.open()
+    await page.send("Hello")
+    first = await page.settled()
+    await page.regenerate()
+    second = await page.settled()
+    assert second.text == answer(2, "b")
+    assert len(second.messages) == 2
+    assert second.messages[0] == first.messages[0]
+    assert second.messages[1]["id"] != first.messages[1]["id"]
+    chat = await scene.stored()
+    assert second.messages == chat["messages"]
+    assert first.messages[1]["id"] in [version["id"] for version in chat["versions"]]
+    assert scene.asked() == [("user", "Hello")]
+
+
+async def test_an_edit_replaces_the_question_and_what_follows(scene: Scene) -> None:
+    scene.provider.plan("tokens=2,word=a", "tokens=2,word=b", "tokens=2,word=c")
+    page = await scene.open()
+    await page.send("first")
+    question = (await page.settled()).messages[0]["id"]
+    await page.send("second")
+    await page.settled()
+    await page.edit(question, "better")
+    state = await page.settled()
+    assert [text_of(message) for message in state.messages] == ["better", answer(2, "c")]
+    assert scene.asked() == [("user", "better")]
+    chat = await scene.stored()
+    assert [text_of(message) for message in chat["messages"]] == ["better", answer(2, "c")]
+    assert state.messages[1] == chat["messages"][1]
+
+
+async def test_after_an_edit_the_conversation_goes_on_from_the_edited_question(
+    scene: Scene,
+) -> None:
+    page = await scene.open()
+    await page.send("first")
+    question = (await page.settled()).messages[0]["id"]
+    await page.edit(question, "better")
+    await page.settled()
+    await page.send("more")
+    await page.settled()
+    assert scene.asked() == [("user", "better"), ("assistant", answer(20)), ("user", "more")]
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["the last answer", "a named answer"])
+async def test_regenerating_after_an_edit_answers_the_edited_question(
+    scene: Scene, *, named: bool
+) -> None:
+    page = await scene.open()
+    await page.send("first")
+    question = (await page.settled()).messages[0]["id"]
+    await page.edit(question, "better")
+    edited = await page.settled()
+    await page.regenerate(edited.messages[1]["id"] if named else None)
+    state = await page.settled()
+    assert scene.asked() == [("user", "better")]
+    assert state.messages[1]["id"] != edited.messages[1]["id"]
+
+
+async def test_an_edit_after_an_edit_is_one_more_version_of_the_same_question(scene: Scene) -> None:
+    page = await scene.open()
+    await page.send("first")
+    question = (await page.settled()).messages[0]["id"]
+    for text in ["second", "third", "first", "second"]:
+        await page.edit(question, text)
+        state = await page.settled()
+        assert state.status == "ready"
+        assert text_of(state.messages[0]) == text
+        shown = (await scene.stored())["messages"]
+        assert [text_of(message) for message in shown] == [text, state.text]
+
+
+@pytest.mark.parametrize(
+    "script", ["status=400", "status=401", "status=503", "html", "json", "error_after=0"]
+)
+async def test_a_provider_that_fails_ends_in_an_error_with_a_sentence(
+    scene: Scene, script: str
+) -> None:
+    scene.provider.plan(script, script)
+    page = await scene.open()
+    await page.send("Hello")
+    state = await page.settled()
+    assert state.status == "error"
+    assert state.error is not None
+    assert state.error.endswith(".")
+    assert " " in state.error
+    for secret in [*SECRET_WORDS.split(), scene.provider.base_url, "Traceback", "{"]:
+        assert secret not in state.error
+
+
+async def test_what_was_said_before_a_failure_stays(scene: Scene) -> None:
+    scene.provider.plan("tokens=9,cut_after=7", "tokens=9,cut_after=5")
+    page = await scene.open()
+    await page.send("Hello")
+    state = await page.settled()
+    assert state.status == "error"
+    assert state.text == answer(5)
+    assert state.messages == (await scene.stored())["messages"]
+
+
+async def test_after_a_failure_the_answer_can_be_tried_again(scene: Scene) -> None:
+    scene.provider.plan("status=400", "tokens=3")
+    page = await scene.open()
+    await page.send("Hello")
+    assert (await page.settled()).status == "error"
+    await page.regenerate()
+    state = await page.settled()
+    assert state.status == "ready"
+    assert [text_of(message) for message in state.messages] == ["Hello", answer(3)]
+    assert state.messages == (await scene.stored())["messages"]
+
+
+async def test_a_stop_from_elsewhere_ends_the_stream_and_keeps_what_was_said(scene: Scene) -> None:
+    scene.provider.plan(SLOW)
+    page = await scene.open()
+    await page.send("Hello")
+    seen = await page.shows(30)
+    assert await scene.stop() == 200
+    state = await page.settled()
+    assert state.status == "ready"
+    assert state.text.startswith(seen.text)
+    assert WHOLE.startswith(state.text)
+    assert state.text != WHOLE
+    assert state.messages[1]["parts"][-1]["state"] == "done"
+    chat = await scene.stored()
+    assert state.messages == chat["messages"]
+    assert chat["active_run"] is None
+    await page.resume()
+    after = await page.settled()
+    assert after.requests[-1]["status"] == 204
+    assert after.messages == state.messages
+
+
+async def test_the_clients_own_stop_only_leaves_and_the_answer_can_be_resumed(scene: Scene) -> None:
+    scene.provider.plan(SLOW)
+    page = await scene.open()
+    await page.send("Hello")
+    await page.shows(30)
+    await page.stop()
+    left = await page.state()
+    assert left.status == "ready"
+    assert left.ends[-1]["isAbort"]
+    await page.resume()
+    state = await page.settled()
+    assert state.text == WHOLE
+    assert len(state.answers) == 1
+
+
+async def test_an_answer_whose_server_is_killed_is_whole_after_its_restart(doomed: Scene) -> None:
+    doomed.provider.plan(SLOW, SLOWER)
+    page = await doomed.open()
+    await page.send("Hello")
+    seen = await page.shows(30)
+    await doomed.server.kill()
+    assert (await page.settled()).status == "error"
+    await doomed.server.start()
+    await page.resume()
+    state = await page.settled()
+    assert state.status == "ready"
+    assert state.text == WHOLE
+    assert [message["id"] for message in state.messages] == [m["id"] for m in seen.messages]
+    assert state.messages == (await doomed.stored())["messages"]
+
+
+async def test_an_answer_whose_server_is_replaced_is_whole_after_it(doomed: Scene) -> None:
+    doomed.provider.plan(SLOW, SLOWER)
+    page = await doomed.open()
+    await page.send("Hello")
+    await page.shows(30)
+    await doomed.server.terminate()
+    lost = await page.settled()
+    assert lost.ends[-1]["finishReason"] is None, "nothing told the client that this was all"
+    await doomed.server.start()
+    await page.resume()
+    state = await page.settled()
+    assert state.status == "ready"
+    assert state.text == WHOLE
+    assert len(state.answers) == 1
+    assert state.messages == (await doomed.stored())["messages"]
+
+
+@pytest.mark.parametrize("way", [Page.send_again, Page.regenerate], ids=["sent", "regenerated"])
+async def test_a_message_that_never_arrived_can_be_tried_again(
+    scene: Scene, proxy: TcpProxy, way: Callable[[Page], Awaitable[None]]
+) -> None:
+    await proxy.set("refuse")
+    page = await scene.open(proxy.url)
+    await page.send("Hello")
+    assert (await page.settled()).status == "error"
+    await proxy.set("pass")
+    await way(page)
+    state = await page.settled()
+    assert state.error is None
+    assert [text_of(message) for message in state.messages] == ["Hello", answer(20)]
+    assert state.messages == (await scene.stored())["messages"]
+
+
+async def test_a_message_that_arrived_and_is_sent_again_has_one_answer(
+    scene: Scene, proxy: TcpProxy
+) -> None:
+    scene.provider.plan(SLOW)
+    page = await scene.open(proxy.url)
+    proxy.cut_after(1)
+    await page.send("Hello")
+    assert (await page.settled()).status == "error"
+    await page.send_again()
+    state = await page.settled()
+    assert state.text == WHOLE
+    assert len(scene.provider.requests) == 1
+    assert state.messages == (await scene.stored())["messages"]
+
+
+async def test_a_message_while_an_answer_is_written_is_refused_and_disturbs_nothing(
+    scene: Scene,
+) -> None:
+    scene.provider.plan(SLOW)
+    page = await scene.open()
+    await page.send("Hello")
+    await page.shows(30)
+    other = await scene.reload()
+    await other.send("Me too")
+    refused = await other.settled()
+    assert refused.status == "error"
+    assert refused.requests[-1]["status"] == 409
+    assert (await page.settled()).text == WHOLE
+    assert len((await scene.stored())["messages"]) == 2
+
+
+async def test_the_same_message_in_many_tabs_at_once_makes_one_answer(scene: Scene) -> None:
+    message = {"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}
+    body = {"id": scene.chat, "messages": [message], "trigger": "submit-message"}
+    answers = await asyncio.gather(
+        *(scene.browser.fetch(f"{scene.server.url}/api/chat", "POST", body) for _ in range(5))
+    )
+    assert [status for status, _ in answers] == [200] * 5
+    assert len(scene.provider.requests) == 1
+    assert len((await scene.stored())["messages"]) == 2

@@ -1,0 +1,203 @@
+"""The fold: the rules that are easy to get wrong, and what a worker asks of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from durable_llm_streams import chunks
+from durable_llm_streams.fold import Fold
+
+START = chunks.start("m1", {"model": "demo"})
+
+
+def delta(kind: str, part: str, text: str) -> bytes:
+    return chunks.delta_prefix(kind, part) + chunks.encode(text) + b"}"
+
+
+def text_part(part: str, *pieces: str) -> list[bytes]:
+    """A whole text part."""
+    deltas = [delta("text", part, piece) for piece in pieces]
+    return [chunks.part_start("text", part), *deltas, chunks.part_end("text", part)]
+
+
+def record(**chunk: Any) -> bytes:
+    return chunks.encode(chunk)
+
+
+def test_a_plain_answer_becomes_a_message_with_one_step_and_one_text() -> None:
+    fold = Fold.of(
+        [
+            START,
+            chunks.START_STEP,
+            *text_part("0", "Hel", "lo"),
+            chunks.FINISH_STEP,
+            chunks.finish("stop", {"usage": {"outputTokens": 2}}),
+        ]
+    )
+    assert json.loads(fold.body()) == {
+        "id": "m1",
+        "role": "assistant",
+        "metadata": {"model": "demo", "usage": {"outputTokens": 2}},
+        "parts": [{"type": "step-start"}, {"type": "text", "text": "Hello", "state": "done"}],
+    }
+    assert fold.failed is None
+
+
+def test_no_records_are_a_message_without_parts() -> None:
+    assert Fold().message() == {"id": "", "role": "assistant", "parts": []}
+
+
+def test_a_reset_removes_the_step_so_far_and_keeps_its_beginning_and_the_steps_before() -> None:
+    fold = Fold.of([START, chunks.START_STEP, *text_part("0", "kept"), chunks.START_STEP])
+    before = list(fold.parts)
+    fold.feed([*text_part("1", "lost"), record(type="data-x", id="d", data=1), chunks.RESET_STEP])
+    assert fold.parts == before
+    assert fold.parts[-1] == {"type": "step-start"}
+
+
+def test_a_reset_closes_what_was_open() -> None:
+    fold = Fold.of([START, chunks.START_STEP, chunks.part_start("text", "0"), chunks.RESET_STEP])
+    assert fold.open_parts == []
+    assert fold.closing() == []
+
+
+def test_a_reset_without_any_step_removes_everything() -> None:
+    assert Fold.of([START, *text_part("0", "lost"), chunks.RESET_STEP]).parts == []
+
+
+def test_the_parts_since_the_last_step_began_are_what_a_reset_would_remove() -> None:
+    fold = Fold.of([START, chunks.START_STEP, *text_part("0", "a"), chunks.START_STEP])
+    assert fold.step_parts == []
+    fold.feed(text_part("1", "b"))
+    assert [part["text"] for part in fold.step_parts] == ["b"]
+
+
+def test_the_end_of_a_step_leaves_parts_open() -> None:
+    records = [START, chunks.START_STEP, chunks.part_start("text", "0"), chunks.FINISH_STEP]
+    assert Fold.of(records).open_parts == [("text", "0")]
+
+
+def test_closing_ends_what_is_open_oldest_first_and_nothing_else() -> None:
+    fold = Fold.of(
+        [
+            START,
+            chunks.part_start("reasoning", "r"),
+            *text_part("done", "x"),
+            chunks.part_start("text", "0"),
+            delta("text", "0", "partial"),
+        ]
+    )
+    assert fold.closing() == [chunks.part_end("reasoning", "r"), chunks.part_end("text", "0")]
+    fold.feed(fold.closing())
+    assert fold.open_parts == []
+    assert {part["state"] for part in fold.parts} == {"done"}
+
+
+def test_a_part_of_the_same_id_may_begin_after_the_end_of_the_first() -> None:
+    fold = Fold.of([START, *text_part("0", "one"), *text_part("0", "two")])
+    assert [part["text"] for part in fold.parts] == ["one", "two"]
+
+
+def test_text_and_reasoning_of_one_id_are_different_parts() -> None:
+    fold = Fold.of(
+        [
+            START,
+            chunks.part_start("reasoning", "0"),
+            chunks.part_start("text", "0"),
+            delta("reasoning", "0", "why"),
+            delta("text", "0", "what"),
+        ]
+    )
+    assert [part["text"] for part in fold.parts] == ["why", "what"]
+
+
+def test_metadata_merges_deeply_and_arrays_and_nulls_replace() -> None:
+    fold = Fold.of(
+        [
+            chunks.start("m1", {"a": {"x": 1, "y": [1, 2]}, "b": {"c": 1}}),
+            chunks.metadata({"a": {"y": [3]}, "b": None}),
+            record(type="message-metadata", messageMetadata=None),
+        ]
+    )
+    assert fold.metadata == {"a": {"x": 1, "y": [3]}, "b": None}
+
+
+def test_names_that_javascript_guards_are_not_merged() -> None:
+    fold = Fold.of([START, chunks.metadata({"constructor": 1, "prototype": 2, "ok": 3})])
+    assert fold.metadata == {"model": "demo", "ok": 3}
+
+
+def test_data_of_a_known_id_replaces_the_data_in_place() -> None:
+    fold = Fold.of(
+        [
+            START,
+            record(type="data-weather", id="v", data="of another id"),
+            record(type="data-weather", id="w", data={"c": 20}),
+            record(type="data-weather", data="without an id"),
+            record(type="data-weather", id="w", data=None),
+            record(type="data-other", id="w", data=1),
+        ]
+    )
+    assert fold.parts == [
+        {"type": "data-weather", "id": "v", "data": "of another id"},
+        {"type": "data-weather", "id": "w", "data": None},
+        {"type": "data-weather", "data": "without an id"},
+        {"type": "data-other", "id": "w", "data": 1},
+    ]
+
+
+def test_transient_data_leaves_no_trace() -> None:
+    fold = Fold.of([START, record(type="data-x", id="d", data=1, transient=True)])
+    assert fold.parts == []
+
+
+def test_a_data_part_keeps_all_fields_of_its_chunk() -> None:
+    chunk = {"type": "data-x", "data": None, "transient": False, "unknown": [None]}
+    assert Fold.of([START, record(**chunk)]).parts == [chunk]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"type": "file", "url": "data:,", "mediaType": "text/plain"},
+        {"type": "reasoning-file", "url": "data:,", "mediaType": "text/plain"},
+        {"type": "source-url", "sourceId": "s", "url": "https://example.org", "title": "T"},
+        {"type": "source-document", "sourceId": "s", "mediaType": "a/b", "title": "T"},
+        {"type": "custom", "kind": "openai.thing", "providerMetadata": {"openai": {}}},
+        {"type": "steering-message", "id": "u1", "parts": [{"type": "text", "text": "wait"}]},
+    ],
+    ids=lambda known: known["type"],
+)
+def test_other_whole_parts_keep_only_the_fields_that_they_know(known: dict[str, Any]) -> None:
+    assert Fold.of([START, record(**known, unknown=1)]).parts == [known]
+
+
+def test_the_retries_of_a_run_are_counted() -> None:
+    retry = chunks.notice({"event": "retry", "reason": "The model was away."})
+    others = [chunks.notice({"event": "takeover"}), record(type="data-run", data=1, transient=True)]
+    assert Fold.of([START, retry, *others, retry]).retries == 2
+
+
+def test_nothing_counts_after_an_error() -> None:
+    fold = Fold.of([START, chunks.part_start("text", "0"), chunks.error("No.")])
+    before = fold.body()
+    fold.feed([delta("text", "0", "late"), chunks.metadata({"late": True}), chunks.error("Again.")])
+    assert fold.body() == before
+    assert fold.failed == "No."
+
+
+@pytest.mark.parametrize(
+    "stray", [delta("text", "0", "x"), chunks.part_end("text", "0"), delta("reasoning", "1", "x")]
+)
+def test_a_chunk_for_a_part_that_is_not_open_fails_the_log_there(stray: bytes) -> None:
+    fold = Fold.of([START, *text_part("0", "said"), stray, *text_part("1", "late")])
+    assert fold.failed is not None
+    assert [part["text"] for part in fold.parts] == ["said"]
+
+
+def test_unknown_chunks_change_nothing() -> None:
+    fold = Fold.of([START, record(type="from-the-future", id="0"), chunks.ABORT])
+    assert fold.message() == Fold.of([START]).message()
