@@ -26,6 +26,8 @@ _TERMINAL = (b'{"type":"finish"', b'{"type":"error"', b'{"type":"abort"')
 _TEXT_DELTA = b'{"type":"text-delta","id":"'
 _REASONING_DELTA = b'{"type":"reasoning-delta","id":"'
 _DELTA = b'","delta":"'
+_NO_HEAD = b"\n"  # no record begins with a line feed
+_BLOCK = 128
 #: The inside of one JSON string, its end, and the end of the record. Linear in the record's size.
 _REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"}', re.DOTALL)
 
@@ -94,23 +96,49 @@ def merge(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
         fold of the records.
     """
     merged: list[tuple[int, bytes]] = []
-    head, size, texts = b"\n", 0, list[bytes]()  # no record begins with a line feed
-    for index, record in enumerate(records):
-        if record.startswith(head) and _REST.fullmatch(record, size):
-            texts.append(record[size:-2])
+    head, texts = _NO_HEAD, list[bytes]()
+    for begin in range(0, len(records), _BLOCK):
+        block = records[begin : begin + _BLOCK]
+        text = _text_of_block(block, head) if len(block) == _BLOCK and texts else None
+        if text is not None:
+            texts.append(text)
             continue
-        if texts:
-            merged.append((index - 1, head + b"".join(texts) + b'"}'))
-            texts = []
-        head = _delta_head(record)
-        size = len(head)
-        if head == b"\n":
-            merged.append((index, record))
-        else:
-            texts.append(record[size:-2])
+        for index, record in enumerate(block, begin):
+            if record.startswith(head) and _is_one_string(record, len(head)):
+                texts.append(record[len(head) : -2])
+                continue
+            if texts:
+                merged.append((index - 1, head + b"".join(texts) + b'"}'))
+                texts = []
+            head = _delta_head(record)
+            if head == _NO_HEAD:
+                merged.append((index, record))
+            else:
+                texts.append(record[len(head) : -2])
     if texts:
         merged.append((len(records) - 1, head + b"".join(texts) + b'"}'))
     return merged
+
+
+def _text_of_block(records: Sequence[bytes], head: bytes) -> bytes | None:
+    """The joined text of deltas that all begin with `head`; None when that is not certain.
+
+    Looks at all of them at once. Each holds at least the quotes of the head and the closing one,
+    since it is JSON. Where no backslash follows another, every quote behind one is part of a text.
+    So if the other quotes are no more than that, each delta holds one string and nothing behind it.
+    """
+    joined = b"\n".join(records)
+    quotes = joined.count(b'"')
+    if b"\\" in joined:
+        quotes -= joined.count(b'\\"')
+        if b"\\\\" in joined:
+            return None
+    if quotes != len(records) * (head.count(b'"') + 1) or not joined.startswith(head):
+        return None
+    texts = joined.split(b'"}\n' + head)
+    if len(texts) != len(records):
+        return None
+    return b"".join(texts)[len(head) : -2]
 
 
 def _delta_head(record: bytes) -> bytes:
@@ -119,6 +147,11 @@ def _delta_head(record: bytes) -> bytes:
         if record.startswith(kind):
             end = record.find(b'"', len(kind))
             head = record[: end + len(_DELTA)]
-            if head.endswith(_DELTA) and b"\\" not in head and _REST.fullmatch(record, len(head)):
+            if head.endswith(_DELTA) and b"\\" not in head and _is_one_string(record, len(head)):
                 return head
-    return b"\n"
+    return _NO_HEAD
+
+
+def _is_one_string(record: bytes, begin: int) -> bool:
+    """Whether from there on is the inside of one JSON string, `"}` and nothing more."""
+    return record.find(b'"', begin) == len(record) - 2 or _REST.fullmatch(record, begin) is not None

@@ -123,6 +123,7 @@ class Flusher:
         self._idle: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._closed = False
         self._pause = 0.0
         self._last = 0.0
         self._measured = (0.0, 0.0)
@@ -132,7 +133,13 @@ class Flusher:
         return LogWriter(self, claim)
 
     def mark(self, writer: LogWriter) -> None:
-        """A writer has something to flush."""
+        """A writer has something to flush.
+
+        Raises:
+            Fenced: this process writes nothing any more.
+        """
+        if self._closed:
+            raise Fenced("This process has ended its work; another one goes on with the run.")
         self._dirty.append(writer)
         idle = self._idle
         if idle is not None:
@@ -142,40 +149,48 @@ class Flusher:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="log-flusher")
 
     async def close(self) -> None:
-        """Flush what is pending (one try), then end."""
+        """Flush what is pending (one try), then end. Whoever writes after it is fenced."""
         self._closing = True
-        if self._task is not None:
-            if self._idle is not None:
-                self._idle.set_result(None)
-                self._idle = None
-            await self._task
-            self._task = None
+        try:
+            while self._task is not None:
+                if self._idle is not None:
+                    self._idle.set_result(None)
+                    self._idle = None
+                await self._task
+        finally:
+            self._closed = True
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            if not self._dirty:
-                if self._closing:
-                    return
-                self._idle = loop.create_future()
-                await self._idle
-            pause = self._last + self._pause - loop.time()
-            if pause > 0 and not self._closing:
-                await asyncio.sleep(pause)
-            dirty, self._dirty = self._dirty, []
-            batch = [writer.take() for writer in dirty]
-            try:
-                results = await self._commit(batch)
-            except StoreUnavailable:
-                return  # closing: the runs are taken over from what is committed
-            except Exception:
-                logger.exception("A flush failed; its runs are given up")
-                results = [False] * len(batch)
-            for writer, committed in zip(dirty, results, strict=True):
-                writer.flushed(committed=committed)
-            self._last = loop.time()
-            if self._last - self._measured[1] > _MEASURE_SECONDS:
-                self._adapt()
+        dirty: list[LogWriter] = []
+        try:
+            while True:
+                while not self._dirty:
+                    if self._closing:
+                        return
+                    self._idle = loop.create_future()
+                    await self._idle
+                pause = self._last + self._pause - loop.time()
+                if pause > 0 and not self._closing:
+                    await asyncio.sleep(pause)
+                dirty, self._dirty = self._dirty, []
+                batch = [writer.take() for writer in dirty]
+                try:
+                    results = await self._commit(batch)
+                except Exception:
+                    logger.exception("A flush failed; its runs are given up")
+                    results = [False] * len(batch)
+                for writer, committed in zip(dirty, results, strict=True):
+                    writer.flushed(committed=committed)
+                dirty = []
+                self._last = loop.time()
+                if self._last - self._measured[1] > _MEASURE_SECONDS:
+                    self._adapt()
+        finally:  # whatever ended the flusher: nobody waits for it in vain
+            self._task = self._idle = None
+            given_up, self._dirty = [*dirty, *self._dirty], []
+            for writer in given_up:
+                writer.flushed(committed=False)
 
     async def _commit(self, batch: list[Append]) -> list[bool]:
         delay, longest = _RETRY_SECONDS

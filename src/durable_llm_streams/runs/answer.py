@@ -19,12 +19,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from durable_llm_streams import chunks
-from durable_llm_streams.errors import ModelError, StoreUnavailable
+from durable_llm_streams.errors import Fenced, ModelError, StoreUnavailable
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import FULL, Flusher, LogWriter, read_all
 from durable_llm_streams.model import Claim, Run, Status
@@ -32,16 +32,19 @@ from durable_llm_streams.store import Store
 
 from . import endings
 from .limits import Limits
-from .patience import Patience
-from .source import Finish, Prompt, ReasoningDelta, Source, TextDelta, Turn
+from .patience import Patience, cancelled
+from .source import Event, Finish, Prompt, ReasoningDelta, Source, TextDelta, Turn
 
 logger = logging.getLogger(__name__)
 
+_Events = AsyncGenerator[Event, None]
+
 _FLUSH_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
 _STORE_RETRIES = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
 
-_STALLED = ModelError("The model stopped answering.", retryable=True, detail="time limit")
-_CUT = ModelError("The model's answer was cut off.", retryable=True, detail="no finish")
+_STALLED = "The model stopped answering."
+_CUT = "The model's answer was cut off."
 _TOO_LONG = "The answer took too long and was ended. Try again, perhaps with a shorter question."
 _BROKEN = "Something went wrong on the server. Try again."
 
@@ -104,16 +107,17 @@ class Answer:
             raise
 
     async def _answer(self) -> None:
-        log, _ = await read_all(self._store, self._run.id)
-        fold = Fold.of(log)
-        if not log:
+        fold = await self._read()
+        if not fold.message_id:
             for record in endings.opening(self._run):
                 self._writer.write(record)
         elif self._run.epoch.number > 1:
             self._writer.write(chunks.notice({"event": "takeover", "attempt": self._attempt(fold)}))
         turns = await self._turns()
         left = self._limits.whole_run - (self._now() - (self._run.started_at or 0)) / 1000
-        whole = asyncio.timeout(max(left, 0.0))
+        if left <= 0:
+            return await self._fail(_TOO_LONG)
+        whole = asyncio.timeout(left)
         try:
             async with whole:
                 await self._try_until_done(fold, turns)
@@ -121,6 +125,17 @@ class Answer:
             if not whole.expired():
                 raise
             await self._fail(_TOO_LONG)
+
+    async def _read(self) -> Fold:
+        """What the log has told so far.
+
+        Raises:
+            Fenced: nobody writes it any more.
+        """
+        log, page = await read_all(self._store, self._run.id)
+        if page.status is not Status.RUNNING:
+            raise Fenced("This run is no longer being written.")
+        return Fold.of(log)
 
     def _attempt(self, fold: Fold) -> int:
         self._failures = self._run.takeovers + fold.retries
@@ -153,7 +168,9 @@ class Answer:
             except ModelError as error:
                 failure = error
             except TimeoutError:
-                failure = _STALLED
+                failure = ModelError(_STALLED, retryable=True, detail="time limit")
+            if cancelled():
+                raise asyncio.CancelledError  # the source made a failure of it
             logger.warning(
                 "Run %s, attempt %d: %s %s", self._run.id, attempt, failure, failure.detail
             )
@@ -161,9 +178,10 @@ class Answer:
                 prefill = False
             elif not failure.retryable:
                 return await self._fail(str(failure))
+            if attempt >= self._limits.attempts:
+                return await self._give_up(failure)
             await self._pause(attempt, failure)
-            log, _ = await read_all(self._store, self._run.id)
-            fold = Fold.of(log)
+            fold = await self._read()
 
     def _take_rung(self, fold: Fold, *, prefill: bool) -> str:
         """Prepare the log for the next attempt. Returns the text that the model goes on from."""
@@ -184,10 +202,10 @@ class Answer:
     async def _stream(self, prompt: Prompt) -> Finish:
         limits, write, loop = self._limits, self._writer.write, asyncio.get_running_loop()
         pending_limit, encode = FULL, chunks.encode
-        text_head = self._delta_head("text")
-        reasoning_head = self._delta_head("reasoning")
+        text_head: bytes | None = None
+        reasoning_head: bytes | None = None
         async with (
-            aclosing(self._source.stream(prompt)) as events,
+            _closing(self._source.stream(prompt)) as events,
             Patience(limits.first_token) as patience,
         ):
             async for event in events:
@@ -205,14 +223,15 @@ class Answer:
                     return event
                 patience.last = loop.time()
                 if len(self._writer.pending) > pending_limit:
+                    patience.pause()  # the store's delay is not the model's
                     await self._writer.drain()
-        raise _CUT
-
-    def _delta_head(self, kind: str) -> bytes | None:
-        return chunks.delta_prefix(kind, self._part) if self._kind == kind else None
+                    patience.happened(limits.next_token)
+        raise ModelError(_CUT, retryable=True, detail="no finish")
 
     def _open(self, kind: str) -> bytes:
-        """Close the open part, open one of another kind. Returns what its deltas begin with."""
+        """Have a part of this kind open. Returns what its deltas begin with."""
+        if kind == self._kind:  # the attempt goes on in the part of the one before
+            return chunks.delta_prefix(kind, self._part)
         if self._first_token_at is None:
             self._first_token_at = self._now()
         if self._kind:
@@ -224,8 +243,9 @@ class Answer:
 
     async def _pause(self, attempt: int, failure: ModelError) -> None:
         """Tell the readers that it is tried again, and wait."""
-        at_once = attempt >= self._limits.attempts or failure.refused_prefill
-        delay = 0.0 if at_once else self._limits.delay(attempt, failure.retry_after, self._rng)
+        delay = self._limits.delay(attempt, failure.retry_after, self._rng)
+        if failure.refused_prefill:
+            delay = 0.0
         self._writer.write(
             chunks.notice(
                 {
@@ -276,4 +296,17 @@ class Answer:
         timing = {"totalMs": max(0, self._now() - self._run.created_at)}
         if self._first_token_at is not None:
             timing["firstTokenMs"] = max(0, self._first_token_at - self._run.created_at)
-        return {"timing": timing, "attempts": self._failures + 1}
+        return {"timing": timing, "attempts": min(self._failures + 1, self._limits.attempts)}
+
+
+@asynccontextmanager
+async def _closing(events: _Events) -> AsyncIterator[_Events]:
+    """Close a source's generator at the end, whatever it does then: the answer is what it said."""
+    try:
+        yield events
+    finally:
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await events.aclose()
+        except Exception:
+            logger.warning("A source could not be closed in order", exc_info=True)

@@ -14,7 +14,6 @@ from typing import Any
 from durable_llm_streams import chunks
 from durable_llm_streams.errors import Fenced, SequenceMismatch
 from durable_llm_streams.fold import Fold
-from durable_llm_streams.log import read_all
 from durable_llm_streams.model import Epoch, Run, Status
 from durable_llm_streams.store import Ending, LogStore
 
@@ -83,10 +82,14 @@ async def end(
         RunNotFound: no such run (any more).
         StoreUnavailable: try again.
     """
+    log: list[bytes] = []
     while True:
-        log, page = await read_all(store, run.id)
+        page = await store.read(run.id, len(log))
+        log += page.records
         if page.status.ended:
             raise Fenced("This run has ended already.")
+        if page.last + 1 < page.next_seq:
+            continue
         fold = Fold.of(log)
         records = [] if log else opening(run)
         fold.feed(records)

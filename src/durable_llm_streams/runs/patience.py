@@ -1,10 +1,16 @@
-"""A time limit that is pushed ahead with every token, at no cost per token."""
+"""A time limit that is pushed ahead with every token, at no cost per token; cancellation."""
 
 from __future__ import annotations
 
 import asyncio
 from types import TracebackType
 from typing import Self
+
+
+def cancelled() -> bool:
+    """Whether the current task was cancelled, even if something has swallowed that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Patience:
@@ -30,7 +36,7 @@ class Patience:
     def happened(self, limit: float) -> None:
         """Something happened; from now on this is the limit."""
         self.last = self._loop.time()
-        if limit != self.limit:
+        if limit != self.limit or self._timer is None:
             self.limit = limit
             self._look()
 
@@ -38,6 +44,12 @@ class Patience:
         await self._timeout.__aenter__()
         self._look()
         return self
+
+    def pause(self) -> None:
+        """What happens now is not the other side's delay; `happened` ends the pause."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def __aexit__(
         self,
@@ -52,6 +64,8 @@ class Patience:
     def _look(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._timeout.expired():
+            return  # whoever went on all the same is left to the limits around this one
         until = self.last + self.limit
         if until <= self._loop.time():
             self._timer = None

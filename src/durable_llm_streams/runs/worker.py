@@ -36,6 +36,7 @@ from durable_llm_streams.store import Order, Sent, Store
 from . import endings
 from .answer import Answer
 from .limits import Limits
+from .patience import cancelled
 from .source import Source
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ T = TypeVar("T")
 
 _CLAIM_AT_ONCE = 100
 _EXPIRE_SECONDS = 60.0
+_EXPIRE_MORE_SECONDS = 0.1
 _HEARTBEATS_PER_LEASE = 4
 
 
@@ -85,10 +87,14 @@ class Worker:
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._flusher = Flusher(store)
         self._running: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._look = asyncio.Event()
+        self._reserved = 0  # room for runs that are being claimed
         self._hold_until = 0.0
+        self._renewed_at = 0
         self._draining = False
+        self._closed = False
 
     @property
     def running(self) -> int:
@@ -102,6 +108,7 @@ class Worker:
 
     async def start(self) -> None:
         """Begin to look for runs, to renew leases and to delete what is over age."""
+        self._renewed_at = self.now()
         for loop in (self._claim_loop, self._heartbeat_loop, self._expire_loop):
             self._loops.append(asyncio.create_task(loop(), name=loop.__name__.strip("_")))
 
@@ -114,11 +121,21 @@ class Worker:
         """
         if self._draining:
             raise ShuttingDown("This server is about to end. Send the message again in a moment.")
-        if len(self._running) < self.limits.concurrent_runs:
+        room = self._room() > 0
+        if room:
             order = structs.replace(order, worker=self._name, lease=self.limits.lease)
-        sent = await self._store.send(order)
+        self._reserved += room
+        try:
+            sent = await self._store.send(order)
+        finally:
+            self._reserved -= room
         if sent.claim is not None:
-            self._start(sent.claim)
+            if self._closed:  # meanwhile; somebody else shall execute it
+                await _bounded(self._release([sent.claim]), self.limits.farewell)
+            else:
+                self._start(sent.claim)
+        elif not room:
+            self._look.set()  # there may be some now
         return sent
 
     async def stop(self, run: Run) -> bool:
@@ -131,6 +148,8 @@ class Worker:
             RunNotFound: the run is gone.
             StoreUnavailable: nobody knows; call again.
         """
+        if run.status.ended:
+            return False
         now = self.now()
         about = {"timing": {"totalMs": max(0, now - run.created_at)}}
         try:
@@ -160,16 +179,17 @@ class Worker:
     async def close(self) -> None:
         """Take no more work, flush, give the runs back, so that others claim them at once."""
         self.drain()
-        for loop in self._loops:
-            loop.cancel()
-        held = list(self._running.values())
-        tasks = [task for _, task in held]
-        for task in tasks:
+        self._closed = True
+        claims = [claim for claim, _ in self._running.values()]
+        ending = [*self._loops, *self._tasks]
+        for task in ending:
             task.cancel()
-        if tasks or self._loops:
-            await asyncio.wait([*tasks, *self._loops], timeout=self.limits.farewell)
-        await _bounded(self._flusher.close(), self.limits.farewell)
-        await _bounded(self._release([claim for claim, _ in held]), self.limits.farewell)
+        # The leases run on meanwhile: one task that will not end must not cost the others theirs.
+        farewell = min(self.limits.farewell, self.limits.lease / 2)
+        if ending:
+            await asyncio.wait(ending, timeout=farewell)
+        await _bounded(self._flusher.close(), farewell)
+        await _bounded(self._release(claims), farewell)
         self._loops.clear()
 
     async def _release(self, claims: Sequence[Claim]) -> None:
@@ -180,10 +200,15 @@ class Worker:
 
     def _start(self, claim: Claim) -> None:
         task = asyncio.create_task(self._execute(claim), name=f"run {claim.run.id}")
+        before = self._running.get(claim.run.id)
+        if before is not None:  # this process was away for longer than a lease
+            before[1].cancel()
         self._running[claim.run.id] = (claim, task)
-        task.add_done_callback(lambda _: self._ended(claim))
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._ended(claim, task))
 
-    def _ended(self, claim: Claim) -> None:
+    def _ended(self, claim: Claim, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         held = self._running.get(claim.run.id)
         if held is not None and held[0] is claim:
             del self._running[claim.run.id]
@@ -208,6 +233,8 @@ class Worker:
             logger.warning("Run %s is left for a takeover: %s", claim.run.id, error)
         except Exception:
             logger.exception("Run %s failed unexpectedly", claim.run.id)
+            if cancelled():
+                return  # a source's complaint about being cancelled
             try:
                 await answer.fail_unexpectedly()
             except DurableError as error:
@@ -219,31 +246,49 @@ class Worker:
         loop = asyncio.get_running_loop()
         while True:
             self._look.clear()
-            room = self.limits.concurrent_runs - len(self._running)
-            if room > 0 and not self._draining and loop.time() >= self._hold_until:
-                limit = min(room, _CLAIM_AT_ONCE)
-                claims = await self._guarded(
-                    self._store.claim(self._name, limit, self.limits.lease), ()
-                )
-                for claim in claims:
-                    self._start(claim)
-                if len(claims) == limit:
-                    continue
+            if self.now() - self._renewed_at > self.limits.lease * 500:
+                await self._renew()  # this process was away: its own runs come first
+            if loop.time() < self._hold_until:
+                await self._guarded(self._store.check(), None)  # a failure begins the time anew
+            elif await self._claim():
+                continue  # there may be more
             try:
                 async with asyncio.timeout(self.limits.poll * self._rng.uniform(0.8, 1.2)):
                     await self._look.wait()
             except TimeoutError:
                 continue
 
+    async def _claim(self) -> bool:
+        """Claim runs and start them. Whether all were claimed that there was room for at once."""
+        limit = min(self._room(), _CLAIM_AT_ONCE)
+        if limit <= 0 or self._draining:
+            return False
+        self._reserved += limit
+        try:
+            claiming = self._store.claim(self._name, limit, self.limits.lease)
+            claims = await self._guarded(claiming, ())
+        finally:
+            self._reserved -= limit
+        for claim in claims:
+            self._start(claim)
+        return len(claims) == limit
+
+    def _room(self) -> int:
+        return self.limits.concurrent_runs - len(self._running) - self._reserved
+
     async def _heartbeat_loop(self) -> None:
         while True:
+            self._renewed_at = self.now()
             await asyncio.sleep(self.limits.lease / _HEARTBEATS_PER_LEASE)
-            claims = [claim for claim, _ in self._running.values()]
-            if claims:
-                for lost in await self._guarded(self._store.renew(claims, self.limits.lease), ()):
-                    held = self._running.get(lost.run.id)
-                    if held is not None and held[0] is lost:
-                        held[1].cancel()
+            await self._renew()
+
+    async def _renew(self) -> None:
+        claims = [claim for claim, _ in self._running.values()]
+        if claims:
+            for lost in await self._guarded(self._store.renew(claims, self.limits.lease), ()):
+                held = self._running.get(lost.run.id)
+                if held is not None and held[0].epoch == lost.epoch:
+                    held[1].cancel()
 
     async def _expire_loop(self) -> None:
         limits = self.limits
@@ -251,8 +296,8 @@ class Worker:
             expiring = self._store.expire(
                 now=self.now(), log_age=limits.log_age, chat_age=limits.chat_age
             )
-            if not await self._guarded(expiring, 0):
-                await asyncio.sleep(_EXPIRE_SECONDS)
+            more = await self._guarded(expiring, 0)
+            await asyncio.sleep(_EXPIRE_MORE_SECONDS if more else _EXPIRE_SECONDS)
 
     async def _guarded(self, call: Awaitable[T], otherwise: T) -> T:
         """A call whose failure is no reason to end the loop that makes it."""
@@ -270,5 +315,5 @@ async def _bounded(call: Awaitable[None], seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await call
-    except (TimeoutError, StoreUnavailable) as error:
+    except (TimeoutError, DurableError) as error:
         logger.warning("Left undone at the end: %r", error)

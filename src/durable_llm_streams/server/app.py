@@ -19,6 +19,7 @@ from durable_llm_streams.store import Store
 from . import chats, health, sending
 from .context import Context, ServerConfig
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
+from .streams import HandsOver
 from .visitors import Authenticate, anonymous
 
 
@@ -53,7 +54,7 @@ def create_app(
             shared.drain()
             await worker.close()
 
-    app = FastAPI(
+    app = HandsOver(
         title="Durable LLM Streams",
         version=__version__,
         description="LLM answers that survive.",

@@ -21,6 +21,7 @@ router = APIRouter(tags=["chats"])
 
 _MOST_CHATS = 100
 _MAX_TITLE = 200
+_MAX_QUERY = 200
 
 
 class _Rename(Struct):
@@ -36,6 +37,8 @@ async def list_chats(
     visitor = await shared.visitor(request)
     if not 1 <= limit <= _MOST_CHATS:
         raise InvalidRequest(f"`limit` must be between 1 and {_MOST_CHATS}.")
+    if len(q) > _MAX_QUERY:
+        raise InvalidRequest(f"`q` must not have more than {_MAX_QUERY} characters.")
     page = await shared.store.chats(visitor.owner, query=q.strip(), limit=limit, more=before)
     chats = [_chat(chat) for chat in page.chats]
     return json_response({"chats": chats, "next": page.more}, visitor)
@@ -65,7 +68,7 @@ async def rename_chat(request: Request) -> Response:
     data = await read_json(request, shared.config.max_body_bytes)
     try:
         title = " ".join(msgspec.json.decode(data, type=_Rename).title.split())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f'The body is not `{{"title": "…"}}`: {error}.') from error
     if not 0 < len(title) <= _MAX_TITLE:
         raise InvalidRequest(f"The title must have 1 to {_MAX_TITLE} characters.")

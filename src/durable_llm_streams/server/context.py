@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from durable_llm_streams.chunks import encode
@@ -102,15 +102,21 @@ async def read_json(request: Request, max_bytes: int) -> bytes:
     Raises:
         UnsupportedMediaType: it is not declared as JSON.
         TooLarge: it is longer than `max_bytes`.
+        InvalidRequest: the client went away in the middle of it.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > max_bytes:
-            raise TooLarge(f"The body has more than {max_bytes} bytes. Send only the new message.")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > max_bytes:
+                raise TooLarge(
+                    f"The body has more than {max_bytes} bytes. Send only the new message."
+                )
+    except ClientDisconnect as error:
+        raise InvalidRequest("The body ended too early. Send it again.") from error
     return bytes(body)
 
 

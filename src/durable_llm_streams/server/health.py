@@ -22,12 +22,14 @@ Try this:
 """
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def live() -> Response:
     """The process answers."""
     return PlainTextResponse("ok\n")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 async def ready(request: Request) -> Response:
     """The store can be written and the worker takes work."""
@@ -41,6 +43,7 @@ async def ready(request: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
+@router.head("/", include_in_schema=False)
 @router.get("/", include_in_schema=False)
 async def home(request: Request) -> Response:
     """What to do here."""

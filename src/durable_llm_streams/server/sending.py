@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
+from msgspec import structs
 from starlette.responses import Response
 
-from durable_llm_streams.errors import ChatBusy, InvalidCursor, InvalidRequest, RunNotFound
+from durable_llm_streams.errors import (
+    ChatBusy,
+    InvalidCursor,
+    InvalidRequest,
+    MessageNotFound,
+    RunNotFound,
+    ShuttingDown,
+)
 from durable_llm_streams.log import check_cursor
 from durable_llm_streams.model import Cursor, Run
 from durable_llm_streams.store import Order, Sent
@@ -70,7 +78,13 @@ async def send(request: Request) -> Response:
     key = request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= _MAX_KEY_LENGTH:
         raise InvalidRequest(f"The Idempotency-Key must have 1 to {_MAX_KEY_LENGTH} characters.")
-    sent = await _send(shared, _order(shared, visitor, asked, key))
+    order = _order(shared, visitor, asked, key)
+    try:
+        sent = await _send(shared, structs.replace(order, anchor=asked.edited or asked.anchor))
+    except MessageNotFound:
+        if asked.edited is None:
+            raise
+        sent = await _send(shared, order)
     await shared.store.read(sent.run.id, 0, max_bytes=1)  # CursorLost, if it is all long ago
     return _stream(shared, visitor, sent.run, 0)
 
@@ -121,6 +135,8 @@ def _title(text: str) -> str:
 
 
 def _stream(shared: Context, visitor: Visitor, run: Run, after: int) -> EventStream:
+    if shared.streams.closing:  # an empty stream would look like an empty answer
+        raise ShuttingDown("This server is about to end. Ask again in a moment.")
     headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": run.id}
     return EventStream(shared.streams, shared.store, run.id, after, headers)
 

@@ -16,11 +16,12 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 
+from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from durable_llm_streams.chunks import merge
-from durable_llm_streams.errors import NotFound, StoreError
+from durable_llm_streams.errors import CursorLost, NotFound, StoreError
 from durable_llm_streams.log import follow
 from durable_llm_streams.model import token_at
 from durable_llm_streams.store import LogReader, Page
@@ -30,6 +31,7 @@ from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
 HEARTBEAT_SECONDS = 15.0
 
 _MERGE_FROM = 9
+_WAITING = "durable_llm_streams.waiting"
 _PAGE_BYTES = 256 * 1024
 
 
@@ -56,6 +58,29 @@ class Streams:
         self.closing = True
         for task in self._open:
             task.cancel()
+
+
+class HandsOver(FastAPI):
+    """An application whose streams run when the routing is over.
+
+    A stream lives for minutes. Behind the middlewares and the routing it would keep all of their
+    frames in memory and pass every chunk through their hands.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI)."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        given = scope.keys() | {_WAITING}
+        scope[_WAITING] = None
+        await super().__call__(scope, receive, send)
+        stream = scope.pop(_WAITING)
+        if stream is not None:
+            for key in scope.keys() - given:
+                del scope[key]  # what the routing has left there: it would live as long
+            del given
+            await stream.run(receive, send)
 
 
 class EventStream(Response):
@@ -85,7 +110,14 @@ class EventStream(Response):
         self._after = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream (ASGI)."""
+        """Send the stream (ASGI), or leave that to the application around (see `HandsOver`)."""
+        if _WAITING in scope:
+            scope[_WAITING] = self
+        else:
+            await self.run(receive, send)
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Send the stream."""
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)
@@ -100,8 +132,8 @@ class EventStream(Response):
             task.uncancel()
             if watcher.done():
                 return  # the client has gone
-        except (NotFound, StoreError):
-            pass  # the chat was deleted, or the store closed: no terminal record, and no more
+        except (NotFound, CursorLost, StoreError):
+            pass  # the chat or the log was deleted, or the store closed: no terminal record
         finally:
             self._streams.remove(task)
             watcher.cancel()

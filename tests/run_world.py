@@ -1,0 +1,241 @@
+"""A world for runs: one real store, any number of workers over it, in virtual time.
+
+`World.ended` looks at every promise that can be seen at a run's end, whatever the test is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from durable_llm_streams import chunks
+from durable_llm_streams.fold import Fold
+from durable_llm_streams.log import Flusher, follow, read_all
+from durable_llm_streams.model import Claim, Message, Run, Status
+from durable_llm_streams.runs import Limits, Source, Worker
+from durable_llm_streams.store import Ending, Order, Store
+from durable_llm_streams.stores import SQLiteStore
+
+from .scripted_source import PROVIDER_TEXT
+from .virtual_time import now
+
+Chunk = dict[str, Any]
+
+TERMINAL = {"finish", "error", "abort"}
+OWNER = "ann"
+
+
+class World:
+    """A store and what works on it. Everything is closed at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = SQLiteStore(folder / "chats.db", now=now)
+        self._workers: list[Worker] = []
+        self._flushers: list[Flusher] = []
+        self._ids = count(1)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in self._workers:
+            await worker.close()
+        for flusher in self._flushers:
+            await flusher.close()
+        await self.store.close()
+
+    async def worker(
+        self,
+        source: Source,
+        limits: Limits | None = None,
+        *,
+        store: Store | None = None,
+        started: bool = True,
+        system: str = "",
+    ) -> Worker:
+        """A worker at work."""
+        worker = Worker(
+            store or self.store,
+            source,
+            name=f"worker-{len(self._workers) + 1}",
+            limits=limits,
+            system=system,
+            now=now,
+            rng=random.Random(7),
+        )
+        self._workers.append(worker)
+        if started:
+            await worker.start()
+        return worker
+
+    def flusher(self, store: Store | None = None) -> Flusher:
+        """A flusher without a worker."""
+        flusher = Flusher(store or self.store)
+        self._flushers.append(flusher)
+        return flusher
+
+    def order(self, chat: str = "chat", text: str = "Hello", *, queue: bool = True) -> Order:
+        """An order for an answer in a chat."""
+        number = next(self._ids)
+        body = {
+            "id": f"user-{number}",
+            "role": "user",
+            "parts": [{"type": "text", "text": text}],
+        }
+        return Order(
+            owner=OWNER,
+            chat_id=chat,
+            place="follow",
+            run_id=f"run{number}",
+            answer_id=f"answer-{number}",
+            model="test/model",
+            now=now(),
+            message_id=f"user-{number}",
+            body=json.dumps(body).encode(),
+            title=text,
+            queue=queue,
+        )
+
+    async def ask(self, worker: Worker, chat: str = "chat", text: str = "Hello") -> Run:
+        """Send a message through a worker."""
+        return (await worker.send(self.order(chat, text))).run
+
+    async def queue(self, chat: str = "chat", text: str = "Hello") -> Run:
+        """Send a message that nobody executes yet."""
+        return (await self.store.send(self.order(chat, text))).run
+
+    async def claim(self, *, lease: float = 5.0) -> Claim:
+        """A fresh run, claimed without a worker."""
+        order = self.order(f"chat-{next(self._ids)}")
+        await self.store.send(order)
+        (claim,) = [
+            claim
+            for claim in await self.store.claim("nobody", 100, lease)
+            if claim.run.id == order.run_id
+        ]
+        return claim
+
+    async def end(self, claim: Claim) -> None:
+        """End a run that no worker executes."""
+        at = len(await self.records(claim.run)) + 1
+        records = [b'{"type":"abort"}']
+        await self.store.end(Ending(claim.run.id, None, at, records, Status.STOPPED, b"{}", now()))
+
+    async def find(self, run: Run) -> Run:
+        """The run as it is now."""
+        return await self.store.find_run(OWNER, run.chat_id, run.id)
+
+    async def records(self, run: Run) -> list[bytes]:
+        """The log as it is now."""
+        return (await read_all(self.store, run.id))[0]
+
+    async def log(self, run: Run) -> list[Chunk]:
+        """The log as it is now, decoded."""
+        return [chunks.decode(record) for record in await self.records(run)]
+
+    async def text(self, run: Run) -> str:
+        """What a reader has seen by now."""
+        return text_of(Fold.of(await self.records(run)))
+
+    async def said(self, run: Run, beginning: str) -> None:
+        """Wait until a reader has seen this much."""
+        async with asyncio.timeout(600):
+            async for _ in follow(self.store, run.id, 0, wait=60):
+                if (await self.text(run)).startswith(beginning):
+                    return
+        raise AssertionError(f"The run ended without having said {beginning!r}.")
+
+    async def message(self, run: Run) -> Message:
+        """The answer in the history."""
+        snapshot = await self.store.snapshot(OWNER, run.chat_id, run.message_id)
+        (message,) = [message for message in snapshot.messages if message.id == run.message_id]
+        return message
+
+    async def ended(self, run: Run, *, within: float = 24 * 3600.0) -> Ended:
+        """Follow a run to its end and look at the promises: one end, history is the fold."""
+        records: list[bytes] = []
+        async with asyncio.timeout(within):
+            async for page in follow(self.store, run.id, 0, wait=60):
+                assert page.first == len(records) + 1
+                records += page.records
+        return await self.checked(run, records)
+
+    async def checked(self, run: Run, followed: list[bytes]) -> Ended:
+        """The same for what a reader has received."""
+        records = await self.records(run)
+        assert followed == records
+        log = [chunks.decode(record) for record in records]
+        kinds = [chunk["type"] for chunk in log]
+        assert [index for index, kind in enumerate(kinds) if kind in TERMINAL] == [len(log) - 1]
+        assert kinds.count("start") == 1
+        fold = Fold.of(records)
+        assert not fold.open_parts
+        assert chunks.decode((await self.message(run)).body) == fold.message()
+        assert PROVIDER_TEXT.encode() not in b"".join(records)
+        found = await self.find(run)
+        assert found.status.ended
+        assert fold.metadata is not None
+        assert fold.metadata["status"] == found.status
+        snapshot = await self.store.snapshot(OWNER, run.chat_id)
+        assert found.ended_at is not None
+        assert snapshot.chat.updated_at >= found.ended_at
+        return Ended(found, log, fold)
+
+
+class Ended:
+    """What a run came to."""
+
+    def __init__(self, run: Run, log: list[Chunk], fold: Fold) -> None:
+        self.run = run
+        self.log = log
+        self.fold = fold
+
+    @property
+    def status(self) -> Status:
+        return self.run.status
+
+    @property
+    def text(self) -> str:
+        """The text of the message in the history."""
+        return text_of(self.fold)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of the log's chunks; neighbouring deltas count once."""
+        kinds: list[str] = []
+        for chunk in self.log:
+            kind = chunk["type"]
+            if not (kinds and kinds[-1] == kind and kind.endswith("-delta")):
+                kinds.append(kind)
+        return kinds
+
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        """The data of its `data-run` chunks."""
+        return [chunk["data"] for chunk in self.log if chunk["type"] == "data-run"]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The message's metadata."""
+        assert self.fold.metadata is not None
+        return self.fold.metadata
+
+
+def record(number: int) -> bytes:
+    """A record to tell from others."""
+    return b'{"type":"data-n","data":%d}' % number
+
+
+def text_of(fold: Fold) -> str:
+    """The text of a message."""
+    return "".join(part["text"] for part in fold.parts if part["type"] == "text")

@@ -1,0 +1,175 @@
+"""The planned end of a worker, its heartbeats and its house-keeping."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from durable_llm_streams.errors import ShuttingDown
+from durable_llm_streams.model import Status
+from durable_llm_streams.runs import Limits
+
+from .faulty_store import FaultyStore
+from .run_world import World
+from .scripted_source import Done, Say, Scene, ScriptedSource, Stubborn, Wait
+from .virtual_time import elapsed, until, virtual
+
+
+@virtual
+async def test_an_idle_worker_ends_at_once_and_twice_is_once(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        worker = await world.worker(ScriptedSource([Done()]))
+        assert worker.ready
+        await asyncio.sleep(1)
+        assert await elapsed(worker.close()) < 0.1
+        assert await elapsed(worker.close()) < 0.1
+        assert not worker.ready
+
+
+@virtual
+async def test_a_worker_that_never_started_can_be_closed(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        worker = await world.worker(ScriptedSource([Done()]), started=False)
+        await worker.close()
+
+
+@virtual
+async def test_a_draining_worker_takes_no_message_and_finishes_what_runs(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        worker = await world.worker(ScriptedSource([Wait(5), Say("A"), Done()]))
+        run, waiting = await world.ask(worker), await world.queue("other")
+        worker.drain()
+        assert not worker.ready
+        with pytest.raises(ShuttingDown):
+            await world.ask(worker)
+        assert (await world.ended(run)).text == "A"
+        await asyncio.sleep(30)
+        assert (await world.find(waiting)).status is Status.QUEUED
+
+
+@virtual
+async def test_what_was_said_is_committed_before_the_run_is_given_back(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        store = FaultyStore(world.store)
+        source = ScriptedSource([Say(*"abcdefgh"), Wait()])
+        worker = await world.worker(source, store=store)
+        run = await world.ask(worker)
+        await until(lambda: bool(source.prompts))
+        store.delay = 0.3
+        await worker.close()
+        assert await world.text(run) == "abcdefgh"
+        assert (await world.find(run)).status is Status.QUEUED
+        assert store.calls[-1] == "release"
+
+
+@virtual
+async def test_a_source_that_ignores_the_end_cannot_hold_it_up_or_write_after_it(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        free = asyncio.Event()
+        stubborn: Scene = [Say("A"), Stubborn(free), Say("B"), Wait(1), Say("C"), Done()]
+        obedient: Scene = [Say("A"), Wait()]
+        source = ScriptedSource(
+            by_prompt=lambda prompt: stubborn if prompt.turns[-1].text == "1" else obedient
+        )
+        worker = await world.worker(source)
+        runs = [await world.ask(worker, chat=f"chat-{n}", text=str(n)) for n in range(3)]
+        await asyncio.sleep(1)
+        assert await elapsed(worker.close()) <= 5
+        for run in runs:  # nobody's lease had run out
+            assert ((await world.find(run)).status, await world.text(run)) == (Status.QUEUED, "A")
+        free.set()
+        await until(lambda: source.open == 0)
+        await asyncio.sleep(1)
+        assert await world.text(runs[1]) == "A"
+
+
+@pytest.mark.parametrize("fault", ["hangs", "is down"])
+@virtual
+async def test_a_store_that_does_not_answer_cannot_hold_up_the_end(
+    tmp_path: Path, fault: str
+) -> None:
+    async with World(tmp_path) as world:
+        store = FaultyStore(world.store)
+        source = ScriptedSource([Say(*[f"{n} " for n in range(3000)], every=0.01), Done()])
+        worker = await world.worker(source, store=store)
+        run = await world.ask(worker)
+        await world.said(run, "0 1 ")
+        if fault == "hangs":
+            store.freeze()
+        else:
+            store.down = True
+        await asyncio.sleep(2.5)
+        assert await elapsed(worker.close()) <= 15
+        assert source.open == 0
+        assert worker.running == 0
+        store.thaw()
+        text = await world.text(run)
+        store.down = False
+        await world.worker(source)
+        assert (await world.ended(run)).text.startswith(text)
+
+
+@virtual
+async def test_a_message_that_is_just_being_accepted_is_not_lost_with_the_worker(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        store = FaultyStore(world.store)
+        store.delay = 1.0
+        source = ScriptedSource([Say("A"), Done()])
+        worker = await world.worker(source, store=store)
+        sending = asyncio.create_task(world.ask(worker))
+        await asyncio.sleep(0.7)
+        await worker.close()
+        run = await sending
+        assert source.prompts == []
+        assert (await world.find(run)).status is Status.QUEUED
+
+
+@virtual
+async def test_all_leases_are_renewed_in_one_call_four_times_in_a_lease(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        store = FaultyStore(world.store)
+        worker = await world.worker(ScriptedSource([Wait(59), Done()]), store=store)
+        runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(20)]
+        await asyncio.sleep(50.5)
+        assert store.calls.count("renew") == 40
+        for run in runs:
+            assert (await world.ended(run)).run.takeovers == 0
+
+
+@virtual
+async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        worker = await world.worker(ScriptedSource([Done()]))
+        runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(450)]
+        await world.ended(runs[-1])
+        await worker.close()
+        store = FaultyStore(world.store)
+        limits = Limits(log_age=1, chat_age=3, poll=60)
+        await asyncio.sleep(10)
+        await world.worker(ScriptedSource([Done()]), limits, store=store)
+        await asyncio.sleep(5)
+        assert (await world.store.chats("ann")).chats == []
+        assert store.calls.count("expire") > 2
+        before = store.calls.count("expire")
+        await asyncio.sleep(600)
+        assert store.calls.count("expire") - before == 10
+
+
+@virtual
+async def test_a_failure_of_the_store_that_nobody_expected_ends_no_loop(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        store = FaultyStore(world.store)
+        worker = await world.worker(ScriptedSource([Wait(30), Say("A"), Done()]), store=store)
+        first = await world.ask(worker)
+        for name in ("claim", "renew", "expire"):
+            store.fail(name, ValueError("a bug"), "before")
+        second = await world.queue("other")
+        assert (await world.ended(first)).text == "A"
+        assert (await world.ended(second)).text == "A"
+        assert worker.ready
