@@ -72,14 +72,10 @@ class HandsOver(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        given = scope.keys() | {_WAITING}
-        scope[_WAITING] = None
-        await super().__call__(scope, receive, send)
-        stream = scope.pop(_WAITING)
-        if stream is not None:
-            for key in scope.keys() - given:
-                del scope[key]  # what the routing has left there: it would live as long
-            del given
+        waiting: list[EventStream] = []
+        # A copy of the scope, because what the routing leaves in it would live as long.
+        await super().__call__({**scope, _WAITING: waiting}, receive, send)
+        for stream in waiting:
             await stream.run(receive, send)
 
 
@@ -112,7 +108,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream (ASGI), or leave that to the application around (see `HandsOver`)."""
         if _WAITING in scope:
-            scope[_WAITING] = self
+            scope[_WAITING].append(self)
         else:
             await self.run(receive, send)
 
@@ -124,6 +120,7 @@ class EventStream(Response):
         watcher = asyncio.create_task(_cancel_on_disconnect(receive, task))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            self.raw_headers = []
             if not self._streams.closing:
                 await self._pump(send)
         except asyncio.CancelledError:

@@ -1,0 +1,352 @@
+"""The application in the test's own event loop, over a real socket, with a model that obeys."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import socket
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import uvicorn
+
+from durable_llm_streams.cli.serve import Server
+from durable_llm_streams.runs import Event, Finish, Limits, Prompt, TextDelta, Worker
+from durable_llm_streams.server import Authenticate, OfferedModel, ServerConfig, create_app
+from durable_llm_streams.server.context import Context
+from durable_llm_streams.stores import SQLiteStore
+
+JSON = dict[str, Any]
+
+#: No wait in a test may be longer.
+SECONDS = 20.0
+
+MODELS = (OfferedModel("small", "Small"), OfferedModel("large", "Large"))
+CONFIG = ServerConfig(models=MODELS)
+HELLO = ("Hello", ", ", "world", ".")
+
+
+class Script:
+    """A model that says what the test wants, when the test wants it.
+
+    Attributes:
+        pieces: what the next answers say, piece by piece; an exception among them is raised.
+        prompts: what was asked.
+    """
+
+    def __init__(self) -> None:
+        self.pieces: Sequence[str | Exception] = HELLO
+        self.prompts: list[Prompt] = []
+        self._held = False
+        self._permits = asyncio.Semaphore(0)
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def hold(self) -> None:
+        """From now on nothing is said that was not allowed."""
+        self._free.clear()
+
+    def allow(self, pieces: int = 1) -> None:
+        """Let so many pieces go; the end of an answer counts as one."""
+        for _ in range(pieces):
+            self._permits.release()
+
+    def free(self) -> None:
+        """Everything may be said again."""
+        self._free.set()
+        self.allow(1000)
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        self.prompts.append(prompt)
+        for piece in self.pieces:
+            await self._turn()
+            if isinstance(piece, Exception):
+                raise piece
+            yield TextDelta(piece)
+        await self._turn()
+        yield Finish(reason="stop", metadata={"model": prompt.model})
+
+    async def _turn(self) -> None:
+        if not self._free.is_set():
+            await self._permits.acquire()
+        else:
+            await asyncio.sleep(0)
+
+    def can_prefill(self, model: str) -> bool:
+        return False
+
+    async def close(self) -> None:
+        pass
+
+
+class Frame(NamedTuple):
+    """An event of a stream, as it came."""
+
+    id: str
+    data: str
+
+    @property
+    def chunk(self) -> JSON:
+        chunk: JSON = json.loads(self.data)
+        return chunk
+
+
+@dataclass
+class Reading:
+    """A response that was read to its end, or until the test had enough."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+    comments: list[str] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    retry: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.headers.get("content-type", "").startswith("text/event-stream"):
+            return
+        for block in self.raw.decode().split("\n\n")[:-1]:  # what has no end was never sent
+            fields = [line.partition(":")[::2] for line in block.split("\n")]
+            values = {name: value.removeprefix(" ") for name, value in fields}
+            if "" in values:
+                self.comments.append(values[""])
+            if "retry" in values:
+                self.retry = int(values["retry"])
+            if "data" in values:
+                self.frames.append(Frame(values.get("id", ""), values["data"]))
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.raw)
+
+    @property
+    def done(self) -> bool:
+        return bool(self.frames) and self.frames[-1] == Frame("", "[DONE]")
+
+    @property
+    def records(self) -> list[Frame]:
+        return [frame for frame in self.frames if frame.data != "[DONE]"]
+
+    @property
+    def ids(self) -> list[str]:
+        return [frame.id for frame in self.records]
+
+    @property
+    def types(self) -> list[str]:
+        return [frame.chunk["type"] for frame in self.records]
+
+    @property
+    def text(self) -> str:
+        return "".join(c.chunk["delta"] for c in self.records if c.chunk["type"] == "text-delta")
+
+    @property
+    def end(self) -> str:
+        """The terminal record's type; "" when there is none."""
+        last = self.types[-1] if self.records else ""
+        return last if last in ("finish", "error", "abort") else ""
+
+
+def story(frames: Sequence[Frame]) -> list[JSON]:
+    """What the frames tell, however their deltas were cut or joined."""
+    chunks: list[JSON] = []
+    for frame in frames:
+        chunk = frame.chunk
+        last = chunks[-1] if chunks else {}
+        same = last.get("type") == chunk["type"] and last.get("id") == chunk.get("id")
+        if "delta" in chunk and same:
+            last["delta"] += chunk["delta"]
+        else:
+            chunks.append(chunk)
+    return chunks
+
+
+class Guest:
+    """Somebody with a browser of his own: a cookie jar and connections."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.session = session
+        self._count = 0
+
+    async def open(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse:
+        """Send a request; the answer's body is still to be read."""
+        return await self.session.request(method, self.url + path, **options)
+
+    async def call(self, method: str, path: str, **options: Any) -> Reading:
+        """Send a request and read the answer."""
+        async with asyncio.timeout(SECONDS), await self.open(method, path, **options) as response:
+            return Reading(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, **options: Any) -> Reading:
+        return await self.call("GET", path, **options)
+
+    async def post(self, body: Any, **options: Any) -> Reading:
+        """`POST /api/chat` with any body."""
+        headers = {"Content-Type": "application/json", **options.pop("headers", {})}
+        data = io.BytesIO(json.dumps(body).encode())
+        return await self.call("POST", "/api/chat", data=data, headers=headers, **options)
+
+    def body(
+        self, text: str, *, chat: str = "c1", message_id: str | None = None, **more: Any
+    ) -> JSON:
+        """The body of a send, as a client makes it that sends only the new message."""
+        self._count += 1
+        return {"id": chat, "message": user(message_id or f"m{self._count}", text), **more}
+
+    async def send(self, text: str = "Hi", **more: Any) -> Reading:
+        """Send a message and read the whole answer."""
+        return await self.post(self.body(text, **more))
+
+    async def start(self, text: str = "Hi", **more: Any) -> aiohttp.ClientResponse:
+        """Send a message and leave the answer open."""
+        return await self.open("POST", "/api/chat", json=self.body(text, **more))
+
+    async def chat(self, chat: str = "c1", query: str = "") -> Any:
+        """A chat's snapshot."""
+        reading = await self.get(f"/api/chats/{chat}{query}")
+        assert reading.status == 200, reading.raw
+        return reading.json
+
+    async def said(self, chat: str = "c1") -> list[tuple[str, str]]:
+        """A chat's history as (role, text)."""
+        return [(m["role"], text_of(m)) for m in (await self.chat(chat))["messages"]]
+
+
+def user(message_id: str, text: str) -> JSON:
+    """A user's message."""
+    return {"id": message_id, "role": "user", "parts": [{"type": "text", "text": text}]}
+
+
+def assistant(message_id: str, text: str) -> JSON:
+    """A message that a client says the model wrote."""
+    return {**user(message_id, text), "role": "assistant"}
+
+
+def text_of(message: JSON) -> str:
+    return "".join(part.get("text", "") for part in message["parts"])
+
+
+async def read_until(
+    response: aiohttp.ClientResponse, enough: Callable[[Reading], bool]
+) -> Reading:
+    """Read a stream until it has brought what the test waits for."""
+    raw = b""
+    async with asyncio.timeout(SECONDS):
+        while not enough(reading := Reading(response.status, response.headers, raw)):
+            part = await response.content.readany()
+            assert part, f"The stream ended too early: {raw!r}"
+            raw += part
+    return reading
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+class _Errors(logging.Handler):
+    """Keeps what was logged as an error: a request must cause none, whatever is in it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@dataclass
+class App:
+    """A running application.
+
+    Attributes:
+        errors: what was logged as an error; a test that expects some clears it.
+    """
+
+    url: str
+    store: SQLiteStore
+    worker: Worker
+    script: Script
+    shared: Context
+    server: Server
+    errors: list[str]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
+    @asynccontextmanager
+    async def guest(self, **options: Any) -> AsyncGenerator[Guest, None]:
+        """A visitor who has not been here before."""
+        options.setdefault("cookie_jar", aiohttp.CookieJar(unsafe=True))
+        async with aiohttp.ClientSession(**options) as session:
+            yield Guest(self.url, session)
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[list[str]]:
+    handler = _Errors()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield handler.lines
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+async def _shutdown(server: Server, shared: Context) -> None:
+    """What `Server.shutdown` does, without its pauses."""
+    shared.drain()
+    for listening in server.servers:
+        listening.close()
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    await until(lambda: not (server.server_state.connections or server.server_state.tasks))
+    await server.lifespan.shutdown()
+
+
+@asynccontextmanager
+async def running_app(
+    folder: Path,
+    config: ServerConfig = CONFIG,
+    *,
+    authenticate: Authenticate | None = None,
+    limits: Limits | None = None,
+    **uvicorn_options: Any,
+) -> AsyncGenerator[App, None]:
+    """Serve a store in this event loop. At the end nothing may be left open or have been logged."""
+    script = Script()
+    store = SQLiteStore(folder / "chats.db")
+    worker = Worker(store, script, name="test", limits=limits or Limits(backoff=0.01))
+    app = create_app(store, worker, config, authenticate=authenticate)
+    shared = app.state.durable
+    assert isinstance(shared, Context)
+    options = {"log_config": None, "access_log": False, "proxy_headers": False, **uvicorn_options}
+    settings = uvicorn.Config(app, timeout_graceful_shutdown=3, **options)
+    settings.load()
+    server = Server(settings, app)
+    server.lifespan = settings.lifespan_class(settings)
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio sets no TCP_NODELAY
+    listener.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with _errors() as errors:
+            await server.startup(sockets=[listener])
+            try:
+                yield App(url, store, worker, script, shared, server, errors)
+            finally:
+                await _shutdown(server, shared)
+            assert errors == []
+            assert len(shared.streams) == 0
+            assert worker.running == 0
+    finally:
+        await store.close()
