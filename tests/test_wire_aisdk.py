@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.model import valid_id
-from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Send, parse_send
+from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Reading, Send, parse_send
 
 LIMIT = 1000
+
+
+def first(body: object) -> Reading:
+    return parse(body).readings[0]
 
 
 def parse(body: object) -> Send:
@@ -36,59 +40,72 @@ def test_the_default_body_of_the_ai_sdk() -> None:
         b'"text":"Two"}],"id":"u2","role":"user"}],"trigger":"submit-message"}'
     )
     send = parse_send(data, max_text_bytes=LIMIT)
-    assert send == Send(
-        chat_id="UE9EhJTqkfXmOFTc",
-        place="follow",
-        anchor="a1",
-        message_id="u2",
-        text="Two",
-        content=send.content,
-        model=None,
+    (reading,) = send.readings
+    assert send == Send(chat_id="UE9EhJTqkfXmOFTc", model=None, shown=False, readings=[reading])
+    assert reading == Reading(
+        place="follow", anchor="a1", message_id="u2", text="Two", content=reading.content
     )
-    assert send.body() == b'{"id":"u2","role":"user","parts":[{"type":"text","text":"Two"}]}'
+    assert reading.body() == b'{"id":"u2","role":"user","parts":[{"type":"text","text":"Two"}]}'
+
+
+def places(body: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [(reading.place, reading.anchor) for reading in parse(body).readings]
 
 
 def test_the_body_of_a_regeneration() -> None:
     again = {"id": "c", "trigger": "regenerate-message"}
-    assert parse(again).anchor is None
-    assert parse({**again, "messageId": "a1"}).anchor == "a1"
-    assert parse({**again, "messages": [user("u1", "One")]}).anchor == "u1"
-    assert parse({**again, "messages": [ANSWER], "messageId": "a2"}).anchor == "a2"
-    send = parse({**again, "messages": [user("u1", "One"), ANSWER]})
-    assert (send.place, send.anchor, send.message_id, send.text) == ("again", "a1", None, "")
+    assert places(again) == [("again", None)]
+    assert places({**again, "messageId": "a1"}) == [("again", "a1")]
+    assert places({**again, "messages": [ANSWER], "messageId": "a2"}) == [("again", "a2")]
+    assert places({**again, "messages": [user("u1", "One"), ANSWER]}) == [("again", "a1")]
+    (reading,) = parse({**again, "messageId": "a1"}).readings
+    assert (reading.message_id, reading.text, reading.body()) == (None, "", b"")
 
 
-def test_a_regeneration_knows_the_id_that_an_edit_of_its_message_got() -> None:
+def test_a_regeneration_may_mean_the_edited_question_the_question_or_one_that_never_came() -> None:
     shown = [user("u1", "One?")]
-    edit = parse({"id": "c", "messages": shown, "messageId": "u1"})
-    again = parse({"id": "c", "messages": shown, "trigger": "regenerate-message"})
-    assert (again.anchor, again.edited) == ("u1", edit.message_id)
-    other = {"id": "c", "messages": shown, "trigger": "regenerate-message", "messageId": "a1"}
-    assert parse(other).edited is None
+    edited = parse({"id": "c", "messages": shown, "messageId": "u1"}).readings[1].message_id
+    again = {"id": "c", "messages": shown, "trigger": "regenerate-message"}
+    rest = [("again", edited), ("again", "u1"), ("follow", None)]
+    assert places(again) == rest
+    assert places({**again, "messageId": "u1"}) == rest
+    assert places({**again, "messageId": "a1"}) == [("again", "a1"), *rest]
+
+
+def test_an_edit_under_the_old_id_may_be_a_message_that_never_came() -> None:
+    body = {"id": "c", "messages": [ANSWER, user("u1", "One?")], "messageId": "u1"}
+    new, edit = parse(body).readings
+    assert (new.place, new.anchor, new.message_id) == ("follow", "a1", "u1")
+    assert (edit.place, edit.anchor) == ("edit", "u1")
+    assert edit.message_id not in (None, "u1")
+    assert parse(body).shown
+
+
+def test_an_edit_under_an_id_of_its_own_is_nothing_else() -> None:
+    (edit,) = parse({"id": "c", "message": user("u2", "Two?"), "messageId": "u1"}).readings
+    assert (edit.place, edit.anchor, edit.message_id) == ("edit", "u1", "u2")
 
 
 def test_a_message_alone_may_name_its_parent() -> None:
     send = parse({"id": "c", "message": user("u2", "Two"), "parentId": "a1", "model": "m"})
-    assert (send.place, send.anchor, send.message_id, send.model) == ("follow", "a1", "u2", "m")
-    assert parse({"id": "c", "message": user("u2", "Two")}).anchor is None
+    (reading,) = send.readings
+    assert (reading.place, reading.anchor, reading.message_id) == ("follow", "a1", "u2")
+    assert send.model == "m"
+    assert first({"id": "c", "message": user("u2", "Two")}).anchor is None
 
 
 def test_null_is_as_good_as_nothing() -> None:
     nulls = {"messageId": None, "parentId": None, "model": None, "message": None}
-    assert parse({"id": "c", "messages": [user("u1", "x")], **nulls}).message_id == "u1"
-
-
-def test_an_edit_with_an_id_of_its_own_keeps_it() -> None:
-    send = parse({"id": "c", "messages": [user("new", "x")], "messageId": "u1"})
-    assert (send.place, send.anchor, send.message_id) == ("edit", "u1", "new")
+    assert first({"id": "c", "messages": [user("u1", "x")], **nulls}).message_id == "u1"
 
 
 def test_an_edit_under_the_old_id_gets_one_that_follows_from_its_text() -> None:
     def edit(name: str, text: str) -> str:
-        send = parse({"id": "c", "messages": [user(name, text)], "messageId": name})
-        assert send.message_id is not None
-        assert valid_id(send.message_id)
-        return send.message_id
+        new = parse({"id": "c", "messages": [user(name, text)], "messageId": name})
+        found = new.readings[1].message_id
+        assert found is not None
+        assert valid_id(found)
+        return found
 
     assert edit("u1", "One") == edit("u1", "One")
     assert len({edit("u1", "One"), edit("u1", "Two"), edit("u2", "One"), "u1"}) == 4
@@ -96,25 +113,25 @@ def test_an_edit_under_the_old_id_gets_one_that_follows_from_its_text() -> None:
 
 
 def test_the_texts_of_the_parts_are_joined() -> None:
-    assert parse({"id": "c", "message": user("u1", "One ", "and", " two")}).text == "One and two"
+    assert first({"id": "c", "message": user("u1", "One ", "and", " two")}).text == "One and two"
 
 
 def test_the_fingerprint_tells_texts_apart() -> None:
     texts = ["One", "one", "One ", "O\u0301ne", "Óne"]
-    sends = [parse({"id": "c", "message": user("u1", text)}) for text in texts]
+    sends = [first({"id": "c", "message": user("u1", text)}) for text in texts]
     assert len({send.content for send in sends}) == len(texts)
-    assert parse({"id": "other", "message": user("u2", "One")}).content == sends[0].content
+    assert first({"id": "other", "message": user("u2", "One")}).content == sends[0].content
 
 
 def test_the_limit_is_in_bytes_and_can_be_reached() -> None:
-    assert parse({"id": "c", "message": user("u1", "é" * 500)}).text == "é" * 500
+    assert first({"id": "c", "message": user("u1", "é" * 500)}).text == "é" * 500
     with pytest.raises(InvalidRequest, match="1000 bytes"):
         parse({"id": "c", "message": user("u1", "é" * 500 + "x")})
 
 
 def test_of_the_history_only_the_last_message_is_read() -> None:
     junk: list[Any] = [7, None, {"no": "id"}, [[]]]
-    assert parse({"id": "c", "messages": [*junk, ANSWER, user("u1", "x")]}).anchor == "a1"
+    assert first({"id": "c", "messages": [*junk, ANSWER, user("u1", "x")]}).anchor == "a1"
 
 
 @pytest.mark.parametrize("role", ["assistant", "system", "", "x" * 100_000])
@@ -138,15 +155,16 @@ def check(data: bytes) -> None:
             raise AssertionError(error) from error
         return
     assert valid_id(send.chat_id)
-    assert send.place in ("follow", "edit", "again")
-    assert (send.message_id is None) == (send.place == "again")
-    if send.message_id is not None:
-        assert valid_id(send.message_id)
-        assert 0 < len(send.text.encode()) <= LIMIT
-        assert json.loads(send.body())["parts"] == [{"type": "text", "text": send.text}]
-    assert send.edited is None or valid_id(send.edited) or send.place == "again"
-    for text in (send.anchor, send.model, send.edited, send.content):
-        assert text is None or text.encode().decode() == text
+    assert send.readings
+    for reading in send.readings:
+        assert reading.place in ("follow", "edit", "again")
+        assert (reading.message_id is None) == (reading.place == "again")
+        if reading.message_id is not None:
+            assert valid_id(reading.message_id)
+            assert 0 < len(reading.text.encode()) <= LIMIT
+            assert json.loads(reading.body())["parts"] == [{"type": "text", "text": reading.text}]
+        for text in (reading.anchor, send.model, reading.content):
+            assert text is None or text.encode().decode() == text
 
 
 ids = st.sampled_from(["c1", "m1", "", "é", "\ud800", "a/b"]) | st.text(max_size=4)

@@ -43,6 +43,8 @@ class Order(Struct, frozen=True, kw_only=True):
         key: what makes a repetition recognisable; None if nothing does.
         content: a fingerprint of what is asked. The same key with other content is a conflict.
         title: for a chat that does not exist yet.
+        shown: whether the chat's head goes to the answer's branch, also when the order is a
+            repetition.
         queue: whether a run may wait behind another run of the chat.
         worker, lease: who claims the new run at once, and for how many seconds; None leaves it
             queued.
@@ -62,6 +64,7 @@ class Order(Struct, frozen=True, kw_only=True):
     key: str | None = None
     content: str = ""
     title: str = ""
+    shown: bool = False
     queue: bool = False
     worker: str | None = None
     lease: float = 0.0
@@ -221,12 +224,14 @@ class RunStore(Protocol):
     async def send(self, order: Order) -> Sent:
         """Accept a message: the chat if it is new, the message, the run, its claim.
 
-        Atomic. Idempotent by `key`: a repetition changes nothing and returns the first run. Also a
+        Atomic. Idempotent by `key`: a repetition returns the first run and changes nothing, but
+        for the head of the chat if that is asked for (`shown`). Also a
         repetition: asking `again` for an answer that is just being written.
 
         Raises:
             ChatNotFound: the chat is somebody else's, or `again`/`edit` names an unknown chat.
             MessageNotFound: `anchor` is not in the chat (`edit`, `again`).
+            InvalidRequest: `edit` names an answer.
             MessageConflict: the message id or the key stands for something else already.
             ChatBusy: a run of this chat is active and `queue` is False.
         """

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from msgspec import structs
 from starlette.responses import Response
 
 from durable_llm_streams.errors import (
     ChatBusy,
+    ChatNotFound,
+    DurableError,
     InvalidCursor,
     InvalidRequest,
+    MessageConflict,
     MessageNotFound,
     RunNotFound,
     ShuttingDown,
@@ -19,7 +21,7 @@ from durable_llm_streams.errors import (
 from durable_llm_streams.log import check_cursor
 from durable_llm_streams.model import Cursor, Run
 from durable_llm_streams.store import Order, Sent
-from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Send, parse_send
+from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Reading, Send, parse_send
 
 from .context import Context, chat_id, context, json_response, new_id, read_json
 from .streams import EventStream
@@ -78,15 +80,21 @@ async def send(request: Request) -> Response:
     key = request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= _MAX_KEY_LENGTH:
         raise InvalidRequest(f"The Idempotency-Key must have 1 to {_MAX_KEY_LENGTH} characters.")
-    order = _order(shared, visitor, asked, key)
-    try:
-        sent = await _send(shared, structs.replace(order, anchor=asked.edited or asked.anchor))
-    except MessageNotFound:
-        if asked.edited is None:
-            raise
-        sent = await _send(shared, order)
+    sent = await _send_first_that_fits(shared, visitor, asked, key)
     await shared.store.read(sent.run.id, 0, max_bytes=1)  # CursorLost, if it is all long ago
     return _stream(shared, visitor, sent.run, 0)
+
+
+async def _send_first_that_fits(
+    shared: Context, visitor: Visitor, asked: Send, key: str | None
+) -> Sent:
+    misfit: DurableError = InvalidRequest("There is nothing to answer.")
+    for reading in asked.readings:
+        try:
+            return await _send(shared, _order(shared, visitor, asked, reading, key))
+        except (ChatNotFound, MessageNotFound, MessageConflict) as error:
+            misfit = error
+    raise misfit
 
 
 async def _send(shared: Context, order: Order) -> Sent:
@@ -104,25 +112,28 @@ async def _send(shared: Context, order: Order) -> Sent:
     return await shared.worker.send(order)
 
 
-def _order(shared: Context, visitor: Visitor, asked: Send, key: str | None) -> Order:
+def _order(
+    shared: Context, visitor: Visitor, asked: Send, reading: Reading, key: str | None
+) -> Order:
     now = shared.worker.now()
     if key is not None:
         key = f"key:{key}"
-    elif asked.message_id is not None:
-        key = f"message:{asked.message_id}"
+    elif reading.message_id is not None:
+        key = f"message:{reading.message_id}"
     return Order(
         owner=visitor.owner,
         chat_id=asked.chat_id,
-        place=asked.place,
-        anchor=asked.anchor,
-        message_id=asked.message_id,
-        body=asked.body() if asked.message_id is not None else b"",
-        content=asked.content,
+        place=reading.place,
+        anchor=reading.anchor,
+        message_id=reading.message_id,
+        body=reading.body(),
+        content=reading.content,
+        shown=asked.shown,
         run_id=new_id(now),
         answer_id=new_id(now),
         model=shared.model(asked.model),
         key=key,
-        title=_title(asked.text),
+        title=_title(reading.text),
         queue=shared.config.on_busy == "queue",
         now=now,
     )

@@ -32,7 +32,7 @@ HEARTBEAT_SECONDS = 15.0
 
 _MERGE_FROM = 9
 _WAITING = "durable_llm_streams.waiting"
-_PAGE_BYTES = 256 * 1024
+_PAGE_BYTES = 64 * 1024  # a merged event is no larger: even a bad line gets one through
 
 
 class Streams:

@@ -29,37 +29,51 @@ STREAM_HEADERS = {
 _ID_HINT = "1 to 128 letters, digits and . _ : ~ -, beginning with a letter or a digit"
 
 
-class Send(Struct, frozen=True, kw_only=True):
-    """What a client asks for.
+class Reading(Struct, frozen=True, kw_only=True):
+    """One way to understand what a client asks for.
 
     Attributes:
-        chat_id: the chat.
         place: as in `store.Order`: `follow`, `edit` or `again`.
         anchor: the message that `place` refers to, or None.
-        edited: for `again`, the id that `anchor` has here if the client edited it: `useChat` keeps
-            the old one. To be tried first.
         message_id, text: the new user message; None and "" for `again`.
-        content: a fingerprint of the message's content.
-        model: the model asked for, or None.
+        content: a fingerprint of what is asked.
     """
 
-    chat_id: str
     place: Literal["follow", "edit", "again"]
     anchor: str | None
-    message_id: str | None
-    text: str
+    message_id: str | None = None
+    text: str = ""
     content: str
-    model: str | None
-    edited: str | None = None
 
     def body(self) -> bytes:
-        """The user message as a `UIMessage`, as JSON."""
+        """The user message as a `UIMessage`, as JSON; empty for `again`."""
+        if self.message_id is None:
+            return b""
         message = {
             "id": self.message_id,
             "role": "user",
             "parts": [{"type": "text", "text": self.text}],
         }
         return msgspec.json.encode(message)
+
+
+class Send(Struct, frozen=True, kw_only=True):
+    """What a client asks for.
+
+    Attributes:
+        chat_id: the chat.
+        model: the model asked for, or None.
+        shown: whether the client shows the branch of the answer from now on, also when it was
+            given before (an edit back to an earlier text).
+        readings: what it may mean, the most likely first. `useChat` does not know what arrived: it
+            sends a message that never did as an edit of itself or as a regeneration, and calls an
+            edited message as the original. The first reading that fits the chat is meant.
+    """
+
+    chat_id: str
+    model: str | None
+    shown: bool
+    readings: Sequence[Reading]
 
 
 class _Body(Struct, rename="camel"):
@@ -107,51 +121,52 @@ def parse_send(data: bytes, *, max_text_bytes: int) -> Send:
     body = _decoded(_decode_body, data)
     if not valid_id(body.id):
         raise InvalidRequest(f"The chat id is not usable. Use {_ID_HINT}.")
-    if body.trigger == "regenerate-message":
-        return _again(body)
+    again = body.trigger == "regenerate-message"
+    readings = _again(body, max_text_bytes) if again else _new(body, max_text_bytes)
+    return Send(
+        chat_id=body.id,
+        model=body.model,
+        shown=not again and body.message_id is not None,
+        readings=readings,
+    )
+
+
+def _new(body: _Body, max_text_bytes: int) -> list[Reading]:
     message = _new_message(body)
     text = _text(message, max_text_bytes)
     content = _fingerprint(text)
+    before = body.parent_id or _last_id((body.messages or [])[:-1])
+    new = Reading(place="follow", anchor=before, message_id=message.id, text=text, content=content)
     if body.message_id is None:
-        return Send(
-            chat_id=body.id,
-            place="follow",
-            anchor=body.parent_id or _last_id((body.messages or [])[:-1]),
-            message_id=message.id,
-            text=text,
-            content=content,
-            model=body.model,
-        )
-    return Send(
-        chat_id=body.id,
+        return [new]
+    edit = Reading(
         place="edit",
         anchor=body.message_id,
         message_id=_edited_id(message.id, body.message_id, content),
         text=text,
         content=content,
-        model=body.model,
     )
+    return [new, edit] if message.id == body.message_id else [edit]
 
 
-def _again(body: _Body) -> Send:
-    anchor = body.message_id or _last_id(body.messages)
-    edited = None
-    if anchor is not None and body.messages:
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            last = _decode_message(body.messages[-1])
-            if last.id == anchor and last.role == "user":
-                text = "".join(part.text for part in last.parts if isinstance(part.text, str))
-                edited = _edited_id(anchor, anchor, _fingerprint(text))
-    return Send(
-        chat_id=body.id,
-        place="again",
-        anchor=anchor,
-        message_id=None,
-        text="",
-        content=_fingerprint(anchor or ""),
-        model=body.model,
-        edited=edited,
+def _again(body: _Body, max_text_bytes: int) -> list[Reading]:
+    anchors: list[str | None] = [body.message_id or _last_id(body.messages)]
+    readings = []
+    with suppress(InvalidRequest):  # the client's question is not needed if there is one here
+        asked = _new_message(body)
+        text = _text(asked, max_text_bytes)
+        content = _fingerprint(text)
+        here: list[str | None] = [_edited_id(asked.id, asked.id, content), asked.id]
+        anchors = here if anchors == [asked.id] else [*anchors, *here]
+        before = _last_id((body.messages or [])[:-1])
+        readings.append(
+            Reading(place="follow", anchor=before, message_id=asked.id, text=text, content=content)
+        )
+    again = (
+        Reading(place="again", anchor=anchor, content=_fingerprint(anchor or ""))
+        for anchor in anchors
     )
+    return [*again, *readings]
 
 
 def _fingerprint(text: str) -> str:

@@ -7,6 +7,7 @@ between: that makes it atomic towards the other tasks, and SQLite makes it atomi
 from __future__ import annotations
 
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from durable_llm_streams.store import (
 )
 
 from .chats import Chats
-from .file import DatabaseFile, Synchronous
+from .file import DatabaseFile, Synchronous, unusable
 from .logs import RUN_COLUMNS, Logs, run_from_row
 from .view import SQLiteView
 
@@ -62,7 +63,13 @@ class SQLiteStore:
         token: Callable[[], str] = _random_token,
     ) -> None:
         self._file = DatabaseFile(path, synchronous)
-        self._logs = Logs(self._file, now, token)
+        try:
+            self._logs = Logs(self._file, now, token)
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, sqlite3.Error):
+                raise unusable(path, error) from error
+            raise
         self._chats = Chats(self._file, self._logs)
 
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:

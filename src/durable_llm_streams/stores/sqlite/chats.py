@@ -42,6 +42,8 @@ class Chats:
             if chat is not None:
                 found = self._repetition(order, chat[0])
                 if found is not None:
+                    if order.shown:
+                        self._show(connection, chat[0], found.message_id)
                     return Sent(found, created=False, claim=None)
             key, head = chat or (_insert_chat(connection, order), None)
             waits = key in self._logs.queues
@@ -72,6 +74,17 @@ class Chats:
         active.lease_until = order.now + round(order.lease * 1000)
         return Sent(run, created=True, claim=Claim(run, run.epoch, 1))
 
+    def _show(self, connection: sqlite3.Connection, chat: int, answer: str) -> None:
+        """Let the head go to an answer's branch, if it is not on it."""
+        (head,) = connection.execute("SELECT head FROM chat WHERE key = ?", (chat,)).fetchone()
+        if all(message.id != answer for message in self._path(chat, head)):
+            versions = connection.execute(
+                "SELECT id, parent, role FROM message WHERE chat = ? ORDER BY key", (chat,)
+            ).fetchall()
+            connection.execute(
+                "UPDATE chat SET head = ? WHERE key = ?", (_newest_below(versions, answer), chat)
+            )
+
     def _repetition(self, order: Order, chat: int) -> Run | None:
         if order.key is not None:
             row = self._file.connection.execute(
@@ -101,7 +114,7 @@ class Chats:
             if order.place == "edit":
                 parent, role, _ = self._message(chat, order.anchor or "")
                 if role != "user":
-                    raise MessageNotFound("Only a user's message can be edited.")
+                    raise InvalidRequest("Only a user's message can be edited.")
             else:
                 known = order.anchor is not None and self._has_message(chat, order.anchor)
                 parent = order.anchor if known else head
@@ -166,13 +179,12 @@ class Chats:
     def chats(self, owner: str, query: str, limit: int, more: str | None) -> ChatPage:
         """See `ChatStore.chats`."""
         before, below = _read_token(more)
-        pattern = "%" + re.sub(r"([%_\\])", r"\\\1", query) + "%"
         with self._file.translated_errors():
             rows = self._file.connection.execute(
                 f"SELECT {_CHAT_COLUMNS} FROM chat WHERE owner = ?"
-                " AND (updated_at, key) < (?, ?) AND title LIKE ? ESCAPE '\\'"
+                " AND (updated_at, key) < (?, ?) AND (? = '' OR instr(casefold(title), ?))"
                 " ORDER BY updated_at DESC, key DESC LIMIT ?",
-                (owner, before, below, pattern, limit + 1),
+                (owner, before, below, query, query.casefold(), limit + 1),
             ).fetchall()
         chats = [self._chat_from_row(row) for row in rows[:limit]]
         token = f"{rows[limit - 1][5]}-{rows[limit - 1][0]}" if len(rows) > limit else None
@@ -221,10 +233,10 @@ class Chats:
             gone += len(rows)
             if chat_age > 0:
                 rows = connection.execute(
-                    "SELECT key FROM chat WHERE updated_at < ? LIMIT 50",
+                    "SELECT key FROM chat WHERE updated_at < ? AND NOT EXISTS (SELECT 1 FROM run"
+                    " WHERE chat = chat.key AND status IN ('queued', 'running')) LIMIT 50",
                     (now - round(chat_age * 1000),),
                 ).fetchall()
-                rows = [row for row in rows if row[0] not in self._logs.queues]
                 connection.executemany("DELETE FROM chat WHERE key = ?", rows)
                 gone += len(rows)
         return gone

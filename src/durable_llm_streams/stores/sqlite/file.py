@@ -9,7 +9,8 @@ Theory of operation
    few dozen microseconds, less than the way to another thread and back.
 3. Checkpoints run on a thread with a connection of its own, so that no flush waits for the copying
    of pages. A busy writer never lets such a checkpoint reach the end of the WAL, so the file would
-   grow: when it is large, the serving connection finishes the last few pages itself.
+   grow: when it is large, the serving connection finishes the last few pages itself and empties it.
+   It waits for no reader (a backup may read for minutes); then the WAL grows until that one ends.
 4. `synchronous=NORMAL` survives the death of the process, at any moment. A power failure may lose
    the last moments (never more than since the last checkpoint), but nothing is torn. `FULL`
    syncs each flush before its readers see it.
@@ -37,6 +38,7 @@ SCHEMA_VERSION = 1
 
 _CHECKPOINT_SECONDS = 0.5
 _LARGE_WAL = 32 * 1024 * 1024
+_BUSY_MILLISECONDS = 2000
 
 
 class DatabaseFile:
@@ -63,9 +65,11 @@ class DatabaseFile:
             raise
         try:
             self.node = self._become_the_node()
-        except BaseException:
+        except BaseException as error:
             self.connection.close()
             os.close(self._lock)
+            if isinstance(error.__cause__, sqlite3.Error):
+                raise unusable(path, error.__cause__) from error
             raise
         self._checkpointer = threading.Thread(
             target=self._checkpoint_loop, name="sqlite-checkpoint", daemon=True
@@ -129,7 +133,9 @@ class DatabaseFile:
             ) from error
 
     def close(self) -> None:
-        """Checkpoint and let go of the file."""
+        """Checkpoint and let go of the file. Once is enough."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._checkpointer.join(timeout=5)
         with contextlib.suppress(sqlite3.Error):
@@ -145,7 +151,9 @@ class DatabaseFile:
     def _restart_wal(self) -> None:
         self._finish_checkpoint.clear()
         with contextlib.suppress(sqlite3.Error):  # tried again after the next round
-            self.connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+            self.connection.execute("PRAGMA busy_timeout=0")  # waits for no reader
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
 
     def _checkpoint_loop(self) -> None:
         connection = sqlite3.connect(self.path, isolation_level=None)
@@ -193,12 +201,12 @@ def _open(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
     except sqlite3.Error as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     try:
         _prepare(connection, path, synchronous)
     except sqlite3.Error as error:
         connection.close()
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     except StoreError:
         connection.close()
         raise
@@ -212,7 +220,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA cache_size=-65536")  # KiB
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA busy_timeout=2000")  # milliseconds
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
         schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
         connection.executescript(
@@ -241,7 +250,8 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
+def unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
+    """The error for a file that cannot be opened, with a hint."""
     hints = {
         "file is not a database": "It is not a SQLite file. Set DLS_STORE to another file.",
         "attempt to write a readonly database": "Make the file and its folder writable.",

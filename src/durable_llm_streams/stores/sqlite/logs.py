@@ -79,10 +79,10 @@ def read_segments(
             lines = lines[after + 1 - first :]
         records += lines
         size += len(data)
-    return _within(records, max_bytes)
+    return within(records, max_bytes)
 
 
-def _within(records: list[bytes], max_bytes: int) -> list[bytes]:
+def within(records: list[bytes], max_bytes: int) -> list[bytes]:
     """The first records that fit into the bytes, at least one."""
     if sum(map(len, records)) <= max_bytes:
         return records
@@ -120,6 +120,8 @@ class Logs:
 
     def append(self, batch: Sequence[Append]) -> list[bool]:
         """See `LogStore.append`."""
+        if len(batch) > 1 and len({item.run_id for item in batch}) < len(batch):
+            return [self.append([item])[0] for item in batch]  # each sees what the last one wrote
         accepted = [True] * len(batch)
         new: list[tuple[ActiveRun, Item, Sequence[bytes]]] = []
         full = False
@@ -162,19 +164,19 @@ class Logs:
 
     def _write_and_seal(
         self, new: list[tuple[ActiveRun, Item, Sequence[bytes]]], row: int, data: bytes, now: int
-    ) -> Sequence[ActiveRun]:
-        sealed = [a for a, item, _ in new if a.tail_bytes + len(item.data) > SEGMENT_BYTES]
+    ) -> Iterable[ActiveRun]:
+        sealed = {a for a, item, _ in new if a.tail_bytes + len(item.data) > SEGMENT_BYTES}
         with self._file.transaction() as connection:
             self._file.append_journal(row, data)
             fresh = {active.key: records for active, _, records in new}
-            if now >= self._trim_at:
+            if now >= self._trim_at or now < self._trim_at - _TRIM_MILLISECONDS:  # set back
                 self._trim_at = now + _TRIM_MILLISECONDS
                 old = now - SEGMENT_AGE
-                sealed += [
+                sealed.update(
                     active
                     for active in self.active.values()
-                    if active.tail and active.tail_since < old and active not in sealed
-                ]
+                    if active.tail and not old <= active.tail_since <= now
+                )
                 rows = (a.journal_row for a in self.active.values() if a.tail and a not in sealed)
                 connection.execute("DELETE FROM journal WHERE id < ?", (min(rows, default=row),))
             for active in sealed:
@@ -214,7 +216,8 @@ class Logs:
         return ended
 
     def _already_ended(self, ending: Ending) -> Run:
-        run = self.find(ending.run_id)
+        with self._file.translated_errors():
+            run = self.find(ending.run_id)
         if ending.epoch is not None and run.epoch == ending.epoch:
             return run
         raise Fenced("This run has ended already.")
@@ -242,15 +245,17 @@ class Logs:
         """What stands in the log now."""
         active = self.active.get(run_id)
         if active is None:
-            return self._ended_page(run_id, after, max_bytes)
+            with self._file.translated_errors():
+                return self._ended_page(run_id, after, max_bytes)
         if after >= active.next_seq or after < 0:
             raise CursorLost
         if after >= active.tail_first - 1:
             records = active.tail[after + 1 - active.tail_first :]
             if active.tail_bytes > max_bytes:
-                records = _within(records, max_bytes)
+                records = within(records, max_bytes)
         else:
-            records = read_segments(self._file.connection, active.key, after, max_bytes)
+            with self._file.translated_errors():
+                records = read_segments(self._file.connection, active.key, after, max_bytes)
         run = active.run
         return Page(after + 1, records, active.next_seq, run.spans, run.status)
 

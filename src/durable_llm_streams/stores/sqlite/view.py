@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +11,9 @@ from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Run
 from durable_llm_streams.store import PAGE_BYTES, Page
 
-from .file import check_identity
+from .file import check_identity, unusable
 from .journal import unpack
-from .logs import RUN_COLUMNS, read_segments, run_from_row
+from .logs import RUN_COLUMNS, read_segments, run_from_row, within
 
 _POLL_SECONDS = 0.05
 
@@ -36,16 +35,27 @@ class SQLiteView:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
             )
-            check_identity(self._connection, path)
         except sqlite3.Error as error:
-            raise StoreUnusable(f"The store {path} cannot be read ({error}).") from error
+            raise unusable(path, error) from error
+        try:
+            check_identity(self._connection, path)
+            self._connection.execute("SELECT 1 FROM run LIMIT 1").fetchall()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise unusable(path, error) from error
+        except StoreUnusable:
+            self._connection.close()
+            raise
 
     async def runs(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
         """See `RunStore.runs`."""
         condition = "WHERE status IN ('queued', 'running')" if active else ""
-        rows = self._connection.execute(
-            f"SELECT {RUN_COLUMNS} FROM run {condition} ORDER BY key DESC LIMIT ?", (limit,)
-        )
+        try:
+            rows = self._connection.execute(
+                f"SELECT {RUN_COLUMNS} FROM run {condition} ORDER BY key DESC LIMIT ?", (limit,)
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
         return [run_from_row(row) for row in rows]
 
     async def read(
@@ -64,8 +74,8 @@ class SQLiteView:
         connection = self._connection
         try:
             connection.execute("BEGIN")  # one moment for all of it
-            with contextlib.closing(connection.cursor()) as cursor:
-                row = cursor.execute(
+            try:
+                row = connection.execute(
                     f"SELECT key, next_seq, has_log, {RUN_COLUMNS} FROM run WHERE id = ?",
                     (run_id,),
                 ).fetchone()
@@ -79,12 +89,12 @@ class SQLiteView:
                     next_seq = tail_first + len(tail)
                     if after + len(records) >= tail_first - 1:
                         records += tail[max(0, after + len(records) + 1 - tail_first) :]
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"The store cannot be read now ({error}).") from error
-        finally:
-            if connection.in_transaction:
+                        records = within(records, max_bytes)
+            finally:
                 connection.execute("ROLLBACK")
-        if after >= next_seq or (not has_log and after < next_seq - 1):
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
+        if after >= next_seq or after < 0 or (not has_log and after < next_seq - 1):
             raise CursorLost
         return Page(after + 1, records, next_seq, run.spans, run.status)
 
@@ -103,3 +113,7 @@ class SQLiteView:
     async def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def _unreadable(error: sqlite3.Error) -> StoreUnavailable:
+    return StoreUnavailable(f"The store cannot be read now ({error}).")
