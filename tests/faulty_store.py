@@ -109,6 +109,9 @@ class FaultyStore:
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
         return await self._pass("claim", lambda: self._inner.claim(worker, limit, lease))
 
+    async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
+        return await self._pass("seize", lambda: self._inner.seize(run_id, worker, lease))
+
     async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
         return await self._pass("renew", lambda: self._inner.renew(claims, lease))
 

@@ -175,10 +175,6 @@ async def test_after_a_stop_nothing_follows_whatever_it_races_with(
         assert [worker.running for worker in workers] == [0, 0]
 
 
-@pytest.mark.xfail(
-    reason="the store's contract has no way to stop the writer before the ending is folded",
-    strict=True,
-)
 @virtual
 async def test_a_stop_gets_through_to_a_log_that_never_rests(tmp_path: Path) -> None:
     async with World(tmp_path) as world:

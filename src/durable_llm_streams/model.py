@@ -35,7 +35,10 @@ class Status(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether the run has its terminal record."""
-        return self not in (Status.QUEUED, Status.RUNNING)
+        return self is not _RUNNING and self is not _QUEUED
+
+
+_QUEUED, _RUNNING = Status.QUEUED, Status.RUNNING
 
 
 class Epoch(NamedTuple):

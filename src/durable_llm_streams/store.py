@@ -83,7 +83,7 @@ class Sent(NamedTuple):
     claim: Claim | None
 
 
-class Append(NamedTuple):
+class Append(Struct, frozen=True):
     """Records for one run.
 
     Attributes:
@@ -115,7 +115,7 @@ class Ending(NamedTuple):
     now: int
 
 
-class Page(NamedTuple):
+class Page(Struct, frozen=True):
     """A stretch of a log.
 
     Attributes:
@@ -242,6 +242,18 @@ class RunStore(Protocol):
 
         Atomic for each run: epoch + 1, a new token, running, lease from now, a new span. Claiming
         a run whose lease ran out counts as a takeover. Oldest first.
+        """
+        ...
+
+    async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
+        """Claim one run, whoever holds it and whether or not it is its turn.
+
+        Atomic, as `claim`, but it counts as no takeover. From then on the old epoch writes nothing,
+        so that the caller can end the run in peace.
+
+        Raises:
+            Fenced: the run has ended.
+            RunNotFound: no such run (any more).
         """
         ...
 

@@ -65,7 +65,14 @@ def stopped(about: Mapping[str, Any]) -> Last:
 
 
 async def end(
-    store: LogStore, run: Run, epoch: Epoch | None, status: Status, last: Last, now: int
+    store: LogStore,
+    run: Run,
+    epoch: Epoch | None,
+    status: Status,
+    last: Last,
+    now: int,
+    *,
+    tries: int | None = None,
 ) -> Run:
     """End a run.
 
@@ -76,8 +83,10 @@ async def end(
         status: the final status.
         last: makes the last records from the fold of the log so far.
         now: the time, in milliseconds.
+        tries: how often the log may have grown meanwhile; None: for ever.
 
     Raises:
+        SequenceMismatch: the log has grown each time.
         Fenced: the claim is lost, or (without one) the run has ended already.
         RunNotFound: no such run (any more).
         StoreUnavailable: try again.
@@ -100,4 +109,7 @@ async def end(
         try:
             return await store.end(ending)
         except SequenceMismatch:
-            continue
+            if tries is not None:
+                tries -= 1
+                if tries <= 0:
+                    raise

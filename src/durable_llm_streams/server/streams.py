@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing
 
 from fastapi import FastAPI
 from starlette.responses import Response
@@ -22,7 +21,6 @@ from starlette.types import Receive, Scope, Send
 
 from durable_llm_streams.chunks import merge
 from durable_llm_streams.errors import CursorLost, NotFound, StoreError
-from durable_llm_streams.log import follow
 from durable_llm_streams.model import token_at
 from durable_llm_streams.store import LogReader, Page
 from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
@@ -137,18 +135,18 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b""})
 
     async def _pump(self, send: Send) -> None:
-        encoder = FrameEncoder(self._run_id)
+        # As `log.follow` does it, but without a generator between every chunk and its reader.
+        encoder, read = FrameEncoder(self._run_id), self._store.read
+        run_id, after = self._run_id, self._after
         await send({"type": "http.response.body", "body": opening(), "more_body": True})
-        pages = follow(
-            self._store,
-            self._run_id,
-            self._after,
-            wait=HEARTBEAT_SECONDS,
-            max_bytes=_PAGE_BYTES,
-        )
-        async with aclosing(pages):
-            async for page in pages:
-                body = encode_page(encoder, page) if page.records else HEARTBEAT
+        ended = False
+        while not ended:
+            page = await read(run_id, after, max_bytes=_PAGE_BYTES, wait=HEARTBEAT_SECONDS)
+            records = page.records
+            body = encode_page(encoder, page) if records else HEARTBEAT
+            after += len(records)
+            ended = after + 1 == page.next_seq and page.status.ended
+            if records or not ended:
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": DONE, "more_body": True})
 

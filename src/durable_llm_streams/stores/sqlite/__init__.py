@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from durable_llm_streams.model import Chat, Claim, Message, Run
 from durable_llm_streams.store import (
@@ -26,7 +27,8 @@ from durable_llm_streams.store import (
 
 from .chats import Chats
 from .file import DatabaseFile, Synchronous, unusable
-from .logs import RUN_COLUMNS, Logs, run_from_row
+from .logs import Logs
+from .rows import RUN_COLUMNS, run_from_row
 from .view import SQLiteView
 
 __all__ = ["SQLiteStore", "SQLiteView", "Synchronous"]
@@ -80,11 +82,11 @@ class SQLiteStore:
         """See `LogStore.end`."""
         return self._logs.end(ending)
 
-    async def read(
+    def read(
         self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
-    ) -> Page:
-        """See `LogReader.read`."""
-        return await self._logs.read(run_id, after, max_bytes, wait)
+    ) -> Coroutine[Any, Any, Page]:
+        """See `LogReader.read`. No coroutine of its own: every live reader waits in here."""
+        return self._logs.read(run_id, after, max_bytes, wait)
 
     async def send(self, order: Order) -> Sent:
         """See `RunStore.send`."""
@@ -93,6 +95,10 @@ class SQLiteStore:
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
         """See `RunStore.claim`. One process serves the file, so the worker's name tells nothing."""
         return self._logs.claim(limit, lease)
+
+    async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
+        """See `RunStore.seize`."""
+        return self._logs.seize(run_id, lease)
 
     async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
         """See `RunStore.renew`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sqlite3
 
+from msgspec import structs
+
 from durable_llm_streams.errors import (
     ChatBusy,
     ChatNotFound,
@@ -18,7 +20,8 @@ from durable_llm_streams.store import ChatPage, Order, Sent, Snapshot
 
 from .file import DatabaseFile
 from .journal import ActiveRun
-from .logs import RUN_COLUMNS, Logs, run_from_row, spans_to_blob
+from .logs import Logs
+from .rows import RUN_COLUMNS, run_from_row, spans_to_blob
 
 _CHAT_COLUMNS = "key, id, owner, title, created_at, updated_at, head"
 _MESSAGE_COLUMNS = "id, parent, role, body, created_at, run"
@@ -164,7 +167,7 @@ class Chats:
             while log.first + len(records) < log.next_seq:
                 records += self._logs.page(chat.active_run, len(records), _WHOLE_LOG).records
             run = self._logs.active[chat.active_run].run
-            return Snapshot(chat, messages, versions, run, log._replace(records=records))
+            return Snapshot(chat, messages, versions, run, structs.replace(log, records=records))
 
     def thread(self, run_id: str) -> list[Message]:
         """See `ChatStore.thread`."""

@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from struct import Struct as Layout
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from durable_llm_streams.model import Claim, Run, Status
 
@@ -27,7 +28,7 @@ SEGMENT_AGE = 10_000
 _ITEM = Layout("<QIII")  # run key, first sequence number, count of records, bytes
 
 
-class Item(NamedTuple):
+class Item(Struct, frozen=True, gc=False):
     """The records that one flush wrote for one run, joined by line feeds."""
 
     run_key: int
@@ -40,8 +41,9 @@ def pack(items: Sequence[Item]) -> bytes:
     """A journal row."""
     parts: list[bytes] = []
     head = _ITEM.pack
-    for run_key, first, length, data in items:
-        parts.append(head(run_key, first, length, len(data)))
+    for item in items:
+        data = item.data
+        parts.append(head(item.run_key, item.first, item.length, len(data)))
         parts.append(data)
     return b"".join(parts)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import structs
 
-from durable_llm_streams.chunks import decode, encode
 from durable_llm_streams.errors import (
     CursorLost,
     Fenced,
@@ -21,77 +19,19 @@ from durable_llm_streams.store import PAGE_BYTES, Append, Ending, Page
 
 from .file import DatabaseFile
 from .journal import SEGMENT_AGE, SEGMENT_BYTES, ActiveRun, Item, pack, unpack
-
-RUN_COLUMNS = (
-    "run.id, (SELECT id FROM chat WHERE chat.key = run.chat), prompt, answer, model, status,"
-    " run.created_at, dedup, epoch, token, takeovers, spans, started_at, ended_at"
+from .rows import (
+    RUN_COLUMNS,
+    insert_segment,
+    read_segments,
+    run_from_row,
+    update_run,
+    within,
 )
 
 _SWEEP_SECONDS = 0.5
 _TRIM_MILLISECONDS = 1000
 
-
-def run_from_row(row: Sequence[object]) -> Run:
-    """A run from a row of RUN_COLUMNS."""
-    (id_, chat, prompt, answer, model, status, created, dedup,
-     epoch, token, takeovers, spans, started, ended) = row  # fmt: skip
-    return Run(
-        id=str(id_), chat_id=str(chat), prompt_id=str(prompt), message_id=str(answer),
-        model=str(model), status=Status(str(status)), created_at=_int(created),
-        key=None if dedup is None else str(dedup), epoch=Epoch(_int(epoch), str(token)),
-        takeovers=_int(takeovers), spans=_spans(spans),
-        started_at=None if started is None else _int(started),
-        ended_at=None if ended is None else _int(ended),
-    )  # fmt: skip
-
-
-def _int(value: object) -> int:
-    assert isinstance(value, int)
-    return value
-
-
-def _spans(value: object) -> tuple[Span, ...]:
-    assert isinstance(value, bytes)
-    return tuple(Span(first, Epoch(number, token)) for first, number, token in decode(value))
-
-
-def spans_to_blob(spans: Iterable[Span]) -> bytes:
-    """How spans stand in the file."""
-    return encode([(span.first, span.epoch.number, span.epoch.token) for span in spans])
-
-
-def read_segments(
-    connection: sqlite3.Connection, run_key: int, after: int, max_bytes: int
-) -> list[bytes]:
-    """Records from `after` + 1 on that stand in segments, up to about `max_bytes`."""
-    records: list[bytes] = []
-    size = 0
-    rows = connection.execute(
-        "SELECT first, data FROM segment WHERE run = ? AND first >= ifnull("
-        " (SELECT max(first) FROM segment WHERE run = ? AND first <= ?), 0) ORDER BY first",
-        (run_key, run_key, after + 1),
-    )
-    for first, data in rows:
-        if records and size + len(data) > max_bytes:
-            break
-        lines = data.split(b"\n")
-        if first <= after:
-            lines = lines[after + 1 - first :]
-        records += lines
-        size += len(data)
-    return within(records, max_bytes)
-
-
-def within(records: list[bytes], max_bytes: int) -> list[bytes]:
-    """The first records that fit into the bytes, at least one."""
-    if sum(map(len, records)) <= max_bytes:
-        return records
-    size = 0
-    for index, record in enumerate(records):
-        size += len(record)
-        if size > max_bytes and index:
-            return records[:index]
-    return records
+_RUNNING = Status.RUNNING
 
 
 class Logs:
@@ -125,12 +65,12 @@ class Logs:
         accepted = [True] * len(batch)
         new: list[tuple[ActiveRun, Item, Sequence[bytes]]] = []
         full = False
-        for index, (run_id, epoch, at, records) in enumerate(batch):
-            active = self.active.get(run_id)
+        for index, item in enumerate(batch):
+            active, at, records = self.active.get(item.run_id), item.at, item.records
             if (
                 active is None
-                or active.run.epoch != epoch
-                or active.run.status is not Status.RUNNING
+                or active.run.epoch != item.epoch
+                or active.run.status is not _RUNNING
             ):
                 accepted[index] = False
             elif at != active.next_seq:
@@ -139,7 +79,8 @@ class Logs:
             elif records:
                 data = records[0] if len(records) == 1 else b"\n".join(records)
                 new.append((active, Item(active.key, at, len(records), data), records))
-                full = full or active.tail_bytes + len(data) > SEGMENT_BYTES
+                if active.tail_bytes + len(data) > SEGMENT_BYTES:
+                    full = True
         if new:
             self._write(new, full)
         return accepted
@@ -180,7 +121,7 @@ class Logs:
                 rows = (a.journal_row for a in self.active.values() if a.tail and a not in sealed)
                 connection.execute("DELETE FROM journal WHERE id < ?", (min(rows, default=row),))
             for active in sealed:
-                _insert_segment(connection, active, fresh.get(active.key, ()))
+                insert_segment(connection, active, fresh.get(active.key, ()))
         return sealed
 
     def end(self, ending: Ending) -> Run:
@@ -202,8 +143,8 @@ class Logs:
             run, status=ending.status, epoch=epoch, spans=spans, ended_at=ending.now
         )
         with self._file.transaction() as connection:
-            _insert_segment(connection, active, ending.records)
-            _update_run(connection, ended, active.next_seq + len(ending.records))
+            insert_segment(connection, active, ending.records)
+            update_run(connection, ended, active.next_seq + len(ending.records))
             connection.execute(
                 "UPDATE message SET body = ? WHERE chat = ? AND id = ?",
                 (ending.body, active.chat, run.message_id),
@@ -226,20 +167,20 @@ class Logs:
 
     async def read(self, run_id: str, after: int, max_bytes: int, wait: float) -> Page:
         """See `LogReader.read`."""
-        while True:
-            page = self.page(run_id, after, max_bytes)
-            if page.records or wait <= 0 or page.status.ended:
-                return page
+        active = self.active.get(run_id)
+        if wait > 0 and active is not None and after + 1 == active.next_seq:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
             loop = asyncio.get_running_loop()
             future: asyncio.Future[None] = loop.create_future()
-            self.active[run_id].waiters.append((future, loop.time() + wait))
+            active.waiters.append((future, loop.time() + wait))
             if not self._sweeping:
                 self._sweeping = True
                 loop.call_later(_SWEEP_SECONDS, self._sweep)
             await future
-            wait = 0.0
+            if self._closed:
+                raise StoreUnavailable("The store is closed.")
+        return self.page(run_id, after, max_bytes)
 
     def page(self, run_id: str, after: int, max_bytes: int = PAGE_BYTES) -> Page:
         """What stands in the log now."""
@@ -313,12 +254,27 @@ class Logs:
         """See `RunStore.claim`."""
         now = self._now()
         free = [active for active in self.active.values() if self._claimable(active, now)][:limit]
+        return self._claim(free, [self.claimed(a.run, a.next_seq) for a in free], now, lease)
+
+    def seize(self, run_id: str, lease: float) -> Claim:
+        """See `RunStore.seize`."""
+        active = self.active.get(run_id)
+        if active is None:
+            with self._file.translated_errors():
+                self.find(run_id)
+            raise Fenced("This run has ended already.")
+        run = self.claimed(active.run, active.next_seq)
+        run = structs.replace(run, takeovers=active.run.takeovers)
+        return self._claim([active], [run], self._now(), lease)[0]
+
+    def _claim(
+        self, free: Sequence[ActiveRun], runs: Sequence[Run], now: int, lease: float
+    ) -> list[Claim]:
         if not free:
             return []
-        runs = [self.claimed(active.run, active.next_seq) for active in free]
         with self._file.transaction() as connection:
             for active, run in zip(free, runs, strict=True):
-                _update_run(connection, run, active.next_seq)
+                update_run(connection, run, active.next_seq)
         for active, run in zip(free, runs, strict=True):
             active.run = run
             active.lease_until = now + round(lease * 1000)
@@ -365,7 +321,7 @@ class Logs:
             with self._file.transaction() as connection:
                 for active in held:
                     queued = structs.replace(active.run, status=Status.QUEUED)
-                    _update_run(connection, queued, active.next_seq)
+                    update_run(connection, queued, active.next_seq)
             for active in held:
                 active.run = structs.replace(active.run, status=Status.QUEUED)
                 active.lease_until = 0
@@ -420,23 +376,3 @@ def _with_span(spans: tuple[Span, ...], span: Span) -> tuple[Span, ...]:
     if spans and spans[-1].first == span.first:
         spans = spans[:-1]
     return (*spans, span)
-
-
-def _insert_segment(
-    connection: sqlite3.Connection, active: ActiveRun, more: Sequence[bytes]
-) -> None:
-    records = [*active.tail, *more]
-    if records:
-        connection.execute(
-            "INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)",
-            (active.key, active.tail_first, len(records), b"\n".join(records)),
-        )
-
-
-def _update_run(connection: sqlite3.Connection, run: Run, next_seq: int) -> None:
-    connection.execute(
-        "UPDATE run SET status = ?, epoch = ?, token = ?, takeovers = ?, spans = ?, next_seq = ?,"
-        " started_at = ?, ended_at = ? WHERE id = ?",
-        (run.status, run.epoch.number, run.epoch.token, run.takeovers, spans_to_blob(run.spans),
-         next_seq, run.started_at, run.ended_at, run.id),
-    )  # fmt: skip

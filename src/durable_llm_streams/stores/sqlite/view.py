@@ -13,7 +13,7 @@ from durable_llm_streams.store import PAGE_BYTES, Page
 
 from .file import check_identity, unusable
 from .journal import unpack
-from .logs import RUN_COLUMNS, read_segments, run_from_row, within
+from .rows import RUN_COLUMNS, read_segments, run_from_row, within
 
 _POLL_SECONDS = 0.05
 

@@ -1,0 +1,101 @@
+"""Runs and records as rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from durable_llm_streams.chunks import decode, encode
+from durable_llm_streams.model import Epoch, Run, Span, Status
+
+from .journal import ActiveRun
+
+RUN_COLUMNS = (
+    "run.id, (SELECT id FROM chat WHERE chat.key = run.chat), prompt, answer, model, status,"
+    " run.created_at, dedup, epoch, token, takeovers, spans, started_at, ended_at"
+)
+
+
+def run_from_row(row: Sequence[object]) -> Run:
+    """A run from a row of RUN_COLUMNS."""
+    (id_, chat, prompt, answer, model, status, created, dedup,
+     epoch, token, takeovers, spans, started, ended) = row  # fmt: skip
+    return Run(
+        id=str(id_), chat_id=str(chat), prompt_id=str(prompt), message_id=str(answer),
+        model=str(model), status=Status(str(status)), created_at=_int(created),
+        key=None if dedup is None else str(dedup), epoch=Epoch(_int(epoch), str(token)),
+        takeovers=_int(takeovers), spans=_spans(spans),
+        started_at=None if started is None else _int(started),
+        ended_at=None if ended is None else _int(ended),
+    )  # fmt: skip
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _spans(value: object) -> tuple[Span, ...]:
+    assert isinstance(value, bytes)
+    return tuple(Span(first, Epoch(number, token)) for first, number, token in decode(value))
+
+
+def spans_to_blob(spans: Iterable[Span]) -> bytes:
+    """How spans stand in the file."""
+    return encode([(span.first, span.epoch.number, span.epoch.token) for span in spans])
+
+
+def read_segments(
+    connection: sqlite3.Connection, run_key: int, after: int, max_bytes: int
+) -> list[bytes]:
+    """Records from `after` + 1 on that stand in segments, up to about `max_bytes`."""
+    records: list[bytes] = []
+    size = 0
+    rows = connection.execute(
+        "SELECT first, data FROM segment WHERE run = ? AND first >= ifnull("
+        " (SELECT max(first) FROM segment WHERE run = ? AND first <= ?), 0) ORDER BY first",
+        (run_key, run_key, after + 1),
+    )
+    for first, data in rows:
+        if records and size + len(data) > max_bytes:
+            break
+        lines = data.split(b"\n")
+        if first <= after:
+            lines = lines[after + 1 - first :]
+        records += lines
+        size += len(data)
+    return within(records, max_bytes)
+
+
+def within(records: list[bytes], max_bytes: int) -> list[bytes]:
+    """The first records that fit into the bytes, at least one."""
+    if sum(map(len, records)) <= max_bytes:
+        return records
+    size = 0
+    for index, record in enumerate(records):
+        size += len(record)
+        if size > max_bytes and index:
+            return records[:index]
+    return records
+
+
+def insert_segment(
+    connection: sqlite3.Connection, active: ActiveRun, more: Sequence[bytes]
+) -> None:
+    """Write a tail, and what comes behind it, as a segment."""
+    records = [*active.tail, *more]
+    if records:
+        connection.execute(
+            "INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)",
+            (active.key, active.tail_first, len(records), b"\n".join(records)),
+        )
+
+
+def update_run(connection: sqlite3.Connection, run: Run, next_seq: int) -> None:
+    """Write what changes about a run."""
+    connection.execute(
+        "UPDATE run SET status = ?, epoch = ?, token = ?, takeovers = ?, spans = ?, next_seq = ?,"
+        " started_at = ?, ended_at = ? WHERE id = ?",
+        (run.status, run.epoch.number, run.epoch.token, run.takeovers, spans_to_blob(run.spans),
+         next_seq, run.started_at, run.ended_at, run.id),
+    )  # fmt: skip
