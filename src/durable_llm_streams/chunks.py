@@ -9,8 +9,8 @@ Source of the format: the chunk table of `ai` 7 (`ui-message-stream/ui-message-c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, overload
 
 import msgspec
 
@@ -85,6 +85,56 @@ def is_terminal(record: bytes) -> bool:
     return record.startswith(_TERMINAL)
 
 
+class Lines(Sequence[bytes]):
+    """Records as stores keep them: joined by line feeds, taken apart only when one is asked for.
+
+    Args:
+        parts: pairs of (records joined by line feeds, how many they are), none of them empty.
+    """
+
+    __slots__ = ("_records", "parts")
+
+    def __init__(self, parts: Sequence[tuple[bytes, int]]) -> None:
+        self.parts = parts
+        self._records: list[bytes] | None = None
+
+    @classmethod
+    def of(cls, *stretches: Sequence[bytes]) -> Lines:
+        """Several stretches of records behind each other."""
+        parts: list[tuple[bytes, int]] = []
+        for records in stretches:
+            parts += records.parts if isinstance(records, Lines) else _parts(records)
+        return cls(parts)
+
+    def __len__(self) -> int:
+        return sum(length for _, length in self.parts)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        return self._apart()[index]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._apart())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._apart() == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _apart(self) -> list[bytes]:
+        if self._records is None:
+            self._records = [line for data, _ in self.parts for line in data.split(b"\n")]
+        return self._records
+
+
+def _parts(records: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    blocks = (records[begin : begin + _BLOCK] for begin in range(0, len(records), _BLOCK))
+    return [(b"\n".join(block), len(block)) for block in blocks]
+
+
 def merge(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
     """Join neighbouring deltas of one part.
 
@@ -96,47 +146,46 @@ def merge(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
         fold of the records.
     """
     merged: list[tuple[int, bytes]] = []
-    head, texts = _NO_HEAD, list[bytes]()
-    for begin in range(0, len(records), _BLOCK):
-        block = records[begin : begin + _BLOCK]
-        text = _text_of_block(block, head) if len(block) == _BLOCK and texts else None
+    head, texts, begin = _NO_HEAD, list[bytes](), 0
+    for data, length in records.parts if isinstance(records, Lines) else _parts(records):
+        text = _text_of_deltas(data, length, head) if texts else None
         if text is not None:
             texts.append(text)
-            continue
-        for index, record in enumerate(block, begin):
-            if record.startswith(head) and _is_one_string(record, len(head)):
-                texts.append(record[len(head) : -2])
-                continue
-            if texts:
-                merged.append((index - 1, head + b"".join(texts) + b'"}'))
-                texts = []
-            head = _delta_head(record)
-            if head == _NO_HEAD:
-                merged.append((index, record))
-            else:
-                texts.append(record[len(head) : -2])
+        else:
+            for index, record in enumerate(data.split(b"\n"), begin):
+                if record.startswith(head) and _is_one_string(record, len(head)):
+                    texts.append(record[len(head) : -2])
+                    continue
+                if texts:
+                    merged.append((index - 1, head + b"".join(texts) + b'"}'))
+                    texts = []
+                head = _delta_head(record)
+                if head == _NO_HEAD:
+                    merged.append((index, record))
+                else:
+                    texts.append(record[len(head) : -2])
+        begin += length
     if texts:
-        merged.append((len(records) - 1, head + b"".join(texts) + b'"}'))
+        merged.append((begin - 1, head + b"".join(texts) + b'"}'))
     return merged
 
 
-def _text_of_block(records: Sequence[bytes], head: bytes) -> bytes | None:
+def _text_of_deltas(data: bytes, length: int, head: bytes) -> bytes | None:
     """The joined text of deltas that all begin with `head`; None when that is not certain.
 
     Looks at all of them at once. Each holds at least the quotes of the head and the closing one,
     since it is JSON. Where no backslash follows another, every quote behind one is part of a text.
     So if the other quotes are no more than that, each delta holds one string and nothing behind it.
     """
-    joined = b"\n".join(records)
-    quotes = joined.count(b'"')
-    if b"\\" in joined:
-        quotes -= joined.count(b'\\"')
-        if b"\\\\" in joined:
+    quotes = data.count(b'"')
+    if b"\\" in data:
+        quotes -= data.count(b'\\"')
+        if b"\\\\" in data:
             return None
-    if quotes != len(records) * (head.count(b'"') + 1) or not joined.startswith(head):
+    if quotes != length * (head.count(b'"') + 1) or not data.startswith(head):
         return None
-    texts = joined.split(b'"}\n' + head)
-    if len(texts) != len(records):
+    texts = data.split(b'"}\n' + head)
+    if len(texts) != length:
         return None
     return b"".join(texts)[len(head) : -2]
 

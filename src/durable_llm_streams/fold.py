@@ -17,7 +17,7 @@ The chunks of tools are not folded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .chunks import decode, encode, merge, part_end
@@ -54,7 +54,7 @@ class Fold:
 
     def feed(self, records: Iterable[bytes]) -> None:
         """Fold further records."""
-        for _, record in merge(list(records)):
+        for _, record in merge(records if isinstance(records, Sequence) else list(records)):
             self.apply(decode(record))
 
     def apply(self, chunk: Mapping[str, Any]) -> None:

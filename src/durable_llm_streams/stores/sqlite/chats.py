@@ -7,6 +7,7 @@ import sqlite3
 
 from msgspec import structs
 
+from durable_llm_streams.chunks import Lines
 from durable_llm_streams.errors import (
     ChatBusy,
     ChatNotFound,
@@ -163,11 +164,11 @@ class Chats:
             if chat.active_run is None:
                 return Snapshot(chat, messages, versions, None, None)
             log = self._logs.page(chat.active_run, 0, _WHOLE_LOG)
-            records = list(log.records)
-            while log.first + len(records) < log.next_seq:
-                records += self._logs.page(chat.active_run, len(records), _WHOLE_LOG).records
+            while log.last + 1 < log.next_seq:
+                more = self._logs.page(chat.active_run, log.last, _WHOLE_LOG)
+                log = structs.replace(log, records=Lines.of(log.records, more.records))
             run = self._logs.active[chat.active_run].run
-            return Snapshot(chat, messages, versions, run, structs.replace(log, records=records))
+            return Snapshot(chat, messages, versions, run, log)
 
     def thread(self, run_id: str) -> list[Message]:
         """See `ChatStore.thread`."""

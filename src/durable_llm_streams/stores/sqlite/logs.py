@@ -191,7 +191,7 @@ class Logs:
         if after >= active.next_seq or after < 0:
             raise CursorLost
         if after >= active.tail_first - 1:
-            records = active.tail[after + 1 - active.tail_first :]
+            records: Sequence[bytes] = active.tail[after + 1 - active.tail_first :]
             if active.tail_bytes > max_bytes:
                 records = within(records, max_bytes)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from durable_llm_streams.chunks import decode, encode
+from durable_llm_streams.chunks import Lines, decode, encode
 from durable_llm_streams.model import Epoch, Run, Span, Status
 
 from .journal import ActiveRun
@@ -47,30 +47,31 @@ def spans_to_blob(spans: Iterable[Span]) -> bytes:
 
 def read_segments(
     connection: sqlite3.Connection, run_key: int, after: int, max_bytes: int
-) -> list[bytes]:
+) -> Sequence[bytes]:
     """Records from `after` + 1 on that stand in segments, up to about `max_bytes`."""
-    records: list[bytes] = []
+    parts: list[tuple[bytes, int]] = []
     size = 0
     rows = connection.execute(
-        "SELECT first, data FROM segment WHERE run = ? AND first >= ifnull("
+        "SELECT first, count, data FROM segment WHERE run = ? AND first >= ifnull("
         " (SELECT max(first) FROM segment WHERE run = ? AND first <= ?), 0) ORDER BY first",
         (run_key, run_key, after + 1),
     )
-    for first, data in rows:
-        if records and size + len(data) > max_bytes:
+    for first, count, data in rows:
+        if parts and size + len(data) > max_bytes:
             break
-        lines = data.split(b"\n")
         if first <= after:
-            lines = lines[after + 1 - first :]
-        records += lines
+            lines = data.split(b"\n")[after + 1 - first :]
+            if not lines:
+                continue
+            data, count = b"\n".join(lines), len(lines)
+        parts.append((data, count))
         size += len(data)
-    return within(records, max_bytes)
+    records = Lines(parts)
+    return records if size <= max_bytes else within(records, max_bytes)
 
 
-def within(records: list[bytes], max_bytes: int) -> list[bytes]:
+def within(records: Sequence[bytes], max_bytes: int) -> Sequence[bytes]:
     """The first records that fit into the bytes, at least one."""
-    if sum(map(len, records)) <= max_bytes:
-        return records
     size = 0
     for index, record in enumerate(records):
         size += len(record)

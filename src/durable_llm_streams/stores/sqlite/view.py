@@ -88,8 +88,8 @@ class SQLiteView:
                     tail_first, tail = self._tail(key)
                     next_seq = tail_first + len(tail)
                     if after + len(records) >= tail_first - 1:
-                        records += tail[max(0, after + len(records) + 1 - tail_first) :]
-                        records = within(records, max_bytes)
+                        rest = tail[max(0, after + len(records) + 1 - tail_first) :]
+                        records = within([*records, *rest], max_bytes)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:

@@ -1,0 +1,1 @@
+"""Measurements of this package, as ratios. `python -m bench`; see README.md here."""

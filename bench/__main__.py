@@ -1,0 +1,59 @@
+"""`python -m bench`: measure, print ratios beside their targets, keep the results."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from . import catchup, kill, load, memory, provider
+from .processes import raise_file_limit
+from .report import FULL, QUICK, TINY, Outcome, Scale, keep, show
+
+SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
+    "load": load.run,
+    "provider": provider.run,
+    "catchup": catchup.run,
+    "memory": memory.run,
+    "kill": kill.run,
+}
+
+
+def main() -> int:
+    """Run what the arguments name. Returns 1 if a chunk was lost or doubled."""
+    arguments = _arguments().parse_args()
+    scale: Scale = TINY if arguments.tiny else QUICK if arguments.quick else FULL
+    if arguments.repeat:
+        scale = scale._replace(repeat=arguments.repeat)
+    if arguments.runs:
+        levels = tuple(arguments.runs)
+        scale = scale._replace(levels=levels, provider=levels)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended
+    raise_file_limit()
+    begun = time.monotonic()
+    faults = 0
+    for name in arguments.what or SUBCOMMANDS:
+        outcome = SUBCOMMANDS[name](scale)
+        show(outcome)
+        path = keep(outcome, save=arguments.save)
+        print(f"  ({path.relative_to(path.parents[3])})")
+        faults += len(outcome.faults)
+    print(f"\n{time.monotonic() - begun:.0f} s")
+    return 1 if faults else 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=[*SUBCOMMANDS, []], help="all, if none is named")
+    parser.add_argument("--quick", action="store_true", help="less of everything, in a minute")
+    parser.add_argument("--tiny", action="store_true", help="only whether it works, in seconds")
+    parser.add_argument("--save", action="store_true", help="keep the results for a commit")
+    parser.add_argument("--repeat", type=int, help="how often each pair is measured")
+    parser.add_argument("--runs", type=int, nargs="+", help="numbers of runs instead of the usual")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

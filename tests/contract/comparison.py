@@ -1,0 +1,141 @@
+"""A store and the model of one, side by side.
+
+The model gets the tokens that the store drew. Everything else it works out for itself: results,
+errors, and after each step everything that can be seen from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, TypeVar
+
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
+
+from durable_llm_streams.errors import DurableError
+from durable_llm_streams.model import Claim
+from durable_llm_streams.store import Append, Ending, Order, Store
+from tests.model_store import ModelStore
+
+from .harness import LAST, StoreFactory
+
+T = TypeVar("T")
+
+
+def fold(log: Sequence[bytes]) -> bytes:
+    """Stands for the fold: other logs, other bodies."""
+    return b'{"records":%d,"bytes":%d}' % (len(log), sum(map(len, log)))
+
+
+class Comparison(RuleBasedStateMachine):
+    """Both sides, what was done so far, and what always holds."""
+
+    factory: ClassVar[Callable[[], StoreFactory]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.stores = type(self).factory()
+        self.clock = self.stores.clock
+        self.drawn: list[str] = []
+        self.model = ModelStore(self.clock, lambda: self.drawn.pop(0))
+        self.count = 0
+        self.claims: list[Claim] = []
+        self.orders: list[Order] = []
+        self.batches: list[list[Append]] = []
+        self.endings: list[Ending] = []
+        self.tokens: set[str] = set()
+        self.seen: dict[str, list[bytes]] = {}
+        self.ended: dict[str, list[bytes]] = {}
+        self.store: Store
+
+    @initialize()
+    def open(self) -> None:
+        self.store = self.wait(self.stores.open())
+
+    def teardown(self) -> None:
+        self.wait(self.stores.clean_up())
+        self.runner.close()
+
+    def wait(self, call: Awaitable[T]) -> T:
+        async def bounded() -> T:
+            async with asyncio.timeout(20):
+                return await call
+
+        return self.runner.run(bounded())
+
+    def real(self, call: Awaitable[T]) -> T | type[DurableError]:
+        try:
+            return self.wait(call)
+        except DurableError as error:
+            return type(error)
+
+    def modelled(self, call: Callable[[], T], tokens: Sequence[str] = ()) -> T | type[DurableError]:
+        assert self.tokens.isdisjoint(tokens), "a token was drawn twice"
+        self.tokens.update(tokens)
+        self.drawn = list(tokens)
+        try:
+            return call()
+        except DurableError as error:
+            return type(error)
+
+    def same(self, call: Awaitable[T], model: Callable[[], T]) -> T | type[DurableError]:
+        found, expected = self.real(call), self.modelled(model)
+        assert found == expected
+        return found
+
+    # --- what always holds ---------------------------------------------------------------------
+
+    @invariant()
+    def everything_that_can_be_seen_is_as_the_model_says(self) -> None:
+        self.wait(self._compare())
+
+    async def _compare(self) -> None:
+        runs = self.model.runs()
+        assert await self.store.runs(limit=1000) == runs
+        active = [run for run in runs if not run.status.ended]
+        assert await self.store.runs(active=True, limit=1000) == active
+        for owner in ("ann", "bob"):
+            for chat in self.model.chats(owner):
+                found = await self.store.snapshot(owner, chat.id)
+                assert found == self.model.snapshot(owner, chat.id)
+            listed = (await self.store.chats(owner, limit=100)).chats
+            assert {chat.id: chat for chat in listed} == {
+                chat.id: chat for chat in self.model.chats(owner)
+            }
+        for run in runs:
+            await self._check_log(run.id)
+            assert list(await self.store.thread(run.id)) == self.model.thread(run.id)
+
+    async def _check_log(self, run_id: str) -> None:
+        """Invariants 1, 3 and 6: readers have a prefix; one end; the history is the fold."""
+        expected = self.modelled(lambda: self.model.read(run_id, 0))
+        if isinstance(expected, type):
+            return
+        log: list[bytes] = []
+        while True:
+            page = await self.store.read(run_id, len(log), max_bytes=20_000)
+            log += page.records
+            if page.next_seq == len(log) + 1:
+                break
+            assert page.records, "a page before the log's end is empty"
+        assert log == expected.records
+        seen = self.seen.get(run_id, [])
+        assert log[: len(seen)] == seen
+        self.seen[run_id] = log
+        assert log.count(LAST) == (1 if page.status.ended else 0)
+        if page.status.ended:
+            assert log[-1] == LAST
+            assert self.ended.setdefault(run_id, log) == log
+
+    @invariant()
+    def history_is_the_fold_and_a_key_makes_one_run(self) -> None:
+        """Invariants 5 and 6."""
+        keys = [(run.chat_id, run.key) for run in self.model.runs() if run.key is not None]
+        assert len(keys) == len(set(keys))
+        for run_id, log in self.ended.items():
+            run = next(run for run in self.model.runs() if run.id == run_id)
+            owner = next(c.chat.owner for c in self.model._chats if c.chat.id == run.chat_id)
+            snapshot = self.wait(self.store.snapshot(owner, run.chat_id, run.message_id))
+            bodies = {message.id: message.body for message in snapshot.messages}
+            assert bodies[run.message_id] == fold(log)

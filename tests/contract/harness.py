@@ -1,0 +1,187 @@
+"""What the contract suite asks of a backend, and the words that its tests are written in."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from durable_llm_streams.model import Claim, Epoch, Run, Status
+from durable_llm_streams.store import Append, Ending, Order, Page, Sent, Store
+
+#: The longest that any wait of a test takes.
+PATIENCE = 10.0
+
+LEASE = 30.0
+
+
+class Clock:
+    """A wall clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.milliseconds = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.milliseconds
+
+    def advance(self, seconds: float) -> None:
+        self.milliseconds += round(seconds * 1000)
+
+
+class Tokens:
+    """Draws tokens: other ones each time, the same ones in each test."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def __call__(self) -> str:
+        return f"{next(self._numbers):08x}"
+
+
+class StoreFactory(ABC):
+    """A backend under test.
+
+    Attributes:
+        leases_die_with_the_process: whether `crash` leaves no lease that has not run out.
+    """
+
+    leases_die_with_the_process: bool
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.tokens = Tokens()
+
+    @abstractmethod
+    async def open(self) -> Store:
+        """An empty store, with this factory's clock and tokens."""
+
+    @abstractmethod
+    async def reopen(self) -> Store:
+        """The same store after it was closed."""
+
+    @abstractmethod
+    async def crash(self) -> Store:
+        """The same store as the next process finds it after this one was killed."""
+
+    @abstractmethod
+    async def clean_up(self) -> None:
+        """Close what is open."""
+
+    async def settle(self) -> None:
+        """Let a reader that was just started begin to wait."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def records(count: int, size: int = 10, mark: str = "x") -> list[bytes]:
+    """So many records of about so many bytes, each other than the rest."""
+    return [f'{{"{mark}":{n},"_":"{"-" * size}"}}'.encode() for n in range(1, count + 1)]
+
+
+#: What ends a log in these tests.
+LAST = b'{"type":"finish"}'
+
+
+class Talk:
+    """A store, in the words of the tests: what they do not say has a sensible value."""
+
+    def __init__(self, stores: StoreFactory, store: Store) -> None:
+        self.stores = stores
+        self.store = store
+        self.clock = stores.clock
+        self._numbers = itertools.count(1)
+
+    async def crash(self) -> None:
+        """Go on as the next process does after this one was killed."""
+        self.store = await self.stores.crash()
+
+    def order(self, message: str | None = "m1", chat: str = "c1", **fields: Any) -> Order:
+        number = next(self._numbers)
+        defaults: dict[str, Any] = {
+            "owner": "ann",
+            "place": "follow",
+            "run_id": f"r{number:04d}",
+            "answer_id": f"a{number}",
+            "model": "demo",
+            "now": self.clock(),
+            "message_id": message,
+            "body": b'{"text":"hello"}' if message else b"",
+            "title": f"About {chat}",
+        }
+        return Order(chat_id=chat, **{**defaults, **fields})
+
+    async def send(self, message: str | None = "m1", chat: str = "c1", **fields: Any) -> Sent:
+        return await self.store.send(self.order(message, chat, **fields))
+
+    async def start(self, message: str | None = "m1", chat: str = "c1", **fields: Any) -> Claim:
+        """Send, claimed at once."""
+        sent = await self.send(message, chat, **{"worker": "w1", "lease": LEASE, **fields})
+        assert sent.claim is not None
+        return sent.claim
+
+    async def take_over(self, claim: Claim) -> Claim:
+        """Let the lease of a claim run out and claim its run again."""
+        self.clock.advance(LEASE + 1)
+        claims = await self.store.claim("w2", 100, LEASE)
+        return next(new for new in claims if new.run.id == claim.run.id)
+
+    async def append(self, claim: Claim, new: Sequence[bytes], at: int | None = None) -> bool:
+        at = claim.next_seq if at is None else at
+        (accepted,) = await self.store.append([Append(claim.run.id, claim.epoch, at, new)])
+        return accepted
+
+    async def end(self, claim: Claim, **fields: Any) -> Run:
+        """End a run under a claim, where its log ends."""
+        return await self._end(claim.run.id, claim.epoch, **fields)
+
+    async def stop(self, run_id: str, **fields: Any) -> Run:
+        return await self._end(run_id, None, **{"status": Status.STOPPED, **fields})
+
+    async def _end(self, run_id: str, epoch: Epoch | None, **fields: Any) -> Run:
+        at = fields.pop("at", None)
+        if at is None:
+            at = (await self.store.read(run_id, 0)).next_seq
+        defaults: dict[str, Any] = {
+            "records": [LAST],
+            "status": Status.FINISHED,
+            "body": b'{"text":"hello you"}',
+            "now": self.clock(),
+        }
+        return await self.store.end(
+            Ending(run_id=run_id, epoch=epoch, at=at, **{**defaults, **fields})
+        )
+
+    async def answer(self, message: str | None = "m1", chat: str = "c1", **fields: Any) -> Run:
+        """A question and its whole answer."""
+        return await self.end(await self.start(message, chat, **fields))
+
+    async def log(self, run_id: str) -> list[bytes]:
+        """The whole log, page by page."""
+        log: list[bytes] = []
+        while True:
+            page = await self.store.read(run_id, len(log))
+            log += page.records
+            if len(log) + 1 == page.next_seq:
+                return log
+            assert page.records, "a page before the log's end is empty"
+
+    async def waiting(self, run_id: str, after: int, wait: float = 60.0) -> asyncio.Task[Page]:
+        """A reader that waits."""
+        reader = asyncio.create_task(self.store.read(run_id, after, wait=wait))
+        await self.stores.settle()
+        return reader
+
+    async def chat_ids(self, owner: str = "ann", **fields: Any) -> list[str]:
+        return [chat.id for chat in (await self.store.chats(owner, **fields)).chats]
+
+    async def branch(self, leaf: str | None = None, chat: str = "c1") -> list[str]:
+        snapshot = await self.store.snapshot("ann", chat, leaf)
+        return [message.id for message in snapshot.messages]
+
+
+async def bounded(reader: asyncio.Task[Page]) -> Page:
+    """What a waiting reader gets in the end."""
+    async with asyncio.timeout(PATIENCE):
+        return await reader

@@ -1,0 +1,166 @@
+"""`Store`: what it keeps, for how long, and how it closes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from durable_llm_streams.errors import ChatNotFound, CursorLost, RunNotFound, StoreUnavailable
+from durable_llm_streams.model import Status
+
+from .harness import LAST, LEASE, PATIENCE, Talk, records
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+class KeepContract:
+    """Nothing is kept longer than it shall be, and nothing shorter."""
+
+    async def expire(self, talk: Talk, *, log_age: float = HOUR, chat_age: float = DAY) -> int:
+        """Until nothing is left to do; how much was done."""
+        gone = 0
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                now = talk.clock()
+                more = await talk.store.expire(now=now, log_age=log_age, chat_age=chat_age)
+                if not more:
+                    return gone
+                gone += more
+
+    async def test_a_log_goes_its_message_stays(self, talk: Talk) -> None:
+        claim = await talk.start()
+        assert await talk.append(claim, records(100, size=400))
+        run = await talk.end(claim)
+        before = await talk.store.snapshot("ann", "c1")
+        talk.clock.advance(HOUR - 1)
+        assert await self.expire(talk) == 0
+        assert len(await talk.log(run.id)) == 101
+        talk.clock.advance(2)
+        assert await self.expire(talk) == 1
+        with pytest.raises(CursorLost):
+            await talk.store.read(run.id, 0)
+        assert await talk.store.snapshot("ann", "c1") == before
+        assert await talk.store.find_run("ann", "c1", run.id) == run
+        assert await self.expire(talk) == 0
+
+    async def test_who_has_the_whole_log_that_went_has_missed_nothing(self, talk: Talk) -> None:
+        run = await talk.answer()
+        talk.clock.advance(HOUR + 1)
+        await self.expire(talk)
+        page = await talk.store.read(run.id, 1)
+        assert list(page.records) == []
+        assert page.status is Status.FINISHED
+
+    async def test_a_chat_goes_when_it_was_not_changed_for_long(self, talk: Talk) -> None:
+        old = await talk.answer(chat="c1")
+        talk.clock.advance(HOUR)
+        await talk.answer(chat="c2")
+        talk.clock.advance(DAY - HOUR + 1)
+        await self.expire(talk)
+        assert await talk.chat_ids() == ["c2"]
+        with pytest.raises(RunNotFound):
+            await talk.store.read(old.id, 0)
+        with pytest.raises(ChatNotFound):
+            await talk.store.snapshot("ann", "c1")
+
+    async def test_chats_can_be_kept_for_ever(self, talk: Talk) -> None:
+        await talk.answer()
+        talk.clock.advance(10_000 * DAY)
+        await self.expire(talk, chat_age=0)
+        assert await talk.chat_ids() == ["c1"]
+
+    async def test_a_chat_in_which_an_answer_is_written_stays(self, talk: Talk) -> None:
+        claim = await talk.start(chat="c1")
+        waiting = (await talk.send(chat="c2")).run
+        assert await talk.append(claim, records(3))
+        talk.clock.advance(2 * DAY)
+        assert await self.expire(talk) == 0
+        assert await talk.log(claim.run.id) == records(3)
+        assert await talk.append(claim, records(1), at=4)
+        assert (await talk.store.find_run("ann", "c2")) == waiting
+        await talk.crash()
+        assert await self.expire(talk) == 0
+        assert await talk.log(claim.run.id) == records(3) + records(1)
+
+    async def test_many_chats_in_which_answers_are_written_hold_up_no_others(
+        self, talk: Talk
+    ) -> None:
+        for n in range(60):
+            await talk.send(chat=f"c{n}")
+        talk.clock.advance(1)
+        await talk.answer(chat="old")
+        talk.clock.advance(2 * DAY)
+        await self.expire(talk)
+        assert "old" not in await talk.chat_ids(limit=100)
+        assert len(await talk.chat_ids(limit=100)) == 60
+
+    async def test_everything_that_is_due_goes_in_the_end(self, talk: Talk) -> None:
+        for n in range(230):
+            await talk.answer(chat=f"c{n}")
+        talk.clock.advance(HOUR + 1)
+        assert await self.expire(talk) == 230
+        talk.clock.advance(DAY)
+        assert await self.expire(talk) == 230
+        assert await talk.chat_ids() == []
+        assert await talk.store.runs() == []
+
+    async def test_a_repetition_is_recognised_after_its_log_went(self, talk: Talk) -> None:
+        run = await talk.answer(key="k1", content="x")
+        talk.clock.advance(HOUR + 1)
+        await self.expire(talk)
+        assert (await talk.send(key="k1", content="x")).run == run
+
+    async def test_the_secret_is_drawn_once(self, talk: Talk) -> None:
+        secret = await talk.store.secret()
+        assert isinstance(secret, bytes)
+        assert len(secret) == 32
+        assert await talk.store.secret() == secret
+        await talk.crash()
+        assert await talk.store.secret() == secret
+
+    async def test_two_stores_have_two_secrets(self, talk: Talk) -> None:
+        assert len(set(await talk.store.secret())) > 8
+
+    async def test_checking_does_nothing(self, talk: Talk) -> None:
+        await talk.start()
+        before = await talk.store.snapshot("ann", "c1")
+        await talk.store.check()
+        assert await talk.store.snapshot("ann", "c1") == before
+
+    async def test_closing_lets_waiting_readers_go(self, talk: Talk) -> None:
+        claim = await talk.start()
+        readers = [await talk.waiting(claim.run.id, 0) for _ in range(10)]
+        await talk.store.close()
+        async with asyncio.timeout(PATIENCE):
+            results = await asyncio.gather(*readers, return_exceptions=True)
+        for result in results:
+            assert isinstance(result, StoreUnavailable) or not result.records  # type: ignore[union-attr]
+
+    async def test_a_store_that_was_closed_takes_nothing(self, talk: Talk) -> None:
+        claim = await talk.start()
+        await talk.end(await talk.start(chat="c2"))
+        await talk.store.close()
+        with pytest.raises(StoreUnavailable):
+            await talk.append(claim, records(1))
+        with pytest.raises(StoreUnavailable):
+            await talk.send(chat="c3")
+        with pytest.raises(StoreUnavailable):
+            await talk.store.read(claim.run.id, 0, wait=5)
+        with pytest.raises(StoreUnavailable):
+            await talk.store.check()
+        await talk.store.close()
+
+    async def test_what_was_accepted_is_there_when_it_is_opened_again(self, talk: Talk) -> None:
+        ended = await talk.answer("m1")
+        claim = await talk.start("m2")
+        assert await talk.append(claim, records(30, size=1000))
+        before = await talk.store.snapshot("ann", "c1")
+        talk.store = await talk.stores.reopen()
+        assert await talk.store.snapshot("ann", "c1") == before
+        assert await talk.log(ended.id) == [LAST]
+        talk.clock.advance(LEASE + 1)
+        (again,) = await talk.store.claim("w2", 10, LEASE)
+        assert again.next_seq == 31
+        assert await talk.append(again, records(1))

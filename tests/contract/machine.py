@@ -1,0 +1,316 @@
+"""Random operations on a store and on the model of one: both must always say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from msgspec import structs
+
+from durable_llm_streams.model import Chat, Claim, Status
+from durable_llm_streams.store import Append, ChatPage, Ending, Order, Page, Sent
+
+from .comparison import Comparison, fold
+from .harness import LAST, StoreFactory
+
+T = TypeVar("T")
+
+SETTINGS = settings(
+    max_examples=200,
+    stateful_step_count=50,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+OWNERS = ["ann", "ann", "ann", "bob"]
+CHATS = ["c1", "c1", "c1", "c2", "c3"]  # one that much happens in
+TITLES = ["Trees", "100%", "under_score", "back\\slash", "ÄPFEL"]
+owners = st.sampled_from(OWNERS)
+chats = st.sampled_from(CHATS)
+#: Which of the things that there are: taken modulo their number.
+picks = st.integers(0, 11)
+#: Few large ones, so that tails become segments often, and many small ones.
+sizes = st.sampled_from([1, 1, 40, 700, 3000])
+#: Where a write goes, beside the log's end.
+offsets = st.sampled_from([0, 0, 0, 0, 0, 0, -1, -2, 1])
+leases = st.sampled_from([0.5, 5.5, 30.5])
+
+
+class StoreMachine(Comparison):
+    """The operations; a subclass names the backend."""
+
+    # --- sending -------------------------------------------------------------------------------
+
+    @rule(
+        owner=owners, chat=chats, place=st.sampled_from(["follow", "follow", "edit", "again"]),
+        message=picks, anchor=st.none() | picks, key=st.none() | picks,
+        content=st.sampled_from(["x", "x", "x", "y"]), queue=st.booleans(), shown=st.booleans(),
+        worker=st.sampled_from([None, "w1"]), lease=leases, title=st.sampled_from(TITLES),
+    )  # fmt: skip
+    def send(self, owner: str, chat: str, place: str, message: int, anchor: int | None,
+             key: int | None, content: str, queue: bool, shown: bool, worker: str | None,
+             lease: float, title: str) -> None:  # fmt: skip
+        self.count += 1
+        self._send(
+            Order(
+                owner=owner,
+                chat_id=chat,
+                place=place,  # type: ignore[arg-type]
+                run_id=f"r{self.count:04d}",
+                answer_id=f"a{self.count}",
+                model="demo",
+                now=self.clock(),
+                anchor=None if anchor is None else self._message(chat, anchor),
+                message_id=None if place == "again" else f"m{message}",
+                body=b"" if place == "again" else b'{"n":%d}' % self.count,
+                key=None if key is None else f"k{key}",
+                content=content,
+                title=title,
+                queue=queue,
+                shown=shown,
+                worker=worker,
+                lease=lease,
+            )
+        )
+
+    @rule(chat=chats, anchor=st.none() | picks, queue=st.booleans(), shown=st.booleans())
+    def ask_again(self, chat: str, anchor: int | None, queue: bool, shown: bool) -> None:
+        self.send("ann", chat, "again", 0, anchor, None, "x", queue, shown, "w1", 5.5, "")
+
+    @precondition(lambda self: self.orders)
+    @rule(pick=picks)
+    def send_again(self, pick: int) -> None:
+        """A client's retry: the same order with new ids."""
+        self.count += 1
+        order = self.orders[-1 - pick % len(self.orders)]
+        fields = {name: getattr(order, name) for name in order.__struct_fields__}
+        run = {"run_id": f"r{self.count:04d}", "answer_id": f"a{self.count}", "now": self.clock()}
+        self._send(Order(**{**fields, **run}))
+
+    def _send(self, order: Order) -> None:
+        found = self.real(self.store.send(order))
+        tokens = [found.claim.epoch.token] if isinstance(found, Sent) and found.claim else []
+        assert found == self.modelled(lambda: self.model.send(order), tokens)
+        self.orders.append(order)
+        if isinstance(found, Sent) and found.claim:
+            self.claims.append(found.claim)
+
+    def _message(self, chat: str, pick: int) -> str:
+        """A message that the chat holds, or one that it may not hold."""
+        known = [m.id for c in self.model._chats if c.chat.id == chat for m in c.messages]
+        return known[pick % len(known)] if known and pick else "m1"
+
+    # --- claims --------------------------------------------------------------------------------
+
+    @rule(worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), lease=leases)
+    def claim(self, worker: str, limit: int, lease: float) -> None:
+        found = self.real(self.store.claim(worker, limit, lease))
+        assert not isinstance(found, type)
+        tokens = [claim.epoch.token for claim in found]
+        assert list(found) == self.modelled(lambda: self.model.claim(limit, lease), tokens)
+        self.claims += found
+
+    @precondition(lambda self: self.model.runs())
+    @rule(pick=picks, lease=leases)
+    def seize(self, pick: int, lease: float) -> None:
+        runs = self.model.runs()
+        run_id = runs[pick % len(runs)].id
+        found = self.real(self.store.seize(run_id, "w3", lease))
+        tokens = [] if isinstance(found, type) else [found.epoch.token]
+        assert found == self.modelled(lambda: self.model.seize(run_id, lease), tokens)
+        if not isinstance(found, type):
+            self.claims.append(found)
+
+    def _some(self, among: Sequence[int]) -> list[Claim]:
+        """Some of the claims there ever were, the last ones with the smallest numbers."""
+        return [self.claims[-1 - pick % len(self.claims)] for pick in among]
+
+    @precondition(lambda self: self.claims)
+    @rule(among=st.lists(picks, max_size=3, unique=True), lease=leases)
+    def renew(self, among: list[int], lease: float) -> None:
+        claims = self._some(among)
+        self.same(
+            self._list(self.store.renew(claims, lease)), lambda: self.model.renew(claims, lease)
+        )
+
+    @precondition(lambda self: self.claims)
+    @rule(among=st.lists(picks, max_size=2, unique=True))
+    def release(self, among: list[int]) -> None:
+        claims = self._some(among)
+        self.same(self.store.release(claims), lambda: self.model.release(claims))
+
+    async def _list(self, call: Awaitable[Sequence[T]]) -> list[T]:
+        return list(await call)
+
+    # --- writing -------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.claims)
+    @rule(
+        items=st.lists(
+            st.tuples(picks, offsets, st.sampled_from([0, 1, 1, 1, 2, 5]), sizes),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    def append(self, items: list[tuple[int, int, int, int]]) -> None:
+        self._append([self._item(*item) for item in items])
+
+    @precondition(lambda self: self.claims)
+    @rule(counts=st.lists(st.integers(1, 9), min_size=1, max_size=4), size=sizes)
+    def write_on(self, counts: list[int], size: int) -> None:
+        """What a healthy worker does."""
+        for count in counts:
+            self._append([self._item(0, 0, count, size)])
+
+    @precondition(lambda self: self.batches)
+    @rule(pick=picks, fewer=st.integers(0, 2), as_newest=st.booleans())
+    def append_again(self, pick: int, fewer: int, as_newest: bool) -> None:
+        """Repeat a batch, perhaps only the end of its records, perhaps under the newest claim."""
+        newest = {claim.run.id: claim.epoch for claim in self.claims}
+        self._append(
+            [
+                structs.replace(
+                    item,
+                    epoch=newest[item.run_id] if as_newest else item.epoch,
+                    at=item.at + fewer,
+                    records=item.records[fewer:],
+                )
+                for item in self.batches[-1 - pick % len(self.batches)]
+            ]
+        )
+
+    def _item(self, pick: int, offset: int, count: int, size: int) -> Append:
+        (claim,) = self._some([pick])
+        new = []
+        for _ in range(count):
+            self.count += 1
+            new.append(b'{"n":%d,"_":"%s"}' % (self.count, b"-" * size))
+        return Append(claim.run.id, claim.epoch, max(1, self._log_end(claim) + offset), new)
+
+    def _append(self, batch: list[Append]) -> None:
+        self.same(self._list(self.store.append(batch)), lambda: self.model.append(batch))
+        self.batches.append(batch)
+
+    def _log_end(self, claim: Claim) -> int:
+        page = self.modelled(lambda: self.model.read(claim.run.id, 0))
+        return page.next_seq if isinstance(page, Page) else claim.next_seq
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=picks, offset=offsets, status=st.sampled_from(["finished", "failed"]))
+    def end(self, pick: int, offset: int, status: str) -> None:
+        (claim,) = self._some([pick])
+        self._end(claim.run.id, claim, offset, Status(status))
+
+    @precondition(lambda self: self.endings)
+    @rule(pick=picks)
+    def end_again(self, pick: int) -> None:
+        ending = self.endings[-1 - pick % len(self.endings)]
+        self.same(self.store.end(ending), lambda: self.model.end(ending))
+
+    @precondition(lambda self: self.model.runs())
+    @rule(pick=picks, offset=offsets)
+    def stop(self, pick: int, offset: int) -> None:
+        runs = self.model.runs()
+        self._end(runs[pick % len(runs)].id, None, offset, Status.STOPPED)
+
+    def _end(self, run_id: str, claim: Claim | None, offset: int, status: Status) -> None:
+        page = self.modelled(lambda: self.model.read(run_id, 0))
+        log = list(page.records) if isinstance(page, Page) else []
+        at = max(1, len(log) + 1 + offset)
+        epoch = None if claim is None else claim.epoch
+        body = fold([*log, LAST])
+        ending = Ending(run_id, epoch, at, [LAST], status, body, self.clock())
+        found = self.real(self.store.end(ending))
+        stopped = claim is None and not isinstance(found, type)
+        tokens = [found.epoch.token] if stopped else []  # type: ignore[union-attr]
+        assert found == self.modelled(lambda: self.model.end(ending), tokens)
+        if not isinstance(found, type):
+            self.endings.append(ending)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.model.runs())
+    @rule(pick=picks, after=st.integers(0, 60), max_bytes=st.sampled_from([1, 100, 5000, 10**6]))
+    def read(self, pick: int, after: int, max_bytes: int) -> None:
+        runs = self.model.runs()
+        run_id = runs[pick % len(runs)].id
+        found = self.real(self.store.read(run_id, after, max_bytes=max_bytes))
+        expected = self.modelled(lambda: self.model.read(run_id, after))
+        if isinstance(found, type) or isinstance(expected, type):
+            assert found == expected
+            return
+        assert found.records or not expected.records
+        assert list(found.records) == expected.records[: len(found.records)]
+        assert sum(map(len, found.records)) <= max_bytes or len(found.records) == 1
+        assert structs.replace(found, records=()) == structs.replace(expected, records=())
+
+    @rule(chat=chats, owner=owners, pick=picks)
+    def look_at_a_branch(self, chat: str, owner: str, pick: int) -> None:
+        leaf = self._message(chat, pick)
+        self.same(
+            self.store.snapshot(owner, chat, leaf), lambda: self.model.snapshot(owner, chat, leaf)
+        )
+
+    # --- chats and time ------------------------------------------------------------------------
+
+    @rule(chat=chats, owner=owners, title=st.sampled_from(TITLES))
+    def rename(self, chat: str, owner: str, title: str) -> None:
+        self.same(
+            self.store.rename(owner, chat, title), lambda: self.model.rename(owner, chat, title)
+        )
+
+    @rule(chat=chats, owner=owners, really=st.integers(0, 3))
+    def delete(self, chat: str, owner: str, really: int) -> None:
+        if not really:  # not too often
+            self.same(self.store.delete(owner, chat), lambda: self.model.delete(owner, chat))
+            self.forget_the_deleted()
+
+    @rule(query=st.sampled_from(["", "e", "%", "_", "\\", "äpfel", "0%"]), limit=st.integers(1, 3))
+    def list_chats(self, query: str, limit: int) -> None:
+        found: list[Chat] = []
+        more = None
+        while True:
+            page: ChatPage = self.wait(self.store.chats("ann", query=query, limit=limit, more=more))
+            found += page.chats
+            more = page.more
+            if more is None:
+                break
+            assert len(page.chats) == limit
+            assert len(found) < 100, "the pages have no end"
+        updates = [chat.updated_at for chat in found]
+        assert updates == sorted(updates, reverse=True)
+        expected = self.model.chats("ann", query)
+        assert sorted(found, key=lambda c: c.id) == sorted(expected, key=lambda c: c.id)
+
+    @rule(log_age=st.sampled_from([15.25, 100.25]), chat_age=st.sampled_from([0, 50.25, 200.25]))
+    def expire(self, log_age: float, chat_age: float) -> None:
+        now = self.clock()
+        while self.wait(self.store.expire(now=now, log_age=log_age, chat_age=chat_age)):
+            pass
+        self.model.expire(now=now, log_age=log_age, chat_age=chat_age)
+        self.forget_the_deleted()
+
+    @rule(seconds=st.sampled_from([0, 1, 6, 11, 40]))
+    def advance(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @rule(kindly=st.booleans())
+    def reopen(self, kindly: bool) -> None:
+        self.store = self.wait(self.stores.reopen() if kindly else self.stores.crash())
+        if self.stores.leases_die_with_the_process:
+            self.model.lose_leases()
+
+    def forget_the_deleted(self) -> None:
+        left = {run.id for run in self.model.runs()}
+        self.seen = {run_id: log for run_id, log in self.seen.items() if run_id in left}
+        self.ended = {run_id: log for run_id, log in self.ended.items() if run_id in left}
+
+
+def compare_with_model(factory: Callable[[], StoreFactory], profile: settings = SETTINGS) -> None:
+    """Run the machine on a backend."""
+    machine = type("Machine", (StoreMachine,), {"factory": staticmethod(factory)})
+    run_state_machine_as_test(machine, settings=profile)

@@ -1,0 +1,398 @@
+"""A store so naive that it is obviously right: what the real ones are compared with.
+
+Everything is kept in lists and dicts in the order of its making, everything is looked up by
+walking through them, and nothing is fast. Each operation first raises, then changes: where several
+errors apply, the one that stands first here is the one that a store raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from msgspec import structs
+
+from durable_llm_streams.errors import (
+    ChatBusy,
+    ChatNotFound,
+    CursorLost,
+    Fenced,
+    InvalidRequest,
+    MessageConflict,
+    MessageNotFound,
+    RunNotFound,
+    SequenceMismatch,
+)
+from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
+from durable_llm_streams.store import Append, Ending, Order, Page, Sent, Snapshot
+
+
+@dataclass
+class ModelRun:
+    """A run with everything that belongs to it."""
+
+    run: Run
+    content: str
+    log: list[bytes] = field(default_factory=list)
+    log_expired: bool = False
+    lease_until: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+    @property
+    def active(self) -> bool:
+        return not self.run.status.ended
+
+    @property
+    def next_seq(self) -> int:
+        return len(self.log) + 1
+
+    def held_under(self, epoch: Epoch) -> bool:
+        return self.run.status is Status.RUNNING and self.run.epoch == epoch
+
+    def raise_epoch(self, token: str) -> None:
+        epoch = Epoch(self.run.epoch.number + 1, token)
+        spans = [span for span in self.run.spans if span.first != self.next_seq]
+        spans.append(Span(self.next_seq, epoch))
+        self.run = structs.replace(self.run, epoch=epoch, spans=tuple(spans))
+
+
+@dataclass
+class ModelChat:
+    """A chat; its messages and runs oldest first."""
+
+    chat: Chat
+    messages: list[Message] = field(default_factory=list)
+    runs: list[ModelRun] = field(default_factory=list)
+
+    def message(self, message_id: str | None) -> Message:
+        for message in self.messages:
+            if message.id == message_id:
+                return message
+        raise MessageNotFound
+
+    def knows(self, message_id: str | None) -> bool:
+        return any(message.id == message_id for message in self.messages)
+
+    def branch(self, end: str | None) -> list[Message]:
+        path: list[Message] = []
+        while end is not None:
+            path.insert(0, self.message(end))
+            end = path[0].parent
+        return path
+
+    @property
+    def waiting(self) -> list[ModelRun]:
+        return [run for run in self.runs if run.active]
+
+    @property
+    def view(self) -> Chat:
+        waiting = self.waiting
+        return structs.replace(self.chat, active_run=waiting[0].id if waiting else None)
+
+
+class ModelStore:
+    """The Store contract without a store.
+
+    Args:
+        now: the wall clock, in milliseconds.
+        token: draws the token of an epoch.
+    """
+
+    def __init__(self, now: Callable[[], int], token: Callable[[], str]) -> None:
+        self._now = now
+        self._token = token
+        self._chats: list[ModelChat] = []
+
+    # --- records -------------------------------------------------------------------------------
+
+    def append(self, batch: Sequence[Append]) -> list[bool]:
+        return [self._append_one(item) for item in batch]
+
+    def _append_one(self, item: Append) -> bool:
+        for run in self._all_runs():
+            if run.id == item.run_id and run.held_under(item.epoch):
+                if item.at == run.next_seq:
+                    run.log.extend(item.records)
+                    return True
+                own = run.run.spans[-1].first
+                return own <= item.at and item.at + len(item.records) <= run.next_seq
+        return False
+
+    def end(self, ending: Ending) -> Run:
+        run = self._run(ending.run_id)
+        if not run.active:
+            if ending.epoch == run.run.epoch:
+                return run.run
+            raise Fenced
+        if ending.epoch is not None and not run.held_under(ending.epoch):
+            raise Fenced
+        if ending.at != run.next_seq:
+            raise SequenceMismatch(run.next_seq)
+        if ending.epoch is None:
+            run.raise_epoch(self._token())
+        run.log.extend(ending.records)
+        run.run = structs.replace(run.run, status=ending.status, ended_at=ending.now)
+        chat = self._chat_of(run)
+        chat.messages = [
+            structs.replace(message, body=ending.body)
+            if message.id == run.run.message_id
+            else message
+            for message in chat.messages
+        ]
+        self._touch(chat, ending.now)
+        return run.run
+
+    def read(self, run_id: str, after: int) -> Page:
+        """Everything after `after`, however much it is."""
+        run = self._run(run_id)
+        if after >= run.next_seq or (run.log_expired and after < len(run.log)):
+            raise CursorLost
+        return Page(after + 1, run.log[after:], run.next_seq, run.run.spans, run.run.status)
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    def send(self, order: Order) -> Sent:
+        chat = self._chat_for(order)
+        found = self._repetition(order, chat)
+        if found is not None:
+            answer_id = found.run.message_id
+            if order.shown and answer_id not in [m.id for m in chat.branch(chat.chat.head)]:
+                chat.chat = structs.replace(chat.chat, head=self._newest_below(chat, answer_id))
+            return Sent(found.run, created=False, claim=None)
+        if chat.waiting and not order.queue:
+            raise ChatBusy(chat.waiting[0].id)
+        turn = not chat.waiting
+        prompt = self._prompt(order, chat)
+        if all(known is not chat for known in self._chats):
+            self._chats.append(chat)
+        run = ModelRun(
+            Run(
+                id=order.run_id,
+                chat_id=order.chat_id,
+                prompt_id=prompt,
+                message_id=order.answer_id,
+                model=order.model,
+                status=Status.QUEUED,
+                created_at=order.now,
+                key=order.key,
+            ),
+            order.content,
+        )
+        answer = Message(
+            id=order.answer_id,
+            parent=prompt,
+            role="assistant",
+            body=b"",
+            created_at=order.now,
+            run_id=run.id,
+        )
+        chat.messages.append(answer)
+        chat.runs.append(run)
+        chat.chat = structs.replace(chat.chat, head=answer.id)
+        self._touch(chat, order.now)
+        claim = None
+        if order.worker is not None and turn:
+            claim = self._claim_one(run, order.lease)
+        return Sent(run.run, created=True, claim=claim)
+
+    def _chat_for(self, order: Order) -> ModelChat:
+        for chat in self._chats:
+            if chat.chat.id == order.chat_id:
+                return self._own(order.owner, order.chat_id)
+        if order.place != "follow":
+            raise ChatNotFound
+        return ModelChat(
+            Chat(
+                id=order.chat_id,
+                owner=order.owner,
+                title=order.title,
+                created_at=order.now,
+                updated_at=order.now,
+            )
+        )
+
+    def _repetition(self, order: Order, chat: ModelChat) -> ModelRun | None:
+        for run in chat.runs:
+            if order.key is not None and run.run.key == order.key:
+                if run.content != order.content:
+                    raise MessageConflict
+                return run
+        if order.place == "again":
+            prompt = self._asked_again(order, chat)
+            for run in chat.waiting:
+                if run.run.prompt_id == prompt:
+                    return run
+        return None
+
+    def _asked_again(self, order: Order, chat: ModelChat) -> str:
+        message = chat.message(chat.chat.head if order.anchor is None else order.anchor)
+        if message.role == "user":
+            return message.id
+        assert message.parent is not None
+        return message.parent
+
+    def _prompt(self, order: Order, chat: ModelChat) -> str:
+        if order.place == "again":
+            return self._asked_again(order, chat)
+        if order.place == "edit":
+            edited = chat.message(order.anchor)
+            if edited.role != "user":
+                raise InvalidRequest
+            parent = edited.parent
+        else:
+            parent = order.anchor if chat.knows(order.anchor) else chat.chat.head
+        assert order.message_id is not None
+        if chat.knows(order.message_id):
+            raise MessageConflict
+        chat.messages.append(
+            Message(
+                id=order.message_id,
+                parent=parent,
+                role="user",
+                body=order.body,
+                created_at=order.now,
+            )
+        )
+        return order.message_id
+
+    def claim(self, limit: int, lease: float) -> list[Claim]:
+        claims: list[Claim] = []
+        for run in self._all_runs():
+            if len(claims) == limit:
+                break
+            queued = run.run.status is Status.QUEUED
+            first = run.active and self._chat_of(run).waiting[0] is run
+            expired = run.run.status is Status.RUNNING and run.lease_until <= self._now()
+            if (queued and first) or expired:
+                claims.append(self._claim_one(run, lease))
+        return claims
+
+    def seize(self, run_id: str, lease: float) -> Claim:
+        run = self._run(run_id)
+        if not run.active:
+            raise Fenced
+        takeovers = run.run.takeovers
+        claim = self._claim_one(run, lease)
+        run.run = structs.replace(run.run, takeovers=takeovers)
+        return claim._replace(run=run.run)
+
+    def _claim_one(self, run: ModelRun, lease: float) -> Claim:
+        taken_over = run.run.status is Status.RUNNING
+        run.raise_epoch(self._token())
+        run.run = structs.replace(
+            run.run,
+            status=Status.RUNNING,
+            takeovers=run.run.takeovers + taken_over,
+            started_at=self._now() if run.run.started_at is None else run.run.started_at,
+        )
+        run.lease_until = self._now() + round(lease * 1000)
+        return Claim(run.run, run.run.epoch, run.next_seq)
+
+    def renew(self, claims: Sequence[Claim], lease: float) -> list[Claim]:
+        lost = []
+        for claim in claims:
+            if (run := self._held(claim)) is None:
+                lost.append(claim)
+            else:
+                run.lease_until = self._now() + round(lease * 1000)
+        return lost
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            if (run := self._held(claim)) is not None:
+                run.run = structs.replace(run.run, status=Status.QUEUED)
+
+    def find_run(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+        chat = self._own(owner, chat_id)
+        for run in chat.runs:
+            if (run_id is None and run.active) or run.id == run_id:
+                return run.run
+        raise RunNotFound
+
+    def runs(self) -> list[Run]:
+        return [run.run for run in reversed(list(self._all_runs()))]
+
+    def lose_leases(self) -> None:
+        """What the death of the process does to a store that keeps leases in memory."""
+        for run in self._all_runs():
+            run.lease_until = 0
+
+    # --- chats ---------------------------------------------------------------------------------
+
+    def snapshot(self, owner: str, chat_id: str, leaf: str | None = None) -> Snapshot:
+        chat = self._own(owner, chat_id)
+        end = chat.chat.head if leaf is None else self._newest_below(chat, leaf)
+        versions = [(message.id, message.parent, message.role) for message in chat.messages]
+        active = next(iter(chat.waiting), None)
+        log = None if active is None else self.read(active.id, 0)
+        return Snapshot(
+            chat.view, chat.branch(end), versions, None if active is None else active.run, log
+        )
+
+    def _newest_below(self, chat: ModelChat, leaf: str) -> str:
+        chat.message(leaf)
+        children = [message for message in chat.messages if message.parent == leaf]
+        return self._newest_below(chat, children[-1].id) if children else leaf
+
+    def thread(self, run_id: str) -> list[Message]:
+        run = self._run(run_id)
+        return self._chat_of(run).branch(run.run.prompt_id)
+
+    def chats(self, owner: str, query: str = "") -> list[Chat]:
+        """All of them, in any order."""
+        return [
+            chat.view
+            for chat in self._chats
+            if chat.chat.owner == owner and query.casefold() in chat.chat.title.casefold()
+        ]
+
+    def rename(self, owner: str, chat_id: str, title: str) -> Chat:
+        chat = self._own(owner, chat_id)
+        chat.chat = structs.replace(chat.chat, title=title)
+        return chat.view
+
+    def delete(self, owner: str, chat_id: str) -> None:
+        self._chats.remove(self._own(owner, chat_id))
+
+    def expire(self, *, now: int, log_age: float, chat_age: float) -> None:
+        for run in self._all_runs():
+            if run.run.ended_at is not None and run.run.ended_at < now - log_age * 1000:
+                run.log_expired = True
+        for chat in list(self._chats):
+            old = chat.chat.updated_at < now - chat_age * 1000
+            if chat_age > 0 and old and not chat.waiting:
+                self._chats.remove(chat)
+
+    # --- looking up ----------------------------------------------------------------------------
+
+    def _all_runs(self) -> Iterator[ModelRun]:
+        """Oldest first: the ids of runs are made in order."""
+        runs = [run for chat in self._chats for run in chat.runs]
+        return iter(sorted(runs, key=lambda run: run.id))
+
+    def _run(self, run_id: str) -> ModelRun:
+        for run in self._all_runs():
+            if run.id == run_id:
+                return run
+        raise RunNotFound
+
+    def _held(self, claim: Claim) -> ModelRun | None:
+        for run in self._all_runs():
+            if run.id == claim.run.id and run.held_under(claim.epoch):
+                return run
+        return None
+
+    def _chat_of(self, run: ModelRun) -> ModelChat:
+        return next(chat for chat in self._chats if run in chat.runs)
+
+    def _own(self, owner: str | None, chat_id: str) -> ModelChat:
+        for chat in self._chats:
+            if chat.chat.id == chat_id and owner in (None, chat.chat.owner):
+                return chat
+        raise ChatNotFound
+
+    def _touch(self, chat: ModelChat, now: int) -> None:
+        chat.chat = structs.replace(chat.chat, updated_at=max(chat.chat.updated_at, now))

@@ -1,0 +1,57 @@
+"""SQLite files as the contract suite needs them."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sqlite3
+from pathlib import Path
+
+from durable_llm_streams.stores.sqlite import SQLiteStore
+from tests.contract import StoreFactory
+
+
+class SQLiteStores(StoreFactory):
+    """Stores in a folder. A crash is a copy of the files as they lie on the disk."""
+
+    leases_die_with_the_process = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self.path = folder / "0.db"
+        self.store: SQLiteStore | None = None
+
+    async def open(self) -> SQLiteStore:
+        self.store = SQLiteStore(self.path, now=self.clock, token=self.tokens)
+        return self.store
+
+    async def reopen(self) -> SQLiteStore:
+        await self.clean_up()
+        return await self.open()
+
+    async def crash(self) -> SQLiteStore:
+        old, self.path = self.path, self._folder / f"{next(self._numbers)}.db"
+        for ending in ("", "-wal"):
+            shutil.copyfile(f"{old}{ending}", f"{self.path}{ending}")
+        return await self.reopen()
+
+    async def clean_up(self) -> None:
+        if self.store is not None:
+            await self.store.close()
+
+    def query(self, statement: str) -> int:
+        """One number, as another process sees it."""
+        connection = sqlite3.connect(self.path)
+        try:
+            (number,) = connection.execute(statement).fetchone()
+        finally:
+            connection.close()
+        assert isinstance(number, int)
+        return number
+
+    def break_off(self, statement: str) -> None:
+        """Run a statement on the serving connection."""
+        assert self.store is not None
+        self.store._file.connection.execute(statement).fetchall()

@@ -1,0 +1,222 @@
+"""The SQLite store: the contract, its journal and its write-ahead log."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from durable_llm_streams.model import Claim
+from durable_llm_streams.store import Append
+from durable_llm_streams.stores.sqlite import SQLiteStore, Synchronous
+from durable_llm_streams.stores.sqlite import file as database_file
+from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
+from tests.contract import StoreContract, compare_with_model
+from tests.contract.harness import PATIENCE, Talk, records
+from tests.sqlite_stores import SQLiteStores
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
+    factory = SQLiteStores(tmp_path)
+    yield factory
+    await factory.clean_up()
+
+
+@pytest.fixture
+async def talk(stores: SQLiteStores) -> Talk:
+    return Talk(stores, await stores.open())
+
+
+class TestContract(StoreContract):
+    pass
+
+
+def test_random_operations_do_what_they_do_in_the_model(tmp_path: Path) -> None:
+    numbers = itertools.count(1)
+
+    def factory() -> SQLiteStores:
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        return SQLiteStores(folder)
+
+    compare_with_model(factory)
+
+
+# --- the journal and the segments --------------------------------------------------------------
+
+
+async def test_the_journal_stays_short(talk: Talk, stores: SQLiteStores) -> None:
+    """2,000 flushes of runs that write at different speeds, 50 flushes a second."""
+    claims = [await talk.start(chat=f"c{n}") for n in range(4)]
+    written = [0] * 4
+    longest = 0
+    for flush in range(2000):
+        batch = []
+        for n, claim in enumerate(claims):
+            if flush % (20**n) == 0:  # the last one wrote once, long ago
+                batch.append(Append(claim.run.id, claim.epoch, written[n] + 1, records(1, 90)))
+                written[n] += 1
+        assert all(await talk.store.append(batch))
+        talk.clock.advance(0.02)
+        if flush % 50 == 0:
+            longest = max(longest, stores.query("SELECT count(*) FROM journal"))
+    assert longest <= 12 * 50  # ten seconds' flushes, and one between two looks
+    before = [await talk.log(claim.run.id) for claim in claims]
+    assert [len(log) for log in before] == written
+    await talk.crash()
+    assert [await talk.log(claim.run.id) for claim in claims] == before
+
+
+async def test_a_large_tail_becomes_a_segment(talk: Talk, stores: SQLiteStores) -> None:
+    claim = await talk.start()
+    assert await talk.append(claim, [b"-" * SEGMENT_BYTES])
+    assert stores.query("SELECT count(*) FROM segment") == 0
+    assert await talk.append(claim, [b"1"], at=2)
+    assert stores.query("SELECT count(*) FROM segment") == 1
+    assert stores.query("SELECT count FROM segment") == 2
+    assert await talk.append(claim, [b"-" * (SEGMENT_BYTES + 1)], at=3)
+    assert stores.query("SELECT count(*) FROM segment") == 2
+
+
+async def test_an_old_tail_becomes_a_segment_when_anybody_writes(
+    talk: Talk, stores: SQLiteStores
+) -> None:
+    slow, other = await talk.start(chat="c1"), await talk.start(chat="c2")
+    assert await talk.append(slow, records(3))
+    talk.clock.advance(10)
+    assert await talk.append(other, records(1))
+    assert stores.query("SELECT count(*) FROM segment") == 0
+    talk.clock.advance(1)
+    assert await talk.append(other, records(1), at=2)
+    assert stores.query("SELECT count(*) FROM segment") == 1
+    assert await talk.append(slow, records(1), at=4)
+    await talk.crash()
+    assert await talk.log(slow.run.id) == records(3) + records(1)
+
+
+async def test_a_clock_that_is_set_back_holds_up_no_trimming(
+    talk: Talk, stores: SQLiteStores
+) -> None:
+    """The next look at the ages comes with the next segment at the latest."""
+    slow, fast = await talk.start(chat="c1"), await talk.start(chat="c2")
+    assert await talk.append(slow, records(1))
+    talk.clock.advance(-3600)
+    for at in range(1, 301):
+        assert await talk.append(fast, records(1, size=400), at=at)
+        talk.clock.advance(0.02)
+    assert stores.query("SELECT count(*) FROM journal") < 100
+
+
+async def test_an_ended_run_keeps_no_journal_row(talk: Talk, stores: SQLiteStores) -> None:
+    first = await talk.start(chat="c1")
+    assert await talk.append(first, records(3))
+    await talk.end(first)
+    second = await talk.start(chat="c2")
+    talk.clock.advance(2)
+    assert await talk.append(second, records(1))
+    assert stores.query("SELECT count(*) FROM journal") == 1
+
+
+async def test_the_runs_of_a_deleted_chat_leave_no_rows(talk: Talk, stores: SQLiteStores) -> None:
+    claim = await talk.start()
+    assert await talk.append(claim, records(60, size=900))
+    await talk.store.delete("ann", "c1")
+    for table in ("chat", "message", "run", "segment"):
+        assert stores.query(f"SELECT count(*) FROM {table}") == 0
+    again = await talk.start()
+    await talk.crash()  # the journal still holds what the deleted run wrote
+    assert await talk.log(again.run.id) == []
+
+
+async def test_a_cancelled_reader_is_forgotten(talk: Talk, stores: SQLiteStores) -> None:
+    claim = await talk.start()
+    reader = await talk.waiting(claim.run.id, 0)
+    assert stores.store is not None
+    active = stores.store._logs.active[claim.run.id]
+    assert len(active.waiters) == 1
+    reader.cancel()
+    async with asyncio.timeout(PATIENCE):
+        while active.waiters:
+            await asyncio.sleep(0.01)
+
+
+# --- the write-ahead log -----------------------------------------------------------------------
+
+LIMIT = 1024 * 1024
+
+
+async def write_much(talk: Talk, claim: Claim, bytes_: int, at: int) -> int:
+    """Write without ever standing still; returns where the log ends."""
+    for _ in range(bytes_ // 40_000):
+        assert await talk.append(claim, records(10, size=4000), at=at)
+        talk.clock.advance(0.05)
+        at += 10
+        await asyncio.sleep(0.001)
+    return at
+
+
+def size_of_wal(stores: SQLiteStores) -> int:
+    return stores.path.with_name(f"{stores.path.name}-wal").stat().st_size
+
+
+@pytest.fixture
+def small_wal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_file, "_LARGE_WAL", LIMIT)
+    monkeypatch.setattr(database_file, "_CHECKPOINT_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("small_wal")
+async def test_the_wal_stays_small_under_a_constant_writer(
+    talk: Talk, stores: SQLiteStores
+) -> None:
+    claim = await talk.start()
+    at, largest = 1, 0
+    for _ in range(30):
+        at = await write_much(talk, claim, LIMIT, at)
+        largest = max(largest, size_of_wal(stores))
+    assert largest < 8 * LIMIT  # of about sixty that were written
+    assert len(await talk.log(claim.run.id)) == at - 1
+
+
+@pytest.mark.usefixtures("small_wal")
+async def test_a_reader_that_stands_still_holds_up_no_writer(
+    talk: Talk, stores: SQLiteStores
+) -> None:
+    claim = await talk.start()
+    backup = sqlite3.connect(stores.path, isolation_level=None)
+    backup.execute("BEGIN")
+    backup.execute("SELECT count(*) FROM run").fetchone()
+    async with asyncio.timeout(PATIENCE):  # each wait for the reader would take two seconds
+        at = await write_much(talk, claim, 8 * LIMIT, 1)
+    assert size_of_wal(stores) > 4 * LIMIT
+    backup.close()
+    async with asyncio.timeout(PATIENCE):
+        while size_of_wal(stores) > 2 * LIMIT:
+            at = await write_much(talk, claim, 100_000, at)
+    assert len(await talk.log(claim.run.id)) == at - 1
+
+
+@pytest.mark.parametrize(("name", "level"), [("NORMAL", 1), ("FULL", 2)])
+async def test_what_survives_a_power_failure_can_be_chosen(
+    tmp_path: Path, name: Synchronous, level: int
+) -> None:
+    store = SQLiteStore(tmp_path / "chats.db", synchronous=name)
+    assert store._file.connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    assert store._file.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._file.connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    await store.close()
+
+
+async def test_closing_leaves_no_thread_and_no_wal(talk: Talk, stores: SQLiteStores) -> None:
+    before = threading.active_count()
+    await talk.answer()
+    await talk.store.close()
+    assert threading.active_count() == before - 1
+    assert not stores.path.with_name(f"{stores.path.name}-wal").exists()
+    await talk.store.close()
