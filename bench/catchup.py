@@ -158,7 +158,7 @@ def _over_http(running: Running, times: int, *, ended: bool) -> tuple[list[float
 
 def _read_text(connection: socket.socket, *, ended: bool) -> bytes:
     """Everything up to the end of the text, or of the stream."""
-    last = DONE if ended else f"{token(LONG)}\"}}\n\n".encode()
+    last = DONE if ended else f'{token(LONG)}"}}\n\n'.encode()
     received = bytearray()
     buffer = bytearray(1 << 20)
     while last not in received[-2 * len(last) - 200 :]:

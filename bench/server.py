@@ -26,7 +26,7 @@ from starlette.types import Send
 from durable_llm_streams import chunks
 from durable_llm_streams.cli import serve
 from durable_llm_streams.runs import Prompt, Source, TextDelta
-from durable_llm_streams.server import OfferedModel
+from durable_llm_streams.server import OfferedModel, create_app
 from durable_llm_streams.server.context import Context
 from durable_llm_streams.server.streams import EventStream, HandsOver
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS
@@ -109,7 +109,7 @@ def main(kind: str) -> None:
     """Serve until the process is killed."""
     source = BenchSource(float(os.environ.get("BENCH_RATE", "50")))
     models = tuple(OfferedModel(name, name) for name in MODELS)
-    product = serve.create_app
+    product = create_app
 
     def other_app(*args: Any, **more: Any) -> FastAPI:
         shared = product(*args, **more).state.durable
