@@ -145,7 +145,7 @@ class Snapshot(NamedTuple):
         messages: the branch that ends at the asked message, oldest first. The last one's body is
             empty while its run is active.
         versions: every message of the chat as (id, parent, role), oldest first.
-        run: the active run that writes the last message of the branch, if there is one.
+        run: the chat's active run (the oldest, when several wait), on whatever branch it writes.
         log: that run's whole log.
     """
 
@@ -180,7 +180,7 @@ class LogReader(Protocol):
 
         Raises:
             RunNotFound: no such run (any more).
-            CursorLost: `after` is beyond the log's end.
+            CursorLost: `after` is beyond the log's end, or the log is past its retention.
         """
         ...
 
@@ -355,7 +355,7 @@ class Store(LogStore, RunStore, ChatStore, Protocol):
         ...
 
     async def expire(self, *, now: int, log_age: float, chat_age: float) -> int:
-        """Delete what has outlived its retention.
+        """Delete what has outlived its retention, a portion at a time: call again until it is 0.
 
         Args:
             now: the time, in milliseconds.
