@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.logs import ENCODINGS, encoded, logs, texts
 
 from durable_llm_streams import chunks
 from durable_llm_streams.chunks import merge
+from tests.logs import ENCODINGS, encoded, logs, texts
 
 GOLDEN = [
     (

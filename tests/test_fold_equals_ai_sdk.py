@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.logs import logs
-from tests.node import PROJECT, Script, ai_sdk_fold
 
 from durable_llm_streams.chunks import decode, merge
 from durable_llm_streams.fold import Fold
+from tests.logs import logs
+from tests.node import PROJECT, Script, ai_sdk_fold
 
 __all__ = ["ai_sdk_fold"]
 

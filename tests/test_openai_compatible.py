@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.fake_provider import ODD, SECRET_WORDS, FakeProvider, answer
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
@@ -26,6 +25,7 @@ from durable_llm_streams.runs.source import (
     TextDelta,
     Turn,
 )
+from tests.fake_provider import ODD, SECRET_WORDS, FakeProvider, answer
 
 KEY = "sk-test-0123456789abcdef"
 ABLE = PrefillTable.parse("fake*")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
 from tests.tcp_proxy import TcpProxy
 
 LINE = b"0123456789"
