@@ -147,7 +147,7 @@ async def test_what_is_not_yours_looks_like_what_is_not_there(
             ("DELETE", "/api/chats/@", {}),
             ("POST", "/api/chat", {"trigger": "regenerate-message"}),
             ("POST", "/api/chat", {"trigger": "regenerate-message", "messageId": "m1"}),
-            ("POST", "/api/chat", {"message": user("m1", "Stolen"), "messageId": "m1"}),
+            ("POST", "/api/chat", {"message": user("m2", "Stolen"), "messageId": "m1"}),
         ]  # fmt: skip
         for method, path, options in calls:
             answers = []
