@@ -210,9 +210,9 @@ class Flusher:
         cpu_before, wall_before = self._measured
         self._measured = (cpu, wall)
         busy = (cpu - cpu_before) / (wall - wall_before)
-        if busy > 0.80:
+        if busy > 0.85:
             self._pause = min(_LONGEST_PAUSE, self._pause + 0.004)
-        elif busy < 0.65:
+        elif busy < 0.78:
             self._pause = self._pause * 0.85 if self._pause > 2 * _BUSY_PAUSE else _BUSY_PAUSE
 
 

@@ -19,6 +19,7 @@ from struct import Struct as Layout
 from msgspec import Struct
 
 from durable_llm_streams.model import Claim, Run, Status
+from durable_llm_streams.store import Page
 
 #: A tail becomes a segment when it is larger than this many bytes …
 SEGMENT_BYTES = 16 * 1024
@@ -86,7 +87,7 @@ class ActiveRun:
         self.tail_since = 0
         self.journal_row = 0
         self.lease_until = 0
-        self.waiters: list[tuple[asyncio.Future[None], float]] = []
+        self.waiters: list[tuple[asyncio.Future[Page | None], float]] = []
 
     def held_by(self, claim: Claim) -> bool:
         """Whether the claim is still the one that may write."""
@@ -107,9 +108,9 @@ class ActiveRun:
         self.tail_first = self.next_seq
         self.tail_bytes = 0
 
-    def wake(self) -> None:
-        """Let every waiting reader look again."""
+    def wake(self, page: Page | None = None) -> None:
+        """Give every waiting reader what it waits for, or let it look again."""
         waiters, self.waiters = self.waiters, []
         for future, _ in waiters:
             if not future.done():
-                future.set_result(None)
+                future.set_result(page)

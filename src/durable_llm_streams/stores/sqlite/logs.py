@@ -99,9 +99,12 @@ class Logs:
             active.extend(item, records, row, now)
         for active in sealed:
             active.drop_tail()
-        for active, _, _ in new:
-            if active.waiters:
-                active.wake()
+        for active, item, records in new:
+            if active.waiters:  # they have everything before this
+                run, page = active.run, None
+                if len(item.data) <= SEGMENT_BYTES:
+                    page = Page(item.first, records, active.next_seq, run.spans, run.status)
+                active.wake(page)
 
     def _write_and_seal(
         self, new: list[tuple[ActiveRun, Item, Sequence[bytes]]], row: int, data: bytes, now: int
@@ -172,12 +175,14 @@ class Logs:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
             loop = asyncio.get_running_loop()
-            future: asyncio.Future[None] = loop.create_future()
+            future: asyncio.Future[Page | None] = loop.create_future()
             active.waiters.append((future, loop.time() + wait))
             if not self._sweeping:
                 self._sweeping = True
                 loop.call_later(_SWEEP_SECONDS, self._sweep)
-            await future
+            page = await future
+            if page is not None and max_bytes >= SEGMENT_BYTES:
+                return page
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
         return self.page(run_id, after, max_bytes)
