@@ -220,3 +220,12 @@ async def test_closing_leaves_no_thread_and_no_wal(talk: Talk, stores: SQLiteSto
     assert threading.active_count() == before - 1
     assert not stores.path.with_name(f"{stores.path.name}-wal").exists()
     await talk.store.close()
+
+
+async def test_a_new_file_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "chats.db")
+    try:
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    finally:
+        await store.close()
+    assert set(modes.values()) == {0o600}, modes

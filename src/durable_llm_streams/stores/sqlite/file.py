@@ -177,6 +177,8 @@ def _lock(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not path.exists():
+            path.touch(mode=0o600)  # people's conversations: nobody else's to read
     except OSError as error:
         raise StoreUnusable(
             f"The store {path} cannot be used ({error.strerror}). "
