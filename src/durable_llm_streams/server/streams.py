@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from durable_llm_streams.chunks import merge
 from durable_llm_streams.errors import CursorLost, NotFound, StoreError
-from durable_llm_streams.model import token_at
+from durable_llm_streams.model import Span, token_at
 from durable_llm_streams.store import LogReader, Page
 from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
 
@@ -140,10 +140,17 @@ class EventStream(Response):
         run_id, after = self._run_id, self._after
         await send({"type": "http.response.body", "body": opening(), "more_body": True})
         ended = False
+        spans: tuple[Span, ...] = ()  # whose last epoch wrote what was sent last
         while not ended:
             page = await read(run_id, after, max_bytes=_PAGE_BYTES, wait=HEARTBEAT_SECONDS)
             records = page.records
-            body = encode_page(encoder, page) if records else HEARTBEAT
+            if len(records) == 1 and page.spans is spans:
+                body = encoder.one(page.first, records[0])
+            elif records:
+                body = encode_page(encoder, page)
+                spans = page.spans if page.spans[-1].first <= page.first else ()
+            else:
+                body = HEARTBEAT
             after += len(records)
             ended = after + 1 == page.next_seq and page.status.ended
             if records or not ended:

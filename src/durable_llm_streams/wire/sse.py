@@ -60,16 +60,18 @@ class FrameEncoder:
         self._block = -1
         self._head = b""
 
+    def one(self, seq: int, record: bytes) -> bytes:
+        """One record, written under the epoch of what was written last."""
+        if seq >> 8 != self._block:
+            self._set_block(seq >> 8)
+        return b"".join((self._head, _LOW_DIGITS[seq & 255], self._tail, record, b"\n\n"))
+
     def frames(self, token: str, first_seq: int, records: Sequence[bytes]) -> bytes:
         """Records `first_seq`, `first_seq + 1`, …, all written under the epoch with this token."""
         if token != self._token:
             self._set_token(token)
         if len(records) == 1:
-            if first_seq >> 8 != self._block:
-                self._set_block(first_seq >> 8)
-            return b"".join(
-                (self._head, _LOW_DIGITS[first_seq & 255], self._tail, records[0], b"\n\n")
-            )
+            return self.one(first_seq, records[0])
         return self.merged(token, enumerate(records, first_seq))
 
     def merged(self, token: str, pairs: Iterable[tuple[int, bytes]]) -> bytes:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from struct import Struct as Layout
+from typing import Final
 
 from msgspec import Struct
 
@@ -28,6 +29,9 @@ SEGMENT_AGE = 10_000
 
 _ITEM = Layout("<QIII")  # run key, first sequence number, count of records, bytes
 
+#: What stands before the joined records of one run in a journal row.
+item_head: Final = _ITEM.pack
+
 
 class Item(Struct, frozen=True, gc=False):
     """The records that one flush wrote for one run, joined by line feeds."""
@@ -36,17 +40,6 @@ class Item(Struct, frozen=True, gc=False):
     first: int
     length: int
     data: bytes
-
-
-def pack(items: Sequence[Item]) -> bytes:
-    """A journal row."""
-    parts: list[bytes] = []
-    head = _ITEM.pack
-    for item in items:
-        data = item.data
-        parts.append(head(item.run_key, item.first, item.length, len(data)))
-        parts.append(data)
-    return b"".join(parts)
 
 
 def unpack(row: bytes) -> Iterator[Item]:
@@ -65,6 +58,7 @@ class ActiveRun:
     Attributes:
         key, chat: row keys.
         run: the row, with its epoch and spans.
+        writer: the epoch that may write; None when there is none.
         next_seq: what the next record gets.
         tail, tail_first: the records since the last segment, and the first one's number.
         journal_row, tail_since: where and when (milliseconds) the tail begins.
@@ -73,13 +67,13 @@ class ActiveRun:
 
     __slots__ = (
         "chat", "journal_row", "key", "lease_until", "next_seq", "run", "tail", "tail_bytes",
-        "tail_first", "tail_since", "waiters",
+        "tail_first", "tail_since", "waiters", "writer",
     )  # fmt: skip
 
     def __init__(self, key: int, chat: int, run: Run, next_seq: int = 1) -> None:
         self.key = key
         self.chat = chat
-        self.run = run
+        self.become(run)
         self.next_seq = next_seq
         self.tail: list[bytes] = []
         self.tail_first = next_seq
@@ -89,18 +83,23 @@ class ActiveRun:
         self.lease_until = 0
         self.waiters: list[tuple[asyncio.Future[Page | None], float]] = []
 
+    def become(self, run: Run) -> None:
+        """Take in what a claim or a release made of the run."""
+        self.run = run
+        self.writer = run.epoch if run.status is Status.RUNNING else None
+
     def held_by(self, claim: Claim) -> bool:
         """Whether the claim is still the one that may write."""
         return self.run.status is Status.RUNNING and self.run.epoch == claim.epoch
 
-    def extend(self, item: Item, records: Sequence[bytes], journal_row: int, now: int) -> None:
+    def extend(self, records: Sequence[bytes], size: int, journal_row: int, now: int) -> None:
         """Take in what was committed."""
         if not self.tail:
             self.journal_row = journal_row
             self.tail_since = now
-        self.tail.extend(records)
-        self.tail_bytes += len(item.data)
-        self.next_seq += item.length
+        self.tail += records
+        self.tail_bytes += size
+        self.next_seq += len(records)
 
     def drop_tail(self) -> None:
         """The tail is a segment now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from msgspec import structs
 
@@ -18,7 +19,7 @@ from durable_llm_streams.model import Claim, Epoch, Run, Span, Status
 from durable_llm_streams.store import PAGE_BYTES, Append, Ending, Page
 
 from .file import DatabaseFile
-from .journal import SEGMENT_AGE, SEGMENT_BYTES, ActiveRun, Item, pack, unpack
+from .journal import SEGMENT_AGE, SEGMENT_BYTES, ActiveRun, item_head, unpack
 from .rows import (
     RUN_COLUMNS,
     insert_segment,
@@ -31,7 +32,8 @@ from .rows import (
 _SWEEP_SECONDS = 0.5
 _TRIM_MILLISECONDS = 1000
 
-_RUNNING = Status.RUNNING
+_RUN_ID = attrgetter("run_id")
+_New = tuple[ActiveRun, Sequence[bytes], int]  # records of a run, and their bytes
 
 
 class Logs:
@@ -54,65 +56,64 @@ class Logs:
         self._trim_at = 0
         self._sweeping = False
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._next_row = self._recover()
 
     # --- writing -----------------------------------------------------------------------------
 
     def append(self, batch: Sequence[Append]) -> list[bool]:
         """See `LogStore.append`."""
-        if len(batch) > 1 and len({item.run_id for item in batch}) < len(batch):
+        if len(set(map(_RUN_ID, batch))) < len(batch):
             return [self.append([item])[0] for item in batch]  # each sees what the last one wrote
         accepted = [True] * len(batch)
-        new: list[tuple[ActiveRun, Item, Sequence[bytes]]] = []
-        full = False
+        new: list[_New] = []
+        row: list[bytes] = []
+        find, join, full = self.active.get, b"\n".join, False
         for index, item in enumerate(batch):
-            active, at, records = self.active.get(item.run_id), item.at, item.records
-            if (
-                active is None
-                or active.run.epoch != item.epoch
-                or active.run.status is not _RUNNING
-            ):
+            active, records = find(item.run_id), item.records
+            if active is None or active.writer != item.epoch:
                 accepted[index] = False
-            elif at != active.next_seq:
-                written = at + len(records) <= active.next_seq
-                accepted[index] = written and at >= active.run.spans[-1].first
+            elif item.at != active.next_seq:
+                written = item.at + len(records) <= active.next_seq
+                accepted[index] = written and item.at >= active.run.spans[-1].first
             elif records:
-                data = records[0] if len(records) == 1 else b"\n".join(records)
-                new.append((active, Item(active.key, at, len(records), data), records))
-                if active.tail_bytes + len(data) > SEGMENT_BYTES:
+                data = join(records)
+                size = len(data)
+                row += (item_head(active.key, item.at, len(records), size), data)
+                new.append((active, records, size))
+                if active.tail_bytes + size > SEGMENT_BYTES:
                     full = True
         if new:
-            self._write(new, full)
+            self._write(new, b"".join(row), full)
         return accepted
 
-    def _write(self, new: list[tuple[ActiveRun, Item, Sequence[bytes]]], full: bool) -> None:
+    def _write(self, new: list[_New], data: bytes, full: bool) -> None:
         now = self._now()
         row = self._next_row
-        data = pack([item for _, item, _ in new])
         if full or now >= self._trim_at:
             sealed = self._write_and_seal(new, row, data, now)
         else:
             self._file.append_journal(row, data)
             sealed = ()
         self._next_row = row + 1
-        for active, item, records in new:
-            active.extend(item, records, row, now)
-        for active in sealed:
-            active.drop_tail()
-        for active, item, records in new:
+        for active, records, size in new:
+            first = active.next_seq
+            active.extend(records, size, row, now)
             if active.waiters:  # they have everything before this
                 run, page = active.run, None
-                if len(item.data) <= SEGMENT_BYTES:
-                    page = Page(item.first, records, active.next_seq, run.spans, run.status)
+                if size <= SEGMENT_BYTES:
+                    page = Page(first, records, active.next_seq, run.spans, run.status)
                 active.wake(page)
+        for active in sealed:
+            active.drop_tail()
 
     def _write_and_seal(
-        self, new: list[tuple[ActiveRun, Item, Sequence[bytes]]], row: int, data: bytes, now: int
+        self, new: list[_New], row: int, data: bytes, now: int
     ) -> Iterable[ActiveRun]:
-        sealed = {a for a, item, _ in new if a.tail_bytes + len(item.data) > SEGMENT_BYTES}
+        sealed = {a for a, _, size in new if a.tail_bytes + size > SEGMENT_BYTES}
         with self._file.transaction() as connection:
             self._file.append_journal(row, data)
-            fresh = {active.key: records for active, _, records in new}
+            fresh = {active.key: records for active, records, _ in new}
             if now >= self._trim_at or now < self._trim_at - _TRIM_MILLISECONDS:  # set back
                 self._trim_at = now + _TRIM_MILLISECONDS
                 old = now - SEGMENT_AGE
@@ -174,7 +175,9 @@ class Logs:
         if wait > 0 and active is not None and after + 1 == active.next_seq:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
-            loop = asyncio.get_running_loop()
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()  # once: before Python 3.12 a system call
+            loop = self._loop
             future: asyncio.Future[Page | None] = loop.create_future()
             active.waiters.append((future, loop.time() + wait))
             if not self._sweeping:
@@ -281,7 +284,7 @@ class Logs:
             for active, run in zip(free, runs, strict=True):
                 update_run(connection, run, active.next_seq)
         for active, run in zip(free, runs, strict=True):
-            active.run = run
+            active.become(run)
             active.lease_until = now + round(lease * 1000)
             active.wake()  # a queued run's readers see that it runs
         return [Claim(a.run, a.run.epoch, a.next_seq) for a in free]
@@ -328,7 +331,7 @@ class Logs:
                     queued = structs.replace(active.run, status=Status.QUEUED)
                     update_run(connection, queued, active.next_seq)
             for active in held:
-                active.run = structs.replace(active.run, status=Status.QUEUED)
+                active.become(structs.replace(active.run, status=Status.QUEUED))
                 active.lease_until = 0
 
     def find(self, run_id: str) -> Run:
@@ -361,7 +364,7 @@ class Logs:
             for item in unpack(row):
                 active = by_key.get(item.run_key)
                 if active is not None and item.first == active.next_seq:
-                    active.extend(item, item.data.split(b"\n"), last, now)
+                    active.extend(item.data.split(b"\n"), len(item.data), last, now)
         return int(last) + 1
 
     def close(self) -> None:
