@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from . import catchup, kill, load, memory, provider
 from .processes import raise_file_limit
-from .report import FULL, QUICK, TINY, Outcome, Scale, keep, show
+from .report import FULL, QUICK, RESULTS, TINY, Outcome, Scale, keep, show
 
 SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
     "load": load.run,
@@ -34,11 +35,11 @@ def main() -> int:
     raise_file_limit()
     begun = time.monotonic()
     faults = 0
+    folder = arguments.results or (RESULTS if arguments.save else RESULTS / "latest")
     for name in arguments.what or SUBCOMMANDS:
         outcome = SUBCOMMANDS[name](scale)
         show(outcome)
-        path = keep(outcome, save=arguments.save)
-        print(f"  ({path.relative_to(path.parents[3])})")
+        print(f"  ({keep(outcome, folder)})")
         faults += len(outcome.faults)
     print(f"\n{time.monotonic() - begun:.0f} s")
     return 1 if faults else 0
@@ -50,6 +51,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="less of everything, in a minute")
     parser.add_argument("--tiny", action="store_true", help="only whether it works, in seconds")
     parser.add_argument("--save", action="store_true", help="keep the results for a commit")
+    parser.add_argument("--results", type=Path, help="the folder for the results instead")
     parser.add_argument("--repeat", type=int, help="how often each pair is measured")
     parser.add_argument("--runs", type=int, nargs="+", help="numbers of runs instead of the usual")
     return parser

@@ -122,6 +122,7 @@ def _short(one: Measured) -> dict[str, object]:
         "latency_ms": one.latencies,
         "reads_per_chunk": round(one.reads / max(1, one.chunks), 3),
         "server_core": round(one.used.cpu / one.used.at, 3),
+        "streams_begun": one.begun,
         "reader_core": round(one.reader_cpu / one.used.at, 3),
         "others_on_the_servers_core": round(one.foreign, 3),
         "disk_bytes": one.used.written[0],

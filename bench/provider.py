@@ -77,6 +77,7 @@ def _summary(one: Measured) -> dict[str, object]:
         "chunks_per_second": round(one.chunks_per_second),
         "cpu_us_per_chunk": round(one.cpu_per_chunk, 2),
         "latency_ms": one.latencies,
+        "streams_begun": one.begun,
         "reader_core": round(one.reader_cpu / one.used.at, 3),
         "others_on_the_servers_core": round(one.foreign, 3),
     }

@@ -33,7 +33,8 @@ from .tokens import NUMBER, NUMBER_AND_TIME, PLAIN, TIMED
 
 _TIMED_ONE_IN = 10
 _OPEN_AT_ONCE = 20
-_OPEN_SECONDS: Final = 60.0
+_OPEN_SECONDS: Final = 15.0
+_END_SECONDS: Final = 30.0
 _BUFFER = 1 << 18
 _RUN_ID = re.compile(rb"x-run-id: (\w+)", re.IGNORECASE)
 _COOKIE = re.compile(rb"set-cookie: ([^;\r]+)", re.IGNORECASE)
@@ -67,6 +68,7 @@ class Measured(Struct, frozen=True, kw_only=True):
         reader_cpu: seconds of CPU that the readers used in the window.
         latencies: milliseconds at the shares 0.5, 0.9, 0.99, 1.
         faults: streams with a chunk lost, doubled or out of order.
+        begun: streams that the server had answered when it was time to begin.
         closed: streams that the server ended.
         last: the last number that each run's reader got, by the run's id.
     """
@@ -77,6 +79,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     reader_cpu: float
     latencies: tuple[float, float, float, float]
     faults: int
+    begun: int
     closed: int
     last: dict[str, int]
 
@@ -165,7 +168,7 @@ class Readers:
         measured = self._chunks, self._reads, cpu_seconds(os.getpid()) - own, self._quantiles()
         if load.kill:
             os.kill(load.pid, signal.SIGKILL)
-            until = time.monotonic() + _OPEN_SECONDS
+            until = time.monotonic() + _END_SECONDS
             while self._closed < load.streams and time.monotonic() < until:
                 self._read(0.1)
         return Measured(
@@ -176,7 +179,8 @@ class Readers:
             latencies=measured[3],
             faults=sum(not stream.sound for stream in self._streams.values()),
             closed=self._closed,
-            last={stream.run.decode(): stream.last for stream in self._streams.values()},
+            begun=self._begun,
+            last={s.run.decode(): s.last for s in self._streams.values() if s.run},
         )
 
     def _open(self) -> None:
@@ -187,12 +191,9 @@ class Readers:
                 self._read(_OPEN_SECONDS)  # the cookie is there now
             elif number % _OPEN_AT_ONCE == 0:
                 self._read(0.0)
-        while self._begun < self._load.streams:
-            if time.monotonic() > until or self._closed:
-                raise SystemExit(
-                    f"{self._begun} of {self._load.streams} streams have begun, "
-                    f"{self._closed} were closed."
-                )
+        while self._begun < self._load.streams and time.monotonic() < until:
+            if self._closed:
+                raise SystemExit(f"{self._closed} streams were closed before all had begun.")
             self._read(0.1)
 
     def _connect(self, number: int) -> None:

@@ -109,9 +109,8 @@ def show(outcome: Outcome) -> None:
         print("  No chunk was lost or doubled.")
 
 
-def keep(outcome: Outcome, *, save: bool) -> Path:
-    """Write an outcome to `results/latest`, or to `results` when it shall be committed."""
-    folder = RESULTS if save else RESULTS / "latest"
+def keep(outcome: Outcome, folder: Path) -> Path:
+    """Write an outcome into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{outcome.name}.json"
     content = {
