@@ -11,6 +11,7 @@ from durable_llm_streams.model import Cursor, token_at
 from durable_llm_streams.runs.endings import timestamp
 from durable_llm_streams.stores import SQLiteView, sqlite_path
 
+from .rendering import harmless
 from .settings import Settings, load, names
 
 _WAIT_SECONDS = 3600.0
@@ -51,7 +52,7 @@ async def tail(console: Console, run: str, *, text: bool) -> None:
                     cursor = Cursor(place.run_id, seq, token_at(page.spans, seq))
                     console.out(f"{cursor} {record.decode()}", highlight=False)
                 elif record.startswith(b'{"type":"text-delta"'):
-                    console.out(decode(record)["delta"], end="", highlight=False)
+                    console.out(harmless(decode(record)["delta"]), end="", highlight=False)
         if text:
             console.out("")
     finally:
