@@ -148,7 +148,9 @@ def merge(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
     merged: list[tuple[int, bytes]] = []
     head, texts, begin = _NO_HEAD, list[bytes](), 0
     for data, length in records.parts if isinstance(records, Lines) else _parts(records):
-        text = _text_of_deltas(data, length, head) if texts else None
+        if not texts:
+            head = _delta_head(data.split(b"\n", 1)[0])
+        text = _text_of_deltas(data, length, head)
         if text is not None:
             texts.append(text)
         else:
