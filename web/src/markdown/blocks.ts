@@ -1,0 +1,264 @@
+/**
+ * Text into blocks that are parsed and rendered each on its own.
+ *
+ * 1. Blocks are cut only where every open construct of the text before has certainly ended. Where
+ *    that is in doubt nothing is cut: a block too large costs time, a wrong cut changes the answer.
+ * 2. A line is read once. What came before the block that is still open never changes again.
+ * 3. The unfinished last line is read as if it ended there, without being remembered.
+ * 4. Long lists and tables carry the places where they may be rendered in pieces.
+ * 5. A link's definition counts in every block. With footnotes, whose numbers run through the whole
+ *    text, the text is one block.
+ */
+import {
+  closesFence,
+  countCells,
+  definitionLabel,
+  type Fence,
+  htmlEnd,
+  indentOf,
+  interrupts,
+  isBlank,
+  isHeading,
+  isTableRule,
+  isThematicBreak,
+  type Marker,
+  openFence,
+  readMarker,
+} from "./lines";
+
+export const PIECE_LENGTH = 1_500;
+
+export interface Block {
+  kind: "text" | "code" | "list" | "table" | "quote";
+  text: string;
+  /** Offsets in `text` where a piece begins, after the first. */
+  cuts: readonly number[];
+  list?: { ordered: boolean; start: number; tasks: boolean };
+  fence?: Fence;
+}
+
+interface Open {
+  kind: Block["kind"];
+  start: number;
+  cuts: number[];
+  lines: number;
+  first: string;
+  blank: boolean;
+  /** A construct that only a certain line can end. */
+  fence: Fence | null;
+  html: RegExp | null;
+  /** A line since the last blank one began with `<`: what follows may be raw HTML. */
+  raw: boolean;
+  /** Ended for certain: the next line begins another block. */
+  ended: boolean;
+  marker: Marker | null;
+  tasks: boolean;
+  /** Not to be cut into pieces. */
+  whole: boolean;
+  definitions: boolean;
+}
+
+export class BlockReader {
+  private text = "";
+  /** Where the unfinished line begins. */
+  private at = 0;
+  private finished: Block[] = [];
+  private open: Open | null = null;
+  private links = new Map<string, string>();
+  private known = new WeakMap<Block, string>();
+  private footnotes = false;
+
+  read(markdown: string): Block[] {
+    const text = markdown.includes("\r") ? markdown.replace(/\r\n?/g, "\n") : markdown;
+    if (!text.startsWith(this.text.slice(0, this.at))) this.restart();
+    this.text = text;
+    for (let end = text.indexOf("\n", this.at); end !== -1; end = text.indexOf("\n", this.at)) {
+      this.readLine(text.slice(this.at, end), this.at, end + 1);
+      this.at = end + 1;
+    }
+    return this.footnotes ? [{ kind: "text", text, cuts: [] }] : this.withLastLine();
+  }
+
+  /** The definitions of links that the block may refer to, to be parsed with it. */
+  definitionsFor(block: Block): string {
+    if (this.links.size === 0 || block.kind === "code") return "";
+    const known = this.known.get(block);
+    if (known !== undefined) return known;
+    const text = normal(block.text);
+    const wanted = [...this.links].filter(([label]) => text.includes(`[${label}]`));
+    const lines = wanted.map(([, line]) => `\n\n${line}`).join("");
+    this.known.set(block, lines);
+    return lines;
+  }
+
+  private restart(): void {
+    this.at = 0;
+    this.finished = [];
+    this.open = null;
+    this.links.clear();
+    this.footnotes = false;
+  }
+
+  private withLastLine(): Block[] {
+    const blocks = [...this.finished];
+    const last = this.text.slice(this.at);
+    const open = this.open && { ...this.open, cuts: [...this.open.cuts] };
+    if (last === "") {
+      if (open) blocks.push(this.block(open, this.text.length));
+      return blocks;
+    }
+    const next = open && !this.begins(open, last) ? open : begin(this.at);
+    if (open && next !== open) blocks.push(this.block(open, this.at));
+    extend(next, last, this.at);
+    if (!isBlank(last) || next === open) blocks.push(this.block(next, this.text.length));
+    return blocks;
+  }
+
+  private readLine(line: string, from: number, to: number): void {
+    if (!this.open || this.begins(this.open, line)) {
+      if (this.open) this.finished.push(this.block(this.open, from));
+      this.open = null;
+      if (isBlank(line)) return;
+      this.open = begin(from);
+    }
+    this.define(this.open, line);
+    extend(this.open, line, from, to);
+  }
+
+  private block(open: Open, to: number): Block {
+    const text = this.text.slice(open.start, to);
+    const block: Block = { kind: open.kind, text, cuts: open.cuts };
+    if (open.kind === "list" && open.marker) {
+      const { number } = readMarker(open.first) ?? { number: null };
+      block.list = { ordered: number !== null, start: number ?? 1, tasks: open.tasks };
+    }
+    const fence = open.kind === "code" ? openFence(open.first) : null;
+    if (fence) block.fence = fence;
+    return block;
+  }
+
+  /** Whether `line` begins another block than the open one. */
+  private begins(open: Open, line: string): boolean {
+    if (open.ended) return true;
+    if (open.fence || open.html || isBlank(line) || /^[ \t]/.test(line)) return false;
+    if (open.raw && !open.blank) return false;
+    if (isHeading(line)) return true;
+    const fence = openFence(line);
+    if (fence && (fence.char !== "$" || open.blank)) return true;
+    const marker = readMarker(line);
+    if (marker && marker.type === open.marker?.type) return false;
+    if (open.blank) return true;
+    if (open.kind === "list" && isThematicBreak(line)) return true;
+    if (marker) return interrupts(marker);
+    return line.startsWith(">") && open.kind !== "quote";
+  }
+
+  private define(open: Open, line: string): void {
+    const label = open.fence || open.html ? null : definitionLabel(line);
+    const first = open.lines === 0 || open.blank || open.definitions;
+    open.definitions = label !== null && first;
+    if (label?.startsWith("^")) this.footnotes = true;
+    else if (label !== null && first && !this.links.has(normal(label))) {
+      this.links.set(normal(label), line.trim());
+      this.known = new WeakMap();
+    }
+  }
+}
+
+const normal = (label: string) => label.replace(/\s+/g, " ").toLowerCase();
+
+function begin(start: number): Open {
+  return {
+    kind: "text",
+    start,
+    cuts: [],
+    lines: 0,
+    first: "",
+    blank: false,
+    fence: null,
+    html: null,
+    raw: false,
+    ended: false,
+    marker: null,
+    tasks: false,
+    whole: false,
+    definitions: false,
+  };
+}
+
+/** The line that goes from `from` to `to` belongs to the open block. */
+function extend(open: Open, line: string, from: number, to = from + line.length): void {
+  if (open.fence) {
+    if (closesFence(line, open.fence)) {
+      open.ended = open.kind === "code";
+      open.fence = null;
+    }
+  } else if (open.html) {
+    if (open.html.test(line)) open.html = null;
+  } else if (isBlank(line)) {
+    open.blank = true;
+    open.raw = false;
+    if (open.kind === "table" || open.kind === "quote") open.ended = true;
+  } else {
+    extendOutside(open, line, from);
+  }
+  open.lines += 1;
+  const cut = open.start + (open.cuts.at(-1) ?? 0);
+  if (open.kind === "table" && open.lines > 2 && to - cut >= PIECE_LENGTH) {
+    open.cuts.push(to - open.start);
+  }
+}
+
+/** A line with text, outside of everything that hides its meaning. */
+function extendOutside(open: Open, line: string, from: number): void {
+  const marker = readMarker(line);
+  const inItem = open.marker !== null && indentOf(line) >= open.marker.indent;
+  if (open.lines === 0) beginWith(open, line, marker);
+  else if (open.kind === "list" && !inItem) extendList(open, line, marker, from);
+  else if (open.lines === 1 && open.kind === "text" && isTableHead(open.first, line)) {
+    open.kind = "table";
+  } else if (open.kind === "quote" && !line.startsWith(">")) open.kind = "text";
+  if (!inItem && marker && (open.lines === 0 || open.blank || interrupts(marker))) {
+    open.marker = marker;
+  }
+  if (!inItem) readHidden(open, line);
+  open.blank = false;
+}
+
+function beginWith(open: Open, line: string, marker: Marker | null): void {
+  open.first = line;
+  const fence = openFence(line);
+  if (marker) {
+    open.kind = "list";
+    open.tasks = marker.task;
+  } else if (fence && fence.char !== "$" && fence.indent === 0) open.kind = "code";
+  else if (/^>(?: ?[^ \t]|$)/.test(line)) open.kind = "quote";
+  else if (isHeading(line)) open.ended = true;
+}
+
+/** An item is where a piece may begin; any other line that is not in one makes the list whole. */
+function extendList(open: Open, line: string, marker: Marker | null, from: number): void {
+  const offset = from - open.start;
+  if (!marker || marker.type !== open.marker?.type) {
+    open.whole ||= !isBlank(line);
+    open.cuts = [];
+    return;
+  }
+  open.tasks ||= marker.task;
+  if (!open.whole && offset - (open.cuts.at(-1) ?? 0) >= PIECE_LENGTH) open.cuts.push(offset);
+}
+
+/** Fences and HTML that are not an item's: only their own end shows where they end. */
+function readHidden(open: Open, line: string): void {
+  open.fence = openFence(line);
+  open.html = htmlEnd(line);
+  if (open.html?.test(line.trimStart().slice(2))) open.html = null;
+  if (/^ {0,3}</.test(line)) open.raw = true;
+  if (open.kind === "list" && (open.fence || open.raw)) {
+    open.whole = true;
+    open.cuts = [];
+  }
+}
+
+const isTableHead = (head: string, rule: string) =>
+  head.includes("|") && isTableRule(rule) && countCells(head) === countCells(rule);

@@ -1,0 +1,4 @@
+import { createContext } from "react";
+
+/** Called after a code block was copied, so that the page can say so. */
+export const CopiedContext = createContext<(() => void) | undefined>(undefined);

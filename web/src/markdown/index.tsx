@@ -1,0 +1,34 @@
+/**
+ * A model's text as elements: safe whatever it holds, and smooth while it grows.
+ *
+ * Streamdown parses and renders the blocks. Which block ends where, what of a half-written end is
+ * shown, what code looks like and where links may lead is decided here.
+ */
+import "./markdown.css";
+import { memo } from "react";
+import { Blocks } from "./block-view";
+import { CopiedContext } from "./copied";
+import { useMath } from "./math";
+import { useSmoothText } from "./smooth";
+
+export interface MarkdownProps {
+  text: string;
+  /** Whether the text still grows. It is then shown at an even pace; do not smooth it before. */
+  live: boolean;
+  /** A code block was copied. */
+  onCopied?: () => void;
+}
+
+export const Markdown = memo(function Markdown({ text, live, onCopied }: MarkdownProps) {
+  const shown = useSmoothText(text, live);
+  const math = useMath(shown);
+  return (
+    <CopiedContext value={onCopied}>
+      <div className="md">
+        <Blocks text={shown} growing={live || shown.length < text.length} math={math} />
+      </div>
+    </CopiedContext>
+  );
+});
+
+export default Markdown;

@@ -1,0 +1,59 @@
+import type { Element, Root } from "hast";
+import { useEffect, useState } from "react";
+
+export interface MathPlugins {
+  remark: unknown;
+  rehype: unknown[];
+}
+
+/** What a formula may cost: sizes in em, macro expansions. */
+const limits = { maxSize: 20, maxExpand: 200, strict: false, errorColor: "inherit" };
+
+let plugins: MathPlugins | null = null;
+let loading: Promise<void> | null = null;
+
+/** KaTeX and its styles, once some text needs them; null before, and where they cannot be fetched. */
+export function useMath(text: string): MathPlugins | null {
+  const [, arrived] = useState(plugins);
+  const wanted = plugins === null && text.includes("$$");
+  useEffect(() => {
+    if (!wanted) return undefined;
+    let mounted = true;
+    void loadMath().then(() => mounted && arrived(plugins));
+    return () => {
+      mounted = false;
+    };
+  }, [wanted]);
+  return plugins;
+}
+
+/** Never rejects: a formula without KaTeX is still there to be read, and the next text asks again. */
+export function loadMath(): Promise<void> {
+  loading ??= Promise.all([import("@streamdown/math"), import("katex/dist/katex.min.css")]).then(
+    ([{ math }]) => {
+      const katex = Array.isArray(math.rehypePlugin) ? math.rehypePlugin[0] : math.rehypePlugin;
+      plugins = { remark: math.remarkPlugin, rehype: [rehypeDisplay, [katex, limits]] };
+    },
+    () => {
+      loading = null;
+    },
+  );
+  return loading;
+}
+
+/** A formula that is a paragraph of its own is set like one, also if it was written on one line. */
+function rehypeDisplay() {
+  return (tree: Root) => {
+    for (const node of tree.children) {
+      if (node.type !== "element" || node.tagName !== "p") continue;
+      const [only, ...others] = node.children;
+      if (others.length === 0 && only?.type === "element") display(only);
+    }
+  };
+}
+
+function display({ tagName, properties }: Element): void {
+  const { className } = properties;
+  if (tagName !== "code" || !Array.isArray(className)) return;
+  properties.className = className.map((name) => (name === "math-inline" ? "math-display" : name));
+}

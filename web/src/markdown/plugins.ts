@@ -1,0 +1,44 @@
+import { type BlockProps, defaultRehypePlugins, defaultRemarkPlugins } from "streamdown";
+import { rehypeLinks } from "./links";
+import type { MathPlugins } from "./math";
+import { type Keep, rehypeKeep, remarkLoose } from "./pieces";
+import { remarkRawHtml } from "./raw-html";
+import { schema } from "./schema";
+
+type Plugins = Required<Pick<BlockProps, "remarkPlugins" | "rehypePlugins">>;
+
+const first = (plugin: unknown) => (Array.isArray(plugin) ? plugin[0] : plugin);
+
+/** `~` once is about, not struck out: "~100 MB". */
+const gfm = [first(defaultRemarkPlugins.gfm), { singleTilde: false }];
+const sanitize = [first(defaultRehypePlugins.sanitize), schema];
+
+/**
+ * Streamdown keeps a processor for each list of plugins, known by the plugins' names and options;
+ * and a block is rendered again when its lists are other arrays. So there is one of each.
+ */
+const made = new Map<string, Plugins>();
+
+export interface PieceOf {
+  keep: Keep;
+  loose: boolean;
+}
+
+export function pluginsFor(math: MathPlugins | null, piece?: PieceOf): Plugins {
+  const key = `${math ? "math" : ""} ${piece?.keep ?? ""} ${piece?.loose ?? ""}`;
+  const plugins = made.get(key) ?? make(math, piece);
+  made.set(key, plugins);
+  return plugins;
+}
+
+function make(math: MathPlugins | null, piece?: PieceOf): Plugins {
+  const remarkPlugins: unknown[] = [gfm, defaultRemarkPlugins.codeMeta, remarkRawHtml];
+  const rehypePlugins: unknown[] = [sanitize, rehypeLinks];
+  if (math) {
+    remarkPlugins.push(math.remark);
+    rehypePlugins.push(...math.rehype);
+  }
+  if (piece?.keep === "items") remarkPlugins.push([remarkLoose, { loose: piece.loose }]);
+  if (piece) rehypePlugins.push([rehypeKeep, { keep: piece.keep }]);
+  return { remarkPlugins, rehypePlugins } as Plugins;
+}

@@ -1,0 +1,8 @@
+/** Select what an element holds, as a reader would with the mouse. */
+export function selectAll(element: HTMLElement): void {
+  const selection = getSelection();
+  selection?.removeAllRanges();
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  selection?.addRange(range);
+}

@@ -1,0 +1,80 @@
+/**
+ * The end of a growing text, made fit to be shown: nothing flashes as raw markup and then turns into
+ * something else. Marks that mean nothing yet are held back; what is open is closed (by remend).
+ *
+ * Only the last block, or its last piece, is ever changed. A finished text is shown as it is.
+ */
+import remend, { isWithinCodeBlock, type RemendOptions } from "remend";
+
+/** A formula that is longer than this and still open is not taken for one. */
+const LONGEST_FORMULA = 800;
+
+const options: RemendOptions = {
+  linkMode: "text-only",
+  // Both would change finished text too, and so make it change shape at the end.
+  comparisonOperators: false,
+  singleTilde: false,
+  // Formulas are held back until they are whole: half a formula is an error message.
+  katex: false,
+};
+
+const lead = /^[\s>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*/.source;
+
+/** A last line that only says what is to come. */
+const marksOnly = new RegExp(
+  [
+    `${lead}(?:[-+*]|\\d{1,9}[.)]?)?[ \\t]*$`,
+    `${lead}\\[[ xX]?\\]?[ \\t]*$`,
+    `${lead}#{1,6}[ \\t]*$`,
+    `${lead}(?:\`+|~+|\`{3,}[^\`]*|~{3,}.*)$`,
+    "^[\\s>]*[-=*_|:+$<!][-=*_|:+$ \\t]*$",
+  ].join("|"),
+);
+
+/** At the end of a line: what may open or close something with the characters that follow. */
+const openEnd = /(?:[*_~`]+|\$+|\\|!?\[|\]|<!?-?|<!--(?:(?!-->)[\s\S])*|&#?\w{0,12})$/;
+
+export function settle(text: string): string {
+  const start = text.lastIndexOf("\n") + 1;
+  const last = text.slice(start);
+  if (isWithinCodeBlock(text, text.length)) {
+    return /^[\s>]*(?:`+|~+)$/.test(last) ? text.slice(0, start) : text;
+  }
+  if (marksOnly.test(last)) return remend(withoutTableHead(text.slice(0, start)), options);
+  return remend(withoutFormula(withoutTableHead(text).replace(openEnd, "")), options);
+}
+
+/** A top-level code block: its last line may be the beginning of the fence that closes it. */
+export function settleCode(text: string): string {
+  const start = text.lastIndexOf("\n") + 1;
+  if (start === 0) return "";
+  return /^ {0,3}(?:`+|~+)$/.test(text.slice(start)) ? text.slice(0, start) : text;
+}
+
+/** The head of a table is a line full of bars until the line under it has come. */
+function withoutTableHead(text: string): string {
+  const lines = text.trimEnd().split("\n");
+  const [before = "", last = ""] = lines.slice(-2);
+  const row = (line: string) => /^[ \t>]*\|/.test(line);
+  if (lines.length === 1) return row(before) ? "" : text;
+  if (row(last) && !row(before)) return text.slice(0, text.lastIndexOf(last));
+  const headOnly = row(before) && /^[ \t>]*\|[|:\- \t]*$/.test(last);
+  const above = lines.at(-3) ?? "";
+  if (headOnly && !row(above) && !wholeRule(before, last)) {
+    return text.slice(0, text.lastIndexOf(before, text.lastIndexOf(last) - 1));
+  }
+  return text;
+}
+
+const cells = (line: string) => line.trim().replace(/^\||\|$/g, "").split("|").length;
+const wholeRule = (head: string, rule: string) =>
+  /-[ \t:|]*$/.test(rule) && cells(head) === cells(rule);
+
+function withoutFormula(text: string): string {
+  const marks = [...text.matchAll(/(?<!\\)\$\$/g)].filter(
+    ({ index }) => !isWithinCodeBlock(text, index),
+  );
+  const open = marks.length % 2 === 1 ? marks.at(-1)?.index : undefined;
+  if (open === undefined || text.length - open > LONGEST_FORMULA) return text;
+  return text.slice(0, open);
+}

@@ -1,0 +1,37 @@
+import { useEffect, useRef } from "react";
+import type { Conversation } from "@/state/conversation";
+import { announce, announcement } from "@/state/notices";
+import { words } from "@/words";
+import { useAll, useConnection } from "./hooks";
+
+/** The one live region of the page: states and endings, never a stream of tokens. */
+export function Announcer() {
+  const { text, count } = useAll(announcement);
+  return (
+    <div role="status" aria-live="polite" className="sr-only" data-testid="announcer">
+      {/* The same words again are read again when the element is another one. */}
+      <span key={count}>{text}</span>
+    </div>
+  );
+}
+
+/** Says what happens to the conversation that is shown. */
+export function useAnnouncements(conversation: Conversation): void {
+  const { status, messages } = useAll(conversation.store);
+  const { phase } = useConnection(conversation.id);
+  const before = useRef({ status, lost: false });
+  const last = messages.at(-1);
+  const ending = last?.role === "assistant" ? last.metadata?.status : undefined;
+  useEffect(() => {
+    const was = before.current;
+    const lost = phase === "reconnecting" || phase === "offline";
+    if (lost && !was.lost) announce(words.connectionLost);
+    else if (was.lost && phase === "live") announce(words.connectionBack);
+    else if (status === "streaming" && was.status === "submitted") announce(words.answering);
+    else if (was.status === "streaming" && status === "ready") {
+      if (ending === "stopped") announce(words.answerStopped);
+      else announce(ending === "failed" ? words.answerFailed : words.answered);
+    }
+    before.current = { status, lost };
+  }, [status, phase, ending]);
+}

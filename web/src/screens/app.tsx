@@ -1,0 +1,139 @@
+import { Dialog, Tooltip } from "radix-ui";
+import { type ComponentType, lazy, Suspense, useMemo, useRef, useState } from "react";
+import { conversationOf } from "@/state/app";
+import { chats } from "@/state/chats";
+import { newId } from "@/state/model";
+import { page, toast } from "@/state/notices";
+import { go, place } from "@/state/router";
+import { read, write } from "@/state/storage";
+import { useMedia } from "@/ui/use-media";
+import { words } from "@/words";
+import { Announcer } from "./announcer";
+import { Banner } from "./banner";
+import { Chat } from "./chat";
+import type { ComposerHandle } from "./composer";
+import { useAll } from "./hooks";
+import { useKeyboard } from "./keyboard";
+import type { PaletteProps } from "./palette";
+import { Sidebar } from "./sidebar/sidebar";
+import { TitleBar } from "./title";
+import { Toasts } from "./toasts";
+
+const Palette = lazy<ComponentType<PaletteProps>>(() => import("./palette").catch(gone));
+const Shortcuts = lazy<ComponentType<{ onClose: () => void }>>(() =>
+  import("./shortcuts").catch(gone),
+);
+
+type Overlay = "palette" | "shortcuts" | null;
+
+export function App() {
+  const { chat } = useAll(place);
+  const wide = useMedia("(min-width: 768px)");
+  const [open, setOpen] = useState(() => read("sidebar") !== "closed");
+  const [drawer, setDrawer] = useState(false);
+  const [overlay, setOverlay] = useState<Overlay>(null);
+  const composer = useRef<ComposerHandle>(null);
+  const fresh = useFreshId(chat);
+  const id = chat ?? fresh;
+
+  const toggleSidebar = (): void => {
+    if (!wide) {
+      setDrawer(!drawer);
+      return;
+    }
+    write("sidebar", open ? "closed" : null);
+    setOpen(!open);
+  };
+  useKeyboard({
+    palette: () => setOverlay(overlay === "palette" ? null : "palette"),
+    newChat: () => go(null),
+    toggleSidebar,
+    focusComposer: () => composer.current?.focus(),
+    shortcuts: () => setOverlay("shortcuts"),
+    stop: () => void conversationOf(id).stop(),
+    neighbour: (step) => goToNeighbour(chat, step),
+  });
+  const sidebar = (
+    <Sidebar
+      onClose={toggleSidebar}
+      onPick={() => setDrawer(false)}
+      onCommands={() => {
+        setDrawer(false);
+        setOverlay("palette");
+      }}
+    />
+  );
+
+  return (
+    <Tooltip.Provider delayDuration={400}>
+      <a
+        href="#composer"
+        className="sr-only focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:z-50 focus:rounded-md focus:bg-primary focus:px-3 focus:py-2 focus:text-sm focus:text-primary-foreground"
+      >
+        {words.skipToComposer}
+      </a>
+      <div className="flex h-dvh overflow-hidden">
+        {wide && open && (
+          <aside aria-label={words.chats} className="w-66 shrink-0 border-r border-border bg-sidebar">
+            {sidebar}
+          </aside>
+        )}
+        {!wide && (
+          <Dialog.Root open={drawer} onOpenChange={setDrawer}>
+            <Dialog.Portal>
+              <Dialog.Overlay className="fade fixed inset-0 z-40 bg-black/40" />
+              <Dialog.Content
+                aria-describedby={undefined}
+                className="drawer fixed inset-y-0 left-0 z-50 w-[min(19rem,86vw)] border-r border-border bg-sidebar outline-none"
+              >
+                <Dialog.Title className="sr-only">{words.chats}</Dialog.Title>
+                {sidebar}
+              </Dialog.Content>
+            </Dialog.Portal>
+          </Dialog.Root>
+        )}
+        <main className="relative flex min-w-0 flex-1 flex-col">
+          <TitleBar chat={chat} sidebarOpen={wide && open} onToggleSidebar={toggleSidebar} />
+          <Banner />
+          <Chat key={id} id={id} isNew={chat === null} composer={composer} />
+        </main>
+      </div>
+      <Toasts />
+      <Announcer />
+      <Suspense>
+        {overlay === "palette" && (
+          <Palette
+            onClose={() => setOverlay(null)}
+            onShortcuts={() => setOverlay("shortcuts")}
+            onToggleSidebar={toggleSidebar}
+          />
+        )}
+        {overlay === "shortcuts" && <Shortcuts onClose={() => setOverlay(null)} />}
+      </Suspense>
+    </Tooltip.Provider>
+  );
+}
+
+/** The id of the chat that does not exist yet; another one after each chat that was begun. */
+function useFreshId(chat: string | null): string {
+  const last = useRef<string | null>(null);
+  return useMemo(() => {
+    if (chat === null || last.current === null) last.current = newId();
+    return last.current;
+  }, [chat]);
+}
+
+function goToNeighbour(chat: string | null, step: -1 | 1): void {
+  const { rows, hidden } = chats.getState();
+  const listed = rows.filter((row) => !hidden.has(row.id));
+  const at = listed.findIndex((row) => row.id === chat);
+  const next = at < 0 ? listed[0] : listed[at + step];
+  if (next) go(next.id);
+}
+
+/** A part of the page could not be loaded: after a deploy it is not there any more. */
+function gone(): { default: () => null } {
+  page.setState({ stale: true });
+  toast(words.stale);
+  return { default: () => null };
+}

@@ -1,0 +1,54 @@
+import { CloudOff, HardDrive, RefreshCw, WifiOff } from "lucide-react";
+import { type ReactNode, useEffect } from "react";
+import { announce, page } from "@/state/notices";
+import { storageTrouble } from "@/state/storage";
+import { words } from "@/words";
+import { useAll } from "./hooks";
+
+/** What concerns the whole page, most pressing first; nothing when all is well. */
+export function Banner() {
+  const { offline, feed, expired, stale } = useAll(page);
+  const trouble = useAll(storageTrouble);
+  if (expired) return <Line kind="expired" icon={<CloudOff aria-hidden />} text={words.expired} reload />;
+  if (offline) return <Line kind="offline" icon={<WifiOff aria-hidden />} text={words.offlineBanner} />;
+  if (feed === "down") return <Line kind="down" icon={<CloudOff aria-hidden />} text={words.feedDown} />;
+  if (stale) return <Line kind="stale" icon={<RefreshCw aria-hidden />} text={words.stale} reload />;
+  if (trouble === null) return null;
+  const text = trouble === "full" ? words.storageFull : words.storageForbidden;
+  return <Line kind="storage" icon={<HardDrive aria-hidden />} text={text} />;
+}
+
+function Line({
+  kind,
+  icon,
+  text,
+  reload = false,
+}: {
+  kind: string;
+  icon: ReactNode;
+  text: string;
+  reload?: boolean;
+}) {
+  useEffect(() => announce(text), [text]);
+  return (
+    <div className="pointer-events-none absolute inset-x-0 top-14 z-20 flex justify-center px-3">
+      <div
+        data-testid="banner"
+        data-kind={kind}
+        className="rise pointer-events-auto flex max-w-full items-center gap-2.5 rounded-full border border-border bg-popover px-4 py-1.5 text-[13px] shadow-md [&_svg]:size-4 [&_svg]:shrink-0 [&_svg]:text-warn"
+      >
+        {icon}
+        <span>{text}</span>
+        {reload && (
+          <button
+            type="button"
+            className="rounded-sm font-medium underline underline-offset-4 outline-none focus-visible:ring-2 focus-visible:ring-ring"
+            onClick={() => location.reload()}
+          >
+            {words.reload}
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,94 @@
+import { type RefObject, useEffect } from "react";
+import { conversationOf, send } from "@/state/app";
+import type { Conversation } from "@/state/conversation";
+import { announce } from "@/state/notices";
+import { outbox } from "@/state/outbox";
+import { go } from "@/state/router";
+import { Button } from "@/ui/button";
+import { words } from "@/words";
+import { useAnnouncements } from "./announcer";
+import { Composer, type ComposerHandle } from "./composer";
+import { Empty } from "./empty";
+import { useAll } from "./hooks";
+import { ProblemScreen } from "./problem";
+import { loadMarkdown } from "./thread/lazy-markdown";
+import { Thread } from "./thread/thread";
+
+export interface ChatProps {
+  id: string;
+  /** The chat does not exist yet: it begins with its first message. */
+  isNew: boolean;
+  composer: RefObject<ComposerHandle | null>;
+}
+
+export function Chat({ id, isNew, composer }: ChatProps) {
+  const conversation = conversationOf(id, { isNew });
+  const { loading, status, stopping, messages, problem } = useAll(conversation.store);
+  const waiting = useAll(outbox).some((item) => item.chat === id);
+  useAnnouncements(conversation);
+  useEffect(() => {
+    const idle = globalThis.requestIdleCallback ?? setTimeout;
+    idle(() => void loadMarkdown());
+  }, []);
+  const onSend = (text: string): void => {
+    send(id, text);
+    announce(words.sent);
+  };
+  if (loading === "missing") {
+    return (
+      <ProblemScreen title={words.missingTitle} text={words.missingText}>
+        <Button variant="solid" onClick={() => go(null)}>
+          {words.newChat}
+        </Button>
+      </ProblemScreen>
+    );
+  }
+  const busy = status === "submitted" || status === "streaming";
+  const empty = loading === "ready" && messages.length === 0 && !waiting;
+  return (
+    <div
+      className="flex min-h-0 flex-1 flex-col"
+      data-testid="chat"
+      data-chat={id}
+      data-loading={loading}
+      data-status={status}
+    >
+      {loading === "loading" && !waiting ? (
+        <Loading conversation={conversation} problem={problem?.message ?? null} />
+      ) : empty ? (
+        <Empty onPick={onSend} />
+      ) : (
+        <Thread conversation={conversation} onEdit={(text) => composer.current?.insert(text)} />
+      )}
+      <Composer
+        ref={composer}
+        chat={isNew ? null : id}
+        busy={busy}
+        stopping={stopping}
+        onSend={onSend}
+        onStop={() => void conversation.stop()}
+      />
+    </div>
+  );
+}
+
+function Loading({ conversation, problem }: { conversation: Conversation; problem: string | null }) {
+  if (problem !== null) {
+    return (
+      <ProblemScreen title={words.unreachable} text={problem}>
+        <Button variant="solid" onClick={() => void conversation.load()}>
+          {words.tryNow}
+        </Button>
+      </ProblemScreen>
+    );
+  }
+  return (
+    <div aria-busy className="mx-auto w-full max-w-184 flex-1 px-4 pt-8 md:px-8" data-testid="loading">
+      <span className="sr-only">{words.loadingChat}</span>
+      <div className="skeleton ml-auto h-11 w-2/5 rounded-2xl" />
+      <div className="skeleton mt-10 h-4 w-4/5 rounded" />
+      <div className="skeleton mt-3 h-4 w-full rounded" />
+      <div className="skeleton mt-3 h-4 w-3/5 rounded" />
+    </div>
+  );
+}

@@ -1,0 +1,112 @@
+import { Command } from "cmdk";
+import { Dialog } from "radix-ui";
+import { useState, type ReactNode } from "react";
+import { chats } from "@/state/chats";
+import { go } from "@/state/router";
+import { setTheme } from "@/state/theme";
+import { Keys } from "@/ui/keys";
+import { words } from "@/words";
+import { useAll } from "./hooks";
+import { useSearch } from "./sidebar/search";
+
+export interface PaletteProps {
+  onClose: () => void;
+  onShortcuts: () => void;
+  onToggleSidebar: () => void;
+}
+
+/** Search and commands, by keyboard. Loaded when it is opened for the first time. */
+export default function Palette({ onClose, onShortcuts, onToggleSidebar }: PaletteProps) {
+  const [query, setQuery] = useState("");
+  const { rows, hidden } = useAll(chats);
+  const found = useSearch(query);
+  const listed = (found?.rows ?? rows).filter((row) => !hidden.has(row.id)).slice(0, 20);
+  const then = (run: () => void) => (): void => {
+    onClose();
+    run();
+  };
+  return (
+    <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
+      <Dialog.Portal>
+        <Dialog.Overlay className="fade fixed inset-0 z-40 bg-black/40" />
+        <Dialog.Content
+          aria-describedby={undefined}
+          className="pop fixed top-[12vh] left-1/2 z-50 w-[min(36rem,calc(100vw-1.5rem))] -translate-x-1/2 overflow-hidden rounded-xl border border-border bg-popover text-popover-foreground shadow-2xl outline-none"
+        >
+          <Dialog.Title className="sr-only">{words.commands}</Dialog.Title>
+          <Command label={words.commands} loop>
+            <Command.Input
+              autoFocus
+              value={query}
+              onValueChange={setQuery}
+              placeholder={words.commands}
+              className="h-13 w-full border-b border-border bg-transparent px-4 text-[15px] outline-none placeholder:text-muted-foreground"
+            />
+            <Command.List className="max-h-[min(24rem,60vh)] overflow-y-auto p-1.5">
+              <Command.Empty className="px-3 py-8 text-center text-sm text-muted-foreground">
+                {words.nothingFound}
+              </Command.Empty>
+              <Heading name="Commands">
+                <Item onSelect={then(() => go(null))} keys="mod+shift+o">
+                  {words.newChat}
+                </Item>
+                <Item onSelect={then(onToggleSidebar)} keys="mod+b">
+                  {words.toggleSidebar}
+                </Item>
+                <Item onSelect={then(() => setTheme("light"))}>{`${words.theme}: ${words.light}`}</Item>
+                <Item onSelect={then(() => setTheme("dark"))}>{`${words.theme}: ${words.dark}`}</Item>
+                <Item onSelect={then(() => setTheme("system"))}>{`${words.theme}: ${words.system}`}</Item>
+                <Item onSelect={then(onShortcuts)} keys="?">
+                  {words.shortcuts}
+                </Item>
+              </Heading>
+              {listed.length > 0 && (
+                <Heading name={words.chats}>
+                  {listed.map((row) => (
+                    <Item key={row.id} value={`${row.title} ${row.id}`} onSelect={then(() => go(row.id))}>
+                      {row.title}
+                    </Item>
+                  ))}
+                </Heading>
+              )}
+            </Command.List>
+          </Command>
+        </Dialog.Content>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+function Heading({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <Command.Group
+      heading={name}
+      className="[&_[cmdk-group-heading]]:px-3 [&_[cmdk-group-heading]]:pt-2 [&_[cmdk-group-heading]]:pb-1 [&_[cmdk-group-heading]]:text-xs [&_[cmdk-group-heading]]:text-muted-foreground"
+    >
+      {children}
+    </Command.Group>
+  );
+}
+
+function Item({
+  value,
+  keys,
+  onSelect,
+  children,
+}: {
+  value?: string;
+  keys?: string;
+  onSelect: () => void;
+  children: string;
+}) {
+  return (
+    <Command.Item
+      value={value ?? children}
+      onSelect={onSelect}
+      className="flex cursor-default items-center gap-3 rounded-md px-3 py-2 text-sm data-[selected=true]:bg-accent"
+    >
+      <span className="min-w-0 flex-1 truncate">{children}</span>
+      {keys && <Keys keys={keys} />}
+    </Command.Item>
+  );
+}

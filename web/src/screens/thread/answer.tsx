@@ -1,0 +1,110 @@
+import clsx from "clsx";
+import { RefreshCw } from "lucide-react";
+import { memo } from "react";
+import { models, currentModel } from "@/state/models";
+import type { Conversation } from "@/state/conversation";
+import { type Message, reasoningOf, textOf } from "@/state/model";
+import type { Place } from "@/state/versions";
+import { Button } from "@/ui/button";
+import { Tip } from "@/ui/tip";
+import { words } from "@/words";
+import { useConnection } from "../hooks";
+import { CopyButton } from "./copy-button";
+import { Details } from "./details";
+import { LazyMarkdown } from "./lazy-markdown";
+import { Reasoning } from "./reasoning";
+import { RunLine } from "./run-state";
+import { VersionArrows } from "./versions";
+
+export interface AnswerProps {
+  conversation: Conversation;
+  message: Message;
+  /** Whether it is being written. */
+  live: boolean;
+  /** Whether it is the chat's last message. */
+  last: boolean;
+  /** Whether the chat is idle, so that another answer can be asked for. */
+  idle: boolean;
+  place: Place | null;
+}
+
+export const Answer = memo(function Answer(props: AnswerProps) {
+  const { conversation, message, live, last, idle, place } = props;
+  const text = textOf(message);
+  const reasoning = reasoningOf(message);
+  const about = message.metadata ?? {};
+  return (
+    <article
+      aria-label={words.assistant}
+      aria-busy={live}
+      data-testid="message"
+      data-role="assistant"
+      data-live={live || undefined}
+      data-status={about.status}
+      className="group relative min-w-0"
+    >
+      {live && <Line chat={conversation.id} />}
+      {reasoning && <Reasoning text={reasoning} live={live && !text} />}
+      {text ? <LazyMarkdown text={text} live={live} /> : live && !reasoning && <Dots />}
+      {live && <RunLine conversation={conversation} />}
+      {!live && about.status === "stopped" && (
+        <p className="mt-3 text-[13px] text-muted-foreground" data-testid="ending">
+          {words.stopped}
+        </p>
+      )}
+      {!live && about.status === "failed" && (
+        <p className="mt-3 flex flex-wrap items-center gap-x-3 gap-y-1 text-sm text-destructive" data-testid="ending">
+          {about.error ?? words.failed}
+          {last && idle && (
+            <Button size="sm" variant="outline" className="text-foreground" onClick={() => again(conversation, message)}>
+              <RefreshCw aria-hidden />
+              {words.tryAgain}
+            </Button>
+          )}
+        </p>
+      )}
+      {!live && (
+        <div
+          className={clsx(
+            "mt-1.5 -ml-2 flex items-center transition-opacity duration-150",
+            !last && "opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100",
+          )}
+        >
+          {place && place.ids.length > 1 && <VersionArrows conversation={conversation} place={place} />}
+          {text && <CopyButton text={text} />}
+          {idle && (
+            <Tip label={words.regenerate}>
+              <Button size="icon-sm" aria-label={words.regenerate} onClick={() => again(conversation, message)}>
+                <RefreshCw aria-hidden />
+              </Button>
+            </Tip>
+          )}
+          <Details about={about} />
+        </div>
+      )}
+    </article>
+  );
+});
+
+function again(conversation: Conversation, message: Message): void {
+  void conversation.regenerate(message.id, currentModel(models.getState())?.id);
+}
+
+/** The line beside a live answer: it breathes while words come and is dashed while they cannot. */
+function Line({ chat }: { chat: string }) {
+  const { phase } = useConnection(chat);
+  const waiting = phase === "reconnecting" || phase === "offline" || phase === "paused";
+  return <span aria-hidden className="thread-line" data-waiting={waiting || undefined} />;
+}
+
+/** Before the first word. */
+export function Dots() {
+  return (
+    <span className="flex h-7 items-center gap-1.5" data-testid="thinking">
+      <span className="sr-only">{words.thinking}</span>
+      {[0, 1, 2].map((index) => (
+        <span key={index} aria-hidden className="dot" style={{ animationDelay: `${index * 160}ms` }} />
+      ))}
+    </span>
+  );
+}

@@ -1,0 +1,72 @@
+import { Info } from "lucide-react";
+import { Popover } from "radix-ui";
+import type { AnswerMetadata } from "@/state/model";
+import { Button } from "@/ui/button";
+import { words } from "@/words";
+
+/** Usage, cost and timing of an answer, on demand. */
+export function Details({ about }: { about: AnswerMetadata }) {
+  const facts = factsOf(about);
+  if (facts.length === 0) return null;
+  return (
+    <Popover.Root>
+      <Popover.Trigger asChild>
+        <Button size="icon-sm" aria-label={words.details} title={words.details}>
+          <Info aria-hidden />
+        </Button>
+      </Popover.Trigger>
+      <Popover.Portal>
+        <Popover.Content
+          side="top"
+          align="start"
+          sideOffset={6}
+          collisionPadding={8}
+          aria-label={words.details}
+          className="pop z-50 w-64 rounded-lg border border-border bg-popover p-3 text-popover-foreground shadow-lg"
+        >
+          <dl className="grid grid-cols-[1fr_auto] gap-x-4 gap-y-1.5 text-[13px]">
+            {facts.map(([name, value]) => (
+              <div key={name} className="contents">
+                <dt className="text-muted-foreground">{name}</dt>
+                <dd className="max-w-40 truncate text-right tabular-nums" title={value}>
+                  {value}
+                </dd>
+              </div>
+            ))}
+          </dl>
+        </Popover.Content>
+      </Popover.Portal>
+    </Popover.Root>
+  );
+}
+
+type Fact = [name: string, value: string];
+
+export function factsOf({ model, usage, cost, timing, attempts }: AnswerMetadata): Fact[] {
+  const facts: (Fact | null)[] = [
+    model === undefined ? null : ["Model", model],
+    tokens("Question", usage?.inputTokens),
+    tokens("… of it cached", usage?.cachedInputTokens),
+    tokens("Answer", usage?.outputTokens),
+    tokens("… of it thoughts", usage?.reasoningTokens),
+    cost === undefined ? null : ["Cost", dollars(cost)],
+    seconds("First words after", timing?.firstTokenMs),
+    seconds("Whole answer", timing?.totalMs),
+    attempts === undefined || attempts < 2 ? null : ["Attempts", String(attempts)],
+  ];
+  return facts.filter((fact) => fact !== null);
+}
+
+function tokens(name: string, count: number | undefined): Fact | null {
+  return count ? [name, `${count.toLocaleString("en")} tokens`] : null;
+}
+
+function seconds(name: string, ms: number | undefined): Fact | null {
+  return ms === undefined ? null : [name, `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 0)} s`];
+}
+
+/** Small sums need more digits: an answer often costs less than a cent. */
+function dollars(amount: number): string {
+  const digits = amount === 0 || amount >= 1 ? 2 : Math.min(8, 1 - Math.floor(Math.log10(amount)));
+  return `$${amount.toFixed(Math.max(2, digits))}`;
+}

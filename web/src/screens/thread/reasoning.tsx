@@ -1,0 +1,28 @@
+import clsx from "clsx";
+import { ChevronRight } from "lucide-react";
+import { useState } from "react";
+import { words } from "@/words";
+
+/** What the model thought before it answered: folded, open while nothing else is there to read. */
+export function Reasoning({ text, live }: { text: string; live: boolean }) {
+  const [chosen, setChosen] = useState<boolean | null>(null);
+  const open = chosen ?? live;
+  return (
+    <div className="mb-3">
+      <button
+        type="button"
+        aria-expanded={open}
+        onClick={() => setChosen(!open)}
+        className="-ml-1 flex items-center gap-1 rounded-md px-1 py-0.5 text-[13px] text-muted-foreground outline-none hover:text-foreground focus-visible:ring-2 focus-visible:ring-ring"
+      >
+        <ChevronRight aria-hidden className={clsx("size-3.5 transition-transform", open && "rotate-90")} />
+        {live ? words.thinking : words.thoughts}
+      </button>
+      {open && (
+        <div className="mt-1.5 ml-1.5 border-l border-border pl-3.5 text-[13.5px] leading-6 whitespace-pre-wrap text-muted-foreground">
+          {text}
+        </div>
+      )}
+    </div>
+  );
+}

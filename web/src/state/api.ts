@@ -1,0 +1,66 @@
+/** The server's calls, apart from the streams. Every failure is a `TransportError`. */
+import { refusal, TransportError } from "@/transport/index";
+import type { ChatRow, OfferedModel, Snapshot } from "./model";
+
+export interface ChatPage {
+  chats: ChatRow[];
+  next: string | null;
+}
+
+export class Api {
+  constructor(private readonly fetch: typeof globalThis.fetch = (...args) => globalThis.fetch(...args)) {}
+
+  listChats(query: { q?: string; limit?: number; before?: string } = {}): Promise<ChatPage> {
+    const search = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) search.set(name, String(value));
+    return this.#json<ChatPage>(`/api/chats?${search}`);
+  }
+
+  getChat(id: string, leaf: string | null = null): Promise<Snapshot> {
+    const query = leaf === null ? "" : `?leaf=${encodeURIComponent(leaf)}`;
+    return this.#json<Snapshot>(chatPath(id) + query);
+  }
+
+  rename(id: string, title: string): Promise<ChatRow> {
+    return this.#json<ChatRow>(chatPath(id), {
+      method: "PATCH",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ title }),
+    });
+  }
+
+  /** @param options - `keepalive` lets the request outlive the page. */
+  async delete(id: string, options: { keepalive?: boolean } = {}): Promise<void> {
+    await this.#request(chatPath(id), { method: "DELETE", ...options });
+  }
+
+  async models(): Promise<OfferedModel[]> {
+    return (await this.#json<{ models: OfferedModel[] }>("/api/models")).models;
+  }
+
+  async #json<T>(path: string, init?: RequestInit): Promise<T> {
+    const response = await this.#request(path, init);
+    try {
+      return (await response.json()) as T;
+    } catch (cause) {
+      throw new TransportError("not-a-stream", { cause }); // a captive portal's page, or a cut
+    }
+  }
+
+  async #request(path: string, init: RequestInit = {}): Promise<Response> {
+    let response: Response;
+    let body = "";
+    try {
+      response = await this.fetch(path, { credentials: "same-origin", ...init });
+      if (!response.ok) body = await response.text();
+    } catch (cause) {
+      throw new TransportError("network", { cause });
+    }
+    if (!response.ok) throw refusal(response, body, Date.now());
+    return response;
+  }
+}
+
+function chatPath(id: string): string {
+  return `/api/chats/${encodeURIComponent(id)}`;
+}

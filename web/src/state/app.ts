@@ -1,0 +1,220 @@
+/** The page's parts, put together: what the screens call. The only module here with one instance. */
+import { ResumableChatTransport, type TransportError } from "@/transport/index";
+import { Api } from "./api";
+import {
+  chats,
+  dropChat,
+  hearOfChats,
+  hideChat,
+  markSeen,
+  putChat,
+  refreshChats,
+  watchSeen,
+} from "./chats";
+import { Conversation } from "./conversation";
+import { writeDraft } from "./drafts";
+import { Feed } from "./feed";
+import { nextFrame } from "./frames";
+import { type FeedEvent, type Message, newId } from "./model";
+import { models, currentModel } from "./models";
+import { announce, page, toast, watchNetwork } from "./notices";
+import { addToOutbox, outbox, type OutboxItem, removeChatFromOutbox, watchOutbox } from "./outbox";
+import { pause } from "./patience";
+import { go, place, watchAddress } from "./router";
+import { watchStorage } from "./storage";
+import { watchTheme } from "./theme";
+import { words } from "@/words";
+
+const UNDO_MS = 7_000;
+const KEPT_CONVERSATIONS = 4;
+
+export const api = new Api();
+export const transport = new ResumableChatTransport<Message>();
+
+const conversations = new Map<string, Conversation>();
+
+/** The conversation of a chat, made and loaded when it is asked for first. */
+export function conversationOf(id: string, options: { isNew?: boolean } = {}): Conversation {
+  let conversation = conversations.get(id);
+  if (conversation) conversations.delete(id); // and put it to the end: the last one used
+  else {
+    conversation = new Conversation(id, {
+      api,
+      transport,
+      schedule: nextFrame,
+      pause,
+      exclusively,
+      onAccepted: accepted,
+      onUnauthorized: () => page.setState({ expired: true }),
+    });
+    if (options.isNew) conversation.begin();
+    else void conversation.load(place.getState().chat === id ? place.getState().leaf : null);
+  }
+  conversations.set(id, conversation);
+  forgetOld();
+  return conversation;
+}
+
+/** Send a message: it is safe in the outbox before anything else happens. */
+export function send(chat: string, text: string, replaces?: string): void {
+  const model = currentModel(models.getState());
+  const isNew = !chats.getState().rows.some((row) => row.id === chat);
+  const item: OutboxItem = { id: newId(), chat, text };
+  if (model) item.model = model.id;
+  if (replaces) item.replaces = replaces;
+  addToOutbox(item);
+  const conversation = conversations.get(chat) ?? conversationOf(chat, { isNew });
+  if (place.getState().chat !== chat) go(chat, { replace: true });
+  void conversation.deliver();
+}
+
+/** Send what an earlier visit could not. */
+function flushOutbox(): void {
+  for (const chat of new Set(outbox.getState().map((item) => item.chat))) {
+    void conversationOf(chat).deliver();
+  }
+}
+
+export async function rename(id: string, title: string): Promise<void> {
+  const before = chats.getState().rows.find((row) => row.id === id);
+  if (before === undefined || title === "" || title === before.title) return;
+  putChat({ ...before, title });
+  try {
+    putChat(await api.rename(id, title));
+  } catch {
+    putChat(before);
+    toast(words.renameFailed);
+  }
+}
+
+const deletions = new Map<string, ReturnType<typeof setTimeout>>();
+
+/** Delete a chat, in a moment: until then it can be undone. */
+export function deleteChat(id: string): void {
+  hideChat(id, true);
+  if (place.getState().chat === id) go(null);
+  deletions.set(
+    id,
+    setTimeout(() => void deleteNow(id), UNDO_MS),
+  );
+  toast(words.chatDeleted, { label: words.undo, run: () => undelete(id) }, UNDO_MS);
+}
+
+function undelete(id: string): void {
+  clearTimeout(deletions.get(id));
+  if (deletions.delete(id)) hideChat(id, false);
+}
+
+async function deleteNow(id: string): Promise<void> {
+  deletions.delete(id);
+  try {
+    await api.delete(id);
+  } catch (error) {
+    if ((error as TransportError).kind !== "not-found") {
+      hideChat(id, false);
+      toast(words.deleteFailed);
+      return;
+    }
+  }
+  conversations.get(id)?.close();
+  conversations.delete(id);
+  removeChatFromOutbox(id);
+  writeDraft(id, "");
+  dropChat(id);
+  hideChat(id, false);
+}
+
+/** Begin to live: once, when the page is loaded. */
+export function start(): void {
+  watchStorage();
+  watchTheme();
+  watchAddress();
+  watchNetwork();
+  watchOutbox();
+  watchSeen();
+  outbox.subscribe(() => void deliverElsewhereWritten());
+  addEventListener("pagehide", () => {
+    for (const id of deletions.keys()) void api.delete(id, { keepalive: true }).catch(() => undefined);
+  });
+  addEventListener("vite:preloadError", (event) => {
+    event.preventDefault();
+    page.setState({ stale: true });
+  });
+  document.addEventListener("visibilitychange", lookedAt);
+  place.subscribe(lookedAt);
+  chats.subscribe(lookedAt);
+  new Feed("/api/events", {
+    onEvent: hear,
+    onStatus: (status) => page.setState({ feed: status }),
+  }).start();
+  void untilLoaded(async () => models.setState({ offered: await api.models() }));
+  void untilLoaded(() => refreshChats(api));
+  flushOutbox();
+}
+
+function hear(event: FeedEvent): void {
+  hearOfChats(event);
+  if (event.type === "open") {
+    if (!event.complete) {
+      void refreshChats(api).catch(() => undefined);
+      for (const conversation of conversations.values()) conversation.hear(event);
+    }
+  } else if (event.type === "chat-deleted") {
+    conversations.get(event.id)?.hear(event);
+  } else {
+    conversations.get(event.chat.id)?.hear(event);
+    if (event.type === "run-ended" && place.getState().chat !== event.chat.id) {
+      announce(words.answeredElsewhere(event.chat.title));
+    }
+  }
+}
+
+function accepted(chat: string, item: OutboxItem): void {
+  const known = chats.getState().rows.find((row) => row.id === chat);
+  const now = new Date().toISOString();
+  const title = item.text.replace(/\s+/g, " ").trim().slice(0, 80);
+  putChat(known ? { ...known, active: true } : { id: chat, title, created_at: now, updated_at: now, active: true });
+}
+
+function lookedAt(): void {
+  if (document.visibilityState !== "visible") return;
+  const shown = chats.getState().rows.find((row) => row.id === place.getState().chat);
+  if (shown && !shown.active) markSeen(shown);
+}
+
+/** A message that another tab wrote for a chat that is open here is shown, and sent once. */
+function deliverElsewhereWritten(): void {
+  for (const conversation of conversations.values()) void conversation.deliver();
+}
+
+function forgetOld(): void {
+  const shown = place.getState().chat;
+  const idle = [...conversations.values()].filter(
+    (conversation) => !conversation.busy && conversation.id !== shown,
+  );
+  for (const conversation of idle.slice(0, Math.max(0, idle.length - KEPT_CONVERSATIONS))) {
+    if (outbox.getState().some((item) => item.chat === conversation.id)) continue;
+    conversations.delete(conversation.id);
+    conversation.close();
+  }
+}
+
+async function untilLoaded(load: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await load();
+    } catch (error) {
+      if ((error as TransportError).kind === "unauthorized") {
+        page.setState({ expired: true });
+        return;
+      }
+      await pause(attempt, (error as TransportError).retryAfterMs);
+    }
+  }
+}
+
+/** Let one tab at a time do it; the locks of a closed tab are free again. */
+async function exclusively(name: string, work: () => Promise<void>): Promise<void> {
+  if ("locks" in navigator) await navigator.locks.request(`dls:${name}`, work);
+  else await work();
+}

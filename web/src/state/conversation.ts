@@ -1,0 +1,418 @@
+/**
+ * One chat that is open: its messages, the answer that is being written, what waits to be sent.
+ *
+ * Theory of operation
+ * ===================
+ * 1. A snapshot of the server is the beginning. If an answer is being written, its stream is
+ *    replayed from the start; nothing of the replay is shown before it has reached the snapshot's
+ *    cursor, so that what stands on the screen never shrinks.
+ * 2. The transport turns any number of connections into one stream. Only when it gives up does
+ *    anything here see a failure.
+ * 3. Whoever writes puts the message into the outbox. One message at a time is taken from it, when
+ *    the chat is idle; it leaves the outbox when the server has named its run.
+ * 4. The feed tells of runs that others started or ended: another tab, another device, a takeover.
+ *    A run that is not followed here makes the chat load its snapshot again.
+ * 5. Loading may be overtaken by a newer load, or by a send. A generation number tells.
+ */
+import { AbstractChat, type ChatStatus } from "ai";
+import { createStore, type StoreApi } from "zustand/vanilla";
+import { type ResumableChatTransport, TransportError } from "@/transport/index";
+import type { Api } from "./api";
+import { FrameState, type Schedule } from "./frames";
+import type { FeedEvent, Message, RunNotice, Snapshot, Version } from "./model";
+import { removeFromOutbox, setRefused, outboxOf, type OutboxItem } from "./outbox";
+import { Versions } from "./versions";
+
+export interface ConversationView {
+  /** How far the chat itself is loaded. `missing`: there is no such chat for this visitor. */
+  loading: "loading" | "ready" | "missing";
+  messages: readonly Message[];
+  versions: Versions;
+  status: ChatStatus;
+  /** What went wrong and needs the reader; the answer's own failure is in its metadata. */
+  problem: TransportError | null;
+  /** Whether a stop was asked for that has not arrived yet. */
+  stopping: boolean;
+  /** The last thing that happened to the run that is being followed. */
+  notice: RunNotice | null;
+  /** Whether the answer was already being written when this page found it. */
+  found: boolean;
+  /** The answer that is being written on another branch than the shown one. */
+  elsewhere: string | null;
+}
+
+export interface ConversationTools {
+  api: Pick<Api, "getChat">;
+  transport: ResumableChatTransport<Message>;
+  schedule: Schedule;
+  /** Waits before the next try to load. */
+  pause: (attempt: number, leastMs?: number) => Promise<void>;
+  /** Only one tab at a time delivers a message. */
+  exclusively: (name: string, work: () => Promise<void>) => Promise<void>;
+  /** Told when the server has accepted a message. */
+  onAccepted?: (chat: string, item: OutboxItem) => void;
+  /** Told when nobody may go on with this session. */
+  onUnauthorized?: (error: TransportError) => void;
+}
+
+class Exchange extends AbstractChat<Message> {}
+
+export class Conversation {
+  readonly store: StoreApi<ConversationView>;
+  readonly #state: FrameState;
+  readonly #exchange: Exchange;
+  #generation = 0;
+  #leaf: string | null = null;
+  /** While a replay runs: the cursor that it must reach before it is shown. */
+  #holdUntil: string | null = null;
+  /** The last run that the feed said has started, to be looked at when the chat is idle. */
+  #startedElsewhere: string | null = null;
+  #delivering = false;
+  #closed = false;
+  #exists = true;
+
+  constructor(
+    readonly id: string,
+    private readonly tools: ConversationTools,
+  ) {
+    this.store = createStore<ConversationView>(() => ({
+      loading: "loading",
+      messages: [],
+      versions: new Versions(),
+      status: "ready",
+      problem: null,
+      stopping: false,
+      notice: null,
+      found: false,
+      elsewhere: null,
+    }));
+    this.#state = new FrameState(() => this.#publish(), tools.schedule);
+    this.#exchange = new Exchange({
+      id,
+      transport: tools.transport,
+      state: this.#state,
+      onData: (part) => {
+        if (part.type === "data-run") this.store.setState({ notice: part.data });
+      },
+    });
+  }
+
+  /** Whether an answer is awaited or being written here. */
+  get busy(): boolean {
+    return this.#state.status === "submitted" || this.#state.status === "streaming";
+  }
+
+  /** Begin as a chat that the server does not know yet. */
+  begin(): void {
+    this.#exists = false;
+    this.store.setState({ loading: "ready" });
+    void this.deliver();
+  }
+
+  /** Load the chat; follow its answer if one is being written. */
+  async load(leaf: string | null = this.#leaf): Promise<void> {
+    const generation = ++this.#generation;
+    const current = (): boolean => generation === this.#generation && !this.#closed;
+    this.#leaf = leaf;
+    for (let attempt = 1; current(); attempt++) {
+      try {
+        const snapshot = await this.tools.api.getChat(this.id, leaf);
+        if (current()) this.#take(snapshot);
+        return;
+      } catch (error) {
+        const problem = asProblem(error);
+        if (!current()) return;
+        this.#notLoaded(problem);
+        if (!problem.retryable) return;
+        await this.tools.pause(attempt, problem.retryAfterMs);
+      }
+    }
+  }
+
+  /** Send what waits, one message at a time, while the chat is idle. */
+  async deliver(): Promise<void> {
+    if (this.#delivering || this.#closed) return;
+    this.#delivering = true;
+    try {
+      for (;;) {
+        const item = this.#next();
+        if (item === undefined) return;
+        await this.tools.exclusively(`send:${item.id}`, async () => {
+          if (this.#next()?.id === item.id) await this.#deliver(item);
+        });
+      }
+    } finally {
+      this.#delivering = false;
+    }
+  }
+
+  /** Ask for another answer in place of this one (or to this question). */
+  async regenerate(messageId: string, model?: string): Promise<void> {
+    if (this.busy) return;
+    this.#begins();
+    const send = this.#exchange.regenerate({ messageId, body: model ? { model } : {} });
+    await this.#settle(send);
+  }
+
+  /** Stop the answer on the server, for everybody who reads it. */
+  async stop(): Promise<void> {
+    if (!this.busy || this.store.getState().stopping) return;
+    const waiting = this.#undelivered();
+    if (waiting) {
+      removeFromOutbox(waiting.id);
+      await this.#exchange.stop(); // nothing has left this page: there is nothing to stop elsewhere
+      this.#state.messages = this.#state.messages.filter((message) => message.id !== waiting.id);
+      return;
+    }
+    this.store.setState({ stopping: true });
+    try {
+      await this.tools.transport.stop(this.id);
+    } catch (error) {
+      this.store.setState({ stopping: false, problem: asProblem(error) });
+    }
+  }
+
+  /** What the feed tells of this chat. */
+  hear(event: FeedEvent): void {
+    if (event.type === "run-started") {
+      if (this.busy) this.#startedElsewhere = event.run;
+      else if (!this.#knows(event.run)) void this.load();
+    } else if (event.type === "run-ended") {
+      if (!this.busy && !this.#knowsEnd(event.message)) void this.load();
+    } else if (event.type === "open" && !event.complete) {
+      if (this.#exists && !this.busy) void this.load();
+    }
+  }
+
+  dismissProblem(): void {
+    this.store.setState({ problem: null });
+    this.#exchange.clearError();
+  }
+
+  /** Let go of the connection; the run goes on on the server. */
+  close(): void {
+    this.#closed = true;
+    this.#generation++;
+    void this.#exchange.stop();
+    this.tools.transport.forget(this.id);
+  }
+
+  // --- loading ------------------------------------------------------------------------------
+
+  #take(snapshot: Snapshot): void {
+    const active = snapshot.active_run;
+    const shown = active !== null && snapshot.versions.some((v) => v.id === active.message_id);
+    const onBranch = shown && this.#isOnBranch(snapshot, active.message_id);
+    this.store.setState({
+      loading: "ready",
+      problem: null,
+      versions: new Versions(snapshot.versions),
+      elsewhere: active !== null && !onBranch ? active.message_id : null,
+    });
+    if (this.busy && onBranch && this.tools.transport.getState(this.id).runId === active.id) return;
+    void this.#replace(snapshot, onBranch ? active.cursor : null);
+  }
+
+  /** An answer is on the shown branch when it is shown, or answers the last message shown. */
+  #isOnBranch(snapshot: Snapshot, answer: string): boolean {
+    if (snapshot.messages.some((message) => message.id === answer)) return true;
+    const version = snapshot.versions.find((candidate) => candidate.id === answer);
+    return version !== undefined && version.parent === (snapshot.messages.at(-1)?.id ?? null);
+  }
+
+  async #replace(snapshot: Snapshot, cursor: string | null): Promise<void> {
+    const generation = this.#generation;
+    if (this.busy) await this.#exchange.stop();
+    if (generation !== this.#generation) return;
+    this.#state.messages = reuse(this.#state.messages, snapshot.messages);
+    if (cursor === null) {
+      void this.deliver();
+      return;
+    }
+    this.#begins();
+    this.#holdUntil = cursor;
+    this.store.setState({ found: true });
+    await this.#settle(this.#exchange.resumeStream());
+  }
+
+  #notLoaded(problem: TransportError): void {
+    if (problem.kind === "not-found") {
+      if (outboxOf(this.id).length > 0) this.begin();
+      else this.store.setState({ loading: "missing", problem: null });
+      return;
+    }
+    if (problem.kind === "unauthorized") this.tools.onUnauthorized?.(problem);
+    this.store.setState({ problem });
+  }
+
+  #publish(): void {
+    const { status, messages } = this.#state;
+    if (this.#holdUntil !== null) {
+      const { cursor, phase } = this.tools.transport.getState(this.id);
+      const reached = cursor !== undefined && cursor >= this.#holdUntil;
+      if (this.busy && !reached && phase !== "ended") {
+        this.store.setState({ status });
+        return;
+      }
+      this.#holdUntil = null;
+    }
+    this.store.setState({ status, messages });
+  }
+
+  // --- sending ------------------------------------------------------------------------------
+
+  #next(): OutboxItem | undefined {
+    if (this.busy || this.#closed || this.store.getState().loading !== "ready") return undefined;
+    const items = outboxOf(this.id).filter((item) => item.refused === undefined);
+    const known = this.store.getState().versions;
+    const item = items.find((candidate) => !known.has(candidate.id));
+    for (const arrived of items) if (known.has(arrived.id)) removeFromOutbox(arrived.id);
+    return item;
+  }
+
+  /** The message that is on its way and that the server has not accepted. */
+  #undelivered(): OutboxItem | undefined {
+    if (this.tools.transport.getState(this.id).runId !== undefined) return undefined;
+    const last = this.#state.messages.at(-1);
+    return outboxOf(this.id).find((item) => item.id === last?.id);
+  }
+
+  async #deliver(item: OutboxItem): Promise<void> {
+    const { transport } = this.tools;
+    this.#begins();
+    const parent = item.replaces ? undefined : this.#state.messages.at(-1)?.id;
+    const known = this.store.getState().versions;
+    const body = {
+      ...(item.model ? { model: item.model } : {}),
+      ...(parent !== undefined && known.has(parent) ? { parentId: parent } : {}),
+    };
+    const replaces = this.#state.messages.some((message) => message.id === item.replaces)
+      ? item.replaces
+      : undefined;
+    let accepted = false;
+    const before = transport.getState(this.id).runId;
+    const acceptance = new Promise<void>((resolve) => {
+      const stop = transport.subscribe(this.id, () => {
+        const run = transport.getState(this.id).runId;
+        if (run === undefined || run === before) return;
+        stop();
+        accepted = true;
+        this.#accepted(item);
+        resolve();
+      });
+      const sending = this.#exchange.sendMessage(
+        {
+          id: item.id,
+          role: "user",
+          parts: [{ type: "text", text: item.text }],
+          ...(replaces ? { messageId: replaces } : {}),
+        },
+        { body },
+      );
+      void this.#settle(sending, () => (accepted ? undefined : item)).then(() => {
+        stop();
+        resolve();
+      });
+    });
+    await acceptance;
+  }
+
+  #accepted(item: OutboxItem): void {
+    this.#exists = true;
+    removeFromOutbox(item.id);
+    this.tools.onAccepted?.(this.id, item);
+  }
+
+  #begins(): void {
+    this.#generation++; // what is being loaded is older than this
+    this.#holdUntil = null;
+    this.#leaf = null;
+    this.store.setState({ problem: null, notice: null, found: false, stopping: false });
+  }
+
+  /** Wait for the end of a stream, then see how it ended. */
+  async #settle(stream: Promise<void>, undelivered?: () => OutboxItem | undefined): Promise<void> {
+    const generation = this.#generation;
+    try {
+      await stream;
+    } catch (error) {
+      this.store.setState({ problem: asProblem(error) });
+    }
+    if (this.#closed || generation !== this.#generation) return;
+    this.store.setState({ stopping: false });
+    const error = this.#exchange.error;
+    this.#exchange.clearError();
+    if (error instanceof TransportError) {
+      await this.#failed(error, undelivered?.());
+      return;
+    }
+    const waiting = this.#startedElsewhere;
+    this.#startedElsewhere = null;
+    if (waiting !== null && !this.#knows(waiting)) await this.load();
+    else this.#learnVersions();
+    if (!this.busy) void this.deliver();
+  }
+
+  async #failed(error: TransportError, item: OutboxItem | undefined): Promise<void> {
+    switch (error.kind) {
+      case "unauthorized":
+      case "forbidden":
+        this.tools.onUnauthorized?.(error);
+        this.store.setState({ problem: error });
+        return;
+      case "busy": // another tab was quicker: its answer first, then this message
+      case "cursor-lost":
+        await this.load();
+        return;
+      case "not-found":
+        if (item === undefined) {
+          await this.load();
+          return;
+        }
+    }
+    if (item === undefined) {
+      this.store.setState({ problem: error });
+      return;
+    }
+    setRefused(item.id, error.message);
+    this.#state.messages = this.#state.messages.filter((message) => message.id !== item.id);
+    if (item.replaces !== undefined) await this.load();
+  }
+
+  // --- versions -----------------------------------------------------------------------------
+
+  /** Add what was sent and answered here to the versions, without asking the server. */
+  #learnVersions(): void {
+    let parent: string | null = null;
+    const fresh: Version[] = [];
+    for (const message of this.#state.messages) {
+      fresh.push({ id: message.id, parent, role: message.role });
+      parent = message.id;
+    }
+    this.store.setState((view) => ({ versions: view.versions.with(...fresh) }));
+  }
+
+  #knows(run: string): boolean {
+    return this.#state.messages.some((message) => message.metadata?.run === run);
+  }
+
+  #knowsEnd(answer: string): boolean {
+    const message = this.#state.messages.find((candidate) => candidate.id === answer);
+    const status = message?.metadata?.status;
+    return status === "finished" || status === "failed" || status === "stopped";
+  }
+}
+
+/** Keep the objects of messages that have not changed: what shows them need not look again. */
+function reuse(before: readonly Message[], after: readonly Message[]): Message[] {
+  const known = new Map(before.map((message) => [message.id, message]));
+  return after.map((message) => {
+    const old = known.get(message.id);
+    return old !== undefined && JSON.stringify(old) === JSON.stringify(message) ? old : message;
+  });
+}
+
+function asProblem(error: unknown): TransportError {
+  if (error instanceof TransportError) return error;
+  throw error;
+}

@@ -1,0 +1,13 @@
+/** What was typed and not sent, for each chat; it survives a reload. */
+import { read, write } from "./storage";
+
+/** The draft of the chat that does not exist yet. */
+export const NEW_CHAT = "new";
+
+export function readDraft(chatId: string): string {
+  return read(`draft:${chatId}`) ?? "";
+}
+
+export function writeDraft(chatId: string, text: string): void {
+  write(`draft:${chatId}`, text === "" ? null : text);
+}

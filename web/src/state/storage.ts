@@ -1,0 +1,77 @@
+/**
+ * What this browser keeps between visits: drafts, the outbox, choices.
+ *
+ * Storage may be forbidden (private windows, policies) or full. Then everything goes on in memory,
+ * and `trouble` says so: the interface tells that it will not survive a reload.
+ */
+import { createStore } from "zustand/vanilla";
+
+const PREFIX = "dls:";
+
+export type StorageTrouble = "forbidden" | "full" | null;
+
+export const storageTrouble = createStore<StorageTrouble>(() => null);
+
+const memory = new Map<string, string>();
+const listeners = new Map<string, Set<() => void>>();
+
+export function read(key: string): string | null {
+  const kept = memory.get(key);
+  if (kept !== undefined) return kept;
+  try {
+    return localStorage.getItem(PREFIX + key);
+  } catch {
+    storageTrouble.setState("forbidden", true);
+    return null;
+  }
+}
+
+/** Keep a value; null forgets it. Returns whether it will survive a reload. */
+export function write(key: string, value: string | null): boolean {
+  try {
+    if (value === null) localStorage.removeItem(PREFIX + key);
+    else localStorage.setItem(PREFIX + key, value);
+  } catch (error) {
+    if (value === null) memory.delete(key);
+    else memory.set(key, value);
+    storageTrouble.setState(isFull(error) ? "full" : "forbidden", true);
+    return false;
+  }
+  memory.delete(key);
+  if (memory.size === 0) storageTrouble.setState(null, true);
+  return true;
+}
+
+export function readJson<T>(key: string, isT: (value: unknown) => value is T): T | null {
+  const text = read(key);
+  if (text === null) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isT(value) ? value : null;
+  } catch {
+    return null; // written by another version, or by hand
+  }
+}
+
+export function writeJson(key: string, value: unknown): boolean {
+  return write(key, JSON.stringify(value));
+}
+
+/** Be told when another tab changes a value. */
+export function onChangeElsewhere(key: string, listener: () => void): () => void {
+  const known = listeners.get(key) ?? new Set();
+  listeners.set(key, known.add(listener));
+  return () => void known.delete(listener);
+}
+
+/** Listen to the other tabs, once for the page. */
+export function watchStorage(): void {
+  addEventListener("storage", (event) => {
+    const names = event.key === null ? [...listeners.keys()] : [event.key.slice(PREFIX.length)];
+    for (const name of names) for (const listener of listeners.get(name) ?? []) listener();
+  });
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof DOMException && /quota/i.test(error.name);
+}

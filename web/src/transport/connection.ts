@@ -1,0 +1,369 @@
+/**
+ * One stream of chunks over as many connections as it takes.
+ *
+ * Theory of operation
+ * ===================
+ * 1. The cursor is the id of the last event whose chunk is in the stream. It moves only together
+ *    with the chunk, so an attempt that is cut anywhere loses nothing, and what a server sends
+ *    again (ids that are not beyond the cursor) is dropped.
+ * 2. An attempt ends with a terminal chunk, or it was cut: however the bytes end.
+ * 3. One loop does everything that takes time. Events of the page only cut the exchange that runs
+ *    or end the pause; the loop decides what comes next.
+ * 4. The network is read when the stream has room. Nothing is kept of an event once its chunk is
+ *    in the stream.
+ */
+
+import type { UIMessageChunk } from "ai";
+import type { Backoff } from "./backoff.js";
+import { pauseMs } from "./backoff.js";
+import { InvalidChunk, isTerminal, parseChunk } from "./chunks.js";
+import type { Clock, Environment } from "./environment.js";
+import { asTransportError, refusal, TransportError } from "./errors.js";
+import type { ServerEvent } from "./events.js";
+import { EventDecoder, EventTooLarge } from "./events.js";
+import { Exchange } from "./exchange.js";
+import { Output } from "./output.js";
+import { Presence } from "./presence.js";
+import type { ConnectionState } from "./state.js";
+import { IDLE } from "./state.js";
+
+/** What all connections of a transport share. */
+export interface Settings {
+  readonly clock: Clock;
+  readonly environment: Environment;
+  readonly random: () => number;
+  readonly backoff: Backoff;
+  readonly silenceMs: number;
+  readonly hiddenMs: number;
+}
+
+/** What a connection asks for. */
+export interface Subject {
+  /** Asks for the stream from its beginning, or for what comes after a cursor. */
+  request(cursor: string | undefined, signal: AbortSignal): Promise<Response>;
+  /** Whether the request carries a message, which must arrive whether or not anybody looks. */
+  readonly carriesMessage: boolean;
+}
+
+/** How often in a row a server may fail, or somebody else answer, before it is given up. */
+const MAX_DOUBTFUL = 5;
+const MAX_PROBLEM_BYTES = 64 * 1024;
+
+const LET_GO = new TransportError("network", { message: "The page is hidden." });
+
+export class Connection {
+  /** True once the server streams; false if it says at once that there is nothing to follow. */
+  readonly opened: Promise<boolean>;
+
+  readonly #subject: Subject;
+  readonly #settings: Settings;
+  readonly #report: () => void;
+  readonly #output = new Output(() => this.detach());
+  readonly #presence: Presence;
+  #resolveOpened!: (open: boolean) => void;
+  #rejectOpened!: (reason: unknown) => void;
+
+  #state: ConnectionState = { ...IDLE, phase: "connecting" };
+  #cursor: string | undefined;
+  #skipped = 0;
+  #failures = 0; // in a row, since the last event
+  #doubtful = 0; // of them, those that may never get better
+  #connected = false; // at some time
+  #lost = false; // since it was connected
+  #unnumbered = false; // something was delivered that no cursor stands for
+  #floorMs = 0;
+  #notBefore = 0; // the end of a pause that the server asked for
+  #atOnce = false; // the next attempt needs no pause
+  #exchange: Exchange | undefined;
+  #endPause: (() => void) | undefined;
+  #over = false;
+
+  /**
+   * Connects at once.
+   *
+   * @param report called when the state changes in more than its cursor.
+   */
+  constructor(subject: Subject, settings: Settings, report: () => void) {
+    this.#subject = subject;
+    this.#settings = settings;
+    this.#report = report;
+    this.opened = new Promise((resolve, reject) => {
+      this.#resolveOpened = resolve;
+      this.#rejectOpened = reject;
+    });
+    this.opened.catch(() => {}); // the stream says it too
+    this.#presence = new Presence(settings.environment, settings.clock, settings.hiddenMs, {
+      onOffline: () => this.#onOffline(),
+      onReturn: () => this.#onReturn(),
+      onAway: () => this.#onAway(),
+    });
+    void this.#run();
+  }
+
+  /** The chunks. Cancelling it detaches. */
+  get stream(): ReadableStream<UIMessageChunk> {
+    return this.#output.stream;
+  }
+
+  /** The same object until something changes. */
+  get state(): ConnectionState {
+    if (this.#state.cursor !== this.#cursor) this.#state = { ...this.#state, cursor: this.#cursor };
+    return this.#state;
+  }
+
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** Lets go of the stream, which ends with the reason. The run goes on. */
+  detach(reason: unknown = new DOMException("The stream was let go.", "AbortError")): void {
+    if (!this.#settle({ phase: "idle" })) return;
+    this.#output.fail(reason);
+    this.#rejectOpened(reason);
+  }
+
+  /** Ends the pause, whatever it waits for. */
+  retryNow(): void {
+    this.#notBefore = 0;
+    this.#presence.return();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (!this.#over) {
+        if (this.#mayRest()) await this.#rest();
+        else await this.#attempt();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #attempt(): Promise<void> {
+    const { clock, silenceMs } = this.#settings;
+    const exchange = new Exchange(clock, silenceMs);
+    this.#exchange = exchange;
+    let failure: unknown;
+    try {
+      const response = await exchange.open((s) => this.#subject.request(this.#cursor, s));
+      if (response.status === 204 && this.#takeEmpty()) return;
+      await this.#accept(response, exchange);
+      await this.#follow(exchange);
+    } catch (error) {
+      failure = error;
+    } finally {
+      exchange.close();
+      this.#exchange = undefined;
+    }
+    if (!this.#over && failure !== LET_GO) await this.#recover(failure);
+  }
+
+  /** Ends as an empty answer says: there is nothing, or nothing more. False where none may come. */
+  #takeEmpty(): boolean {
+    if (this.#cursor !== undefined) this.#finish();
+    else if (this.#subject.carriesMessage) return false;
+    else if (this.#connected) this.#fail(new TransportError("cursor-lost"));
+    else if (this.#settle({ phase: "idle" })) {
+      this.#output.close();
+      this.#resolveOpened(false);
+    }
+    return true;
+  }
+
+  async #accept(response: Response, exchange: Exchange): Promise<void> {
+    if (!response.ok || !isEventStream(response)) {
+      const body = await exchange.text(MAX_PROBLEM_BYTES).catch(() => "");
+      throw refusal(response, body, this.#settings.clock.now());
+    }
+    const runId = response.headers.get("x-run-id") ?? this.#state.runId;
+    if (this.#cursor !== undefined && this.#state.runId !== runId) {
+      throw new TransportError("cursor-lost");
+    }
+    this.#connected = true;
+    this.#doubtful = 0;
+    const resumes = this.#state.resumes + (this.#lost ? 1 : 0);
+    this.#lost = false;
+    this.#publish({ ...CALM, phase: "live", runId, resumes });
+    this.#resolveOpened(true);
+    if (this.#mayRest()) throw LET_GO;
+  }
+
+  async #follow(exchange: Exchange): Promise<void> {
+    const decoder = new EventDecoder();
+    for (;;) {
+      await this.#output.room();
+      const bytes = await exchange.read();
+      if (!bytes) throw new TransportError("network");
+      const ended = this.#deliver(decode(decoder, bytes));
+      this.#floorMs = decoder.retryMs ?? this.#floorMs;
+      if (ended) return this.#finish();
+    }
+  }
+
+  /** Returns whether the terminal chunk was among the events. */
+  #deliver(events: readonly ServerEvent[]): boolean {
+    try {
+      return events.some((event) => this.#take(event));
+    } finally {
+      this.#output.flush();
+      if (this.#skipped > this.#state.skipped) this.#publish({ skipped: this.#skipped });
+    }
+  }
+
+  #take({ id, type, data }: ServerEvent): boolean {
+    if (id !== undefined && this.#cursor !== undefined && id <= this.#cursor) return false;
+    if (data === DONE) throw new TransportError("network"); // without a terminal chunk: a cut
+    const chunk = type === "message" ? readChunk(data) : undefined;
+    if (chunk) this.#output.add(chunk);
+    else this.#skipped += 1;
+    this.#cursor = id ?? this.#cursor;
+    this.#unnumbered = this.#cursor === undefined;
+    this.#failures = 0;
+    return chunk !== undefined && isTerminal(chunk);
+  }
+
+  /** Decides after a failed attempt: give up, or wait for the next. */
+  async #recover(reason: unknown): Promise<void> {
+    const error = asTransportError(reason);
+    if (!(error instanceof TransportError) || !error.retryable) return this.#fail(error);
+    if (this.#unnumbered) return this.#fail(new TransportError("cursor-lost", { cause: error }));
+    this.#doubtful = isDoubtful(error) ? this.#doubtful + 1 : 0;
+    if (this.#doubtful >= MAX_DOUBTFUL) return this.#fail(error);
+    this.#failures += 1;
+    this.#lost = this.#connected;
+    const waits = !this.#atOnce && !this.#mayRest();
+    this.#atOnce = false;
+    if (waits) await this.#pause(error);
+    else this.#publish({ phase: this.#waitingPhase(), attempt: this.#failures, error });
+  }
+
+  async #pause(error: TransportError): Promise<void> {
+    const { backoff, clock, random } = this.#settings;
+    const askedMs = error.retryAfterMs ?? 0;
+    const delayMs = Math.max(askedMs, pauseMs(backoff, this.#failures, this.#floorMs, random));
+    const retryAt = clock.now() + delayMs;
+    this.#notBefore = clock.now() + askedMs;
+    const phase = this.#waitingPhase();
+    this.#publish({ phase, attempt: this.#failures, delayMs, retryAt, error });
+    await this.#waitFor(delayMs);
+    if (this.#over || this.#mayRest()) return;
+    this.#publish({ phase: this.#waitingPhase(), delayMs: undefined, retryAt: undefined });
+  }
+
+  /** Waits until somebody looks again. */
+  async #rest(): Promise<void> {
+    this.#notBefore = 0;
+    this.#publish({ ...CALM, phase: "paused" });
+    await this.#waitFor(undefined);
+    if (!this.#over) this.#publish({ phase: this.#waitingPhase() });
+  }
+
+  async #waitFor(ms: number | undefined): Promise<void> {
+    let cancelTimer: (() => void) | undefined;
+    await new Promise<void>((resolve) => {
+      this.#endPause = resolve;
+      if (ms !== undefined) cancelTimer = this.#settings.clock.after(ms, resolve);
+    });
+    cancelTimer?.();
+    this.#endPause = undefined;
+  }
+
+  #waitingPhase(): "reconnecting" | "offline" {
+    return this.#settings.environment.isOnline() ? "reconnecting" : "offline";
+  }
+
+  /** Whether the connection is let go while nobody looks. */
+  #mayRest(): boolean {
+    return this.#presence.away && (this.#connected || !this.#subject.carriesMessage);
+  }
+
+  #onOffline(): void {
+    if (this.#mayRest()) return;
+    if (this.#exchange) this.#cut(new TransportError("network", { message: NO_NETWORK }));
+    else this.#publish({ phase: "offline" });
+  }
+
+  #onReturn(): void {
+    this.#atOnce = this.#exchange?.cutIfSilent() ?? false;
+    if (this.#settings.clock.now() >= this.#notBefore) this.#endPause?.();
+    else if (this.#state.phase === "offline") this.#publish({ phase: this.#waitingPhase() });
+  }
+
+  #onAway(): void {
+    if (!this.#mayRest()) return;
+    if (this.#exchange) this.#cut(LET_GO);
+    this.#endPause?.();
+  }
+
+  #cut(reason: Error): void {
+    this.#exchange?.cut(reason);
+    this.#output.wake();
+  }
+
+  #finish(): void {
+    if (!this.#settle({ phase: "ended" })) return;
+    this.#output.close();
+    this.#resolveOpened(true);
+  }
+
+  #fail(error: unknown): void {
+    const shown = error instanceof Error ? error : new Error(String(error));
+    if (!this.#settle({ phase: "ended", error: shown })) return;
+    this.#output.failAfterwards(error);
+    this.#rejectOpened(error);
+  }
+
+  /** The end, once: nothing of ours is left in the world. Returns whether this was it. */
+  #settle(last: Partial<ConnectionState>): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#presence.close();
+    this.#cut(new TransportError("network"));
+    this.#endPause?.();
+    this.#publish({ ...CALM, ...last });
+    return true;
+  }
+
+  #publish(patch: Partial<ConnectionState>): void {
+    this.#state = { ...this.state, ...patch };
+    this.#report();
+  }
+}
+
+/** No trouble. */
+const CALM = { attempt: 0, delayMs: undefined, retryAt: undefined, error: undefined } as const;
+
+const NO_NETWORK = "There is no network.";
+
+/** What ends a stream, without an id, for readers that need it. */
+const DONE = "[DONE]";
+
+function isEventStream(response: Response): boolean {
+  return /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
+}
+
+function isDoubtful({ kind }: TransportError): boolean {
+  return kind === "server" || kind === "not-a-stream";
+}
+
+function decode(decoder: EventDecoder, bytes: Uint8Array): ServerEvent[] {
+  try {
+    return decoder.feed(bytes);
+  } catch (error) {
+    throw error instanceof EventTooLarge ? brokenStream(error) : error;
+  }
+}
+
+function readChunk(data: string): UIMessageChunk | undefined {
+  try {
+    return parseChunk(data);
+  } catch (error) {
+    throw error instanceof InvalidChunk ? brokenStream(error) : error;
+  }
+}
+
+/** No other attempt would bring anything else. */
+function brokenStream(cause: Error): TransportError {
+  const message = "The server's answer cannot be read. Load the chat again.";
+  return new TransportError("not-a-stream", { message, retryable: false, cause });
+}

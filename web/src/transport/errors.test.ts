@@ -1,0 +1,74 @@
+import { describe, expect, it } from "vitest";
+import { refusal, TransportError } from "./errors.js";
+
+const NAME = "urn:durable-llm-streams:";
+
+function refused(status: number, problem?: object, headers: Record<string, string> = {}) {
+  const type = problem ? "application/problem+json" : "text/html";
+  const response = new Response(null, { status, headers: { "content-type": type, ...headers } });
+  return refusal(response, problem ? JSON.stringify(problem) : "<h1>Nginx</h1>", 0);
+}
+
+describe("a refusal", () => {
+  it.each([
+    [400, "invalid", false],
+    [401, "unauthorized", false],
+    [403, "forbidden", false],
+    [404, "not-found", false],
+    [405, "invalid", false],
+    [408, "unavailable", true],
+    [409, "conflict", false],
+    [410, "cursor-lost", false],
+    [413, "invalid", false],
+    [415, "invalid", false],
+    [422, "invalid", false],
+    [425, "unavailable", true],
+    [429, "unavailable", true],
+    [500, "server", true],
+    [501, "server", true],
+    [502, "unavailable", true],
+    [503, "unavailable", true],
+    [504, "unavailable", true],
+    [200, "not-a-stream", true],
+  ])("with status %i is of kind %s", (status, kind, retryable) => {
+    expect(refused(status)).toMatchObject({ status, kind, retryable });
+  });
+
+  it("says what the server says", () => {
+    const problem = { type: `${NAME}chat-busy`, title: "Busy", detail: "Wait a bit.", run: "01r" };
+    const error = refused(409, problem);
+    expect(error.message).toBe("Wait a bit.");
+    expect(error.kind).toBe("busy");
+    expect(error.problem).toEqual(problem);
+  });
+
+  it("takes a cursor that belongs to no answer for a lost one", () => {
+    expect(refused(400, { type: `${NAME}invalid-cursor`, detail: "No." }).kind).toBe("cursor-lost");
+  });
+
+  it("never shows a page of HTML, a number or nothing as its message", () => {
+    for (const error of [refused(404), refused(404, { detail: 7 }), refused(404, { detail: "" })]) {
+      expect(error.message).toBe("There is no such chat, or it is not yours.");
+    }
+    expect(refused(404).problem).toBeUndefined();
+    expect(refused(404, []).problem).toBeUndefined();
+  });
+
+  it("survives a problem document that is cut", () => {
+    const headers = { "content-type": "application/problem+json; charset=utf-8" };
+    const error = refusal(new Response(null, { status: 404, headers }), '{"detail": "Ther', 0);
+    expect(error).toMatchObject({ kind: "not-found", status: 404 });
+  });
+
+  it("keeps how long to wait", () => {
+    expect(refused(503, {}, { "retry-after": "2" }).retryAfterMs).toBe(2000);
+    expect(refused(503).retryAfterMs).toBeUndefined();
+  });
+
+  it("is an Error with a name and a cause", () => {
+    const cause = new Error("socket");
+    const error = new TransportError("network", { cause });
+    expect(error).toBeInstanceOf(Error);
+    expect(error).toMatchObject({ name: "TransportError", cause });
+  });
+});

@@ -1,0 +1,132 @@
+/** One request and its answer, which may be cut at any moment: by us, by silence, by the wire. */
+
+import type { Clock } from "./environment.js";
+import { TransportError } from "./errors.js";
+
+/** An exchange is over when `close` was called, and it must be. */
+export class Exchange {
+  readonly #clock: Clock;
+  readonly #silenceMs: number;
+  readonly #controller = new AbortController();
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #reason: Error | undefined;
+  #refuse: ((reason: Error) => void) | undefined;
+  #waitingSince: number | undefined;
+  #unwatch: (() => void) | undefined;
+
+  /**
+   * @param silenceMs how long the other side may send nothing while it is waited for.
+   */
+  constructor(clock: Clock, silenceMs: number) {
+    this.#clock = clock;
+    this.#silenceMs = silenceMs;
+  }
+
+  /**
+   * Sends the request and waits for the head of the answer. Called once.
+   *
+   * @throws what `cut` was given, or what `request` threw.
+   */
+  async open(request: (signal: AbortSignal) => Promise<Response>): Promise<Response> {
+    this.#watch();
+    try {
+      return await Promise.race([
+        this.#answer(request),
+        new Promise<never>((_, reject) => {
+          this.#refuse = reject;
+        }),
+      ]);
+    } catch (error) {
+      throw this.#reason ?? error;
+    } finally {
+      this.#refuse = undefined;
+      this.#rest();
+    }
+  }
+
+  /**
+   * The next bytes of the answer, or undefined after the last.
+   *
+   * @throws what `cut` was given, or a `network` error.
+   */
+  async read(): Promise<Uint8Array | undefined> {
+    if (this.#reason) throw this.#reason;
+    this.#watch();
+    try {
+      const { value } = (await this.#reader?.read()) ?? {};
+      if (this.#reason) throw this.#reason;
+      return value;
+    } catch (cause) {
+      throw this.#reason ?? new TransportError("network", { cause });
+    } finally {
+      this.#rest();
+    }
+  }
+
+  /** The beginning of the answer as text. */
+  async text(maxBytes: number): Promise<string> {
+    const decoder = new TextDecoder();
+    let [text, size] = ["", 0];
+    for (let bytes = await this.read(); bytes && size < maxBytes; bytes = await this.read()) {
+      text += decoder.decode(bytes, { stream: true });
+      size += bytes.length;
+    }
+    return text;
+  }
+
+  /** Ends the exchange; whoever waits for it gets the reason. */
+  cut(reason: Error): void {
+    if (this.#reason) return;
+    this.#reason = reason;
+    this.#rest();
+    this.#refuse?.(reason);
+    // The reader first: with it a read that waits ends even where `fetch` ignores its signal.
+    this.#reader?.cancel(reason).catch(ignore);
+    this.#controller.abort(reason);
+  }
+
+  /**
+   * Cuts if the silence has lasted too long by the clock: timers stand still while a computer
+   * sleeps. Returns whether it has.
+   */
+  cutIfSilent(): boolean {
+    if (this.#waitingSince === undefined) return false;
+    const isSilent = this.#clock.now() - this.#waitingSince >= this.#silenceMs;
+    if (isSilent) this.#cutSilent();
+    return isSilent;
+  }
+
+  /** Lets everything go. */
+  close(): void {
+    this.cut(new TransportError("network"));
+  }
+
+  #watch(): void {
+    this.#waitingSince = this.#clock.now();
+    this.#unwatch = this.#clock.after(this.#silenceMs, () => this.#cutSilent());
+  }
+
+  #rest(): void {
+    this.#waitingSince = undefined;
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+  }
+
+  async #answer(request: (signal: AbortSignal) => Promise<Response>): Promise<Response> {
+    const response = await request(this.#controller.signal);
+    this.#reader = response.body?.getReader();
+    // Not every `fetch` obeys its signal: an answer may come after the cut.
+    if (this.#reason) this.#reader?.cancel(this.#reason).catch(ignore);
+    return response;
+  }
+
+  #cutSilent(): void {
+    const seconds = Math.round(this.#silenceMs / 1000);
+    const message = `The server has sent nothing for ${seconds} seconds.`;
+    this.cut(new TransportError("network", { message }));
+  }
+}
+
+function ignore(): void {
+  // The reason is known already.
+}

@@ -1,0 +1,247 @@
+/** The AI SDK's chat transport over streams that can be picked up again. */
+
+import type { ChatTransport, UIMessage, UIMessageChunk } from "ai";
+import type { Backoff } from "./backoff.js";
+import { DEFAULT_BACKOFF } from "./backoff.js";
+import type { Settings, Subject } from "./connection.js";
+import { Connection } from "./connection.js";
+import type { EndpointOptions, Resolvable } from "./endpoint.js";
+import { Endpoint, resolved } from "./endpoint.js";
+import type { Clock, Environment } from "./environment.js";
+import { hostEnvironment, systemClock } from "./environment.js";
+import { TransportError } from "./errors.js";
+import { newKey, sendBody } from "./sending.js";
+import type { ConnectionState } from "./state.js";
+import { IDLE } from "./state.js";
+import { stopRun } from "./stopping.js";
+
+export interface ResumableChatTransportOptions extends EndpointOptions {
+  /** More members of the body of each message that is sent, such as `model`. */
+  readonly body?: Resolvable<object | undefined>;
+  /** Pauses between attempts: 250 ms to 15 s, doubling, by default. */
+  readonly backoff?: Partial<Backoff>;
+  /** A connection without a byte for so long is taken for dead; 40 000 ms. */
+  readonly silenceMs?: number;
+  /** A page hidden for so long lets its connection go; 30 000 ms. `Infinity`: never. */
+  readonly hiddenMs?: number;
+  /** How long `stop` tries to reach the server; 20 000 ms. */
+  readonly stopMs?: number;
+  /** In place of `Math.random`. */
+  readonly random?: () => number;
+  readonly clock?: Clock;
+  readonly environment?: Environment;
+}
+
+type SendOptions<M extends UIMessage> = Parameters<ChatTransport<M>["sendMessages"]>[0];
+type ReconnectOptions<M extends UIMessage> = Parameters<ChatTransport<M>["reconnectToStream"]>[0];
+
+/** The connections of a chat, and the one whose state is shown. */
+interface Chat {
+  readonly open: Set<Connection>;
+  shown: { readonly state: ConnectionState };
+}
+
+/**
+ * A `ChatTransport` whose streams go on through lost connections, reloads of the server and sleep.
+ *
+ * One `sendMessages` or `reconnectToStream` gives one stream of chunks. Aborting or cancelling it
+ * only detaches: the run goes on at the server. `stop` ends the run.
+ */
+export class ResumableChatTransport<M extends UIMessage = UIMessage> implements ChatTransport<M> {
+  /** `reconnectToStream` begins with the run's first chunk. */
+  readonly resumeStreamIsReplay = true;
+
+  readonly #endpoint: Endpoint;
+  readonly #settings: Settings;
+  readonly #body: ResumableChatTransportOptions["body"];
+  readonly #stopMs: number;
+  readonly #chats = new Map<string, Chat>();
+  readonly #listeners = new Map<string, Set<() => void>>();
+
+  constructor(options: ResumableChatTransportOptions = {}) {
+    this.#endpoint = new Endpoint(options);
+    this.#body = options.body;
+    this.#stopMs = options.stopMs ?? 20_000;
+    this.#settings = {
+      clock: options.clock ?? systemClock,
+      environment: options.environment ?? hostEnvironment,
+      random: options.random ?? Math.random,
+      backoff: { ...DEFAULT_BACKOFF, ...options.backoff },
+      silenceMs: options.silenceMs ?? 40_000,
+      hiddenMs: options.hiddenMs ?? 30_000,
+    };
+  }
+
+  /**
+   * Sends the last message, or asks for another answer, and follows the run.
+   *
+   * The stream fails with a `TransportError` when the server refuses; everything else is tried
+   * again, with the same bytes and the same `Idempotency-Key`, so the server makes one run of it.
+   * `options.headers` go with every request of this stream; an `Idempotency-Key` among them is used
+   * in place of a new one.
+   */
+  async sendMessages(options: SendOptions<M>): Promise<ReadableStream<UIMessageChunk>> {
+    const headers = new Headers(options.headers);
+    if (!headers.has("idempotency-key")) headers.set("idempotency-key", newKey());
+    let body: Promise<string> | undefined = resolved(this.#body).then((more) =>
+      sendBody(options, more),
+    );
+    body.catch(() => {}); // the first attempt says it
+    const subject: Subject = {
+      carriesMessage: true,
+      request: async (cursor, signal) => {
+        if (cursor !== undefined) {
+          body = undefined;
+          return this.#follow(options.chatId, options.headers, cursor, signal);
+        }
+        headers.set("content-type", "application/json");
+        headers.set("accept", "text/event-stream");
+        return this.#endpoint.call({ method: "POST", headers, body: await body }, signal);
+      },
+    };
+    return this.#connect(options.chatId, subject, options.abortSignal).stream;
+  }
+
+  /**
+   * Follows the active run of a chat from its beginning.
+   *
+   * @returns null when no run is active.
+   * @throws {TransportError} when the server refuses. Other failures are tried again until the
+   *   signal is aborted.
+   */
+  async reconnectToStream(
+    options: ReconnectOptions<M>,
+  ): Promise<ReadableStream<UIMessageChunk> | null> {
+    const { chatId, headers, abortSignal } = options;
+    const subject: Subject = {
+      carriesMessage: false,
+      request: (cursor, signal) => this.#follow(chatId, headers, cursor, signal),
+    };
+    const connection = this.#connect(chatId, subject, abortSignal);
+    return (await connection.opened) ? connection.stream : null;
+  }
+
+  /**
+   * Stops the run on the server. A stream that follows it ends with the server's `abort` chunk.
+   *
+   * @param runId the run; by default the one that is followed, else the chat's active one.
+   * @returns whether this call ended it; false if it had ended.
+   * @throws {TransportError} when the server refuses, or could not be reached for `stopMs`.
+   */
+  async stop(chatId: string, runId?: string): Promise<boolean> {
+    const deadline = this.#settings.clock.now() + this.#stopMs;
+    const run = runId ?? (await this.#followedRun(chatId));
+    return stopRun(this.#endpoint, this.#settings, { chatId, runId: run, deadline });
+  }
+
+  /** The state of the chat's newest stream: the same object until it changes. */
+  getState(chatId: string): ConnectionState {
+    return this.#chats.get(chatId)?.shown.state ?? IDLE;
+  }
+
+  /**
+   * Calls the listener when the chat's state changes in more than its cursor.
+   *
+   * @returns ends it.
+   */
+  subscribe(chatId: string, listener: () => void): () => void {
+    const listeners = this.#listeners.get(chatId) ?? new Set();
+    this.#listeners.set(chatId, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#listeners.get(chatId) === listeners) {
+        this.#listeners.delete(chatId);
+      }
+    };
+  }
+
+  /** Ends the pause before the next attempt. */
+  retryNow(chatId: string): void {
+    for (const connection of this.#chats.get(chatId)?.open ?? []) connection.retryNow();
+  }
+
+  /** Detaches from the chat's streams and drops its state. */
+  forget(chatId: string): void {
+    const chat = this.#chats.get(chatId);
+    if (!chat) return;
+    this.#chats.delete(chatId);
+    for (const connection of chat.open) connection.detach();
+    this.#notify(chatId);
+  }
+
+  /** Detaches from every stream. The transport can be used again. */
+  close(): void {
+    for (const { open } of this.#chats.values()) for (const one of open) one.detach();
+  }
+
+  #follow(
+    chatId: string,
+    more: HeadersInit | undefined,
+    cursor: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const headers = new Headers(more);
+    headers.set("accept", "text/event-stream");
+    if (cursor !== undefined) headers.set("last-event-id", cursor);
+    const path = `/${encodeURIComponent(chatId)}/stream`;
+    return this.#endpoint.call({ method: "GET", path, headers }, signal);
+  }
+
+  #connect(chatId: string, subject: Subject, abortSignal: AbortSignal | undefined): Connection {
+    abortSignal?.throwIfAborted();
+    const chat: Chat = this.#chats.get(chatId) ?? { open: new Set(), shown: { state: IDLE } };
+    this.#chats.set(chatId, chat);
+    const connection = new Connection(subject, this.#settings, () => {
+      if (connection.isOver) abortSignal?.removeEventListener("abort", onAbort);
+      this.#changed(chatId, chat, connection);
+    });
+    const onAbort = () => connection.detach(abortSignal?.reason);
+    abortSignal?.addEventListener("abort", onAbort);
+    chat.open.add(connection);
+    chat.shown = connection;
+    this.#notify(chatId);
+    return connection;
+  }
+
+  /** The newest stream is shown: how it ended, too, but not that it was let go or was none. */
+  #changed(chatId: string, chat: Chat, connection: Connection): void {
+    if (connection.isOver) chat.open.delete(connection);
+    if (chat.shown !== connection) return;
+    const { state, isOver } = connection;
+    if (isOver) chat.shown = (state.phase === "idle" && [...chat.open].at(-1)) || { state };
+    if (this.#chats.get(chatId) === chat) this.#notify(chatId);
+  }
+
+  #notify(chatId: string): void {
+    for (const listener of this.#listeners.get(chatId) ?? []) {
+      try {
+        listener();
+      } catch (error) {
+        // A listener's fault must not end the stream; it is reported as any uncaught error is.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+
+  /** The run that is followed. A message on its way is waited for: its run cannot be named yet. */
+  async #followedRun(chatId: string): Promise<string | undefined> {
+    const isOnItsWay = () => {
+      const { phase, runId } = this.getState(chatId);
+      return runId === undefined && !["idle", "live", "ended"].includes(phase);
+    };
+    if (isOnItsWay()) {
+      const end: (() => void)[] = [];
+      await new Promise<void>((resolve) => {
+        end.push(
+          this.#settings.clock.after(this.#stopMs, resolve),
+          this.subscribe(chatId, () => !isOnItsWay() && resolve()),
+        );
+      });
+      for (const one of end) one();
+    }
+    if (isOnItsWay()) throw new TransportError("network");
+    return this.getState(chatId).runId;
+  }
+}

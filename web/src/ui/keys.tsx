@@ -1,0 +1,21 @@
+import clsx from "clsx";
+
+const APPLE = /Mac|iPhone|iPad/.test(navigator.platform);
+const SYMBOLS: Record<string, string> = APPLE
+  ? { mod: "⌘", shift: "⇧", alt: "⌥", enter: "↵", esc: "esc" }
+  : { mod: "Ctrl", shift: "Shift", alt: "Alt", enter: "Enter", esc: "Esc" };
+
+/** Keys as people find them on their keyboard: `mod+shift+o`. */
+export function Keys({ keys, onDark = false }: { keys: string; onDark?: boolean }) {
+  const names = keys.split("+").map((key) => SYMBOLS[key] ?? key.toUpperCase());
+  return (
+    <kbd
+      className={clsx(
+        "font-sans text-[11px] tracking-wide",
+        onDark ? "opacity-75" : "text-muted-foreground",
+      )}
+    >
+      {names.join(APPLE ? "" : "+")}
+    </kbd>
+  );
+}
