@@ -15,7 +15,7 @@ export const words = {
 
   message: "Message",
   placeholder: "Ask anything",
-  placeholderBusy: "Write the next message; it is sent when this answer ends",
+  placeholderBusy: "Write on; it is sent when this answer ends",
   send: "Send",
   stop: "Stop",
   stopping: "Stopping…",
@@ -82,8 +82,9 @@ export const words = {
   storageForbidden: "This browser keeps nothing: drafts and waiting messages will not survive a reload.",
   storageFull: "This browser's storage is full: drafts and waiting messages will not survive a reload.",
   expired: "Your session has ended. Sign in again to go on; what you wrote is kept here.",
-  demo: "Demo answers: no model is set up.",
-  demoHow: "How to set one up",
+  demo: "Demo answers",
+  demoWhat: "no model is set up",
+  demoHow: "Set one up",
 
   theme: "Theme",
   light: "Light",

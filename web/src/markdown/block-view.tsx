@@ -69,7 +69,7 @@ function Piece({ text, definitions, growing, math, of }: PieceProps) {
   if (content === "") return null;
   return (
     <Rendered
-      content={content + definitions}
+      content={definitions + content}
       components={elements}
       remarkPlugins={remarkPlugins}
       rehypePlugins={rehypePlugins}

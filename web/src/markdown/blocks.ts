@@ -51,7 +51,12 @@ interface Open {
   raw: boolean;
   /** Ended for certain: the next line begins another block. */
   ended: boolean;
+  /** A line since the last blank one began with `>`: what follows may belong to the quote. */
+  quoted: boolean;
+  /** The item that is open. */
   marker: Marker | null;
+  /** The kinds of items so far: one more of them may belong to a list that began in this block. */
+  marks: string;
   tasks: boolean;
   /** Not to be cut into pieces. */
   whole: boolean;
@@ -86,7 +91,7 @@ export class BlockReader {
     if (known !== undefined) return known;
     const text = normal(block.text);
     const wanted = [...this.links].filter(([label]) => text.includes(`[${label}]`));
-    const lines = wanted.map(([, line]) => `\n\n${line}`).join("");
+    const lines = wanted.map(([, line]) => `${line}\n\n`).join("");
     this.known.set(block, lines);
     return lines;
   }
@@ -146,11 +151,11 @@ export class BlockReader {
     const fence = openFence(line);
     if (fence && (fence.char !== "$" || open.blank)) return true;
     const marker = readMarker(line);
-    if (marker && marker.type === open.marker?.type) return false;
+    if (marker && open.marks.includes(marker.type)) return false;
     if (open.blank) return true;
-    if (open.kind === "list" && isThematicBreak(line)) return true;
+    if (open.kind === "list" && !open.whole && isThematicBreak(line)) return true;
     if (marker) return interrupts(marker);
-    return line.startsWith(">") && open.kind !== "quote";
+    return line.startsWith(">") && !open.quoted;
   }
 
   private define(open: Open, line: string): void {
@@ -179,7 +184,9 @@ function begin(start: number): Open {
     html: null,
     raw: false,
     ended: false,
+    quoted: false,
     marker: null,
+    marks: "",
     tasks: false,
     whole: false,
     definitions: false,
@@ -198,6 +205,7 @@ function extend(open: Open, line: string, from: number, to = from + line.length)
   } else if (isBlank(line)) {
     open.blank = true;
     open.raw = false;
+    open.quoted = false;
     if (open.kind === "table" || open.kind === "quote") open.ended = true;
   } else {
     extendOutside(open, line, from);
@@ -218,9 +226,12 @@ function extendOutside(open: Open, line: string, from: number): void {
   else if (open.lines === 1 && open.kind === "text" && isTableHead(open.first, line)) {
     open.kind = "table";
   } else if (open.kind === "quote" && !line.startsWith(">")) open.kind = "text";
-  if (!inItem && marker && (open.lines === 0 || open.blank || interrupts(marker))) {
-    open.marker = marker;
+  if (!inItem && marker) {
+    const free = open.lines === 0 || open.blank || open.marker?.empty;
+    if (free || interrupts(marker)) open.marker = marker;
+    open.marks += marker.type;
   }
+  if (/^ {0,3}>/.test(line)) open.quoted = true;
   if (!inItem) readHidden(open, line);
   open.blank = false;
 }
@@ -233,14 +244,14 @@ function beginWith(open: Open, line: string, marker: Marker | null): void {
     open.tasks = marker.task;
   } else if (fence && fence.char !== "$" && fence.indent === 0) open.kind = "code";
   else if (/^>(?: ?[^ \t]|$)/.test(line)) open.kind = "quote";
-  else if (isHeading(line)) open.ended = true;
+  else if (isHeading(line) || isThematicBreak(line)) open.ended = true;
 }
 
 /** An item is where a piece may begin; any other line that is not in one makes the list whole. */
 function extendList(open: Open, line: string, marker: Marker | null, from: number): void {
   const offset = from - open.start;
   if (!marker || marker.type !== open.marker?.type) {
-    open.whole ||= !isBlank(line);
+    open.whole = true;
     open.cuts = [];
     return;
   }

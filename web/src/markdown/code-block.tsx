@@ -28,7 +28,7 @@ export const CodeBlock = memo(function CodeBlock({ code, language }: CodeBlockPr
   return (
     <div className="md-code" dir="ltr">
       <div className="md-code-head">
-        <span>{language}</span>
+        <span>{language || "text"}</span>
         <CopyButton text={read.current} source={body} onCopied={onCopied} />
       </div>
       <pre tabIndex={0} role="group" aria-label={language ? `Code, ${language}` : "Code"}>

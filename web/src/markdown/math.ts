@@ -27,6 +27,8 @@ export function useMath(text: string): MathPlugins | null {
   return plugins;
 }
 
+export const currentMath = () => plugins;
+
 /** Never rejects: a formula without KaTeX is still there to be read, and the next text asks again. */
 export function loadMath(): Promise<void> {
   loading ??= Promise.all([import("@streamdown/math"), import("katex/dist/katex.min.css")]).then(

@@ -43,8 +43,9 @@ function isLooseAlone(piece: string): boolean {
 
 /** Before the tree becomes elements: the piece's list is as loose as the whole. */
 export function remarkLoose({ loose }: { loose: boolean }) {
-  return ({ children: [list] }: Root) => {
-    if (list?.type !== "list") return;
+  return ({ children }: Root) => {
+    const list = children.find((node) => node.type === "list");
+    if (!list) return;
     list.spread = loose;
     if (!loose) for (const item of list.children) item.spread = false;
   };

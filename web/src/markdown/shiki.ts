@@ -19,7 +19,8 @@ export interface LineTokenizer {
 
 /** A longer line is not code that anyone reads; it stays one token. */
 const LONGEST_LINE = 2000;
-const LINE_LIMIT_MS = 50;
+/** Ample: the first line also compiles the grammar. */
+const LINE_LIMIT_MS = 500;
 
 const shiki = createHighlighterCoreSync({
   themes: [dark],

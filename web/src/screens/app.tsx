@@ -84,6 +84,11 @@ export function App() {
               <Dialog.Overlay className="fade fixed inset-0 z-40 bg-black/40" />
               <Dialog.Content
                 aria-describedby={undefined}
+                // The panel itself, not its first button: that would open a tooltip.
+                onOpenAutoFocus={(event) => {
+                  event.preventDefault();
+                  (event.currentTarget as HTMLElement).focus();
+                }}
                 className="drawer fixed inset-y-0 left-0 z-50 w-[min(19rem,86vw)] border-r border-border bg-sidebar outline-none"
               >
                 <Dialog.Title className="sr-only">{words.chats}</Dialog.Title>

@@ -45,7 +45,9 @@ function DemoMark() {
         <Button size="sm" className="min-w-0 px-2 font-normal" data-testid="demo-mark">
           <FlaskConical aria-hidden className="text-warn" />
           <span className="truncate">
-            {words.demo} <span className="underline underline-offset-4">{words.demoHow}</span>
+            {words.demo}
+            <span className="max-sm:hidden">: {words.demoWhat}.</span>{" "}
+            <span className="underline underline-offset-4">{words.demoHow}</span>
           </span>
         </Button>
       </Popover.Trigger>

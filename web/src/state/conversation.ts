@@ -280,12 +280,7 @@ export class Conversation {
   async #deliver(item: OutboxItem): Promise<void> {
     const { transport } = this.tools;
     this.#begins();
-    const parent = item.replaces ? undefined : this.#state.messages.at(-1)?.id;
-    const known = this.store.getState().versions;
-    const body = {
-      ...(item.model ? { model: item.model } : {}),
-      ...(parent !== undefined && known.has(parent) ? { parentId: parent } : {}),
-    };
+    const body = item.model ? { model: item.model } : {};
     const replaces = this.#state.messages.some((message) => message.id === item.replaces)
       ? item.replaces
       : undefined;
@@ -307,7 +302,8 @@ export class Conversation {
           parts: [{ type: "text", text: item.text }],
           ...(replaces ? { messageId: replaces } : {}),
         },
-        { body },
+        // The message's own id makes every repetition the same request, from whatever page it comes.
+        { body, headers: { "idempotency-key": item.id } },
       );
       void this.#settle(sending, () => (accepted ? undefined : item)).then(() => {
         stop();

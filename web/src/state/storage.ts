@@ -38,8 +38,21 @@ export function write(key: string, value: string | null): boolean {
     return false;
   }
   memory.delete(key);
-  if (memory.size === 0) storageTrouble.setState(null, true);
+  writeWhatWaits();
   return true;
+}
+
+/** There is room again, perhaps also for what went into memory only. */
+function writeWhatWaits(): void {
+  try {
+    for (const [key, value] of memory) {
+      localStorage.setItem(PREFIX + key, value);
+      memory.delete(key);
+    }
+    storageTrouble.setState(null, true);
+  } catch {
+    // the trouble goes on, and is told already
+  }
 }
 
 export function readJson<T>(key: string, isT: (value: unknown) => value is T): T | null {

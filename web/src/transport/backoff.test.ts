@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_BACKOFF, pauseMs, retryAfterMs } from "./backoff.js";
 
 describe("the pause between attempts", () => {
-  const longest = (failures: number, floor = 0) => pauseMs(DEFAULT_BACKOFF, failures, floor, () => 1);
+  const longest = (failures: number, floor = 0) =>
+    pauseMs(DEFAULT_BACKOFF, failures, floor, () => 1);
 
   it("doubles from 250 ms up to 15 s", () => {
     const pauses = [1, 2, 3, 4, 5, 6, 7, 8].map((failures) => longest(failures));

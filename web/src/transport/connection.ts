@@ -18,7 +18,7 @@ import type { Backoff } from "./backoff.js";
 import { pauseMs } from "./backoff.js";
 import { InvalidChunk, isTerminal, parseChunk } from "./chunks.js";
 import type { Clock, Environment } from "./environment.js";
-import { asTransportError, refusal, TransportError } from "./errors.js";
+import { refusal, TransportError } from "./errors.js";
 import type { ServerEvent } from "./events.js";
 import { EventDecoder, EventTooLarge } from "./events.js";
 import { Exchange } from "./exchange.js";
@@ -223,8 +223,7 @@ export class Connection {
   }
 
   /** Decides after a failed attempt: give up, or wait for the next. */
-  async #recover(reason: unknown): Promise<void> {
-    const error = asTransportError(reason);
+  async #recover(error: unknown): Promise<void> {
     if (!(error instanceof TransportError) || !error.retryable) return this.#fail(error);
     if (this.#unnumbered) return this.#fail(new TransportError("cursor-lost", { cause: error }));
     this.#doubtful = isDoubtful(error) ? this.#doubtful + 1 : 0;
@@ -284,7 +283,7 @@ export class Connection {
   }
 
   #onReturn(): void {
-    this.#atOnce = this.#exchange?.cutIfSilent() ?? false;
+    if (this.#exchange?.cutIfSilent()) this.#atOnce = true;
     if (this.#settings.clock.now() >= this.#notBefore) this.#endPause?.();
     else if (this.#state.phase === "offline") this.#publish({ phase: this.#waitingPhase() });
   }

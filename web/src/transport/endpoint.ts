@@ -44,12 +44,12 @@ export class Endpoint {
    * Makes a request.
    *
    * @throws {TransportError} of kind `network` when there is no answer; and what the functions for
-   *   headers and credentials throw.
+   *   headers and credentials throw, unless that was a failure of the network too.
    */
   async call(call: Call, signal: AbortSignal): Promise<Response> {
-    const headers = new Headers(await resolved(this.#headers));
+    const headers = new Headers(await fresh(this.#headers));
     call.headers.forEach((value, name) => headers.set(name, value));
-    const credentials = await resolved(this.#credentials);
+    const credentials = await fresh(this.#credentials);
     const init: RequestInit = { method: call.method, headers, signal, cache: "no-store" };
     if (credentials) init.credentials = credentials;
     if (call.body !== undefined) init.body = call.body;
@@ -78,6 +78,15 @@ export class Endpoint {
 /** The value of an option. */
 export async function resolved<T>(option: Resolvable<T>): Promise<T> {
   return typeof option === "function" ? (option as () => T | PromiseLike<T>)() : option;
+}
+
+/** For each request: the function may ask the network, for a token. It fails as `fetch` does. */
+async function fresh<T>(option: Resolvable<T>): Promise<T> {
+  try {
+    return await resolved(option);
+  } catch (error) {
+    throw error instanceof TypeError ? new TransportError("network", { cause: error }) : error;
+  }
 }
 
 /** Outside of browsers an address like `/api/chat` is none, and never will be. */

@@ -88,14 +88,6 @@ export class TransportError extends Error {
 }
 
 /**
- * Takes a `TypeError` for a failure of the network, because `fetch` throws nothing else for one:
- * an option that is a function may have asked the network for a token. All else stays what it is.
- */
-export function asTransportError(reason: unknown): unknown {
-  return reason instanceof TypeError ? new TransportError("network", { cause: reason }) : reason;
-}
-
-/**
  * The error for an answer that is not what was asked for.
  *
  * @param body the beginning of its body, read for a problem document and never shown as it is.

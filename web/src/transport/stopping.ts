@@ -3,7 +3,7 @@
 import { pauseMs } from "./backoff.js";
 import type { Settings } from "./connection.js";
 import type { Endpoint } from "./endpoint.js";
-import { asTransportError, refusal, TransportError } from "./errors.js";
+import { refusal, TransportError } from "./errors.js";
 import { Exchange } from "./exchange.js";
 
 export interface Stop {
@@ -33,8 +33,7 @@ export async function stopRun(
     const boundMs = Math.min(stop.deadline - clock.now(), MAX_ATTEMPT_MS);
     try {
       return await ask(endpoint, stop, new Exchange(clock, boundMs), () => clock.now());
-    } catch (reason) {
-      const error = asTransportError(reason);
+    } catch (error) {
       if (!(error instanceof TransportError) || !error.retryable) throw error;
       const delayMs = Math.max(error.retryAfterMs ?? 0, pauseMs(backoff, failures, 0, random));
       if (clock.now() + delayMs >= stop.deadline) throw error;

@@ -81,25 +81,27 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
    * in place of a new one.
    */
   async sendMessages(options: SendOptions<M>): Promise<ReadableStream<UIMessageChunk>> {
-    const headers = new Headers(options.headers);
+    const { chatId, headers: more, abortSignal } = options;
+    const headers = new Headers(more);
     if (!headers.has("idempotency-key")) headers.set("idempotency-key", newKey());
-    let body: Promise<string> | undefined = resolved(this.#body).then((more) =>
-      sendBody(options, more),
+    headers.set("content-type", "application/json");
+    headers.set("accept", "text/event-stream");
+    const sending = { ...options, messages: options.messages.slice(-2) };
+    let body: Promise<string> | undefined = resolved(this.#body).then((ours) =>
+      sendBody(sending, ours),
     );
     body.catch(() => {}); // the first attempt says it
     const subject: Subject = {
       carriesMessage: true,
       request: async (cursor, signal) => {
-        if (cursor !== undefined) {
-          body = undefined;
-          return this.#follow(options.chatId, options.headers, cursor, signal);
+        if (cursor === undefined) {
+          return this.#endpoint.call({ method: "POST", headers, body: await body }, signal);
         }
-        headers.set("content-type", "application/json");
-        headers.set("accept", "text/event-stream");
-        return this.#endpoint.call({ method: "POST", headers, body: await body }, signal);
+        body = undefined; // it has arrived
+        return this.#follow(chatId, more, cursor, signal);
       },
     };
-    return this.#connect(options.chatId, subject, options.abortSignal).stream;
+    return this.#connect(chatId, subject, abortSignal).stream;
   }
 
   /**

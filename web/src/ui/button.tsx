@@ -11,8 +11,8 @@ const VARIANTS = {
 const SIZES = {
   sm: "h-8 px-3 text-[13px]",
   md: "h-9 px-4 text-sm",
-  icon: "size-9",
-  "icon-sm": "size-8 max-md:size-9",
+  icon: "size-9 shrink-0",
+  "icon-sm": "size-8 shrink-0 max-md:size-9",
 } as const;
 
 export interface ButtonProps extends ComponentProps<"button"> {
@@ -28,7 +28,7 @@ export function Button(props: ButtonProps) {
       type="button"
       {...rest}
       className={clsx(
-        "inline-flex shrink-0 items-center justify-center gap-2 font-medium whitespace-nowrap",
+        "inline-flex items-center justify-center gap-2 font-medium whitespace-nowrap",
         "transition-[background-color,color,opacity] duration-150 outline-none select-none",
         "focus-visible:ring-2 focus-visible:ring-ring focus-visible:ring-offset-1 focus-visible:ring-offset-background",
         "disabled:pointer-events-none disabled:opacity-40 aria-disabled:opacity-40",

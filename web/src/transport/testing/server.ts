@@ -15,7 +15,7 @@ export type Fault = (answer: Answer) => Response | Promise<Response>;
 /** An answer that is about to be sent. */
 export interface Answer {
   readonly headers: Record<string, string>;
-  /** The events after some record, the first being 0; those after the request's cursor if absent. */
+  /** The events after so many records; after the request's cursor if not said. */
   frames(after?: number): Uint8Array;
   readonly after: number;
   readonly signal: AbortSignal | undefined;

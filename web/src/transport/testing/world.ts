@@ -27,6 +27,7 @@ export class FakeClock implements Clock {
 
   /** Lets time pass; what becomes due runs in its order. */
   async advance(ms: number): Promise<void> {
+    await turn(); // what is under way belongs to the time before
     const end = this.time + ms;
     for (let next = this.#next(); next && next.at <= end; next = this.#next()) {
       await this.#run(next);
@@ -127,9 +128,8 @@ export async function drive<T>(clock: FakeClock, promise: Promise<T>): Promise<T
   };
   promise.then(end, end);
   for (let i = 0; i < 20_000 && !settled; i += 1) {
-    await new Promise((resolve) => setImmediate(resolve));
-    await Promise.resolve();
-    if (!settled && !(await clock.toNext())) await turn();
+    await turn();
+    if (!settled) await clock.toNext();
   }
   if (!settled) throw new Error("It never settled.");
   return promise;

@@ -1,0 +1,43 @@
+/** Documents for the tests: what models write, and what makes a splitter or a cut go wrong. */
+
+const many = (count: number, line: (n: number) => string) =>
+  Array.from({ length: count }, (_, n) => line(n)).join("");
+
+export const corpus: Record<string, string> = {
+  prose: "One *two* **three** `four` ~~five~~ ***six***.\n\nSecond paragraph\nof two lines.  \nBroken.\n",
+  headings: "# One\nText\n## Two\n\nSetext\n======\n\nOther\n---\n\n###### Six ##\n#no heading\n",
+  links: "[a](https://a.example \"t\") <https://b.example> [c][ref] and [ref].\n\n[ref]: https://c.example\n",
+  "late definition": "See [here] and\n\n- [here] too\n\ntext\n\n[here]: https://a.example/x\n\nend [here]\n",
+  code: "```python\nx = 1\n\n\ny = [^a-z]\n```\n~~~~\n```\nnot closed\n~~~\n~~~~\n    indented\n\n    code\n",
+  "open fence": "Text\n\n```js\nconst a = 1;\n\n# not a heading\n- not a list\n",
+  "tight list": "- a\n- b\n  - c\n    - d\n- e\n",
+  "loose list": "1. a\n\n2. b\n\n   more of b\n3. c\n",
+  "list then text": "Intro:\n- a\n- b\n\nOutro\n* other\n+ third\n1) one\n2) two\n1. dot\n",
+  "lazy list": "- a\nlazy\n- b\n\n  > quote\n\n- c\n***\n- d\n",
+  "indented list": " - a\n - b\n\n   c\n- d\n  - e\n\ntext\n   1. x\n\n   2. y\n",
+  "fence in item": "1. a\n\n   ```sh\n   ls\n\n   cd\n   ```\n\n2. b\n   ```\n   open\nout\n\n3. c\n",
+  "numbers that are no list": "In\n1986. A great year\n2. no item\n\n7. seven\n8. eight\n",
+  tasks: "- [x] done\n- [ ] open\n- plain\n",
+  table: "Text\n\n| a | b |\n|:--|--:|\n| 1 | `x|y` |\n| 2 | **z** |\nlast\n\nafter\n",
+  "table after text": "Intro\n| a | b |\n| - | - |\n| 1 | 2 |\n- item\n",
+  quotes: "> a\n> b\nlazy\n\n> c\n>\n> - d\n>\n>   ```\n>   e\n\ntext\n> f\n",
+  rules: "a\n\n---\n\n* * *\nb\n***\nc\n",
+  html: "<div>\n# x\n</div>\n\n<!-- a\n\nb -->\n\ntext <br> more <sub>2</sub> </b> <b>x\n\n<pre>\n\n# no\n\n</pre>\nz\n",
+  maths: "Inline $$x^2$$ text\n\n$$\na\n\nb\n$$\n\nafter $5 and $6\n",
+  footnotes: "A[^1] and B[^b].\n\n[^1]: One\n[^b]: Two\n    more\n\nEnd\n",
+  "class in code": "`[^a]` and\n\n```js\n/[^b]/\n```\n\nend\n",
+  unicode: "Zażółć 👩‍👩‍👧‍👦 e\u0301 **जि** 🇵🇱 עברית `🙂`\n\n- 日本語\n",
+  entities: "&amp; &copy; &#35; &nope; \\* \\# a\\\nb\n",
+  "windows lines": "a\r\n\r\n- b\r\n- c\r\n\r\n```\r\nd\r\n```\r\n",
+  images: "![a](https://i.example/a.png) [![b](https://i.example/b.png)](https://l.example)\n",
+  blank: "\n\n\n  \n\ta\n\n\n",
+  "long tight list": many(150, (n) => `${n + 3}. item **${n}** with \`code\` and some words\n`),
+  "long loose list": many(80, (n) => `- item ${n}\n\n  second paragraph ${n}\n\n`) + "- last\n",
+  "list that becomes loose": many(90, (n) => `* item number ${n} with words\n`) + "\n* loose\n",
+  "long nested list": many(60, (n) => `- item ${n}\n  - inner\n\n  - other\n    \`\`\`\n    - x\n    \`\`\`\n`),
+  "long tasks": many(90, (n) => `- [${n % 2 ? "x" : " "}] task ${n} with words\n`) + "\nend\n",
+  "long list with a break": many(60, (n) => `- item ${n} with some words\n`) + "lazy\n- a\n***\n- b\n",
+  "long table": "| a | b |\n|---|:-:|\n" + many(120, (n) => `| ${n} | **${n}** x |\n`) + "\nend\n",
+  "long quote": many(70, (n) => `> line ${n} of a *long* quote\n${n % 9 ? "" : ">\n"}`) + "\nend\n",
+  "long code": "```ts\n" + many(120, (n) => `const a${n} = "${n}"; // ${n}\n`) + "```\n\nend\n",
+};

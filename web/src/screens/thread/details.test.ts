@@ -1,0 +1,30 @@
+// @vitest-environment jsdom
+import { expect, it } from "vitest";
+import { factsOf } from "./details";
+
+const facts = (about: Parameters<typeof factsOf>[0]) => Object.fromEntries(factsOf(about));
+
+it("tells tokens, cost and time as people read them", () => {
+  expect(
+    facts({
+      model: "m",
+      usage: { inputTokens: 12_345, outputTokens: 20, reasoningTokens: 0 },
+      cost: 0.000_012_3,
+      timing: { firstTokenMs: 480, totalMs: 12_300 },
+      attempts: 1,
+    }),
+  ).toEqual({
+    Model: "m",
+    Question: "12,345 tokens",
+    Answer: "20 tokens",
+    Cost: "$0.000012",
+    "First words after": "0.48 s",
+    "Whole answer": "12 s",
+  });
+});
+
+it("tells attempts where there was more than one, and nothing of what is not known", () => {
+  expect(facts({ attempts: 2, cost: 1.5 })).toEqual({ Attempts: "2", Cost: "$1.50" });
+  expect(factsOf({})).toEqual([]);
+  expect(facts({ cost: 0 })).toEqual({ Cost: "$0.00" });
+});

@@ -1,0 +1,56 @@
+// @vitest-environment jsdom
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  addToOutbox,
+  outbox,
+  outboxOf,
+  removeChatFromOutbox,
+  removeFromOutbox,
+  setRefused,
+} from "./outbox";
+
+beforeEach(() => {
+  localStorage.clear();
+  removeChatFromOutbox("c1");
+});
+
+const item = (id: string, chat = "c1") => ({ id, chat, text: `text of ${id}` });
+
+describe("the outbox", () => {
+  it("keeps messages in the order in which they were written, in storage", () => {
+    addToOutbox(item("m1"));
+    addToOutbox(item("m2", "c2"));
+    addToOutbox(item("m3"));
+    expect(outboxOf("c1").map(({ id }) => id)).toEqual(["m1", "m3"]);
+    const kept = JSON.parse(localStorage.getItem("dls:outbox") ?? "") as { id: string }[];
+    expect(kept.map(({ id }) => id)).toEqual(["m1", "m2", "m3"]);
+  });
+
+  it("holds a message once, however often it is added", () => {
+    addToOutbox(item("m1"));
+    addToOutbox(item("m1"));
+    expect(outbox.getState()).toHaveLength(1);
+  });
+
+  it("does not lose what another tab has added meanwhile", () => {
+    addToOutbox(item("m1"));
+    localStorage.setItem("dls:outbox", JSON.stringify([item("m1"), item("theirs")]));
+    addToOutbox(item("m2"));
+    removeFromOutbox("m1");
+    expect(outbox.getState().map(({ id }) => id)).toEqual(["theirs", "m2"]);
+  });
+
+  it("keeps why a message was refused, until it is tried again", () => {
+    addToOutbox(item("m1"));
+    setRefused("m1", "Too long.");
+    expect(outboxOf("c1")[0]?.refused).toBe("Too long.");
+    setRefused("m1", undefined);
+    expect(outboxOf("c1")[0]?.refused).toBeUndefined();
+  });
+
+  it("is empty when what is stored is damaged", () => {
+    localStorage.setItem("dls:outbox", '[{"id":1}]');
+    addToOutbox(item("m1"));
+    expect(outbox.getState().map(({ id }) => id)).toEqual(["m1"]);
+  });
+});

@@ -1,0 +1,33 @@
+// @vitest-environment jsdom
+import { beforeEach, describe, expect, it } from "vitest";
+import { go, href, place, watchAddress } from "./router";
+
+beforeEach(() => go(null, { replace: true }));
+
+describe("addresses", () => {
+  it("name chats, whatever their ids hold", () => {
+    expect(href("a:b~c")).toBe("/c/a%3Ab~c");
+    go("a:b~c");
+    expect(location.pathname).toBe("/c/a%3Ab~c");
+    expect(place.getState()).toEqual({ chat: "a:b~c", leaf: null });
+  });
+
+  it("hold the version that is shown", () => {
+    go("c1", { leaf: "m2" });
+    expect(location.pathname + location.search).toBe("/c/c1?leaf=m2");
+    expect(place.getState()).toEqual({ chat: "c1", leaf: "m2" });
+  });
+
+  it("are read again when the reader goes back", () => {
+    watchAddress();
+    history.replaceState(null, "", "/c/a%3Ab?leaf=m%201");
+    dispatchEvent(new PopStateEvent("popstate"));
+    expect(place.getState()).toEqual({ chat: "a:b", leaf: "m 1" });
+    history.replaceState(null, "", "/c/%E0%A4%A");
+    dispatchEvent(new PopStateEvent("popstate"));
+    expect(place.getState().chat).toBe("%E0%A4%A");
+    history.replaceState(null, "", "/elsewhere");
+    dispatchEvent(new PopStateEvent("popstate"));
+    expect(place.getState().chat).toBeNull();
+  });
+});

@@ -1,0 +1,77 @@
+// @vitest-environment jsdom
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { onChangeElsewhere, read, readJson, storageTrouble, watchStorage, write } from "./storage";
+
+beforeEach(() => {
+  localStorage.clear();
+  storageTrouble.setState(null, true);
+});
+afterEach(() => vi.restoreAllMocks());
+
+function refuse(name: string): void {
+  const error = new DOMException("no", name);
+  vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
+    throw error;
+  });
+}
+
+describe("what the browser keeps", () => {
+  it("is written under a prefix and forgotten by null", () => {
+    expect(write("a", "1")).toBe(true);
+    expect(localStorage.getItem("dls:a")).toBe("1");
+    write("a", null);
+    expect(read("a")).toBeNull();
+    expect(localStorage.length).toBe(0);
+  });
+
+  it.each([
+    ["QuotaExceededError", "full"],
+    ["SecurityError", "forbidden"],
+  ])("goes on in memory after a %s, and says so", (name, trouble) => {
+    refuse(name);
+    expect(write("b", "2")).toBe(false);
+    expect(read("b")).toBe("2");
+    expect(storageTrouble.getState()).toBe(trouble);
+  });
+
+  it("is well again when there is room again", () => {
+    refuse("QuotaExceededError");
+    write("c", "3");
+    vi.restoreAllMocks();
+    expect(write("c", "4")).toBe(true);
+    expect(storageTrouble.getState()).toBeNull();
+    expect(localStorage.getItem("dls:c")).toBe("4");
+    expect(localStorage.getItem("dls:b")).toBe("2"); // what waited in memory
+  });
+
+  it("can be read when even reading is forbidden: there is nothing", () => {
+    vi.spyOn(Storage.prototype, "getItem").mockImplementation(() => {
+      throw new DOMException("no", "SecurityError");
+    });
+    expect(read("d")).toBeNull();
+    expect(storageTrouble.getState()).toBe("forbidden");
+  });
+
+  it("is nothing when it is damaged or of another shape", () => {
+    const isText = (value: unknown): value is string => typeof value === "string";
+    write("e", "{");
+    expect(readJson("e", isText)).toBeNull();
+    write("e", "7");
+    expect(readJson("e", isText)).toBeNull();
+    write("e", '"x"');
+    expect(readJson("e", isText)).toBe("x");
+  });
+
+  it("tells when another tab changes it", () => {
+    watchStorage();
+    const heard: string[] = [];
+    const stop = onChangeElsewhere("f", () => heard.push("f"));
+    dispatchEvent(new StorageEvent("storage", { key: "dls:f" }));
+    dispatchEvent(new StorageEvent("storage", { key: "dls:g" }));
+    dispatchEvent(new StorageEvent("storage", { key: null }));
+    expect(heard).toEqual(["f", "f"]);
+    stop();
+    dispatchEvent(new StorageEvent("storage", { key: "dls:f" }));
+    expect(heard).toHaveLength(2);
+  });
+});

@@ -1,0 +1,71 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { hostEnvironment, systemClock } from "./environment.js";
+
+afterEach(() => vi.unstubAllGlobals());
+
+/** A page as far as the environment looks at it. */
+function browser() {
+  const page = Object.assign(new EventTarget(), { visibilityState: "visible" });
+  const world = new EventTarget();
+  const navigator = { onLine: true };
+  vi.stubGlobal("document", page);
+  vi.stubGlobal("navigator", navigator);
+  vi.stubGlobal("addEventListener", world.addEventListener.bind(world));
+  vi.stubGlobal("removeEventListener", world.removeEventListener.bind(world));
+  return { page, world, navigator };
+}
+
+describe("the host's environment", () => {
+  it("tells in a browser of the network and of the page", () => {
+    const { page, world, navigator } = browser();
+    const heard: string[] = [];
+    const ends = (["online", "offline", "visible", "hidden"] as const).map((event) =>
+      hostEnvironment.on(event, () => heard.push(event)),
+    );
+    const happen = () => {
+      navigator.onLine = false;
+      world.dispatchEvent(new Event("offline"));
+      page.visibilityState = "hidden";
+      page.dispatchEvent(new Event("visibilitychange"));
+      page.visibilityState = "visible";
+      page.dispatchEvent(new Event("visibilitychange"));
+      world.dispatchEvent(new Event("online"));
+    };
+    happen();
+    expect(heard).toEqual(["offline", "hidden", "visible", "online"]);
+    expect(hostEnvironment.isOnline()).toBe(false);
+    for (const end of ends) end();
+    happen();
+    expect(heard).toHaveLength(4);
+  });
+
+  it("knows a hidden page and a browser without network", () => {
+    const { page, navigator } = browser();
+    expect([hostEnvironment.isOnline(), hostEnvironment.isVisible()]).toEqual([true, true]);
+    page.visibilityState = "hidden";
+    navigator.onLine = false;
+    expect([hostEnvironment.isOnline(), hostEnvironment.isVisible()]).toEqual([false, false]);
+  });
+
+  it("is online and visible in Node, and nothing happens there", () => {
+    expect([hostEnvironment.isOnline(), hostEnvironment.isVisible()]).toEqual([true, true]);
+    for (const event of ["online", "hidden"] as const) hostEnvironment.on(event, () => {})();
+  });
+});
+
+describe("the system's clock", () => {
+  afterEach(() => vi.useRealTimers());
+
+  it("calls back after a while, or not", () => {
+    vi.useFakeTimers();
+    const called: string[] = [];
+    systemClock.after(100, () => called.push("kept"));
+    systemClock.after(100, () => called.push("ended"))();
+    systemClock.after(Number.POSITIVE_INFINITY, () => called.push("never"));
+    const before = systemClock.now();
+    vi.advanceTimersByTime(100);
+    expect(called).toEqual(["kept"]);
+    expect(systemClock.now() - before).toBe(100);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});

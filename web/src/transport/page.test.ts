@@ -1,0 +1,270 @@
+import { describe, expect, it } from "vitest";
+import { body, cursorOf, encode, records, silent, unreachable } from "./testing/server.js";
+import { folded, read, Stage } from "./testing/stage.js";
+import { until } from "./testing/world.js";
+
+/** A stage with a stream that has brought four records and then nothing. */
+async function live(options?: ConstructorParameters<typeof Stage>[0]) {
+  const stage = new Stage(options);
+  stage.server.faults = [records(4, "hang")];
+  const reading = read(await stage.send());
+  reading.catch(() => {}); // where a test lets it go
+  await until(() => stage.state.cursor === cursorOf(4));
+  const whole = async () => expect(folded(await reading)).toEqual(folded(stage.server.log));
+  return { stage, whole };
+}
+
+describe("the network", () => {
+  it("cuts the connection when it goes, and resumes at once when it is back", async () => {
+    const { stage, whole } = await live();
+    stage.server.faults = Array.from({ length: 20 }, () => unreachable);
+    await stage.environment.goOffline();
+    expect(stage.state).toMatchObject({ phase: "offline", attempt: 1 });
+    await stage.clock.advance(60_000);
+    expect(stage.state.phase).toBe("offline");
+    stage.server.faults = [];
+    const before = stage.clock.now();
+    await stage.environment.goOnline();
+    await whole();
+    expect(stage.clock.now()).toBe(before);
+    expect(stage.state.resumes).toBe(1);
+    expect(stage.phases).toEqual([
+      "connecting",
+      "live",
+      "offline",
+      "reconnecting",
+      "live",
+      "ended",
+    ]);
+  });
+
+  it("is tried although it is said to be gone: the server may be on this machine", async () => {
+    const { stage, whole } = await live();
+    await stage.environment.goOffline();
+    await stage.clock.advance(250);
+    await whole();
+  });
+
+  it("shows in a pause", async () => {
+    const stage = new Stage({ backoff: { minMs: 10_000 } });
+    stage.server.faults = [unreachable];
+    const reading = read(await stage.send());
+    await stage.clock.advance(1);
+    expect(stage.state).toMatchObject({ phase: "reconnecting", delayMs: 10_000 });
+    await stage.environment.goOffline();
+    expect(stage.state).toMatchObject({ phase: "offline", delayMs: 10_000 });
+    await stage.environment.goOnline();
+    await reading;
+  });
+});
+
+describe("silence", () => {
+  it("of 40 seconds is a cut", async () => {
+    const { stage, whole } = await live();
+    await stage.clock.advance(39_999);
+    expect(stage.state.phase).toBe("live");
+    await stage.clock.advance(1);
+    expect(stage.state).toMatchObject({ phase: "reconnecting", attempt: 1 });
+    expect(stage.state.error?.message).toBe("The server has sent nothing for 40 seconds.");
+    await stage.clock.advance(250);
+    await whole();
+    expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
+  });
+
+  it("is broken by a comment", async () => {
+    const stage = new Stage();
+    let send: (text: string) => void = () => {};
+    stage.server.faults = [
+      ({ headers }) =>
+        new Response(
+          new ReadableStream<Uint8Array>({
+            start: (controller) => {
+              send = (text) => controller.enqueue(encode(text));
+            },
+          }),
+          { headers },
+        ),
+    ];
+    const reader = (await stage.send()).getReader();
+    for (let i = 0; i < 10; i += 1) {
+      await stage.clock.advance(39_000);
+      send(": keep-alive\n\n");
+      await stage.clock.advance(0);
+    }
+    expect(stage.state.phase).toBe("live");
+    await reader.cancel();
+  });
+
+  it("before the answer is a cut too", async () => {
+    const stage = new Stage();
+    stage.server.faults = [silent];
+    const reading = read(await stage.send());
+    await stage.clock.advance(40_000);
+    expect(stage.state.phase).toBe("reconnecting");
+    await stage.clock.advance(250);
+    await reading;
+    expect(stage.server.keys.size).toBe(1);
+  });
+
+  it("is a cut where fetch knows no signals", async () => {
+    const stage: Stage = new Stage({
+      fetch: (input, { signal: _, ...init } = {}) => stage.server.fetch(input, init),
+    });
+    let cancelled = 0;
+    stage.server.faults = [
+      silent,
+      ({ headers }) => {
+        const cancel = () => void (cancelled += 1);
+        return new Response(new ReadableStream({ cancel }), { headers });
+      },
+    ];
+    const reading = read(await stage.send());
+    await stage.clock.advance(40_000);
+    await stage.clock.advance(250);
+    expect(stage.state.phase).toBe("live");
+    await stage.clock.advance(41_000);
+    expect(cancelled).toBe(1);
+    expect(folded(await reading)).toEqual(folded(stage.server.log));
+  });
+
+  it("lets an answer go that comes after the cut", async () => {
+    const stage: Stage = new Stage({
+      fetch: (input, { signal: _, ...init } = {}) => stage.server.fetch(input, init),
+    });
+    let cancelled = false;
+    let answerLate: (response: Response) => void = () => {};
+    stage.server.faults = [() => new Promise((resolve) => (answerLate = resolve))];
+    const reading = read(await stage.send());
+    await stage.clock.advance(41_000);
+    await reading;
+    const cancel = () => void (cancelled = true);
+    answerLate(new Response(new ReadableStream({ cancel })));
+    await until(() => cancelled);
+  });
+
+  it("is told by the clock after a sleep, and then there is no pause", async () => {
+    const { stage, whole } = await live();
+    stage.clock.time += 3_600_000; // no timer ran
+    await stage.environment.show();
+    await whole();
+    expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
+  });
+
+  it("of a shorter time is none when the page is seen again", async () => {
+    const { stage } = await live();
+    stage.clock.time += 39_000;
+    await stage.environment.hide();
+    await stage.environment.show();
+    await stage.environment.goOnline();
+    expect(stage.state.phase).toBe("live");
+    stage.transport.close();
+  });
+});
+
+describe("a hidden page", () => {
+  it("lets the connection go after 30 seconds and picks it up when it is seen", async () => {
+    const { stage, whole } = await live();
+    await stage.environment.hide();
+    await stage.clock.advance(29_999);
+    expect(stage.state.phase).toBe("live");
+    await stage.clock.advance(1);
+    expect(stage.state).toMatchObject({ phase: "paused", attempt: 0, cursor: cursorOf(4) });
+    await stage.clock.advance(3_600_000);
+    expect(stage.server.received).toHaveLength(1);
+    const before = stage.clock.now();
+    await stage.environment.show();
+    await whole();
+    expect(stage.clock.now()).toBe(before);
+    expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
+    expect(stage.state).toMatchObject({ phase: "ended", resumes: 0 });
+  });
+
+  it("keeps the connection when it is seen in time", async () => {
+    const { stage } = await live();
+    await stage.environment.hide();
+    await stage.clock.advance(20_000);
+    await stage.environment.show();
+    await stage.clock.advance(15_000);
+    expect(stage.state.phase).toBe("live");
+    stage.transport.close();
+  });
+
+  it("rests in the pause between attempts too", async () => {
+    const { stage, whole } = await live({ backoff: { minMs: 100_000, maxMs: 100_000 } });
+    stage.server.faults = [unreachable];
+    await stage.environment.goOffline();
+    await stage.environment.hide();
+    await stage.clock.advance(30_000);
+    expect(stage.state).toMatchObject({ phase: "paused", retryAt: undefined });
+    await stage.environment.goOnline();
+    await stage.environment.goOffline();
+    await stage.clock.advance(200_000);
+    expect(stage.state.phase).toBe("paused");
+    stage.server.faults = [];
+    await stage.environment.show();
+    await whole();
+  });
+
+  it("rests when an attempt fails while nobody looks", async () => {
+    const { stage, whole } = await live({ hiddenMs: 1000 });
+    await stage.environment.goOffline();
+    stage.server.faults = [silent];
+    await stage.clock.advance(250);
+    await stage.environment.hide();
+    await stage.clock.advance(1000);
+    expect(stage.state.phase).toBe("paused");
+    await stage.environment.show();
+    await whole();
+  });
+
+  it("can be hurried by the application", async () => {
+    const { stage, whole } = await live();
+    await stage.environment.hide();
+    await stage.clock.advance(30_000);
+    stage.transport.retryNow("c1");
+    await whole();
+  });
+
+  it("still sends the message until the server has it, then rests", async () => {
+    const stage = new Stage();
+    stage.server.faults = Array.from({ length: 10 }, () => unreachable);
+    await stage.environment.hide();
+    const reading = read(await stage.send());
+    await stage.clock.advance(45_000);
+    expect(stage.state.phase).toBe("reconnecting");
+    await stage.clock.advance(200_000);
+    expect(stage.server.keys.size).toBe(1);
+    expect(stage.state).toMatchObject({ phase: "paused", runId: "01run" });
+    await stage.environment.show();
+    expect(folded(await reading)).toEqual(folded(stage.server.log));
+  });
+
+  it("does not even look for a stream", async () => {
+    const stage = new Stage();
+    stage.server.faults = [silent];
+    await stage.environment.hide();
+    const pending = stage.transport.reconnectToStream({ chatId: "c1" });
+    await stage.clock.advance(30_000);
+    expect(stage.state.phase).toBe("paused");
+    await stage.environment.show();
+    const stream = await pending;
+    expect(folded(await read(stream ?? new ReadableStream()))).toEqual(folded(stage.server.log));
+  });
+
+  it("never rests when it is told so", async () => {
+    const { stage } = await live({ hiddenMs: Number.POSITIVE_INFINITY, silenceMs: 1e9 });
+    await stage.environment.hide();
+    await stage.clock.advance(1e8);
+    expect(stage.state.phase).toBe("live");
+    stage.transport.close();
+  });
+
+  it("takes a page of bytes that has come in the meantime", async () => {
+    const { stage, whole } = await live();
+    stage.server.faults = [(answer) => body(answer, [answer.frames(2)], "end")];
+    await stage.environment.hide();
+    await stage.clock.advance(30_000);
+    await stage.environment.show();
+    await whole();
+  });
+});

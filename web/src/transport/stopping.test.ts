@@ -1,0 +1,124 @@
+import { describe, expect, it } from "vitest";
+import { body, encode, records, refuse, RUN, silent, unreachable } from "./testing/server.js";
+import { read, Stage } from "./testing/stage.js";
+import { drive, until } from "./testing/world.js";
+
+async function live() {
+  const stage = new Stage();
+  stage.server.faults = [records(4, "hang")];
+  const stream = await stage.send();
+  await until(() => stage.state.cursor !== undefined);
+  const stop = () => drive(stage.clock, stage.transport.stop("c1"));
+  return { stage, stream, stop };
+}
+
+const stops = ({ server }: Stage) => server.requests.filter((one) => one.includes("/stop"));
+
+describe("stop", () => {
+  it("ends the run that is followed; the stream ends by the server's own chunk", async () => {
+    const { stage, stream, stop } = await live();
+    expect(await stop()).toBe(true);
+    expect(stops(stage)).toEqual([`POST /api/chat/c1/stop?run=${RUN}`]);
+    stage.server.log = [...stage.server.log.slice(0, 4), { type: "abort" }];
+    await stage.environment.goOffline();
+    await stage.environment.goOnline();
+    const chunks = await read(stream);
+    expect(chunks.at(-1)).toEqual({ type: "abort" });
+    expect(stage.state).toMatchObject({ phase: "ended", error: undefined });
+  });
+
+  it("says when the run had ended already", async () => {
+    const { stage, stream, stop } = await live();
+    stage.server.active = false;
+    expect(await stop()).toBe(false);
+    await stream.cancel();
+  });
+
+  it("stops the active run of a chat that is not followed, or the one that is named", async () => {
+    const stage = new Stage();
+    await stage.transport.stop("a/b");
+    await stage.transport.stop("c1", "01x");
+    expect(stops(stage)).toEqual(["POST /api/chat/a%2Fb/stop", "POST /api/chat/c1/stop?run=01x"]);
+  });
+
+  it("stops the run of a stream that was let go", async () => {
+    const { stage, stream, stop } = await live();
+    await stream.cancel();
+    await stop();
+    expect(stops(stage)).toEqual([`POST /api/chat/c1/stop?run=${RUN}`]);
+  });
+
+  it("waits for the run of a message that is on its way", async () => {
+    const stage = new Stage();
+    stage.server.faults = [unreachable, unreachable, records(4, "hang")];
+    const stream = await stage.send();
+    const stopped = stage.transport.stop("c1");
+    await stage.clock.advance(100);
+    expect(stops(stage)).toEqual([]);
+    await stage.clock.advance(1000);
+    expect(await stopped).toBe(true);
+    expect(stops(stage)).toEqual([`POST /api/chat/c1/stop?run=${RUN}`]);
+    await stream.cancel();
+    expect(stage.left).toEqual({ timers: 0, listeners: 0 });
+  });
+
+  it("gives up waiting for a message that does not arrive", async () => {
+    const stage = new Stage();
+    stage.server.faults = Array.from({ length: 100 }, () => unreachable);
+    const stream = await stage.send();
+    await expect(drive(stage.clock, stage.transport.stop("c1"))).rejects.toMatchObject({
+      kind: "network",
+    });
+    expect(stops(stage)).toEqual([]);
+    await stream.cancel();
+    expect(stage.left).toEqual({ timers: 0, listeners: 0 });
+  });
+
+  it("is tried again while the network or the server fails", async () => {
+    const { stage, stream, stop } = await live();
+    stage.server.stopFaults = [
+      unreachable,
+      silent,
+      refuse(503, {}, { "retry-after": "1" }),
+      refuse(200, "<html>"),
+      (answer) => body(answer, [encode('{"stopped":')], "error"),
+    ];
+    expect(await stop()).toBe(true);
+    expect(stops(stage)).toHaveLength(6);
+    await stream.cancel();
+    expect(stage.left).toEqual({ timers: 0, listeners: 0 });
+  });
+
+  it("is tried again at once when the network is back", async () => {
+    const stage = new Stage({ backoff: { minMs: 10_000 } });
+    stage.server.stopFaults = [unreachable];
+    const stopped = stage.transport.stop("c1");
+    await stage.clock.advance(5);
+    await stage.environment.goOnline();
+    expect(await stopped).toBe(true);
+    expect(stage.left).toEqual({ timers: 0, listeners: 0 });
+  });
+
+  it("gives up after 20 seconds with what went wrong", async () => {
+    const stage = new Stage();
+    const begin = stage.clock.now();
+    stage.server.stopFaults = Array.from({ length: 100 }, () => unreachable);
+    await expect(drive(stage.clock, stage.transport.stop("c1"))).rejects.toMatchObject({
+      kind: "network",
+      message: "The server could not be reached.",
+    });
+    expect(stage.clock.now() - begin).toBeLessThanOrEqual(20_000);
+    expect(stops(stage).length).toBeGreaterThan(4);
+    expect(stage.left).toEqual({ timers: 0, listeners: 0 });
+  });
+
+  it("does not repeat what the server refuses", async () => {
+    const stage = new Stage();
+    stage.server.stopFaults = [refuse(404, { detail: "There is no such answer." })];
+    await expect(stage.transport.stop("c1")).rejects.toMatchObject({
+      kind: "not-found",
+      message: "There is no such answer.",
+    });
+    expect(stops(stage)).toHaveLength(1);
+  });
+});
