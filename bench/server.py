@@ -44,7 +44,7 @@ class PassingStream(EventStream):
     """The product's response; only that its events come from a source, not from the store."""
 
     def __init__(self, shared: Context, source: Source, model: str) -> None:
-        super().__init__(shared.streams, shared.store, _RUN, 0, STREAM_HEADERS)
+        super().__init__(shared.streams, STREAM_HEADERS)
         self._source = source
         self._prompt = Prompt(model=model, turns=())
 

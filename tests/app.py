@@ -321,13 +321,14 @@ async def running_app(
     *,
     authenticate: Authenticate | None = None,
     limits: Limits | None = None,
+    ui: Path | None = None,
     **uvicorn_options: Any,
 ) -> AsyncGenerator[App, None]:
     """Serve a store in this event loop. At the end nothing may be left open or have been logged."""
     script = Script()
     store = SQLiteStore(folder / "chats.db")
     worker = Worker(store, script, name="test", limits=limits or Limits(backoff=0.01))
-    app = create_app(store, worker, config, authenticate=authenticate)
+    app = create_app(store, worker, config, authenticate=authenticate, ui=ui)
     shared = app.state.durable
     assert isinstance(shared, Context)
     options = {"log_config": None, "access_log": False, "proxy_headers": False, **uvicorn_options}

@@ -12,6 +12,7 @@ from durable_llm_streams.model import Chat, Claim, Message, Run
 from durable_llm_streams.store import (
     PAGE_BYTES,
     Append,
+    Changes,
     ChatPage,
     Ending,
     Order,
@@ -142,6 +143,9 @@ class FaultyStore:
 
     async def delete(self, owner: str, chat_id: str) -> None:
         return await self._pass("delete", lambda: self._inner.delete(owner, chat_id))
+
+    async def changes(self, owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
+        return await self._pass("changes", lambda: self._inner.changes(owner, after, wait=wait))
 
     async def secret(self) -> bytes:
         return await self._pass("secret", self._inner.secret)

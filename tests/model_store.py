@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec import structs
 
@@ -24,7 +25,16 @@ from durable_llm_streams.errors import (
     SequenceMismatch,
 )
 from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
-from durable_llm_streams.store import Append, Ending, Order, Page, Sent, Snapshot
+from durable_llm_streams.store import (
+    Append,
+    Change,
+    ChangeKind,
+    Ending,
+    Order,
+    Page,
+    Sent,
+    Snapshot,
+)
 
 
 @dataclass
@@ -93,6 +103,10 @@ class ModelChat:
         return structs.replace(self.chat, active_run=waiting[0].id if waiting else None)
 
 
+def _about(run: ModelRun) -> dict[str, str]:
+    return {"run_id": run.id, "message_id": run.run.message_id}
+
+
 class ModelStore:
     """The Store contract without a store.
 
@@ -105,6 +119,7 @@ class ModelStore:
         self._now = now
         self._token = token
         self._chats: list[ModelChat] = []
+        self.feed: list[tuple[str, Change]] = []  # (owner, change), without positions
 
     # --- records -------------------------------------------------------------------------------
 
@@ -143,6 +158,7 @@ class ModelStore:
             for message in chat.messages
         ]
         self._touch(chat, ending.now)
+        self._tell("run-ended", chat, **_about(run), status=run.run.status)
         return run.run
 
     def read(self, run_id: str, after: int) -> Page:
@@ -166,7 +182,8 @@ class ModelStore:
             raise ChatBusy(chat.waiting[0].id)
         turn = not chat.waiting
         prompt = self._prompt(order, chat)
-        if all(known is not chat for known in self._chats):
+        new = all(known is not chat for known in self._chats)
+        if new:
             self._chats.append(chat)
         run = ModelRun(
             Run(
@@ -193,6 +210,9 @@ class ModelStore:
         chat.runs.append(run)
         chat.chat = structs.replace(chat.chat, head=answer.id)
         self._touch(chat, order.now)
+        if new:
+            self._tell("chat-created", chat)
+        self._tell("run-started", chat, **_about(run))
         claim = None
         if order.worker is not None and turn:
             claim = self._claim_one(run, order.lease)
@@ -352,10 +372,13 @@ class ModelStore:
     def rename(self, owner: str, chat_id: str, title: str) -> Chat:
         chat = self._own(owner, chat_id)
         chat.chat = structs.replace(chat.chat, title=title)
+        self._tell("chat-renamed", chat)
         return chat.view
 
     def delete(self, owner: str, chat_id: str) -> None:
-        self._chats.remove(self._own(owner, chat_id))
+        chat = self._own(owner, chat_id)
+        self._chats.remove(chat)
+        self._tell("chat-deleted", chat)
 
     def expire(self, *, now: int, log_age: float, chat_age: float) -> None:
         for run in self._all_runs():
@@ -365,6 +388,16 @@ class ModelStore:
             old = chat.chat.updated_at < now - chat_age * 1000
             if chat_age > 0 and old and not chat.waiting:
                 self._chats.remove(chat)
+                self._tell("chat-deleted", chat)
+
+    def changes(self, owner: str, after: int) -> list[Change]:
+        """An owner's changes among those behind the first so many of all."""
+        return [change for whose, change in self.feed[after:] if whose == owner]
+
+    def _tell(self, kind: ChangeKind, chat: ModelChat, **about: Any) -> None:
+        view = None if kind == "chat-deleted" else chat.view
+        change = Change(kind=kind, position="", chat_id=chat.chat.id, chat=view, **about)
+        self.feed.append((chat.chat.owner, change))
 
     # --- looking up ----------------------------------------------------------------------------
 

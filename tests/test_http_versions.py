@@ -143,6 +143,26 @@ async def test_asking_again_while_the_answer_is_written_follows_it(app: App, gue
     assert len(app.script.prompts) == 1
 
 
+async def test_another_branch_tells_of_the_answer_that_is_written_but_does_not_show_it(
+    app: App, guest: Guest
+) -> None:
+    old = await ask(app, guest, "One", "1", "m1")
+    app.script.pieces = ["1b"]
+    app.script.hold()
+    again = {"id": "c1", "trigger": "regenerate-message", "messageId": old}
+    async with await guest.open("POST", "/api/chat", json=again) as response:
+        app.script.allow()
+        reading = await read_until(response, lambda reading: reading.text == "1b")
+        written = reading.records[0].chunk["messageId"]
+        for leaf, shown in ((old, ["m1", old]), (written, ["m1", written])):
+            chat = await guest.chat(query=f"?leaf={leaf}")
+            assert [message["id"] for message in chat["messages"]] == shown
+            active = chat["active_run"]
+            assert (active["message_id"], active["status"]) == (written, "running")
+            assert (active["id"], active["model"]) == (response.headers["x-run-id"], "small")
+        app.script.free()
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [

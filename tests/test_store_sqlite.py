@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from durable_llm_streams.model import Claim
-from durable_llm_streams.store import Append
+from durable_llm_streams.model import Chat, Claim
+from durable_llm_streams.store import FEED_LENGTH, Append, Changes
 from durable_llm_streams.stores.sqlite import SQLiteStore, Synchronous
 from durable_llm_streams.stores.sqlite import file as database_file
+from durable_llm_streams.stores.sqlite.feeds import Feeds
 from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import PATIENCE, Talk, records
@@ -144,6 +145,51 @@ async def test_a_cancelled_reader_is_forgotten(talk: Talk, stores: SQLiteStores)
     async with asyncio.timeout(PATIENCE):
         while active.waiters:
             await asyncio.sleep(0.01)
+
+
+# --- the feeds ---------------------------------------------------------------------------------
+
+
+def chat_of(owner: str) -> Chat:
+    return Chat(id=f"{owner}-c", owner=owner, title="", created_at=0, updated_at=0)
+
+
+async def test_the_feeds_of_all_owners_together_are_bounded() -> None:
+    """The owner whose last change is longest ago is forgotten first, and is told so."""
+    feeds = Feeds(most=FEED_LENGTH)
+    silent = (await feeds.changes("silent", None, 0)).position
+    feeds.tell("chat-created", chat_of("o0"))
+    early = (await feeds.changes("o1", None, 0)).position
+    for number in range(1, FEED_LENGTH):
+        feeds.tell("chat-created", chat_of(f"o{number}"))
+    feeds.tell("chat-renamed", chat_of("o0"))  # one too many: o1 goes
+    for owner, kinds in (("o0", ["chat-renamed"]), ("o2", ["chat-created"])):
+        found = await feeds.changes(owner, early, 0)
+        assert ([change.kind for change in found.changes], found.complete) == (kinds, True)
+    now = (await feeds.changes("o0", None, 0)).position
+    for owner, position in (("o1", early), ("silent", silent)):  # of silence nothing is kept
+        assert await feeds.changes(owner, position, 0) == Changes((), now, complete=False)
+        assert (await feeds.changes(owner, now, 0)).complete
+    feeds.tell("chat-renamed", chat_of("o1"))  # known again, but not what was forgotten of it
+    assert not (await feeds.changes("o1", early, 0)).complete
+    assert len((await feeds.changes("o1", now, 0)).changes) == 1
+    for number in range(10_000):
+        feeds.tell("chat-created", chat_of(f"p{number}"))
+        assert sum(len(feed.changes) for feed in feeds._feeds.values()) == feeds._kept
+        assert feeds._kept <= FEED_LENGTH
+    assert len(feeds._feeds) <= FEED_LENGTH
+
+
+async def test_a_reader_that_leaves_a_feed_is_forgotten(talk: Talk, stores: SQLiteStores) -> None:
+    assert stores.store is not None
+    position = (await talk.store.changes("ann", None)).position
+    readers = [asyncio.create_task(talk.store.changes("ann", position, wait=60)) for _ in range(3)]
+    await stores.settle()
+    assert len(stores.store._feeds._waiting["ann"]) == 3
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    assert stores.store._feeds._waiting == {}
 
 
 # --- the write-ahead log -----------------------------------------------------------------------

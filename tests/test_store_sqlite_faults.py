@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from durable_llm_streams.errors import StoreLocked, StoreUnavailable, StoreUnusable
+from durable_llm_streams.store import Changes
 from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
 from durable_llm_streams.stores.sqlite.file import APPLICATION_ID
 from tests.contract.harness import LAST, LEASE, PATIENCE, Talk, bounded, records
@@ -60,10 +61,12 @@ async def test_a_full_disk_loses_nothing(talk: Talk, stores: SQLiteStores) -> No
         lambda: talk.store.rename("ann", "c1", much.decode()),
     ]
     before = await talk.store.snapshot("ann", "c1")
+    position = (await talk.store.changes("ann", None)).position
     for call in calls:
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
                 await call()
+    assert await talk.store.changes("ann", position) == Changes([], position, complete=True)
     assert await talk.store.snapshot("ann", "c1") == before
     assert before.log is not None
     assert list(before.log.records) == log
@@ -90,6 +93,7 @@ async def test_a_write_that_fails_changes_nothing_in_memory_either(
     other.execute("BEGIN IMMEDIATE")
     before = [await talk.store.snapshot("ann", chat) for chat in ("c1", "c2")]
     reader = await talk.waiting(claim.run.id, 2)
+    position = (await talk.store.changes("ann", None)).position
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: talk.append(claim, records(1), at=3),
         lambda: talk.append(claim, records(40, size=900), at=3),
@@ -108,6 +112,7 @@ async def test_a_write_that_fails_changes_nothing_in_memory_either(
     for call in calls:
         with pytest.raises(StoreUnavailable):
             await call()
+        assert await talk.store.changes("ann", position) == Changes([], position, complete=True)
         assert [await talk.store.snapshot("ann", chat) for chat in ("c1", "c2")] == before
         assert await talk.chat_ids("ann") == [chat.chat.id for chat in reversed(before)]
     assert not reader.done()

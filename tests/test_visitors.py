@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from itsdangerous import Signer
+from itsdangerous import Signer, TimestampSigner
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.server import Unauthenticated, Visitor
 from durable_llm_streams.server.visitors import COOKIE, anonymous
 from tests.app import App, Guest, read_until, running_app, user
 
+DAY = 24 * 3600
 HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
 
 
@@ -71,6 +72,37 @@ async def test_no_two_visitors_are_the_same() -> None:
     assert len(owners) == 100
 
 
+async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> None:
+    clock = [1_800_000_000.0]
+    authenticate = anonymous(b"k" * 32, now=lambda: clock[0])
+    visitor = await authenticate(connection())
+    owner, cookie = visitor.owner, cookie_of(visitor)
+    for days, renewed in [(6.9, False), (0.2, True), (6.9, False), (300, True), (3000, True)]:
+        clock[0] += days * DAY
+        visitor = await authenticate(connection(cookie))
+        assert visitor.owner == owner
+        assert ("set-cookie" in visitor.headers) is renewed
+        if renewed:
+            morsel = SimpleCookie(visitor.headers["set-cookie"])[COOKIE]
+            assert (morsel["httponly"], int(morsel["max-age"])) == (True, 365 * DAY)
+            assert morsel.value != cookie
+            cookie = morsel.value
+
+
+async def test_a_cookie_from_the_future_is_renewed() -> None:
+    early = await anonymous(b"k" * 32, now=lambda: 1_900_000_000.0)(connection())
+    late = await anonymous(b"k" * 32, now=lambda: 1_800_000_000.0)(connection(cookie_of(early)))
+    assert late.owner == early.owner
+    assert "set-cookie" in late.headers
+
+
+async def test_a_cookie_without_a_time_is_still_known_and_is_renewed() -> None:
+    old = Signer(b"k" * 32, salt=COOKIE).sign("visitor-1").decode()
+    visitor = await anonymous(b"k" * 32)(connection(old))
+    assert visitor.owner == "visitor-1"
+    assert await anonymous(b"k" * 32)(connection(cookie_of(visitor))) == Visitor("visitor-1")
+
+
 @pytest.mark.parametrize(
     "cookie",
     [
@@ -82,6 +114,10 @@ async def test_no_two_visitors_are_the_same() -> None:
         Signer(b"another key", salt=COOKIE).sign("visitor-1").decode(),
         Signer(b"k" * 32, salt="another use").sign("visitor-1").decode(),
         Signer(b"k" * 32, salt=COOKIE).sign("visitor-1").decode()[:-1],
+        TimestampSigner(b"another key", salt=f"{COOKIE} with time").sign("visitor-1").decode(),
+        TimestampSigner(b"k" * 32, salt="another use").sign("visitor-1").decode(),
+        TimestampSigner(b"k" * 32, salt=f"{COOKIE} with time").sign("visitor-1").decode()[1:],
+        Signer(b"k" * 32, salt=f"{COOKIE} with time").sign("visitor-1").decode(),
         "x" + Signer(b"k" * 32, salt=COOKIE).sign("visitor-1").decode(),
         "é\xff.\xff",
         '"\\303\\377"',
@@ -203,7 +239,7 @@ async def test_a_hook_tells_who_asks(tmp_path: Path) -> None:
                 ("GET", "/api/chats"), ("GET", "/api/chats/c1"), ("GET", "/api/models"),
                 ("POST", "/api/chat"), ("GET", "/api/chat/c1/stream"),
                 ("POST", "/api/chat/c1/stop"), ("PATCH", "/api/chats/c1"),
-                ("DELETE", "/api/chats/c1"),
+                ("DELETE", "/api/chats/c1"), ("GET", "/api/events"),
             ):  # fmt: skip
                 reading = await nobody.call(method, path)
                 assert reading.status == 401

@@ -20,6 +20,7 @@ from .append import AppendContract  # noqa: E402
 from .chats import ChatsContract  # noqa: E402
 from .claim import ClaimContract  # noqa: E402
 from .end import EndContract  # noqa: E402
+from .feed import FeedContract  # noqa: E402
 from .harness import StoreFactory, Talk  # noqa: E402
 from .keep import KeepContract  # noqa: E402
 from .machine import compare_with_model  # noqa: E402
@@ -38,6 +39,7 @@ class StoreContract(
     ClaimContract,
     RunsContract,
     ChatsContract,
+    FeedContract,
     KeepContract,
 ):
     """Every sentence of the Store contract."""

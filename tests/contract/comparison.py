@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 from typing import ClassVar, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
+from msgspec import structs
 
 from durable_llm_streams.errors import DurableError
 from durable_llm_streams.model import Claim
@@ -20,6 +22,8 @@ from tests.model_store import ModelStore
 from .harness import LAST, StoreFactory
 
 T = TypeVar("T")
+
+_CHAT_ID = attrgetter("chat_id")
 
 
 def fold(log: Sequence[bytes]) -> bytes:
@@ -47,6 +51,9 @@ class Comparison(RuleBasedStateMachine):
         self.tokens: set[str] = set()
         self.seen: dict[str, list[bytes]] = {}
         self.ended: dict[str, list[bytes]] = {}
+        self.positions: dict[str, str | None] = dict.fromkeys(("ann", "bob"))
+        self.reopened = True
+        self.told = 0  # so many changes of the model were compared
         self.store: Store
 
     @initialize()
@@ -95,6 +102,7 @@ class Comparison(RuleBasedStateMachine):
         assert await self.store.runs(limit=1000) == runs
         active = [run for run in runs if not run.status.ended]
         assert await self.store.runs(active=True, limit=1000) == active
+        await self._check_feeds()
         for owner in ("ann", "bob"):
             for chat in self.model.chats(owner):
                 found = await self.store.snapshot(owner, chat.id)
@@ -106,6 +114,23 @@ class Comparison(RuleBasedStateMachine):
         for run in runs:
             await self._check_log(run.id)
             assert list(await self.store.thread(run.id)) == self.model.thread(run.id)
+
+    async def _check_feeds(self) -> None:
+        """Every change is told once, to its owner; a store that forgot some says so."""
+        for owner, after in self.positions.items():
+            found = await self.store.changes(owner, after)
+            self.positions[owner] = found.position
+            assert found.complete or not found.changes
+            assert found.complete or after is None or self.reopened
+            if found.complete:
+                expected = self.model.changes(owner, self.told)
+                told = [structs.replace(change, position="") for change in found.changes]
+                # Chats that expire together go in any order.
+                assert sorted(told, key=_CHAT_ID) == sorted(expected, key=_CHAT_ID)
+                positions = [change.position for change in found.changes]
+                assert len(set(positions)) == len(positions)
+        self.told = len(self.model.feed)
+        self.reopened = False
 
     async def _check_log(self, run_id: str) -> None:
         """Invariants 1, 3 and 6: readers have a prefix; one end; the history is the fold."""

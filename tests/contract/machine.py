@@ -301,6 +301,7 @@ class StoreMachine(Comparison):
     @rule(kindly=st.booleans())
     def reopen(self, kindly: bool) -> None:
         self.store = self.wait(self.stores.reopen() if kindly else self.stores.crash())
+        self.reopened = True
         if self.stores.leases_die_with_the_process:
             self.model.lose_leases()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -16,10 +17,11 @@ from durable_llm_streams.errors import DurableError
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
-from . import chats, health, sending
+from . import chats, feed, health, sending
 from .context import Context, ServerConfig
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
 from .streams import HandsOver
+from .ui import BUILT, add_interface
 from .visitors import Authenticate, anonymous
 
 
@@ -29,6 +31,7 @@ def create_app(
     config: ServerConfig,
     *,
     authenticate: Authenticate | None = None,
+    ui: Path | None = BUILT,
 ) -> FastAPI:
     """Make the ASGI application.
 
@@ -40,6 +43,7 @@ def create_app(
         config: see `ServerConfig`.
         authenticate: tells whose a request is; by default everybody is an anonymous visitor with
             a signed cookie.
+        ui: the folder of the built web interface, by default the package's own; None for none.
     """
     shared = Context(store, worker, config, authenticate)
 
@@ -62,8 +66,9 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.durable = shared
-    for router in (sending.router, chats.router, health.router):
+    for router in (sending.router, chats.router, feed.router, health.router):
         app.include_router(router)
+    add_interface(app, ui)
     app.add_exception_handler(DurableError, handle_durable_error)
     app.add_exception_handler(HTTPException, handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_invalid)

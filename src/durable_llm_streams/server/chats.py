@@ -40,7 +40,7 @@ async def list_chats(
     if len(q) > _MAX_QUERY:
         raise InvalidRequest(f"`q` must not have more than {_MAX_QUERY} characters.")
     page = await shared.store.chats(visitor.owner, query=q.strip(), limit=limit, more=before)
-    chats = [_chat(chat) for chat in page.chats]
+    chats = [chat_row(chat) for chat in page.chats]
     return json_response({"chats": chats, "next": page.more}, visitor)
 
 
@@ -73,7 +73,7 @@ async def rename_chat(request: Request) -> Response:
     if not 0 < len(title) <= _MAX_TITLE:
         raise InvalidRequest(f"The title must have 1 to {_MAX_TITLE} characters.")
     chat = await shared.store.rename(visitor.owner, chat_id(request), title)
-    return json_response(_chat(chat), visitor)
+    return json_response(chat_row(chat), visitor)
 
 
 @router.delete("/api/chats/{chat_id}", status_code=204, response_class=Response)
@@ -93,7 +93,8 @@ async def list_models(request: Request) -> Response:
     return json_response({"models": shared.config.models}, visitor)
 
 
-def _chat(chat: Chat) -> dict[str, Any]:
+def chat_row(chat: Chat) -> dict[str, Any]:
+    """A chat as lists and the feed tell of it."""
     return {
         "id": chat.id,
         "title": chat.title,
@@ -121,7 +122,7 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
         }
     order = [message.id for message in snapshot.messages if message.id in bodies]
     return {
-        **_chat(snapshot.chat),
+        **chat_row(snapshot.chat),
         "messages": [Raw(bodies[message_id]) for message_id in order],
         "active_run": active,
         "versions": [

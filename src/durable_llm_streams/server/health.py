@@ -11,16 +11,6 @@ from .context import context
 
 router = APIRouter(tags=["health"])
 
-_HOME = """Durable LLM Streams is running.
-
-There is no web interface in this installation; the API is at /docs.
-Try this:
-
-  curl -N -c jar -b jar -H 'Content-Type: application/json' {url}api/chat -d '{{"id":"first",
-    "message":{{"id":"m1","role":"user","parts":[{{"type":"text","text":"Hi"}}]}}}}'
-  curl -b jar {url}api/chats/first
-"""
-
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
@@ -41,10 +31,3 @@ async def ready(request: Request) -> Response:
     if not shared.worker.ready or shared.streams.closing:
         return PlainTextResponse("the worker takes no work\n", 503)
     return PlainTextResponse("ok\n")
-
-
-@router.head("/", include_in_schema=False)
-@router.get("/", include_in_schema=False)
-async def home(request: Request) -> Response:
-    """What to do here."""
-    return PlainTextResponse(_HOME.format(url=request.base_url))

@@ -16,7 +16,6 @@ from durable_llm_streams.errors import (
     MessageConflict,
     MessageNotFound,
     RunNotFound,
-    ShuttingDown,
 )
 from durable_llm_streams.log import check_cursor
 from durable_llm_streams.model import Cursor, Run
@@ -24,7 +23,7 @@ from durable_llm_streams.store import Order, Sent
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Reading, Send, parse_send
 
 from .context import Context, chat_id, context, json_response, new_id, read_json
-from .streams import EventStream
+from .streams import RunStream
 from .visitors import Visitor
 
 router = APIRouter(tags=["answers"])
@@ -145,11 +144,10 @@ def _title(text: str) -> str:
     return line if len(line) <= _TITLE_LENGTH else line[: _TITLE_LENGTH - 1].rstrip() + "…"
 
 
-def _stream(shared: Context, visitor: Visitor, run: Run, after: int) -> EventStream:
-    if shared.streams.closing:  # an empty stream would look like an empty answer
-        raise ShuttingDown("This server is about to end. Ask again in a moment.")
+def _stream(shared: Context, visitor: Visitor, run: Run, after: int) -> RunStream:
+    shared.streams.check_open()  # an empty stream would look like an empty answer
     headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": run.id}
-    return EventStream(shared.streams, shared.store, run.id, after, headers)
+    return RunStream(shared.streams, shared.store, run.id, after, headers)
 
 
 @router.get(

@@ -1,11 +1,11 @@
-"""A run's log as an ASGI response.
+"""Server-sent events as ASGI responses: a run's log, and whatever else lasts.
 
 Theory of operation
 ===================
-1. The response reads the log by cursor and writes one body message for each page. It holds one page
-   at the most, and the send waits while the client does not read: a slow client costs nothing more.
-2. A page of many records is a reader catching up: neighbouring deltas are merged. Live pages are
-   small and go out as they are.
+1. A response reads by cursor and writes one body message for each page. It holds one page at the
+   most, and the send waits while the client does not read: a slow client costs nothing more.
+2. A run's page of many records is a reader catching up: neighbouring deltas are merged. Live pages
+   are small and go out as they are.
 3. The client's going away cancels the response, not the run. The server's end cancels it too; then
    the body is finished properly, without a terminal record: the client comes back elsewhere.
 """
@@ -13,6 +13,7 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from fastapi import FastAPI
@@ -20,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from durable_llm_streams.chunks import merge
-from durable_llm_streams.errors import CursorLost, NotFound, StoreError
+from durable_llm_streams.errors import CursorLost, NotFound, ShuttingDown, StoreError
 from durable_llm_streams.model import Span, token_at
 from durable_llm_streams.store import LogReader, Page
 from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
@@ -51,6 +52,11 @@ class Streams:
         """A stream has ended."""
         self._open.discard(task)
 
+    def check_open(self) -> None:
+        """Raise ShuttingDown when no stream shall open any more."""
+        if self.closing:
+            raise ShuttingDown("This server is about to end. Ask again in a moment.")
+
     def close(self) -> None:
         """End every stream after what it has sent; its client comes back elsewhere."""
         self.closing = True
@@ -77,31 +83,26 @@ class HandsOver(FastAPI):
             await stream.run(receive, send)
 
 
-class EventStream(Response):
-    """Follows a run from a place in its log to its end.
+class EventStream(Response, ABC):
+    """Events for as long as there are any.
 
     Args:
         streams: the process's open streams.
-        store: where the log is.
-        run_id: the run.
-        after: the last record that the client has; 0 for none.
         headers: of the response.
     """
 
-    def __init__(
-        self,
-        streams: Streams,
-        store: LogReader,
-        run_id: str,
-        after: int,
-        headers: Mapping[str, str],
-    ) -> None:
+    def __init__(self, streams: Streams, headers: Mapping[str, str]) -> None:
         super().__init__(headers=headers)
         del self.headers["content-length"]
         self._streams = streams
-        self._store = store
-        self._run_id = run_id
-        self._after = after
+
+    @abstractmethod
+    async def _pump(self, send: Send) -> None:
+        """Send the body, but for its end.
+
+        `NotFound`, `CursorLost` and `StoreError` end it cleanly: the client comes back and learns
+        what is the matter.
+        """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream (ASGI), or leave that to the application around (see `HandsOver`)."""
@@ -128,11 +129,36 @@ class EventStream(Response):
             if watcher.done():
                 return  # the client has gone
         except (NotFound, CursorLost, StoreError):
-            pass  # the chat or the log was deleted, or the store closed: no terminal record
+            pass
         finally:
             self._streams.remove(task)
             watcher.cancel()
         await send({"type": "http.response.body", "body": b""})
+
+
+class RunStream(EventStream):
+    """Follows a run from a place in its log to its end.
+
+    Args:
+        streams: the process's open streams.
+        store: where the log is.
+        run_id: the run.
+        after: the last record that the client has; 0 for none.
+        headers: of the response.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        store: LogReader,
+        run_id: str,
+        after: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(streams, headers)
+        self._store = store
+        self._run_id = run_id
+        self._after = after
 
     async def _pump(self, send: Send) -> None:
         # As `log.follow` does it, but without a generator between every chunk and its reader.

@@ -17,14 +17,10 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.model import valid_id
 
+from . import sse
+
 #: The response headers of a UI message stream, as the SDK's own server sends them.
-STREAM_HEADERS = {
-    "content-type": "text/event-stream",
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-    "x-vercel-ai-ui-message-stream": "v1",
-    "x-content-type-options": "nosniff",
-}
+STREAM_HEADERS = {**sse.HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
 
 _ID_HINT = "1 to 128 letters, digits and . _ : ~ -, beginning with a letter or a digit"
 

@@ -13,6 +13,14 @@ from typing import Final, NamedTuple
 #: The media type of a stream.
 CONTENT_TYPE: Final = "text/event-stream"
 
+#: The headers of a stream: nothing on its way may keep it, hold it back or guess at it.
+HEADERS: Final = {
+    "content-type": CONTENT_TYPE,
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+}
+
 #: A comment, sent when there was nothing else to send for a while.
 HEARTBEAT: Final = b": keep-alive\n\n"
 

@@ -26,7 +26,7 @@ import {
   readMarker,
 } from "./lines";
 
-export const PIECE_LENGTH = 1_500;
+export const PIECE_LENGTH = 800;
 
 export interface Block {
   kind: "text" | "code" | "list" | "table" | "quote";

@@ -36,7 +36,9 @@ export const CodeBlock = memo(function CodeBlock({ code, language }: CodeBlockPr
           {coloured?.groups.map((group, index) => (
             <Lines key={index} group={group} />
           ))}
-          {coloured?.tail ? <Tokens tokens={coloured.tail} /> : code.slice(coloured?.length ?? 0)}
+          <span>
+            {coloured?.tail ? <Tokens tokens={coloured.tail} /> : code.slice(coloured?.length ?? 0)}
+          </span>
         </code>
       </pre>
     </div>

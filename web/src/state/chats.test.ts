@@ -53,6 +53,18 @@ describe("the list of chats", () => {
     expect(ids()).toEqual(["d"]);
   });
 
+  it("is asked for again when the feed told of a change meanwhile", async () => {
+    const answers = [[row("a", 1, { title: "old" })], [row("a", 1, { title: "new" })]];
+    await refreshChats({
+      listChats: async () => {
+        const answer = answers.shift() ?? [];
+        if (answers.length === 1) hearOfChats({ type: "chat-renamed", chat: row("a", 1, { title: "new" }) });
+        return { chats: answer, next: null };
+      },
+    });
+    expect(chats.getState().rows[0]?.title).toBe("new");
+  });
+
   it("adds a page, without repeating a chat that has moved meanwhile", async () => {
     chats.setState({ rows: [row("b", 2)], next: "t" });
     await loadMoreChats({ listChats: async () => ({ chats: [row("b", 2), row("a", 1)], next: null }) });

@@ -30,7 +30,9 @@ export const chats = createStore<ChatsState>(() => ({
 
 /** Load the newest page; what was loaded of older pages stays. */
 export async function refreshChats(api: Pick<Api, "listChats">): Promise<void> {
+  const before = changes;
   const page = await api.listChats({ limit: PAGE });
+  if (before !== changes) return refreshChats(api); // what the feed told meanwhile is newer
   chats.setState((state) => {
     const oldest = page.chats.at(-1)?.updated_at;
     const listed = new Set(page.chats.map((row) => row.id));
@@ -79,7 +81,10 @@ export function hideChat(id: string, hide: boolean): void {
   });
 }
 
+let changes = 0;
+
 export function hearOfChats(event: FeedEvent): void {
+  if (event.type !== "open") changes++;
   if (event.type === "chat-deleted") dropChat(event.id);
   else if (event.type !== "open") putChat(event.chat);
 }

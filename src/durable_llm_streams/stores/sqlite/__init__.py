@@ -17,6 +17,7 @@ from durable_llm_streams.model import Chat, Claim, Message, Run
 from durable_llm_streams.store import (
     PAGE_BYTES,
     Append,
+    Changes,
     ChatPage,
     Ending,
     Order,
@@ -26,6 +27,8 @@ from durable_llm_streams.store import (
 )
 
 from .chats import Chats
+from .endings import Endings
+from .feeds import Feeds
 from .file import DatabaseFile, Synchronous, unusable
 from .logs import Logs
 from .rows import RUN_COLUMNS, run_from_row
@@ -72,7 +75,9 @@ class SQLiteStore:
             if isinstance(error, sqlite3.Error):
                 raise unusable(path, error) from error
             raise
-        self._chats = Chats(self._file, self._logs)
+        self._feeds = Feeds()
+        self._endings = Endings(self._file, self._logs, self._feeds)
+        self._chats = Chats(self._file, self._logs, self._feeds)
 
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
         """See `LogStore.append`."""
@@ -80,7 +85,7 @@ class SQLiteStore:
 
     async def end(self, ending: Ending) -> Run:
         """See `LogStore.end`."""
-        return self._logs.end(ending)
+        return self._endings.end(ending)
 
     def read(
         self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
@@ -143,6 +148,12 @@ class SQLiteStore:
         """See `ChatStore.delete`."""
         self._chats.delete(owner, chat_id)
 
+    def changes(
+        self, owner: str, after: str | None, *, wait: float = 0.0
+    ) -> Coroutine[Any, Any, Changes]:
+        """See `FeedStore.changes`."""
+        return self._feeds.changes(owner, after, wait)
+
     async def secret(self) -> bytes:
         """See `Store.secret`."""
         with self._file.transaction() as connection:
@@ -166,4 +177,5 @@ class SQLiteStore:
     async def close(self) -> None:
         """See `Store.close`."""
         self._logs.close()
+        self._feeds.close()
         self._file.close()

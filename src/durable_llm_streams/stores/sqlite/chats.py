@@ -19,12 +19,20 @@ from durable_llm_streams.errors import (
 from durable_llm_streams.model import Chat, Claim, Message, Run, Status
 from durable_llm_streams.store import ChatPage, Order, Sent, Snapshot
 
+from .feeds import Feeds
 from .file import DatabaseFile
 from .journal import ActiveRun
 from .logs import Logs
-from .rows import RUN_COLUMNS, run_from_row, spans_to_blob
+from .rows import (
+    CHAT_COLUMNS,
+    RUN_COLUMNS,
+    ChatRow,
+    chat_from_row,
+    chat_row,
+    run_from_row,
+    spans_to_blob,
+)
 
-_CHAT_COLUMNS = "key, id, owner, title, created_at, updated_at, head"
 _MESSAGE_COLUMNS = "id, parent, role, body, created_at, run"
 
 _WHOLE_LOG = 1 << 62
@@ -33,9 +41,10 @@ _WHOLE_LOG = 1 << 62
 class Chats:
     """Chats over the file; the active runs come from `logs`."""
 
-    def __init__(self, file: DatabaseFile, logs: Logs) -> None:
+    def __init__(self, file: DatabaseFile, logs: Logs, feeds: Feeds) -> None:
         self._file = file
         self._logs = logs
+        self._feeds = feeds
 
     # --- sending -----------------------------------------------------------------------------
 
@@ -71,8 +80,13 @@ class Chats:
                 "UPDATE chat SET updated_at = max(updated_at, ?), head = ? WHERE key = ?",
                 (order.now, order.answer_id, key),
             )
+            row = chat_row(connection, key)
         active = ActiveRun(run_key, key, run)
         self._logs.add(active)
+        told = self._chat_from_row(row)
+        if chat is None:
+            self._feeds.tell("chat-created", told)
+        self._feeds.tell("run-started", told, run)
         if run.status is Status.QUEUED:
             return Sent(run, created=True, claim=None)
         active.lease_until = order.now + round(order.lease * 1000)
@@ -185,7 +199,7 @@ class Chats:
         before, below = _read_token(more)
         with self._file.translated_errors():
             rows = self._file.connection.execute(
-                f"SELECT {_CHAT_COLUMNS} FROM chat WHERE owner = ?"
+                f"SELECT {CHAT_COLUMNS} FROM chat WHERE owner = ?"
                 " AND (updated_at, key) < (?, ?) AND (? = '' OR instr(casefold(title), ?))"
                 " ORDER BY updated_at DESC, key DESC LIMIT ?",
                 (owner, before, below, query, query.casefold(), limit + 1),
@@ -214,18 +228,22 @@ class Chats:
         with self._file.transaction() as connection:
             key, _ = self._chat(owner, chat_id)
             connection.execute("UPDATE chat SET title = ? WHERE key = ?", (title, key))
-            return self._chat(owner, chat_id)[1]
+            _, chat = self._chat(owner, chat_id)
+        self._feeds.tell("chat-renamed", chat)
+        return chat
 
     def delete(self, owner: str, chat_id: str) -> None:
         """See `ChatStore.delete`."""
         with self._file.transaction() as connection:
-            key, _ = self._chat(owner, chat_id)
+            key, chat = self._chat(owner, chat_id)
             connection.execute("DELETE FROM chat WHERE key = ?", (key,))
         self._forget_runs(key)
+        self._feeds.tell("chat-deleted", chat)
 
     def expire(self, now: int, log_age: float, chat_age: float) -> int:
         """See `Store.expire`."""
         gone = 0
+        deleted: list[ChatRow] = []
         with self._file.transaction() as connection:
             rows = connection.execute(
                 "SELECT key FROM run WHERE ended_at < ? AND has_log LIMIT 200",
@@ -236,13 +254,16 @@ class Chats:
                 connection.execute("UPDATE run SET has_log = 0 WHERE key = ?", row)
             gone += len(rows)
             if chat_age > 0:
-                rows = connection.execute(
-                    "SELECT key FROM chat WHERE updated_at < ? AND NOT EXISTS (SELECT 1 FROM run"
-                    " WHERE chat = chat.key AND status IN ('queued', 'running')) LIMIT 50",
+                deleted = connection.execute(
+                    f"SELECT {CHAT_COLUMNS} FROM chat WHERE updated_at < ?"
+                    " AND NOT EXISTS (SELECT 1 FROM run WHERE chat = chat.key"
+                    " AND status IN ('queued', 'running')) LIMIT 50",
                     (now - round(chat_age * 1000),),
                 ).fetchall()
-                connection.executemany("DELETE FROM chat WHERE key = ?", rows)
-                gone += len(rows)
+                connection.executemany("DELETE FROM chat WHERE key = ?", [r[:1] for r in deleted])
+                gone += len(deleted)
+        for row in deleted:
+            self._feeds.tell("chat-deleted", self._chat_from_row(row))
         return gone
 
     def _forget_runs(self, chat: int) -> None:
@@ -264,19 +285,14 @@ class Chats:
 
     def _chat(self, owner: str | None, chat_id: str) -> tuple[int, Chat]:
         row = self._file.connection.execute(
-            f"SELECT {_CHAT_COLUMNS} FROM chat WHERE id = ?", (chat_id,)
+            f"SELECT {CHAT_COLUMNS} FROM chat WHERE id = ?", (chat_id,)
         ).fetchone()
         if row is None or (owner is not None and row[2] != owner):
             raise _no_chat()
         return row[0], self._chat_from_row(row)
 
-    def _chat_from_row(self, row: tuple[int, str, str, str, int, int, str | None]) -> Chat:
-        key, id_, owner, title, created, updated, head = row
-        queue = self._logs.queues.get(key)
-        return Chat(
-            id=id_, owner=owner, title=title, created_at=created, updated_at=updated,
-            head=head, active_run=queue[0] if queue else None,
-        )  # fmt: skip
+    def _chat_from_row(self, row: ChatRow) -> Chat:
+        return chat_from_row(row, self._logs.first_of(row[0]))
 
     def _has_message(self, chat: int, message_id: str) -> bool:
         row = self._file.connection.execute(

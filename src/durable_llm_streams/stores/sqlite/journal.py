@@ -19,7 +19,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from durable_llm_streams.model import Claim, Run, Status
+from durable_llm_streams.model import Claim, Run, Span, Status
 from durable_llm_streams.store import Page
 
 #: A tail becomes a segment when it is larger than this many bytes …
@@ -50,6 +50,13 @@ def unpack(row: bytes) -> Iterator[Item]:
         position += _ITEM.size
         yield Item(run_key, first, length, row[position : position + size])
         position += size
+
+
+def with_span(spans: tuple[Span, ...], span: Span) -> tuple[Span, ...]:
+    """Add a span; one that wrote nothing gives way."""
+    if spans and spans[-1].first == span.first:
+        spans = spans[:-1]
+    return (*spans, span)
 
 
 class ActiveRun:

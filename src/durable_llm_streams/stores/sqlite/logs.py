@@ -1,4 +1,4 @@
-"""Runs and their logs in the file: append, end, read, claim, renew, release."""
+"""Runs and their logs in the file: append, read, claim, renew, release."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ from operator import attrgetter
 
 from msgspec import structs
 
-from durable_llm_streams.errors import (
-    CursorLost,
-    Fenced,
-    RunNotFound,
-    SequenceMismatch,
-    StoreUnavailable,
-)
+from durable_llm_streams.errors import CursorLost, Fenced, RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Claim, Epoch, Run, Span, Status
-from durable_llm_streams.store import PAGE_BYTES, Append, Ending, Page
+from durable_llm_streams.store import PAGE_BYTES, Append, Page
 
 from .file import DatabaseFile
-from .journal import SEGMENT_AGE, SEGMENT_BYTES, ActiveRun, item_head, unpack
+from .journal import SEGMENT_AGE, SEGMENT_BYTES, ActiveRun, item_head, unpack, with_span
 from .rows import (
     RUN_COLUMNS,
     insert_segment,
@@ -128,45 +122,6 @@ class Logs:
                 insert_segment(connection, active, fresh.get(active.key, ()))
         return sealed
 
-    def end(self, ending: Ending) -> Run:
-        """See `LogStore.end`."""
-        active = self.active.get(ending.run_id)
-        if active is None:
-            return self._already_ended(ending)
-        run = active.run
-        if ending.epoch is None:
-            epoch = Epoch(run.epoch.number + 1, self._token())
-            spans = _with_span(run.spans, Span(active.next_seq, epoch))
-        elif run.status is Status.RUNNING and run.epoch == ending.epoch:
-            epoch, spans = run.epoch, run.spans
-        else:
-            raise Fenced("Another worker has claimed this run.")
-        if ending.at != active.next_seq:
-            raise SequenceMismatch(active.next_seq)
-        ended = structs.replace(
-            run, status=ending.status, epoch=epoch, spans=spans, ended_at=ending.now
-        )
-        with self._file.transaction() as connection:
-            insert_segment(connection, active, ending.records)
-            update_run(connection, ended, active.next_seq + len(ending.records))
-            connection.execute(
-                "UPDATE message SET body = ? WHERE chat = ? AND id = ?",
-                (ending.body, active.chat, run.message_id),
-            )
-            connection.execute(
-                "UPDATE chat SET updated_at = max(updated_at, ?) WHERE key = ?",
-                (ending.now, active.chat),
-            )
-        self.forget(active)
-        return ended
-
-    def _already_ended(self, ending: Ending) -> Run:
-        with self._file.translated_errors():
-            run = self.find(ending.run_id)
-        if ending.epoch is not None and run.epoch == ending.epoch:
-            return run
-        raise Fenced("This run has ended already.")
-
     # --- reading -----------------------------------------------------------------------------
 
     async def read(self, run_id: str, after: int, max_bytes: int, wait: float) -> Page:
@@ -249,14 +204,14 @@ class Logs:
         self.active[active.run.id] = active
         self.queues.setdefault(active.chat, []).append(active.run.id)
 
-    def forget(self, active: ActiveRun) -> None:
-        """A run has ended or is gone."""
+    def forget(self, active: ActiveRun, last: Page | None = None) -> None:
+        """A run has ended or is gone; waiting readers get its last page, or look for themselves."""
         del self.active[active.run.id]
         queue = self.queues[active.chat]
         queue.remove(active.run.id)
         if not queue:
             del self.queues[active.chat]
-        active.wake()
+        active.wake(last)
 
     def claim(self, limit: int, lease: float) -> list[Claim]:
         """See `RunStore.claim`."""
@@ -296,15 +251,19 @@ class Logs:
 
     def claimed(self, run: Run, next_seq: int) -> Run:
         """The run as its next claim makes it."""
-        epoch = Epoch(run.epoch.number + 1, self._token())
+        epoch = self.next_epoch(run)
         return structs.replace(
             run,
             status=Status.RUNNING,
             epoch=epoch,
-            spans=_with_span(run.spans, Span(next_seq, epoch)),
+            spans=with_span(run.spans, Span(next_seq, epoch)),
             takeovers=run.takeovers + (run.status is Status.RUNNING),
             started_at=self._now() if run.started_at is None else run.started_at,
         )
+
+    def next_epoch(self, run: Run) -> Epoch:
+        """What the next claim of a run, or its stop, is written under."""
+        return Epoch(run.epoch.number + 1, self._token())
 
     def renew(self, claims: Sequence[Claim], lease: float) -> list[Claim]:
         """See `RunStore.renew`. In memory: whoever opens the file next owes no lease to anybody."""
@@ -378,9 +337,7 @@ class Logs:
         for run_id in self.queues.get(chat, ()):
             yield self.active[run_id].run
 
-
-def _with_span(spans: tuple[Span, ...], span: Span) -> tuple[Span, ...]:
-    """Add a span; one that wrote nothing gives way."""
-    if spans and spans[-1].first == span.first:
-        spans = spans[:-1]
-    return (*spans, span)
+    def first_of(self, chat: int) -> str | None:
+        """A chat's active run: the oldest, when several wait."""
+        queue = self.queues.get(chat)
+        return queue[0] if queue else None

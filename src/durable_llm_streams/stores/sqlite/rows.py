@@ -6,14 +6,34 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from durable_llm_streams.chunks import Lines, decode, encode
-from durable_llm_streams.model import Epoch, Run, Span, Status
+from durable_llm_streams.model import Chat, Epoch, Run, Span, Status
 
 from .journal import ActiveRun
 
+CHAT_COLUMNS = "key, id, owner, title, created_at, updated_at, head"
 RUN_COLUMNS = (
     "run.id, (SELECT id FROM chat WHERE chat.key = run.chat), prompt, answer, model, status,"
     " run.created_at, dedup, epoch, token, takeovers, spans, started_at, ended_at"
 )
+
+
+ChatRow = tuple[int, str, str, str, int, int, str | None]
+
+
+def chat_row(connection: sqlite3.Connection, key: int) -> ChatRow:
+    """The row of a chat that is there."""
+    statement = f"SELECT {CHAT_COLUMNS} FROM chat WHERE key = ?"
+    row: ChatRow = connection.execute(statement, (key,)).fetchone()
+    return row
+
+
+def chat_from_row(row: ChatRow, active_run: str | None) -> Chat:
+    """A chat from a row of CHAT_COLUMNS."""
+    _, id_, owner, title, created, updated, head = row
+    return Chat(
+        id=id_, owner=owner, title=title, created_at=created, updated_at=updated,
+        head=head, active_run=active_run,
+    )  # fmt: skip
 
 
 def run_from_row(row: Sequence[object]) -> Run:

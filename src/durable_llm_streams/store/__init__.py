@@ -12,6 +12,8 @@ Theory of operation
    After it nothing is appended.
 5. What a reader is given is committed.
 6. Records are opaque: JSON without a line feed, nothing more is known of them here.
+7. What happens to chats is told in their owner's feed. It is a notice, not a second truth: it is
+   bounded, it may forget, and then it says so; the chats themselves are in the store.
 
 Every operation may raise `StoreUnavailable`; then the outcome is unknown, and repeating the same
 call is safe. Other errors mean that nothing was changed.
@@ -20,147 +22,45 @@ call is safe. Other errors mean that nothing was changed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Protocol
 
-from msgspec import Struct
+from durable_llm_streams.model import Chat, Claim, Message, Run
 
-from .model import Chat, Claim, Epoch, Message, Run, Span, Status
+from .values import (
+    FEED_LENGTH,
+    PAGE_BYTES,
+    Append,
+    Change,
+    ChangeKind,
+    Changes,
+    ChatPage,
+    Ending,
+    Order,
+    Page,
+    Sent,
+    Snapshot,
+)
 
-#: The most bytes of records that one `read` returns, unless the caller says otherwise.
-PAGE_BYTES = 256 * 1024
-
-
-class Order(Struct, frozen=True, kw_only=True):
-    """What `Store.send` shall make.
-
-    Attributes:
-        place: `follow` puts the message behind `anchor` (or behind the chat's head, when anchor is
-            None or unknown); `edit` puts it beside the user message `anchor`; `again` adds no
-            message and answers once more the user message that `anchor` is, or answers (None: the
-            chat's head).
-        message_id, body: the new user message (`again`: None and empty).
-        run_id, answer_id: ids for the run and the assistant message.
-        key: what makes a repetition recognisable; None if nothing does.
-        content: a fingerprint of what is asked. The same key with other content is a conflict.
-        title: for a chat that does not exist yet.
-        shown: whether the chat's head goes to the answer's branch, also when the order is a
-            repetition.
-        queue: whether a run may wait behind another run of the chat.
-        worker, lease: who claims the new run at once, and for how many seconds; None leaves it
-            queued.
-        now: the time, in milliseconds.
-    """
-
-    owner: str
-    chat_id: str
-    place: Literal["follow", "edit", "again"]
-    run_id: str
-    answer_id: str
-    model: str
-    now: int
-    anchor: str | None = None
-    message_id: str | None = None
-    body: bytes = b""
-    key: str | None = None
-    content: str = ""
-    title: str = ""
-    shown: bool = False
-    queue: bool = False
-    worker: str | None = None
-    lease: float = 0.0
-
-
-class Sent(NamedTuple):
-    """What `Store.send` made or found.
-
-    Attributes:
-        created: False when the order was a repetition and `run` is the one it made the first time.
-        claim: the ordering worker's claim, when it asked for one and the run could start.
-    """
-
-    run: Run
-    created: bool
-    claim: Claim | None
-
-
-class Append(Struct, frozen=True):
-    """Records for one run.
-
-    Attributes:
-        at: the sequence number that the first of them gets.
-    """
-
-    run_id: str
-    epoch: Epoch
-    at: int
-    records: Sequence[bytes]
-
-
-class Ending(NamedTuple):
-    """The end of a run.
-
-    Attributes:
-        epoch: the caller's claim, or None to end it whoever holds it (a stop): that claims it.
-        at: the sequence number that the first record gets.
-        records: the last records; the last one is terminal.
-        body: the assistant message for the history, the fold of the whole log.
-    """
-
-    run_id: str
-    epoch: Epoch | None
-    at: int
-    records: Sequence[bytes]
-    status: Status
-    body: bytes
-    now: int
-
-
-class Page(Struct, frozen=True):
-    """A stretch of a log.
-
-    Attributes:
-        first: the sequence number of the first record here.
-        records: maybe none.
-        next_seq: the sequence number that the log's next record will get.
-        spans: which epoch wrote which records.
-        status: the run's, as of `next_seq`.
-    """
-
-    first: int
-    records: Sequence[bytes]
-    next_seq: int
-    spans: tuple[Span, ...]
-    status: Status
-
-    @property
-    def last(self) -> int:
-        """The sequence number of the last record here, or of the one before `first`."""
-        return self.first + len(self.records) - 1
-
-
-class Snapshot(NamedTuple):
-    """A chat at one moment.
-
-    Attributes:
-        messages: the branch that ends at the asked message, oldest first. The last one's body is
-            empty while its run is active.
-        versions: every message of the chat as (id, parent, role), oldest first.
-        run: the chat's active run (the oldest, when several wait), on whatever branch it writes.
-        log: that run's whole log.
-    """
-
-    chat: Chat
-    messages: Sequence[Message]
-    versions: Sequence[tuple[str, str | None, str]]
-    run: Run | None
-    log: Page | None
-
-
-class ChatPage(NamedTuple):
-    """Chats, newest first. `more` is the token for the next page, or None at the end."""
-
-    chats: Sequence[Chat]
-    more: str | None
+__all__ = [
+    "FEED_LENGTH",
+    "PAGE_BYTES",
+    "Append",
+    "Change",
+    "ChangeKind",
+    "Changes",
+    "ChatPage",
+    "ChatStore",
+    "Ending",
+    "FeedStore",
+    "LogReader",
+    "LogStore",
+    "Order",
+    "Page",
+    "RunStore",
+    "Sent",
+    "Snapshot",
+    "Store",
+]
 
 
 class LogReader(Protocol):
@@ -343,7 +243,29 @@ class ChatStore(Protocol):
         ...
 
 
-class Store(LogStore, RunStore, ChatStore, Protocol):
+class FeedStore(Protocol):
+    """What happens to an owner's chats, while it happens."""
+
+    async def changes(self, owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
+        """What happened since a position.
+
+        `send` tells of a new chat and of its run (which may wait for its turn), `end` of the run's
+        end, `rename`, `delete` and `expire` of what they did to chats. Repetitions tell nothing.
+        A change is told after its commit, in the order of the commits: whoever then looks at the
+        chats finds its effect. At the most `FEED_LENGTH` changes come at once.
+
+        Args:
+            owner: whose; nobody else's changes are told.
+            after: the position that the reader has. None, a position of another life of the store,
+                one from too long ago and what is none at all: nothing comes but the position now,
+                and `complete` is False.
+            wait: when there is nothing to tell, wait so many seconds for something. Coarse: up to
+                a second more.
+        """
+        ...
+
+
+class Store(LogStore, RunStore, ChatStore, FeedStore, Protocol):
     """A backend."""
 
     async def secret(self) -> bytes:

@@ -1,0 +1,103 @@
+"""`GET /api/events`: what happens to the visitor's chats, while it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from starlette.types import Send
+
+from durable_llm_streams.chunks import encode
+from durable_llm_streams.store import Change, Changes, FeedStore
+from durable_llm_streams.wire import sse
+
+from . import streams
+from .chats import chat_row
+from .context import context
+
+router = APIRouter(tags=["chats"])
+
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events; every event's id is a position in the feed.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    503: {
+        "description": "A problem document (RFC 9457).",
+        "content": {"application/problem+json": {"schema": {"type": "object"}}},
+    },
+}
+
+
+@router.get("/api/events", response_class=Response, responses=_EVENTS)
+async def follow_feed(request: Request, after: str | None = None) -> Response:
+    """The visitor's live feed: chats created, renamed and deleted; runs started and ended.
+
+    The first event is `open`; its `complete` is false when something may have been missed: then
+    list the chats again. To go on, send the id of the last event received, as `Last-Event-ID`
+    header or as `after`.
+    """
+    shared = context(request)
+    visitor = await shared.visitor(request)
+    shared.streams.check_open()
+    position = request.headers.get("last-event-id") or after
+    found = await shared.store.changes(visitor.owner, position)
+    headers = {**sse.HEADERS, **visitor.headers}
+    # What is complete goes on behind the client's own position.
+    first = found.position if position is None or not found.complete else position
+    return FeedStream(shared.streams, shared.store, visitor.owner, (first, found), headers)
+
+
+class FeedStream(streams.EventStream):
+    """Follows an owner's feed.
+
+    Args:
+        open_streams: the process's.
+        store: where the feed is.
+        owner: whose.
+        beginning: the position where the feed begins, and what is known to have come after it.
+        headers: of the response.
+    """
+
+    def __init__(
+        self,
+        open_streams: streams.Streams,
+        store: FeedStore,
+        owner: str,
+        beginning: tuple[str, Changes],
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(open_streams, headers)
+        self._store = store
+        self._owner = owner
+        self._beginning = beginning
+
+    async def _pump(self, send: Send) -> None:
+        position, found = self._beginning
+        opened = encode({"type": "open", "complete": found.complete})
+        body = sse.opening() + sse.frame(position, opened)
+        while True:
+            body += b"".join(_event(change) for change in found.changes)
+            message = {"type": "http.response.body", "body": body or sse.HEARTBEAT}
+            await send({**message, "more_body": True})
+            found = await self._store.changes(
+                self._owner, found.position, wait=streams.HEARTBEAT_SECONDS
+            )
+            if not found.complete:
+                return  # too slow a reader, or another life of the store: the next `open` tells
+            body = b""
+
+
+def _event(change: Change) -> bytes:
+    event: dict[str, Any] = {"type": change.kind}
+    if change.chat is None:
+        event["id"] = change.chat_id
+    else:
+        event["chat"] = chat_row(change.chat)
+    if change.run_id is not None:
+        event |= {"run": change.run_id, "message": change.message_id}
+    if change.status is not None:
+        event["status"] = change.status
+    return sse.frame(change.position, encode(event))

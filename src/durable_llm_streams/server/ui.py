@@ -1,0 +1,218 @@
+"""The web interface: the files that the build made, held in memory.
+
+Theory of operation
+===================
+1. Everything is read once. An address is a key of a table, so it cannot lead out of the folder, and
+   a build beside a running server changes nothing under the pages that it serves.
+2. `assets/` holds files whose names change with their content: kept for a year. What has a lasting
+   name is asked for again each time, by its ETag.
+3. The build compresses: `NAME.br` and `NAME.gz` are forms of NAME, each with a tag of its own
+   (RFC 9110, section 8.8.3.3). Nothing is compressed here.
+4. A page brings a new visitor's cookie: its first requests come all at once, and each of them would
+   else be somebody else's.
+5. Pages are sent with a policy that lets them run the scripts of this folder and no others: what a
+   model writes may end up in a page, never as code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from durable_llm_streams.errors import DurableError
+
+from .context import context
+from .problems import problem
+
+#: Where the build puts the interface.
+BUILT: Final = Path(__file__).with_name("static")
+
+_PAGE: Final = "index.html"
+_PAGES: Final = ("/", "/c/{chat_id}")  # whose chat it is, and whether there is one, the API tells
+_ICON: Final = "icon.svg"
+_FORMS: Final = {"br": ".br", "gzip": ".gz"}  # the best first
+_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".md": "text/plain; charset=utf-8",  # browsers show it
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".ttf": "font/ttf",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+}
+
+_FILE_HEADERS: Final = {"vary": "Accept-Encoding", "x-content-type-options": "nosniff"}
+_FOR_EVER: Final = {**_FILE_HEADERS, "cache-control": "public, max-age=31536000, immutable"}
+_ASK_AGAIN: Final = {**_FILE_HEADERS, "cache-control": "no-cache"}
+
+#: Styles may stand in elements: Radix and Streamdown place and colour things so.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS: Final = {
+    **_FILE_HEADERS,
+    "cache-control": "private, no-cache",  # there may be a cookie in it
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": (
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), "
+        "magnetometer=(), microphone=(), midi=(), payment=(), usb=()"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+}
+
+_NOT_BUILT: Final = """Durable LLM Streams is running, without its web interface.
+
+In a checkout, end this server and start it with `make run`: that builds the interface first.
+Where the package was installed, install it again. The API is here all the same, see /docs:
+
+  curl -N -c jar -b jar -H 'Content-Type: application/json' {url}api/chat -d '{{"id":"first",
+    "message":{{"id":"m1","role":"user","parts":[{{"type":"text","text":"Hi"}}]}}}}'
+  curl -b jar {url}api/chats/first
+"""
+
+
+class _Form(NamedTuple):
+    """A file in one content coding."""
+
+    body: bytes
+    tag: str
+
+
+class _File:
+    """A file in all its forms."""
+
+    def __init__(self, path: Path, headers: Mapping[str, str]) -> None:
+        self._type = _TYPES.get(path.suffix, "application/octet-stream")
+        self._headers = headers
+        self._plain = self._form(path)
+        compressed = {coding: path.with_name(path.name + end) for coding, end in _FORMS.items()}
+        self._forms = {
+            name: self._form(form) for name, form in compressed.items() if form.is_file()
+        }
+
+    def _form(self, path: Path) -> _Form:
+        body = path.read_bytes()
+        if self._headers is _FOR_EVER:
+            return _Form(body, f'"{quote(path.name)}"')  # the name tells of the content already
+        return _Form(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+    async def respond(self, request: Request) -> Response:
+        """The form that the client takes, or 304 when it has it."""
+        coding = _choose(request.headers.get("accept-encoding", ""), self._forms)
+        form = self._plain if coding is None else self._forms[coding]
+        headers = {**self._headers, "etag": form.tag}
+        if _names(request.headers.get("if-none-match", ""), form.tag):
+            return Response(status_code=304, headers=headers)
+        if coding is not None:
+            headers["content-encoding"] = coding
+        return Response(form.body, headers=headers, media_type=self._type)
+
+
+def _choose(accepted: str, forms: Mapping[str, _Form]) -> str | None:
+    """The best of the forms that an Accept-Encoding header allows (RFC 9110, section 12.5.3)."""
+    qualities: dict[str, float] = {}
+    for part in accepted.lower().split(","):
+        coding, _, parameter = part.partition(";")
+        name, _, value = parameter.strip().partition("=")
+        try:
+            qualities[coding.strip()] = float(value) if name.strip() == "q" else 1.0
+        except ValueError:
+            continue
+    everything_else = qualities.get("*", 0.0)
+    wanted = [coding for coding in forms if qualities.get(coding, everything_else) > 0]
+    return max(wanted, key=lambda coding: qualities.get(coding, everything_else), default=None)
+
+
+def _names(if_none_match: str, tag: str) -> bool:
+    """Whether an If-None-Match header names the tag (RFC 9110, section 13.1.2)."""
+    named = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
+    return "*" in named or tag in named
+
+
+def add_interface(app: FastAPI, folder: Path | None) -> None:
+    """Give an application its pages.
+
+    Args:
+        app: its other routes go before these.
+        folder: what the build made; where it is None or holds no page, there is a text that says
+            what to do.
+    """
+    if folder is None or not (folder / _PAGE).is_file():
+        for address in _PAGES:
+            app.router.add_route(address, _not_built, include_in_schema=False)
+        return
+    files, assets = _read(folder)
+    page = files.pop(_PAGE)
+    for name, file in files.items():
+        app.router.add_route(f"/{name}", file.respond, include_in_schema=False)
+
+    async def send_page(request: Request) -> Response:
+        response = await page.respond(request)
+        response.headers.update(await _greeting(request))
+        return response
+
+    for address in _PAGES:
+        app.router.add_route(address, send_page, include_in_schema=False)
+
+    async def send_asset(request: Request) -> Response:
+        file = assets.get(request.path_params["name"])
+        return _gone() if file is None else await file.respond(request)
+
+    app.router.add_route("/assets/{name:path}", send_asset, include_in_schema=False)
+
+
+def _read(folder: Path) -> tuple[dict[str, _File], dict[str, _File]]:
+    """The files with lasting names by these, and the others by what follows `assets/`."""
+    files: dict[str, _File] = {}
+    assets: dict[str, _File] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if hidden or path.suffix in _FORMS.values() or not path.is_file():
+            continue
+        if name.parts[0] == "assets":
+            assets[name.relative_to("assets").as_posix()] = _File(path, _FOR_EVER)
+        else:
+            headers = _PAGE_HEADERS if path.suffix == ".html" else _ASK_AGAIN
+            files[name.as_posix()] = _File(path, headers)
+    if _ICON in files:
+        files.setdefault("favicon.ico", files[_ICON])  # some ask for it whatever the page says
+    return files, assets
+
+
+async def _greeting(request: Request) -> Mapping[str, str]:
+    """The headers for whoever comes; none where nobody knows who that is: the interface says it."""
+    try:
+        return (await context(request).visitor(request)).headers
+    except DurableError:
+        return {}
+
+
+async def _not_built(request: Request) -> Response:
+    return PlainTextResponse(_NOT_BUILT.format(url=request.base_url), headers=_ASK_AGAIN)
+
+
+def _gone() -> Response:
+    detail = "This file is of another version of the interface. Load the page again."
+    response = problem(404, "not-found", "Not found", detail)
+    response.headers["cache-control"] = "no-store"  # the server behind the next request may have it
+    return response
