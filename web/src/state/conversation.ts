@@ -18,9 +18,11 @@ import { AbstractChat, type ChatStatus } from "ai";
 import { createStore, type StoreApi } from "zustand/vanilla";
 import { type ResumableChatTransport, TransportError } from "@/transport/index";
 import type { Api } from "./api";
+import { Delivery, type Exclusively, type Recipient } from "./delivery";
 import { FrameState, type Schedule } from "./frames";
 import type { FeedEvent, Message, RunNotice, Snapshot, Version } from "./model";
-import { removeFromOutbox, setRefused, outboxOf, type OutboxItem } from "./outbox";
+import { type OutboxItem, outboxOf, removeFromOutbox, setRefused } from "./outbox";
+import { isOnBranch, reuse } from "./snapshots";
 import { Versions } from "./versions";
 
 export interface ConversationView {
@@ -48,7 +50,7 @@ export interface ConversationTools {
   /** Waits before the next try to load. */
   pause: (attempt: number, leastMs?: number) => Promise<void>;
   /** Only one tab at a time delivers a message. */
-  exclusively: (name: string, work: () => Promise<void>) => Promise<void>;
+  exclusively: Exclusively;
   /** Told when the server has accepted a message. */
   onAccepted?: (chat: string, item: OutboxItem) => void;
   /** Told when nobody may go on with this session. */
@@ -61,13 +63,14 @@ export class Conversation {
   readonly store: StoreApi<ConversationView>;
   readonly #state: FrameState;
   readonly #exchange: Exchange;
+  readonly #delivery: Delivery;
   #generation = 0;
   #leaf: string | null = null;
   /** While a replay runs: the cursor that it must reach before it is shown. */
   #holdUntil: string | null = null;
   /** The last run that the feed said has started, to be looked at when the chat is idle. */
   #startedElsewhere: string | null = null;
-  #delivering = false;
+  #resuming = false;
   #closed = false;
   #exists = true;
 
@@ -95,11 +98,23 @@ export class Conversation {
         if (part.type === "data-run") this.store.setState({ notice: part.data });
       },
     });
+    const recipient: Recipient = {
+      isReady: () => !this.busy && !this.#closed && this.store.getState().loading === "ready",
+      hasArrived: (message) => this.store.getState().versions.has(message),
+      deliver: (item) => this.#deliver(item),
+    };
+    this.#delivery = new Delivery(id, recipient, tools.exclusively);
   }
 
   /** Whether an answer is awaited or being written here. */
   get busy(): boolean {
-    return this.#state.status === "submitted" || this.#state.status === "streaming";
+    return this.#status !== "ready" && this.#status !== "error";
+  }
+
+  /** The SDK calls a chat ready until the stream that it picks up again is open. */
+  get #status(): ChatStatus {
+    const { status } = this.#state;
+    return this.#resuming && status === "ready" ? "submitted" : status;
   }
 
   /** Begin as a chat that the server does not know yet. */
@@ -129,21 +144,9 @@ export class Conversation {
     }
   }
 
-  /** Send what waits, one message at a time, while the chat is idle. */
+  /** Send what waits in the outbox, as far as it can be sent now. */
   async deliver(): Promise<void> {
-    if (this.#delivering || this.#closed) return;
-    this.#delivering = true;
-    try {
-      for (;;) {
-        const item = this.#next();
-        if (item === undefined) return;
-        await this.tools.exclusively(`send:${item.id}`, async () => {
-          if (this.#next()?.id === item.id) await this.#deliver(item);
-        });
-      }
-    } finally {
-      this.#delivering = false;
-    }
+    await this.#delivery.run();
   }
 
   /** Ask for another answer in place of this one (or to this question). */
@@ -201,8 +204,7 @@ export class Conversation {
 
   #take(snapshot: Snapshot): void {
     const active = snapshot.active_run;
-    const shown = active !== null && snapshot.versions.some((v) => v.id === active.message_id);
-    const onBranch = shown && this.#isOnBranch(snapshot, active.message_id);
+    const onBranch = active !== null && isOnBranch(snapshot, active.message_id);
     this.store.setState({
       loading: "ready",
       problem: null,
@@ -211,13 +213,6 @@ export class Conversation {
     });
     if (this.busy && onBranch && this.tools.transport.getState(this.id).runId === active.id) return;
     void this.#replace(snapshot, onBranch ? active.cursor : null);
-  }
-
-  /** An answer is on the shown branch when it is shown, or answers the last message shown. */
-  #isOnBranch(snapshot: Snapshot, answer: string): boolean {
-    if (snapshot.messages.some((message) => message.id === answer)) return true;
-    const version = snapshot.versions.find((candidate) => candidate.id === answer);
-    return version !== undefined && version.parent === (snapshot.messages.at(-1)?.id ?? null);
   }
 
   async #replace(snapshot: Snapshot, cursor: string | null): Promise<void> {
@@ -229,10 +224,25 @@ export class Conversation {
       void this.deliver();
       return;
     }
+    await this.#resume(cursor);
+  }
+
+  async #resume(cursor: string): Promise<void> {
     this.#begins();
+    const generation = this.#generation;
     this.#holdUntil = cursor;
-    this.store.setState({ found: true });
-    await this.#settle(this.#exchange.resumeStream());
+    this.#resuming = true;
+    this.store.setState({ found: true, status: "submitted" });
+    const resumed = this.#exchange.resumeStream().finally(() => {
+      if (generation !== this.#generation) return;
+      this.#resuming = false;
+      this.#publish();
+    });
+    await this.#settle(resumed);
+    const { phase, runId } = this.tools.transport.getState(this.id);
+    const nothing = phase === "idle" && runId === undefined;
+    // It ended between the snapshot and the stream: what is shown is not all of it.
+    if (nothing && generation === this.#generation && !this.busy) await this.load();
   }
 
   #notLoaded(problem: TransportError): void {
@@ -246,7 +256,8 @@ export class Conversation {
   }
 
   #publish(): void {
-    const { status, messages } = this.#state;
+    const { messages } = this.#state;
+    const status = this.#status;
     if (this.#holdUntil !== null) {
       const { cursor, phase } = this.tools.transport.getState(this.id);
       const reached = cursor !== undefined && cursor >= this.#holdUntil;
@@ -260,15 +271,6 @@ export class Conversation {
   }
 
   // --- sending ------------------------------------------------------------------------------
-
-  #next(): OutboxItem | undefined {
-    if (this.busy || this.#closed || this.store.getState().loading !== "ready") return undefined;
-    const items = outboxOf(this.id).filter((item) => item.refused === undefined);
-    const known = this.store.getState().versions;
-    const item = items.find((candidate) => !known.has(candidate.id));
-    for (const arrived of items) if (known.has(arrived.id)) removeFromOutbox(arrived.id);
-    return item;
-  }
 
   /** The message that is on its way and that the server has not accepted. */
   #undelivered(): OutboxItem | undefined {
@@ -322,6 +324,7 @@ export class Conversation {
   #begins(): void {
     this.#generation++; // what is being loaded is older than this
     this.#holdUntil = null;
+    this.#resuming = false;
     this.#leaf = null;
     this.store.setState({ problem: null, notice: null, found: false, stopping: false });
   }
@@ -397,15 +400,6 @@ export class Conversation {
     const status = message?.metadata?.status;
     return status === "finished" || status === "failed" || status === "stopped";
   }
-}
-
-/** Keep the objects of messages that have not changed: what shows them need not look again. */
-function reuse(before: readonly Message[], after: readonly Message[]): Message[] {
-  const known = new Map(before.map((message) => [message.id, message]));
-  return after.map((message) => {
-    const old = known.get(message.id);
-    return old !== undefined && JSON.stringify(old) === JSON.stringify(message) ? old : message;
-  });
 }
 
 function asProblem(error: unknown): TransportError {

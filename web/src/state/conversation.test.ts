@@ -1,0 +1,313 @@
+// @vitest-environment jsdom
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { refusal, ResumableChatTransport, TransportError } from "@/transport/index";
+import { Conversation } from "./conversation";
+import { type FeedEvent, type Message, textOf } from "./model";
+import { addToOutbox, outboxOf, removeChatFromOutbox, type OutboxItem } from "./outbox";
+import { problem, Wire } from "./testing/wire";
+
+let wire: Wire;
+let conversation: Conversation;
+let transport: ResumableChatTransport<Message>;
+let unauthorized: TransportError[];
+let accepted: OutboxItem[];
+
+beforeEach(() => {
+  localStorage.clear();
+  removeChatFromOutbox("c1");
+  wire = new Wire();
+  unauthorized = [];
+  accepted = [];
+  transport = new ResumableChatTransport({
+    api: "http://server/api/chat",
+    fetch: wire.fetch,
+    backoff: { minMs: 1, maxMs: 2 },
+  });
+  conversation = open();
+});
+afterEach(() => conversation.close());
+
+function open(): Conversation {
+  return new Conversation("c1", {
+    api: {
+      getChat: async () => {
+        wire.loads++;
+        if (wire.exists) return wire.snapshot();
+        throw refusal(problem(404, "chat-not-found", "No such chat."), "", 0);
+      },
+    },
+    transport,
+    schedule: (run) => void queueMicrotask(run),
+    pause: () => new Promise((resolve) => setTimeout(resolve, 1)),
+    exclusively: (_, work) => work(),
+    onAccepted: (_, item) => accepted.push(item),
+    onUnauthorized: (error) => unauthorized.push(error),
+  });
+}
+
+const view = () => conversation.store.getState();
+const said = (): string[] => view().messages.map((message) => textOf(message));
+const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 1_500, interval: 2 });
+const shows = (...texts: string[]): Promise<void> => until(() => expect(said()).toEqual(texts));
+const isIdle = (): Promise<void> => until(() => expect(view().status).toBe("ready"));
+
+function send(id: string, text: string, more: Partial<OutboxItem> = {}): void {
+  addToOutbox({ id, chat: "c1", text, ...more });
+  void conversation.deliver();
+}
+
+function runEvent(type: "run-started" | "run-ended"): FeedEvent {
+  const { run } = wire;
+  const chat = wire.snapshot();
+  const event = { chat, run: run!.id, message: run!.answer };
+  return type === "run-started" ? { ...event, type } : { ...event, type, status: "finished" };
+}
+
+describe("sending", () => {
+  it("shows the message at once and lets it leave the outbox when the server has named its run", async () => {
+    conversation.begin();
+    let answer: ((response: Response) => void) | undefined;
+    wire.refusals.push(() => new Promise((resolve) => (answer = resolve)));
+    send("m1", "Hello");
+    await shows("Hello");
+    await until(() => expect(answer).toBeDefined());
+    expect(outboxOf("c1")).toHaveLength(1);
+    answer?.(problem(503, "store-unavailable", "Later."));
+    await until(() => expect(outboxOf("c1")).toEqual([]));
+    expect(accepted.map(({ id }) => id)).toEqual(["m1"]);
+    wire.say("Hi");
+    wire.finish();
+    await shows("Hello", "Hi");
+    await isIdle();
+    expect(new Set(wire.posted.map(({ key }) => key))).toEqual(new Set(["m1"]));
+  });
+
+  it("sends what is written during an answer when that has ended, behind it", async () => {
+    conversation.begin();
+    send("m1", "One");
+    await until(() => expect(view().status).toBe("streaming"));
+    send("m2", "Two");
+    wire.say("1");
+    await shows("One", "1");
+    expect(wire.posted).toHaveLength(1);
+    wire.finish();
+    await until(() => expect(wire.posted).toHaveLength(2));
+    expect(wire.posted[1]?.body).toMatchObject({ message: { id: "m2" }, parentId: "a1" });
+    await shows("One", "1", "Two", "");
+  });
+
+  it("takes a message that the server had already accepted out of the outbox, and sends nothing", async () => {
+    wire.ask("m1", "Hello");
+    wire.say("Hi");
+    wire.finish();
+    addToOutbox({ id: "m1", chat: "c1", text: "Hello" });
+    await conversation.load();
+    await until(() => expect(outboxOf("c1")).toEqual([]));
+    expect(wire.posted).toEqual([]);
+  });
+
+  it("keeps a message that was refused, with the reason, out of the conversation", async () => {
+    conversation.begin();
+    wire.refusals.push(() => problem(413, "too-large", "The message is too long."));
+    send("m1", "Hello");
+    await until(() => expect(outboxOf("c1")[0]?.refused).toBe("The message is too long."));
+    await shows();
+    expect(view().problem).toBeNull();
+    expect(view().status).toBe("ready");
+  });
+
+  it("follows the other tab's answer when that was quicker, then sends", async () => {
+    await conversation.load();
+    wire.refusals.push(() => {
+      wire.ask("theirs", "Theirs");
+      return problem(409, "chat-busy", "Busy.");
+    });
+    send("m1", "Mine");
+    await until(() => expect(said().slice(0, 1)).toEqual(["Theirs"]));
+    wire.say("T");
+    wire.finish();
+    await until(() => expect(said().slice(0, 3)).toEqual(["Theirs", "T", "Mine"]));
+    wire.say("M");
+    await shows("Theirs", "T", "Mine", "M");
+    expect(outboxOf("c1")).toEqual([]);
+  });
+
+  it("keeps the message when nobody knows any more who asks", async () => {
+    conversation.begin();
+    wire.refusals.push(() => problem(401, "unauthenticated", "Sign in."));
+    send("m1", "Hello");
+    await until(() => expect(unauthorized).toHaveLength(1));
+    expect(outboxOf("c1")).toMatchObject([{ id: "m1" }]);
+    expect(view().problem?.message).toBe("Sign in.");
+  });
+
+  it("sends an edit as another version of the old message", async () => {
+    wire.ask("m1", "One");
+    wire.finish();
+    await conversation.load();
+    send("m1b", "One?", { replaces: "m1" });
+    await until(() => expect(wire.posted).toHaveLength(1));
+    expect(wire.posted[0]?.body).toMatchObject({ message: { id: "m1b" }, messageId: "m1" });
+    wire.finish();
+    await isIdle();
+    await until(() => expect(view().versions.placeOf("m1b")?.ids).toEqual(["m1", "m1b"]));
+  });
+
+  it("is taken back by a stop while the server has not accepted it", async () => {
+    conversation.begin();
+    wire.refusals.push(() => new Promise(() => undefined));
+    send("m1", "Hello");
+    await shows("Hello");
+    await until(() => expect(wire.posted).toHaveLength(1));
+    await conversation.stop();
+    await shows();
+    expect(outboxOf("c1")).toEqual([]);
+    expect(wire.posted.every(({ path }) => !path.endsWith("/stop"))).toBe(true);
+  });
+});
+
+describe("a chat that is loaded in the middle of an answer", () => {
+  it("never shows less than the snapshot, and goes on", async () => {
+    wire.ask("m1", "Hello");
+    for (const word of ["one ", "two ", "three "]) wire.say(word);
+    const seen: string[] = [];
+    conversation.store.subscribe(({ messages }) => {
+      const text = messages[1] && textOf(messages[1]);
+      if (text !== undefined && text !== seen.at(-1)) seen.push(text);
+    });
+    await conversation.load();
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("four");
+    await shows("Hello", "one two three four");
+    expect(seen).toEqual(["one two three ", "one two three four"]);
+    expect(view().found).toBe(true);
+    wire.finish();
+    await isIdle();
+  });
+
+  it("says when there is no such chat", async () => {
+    wire.exists = false;
+    await conversation.load();
+    expect(view().loading).toBe("missing");
+  });
+
+  it("begins a chat that does not exist when a message for it waits", async () => {
+    wire.exists = false;
+    addToOutbox({ id: "m1", chat: "c1", text: "From a train" });
+    await conversation.load();
+    await until(() => expect(wire.posted).toHaveLength(1));
+    await shows("From a train", "");
+  });
+
+  it("tells of an answer on a branch that is not shown, and does not mix it in", async () => {
+    wire.ask("m1", "Hello");
+    wire.say("Other branch");
+    const branch = wire.snapshot();
+    wire.snapshot = () => ({
+      ...branch,
+      messages: [{ id: "m0", role: "user", parts: [{ type: "text", text: "Shown" }] }],
+    });
+    await conversation.load();
+    await shows("Shown");
+    expect(view().elsewhere).toBe("a1");
+    expect(view().status).toBe("ready");
+  });
+});
+
+describe("what happens elsewhere", () => {
+  beforeEach(async () => {
+    wire.ask("m1", "One");
+    wire.say("1");
+    wire.finish();
+    await conversation.load();
+  });
+
+  it("is shown: the question of another tab, and its answer live", async () => {
+    wire.ask("m2", "Two");
+    conversation.hear(runEvent("run-started"));
+    await until(() => expect(said()).toContain("Two"));
+    wire.say("2");
+    await shows("One", "1", "Two", "2");
+    wire.finish();
+    await isIdle();
+  });
+
+  it("is loaded when an answer ended that was not followed here", async () => {
+    wire.ask("m2", "Two");
+    wire.say("2");
+    wire.finish();
+    conversation.hear(runEvent("run-ended"));
+    await shows("One", "1", "Two", "2");
+  });
+
+  it("is looked at after this page's own answer, when it came in its last moment", async () => {
+    send("m2", "Two");
+    await until(() => expect(view().status).toBe("streaming"));
+    const own = wire.run!;
+    const started = runEvent("run-started");
+    conversation.hear({ ...started, run: "01other" } as FeedEvent);
+    const loads = wire.loads;
+    wire.finish();
+    await until(() => expect(wire.loads).toBe(loads + 1));
+    expect(own.ended).toBe(true);
+  });
+
+  it("is nothing new when it is the run that is being followed", async () => {
+    send("m2", "Two");
+    await until(() => expect(view().status).toBe("streaming"));
+    conversation.hear(runEvent("run-started"));
+    const loads = wire.loads;
+    wire.finish();
+    await isIdle();
+    conversation.hear(runEvent("run-ended"));
+    await isIdle();
+    expect(wire.loads).toBe(loads + 1); // its end was not told by the metadata of this wire
+  });
+});
+
+describe("an answer", () => {
+  it("that is stopped ends by the server's own word", async () => {
+    conversation.begin();
+    send("m1", "Hello");
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("Half");
+    await shows("Hello", "Half");
+    await conversation.stop();
+    await isIdle();
+    expect(wire.posted.at(-1)?.path).toBe("/api/chat/c1/stop");
+    await until(() => expect(view().stopping).toBe(false));
+    await shows("Hello", "Half");
+  });
+
+  it("that failed keeps what it said, and the chat goes on", async () => {
+    conversation.begin();
+    send("m1", "Hello");
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("Half");
+    wire.write({ type: "error", errorText: "The model failed." });
+    await isIdle();
+    await shows("Hello", "Half");
+    expect(view().problem).toBeNull();
+    send("m2", "Again");
+    await until(() => expect(said()).toContain("Again"));
+  });
+
+  it("that is asked for again becomes a version", async () => {
+    wire.ask("m1", "Hello");
+    wire.say("First");
+    wire.finish();
+    await conversation.load();
+    const again = conversation.regenerate("a1", "other");
+    await until(() => expect(wire.posted).toHaveLength(1));
+    expect(wire.posted[0]?.body).toMatchObject({
+      trigger: "regenerate-message",
+      messageId: "a1",
+      model: "other",
+    });
+    wire.say("Second");
+    wire.finish();
+    await again;
+    await shows("Hello", "Second");
+    expect(view().versions.placeOf("a2")?.ids).toEqual(["a1", "a2"]);
+  });
+});

@@ -1,0 +1,18 @@
+/** What a page makes of a chat's snapshot. */
+import type { Message, Snapshot } from "./model";
+
+/** Whether an answer belongs to the shown branch: it is shown, or answers the last message shown. */
+export function isOnBranch(snapshot: Snapshot, answer: string): boolean {
+  if (snapshot.messages.some((message) => message.id === answer)) return true;
+  const version = snapshot.versions.find((candidate) => candidate.id === answer);
+  return version !== undefined && version.parent === (snapshot.messages.at(-1)?.id ?? null);
+}
+
+/** Keep the objects of messages that have not changed: what shows them need not look again. */
+export function reuse(before: readonly Message[], after: readonly Message[]): Message[] {
+  const known = new Map(before.map((message) => [message.id, message]));
+  return after.map((message) => {
+    const old = known.get(message.id);
+    return old !== undefined && JSON.stringify(old) === JSON.stringify(message) ? old : message;
+  });
+}
