@@ -2,7 +2,7 @@ import { useEffect, useRef } from "react";
 import type { Conversation } from "@/state/conversation";
 import { announce, announcement } from "@/state/notices";
 import { words } from "@/words";
-import { useAll, useConnection } from "./hooks";
+import { useAll, useConnection, usePart } from "./hooks";
 
 /** The one live region of the page: states and endings, never a stream of tokens. */
 export function Announcer() {
@@ -17,11 +17,13 @@ export function Announcer() {
 
 /** Says what happens to the conversation that is shown. */
 export function useAnnouncements(conversation: Conversation): void {
-  const { status, messages } = useAll(conversation.store);
+  const { status, ending } = usePart(conversation.store, (view) => {
+    const last = view.messages.at(-1);
+    const ended = last?.role === "assistant" ? last.metadata?.status : undefined;
+    return { status: view.status, ending: ended };
+  });
   const { phase } = useConnection(conversation.id);
   const before = useRef({ status, lost: false });
-  const last = messages.at(-1);
-  const ending = last?.role === "assistant" ? last.metadata?.status : undefined;
   useEffect(() => {
     const was = before.current;
     const lost = phase === "reconnecting" || phase === "offline";

@@ -9,7 +9,7 @@ import { words } from "@/words";
 import { useAnnouncements } from "./announcer";
 import { Composer, type ComposerHandle } from "./composer";
 import { Empty } from "./empty";
-import { useAll } from "./hooks";
+import { usePart } from "./hooks";
 import { ProblemScreen } from "./problem";
 import { loadMarkdown } from "./thread/lazy-markdown";
 import { Thread } from "./thread/thread";
@@ -23,8 +23,14 @@ export interface ChatProps {
 
 export function Chat({ id, isNew, composer }: ChatProps) {
   const conversation = conversationOf(id, { isNew });
-  const { loading, status, stopping, messages, problem } = useAll(conversation.store);
-  const waiting = useAll(outbox).some((item) => item.chat === id);
+  const { loading, status, stopping, problem, isEmpty } = usePart(conversation.store, (view) => ({
+    loading: view.loading,
+    status: view.status,
+    stopping: view.stopping,
+    problem: view.problem,
+    isEmpty: view.messages.length === 0,
+  }));
+  const waiting = usePart(outbox, (items) => items.some((item) => item.chat === id));
   useAnnouncements(conversation);
   useEffect(() => {
     const idle = globalThis.requestIdleCallback ?? setTimeout;
@@ -44,7 +50,7 @@ export function Chat({ id, isNew, composer }: ChatProps) {
     );
   }
   const busy = status === "submitted" || status === "streaming";
-  const empty = loading === "ready" && messages.length === 0 && !waiting;
+  const empty = loading === "ready" && isEmpty && !waiting;
   return (
     <div
       className="flex min-h-0 flex-1 flex-col"

@@ -22,6 +22,11 @@ describe("versions", () => {
     expect(new Versions(TREE).placeOf("q3")).toBeNull();
   });
 
+  it("are the same objects each time, so that what shows them need not look again", () => {
+    const versions = new Versions(TREE);
+    expect(versions.placeOf("a1")).toBe(versions.placeOf("a1"));
+  });
+
   it("take new ones and are the same object when there are none", () => {
     const versions = new Versions(TREE);
     expect(versions.with({ id: "a1", parent: "q1", role: "assistant" })).toBe(versions);

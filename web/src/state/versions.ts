@@ -9,34 +9,29 @@ export interface Place {
 
 export class Versions {
   readonly #byId: ReadonlyMap<string, Version>;
-  readonly #siblings: ReadonlyMap<string, readonly string[]>;
+  readonly #places: ReadonlyMap<string, Place>;
 
   constructor(readonly list: readonly Version[] = []) {
     const siblings = new Map<string, string[]>();
+    const places = new Map<string, Place>();
     for (const version of list) {
       const key = keyOf(version);
-      const ids = siblings.get(key);
-      if (ids) ids.push(version.id);
-      else siblings.set(key, [version.id]);
+      const ids = siblings.get(key) ?? [];
+      siblings.set(key, ids);
+      places.set(version.id, { index: ids.length, ids });
+      ids.push(version.id);
     }
     this.#byId = new Map(list.map((version) => [version.id, version]));
-    this.#siblings = siblings;
+    this.#places = places;
   }
 
   has(id: string): boolean {
     return this.#byId.has(id);
   }
 
-  parentOf(id: string): string | null {
-    return this.#byId.get(id)?.parent ?? null;
-  }
-
   /** Where a message stands among its versions; null while the server does not know it. */
   placeOf(id: string): Place | null {
-    const version = this.#byId.get(id);
-    if (!version) return null;
-    const ids = this.#siblings.get(keyOf(version)) ?? [id];
-    return { index: ids.indexOf(id), ids };
+    return this.#places.get(id) ?? null;
   }
 
   with(...more: readonly Version[]): Versions {

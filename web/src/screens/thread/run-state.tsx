@@ -4,7 +4,7 @@ import { transport } from "@/state/app";
 import type { Conversation, ConversationView } from "@/state/conversation";
 import type { ConnectionState } from "@/transport/index";
 import { words } from "@/words";
-import { useAll, useConnection } from "../hooks";
+import { useConnection, usePart } from "../hooks";
 
 type Tone = "live" | "wait" | "quiet";
 
@@ -18,7 +18,11 @@ export interface RunState {
 const NONE: RunState = { kind: "none", tone: "quiet", text: "" };
 
 /** The one sentence that is worth saying about an answer that is being written. */
-export function runStateOf(view: ConversationView, connection: ConnectionState, now: number): RunState {
+export function runStateOf(
+  view: Pick<ConversationView, "stopping" | "notice" | "found">,
+  connection: ConnectionState,
+  now: number,
+): RunState {
   const { phase, retryAt, resumes } = connection;
   if (phase === "offline") return { kind: "offline", tone: "wait", text: words.offlineAnswer };
   if (phase === "paused") return { kind: "paused", tone: "wait", text: words.pausedAnswer };
@@ -47,7 +51,11 @@ const TONES: Record<Tone, string> = {
 
 /** A small line below the answer: how it comes, when that is worth a word. */
 export function RunLine({ conversation }: { conversation: Conversation }) {
-  const view = useAll(conversation.store);
+  const view = usePart(conversation.store, ({ stopping, notice, found }) => ({
+    stopping,
+    notice,
+    found,
+  }));
   const connection = useConnection(conversation.id);
   const counting = connection.phase === "reconnecting" && connection.retryAt !== undefined;
   const now = useNow(counting);

@@ -6,7 +6,7 @@ import { outbox } from "@/state/outbox";
 import { go } from "@/state/router";
 import { Button } from "@/ui/button";
 import { words } from "@/words";
-import { useAll, useConnection } from "../hooks";
+import { useAll, useConnection, usePart } from "../hooks";
 import { Answer, Dots } from "./answer";
 import { Question, Waiting } from "./question";
 import { RunLine } from "./run-state";
@@ -132,7 +132,11 @@ function Awaited({ conversation }: { conversation: Conversation }) {
 
 /** What is to be said below the last message. */
 function Aftermath({ conversation }: { conversation: Conversation }) {
-  const { problem, elsewhere, loading } = useAll(conversation.store);
+  const { problem, elsewhere, loading } = usePart(conversation.store, (view) => ({
+    problem: view.problem,
+    elsewhere: view.elsewhere,
+    loading: view.loading,
+  }));
   const { skipped } = useConnection(conversation.id);
   return (
     <>
