@@ -6,6 +6,7 @@ PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 BIN       := .venv/bin
 BOOTSTRAP  = @PYTHON='$(PYTHON)' scripts/bootstrap
+WEB        = @$(BIN)/python hatch_build.py
 COMPILE    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
              --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
@@ -17,9 +18,12 @@ help: ## Show this list.
 
 run: ## Start the application on http://127.0.0.1:8000 (DLS_PORT=9000 make run: elsewhere).
 	$(BOOTSTRAP) app
+	$(WEB)
 	$(BIN)/dls serve
 
 test: check ## Run the checks, then every test (PYTEST_ARGS="-k sqlite" to choose).
+	$(WEB)
+	@scripts/browser
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint types ## Run every static check: lint and types.
@@ -30,9 +34,10 @@ lint: ## Check style, formatting and the import rules.
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 
-types: ## Check the types.
+types: ## Check the types, of Python and of TypeScript.
 	$(BOOTSTRAP) dev
 	$(BIN)/mypy
+	$(BIN)/python -m tests.node web tsc --noEmit
 
 format: ## Format the code and apply the safe fixes.
 	$(BOOTSTRAP) dev
@@ -48,6 +53,7 @@ lock: ## Bring the lock files up to date with pyproject.toml (UPGRADE=1 for the 
 
 bench: ## Measure (ARGS="..." for options).
 	$(BOOTSTRAP) bench
+	$(WEB)
 	$(BIN)/python -m bench $(ARGS)
 
 build: ## Build the sdist and the wheel into dist/.
@@ -56,5 +62,6 @@ build: ## Build the sdist and the wheel into dist/.
 
 clean: ## Remove .venv, caches and builds. Data stays.
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf tests/aisdk/node_modules
+	rm -rf tests/aisdk/node_modules web/node_modules web/dist web/src/transport/dist
+	rm -rf src/durable_llm_streams/server/static src/durable_llm_streams/server/.static-*
 	find . -name __pycache__ -prune -exec rm -rf {} +

