@@ -17,7 +17,7 @@ PREFIX = "DLS_"
 _LONGEST = 1e10
 
 #: Variables with our prefix that are not the server's.
-_OTHERS = {"DLS_URL"}  # of `dls chat`
+_OTHERS = {"DLS_URL", "DLS_WEB", "DLS_CHROMIUM"}  # `dls chat`; the build; the tests
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
 
