@@ -1,6 +1,15 @@
 import type { UIMessageChunk } from "ai";
 import { describe, expect, it } from "vitest";
-import { body, cursorOf, encode, frame, records, RUN, unreachable } from "./testing/server.js";
+import {
+  body,
+  cursorOf,
+  encode,
+  frame,
+  records,
+  RUN,
+  silent,
+  unreachable,
+} from "./testing/server.js";
 import { folded, read, SEND, Stage } from "./testing/stage.js";
 import { drive, until } from "./testing/world.js";
 
@@ -78,6 +87,23 @@ describe("letting go", () => {
     await expect(read(stream)).rejects.toMatchObject({ name: "AbortError" });
     expect(stage.state).toMatchObject({ phase: "idle", attempt: 0, retryAt: undefined });
     expect(stage.left).toEqual(NOTHING);
+  });
+
+  it("aborts the request, whether it has an answer or not", async () => {
+    const signals: (AbortSignal | null | undefined)[] = [];
+    const stage: Stage = new Stage({
+      fetch: (input, init) => {
+        signals.push(init?.signal);
+        return stage.server.fetch(input, init);
+      },
+    });
+    stage.server.faults = [records(4, "hang"), silent];
+    await stage.send();
+    await stage.send();
+    await stage.clock.advance(0);
+    expect(signals.map((signal) => signal?.aborted)).toEqual([false, false]);
+    stage.transport.close();
+    expect(signals.map((signal) => signal?.aborted)).toEqual([true, true]);
   });
 
   it("before anything was sent sends nothing", async () => {
@@ -199,9 +225,10 @@ describe("the state", () => {
     stage.server.faults = [records(2, "hang")];
     const second = await stage.transport.reconnectToStream({ chatId: "c1" });
     await until(() => stage.state.cursor === cursorOf(2));
-    const before = stage.state;
+    const [before, changes] = [stage.state, stage.states.length];
     await stream.cancel();
     expect(stage.state).toBe(before);
+    expect(stage.states).toHaveLength(changes);
     await second?.cancel();
   });
 
@@ -242,7 +269,9 @@ describe("backpressure", () => {
     await stage.clock.advance(10);
     expect(pulled).toBeLessThanOrEqual(52);
     await stage.clock.advance(1_000_000); // a slow reader is no silence
-    expect(stage.state.phase).toBe("live");
+    await stage.environment.show();
+    for (let i = 51; i <= 60; i += 1) expect((await reader.read()).value).toEqual(delta(i));
+    expect(stage.state).toMatchObject({ phase: "live", resumes: 0 });
     await reader.cancel();
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { body, cursorOf, encode, records, silent, unreachable } from "./testing/server.js";
+import { body, cursorOf, encode, records, refuse, silent, unreachable } from "./testing/server.js";
 import { folded, read, Stage } from "./testing/stage.js";
 import { until } from "./testing/world.js";
 
@@ -215,6 +215,32 @@ describe("a hidden page", () => {
     expect(stage.state.phase).toBe("paused");
     await stage.environment.show();
     await whole();
+  });
+
+  it("is picked up at once although the server had asked for a long pause", async () => {
+    const { stage, whole } = await live();
+    stage.server.faults = [refuse(503, {}, { "retry-after": "3600" })];
+    await stage.environment.goOffline();
+    await stage.environment.goOnline();
+    await stage.environment.hide();
+    await stage.clock.advance(30_000);
+    expect(stage.state.phase).toBe("paused");
+    await stage.environment.show();
+    await whole();
+  });
+
+  it("counts a server's failures in a row from its last connection", async () => {
+    const stage = new Stage();
+    const failures = Array.from({ length: 4 }, () => refuse(500));
+    stage.server.faults = [...failures, records(4, "hang"), ...failures];
+    const reading = read(await stage.send());
+    await stage.clock.advance(5_000);
+    expect(stage.state.phase).toBe("live");
+    await stage.environment.hide();
+    await stage.clock.advance(30_000);
+    await stage.environment.show();
+    await stage.clock.advance(5_000);
+    expect(folded(await reading)).toEqual(folded(stage.server.log));
   });
 
   it("can be hurried by the application", async () => {

@@ -156,6 +156,15 @@ describe("a stream", () => {
     await expect(stage.sendAndRead()).rejects.toMatchObject({ kind: "cursor-lost" });
   });
 
+  it("keeps its cursor over an event that has no id", async () => {
+    const stage = new Stage();
+    const bytes = encode(`${frame(1, { type: "start" })}data: {"type":"data-x","data":1}\n\n`);
+    stage.server.faults = [(answer) => body(answer, [bytes], "error")];
+    const chunks = await stage.sendAndRead();
+    expect(chunks[1]).toEqual({ type: "data-x", data: 1 });
+    expect(stage.server.cursors).toEqual([null, cursorOf(1)]);
+  });
+
   it("does not repeat what no cursor stands for", async () => {
     const stage = new Stage();
     const bytes = encode('data: {"type":"start"}\n\n');
