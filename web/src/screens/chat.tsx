@@ -33,6 +33,10 @@ export function Chat({ id, isNew, composer }: ChatProps) {
   const waiting = usePart(outbox, (items) => items.some((item) => item.chat === id));
   useAnnouncements(conversation);
   useEffect(() => {
+    conversation.enter();
+    return () => conversation.leave();
+  }, [conversation]);
+  useEffect(() => {
     const idle = globalThis.requestIdleCallback ?? setTimeout;
     idle(() => void loadMarkdown());
   }, []);

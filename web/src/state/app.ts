@@ -12,6 +12,7 @@ import {
   watchSeen,
 } from "./chats";
 import { Conversation } from "./conversation";
+import { Crowd, followers } from "./crowd";
 import { writeDraft } from "./drafts";
 import { Feed } from "./feed";
 import { nextFrame } from "./frames";
@@ -32,6 +33,8 @@ export const api = new Api();
 export const transport = new ResumableChatTransport<Message>();
 
 const conversations = new Map<string, Conversation>();
+const watches = new Map<string, () => void>();
+const crowd = new Crowd(followers, () => transport.rest());
 
 /** The conversation of a chat, made and loaded when it is asked for first. */
 export function conversationOf(id: string, options: { isNew?: boolean } = {}): Conversation {
@@ -47,6 +50,7 @@ export function conversationOf(id: string, options: { isNew?: boolean } = {}): C
       onAccepted: accepted,
       onUnauthorized: () => page.setState({ expired: true }),
     });
+    watches.set(id, transport.subscribe(id, countFollowed));
     if (options.isNew) conversation.begin();
     else void conversation.load(place.getState().chat === id ? place.getState().leaf : null);
   }
@@ -116,8 +120,7 @@ async function deleteNow(id: string): Promise<void> {
       return;
     }
   }
-  conversations.get(id)?.close();
-  conversations.delete(id);
+  forget(id);
   removeChatFromOutbox(id);
   writeDraft(id, "");
   dropChat(id);
@@ -187,6 +190,12 @@ function deliverElsewhereWritten(): void {
   for (const conversation of conversations.values()) void conversation.deliver();
 }
 
+/** Whether any chat of this tab holds a connection. */
+function countFollowed(): void {
+  const phases = [...conversations.keys()].map((id) => transport.getState(id).phase);
+  crowd.follows = phases.some((phase) => phase !== "idle" && phase !== "ended" && phase !== "paused");
+}
+
 function forgetOld(): void {
   const shown = place.getState().chat;
   const idle = [...conversations.values()].filter(
@@ -194,9 +203,16 @@ function forgetOld(): void {
   );
   for (const conversation of idle.slice(0, Math.max(0, idle.length - KEPT_CONVERSATIONS))) {
     if (outbox.getState().some((item) => item.chat === conversation.id)) continue;
-    conversations.delete(conversation.id);
-    conversation.close();
+    forget(conversation.id);
   }
+}
+
+function forget(id: string): void {
+  conversations.get(id)?.close();
+  conversations.delete(id);
+  watches.get(id)?.();
+  watches.delete(id);
+  countFollowed();
 }
 
 async function untilLoaded(load: () => Promise<void>): Promise<void> {

@@ -24,6 +24,7 @@ beforeEach(() => {
     backoff: { minMs: 1, maxMs: 2 },
   });
   conversation = open();
+  conversation.enter();
 });
 afterEach(() => conversation.close());
 

@@ -20,28 +20,12 @@ import { type ResumableChatTransport, TransportError } from "@/transport/index";
 import type { Api } from "./api";
 import { Delivery, type Exclusively, type Recipient } from "./delivery";
 import { FrameState, type Schedule } from "./frames";
-import type { FeedEvent, Message, RunNotice, Snapshot, Version } from "./model";
+import type { FeedEvent, Message, Snapshot, Version } from "./model";
 import { type OutboxItem, outboxOf, removeFromOutbox, setRefused } from "./outbox";
-import { isOnBranch, reuse } from "./snapshots";
+import { Replay } from "./replay";
+import { isOnBranch, reuse, saidBy } from "./snapshots";
 import { Versions } from "./versions";
-
-export interface ConversationView {
-  /** How far the chat itself is loaded. `missing`: there is no such chat for this visitor. */
-  loading: "loading" | "ready" | "missing";
-  messages: readonly Message[];
-  versions: Versions;
-  status: ChatStatus;
-  /** What went wrong and needs the reader; the answer's own failure is in its metadata. */
-  problem: TransportError | null;
-  /** Whether a stop was asked for that has not arrived yet. */
-  stopping: boolean;
-  /** The last thing that happened to the run that is being followed. */
-  notice: RunNotice | null;
-  /** Whether the answer was already being written when this page found it. */
-  found: boolean;
-  /** The answer that is being written on another branch than the shown one. */
-  elsewhere: string | null;
-}
+import { type ConversationView, UNKNOWN } from "./view";
 
 export interface ConversationTools {
   api: Pick<Api, "getChat">;
@@ -66,11 +50,15 @@ export class Conversation {
   readonly #delivery: Delivery;
   #generation = 0;
   #leaf: string | null = null;
-  /** While a replay runs: the cursor that it must reach before it is shown. */
-  #holdUntil: string | null = null;
+  /** A replay that must catch up before it is shown. */
+  #replay: Replay | null = null;
   /** The last run that the feed said has started, to be looked at when the chat is idle. */
   #startedElsewhere: string | null = null;
+  #saidAtNotice = "";
   #resuming = false;
+  #shown = false;
+  /** Whether something happened that was not looked at, because the chat was not shown. */
+  #stale = false;
   #closed = false;
   #exists = true;
 
@@ -78,24 +66,16 @@ export class Conversation {
     readonly id: string,
     private readonly tools: ConversationTools,
   ) {
-    this.store = createStore<ConversationView>(() => ({
-      loading: "loading",
-      messages: [],
-      versions: new Versions(),
-      status: "ready",
-      problem: null,
-      stopping: false,
-      notice: null,
-      found: false,
-      elsewhere: null,
-    }));
+    this.store = createStore(() => UNKNOWN);
     this.#state = new FrameState(() => this.#publish(), tools.schedule);
     this.#exchange = new Exchange({
       id,
       transport: tools.transport,
       state: this.#state,
       onData: (part) => {
-        if (part.type === "data-run") this.store.setState({ notice: part.data });
+        if (part.type !== "data-run") return;
+        this.#saidAtNotice = saidBy(this.#state.messages.at(-1));
+        this.store.setState({ notice: part.data });
       },
     });
     const recipient: Recipient = {
@@ -175,16 +155,47 @@ export class Conversation {
     }
   }
 
+  /** The chat is shown: it follows its answer. */
+  enter(): void {
+    this.#shown = true;
+    if (!this.#stale) return;
+    this.#stale = false;
+    void this.load();
+  }
+
+  /** The chat is not shown any more. Connections are few, so it follows nothing until it is. */
+  leave(): void {
+    this.#shown = false;
+    if (!this.busy || this.tools.transport.getState(this.id).runId === undefined) return;
+    this.#stale = true;
+    this.#generation++;
+    void this.#exchange.stop();
+  }
+
   /** What the feed tells of this chat. */
   hear(event: FeedEvent): void {
-    if (event.type === "run-started") {
-      if (this.busy) this.#startedElsewhere = event.run;
-      else if (!this.#knows(event.run)) void this.load();
-    } else if (event.type === "run-ended") {
-      if (!this.busy && !this.#knowsEnd(event.message)) void this.load();
-    } else if (event.type === "open" && !event.complete) {
-      if (this.#exists && !this.busy) void this.load();
+    if (event.type === "run-started" && this.busy) this.#startedElsewhere = event.run;
+    else if (this.#concerns(event)) this.#look();
+  }
+
+  #concerns(event: FeedEvent): boolean {
+    switch (event.type) {
+      case "run-started":
+        return !this.#knows(event.run);
+      case "run-ended":
+        return !this.busy && !this.#knowsEnd(event.message);
+      case "open":
+        return this.#exists && !this.busy && !event.complete;
+      case "chat-deleted":
+        return true;
+      default:
+        return false;
     }
+  }
+
+  #look(): void {
+    if (this.#shown || outboxOf(this.id).length > 0) void this.load();
+    else this.#stale = true;
   }
 
   dismissProblem(): void {
@@ -224,13 +235,13 @@ export class Conversation {
       void this.deliver();
       return;
     }
-    await this.#resume(cursor);
+    await this.#resume(cursor, saidBy(snapshot.messages.at(-1)));
   }
 
-  async #resume(cursor: string): Promise<void> {
+  async #resume(cursor: string, shown: string): Promise<void> {
     this.#begins();
     const generation = this.#generation;
-    this.#holdUntil = cursor;
+    this.#replay = new Replay(cursor, shown);
     this.#resuming = true;
     this.store.setState({ found: true, status: "submitted" });
     const resumed = this.#exchange.resumeStream().finally(() => {
@@ -258,16 +269,16 @@ export class Conversation {
   #publish(): void {
     const { messages } = this.#state;
     const status = this.#status;
-    if (this.#holdUntil !== null) {
-      const { cursor, phase } = this.tools.transport.getState(this.id);
-      const reached = cursor !== undefined && cursor >= this.#holdUntil;
-      if (this.busy && !reached && phase !== "ended") {
-        this.store.setState({ status });
-        return;
-      }
-      this.#holdUntil = null;
+    const said = saidBy(messages.at(-1));
+    const { cursor } = this.tools.transport.getState(this.id);
+    if (this.busy && this.#replay?.hasCaughtUp(cursor, said, Date.now()) === false) {
+      this.store.setState({ status });
+      return;
     }
-    this.store.setState({ status, messages });
+    this.#replay = null;
+    const { notice } = this.store.getState();
+    const isOver = notice?.event === "retry" && said !== this.#saidAtNotice;
+    this.store.setState(isOver ? { status, messages, notice: null } : { status, messages });
   }
 
   // --- sending ------------------------------------------------------------------------------
@@ -319,11 +330,12 @@ export class Conversation {
     this.#exists = true;
     removeFromOutbox(item.id);
     this.tools.onAccepted?.(this.id, item);
+    if (!this.#shown) this.leave();
   }
 
   #begins(): void {
     this.#generation++; // what is being loaded is older than this
-    this.#holdUntil = null;
+    this.#replay = null;
     this.#resuming = false;
     this.#leaf = null;
     this.store.setState({ problem: null, notice: null, found: false, stopping: false });

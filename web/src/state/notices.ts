@@ -53,7 +53,11 @@ export function announce(text: string): void {
 }
 
 export function watchNetwork(): void {
-  const update = (): void => page.setState({ offline: !navigator.onLine });
+  const update = (): void => {
+    const offline = !navigator.onLine;
+    // What the feed could not reach without a network says nothing about the server.
+    page.setState(({ feed }) => ({ offline, feed: feed === "down" ? "connecting" : feed }));
+  };
   addEventListener("online", update);
   addEventListener("offline", update);
 }

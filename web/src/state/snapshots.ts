@@ -16,3 +16,12 @@ export function reuse(before: readonly Message[], after: readonly Message[]): Me
     return old !== undefined && JSON.stringify(old) === JSON.stringify(message) ? old : message;
   });
 }
+
+/** What an answer has said and thought. */
+export function saidBy(message: Message | undefined): string {
+  if (message?.role !== "assistant") return "";
+  const texts = message.parts.map((part) =>
+    part.type === "text" || part.type === "reasoning" ? part.text : "",
+  );
+  return texts.join("");
+}

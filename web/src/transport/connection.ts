@@ -128,6 +128,11 @@ export class Connection {
     this.#presence.return();
   }
 
+  /** Lets the connection go now if the page is hidden, as it will after a while. */
+  rest(): void {
+    this.#presence.leave();
+  }
+
   async #run(): Promise<void> {
     try {
       while (!this.#over) {

@@ -162,6 +162,24 @@ describe("silence", () => {
 });
 
 describe("a hidden page", () => {
+  it("lets the connection go at once when it is told to rest", async () => {
+    const { stage, whole } = await live();
+    await stage.environment.hide();
+    stage.transport.rest();
+    await until(() => stage.state.phase === "paused");
+    await stage.environment.show();
+    await whole();
+    expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
+  });
+
+  it("is the only one that rests", async () => {
+    const { stage } = await live();
+    stage.transport.rest();
+    await stage.clock.advance(1_000);
+    expect(stage.state.phase).toBe("live");
+    stage.transport.close();
+  });
+
   it("lets the connection go after 30 seconds and picks it up when it is seen", async () => {
     const { stage, whole } = await live();
     await stage.environment.hide();

@@ -15,6 +15,7 @@ export class Presence {
   /** Whether the page has been hidden for longer than allowed. */
   away = false;
 
+  readonly #environment: Environment;
   readonly #clock: Clock;
   readonly #hiddenMs: number;
   readonly #listener: PresenceListener;
@@ -27,6 +28,7 @@ export class Presence {
     hiddenMs: number,
     listener: PresenceListener,
   ) {
+    this.#environment = environment;
     this.#clock = clock;
     this.#hiddenMs = hiddenMs;
     this.#listener = listener;
@@ -46,6 +48,14 @@ export class Presence {
     this.#listener.onReturn();
   }
 
+  /** As if the page had been hidden for long; nothing while it is seen. */
+  leave(): void {
+    if (this.#environment.isVisible() || this.away) return;
+    this.#stopTimer();
+    this.away = true;
+    this.#listener.onAway();
+  }
+
   close(): void {
     this.#stopTimer();
     for (const unlisten of this.#unlisten) unlisten();
@@ -53,10 +63,7 @@ export class Presence {
 
   #startTimer(): void {
     this.#stopTimer();
-    this.#cancelTimer = this.#clock.after(this.#hiddenMs, () => {
-      this.away = true;
-      this.#listener.onAway();
-    });
+    this.#cancelTimer = this.#clock.after(this.#hiddenMs, () => this.leave());
   }
 
   #stopTimer(): void {

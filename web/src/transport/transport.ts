@@ -162,6 +162,14 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
     for (const connection of this.#chats.get(chatId)?.open ?? []) connection.retryNow();
   }
 
+  /**
+   * Lets every connection go now if the page is hidden, as it would after `hiddenMs`; they are
+   * picked up when it is seen. For pages that need the connections that a browser allows.
+   */
+  rest(): void {
+    for (const { open } of this.#chats.values()) for (const connection of open) connection.rest();
+  }
+
   /** Detaches from the chat's streams and drops its state. */
   forget(chatId: string): void {
     const chat = this.#chats.get(chatId);

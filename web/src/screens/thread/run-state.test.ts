@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 
 vi.mock("@/state/app", () => ({ transport: {} }));
 
-import type { ConversationView } from "@/state/conversation";
+import type { ConversationView } from "@/state/view";
 import { Versions } from "@/state/versions";
 import type { ConnectionState } from "@/transport/index";
 import { runStateOf } from "./run-state";

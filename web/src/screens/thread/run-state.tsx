@@ -1,7 +1,8 @@
 import clsx from "clsx";
 import { useEffect, useState } from "react";
 import { transport } from "@/state/app";
-import type { Conversation, ConversationView } from "@/state/conversation";
+import type { Conversation } from "@/state/conversation";
+import type { ConversationView } from "@/state/view";
 import type { ConnectionState } from "@/transport/index";
 import { words } from "@/words";
 import { useConnection, usePart } from "../hooks";

@@ -1,0 +1,18 @@
+import { describe, expect, it } from "vitest";
+import { Replay } from "./replay";
+
+describe("a replay", () => {
+  it("is shown when both the transport and the messages are where the snapshot was", () => {
+    const replay = new Replay("run.05", "one two");
+    expect(replay.hasCaughtUp(undefined, "", 0)).toBe(false);
+    expect(replay.hasCaughtUp("run.04", "one two", 0)).toBe(false);
+    expect(replay.hasCaughtUp("run.05", "one", 0)).toBe(false);
+    expect(replay.hasCaughtUp("run.06", "one two three", 1)).toBe(true);
+  });
+
+  it("is shown after a while when the step is written again and never says the same", () => {
+    const replay = new Replay("run.05", "one two");
+    expect(replay.hasCaughtUp("run.07", "other", 1_000)).toBe(false);
+    expect(replay.hasCaughtUp("run.09", "other words", 1_600)).toBe(true);
+  });
+});
