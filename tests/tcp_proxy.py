@@ -22,15 +22,18 @@ class TcpProxy:
     - `dribble`: downstream one byte at a time.
 
     `cut()` resets all connections now, `cut_after(size)` when exactly so many more bytes went
-    downstream. `sent` counts the bytes downstream, `accepted` the connections, `open` those now.
+    downstream; with `clean=True` the one that brings the last byte ends there as if nothing more
+    came (FIN instead of RST). `sent` counts the bytes downstream, `accepted` the connections,
+    `open` those now, `cuts` how often something was cut.
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.target = (host, port)
-        self.port = self.sent = self.accepted = 0
+        self.port = self.sent = self.accepted = self.cuts = 0
         self._mode: Mode = "pass"
         self._flowing = asyncio.Event()
         self._cut_at: int | None = None
+        self._clean = False
         self._listener: asyncio.Server | None = None
         self._links: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
 
@@ -57,12 +60,14 @@ class TcpProxy:
 
     def cut(self) -> None:
         self._cut_at = None
+        self.cuts += 1
         for writers in self._links.values():
             for writer in writers:
                 _reset(writer)
 
-    def cut_after(self, size: int) -> None:
+    def cut_after(self, size: int, *, clean: bool = False) -> None:
         self._cut_at = self.sent + size
+        self._clean = clean
 
     async def __aenter__(self) -> Self:
         await self.set("pass")
@@ -122,9 +127,13 @@ class TcpProxy:
             writer.write(data)
             await writer.drain()
             await asyncio.sleep(0)  # so that others have their turn while it dribbles
-            if self.sent == self._cut_at:
+            if self.sent == self._cut_at and not self._clean:
                 self.cut()
                 return
+            if self.sent == self._cut_at:
+                self._cut_at = None
+                self.cuts += 1
+                break
         writer.write_eof()
 
 

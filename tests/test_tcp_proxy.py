@@ -92,6 +92,19 @@ async def test_a_cut_after_some_bytes_lets_exactly_those_through(
     assert len(received) <= size
 
 
+async def test_a_clean_cut_after_some_bytes_looks_like_an_end(
+    proxy: TcpProxy, client: Client
+) -> None:
+    proxy.cut_after(15, clean=True)
+    client.writer.write(LINE * 3)
+    async with asyncio.timeout(5):
+        assert await client.reader.read(-1) == (LINE * 3)[:15]
+    assert proxy.cuts == 1
+    other = Client(*await asyncio.open_connection("127.0.0.1", proxy.port))
+    assert await other.echo(LINE) == LINE
+    other.writer.close()
+
+
 async def test_nothing_arrives_while_the_network_hangs_and_all_of_it_after(
     proxy: TcpProxy, client: Client
 ) -> None:

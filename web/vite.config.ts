@@ -3,19 +3,14 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 import { precompress } from "./build/precompress.ts";
+import { woff2Only } from "./build/woff2-only.ts";
 
 const src = path.resolve(import.meta.dirname, "src");
 const server = process.env.DLS_URL ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
-  plugins: [react(), tailwindcss(), precompress()],
-  resolve: {
-    alias: [
-      { find: "@", replacement: src },
-      // What @streamdown/code imports as `shiki`: the languages that we ship, not all of them.
-      { find: /^shiki$/, replacement: path.join(src, "markdown/shiki.ts") },
-    ],
-  },
+  plugins: [react(), tailwindcss(), woff2Only(), precompress()],
+  resolve: { alias: { "@": src } },
   build: {
     target: "es2023",
     outDir: process.env.DLS_WEB_OUT ?? "dist",

@@ -3,11 +3,14 @@ import { createRoot } from "react-dom/client";
 import "./index.css";
 import { App } from "./screens/app";
 import { CrashScreen } from "./screens/crash";
+import { loadMarkdown } from "./screens/thread/lazy-markdown";
 import { start } from "./state/app";
+import { place } from "./state/router";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("The page has no #root.");
 start();
+if (place.getState().chat !== null) void loadMarkdown(); // there is something to read at once
 createRoot(root).render(
   <StrictMode>
     <CrashScreen>

@@ -1,13 +1,14 @@
-import { memo, useRef } from "react";
+import { memo, useId, useMemo, useRef } from "react";
 import { Block as Rendered } from "streamdown";
 import { type Block, BlockReader, PIECE_LENGTH } from "./blocks";
 import { CodeBlock } from "./code-block";
-import { elements, TableFrame } from "./elements";
+import { elements, footnoteElements, TableFrame } from "./elements";
 import { closesFence, type Fence } from "./lines";
 import type { MathPlugins } from "./math";
-import { isLoose, piecesOf, tableHead } from "./pieces";
-import { type PieceOf, pluginsFor } from "./plugins";
+import { isLoose, type Keep, piecesOf, tableHead } from "./pieces";
+import { pluginsFor } from "./plugins";
 import { settle, settleCode } from "./settle";
+import { useSlowed } from "./slowed";
 
 interface BlockViewProps {
   block: Block;
@@ -19,11 +20,18 @@ interface BlockViewProps {
 }
 
 export const BlockView = memo(function BlockView(props: BlockViewProps) {
-  const { block, growing } = props;
+  const { growing } = props;
+  const block = useSlowed(props.block, growing ? pause(props.block) : 0);
   if (block.fence) return <FencedCode text={block.text} fence={block.fence} growing={growing} />;
   if (block.kind === "quote" && block.text.length > PIECE_LENGTH) return <LongQuote {...props} />;
-  if (block.cuts.length === 0) return <Piece {...props} text={block.text} />;
-  return block.kind === "table" ? <LongTable {...props} /> : <LongList {...props} />;
+  if (block.cuts.length === 0) {
+    return <Piece {...props} text={block.text} footnotes={block.footnotes} />;
+  }
+  return block.kind === "table" ? (
+    <LongTable {...props} block={block} />
+  ) : (
+    <LongList {...props} block={block} />
+  );
 }, sameBlock);
 
 function sameBlock(before: BlockViewProps, after: BlockViewProps): boolean {
@@ -37,10 +45,17 @@ function sameBlock(before: BlockViewProps, after: BlockViewProps): boolean {
   );
 }
 
+/** What cannot be rendered in pieces, or laid out in them, is rendered less often as it grows. */
+function pause({ kind, text: { length } }: Block): number {
+  if (kind === "text" && length > 4_000) return length / 200;
+  return kind === "table" && length > 16_000 ? length / 400 : 0;
+}
+
 /** Blocks one below the other; only the last may grow. */
 export function Blocks({ text, growing, math }: BlocksProps) {
   const reader = (useRef<BlockReader>(null).current ??= new BlockReader());
-  const blocks = reader.read(text);
+  // What has ended ends with a line, which may be a definition.
+  const blocks = reader.read(growing || text.endsWith("\n") ? text : `${text}\n`);
   return blocks.map((block, index) => (
     <BlockView
       key={index}
@@ -60,17 +75,26 @@ interface BlocksProps {
 
 interface PieceProps extends Omit<BlockViewProps, "block"> {
   text: string;
-  of?: PieceOf;
+  /** For a piece: what of it belongs under the element that all pieces share. */
+  keep?: Keep;
+  loose?: boolean;
+  footnotes?: boolean | undefined;
 }
 
-function Piece({ text, definitions, growing, math, of }: PieceProps) {
-  const { remarkPlugins, rehypePlugins } = pluginsFor(math, of);
+const Piece = memo(function Piece(props: PieceProps) {
+  const { text, definitions, growing, math, keep, loose, footnotes } = props;
+  const { remarkPlugins, rehypePlugins } = pluginsFor(math, keep, loose);
+  const suffix = useId();
+  const components = useMemo(
+    () => (footnotes ? footnoteElements(suffix) : elements),
+    [footnotes, suffix],
+  );
   const content = (growing ? settle(text) : text).trimEnd();
   if (content === "") return null;
   return (
     <Rendered
       content={definitions + content}
-      components={elements}
+      components={components}
       remarkPlugins={remarkPlugins}
       rehypePlugins={rehypePlugins}
       index={0}
@@ -79,7 +103,7 @@ function Piece({ text, definitions, growing, math, of }: PieceProps) {
       shouldNormalizeHtmlIndentation={false}
     />
   );
-}
+});
 
 function FencedCode({ text, fence, growing }: { text: string; fence: Fence; growing: boolean }) {
   const settled = growing ? settleCode(text) : text;
@@ -99,7 +123,7 @@ function codeOf(text: string, fence: Fence): string {
 
 function LongList({ block, definitions, growing, math }: BlockViewProps) {
   const pieces = piecesOf(block);
-  const of: PieceOf = { keep: "items", loose: isLoose(pieces) };
+  const loose = isLoose(pieces);
   const { ordered, start, tasks } = block.list ?? { ordered: false, start: 1, tasks: false };
   const items = pieces.map((text, index) => (
     <Piece
@@ -108,7 +132,8 @@ function LongList({ block, definitions, growing, math }: BlockViewProps) {
       definitions={definitions}
       growing={growing && index === pieces.length - 1}
       math={math}
-      of={of}
+      keep="items"
+      loose={loose}
     />
   ));
   const className = tasks ? "contains-task-list" : undefined;
@@ -133,7 +158,7 @@ function LongTable({ block, definitions, growing, math }: BlockViewProps) {
             definitions={definitions}
             growing={false}
             math={math}
-            of={{ keep: "head", loose: false }}
+            keep="head"
           />
         </thead>
         <tbody>
@@ -144,7 +169,7 @@ function LongTable({ block, definitions, growing, math }: BlockViewProps) {
               definitions={definitions}
               growing={growing && index === pieces.length - 1}
               math={math}
-              of={{ keep: "rows", loose: false }}
+              keep="rows"
             />
           ))}
         </tbody>

@@ -26,7 +26,7 @@ import {
   readMarker,
 } from "./lines";
 
-export const PIECE_LENGTH = 800;
+export const PIECE_LENGTH = 500;
 
 export interface Block {
   kind: "text" | "code" | "list" | "table" | "quote";
@@ -35,6 +35,7 @@ export interface Block {
   cuts: readonly number[];
   list?: { ordered: boolean; start: number; tasks: boolean };
   fence?: Fence;
+  footnotes?: true;
 }
 
 interface Open {
@@ -57,6 +58,10 @@ interface Open {
   marker: Marker | null;
   /** The kinds of items so far: one more of them may belong to a list that began in this block. */
   marks: string;
+  /** A line may or may not have begun or ended an item: it depends on more than lines. */
+  unsure: boolean;
+  /** Whether a fence is open depends on such a line, or on HTML: nothing is cut any more. */
+  sealed: boolean;
   tasks: boolean;
   /** Not to be cut into pieces. */
   whole: boolean;
@@ -81,7 +86,8 @@ export class BlockReader {
       this.readLine(text.slice(this.at, end), this.at, end + 1);
       this.at = end + 1;
     }
-    return this.footnotes ? [{ kind: "text", text, cuts: [] }] : this.withLastLine();
+    if (this.footnotes) return [{ kind: "text", text, cuts: [], footnotes: true }];
+    return this.withLastLine();
   }
 
   /** The definitions of links that the block may refer to, to be parsed with it. */
@@ -145,7 +151,8 @@ export class BlockReader {
   /** Whether `line` begins another block than the open one. */
   private begins(open: Open, line: string): boolean {
     if (open.ended) return true;
-    if (open.fence || open.html || isBlank(line) || /^[ \t]/.test(line)) return false;
+    if (open.sealed || open.fence || open.html) return false;
+    if (isBlank(line) || /^[ \t]/.test(line)) return false;
     if (open.raw && !open.blank) return false;
     if (isHeading(line)) return true;
     const fence = openFence(line);
@@ -187,6 +194,8 @@ function begin(start: number): Open {
     quoted: false,
     marker: null,
     marks: "",
+    unsure: false,
+    sealed: false,
     tasks: false,
     whole: false,
     definitions: false,
@@ -204,6 +213,7 @@ function extend(open: Open, line: string, from: number, to = from + line.length)
     if (open.html.test(line)) open.html = null;
   } else if (isBlank(line)) {
     open.blank = true;
+    open.unsure ||= open.marker?.empty ?? false;
     open.raw = false;
     open.quoted = false;
     if (open.kind === "table" || open.kind === "quote") open.ended = true;
@@ -222,16 +232,21 @@ function extendOutside(open: Open, line: string, from: number): void {
   const marker = readMarker(line);
   const inItem = open.marker !== null && indentOf(line) >= open.marker.indent;
   if (open.lines === 0) beginWith(open, line, marker);
-  else if (open.kind === "list" && !inItem) extendList(open, line, marker, from);
+  else if (open.kind === "list" && !inItem) extendList(open, marker, from);
   else if (open.lines === 1 && open.kind === "text" && isTableHead(open.first, line)) {
     open.kind = "table";
-  } else if (open.kind === "quote" && !line.startsWith(">")) open.kind = "text";
+  } else if (open.kind === "quote" ? !line.startsWith(">") : open.kind === "table" && marker) {
+    open.kind = "text";
+    open.cuts = [];
+  }
   if (!inItem && marker) {
     const free = open.lines === 0 || open.blank || open.marker?.empty;
     if (free || interrupts(marker)) open.marker = marker;
-    open.marks += marker.type;
+    else if (open.quoted || (open.marker && marker.type !== open.marker.type)) open.unsure = true;
   }
+  if (marker && (!inItem || open.unsure)) open.marks += marker.type;
   if (/^ {0,3}>/.test(line)) open.quoted = true;
+  if ((open.unsure || open.raw) && (openFence(line) || htmlEnd(line))) open.sealed = true;
   if (!inItem) readHidden(open, line);
   open.blank = false;
 }
@@ -248,10 +263,11 @@ function beginWith(open: Open, line: string, marker: Marker | null): void {
 }
 
 /** An item is where a piece may begin; any other line that is not in one makes the list whole. */
-function extendList(open: Open, line: string, marker: Marker | null, from: number): void {
+function extendList(open: Open, marker: Marker | null, from: number): void {
   const offset = from - open.start;
   if (!marker || marker.type !== open.marker?.type) {
     open.whole = true;
+    open.unsure = true;
     open.cuts = [];
     return;
   }

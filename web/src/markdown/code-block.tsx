@@ -2,11 +2,10 @@ import { memo, useContext, useEffect, useReducer, useRef } from "react";
 import { Colouring, type Coloured, type LineGroup } from "./colouring";
 import { CopyButton } from "./copy-button";
 import { CopiedContext } from "./copied";
-import { useTokenizer } from "./grammar-loading";
+import { useTokenizer } from "./tokenizers";
 import type { LineTokenizer, Token } from "./shiki";
+import { inTurn } from "./turn";
 
-/** How long one render may colour; what is left over follows in slices. */
-const RENDER_MS = 4;
 
 export interface CodeBlockProps {
   code: string;
@@ -14,7 +13,7 @@ export interface CodeBlockProps {
   language: string;
 }
 
-/** Code with its language and a copy button. The text is complete at every moment, colours follow. */
+/** Code with its language and a copy button. The text is always complete; colours follow. */
 export const CodeBlock = memo(function CodeBlock({ code, language }: CodeBlockProps) {
   const onCopied = useContext(CopiedContext);
   const coloured = useColours(code, useTokenizer(language));
@@ -51,7 +50,8 @@ function useColours(code: string, tokenizer: LineTokenizer | undefined): Coloure
   if (tokenizer && held.current?.tokenizer !== tokenizer) {
     held.current = { colouring: new Colouring(tokenizer, () => performance.now()), tokenizer };
   }
-  const coloured = held.current?.colouring.advance(code, RENDER_MS) ?? null;
+  const colouring = held.current?.colouring;
+  const coloured = colouring ? inTurn((budget) => colouring.advance(code, budget)) : null;
   const unfinished = coloured !== null && coloured.tail === null;
   useEffect(() => {
     if (!unfinished) return undefined;
@@ -61,9 +61,11 @@ function useColours(code: string, tokenizer: LineTokenizer | undefined): Coloure
   return coloured;
 }
 
+/** Out of sight it is neither styled nor laid out, so it says how large it would be. */
 const Lines = memo(function Lines({ group }: { group: LineGroup }) {
+  const size = `auto ${group.columns}ch auto ${group.lines.length}lh`;
   return (
-    <span className="md-lines">
+    <span className="md-lines" style={{ containIntrinsicSize: size }}>
       {group.lines.map((tokens, index) => (
         <Line key={index} tokens={tokens} />
       ))}

@@ -12,6 +12,8 @@ export const GROUP_LINES = 40;
 export interface LineGroup {
   /** One list of tokens for each line, without its line end. */
   lines: Token[][];
+  /** Characters of the longest line. */
+  columns: number;
 }
 
 export interface Coloured {
@@ -32,7 +34,7 @@ export class Colouring {
     private readonly clock: () => number,
   ) {}
 
-  /** Go on with `code` for at most about `budget` milliseconds. The same object if nothing is new. */
+  /** Go on with `code` for about `budget` milliseconds. The same object if nothing is new. */
   advance(code: string, budget: number): Coloured {
     if (code === this.code && this.coloured.tail) return this.coloured;
     if (!code.startsWith(this.code.slice(0, this.coloured.length))) this.restart();
@@ -42,7 +44,7 @@ export class Colouring {
     let at = this.coloured.length;
     let end = code.indexOf("\n", at);
     while (end !== -1 && this.clock() < until) {
-      append(groups, this.tokenizeLine(code.slice(at, end)));
+      append(groups, this.tokenizeLine(code.slice(at, end)), end - at);
       at = end + 1;
       end = code.indexOf("\n", at);
     }
@@ -64,8 +66,11 @@ export class Colouring {
 }
 
 /** Full groups are kept as they are; the last one is replaced, never changed. */
-function append(groups: LineGroup[], line: Token[]): void {
+function append(groups: LineGroup[], line: Token[], columns: number): void {
   const last = groups.at(-1);
-  if (!last || last.lines.length >= GROUP_LINES) groups.push({ lines: [line] });
-  else groups[groups.length - 1] = { lines: [...last.lines, line] };
+  if (!last || last.lines.length >= GROUP_LINES) groups.push({ lines: [line], columns });
+  else {
+    const lines = [...last.lines, line];
+    groups[groups.length - 1] = { lines, columns: Math.max(last.columns, columns) };
+  }
 }

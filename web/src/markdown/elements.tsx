@@ -14,6 +14,12 @@ export const elements: NonNullable<BlockProps["components"]> = {
     if (code?.tagName !== "code") return <pre>{children}</pre>;
     return <CodeBlock code={textOf(code).replace(/\n$/, "")} language={languageOf(code)} />;
   },
+  input({ node: _, checked, disabled }: ComponentProps<"input"> & FromTree) {
+    const label = checked ? "Done" : "Not done";
+    return (
+      <input type="checkbox" checked={checked} disabled={disabled} readOnly aria-label={label} />
+    );
+  },
   table({ node: _, ...props }: ComponentProps<"table"> & FromTree) {
     return (
       <TableFrame>
@@ -22,6 +28,20 @@ export const elements: NonNullable<BlockProps["components"]> = {
     );
   },
 };
+
+/** With footnotes whose ids end in `suffix`: two answers in one page may both have a note 1. */
+export function footnoteElements(suffix: string): typeof elements {
+  return {
+    ...elements,
+    a({ node: _, id, href, ...props }: ComponentProps<"a"> & FromTree) {
+      const target = href?.startsWith("#") ? href + suffix : href;
+      return <a href={target} id={id && id + suffix} {...props} />;
+    },
+    li({ node: _, id, ...props }: ComponentProps<"li"> & FromTree) {
+      return <li id={id && id + suffix} {...props} />;
+    },
+  };
+}
 
 export function TableFrame({ children }: ComponentProps<"div">) {
   return (

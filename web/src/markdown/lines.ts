@@ -1,4 +1,4 @@
-/** What one line of markdown may begin (CommonMark 0.31, GFM 0.29). All of them look at one line. */
+/** What one line of markdown may begin (CommonMark 0.31, GFM 0.29). */
 
 export interface Marker {
   /** `-`, `*`, `+`, `.` or `)`: items with the same one belong to the same list. */

@@ -1,5 +1,6 @@
 import type { Element, Root } from "hast";
 import { useEffect, useState } from "react";
+import { persist } from "./persist";
 
 export interface MathPlugins {
   remark: unknown;
@@ -12,7 +13,7 @@ const limits = { maxSize: 20, maxExpand: 200, strict: false, errorColor: "inheri
 let plugins: MathPlugins | null = null;
 let loading: Promise<void> | null = null;
 
-/** KaTeX and its styles, once some text needs them; null before, and where they cannot be fetched. */
+/** KaTeX and its styles once a text needs them; null before, and while they cannot be fetched. */
 export function useMath(text: string): MathPlugins | null {
   const [, arrived] = useState(plugins);
   const wanted = plugins === null && text.includes("$$");
@@ -29,17 +30,16 @@ export function useMath(text: string): MathPlugins | null {
 
 export const currentMath = () => plugins;
 
-/** Never rejects: a formula without KaTeX is still there to be read, and the next text asks again. */
+/** Settles when KaTeX is there. Until then formulas are shown as they were written. */
 export function loadMath(): Promise<void> {
-  loading ??= Promise.all([import("@streamdown/math"), import("katex/dist/katex.min.css")]).then(
-    ([{ math }]) => {
-      const katex = Array.isArray(math.rehypePlugin) ? math.rehypePlugin[0] : math.rehypePlugin;
-      plugins = { remark: math.remarkPlugin, rehype: [rehypeDisplay, [katex, limits]] };
-    },
-    () => {
-      loading = null;
-    },
-  );
+  loading ??= persist(async () => {
+    const [{ math }] = await Promise.all([
+      import("@streamdown/math"),
+      import("katex/dist/katex.min.css"),
+    ]);
+    const katex = Array.isArray(math.rehypePlugin) ? math.rehypePlugin[0] : math.rehypePlugin;
+    plugins = { remark: math.remarkPlugin, rehype: [rehypeDisplay, [katex, limits]] };
+  });
   return loading;
 }
 

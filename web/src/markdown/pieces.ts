@@ -1,7 +1,7 @@
 /**
- * A long list or table in pieces, each parsed and rendered on its own, under one element. What comes
- * out is what the whole would give: the numbers go on, and a list is loose in all its items or in
- * none (CommonMark 5.3).
+ * A long list or table in pieces, each parsed and rendered on its own, under one element. What
+ * comes out is what the whole would give: the numbers go on, and a list is loose in all its items
+ * or in none (CommonMark 5.3).
  */
 import type { Element, Root as Html, RootContent } from "hast";
 import type { Root } from "mdast";

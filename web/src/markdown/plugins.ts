@@ -19,26 +19,21 @@ const sanitize = [first(defaultRehypePlugins.sanitize), schema];
  */
 const made = new Map<string, Plugins>();
 
-export interface PieceOf {
-  keep: Keep;
-  loose: boolean;
-}
-
-export function pluginsFor(math: MathPlugins | null, piece?: PieceOf): Plugins {
-  const key = `${math ? "math" : ""} ${piece?.keep ?? ""} ${piece?.loose ?? ""}`;
-  const plugins = made.get(key) ?? make(math, piece);
+export function pluginsFor(math: MathPlugins | null, keep?: Keep, loose = false): Plugins {
+  const key = `${math ? "math" : ""} ${keep ?? ""} ${loose}`;
+  const plugins = made.get(key) ?? make(math, keep, loose);
   made.set(key, plugins);
   return plugins;
 }
 
-function make(math: MathPlugins | null, piece?: PieceOf): Plugins {
+function make(math: MathPlugins | null, keep: Keep | undefined, loose: boolean): Plugins {
   const remarkPlugins: unknown[] = [gfm, defaultRemarkPlugins.codeMeta, remarkRawHtml];
   const rehypePlugins: unknown[] = [sanitize, rehypeLinks];
   if (math) {
     remarkPlugins.push(math.remark);
     rehypePlugins.push(...math.rehype);
   }
-  if (piece?.keep === "items") remarkPlugins.push([remarkLoose, { loose: piece.loose }]);
-  if (piece) rehypePlugins.push([rehypeKeep, { keep: piece.keep }]);
+  if (keep === "items") remarkPlugins.push([remarkLoose, { loose }]);
+  if (keep) rehypePlugins.push([rehypeKeep, { keep }]);
   return { remarkPlugins, rehypePlugins } as Plugins;
 }

@@ -1,11 +1,11 @@
 /**
  * HTML in markdown is never HTML here: no parser sees it. A few tags that models write between
- * words are read for what they mean; layout tags and comments are dropped; anything else is shown as
- * the text that it is.
+ * words are read for what they mean; layout tags and comments are dropped; anything else is shown
+ * as the text that it is.
  */
 import type { Break, Html, Node, Parent, Root, RootContent, Text } from "mdast";
+import { wordTags } from "./word-tags";
 
-const words = new Set(["b", "del", "em", "i", "ins", "kbd", "mark", "s", "strong", "sub", "sup", "u"]);
 const layout = new Set(["center", "details", "div", "font", "p", "small", "span", "summary"]);
 
 const parts = /<!--[\s\S]*?-->|<\/?[a-z][\w-]*(?:\s[^<>]*)?>|<|[^<]+/gi;
@@ -38,7 +38,7 @@ function readPart(part: string, phrasing: boolean): Inline[] {
   const name = tag.exec(part)?.[2]?.toLowerCase();
   if (name === "br") return [{ type: "break" }];
   if (name !== undefined && layout.has(name)) return [];
-  if (name !== undefined && words.has(name)) {
+  if (name !== undefined && wordTags.has(name)) {
     return phrasing ? [{ type: "html", value: part }] : [];
   }
   return [{ type: "text", value: part }];

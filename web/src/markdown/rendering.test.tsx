@@ -16,7 +16,10 @@ beforeAll(async () => {
 });
 
 const html = (text: string, growing: boolean) =>
-  renderToStaticMarkup(<Blocks text={text} growing={growing} math={math} />);
+  renderToStaticMarkup(<Blocks text={text} growing={growing} math={math} />).replace(suffix, "$1");
+
+/** What makes a footnote's id unique in the page. */
+const suffix = /(user-content-[\w-]+?)_R_\w*_/g;
 
 /** The text as one block of Streamdown, with the same plugins and elements. */
 const whole = (text: string) =>
@@ -33,7 +36,11 @@ const whole = (text: string) =>
   );
 
 /** Line ends between block elements mean nothing; inside of code they do. */
-const same = (markup: string) => markup.replace(/\s*\n\s*(?=<\/?(?:[a-z]))/g, "").replace(/>\s*\n\s*/g, ">").trim();
+const same = (markup: string) =>
+  markup
+    .replace(/\s*\n\s*(?=<\/?[a-z])/g, "")
+    .replace(/>\s*\n\s*/g, ">")
+    .trim();
 
 describe("what is rendered in blocks is what the whole text means", () => {
   for (const [name, text] of Object.entries(corpus)) {
@@ -42,31 +49,39 @@ describe("what is rendered in blocks is what the whole text means", () => {
     });
   }
 
-  it("also when two documents stand one after the other", { timeout: 60_000 }, () => {
-    const texts = Object.entries(corpus).filter(([name]) => !/open|footnotes|blank|long/.test(name));
-    for (const [first, a] of texts) {
-      for (const [second, b] of texts) {
+  it("also when one document stands after another", { timeout: 60_000 }, () => {
+    const texts = Object.entries(corpus).filter(([, text]) => text.length < 300);
+    texts.forEach(([first, a], index) => {
+      for (const [second, b] of [...texts, ...texts].slice(index + 1, index + 7)) {
+        if (/open|footnotes/.test(first + second)) continue;
         const text = `${a}\n${b}`;
         expect(same(html(text, false)), `${first} + ${second}`).toBe(same(whole(text)));
       }
-    }
+    });
   });
 
   it("also for lines in any order", { timeout: 60_000 }, () => {
-    const lines = ["- a", "  - b", "   c", "", "", "1. d", "2. e", "   ```", "```", "> f", "g", "# h",
-      "| i | j |", "|---|---|", "---", "* k", "<div>", "</div>", "    l", " - m", "[n]: https://n.example",
-      "[n]", "$$", "<!--", "-->", "  > o", "~~~", "+ p", "10) q", "===", "-", "\tr", "- ```", "  s"];
-    let seed = 7;
-    const next = (bound: number) => (seed = (seed * 48271) % 2147483647) % bound;
-    const fails: string[] = [];
-    for (let round = 0; round < 3000; round++) {
-      const text = Array.from({ length: 2 + next(6) }, () => lines[next(lines.length)]).join("\n");
-      if (same(html(text, false)) !== same(whole(text))) fails.push(JSON.stringify(text));
+    const long = "long ".repeat(170).trim();
+    const lines = [
+      ...["- a", "  - b", "   c", "", "", "1. d", "2. e", "   ```", "```", "> f", "g", "# h", "-"],
+      ...["| i | j |", "|---|---|", "---", "* k", "<div>", "</div>", " - m", "[n]", "$$"],
+      ...["\n[n]: https://n.example", "<!--", "-->", "  > o", "~~~", "+ p", "10) q", "==="],
+      ...["- ```", "  s", `- ${long}`, `3. ${long}`],
+    ];
+    const pick = random(11);
+    for (let round = 0; round < 500; round++) {
+      const count = 2 + pick(8);
+      const text = Array.from({ length: count }, () => lines[pick(lines.length)]).join("\n");
+      expect(same(html(text, false)), JSON.stringify(text)).toBe(same(whole(text)));
     }
-    fails.sort((a, b) => a.length - b.length);
-    console.log(fails.length, fails.slice(0, 25).join("\n"));
   });
 });
+
+/** The same numbers every time (Lehmer's generator). */
+function random(seed: number): (bound: number) => number {
+  let state = seed;
+  return (bound) => (state = (state * 48271) % 2147483647) % bound;
+}
 
 describe("every prefix", () => {
   for (const [name, text] of Object.entries(corpus)) {

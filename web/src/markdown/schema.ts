@@ -15,9 +15,9 @@ export const schema = {
   ],
   required: { input: { type: "checkbox", disabled: true } },
   attributes: {
-    a: ["href", footnote("id"), "dataFootnoteRef", "dataFootnoteBackref", "ariaDescribedBy"],
+    a: ["href", footnote("id"), "dataFootnoteRef", "dataFootnoteBackref", "ariaLabel"],
     code: [["className", /^language-./, "math-inline", "math-display"]],
-    h2: [["id", "footnote-label"], ["className", "sr-only"]],
+    h2: [["className", "sr-only"]],
     img: ["src", "alt"],
     input: ["checked", ["disabled", true], ["type", "checkbox"]],
     li: [footnote("id"), ["className", "task-list-item"]],

@@ -1,10 +1,11 @@
 /**
- * The end of a growing text, made fit to be shown: nothing flashes as raw markup and then turns into
- * something else. Marks that mean nothing yet are held back; what is open is closed (by remend).
+ * The end of a growing text, made fit to be shown: nothing flashes as raw markup and then turns
+ * into something else. Marks that mean nothing yet are held back; what is open is closed (by remend).
  *
  * Only the last block, or its last piece, is ever changed. A finished text is shown as it is.
  */
 import remend, { isWithinCodeBlock, type RemendOptions } from "remend";
+import { closeEmphasis } from "./emphasis";
 
 /** A formula that is longer than this and still open is not taken for one. */
 const LONGEST_FORMULA = 800;
@@ -16,6 +17,11 @@ const options: RemendOptions = {
   singleTilde: false,
   // Formulas are held back until they are whole: half a formula is an error message.
   katex: false,
+  // See emphasis.ts, which also knows what is nested.
+  bold: false,
+  boldItalic: false,
+  italic: false,
+  strikethrough: false,
 };
 
 const lead = /^[\s>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*/.source;
@@ -32,7 +38,7 @@ const marksOnly = new RegExp(
 );
 
 /** At the end of a line: what may open or close something with the characters that follow. */
-const openEnd = /(?:[*_~`]+|\$+|\\|!?\[|\]|<!?-?|<!--(?:(?!-->)[\s\S])*|&#?\w{0,12})$/;
+const openEnd = /(?:\\?[*_~`]+|\$+|\\|!?\[|(?<!\S)!|\]|<!?-?|<!--(?:(?!-->)[\s\S])*|&#?\w{0,12})$/;
 
 export function settle(text: string): string {
   const start = text.lastIndexOf("\n") + 1;
@@ -40,9 +46,11 @@ export function settle(text: string): string {
   if (isWithinCodeBlock(text, text.length)) {
     return /^[\s>]*(?:`+|~+)$/.test(last) ? text.slice(0, start) : text;
   }
-  if (marksOnly.test(last)) return remend(withoutTableHead(text.slice(0, start)), options);
-  return remend(withoutFormula(withoutTableHead(text).replace(openEnd, "")), options);
+  const known = marksOnly.test(last) ? text.slice(0, start) : text;
+  return close(withoutFormula(withoutTableHead(known).replace(openEnd, "")));
 }
+
+const close = (text: string) => closeEmphasis(remend(text, options));
 
 /** A top-level code block: its last line may be the beginning of the fence that closes it. */
 export function settleCode(text: string): string {

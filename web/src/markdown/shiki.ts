@@ -1,4 +1,4 @@
-/** The highlighter, and all of Shiki that is shipped. Imported only when there is code to colour. */
+/** The highlighter, and all of Shiki that is shipped. Imported when there is code to colour. */
 import dark from "@shikijs/themes/github-dark-default";
 import { createHighlighterCoreSync, type Grammar } from "shiki/core";
 import { createJavaScriptRegexEngine } from "shiki/engine/javascript";

@@ -12,45 +12,45 @@ const STEP_MS = 31;
 export function useSmoothText(text: string, live: boolean): string {
   const held = useRef<Pacer>(null);
   const pacer = (held.current ??= new Pacer(text));
+  const frame = useRef(0);
   const [, repaint] = useReducer((count: number) => count + 1, 0);
 
   useEffect(() => {
+    const before = pacer.visible(text);
     pacer.receive(text, performance.now());
     if (!live) pacer.end(performance.now());
-    if (unhurried()) return animate(pacer, repaint);
-    pacer.finish();
-    repaint();
-    return undefined;
+    if (!mayAnimate()) pacer.finish();
+    if (pacer.visible(text) !== before) repaint();
+    if (frame.current !== 0 || !pacer.pending) return;
+    let painted = 0;
+    frame.current = requestAnimationFrame(function step(now) {
+      if (now - painted >= STEP_MS) {
+        painted = now;
+        if (pacer.advance(performance.now())) repaint();
+      }
+      frame.current = pacer.pending ? requestAnimationFrame(step) : 0;
+    });
   }, [pacer, text, live]);
 
   useEffect(() => {
     const onHide = () => {
-      if (!document.hidden) return;
+      if (!document.hidden || !pacer.pending) return;
       pacer.finish();
       repaint();
     };
     document.addEventListener("visibilitychange", onHide);
-    return () => document.removeEventListener("visibilitychange", onHide);
+    return () => {
+      document.removeEventListener("visibilitychange", onHide);
+      cancelAnimationFrame(frame.current);
+      frame.current = 0;
+    };
   }, [pacer]);
 
   return pacer.visible(text);
 }
 
-function unhurried(): boolean {
-  return !document.hidden && !matchMedia("(prefers-reduced-motion: reduce)").matches;
-}
-
-/** One loop of frames while something is held back. */
-function animate(pacer: Pacer, repaint: () => void): (() => void) | undefined {
-  repaint();
-  if (!pacer.pending) return undefined;
-  let painted = 0;
-  let frame = requestAnimationFrame(function tick(now) {
-    if (now - painted >= STEP_MS) {
-      painted = now;
-      if (pacer.advance(performance.now())) repaint();
-    }
-    if (pacer.pending) frame = requestAnimationFrame(tick);
-  });
-  return () => cancelAnimationFrame(frame);
+/** Frames do not come to hidden tabs, and not everybody likes things that move. */
+function mayAnimate(): boolean {
+  const still = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
+  return !document.hidden && !still;
 }

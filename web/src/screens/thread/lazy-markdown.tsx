@@ -4,24 +4,41 @@ import { pause } from "@/state/patience";
 
 type Markdown = ComponentType<{ text: string; live: boolean }>;
 
+/** So long a text waits for its renderer before it is shown as it was written. */
+const PATIENCE_MS = 1_000;
+
 let loaded: Markdown | null = null;
 let loading: Promise<void> | null = null;
+let isLate = false;
 const listeners = new Set<() => void>();
 
-/** Fetch what renders Markdown, soon after the first paint. Fails quietly and tries again. */
+/** Fetch what renders Markdown. Fails quietly and tries again. */
 export function loadMarkdown(): Promise<void> {
-  loading ??= (async () => {
-    for (let attempt = 1; loaded === null; attempt++) {
-      try {
-        loaded = (await import("@/markdown")).Markdown;
-        for (const listener of listeners) listener();
-      } catch {
-        if (attempt > 2) page.setState({ stale: true });
-        await pause(attempt, 2_000);
-      }
-    }
-  })();
+  loading ??= load();
   return loading;
+}
+
+async function load(): Promise<void> {
+  setTimeout(beLate, PATIENCE_MS);
+  for (let attempt = 1; loaded === null; attempt++) {
+    try {
+      loaded = (await import("@/markdown")).Markdown;
+      tell();
+    } catch {
+      beLate();
+      page.setState({ stale: true });
+      await pause(attempt, 2_000);
+    }
+  }
+}
+
+function beLate(): void {
+  isLate = true;
+  tell();
+}
+
+function tell(): void {
+  for (const listener of listeners) listener();
 }
 
 function subscribe(listener: () => void): () => void {
@@ -29,10 +46,22 @@ function subscribe(listener: () => void): () => void {
   return () => void listeners.delete(listener);
 }
 
-/** Markdown; the plain text until its renderer is there, and if it never comes. */
+const state = (): Markdown | "soon" | "late" => loaded ?? (isLate ? "late" : "soon");
+
+/**
+ * Markdown. Until its renderer is there the text keeps its place, unseen: shown as it was written
+ * it would change shape a moment later. If that takes long, it is shown as it was written.
+ */
 export function LazyMarkdown({ text, live }: { text: string; live: boolean }) {
-  const Component = useSyncExternalStore(subscribe, () => loaded);
+  const Component = useSyncExternalStore(subscribe, state);
   useEffect(() => void loadMarkdown(), []);
-  if (Component) return <Component text={text} live={live} />;
-  return <div className="text-[15px] leading-7 break-words whitespace-pre-wrap">{text}</div>;
+  if (typeof Component !== "string") return <Component text={text} live={live} />;
+  return (
+    <div
+      className="text-[15px] leading-7 break-words whitespace-pre-wrap"
+      style={Component === "soon" ? { visibility: "hidden" } : undefined}
+    >
+      {text}
+    </div>
+  );
 }

@@ -1,0 +1,243 @@
+"""One tab of the interface: what its reader can do and see, and the proof that no word was lost.
+
+Everything here goes by test ids, roles and labels, never by styles. `watch.js` runs in every
+document and looks at each frame; `ChatPage.assert_exact` says what must have been true in all of
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from playwright.async_api import BrowserContext, Locator, Page, expect
+
+from tests.app import JSON, text_of
+from tests.chromium import SECONDS
+
+T = TypeVar("T")
+
+#: The layout may move by this much of the page, all shifts together: what a font's arrival does.
+STILL = 0.0005
+
+_NOT_LETTERS = re.compile(r"[\W_]+")
+_PLAIN = re.compile(r"[\w\s.,:;!?'-]*")
+
+
+def letters(text: str) -> str:
+    """What `watch.js` compares: letters and digits alone."""
+    return _NOT_LETTERS.sub("", text)
+
+
+async def eventually(
+    look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, seconds: float = SECONDS
+) -> T:
+    """Look until it is enough; returns what was seen then, fails with what was seen last."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not enough(seen := await look()):
+        assert asyncio.get_running_loop().time() < deadline, f"Never enough, at last: {seen!r}"
+        await asyncio.sleep(0.01)
+    return seen
+
+
+@dataclass
+class Watched:
+    """What `watch.js` has seen in one document.
+
+    Attributes:
+        firsts: for each answer that was mounted, what it showed in its first frame.
+        losses: what an answer showed before and after a frame that took something back.
+        errors: uncaught exceptions of the page's scripts.
+        shift: the sum of all layout shifts without the reader's doing, as a part of the page.
+        shifted: the beginnings of the elements that moved.
+    """
+
+    frames: int = 0
+    firsts: list[str] = field(default_factory=list)
+    losses: list[dict[str, str]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    shift: float = 0.0
+    shifted: list[str] = field(default_factory=list)
+
+
+class ChatPage:
+    """A tab.
+
+    Args:
+        page: the browser's tab.
+        url: where the interface is, possibly behind a proxy.
+        api: where the server itself is, for looking at the truth; by default the same.
+    """
+
+    def __init__(self, page: Page, url: str, api: str | None = None) -> None:
+        self.page = page
+        self.url = url
+        self.api = api or url
+        self.composer = page.get_by_label("Message", exact=True)
+        self.chat = page.get_by_test_id("chat")
+        self.questions = page.locator('[data-testid="message"][data-role="user"]')
+        self.answers = page.locator('[data-testid="message"][data-role="assistant"]')
+        self.answer = self.answers.last
+        self.live = page.locator('[data-testid="message"][data-live]')
+        self.state = page.get_by_test_id("run-state").last
+        self.banner = page.get_by_test_id("banner")
+        self.waiting = page.get_by_test_id("waiting")
+        self.rows = page.get_by_test_id("chat-row")
+        self.scroller = page.get_by_test_id("scroller")
+        self.stop_button = page.get_by_role("button", name="Stop", exact=True)
+
+    @classmethod
+    async def open(
+        cls,
+        context: BrowserContext,
+        url: str,
+        path: str = "/",
+        *,
+        api: str | None = None,
+    ) -> Self:
+        """A new tab at an address, ready to be used."""
+        tab = cls(await context.new_page(), url, api)
+        await tab.goto(path)
+        return tab
+
+    # --- doing ------------------------------------------------------------------------------------
+
+    async def goto(self, path: str) -> None:
+        """Load an address and wait until the chat there is."""
+        await self.page.goto(self.url + path)
+        await expect(self.chat).to_have_attribute("data-loading", "ready")
+
+    async def send(self, text: str) -> None:
+        """Write a message and press Enter."""
+        await self.composer.fill(text)
+        await self.composer.press("Enter")
+
+    async def reload(self) -> str:
+        """Load the page again in the midst of an answer. Returns what was seen just before.
+
+        Nothing of it may be missing in the first frame that shows an answer again.
+        """
+        await self.assert_nothing_lost()
+        before = await self.shown()
+        await self.page.reload()
+        watched = await eventually(self.watched, lambda watched: bool(watched.firsts))
+        assert watched.firsts[-1].startswith(before), (watched.firsts, before)
+        return before
+
+    async def network_is_back(self) -> None:
+        """What the browser tells its pages then: they need not wait for their next try."""
+        await self.page.evaluate("() => { dispatchEvent(new Event('online')); }")
+
+    async def copied(self, message: Locator | None = None) -> str:
+        """What the reader gets with the button “Copy message”; by default of the last answer."""
+        await self.page.evaluate("() => navigator.clipboard.writeText('')")
+        await (message or self.answer).get_by_role("button", name="Copy message").click()
+        return await eventually(
+            lambda: self.page.evaluate("() => navigator.clipboard.readText()"), bool
+        )
+
+    # --- seeing -----------------------------------------------------------------------------------
+
+    @property
+    def chat_id(self) -> str:
+        """The chat in the address bar."""
+        path = urlsplit(self.page.url).path
+        assert path.startswith("/c/"), path
+        return unquote(path.removeprefix("/c/"))
+
+    @property
+    def path(self) -> str:
+        """The address of the chat."""
+        return urlsplit(self.page.url).path
+
+    async def shown(self) -> str:
+        """The letters that the last answer shows now; "" when there is none."""
+        shown: str = await self.page.evaluate("() => window.watched.last()")
+        return shown
+
+    async def until_shown(self, text: str) -> None:
+        """Wait until the last answer shows this text, or more."""
+        wanted = letters(text)
+        await eventually(self.shown, lambda shown: shown.startswith(wanted))
+
+    async def until_longer(self, size: int) -> str:
+        """Wait until the last answer shows so many letters at least."""
+        return await eventually(self.shown, lambda shown: len(shown) >= size)
+
+    async def until_state(self, *kinds: str) -> str:
+        """Wait until the line at the live answer is of one of these kinds."""
+        kind: str = await eventually(
+            lambda: self.page.evaluate("() => window.watched.state()"), lambda kind: kind in kinds
+        )
+        return kind
+
+    async def until_ended(self, status: str = "finished") -> None:
+        """Wait until the last answer has come to this end and the chat is idle."""
+        await expect(self.chat).to_have_attribute("data-status", "ready", timeout=60_000)
+        await expect(self.live).to_have_count(0)
+        await expect(self.answer).to_have_attribute("data-status", status)
+
+    async def watched(self) -> Watched:
+        """What was seen since the document was loaded."""
+        seen: JSON = await self.page.evaluate("() => window.watched.report()")
+        return Watched(**seen)
+
+    # --- the truth --------------------------------------------------------------------------------
+
+    async def snapshot(self, chat: str | None = None) -> JSON:
+        """`GET /api/chats/{id}` of the server itself, with this browser's cookie."""
+        response = await self.page.request.get(f"{self.api}/api/chats/{chat or self.chat_id}")
+        assert response.ok, await response.text()
+        snapshot: JSON = await response.json()
+        return snapshot
+
+    async def history(self) -> list[tuple[str, str]]:
+        """The chat as the server has it: (role, text)."""
+        messages: list[JSON] = (await self.snapshot())["messages"]
+        return [(message["role"], text_of(message)) for message in messages]
+
+    async def assert_nothing_lost(self, *, resets: int = 0) -> Watched:
+        """In no frame of this document was anything taken back, and no script failed.
+
+        Args:
+            resets: how many times an answer may begin anew.
+        """
+        watched = await self.watched()
+        assert watched.errors == []
+        assert len(watched.losses) <= resets, watched.losses
+        return watched
+
+    async def assert_still(self) -> None:
+        """Nothing has moved in this document without the reader's doing."""
+        watched = await self.watched()
+        assert watched.shift < STILL, watched.shifted
+
+    async def assert_exact(self, *, resets: int = 0, mounts: int | None = 1) -> str:
+        """The last answer was exact in every frame, and is what the server has. Returns its text.
+
+        Args:
+            resets: how many times an answer may begin anew.
+            mounts: how often each answer may have appeared in this document; None for any number.
+        """
+        snapshot = await self.snapshot()
+        assert snapshot["active_run"] is None
+        text = text_of(snapshot["messages"][-1])
+        final = letters(text) if _PLAIN.fullmatch(text) else await self._shown_later()
+        await eventually(self.shown, lambda shown: shown == final, seconds=5)
+        assert await self.copied() == text
+        watched = await self.assert_nothing_lost(resets=resets)
+        if mounts is not None:
+            assert len(watched.firsts) <= mounts * await self.answers.count(), watched.firsts
+        return text
+
+    async def _shown_later(self) -> str:
+        """What somebody sees who opens the chat afterwards."""
+        later = await type(self).open(self.page.context, self.api, self.path)
+        await expect(later.answer.locator(".md")).to_be_visible()
+        shown = await later.shown()
+        await later.page.close()
+        return shown

@@ -1,0 +1,119 @@
+"""Ask and read, in one tab with a good network; and load the page again in the midst of it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, expect
+
+from tests.app import App
+from tests.browser.chat_page import ChatPage
+from tests.browser.pace import numbered, speaking
+from tests.processes import serving
+from tests.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WORDS = numbered(60)
+
+
+async def test_an_answer_is_read_to_its_end(tab: ChatPage) -> None:
+    await tab.send("Hi")
+    await tab.until_ended()
+    assert await tab.assert_exact() == "Hello, world."
+    assert await tab.copied(tab.questions.first) == "Hi"
+
+
+async def test_nothing_moves_while_an_answer_is_written_and_ends(tab: ChatPage, app: App) -> None:
+    app.script.pieces = WORDS
+    async with speaking(app.script, every=0.02):
+        await tab.send("Count")
+        await tab.until_ended()
+    assert await tab.assert_exact() == "".join(WORDS)
+    await tab.assert_still()
+
+
+async def test_the_demo_is_seen_as_it_is_stored(context: BrowserContext, tmp_path: Path) -> None:
+    async with serving(tmp_path, {"DLS_DEMO_TOKENS_PER_SECOND": "300"}) as server:
+        tab = await ChatPage.open(context, server.url)
+        await tab.send("Tell me of logs")
+        await tab.until_ended()
+        await tab.assert_exact()
+
+
+async def test_a_question_is_seen_before_the_server_says_anything(
+    app: App, context: BrowserContext
+) -> None:
+    async with TcpProxy(app.address[1]) as proxy:
+        tab = await ChatPage.open(context, proxy.url, api=app.url)
+        await proxy.set("hang")
+        await tab.send("Are you there?")
+        await expect(tab.questions).to_have_text("Are you there?")
+        await expect(tab.page.get_by_test_id("awaited")).to_be_visible()
+        await expect(tab.composer).to_have_value("")
+        await proxy.set("pass")
+        await tab.until_ended()
+        await tab.assert_exact()
+        assert [role for role, _ in await tab.history()] == ["user", "assistant"]
+
+
+async def test_an_answer_stands_there_at_once_after_each_of_many_reloads(
+    tab: ChatPage, app: App
+) -> None:
+    app.script.pieces = WORDS
+    app.script.hold()
+    await tab.send("Count")
+    rng = random.Random(5)
+    said = 0
+    for _ in range(6):
+        pieces = rng.randint(1, 9)
+        app.script.allow(pieces)
+        said += pieces
+        await tab.until_shown("".join(WORDS[:said]))
+        await tab.reload()
+        await tab.until_state("resumed")
+        await expect(tab.questions).to_have_text("Count")
+    app.script.free()
+    await tab.until_ended()
+    assert await tab.assert_exact() == "".join(WORDS)
+
+
+async def test_a_reload_before_the_first_word_waits_for_it(tab: ChatPage, app: App) -> None:
+    app.script.hold()
+    await tab.send("Hi")
+    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
+    await tab.page.reload()
+    await expect(tab.questions).to_have_text("Hi")
+    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
+    app.script.free()
+    await tab.until_ended()
+    assert await tab.assert_exact() == "Hello, world."
+
+
+async def test_the_demo_goes_on_after_reloads_in_mid_answer(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    async with serving(tmp_path, {"DLS_DEMO_TOKENS_PER_SECOND": "150"}) as server:
+        tab = await ChatPage.open(context, server.url)
+        await tab.send("Tell me of logs")
+        for size in (40, 400, 700):
+            await tab.until_longer(size)
+            await tab.reload()
+        await tab.until_ended()
+        await tab.assert_exact()
+
+
+async def test_an_answer_that_ended_while_the_page_was_away_is_there(
+    tab: ChatPage, app: App
+) -> None:
+    app.script.hold()
+    await tab.send("Hi")
+    app.script.allow(2)
+    await tab.until_shown("Hello, ")
+    await tab.page.goto("about:blank")
+    app.script.free()
+    await tab.page.go_back()
+    await tab.until_ended()
+    assert await tab.assert_exact() == "Hello, world."

@@ -1,0 +1,150 @@
+"""The server is killed or restarted in the midst of an answer, and the page goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, expect
+
+from tests.browser.chat_page import ChatPage, letters
+from tests.fake_provider import FakeProvider, answer
+from tests.processes import ServerProcess, serving
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+DEMO = {"DLS_LEASE": "1", "DLS_ATTEMPTS": "100", "DLS_DEMO_TOKENS_PER_SECOND": "160"}
+WORDS = 400
+
+
+def counting(provider: FakeProvider, prefill: str) -> dict[str, str]:
+    """The settings of a server whose model counts."""
+    return {
+        **DEMO,
+        "OPENAI_BASE_URL": provider.base_url,
+        "DLS_MODEL": f"fake:tokens={WORDS},rate=80",
+        "DLS_PREFILL": prefill,
+    }
+
+
+async def killed(tab: ChatPage, server: ServerProcess) -> None:
+    """SIGKILL; what was read stays, and the page says what is the matter; then the next process."""
+    before = await tab.shown()
+    await server.kill()
+    await tab.until_state("reconnecting")
+    assert (await tab.shown()).startswith(before)
+    await server.start()
+
+
+async def continued(tab: ChatPage) -> None:
+    """Go on, without the rest of the pause."""
+    await tab.network_is_back()
+    await tab.until_state("taken-over")
+
+
+async def test_the_demo_goes_on_after_sigkill(context: BrowserContext, tmp_path: Path) -> None:
+    async with serving(tmp_path, DEMO) as server:
+        tab = await ChatPage.open(context, server.url)
+        await tab.send("Tell me of logs")
+        await tab.until_longer(60)
+        await killed(tab, server)
+        await tab.until_state("taken-over")
+        await tab.until_ended()
+        assert (await tab.assert_exact()).count("This is the built-in demo") == 1
+
+
+async def test_one_answer_survives_five_kills(context: BrowserContext, tmp_path: Path) -> None:
+    rng = random.Random(6)
+    async with FakeProvider() as provider, serving(tmp_path, counting(provider, "fake*")) as server:
+        tab = await ChatPage.open(context, server.url)
+        await tab.send("Count")
+        for _ in range(5):
+            await tab.until_longer(len(await tab.shown()) + rng.randint(1, 60))
+            await killed(tab, server)
+            await continued(tab)
+        await tab.until_ended()
+        assert await tab.assert_exact() == answer(WORDS)
+        assert (await tab.snapshot())["messages"][-1]["metadata"]["attempts"] == 6
+
+
+async def test_a_step_that_is_written_anew_is_shown_once(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    whole = letters(answer(WORDS))
+    async with FakeProvider() as provider, serving(tmp_path, counting(provider, "none")) as server:
+        tab = await ChatPage.open(context, server.url)
+        await tab.send("Count")
+        for _ in range(2):
+            await tab.until_longer(50)
+            await killed(tab, server)
+            await continued(tab)
+        await tab.until_ended()
+        assert await tab.assert_exact(resets=2) == answer(WORDS)
+        for loss in (await tab.watched()).losses:
+            assert whole.startswith(loss["before"])
+            assert whole.startswith(loss["now"])
+
+
+async def test_a_planned_restart_is_hardly_noticed(context: BrowserContext, tmp_path: Path) -> None:
+    async with serving(tmp_path, DEMO) as server:
+        tab = await ChatPage.open(context, server.url)
+        await tab.send("Tell me of logs")
+        await tab.until_longer(60)
+        assert await server.terminate() == 0
+        await tab.until_state("reconnecting")
+        await server.start()
+        await tab.until_state("taken-over")
+        await tab.until_ended()
+        await tab.assert_exact()
+
+
+async def test_a_reload_after_a_kill_shows_what_was_there(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    async with serving(tmp_path, DEMO) as server:
+        tab = await ChatPage.open(context, server.url)
+        await tab.send("Tell me of logs")
+        await tab.until_longer(60)
+        await killed(tab, server)
+        await tab.reload()
+        await tab.until_ended()
+        await tab.assert_exact()
+
+
+async def test_a_message_for_a_server_that_is_down_is_sent_when_it_is_back(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    async with serving(tmp_path, {**DEMO, "DLS_DEMO_TOKENS_PER_SECOND": "0"}) as server:
+        tab = await ChatPage.open(context, server.url)
+        await server.kill()
+        await expect(tab.banner).to_have_attribute("data-kind", "down")
+        await tab.send("In short: are you there?")
+        await expect(tab.questions).to_contain_text("In short: are you there?")
+        await expect(tab.page.get_by_text("Waits here and is sent by itself.")).to_be_visible()
+        await server.start()
+        await tab.until_ended()
+        await tab.assert_exact()
+        assert len(await tab.history()) == 2
+
+
+async def test_a_server_that_lost_its_store_is_said_and_a_new_chat_can_begin(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    async with serving(tmp_path, DEMO) as server:
+        tab = await ChatPage.open(context, server.url)
+        await tab.send("Tell me of logs")
+        await tab.until_longer(60)
+        await server.kill()
+        for file in await asyncio.to_thread(lambda: list(tmp_path.glob("chats.db*"))):
+            file.unlink()
+        await server.start()
+        await tab.network_is_back()
+        screen = tab.page.get_by_test_id("problem-screen")
+        await expect(screen).to_contain_text("There is no such chat here")
+        await expect(tab.rows).to_have_count(0)
+        await screen.get_by_role("button", name="New chat").click()
+        await tab.send("In short: and now?")
+        await tab.until_ended()
+        await tab.assert_exact(mounts=None)

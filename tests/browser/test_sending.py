@@ -1,0 +1,151 @@
+"""What a reader writes: kept whatever happens, and sent once."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import BrowserContext, Route, expect
+
+from tests.app import App, until
+from tests.browser.chat_page import ChatPage
+from tests.browser.pace import numbered
+from tests.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_message_written_offline_is_sent_once_when_back(tab: ChatPage, app: App) -> None:
+    await tab.page.context.set_offline(True)
+    await tab.send("From the tunnel")
+    await expect(tab.questions.or_(tab.waiting)).to_have_count(1)
+    await expect(tab.page.get_by_text("Waits here and is sent by itself.")).to_be_visible()
+    await expect(tab.banner).to_have_attribute("data-kind", "offline")
+    await tab.page.context.set_offline(False)
+    await tab.until_ended()
+    assert await tab.assert_exact() == "Hello, world."
+    assert await tab.history() == [("user", "From the tunnel"), ("assistant", "Hello, world.")]
+    assert len(app.script.prompts) == 1
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["new chat", "old chat"])
+async def test_a_message_waits_through_a_reload_without_a_server(
+    tab: ChatPage, app: App, begun: bool
+) -> None:
+    if begun:
+        await tab.send("First")
+        await tab.until_ended()
+
+    async def refuse(route: Route) -> None:
+        await route.abort("internetdisconnected")
+
+    await tab.page.route("**/api/**", refuse)
+    await tab.send("Wait for me")
+    own = tab.page.get_by_text("Wait for me", exact=True)
+    await expect(own.first).to_be_visible()
+    await tab.page.reload()
+    await expect(tab.chat.get_by_text("Wait for me", exact=True).first).to_be_visible()
+    await tab.page.unroute("**/api/**")
+    await expect(tab.answers).to_have_count(2 if begun else 1)
+    await tab.until_ended()
+    assert await tab.assert_exact(mounts=None) == "Hello, world."
+    assert (await tab.history())[-2] == ("user", "Wait for me")
+    assert len(app.script.prompts) == (2 if begun else 1)
+
+
+async def test_two_tabs_send_a_waiting_message_once(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    await tab.send("First")
+    await tab.until_ended()
+    other = await ChatPage.open(context, app.url, tab.path)
+    await context.set_offline(True)
+    await tab.send("Second")
+    await expect(other.chat.get_by_text("Second", exact=True)).to_be_visible()
+    await context.set_offline(False)
+    for each in (tab, other):
+        await expect(each.answers).to_have_count(2)
+        await each.until_ended()
+        await each.assert_exact(mounts=None)
+        await expect(each.questions).to_have_text(["First", "Second"])
+    assert len(app.script.prompts) == 2
+    assert [role for role, _ in await tab.history()] == ["user", "assistant"] * 2
+
+
+async def test_a_send_whose_answer_is_lost_makes_one_run(app: App, context: BrowserContext) -> None:
+    async with TcpProxy(app.address[1]) as proxy:
+        tab = await ChatPage.open(context, proxy.url, api=app.url)
+        app.script.hold()
+        proxy.cut_after(1)  # the first byte that comes after the request went out
+        await tab.send("Once")
+        await until(lambda: proxy.cuts == 1)
+        await until(lambda: len(app.script.prompts) == 1)
+        app.script.free()
+        await tab.until_ended()
+        assert await tab.assert_exact() == "Hello, world."
+        assert len(app.script.prompts) == 1
+        assert len(await tab.history()) == 2
+
+
+async def test_a_message_written_during_an_answer_is_sent_when_it_ends(
+    tab: ChatPage, app: App
+) -> None:
+    app.script.hold()
+    await tab.send("First")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    await tab.send("Second")
+    await expect(tab.waiting).to_have_count(1)
+    await expect(tab.waiting).to_contain_text("Is sent when this answer ends.")
+    assert len(app.script.prompts) == 1
+    app.script.free()
+    await expect(tab.answers).to_have_count(2)
+    await tab.until_ended()
+    await tab.assert_exact()
+    assert [text for role, text in await tab.history() if role == "user"] == ["First", "Second"]
+    await expect(tab.waiting).to_have_count(0)
+
+
+async def test_a_waiting_message_survives_a_reload_in_mid_answer(tab: ChatPage, app: App) -> None:
+    app.script.hold()
+    await tab.send("First")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    await tab.send("Second")
+    await expect(tab.waiting).to_have_count(1)
+    await tab.page.reload()
+    await expect(tab.waiting).to_contain_text("Second")
+    app.script.free()
+    await expect(tab.answers).to_have_count(2)
+    await tab.until_ended()
+    assert [text for role, text in await tab.history() if role == "user"] == ["First", "Second"]
+    assert len(app.script.prompts) == 2
+
+
+async def test_drafts_survive_a_reload_each_in_its_chat(tab: ChatPage) -> None:
+    await tab.send("First")
+    await tab.until_ended()
+    await tab.composer.fill("half a thou")
+    await tab.page.get_by_role("button", name="New chat").click()
+    await expect(tab.composer).to_have_value("")
+    await tab.composer.fill("another")
+    await tab.page.reload()
+    await expect(tab.composer).to_have_value("another")
+    await tab.rows.get_by_role("link").click()
+    await expect(tab.composer).to_have_value("half a thou")
+    await tab.page.reload()
+    await expect(tab.composer).to_have_value("half a thou")
+
+
+async def test_typing_is_possible_while_an_answer_is_written(tab: ChatPage, app: App) -> None:
+    app.script.pieces = numbered(50)
+    app.script.hold()
+    await tab.send("Count")
+    await expect(tab.composer).to_be_focused()
+    for letter in "next":
+        app.script.allow(3)
+        await tab.composer.press(letter)
+    await expect(tab.composer).to_have_value("next")
+    app.script.free()
+    await tab.until_ended()
+    await expect(tab.composer).to_have_value("next")
+    await expect(tab.composer).to_be_focused()
+    await tab.assert_exact()

@@ -1,0 +1,204 @@
+"""Several tabs, and several devices of one visitor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, expect
+
+from tests.app import App, until
+from tests.browser.chat_page import ChatPage, eventually, letters
+from tests.browser.conftest import NewDevice
+from tests.browser.pace import numbered
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WORDS = numbered(60)
+SAID = "".join(WORDS)
+HERE = Path(__file__).parent
+
+
+async def begun(tab: ChatPage) -> None:
+    """A chat with one answer."""
+    await tab.send("First")
+    await tab.until_ended()
+
+
+async def followed(asking: ChatPage, others: list[ChatPage], app: App) -> None:
+    """Asked in one place, read in all: the question, the answer while it comes, and its end."""
+    app.script.pieces = WORDS
+    app.script.hold()
+    await asking.send("Second")
+    app.script.allow(20)
+    for each in [asking, *others]:
+        await expect(each.questions).to_have_text(["First", "Second"])
+        await each.until_shown("".join(WORDS[:20]))
+        await expect(each.live).to_have_count(1)
+    app.script.free()
+    for each in [asking, *others]:
+        await each.until_ended()
+        assert await each.assert_exact() == SAID
+
+
+@pytest.mark.parametrize("asks", ["first", "second"])
+async def test_both_tabs_show_an_answer_that_one_asked_for(
+    tab: ChatPage, app: App, context: BrowserContext, asks: str
+) -> None:
+    await begun(tab)
+    other = await ChatPage.open(context, app.url, tab.path)
+    asking, following = (tab, other) if asks == "first" else (other, tab)
+    await followed(asking, [following], app)
+
+
+async def test_another_device_shows_the_answer_too(
+    tab: ChatPage, app: App, context: BrowserContext, device: NewDevice
+) -> None:
+    await begun(tab)
+    async with device() as phone:
+        await phone.add_cookies(await context.cookies())  # type: ignore[arg-type]  # as they came
+        other = await ChatPage.open(phone, app.url, tab.path)
+        await followed(tab, [other], app)
+
+
+async def test_a_tab_that_is_opened_in_mid_answer_shows_all_of_it(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    app.script.pieces = WORDS
+    app.script.hold()
+    await tab.send("Count")
+    app.script.allow(20)
+    await tab.until_shown("".join(WORDS[:20]))
+    other = await ChatPage.open(context, app.url, tab.path)
+    await other.until_shown("".join(WORDS[:20]))
+    app.script.free()
+    for each in (tab, other):
+        await each.until_ended()
+        assert await each.assert_exact() == SAID
+
+
+async def test_a_new_chat_appears_in_the_other_tabs_list(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    other = await ChatPage.open(context, app.url)
+    await tab.send("A brand new thing")
+    await expect(other.rows).to_contain_text(["A brand new thing"])
+    await tab.until_ended()
+    await tab.assert_exact()
+
+
+@pytest.mark.parametrize("how", ["button", "Escape"])
+async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
+    tab: ChatPage, app: App, context: BrowserContext, how: str
+) -> None:
+    app.script.pieces = WORDS
+    app.script.hold()
+    await tab.send("Count")
+    app.script.allow(10)
+    await tab.until_shown("".join(WORDS[:10]))
+    other = await ChatPage.open(context, app.url, tab.path)
+    await other.until_shown("".join(WORDS[:10]))
+    if how == "button":
+        await other.stop_button.click()
+    else:
+        await other.page.keyboard.press("Escape")
+    for each in (tab, other):
+        await each.until_ended("stopped")
+        await expect(each.page.get_by_test_id("ending")).to_have_text("Stopped.")
+        assert await each.assert_exact() == "".join(WORDS[:10])
+    app.script.free()
+    await tab.page.reload()
+    await tab.until_ended("stopped")
+    assert await tab.assert_exact() == "".join(WORDS[:10])
+
+
+async def test_eight_tabs_share_one_feed_and_all_stay_usable(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    await begun(tab)
+    tabs = [tab, *[await ChatPage.open(context, app.url, tab.path) for _ in range(7)]]
+    await until(lambda: len(app.shared.streams) == 1)
+    await tabs[-1].send("Second")
+    for each in tabs:
+        await expect(each.answers).to_have_count(2)
+        await each.until_ended()
+    ninth = await ChatPage.open(context, app.url, tab.path)
+    await ninth.until_ended()
+    assert await ninth.assert_exact() == "Hello, world."
+    await until(lambda: len(app.shared.streams) == 1)
+
+
+async def test_eight_tabs_with_a_live_answer_stay_usable(app: App, context: BrowserContext) -> None:
+    await context.add_init_script(path=HERE / "visibility.js")
+    app.script.pieces = WORDS
+    app.script.hold()
+    tabs = [await ChatPage.open(context, app.url)]
+    await tabs[0].send("Count")
+    app.script.allow(10)
+    await tabs[0].until_shown("".join(WORDS[:10]))
+    for _ in range(7):
+        await tabs[-1].page.evaluate("() => setVisibility('hidden')")
+        tabs.append(await ChatPage.open(context, app.url, tabs[0].path))
+        await tabs[-1].until_shown("".join(WORDS[:10]))
+    await tabs[-1].stop_button.click()
+    await tabs[-1].until_ended("stopped")
+    for each in tabs:
+        await each.page.evaluate("() => setVisibility('visible')")
+        await each.until_ended("stopped")
+        assert await each.assert_exact() == "".join(WORDS[:10])
+
+
+async def test_another_tab_reads_the_feed_when_its_reader_is_closed(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    await begun(tab)
+    others = [await ChatPage.open(context, app.url, tab.path) for _ in range(2)]
+    await until(lambda: len(app.shared.streams) == 1)
+    await tab.page.close()
+    await followed(others[0], others[1:], app)
+    await until(lambda: len(app.shared.streams) == 1)
+
+
+async def test_a_chat_that_is_deleted_elsewhere_says_so(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    await begun(tab)
+    response = await context.request.delete(f"{app.url}/api/chats/{tab.chat_id}")
+    assert response.ok
+    await expect(tab.rows).to_have_count(0)
+    screen = tab.page.get_by_test_id("problem-screen")
+    await expect(screen).to_contain_text("There is no such chat here")
+    await screen.get_by_role("button", name="New chat").click()
+    await tab.send("Again")
+    await tab.until_ended()
+    assert await tab.assert_exact(mounts=None) == "Hello, world."
+
+
+async def test_a_page_that_is_hidden_for_half_a_minute_lets_go_and_resumes_when_seen(
+    app: App, context: BrowserContext
+) -> None:
+    await context.add_init_script(path=HERE / "visibility.js")
+    await context.clock.install()
+    tab = await ChatPage.open(context, app.url)
+    app.script.pieces = WORDS
+    app.script.hold()
+    await tab.send("Count")
+    app.script.allow(10)
+    await tab.until_shown("".join(WORDS[:10]))
+    assert len(app.shared.streams) == 2  # the feed and the answer
+    await tab.page.evaluate("() => setVisibility('hidden')")
+    await tab.page.clock.fast_forward(29_000)
+    app.script.allow(10)
+    await tab.until_shown("".join(WORDS[:20]))
+    assert len(app.shared.streams) == 2
+    await tab.page.clock.fast_forward(2_000)
+    await until(lambda: len(app.shared.streams) == 0)
+    app.script.allow(10)
+    await eventually(tab.history, lambda said: said[-1][1] == "".join(WORDS[:30]))
+    assert await tab.shown() == letters("".join(WORDS[:20]))
+    await tab.page.evaluate("() => setVisibility('visible')")
+    await tab.until_shown("".join(WORDS[:30]))
+    await until(lambda: len(app.shared.streams) == 2)
+    app.script.free()
+    await tab.until_ended()
+    assert await tab.assert_exact() == SAID

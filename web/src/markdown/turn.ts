@@ -1,0 +1,20 @@
+const TURN_MS = 16;
+const WORK_MS = 6;
+
+let began = Number.NEGATIVE_INFINITY;
+let used = 0;
+
+/**
+ * Do a slice of some work with the milliseconds that all such work may take in one frame: one large
+ * block gets them, thirty that appear together share them.
+ */
+export function inTurn<Result>(slice: (budget: number) => Result): Result {
+  const start = performance.now();
+  if (start - began > TURN_MS) {
+    began = start;
+    used = 0;
+  }
+  const result = slice(Math.max(0, WORK_MS - used));
+  used += performance.now() - start;
+  return result;
+}
