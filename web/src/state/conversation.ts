@@ -277,7 +277,8 @@ export class Conversation {
     }
     this.#replay = null;
     const { notice } = this.store.getState();
-    const isOver = notice?.event === "retry" && said !== this.#saidAtNotice;
+    // A step that begins again says nothing at first; the next attempt works when it says something.
+    const isOver = notice?.event === "retry" && said !== "" && said !== this.#saidAtNotice;
     this.store.setState(isOver ? { status, messages, notice: null } : { status, messages });
   }
 
