@@ -12,6 +12,7 @@ from pathlib import Path
 from . import catchup, kill, load, memory, provider
 from .processes import raise_file_limit
 from .report import FULL, QUICK, RESULTS, TINY, Outcome, Scale, keep, show
+from .web import run as web
 
 SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
     "load": load.run,
@@ -19,6 +20,7 @@ SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
     "catchup": catchup.run,
     "memory": memory.run,
     "kill": kill.run,
+    "web": web.run,
 }
 
 
@@ -31,6 +33,8 @@ def main() -> int:
     if arguments.runs:
         levels = tuple(arguments.runs)
         scale = scale._replace(levels=levels, provider=levels)
+    if arguments.pages:
+        scale = scale._replace(pages=tuple(arguments.pages))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended
     raise_file_limit()
     begun = time.monotonic()
@@ -38,10 +42,14 @@ def main() -> int:
     folder = arguments.results or (RESULTS if arguments.save else RESULTS / "latest")
     for name in arguments.what or SUBCOMMANDS:
         outcome = SUBCOMMANDS[name](scale)
-        show(outcome)
-        print(f"  ({keep(outcome, folder)})")
+        path = keep(outcome, folder)
+        if arguments.json:
+            print(path.read_text(), end="")
+        else:
+            show(outcome)
+            print(f"  ({path})")
         faults += len(outcome.faults)
-    print(f"\n{time.monotonic() - begun:.0f} s")
+    print(f"\n{time.monotonic() - begun:.0f} s", file=sys.stderr if arguments.json else sys.stdout)
     return 1 if faults else 0
 
 
@@ -54,6 +62,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, help="the folder for the results instead")
     parser.add_argument("--repeat", type=int, help="how often each pair is measured")
     parser.add_argument("--runs", type=int, nargs="+", help="numbers of runs instead of the usual")
+    parser.add_argument("--pages", choices=web.PAGES, nargs="+", help="these measurements of web")
+    parser.add_argument("--json", action="store_true", help="print what is kept, not the tables")
     return parser
 
 

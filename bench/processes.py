@@ -112,8 +112,10 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def server(kind: str, settings: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """One of the servers of `bench.server`, alone on its core, with an empty store."""
+def server(
+    kind: str, settings: Mapping[str, str] | None = None, *, module: str = "bench.server"
+) -> Iterator[Running]:
+    """One of the servers of a module, alone on its core, with an empty store."""
     with tempfile.TemporaryDirectory(prefix="dls-bench-") as name:
         folder, port = Path(name), _free_port()
         environment = {
@@ -124,7 +126,7 @@ def server(kind: str, settings: Mapping[str, str] | None = None) -> Iterator[Run
             "DLS_LOG_LEVEL": "warning",
             **(settings or {}),
         }
-        with _started(["bench.server", kind], environment, cores()[0], port, folder) as running:
+        with _started([module, kind], environment, cores()[0], port, folder) as running:
             yield running
 
 

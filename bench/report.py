@@ -29,6 +29,9 @@ class Scale(NamedTuple):
         provider: the numbers of runs with tokens from a socket.
         idle: the numbers of idle readers: of one run, and of a run each.
         killed: the number of runs under the server that is killed.
+        answer: tokens of an answer that a page shows already, and tokens that it is shown coming.
+        messages: of a long chat that a page opens.
+        pages: which measurements of the interface; none for all.
     """
 
     repeat: int = 3
@@ -39,11 +42,14 @@ class Scale(NamedTuple):
     provider: tuple[int, ...] = (40, 200)
     idle: tuple[int, int] = (5000, 1000)
     killed: int = 200
+    answer: tuple[int, int] = (16_000, 4_000)
+    messages: int = 1000
+    pages: tuple[str, ...] = ()
 
 
 FULL: Final = Scale()
-QUICK: Final = Scale(1, 0.5, 2.0, 1.0, (100, 500), (40,), (500, 200), 100)
-TINY: Final = Scale(1, 0.1, 0.5, 0.3, (20,), (5,), (20, 20), 20)
+QUICK: Final = Scale(1, 0.5, 2.0, 1.0, (100, 500), (40,), (500, 200), 100, (16_000, 1_000))
+TINY: Final = Scale(1, 0.1, 0.5, 0.3, (20,), (5,), (20, 20), 20, (300, 100), 80)
 
 
 class Figure(Struct, frozen=True, kw_only=True):
@@ -54,13 +60,15 @@ class Figure(Struct, frozen=True, kw_only=True):
         values: one of each repetition; the figure is their median.
         unit: `x` for ratios.
         target: what it should not be above; None where there is none.
-        noise: the share of the server's core that others used meanwhile.
+        more_is_better: the target is what it should not be below.
+        noise: the share of the measured cores that others used meanwhile.
     """
 
     name: str
     values: Sequence[float]
     unit: str = "x"
     target: float | None = None
+    more_is_better: bool = False
     noise: float | None = None
 
     @property
@@ -71,7 +79,8 @@ class Figure(Struct, frozen=True, kw_only=True):
     def verdict(self) -> str:
         if self.target is None:
             return ""
-        return "met" if self.value <= self.target else "NOT MET"
+        met = self.value >= self.target if self.more_is_better else self.value <= self.target
+        return "met" if met else "NOT MET"
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -93,7 +102,8 @@ def show(outcome: Outcome) -> None:
     print(f"\n{outcome.name}")
     width = max(len(figure.name) for figure in outcome.figures)
     for figure in outcome.figures:
-        target = "" if figure.target is None else f"<= {_number(figure.target)} {figure.unit}"
+        limit = ">=" if figure.more_is_better else "<="
+        target = "" if figure.target is None else f"{limit} {_number(figure.target)} {figure.unit}"
         spread = ""
         if len(figure.values) > 1:
             spread = f"{_number(min(figure.values))}..{_number(max(figure.values))}"

@@ -1,12 +1,16 @@
-// Before the first paint, so that a dark page never flashes white. A file of its own, because the
-// Content-Security-Policy allows no inline scripts. src/state/theme.ts keeps it up to date.
+// Before the first paint, so that a dark page never flashes white and a closed sidebar is not seen.
+// A file of its own, because the Content-Security-Policy allows no inline scripts.
+// src/state/theme.ts keeps the theme up to date.
 (() => {
   let chosen = null;
+  let sidebar = null;
   try {
     chosen = localStorage.getItem("dls:theme");
+    sidebar = localStorage.getItem("dls:sidebar");
   } catch {
     // storage is forbidden: follow the system
   }
   const dark = chosen === "dark" || (chosen !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
   document.documentElement.classList.toggle("dark", dark);
+  document.documentElement.classList.toggle("sidebar-closed", sidebar === "closed");
 })();

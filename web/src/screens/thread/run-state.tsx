@@ -62,7 +62,12 @@ export function RunLine({ conversation }: { conversation: Conversation }) {
   const now = useNow(counting);
   const state = runStateOf(view, connection, now);
   return (
-    <div className="mt-2 flex h-6 items-center gap-2 text-[13px]" data-testid="run-state" data-kind={state.kind}>
+    // Its place is kept while there is nothing to say, and what is hidden is not moved for anybody.
+    <div
+      className={clsx("mt-2 flex h-6 items-center gap-2 text-[13px]", !state.text && "invisible")}
+      data-testid="run-state"
+      data-kind={state.kind}
+    >
       {state.text && <span className={clsx("rise", TONES[state.tone])}>{state.text}</span>}
       {state.kind === "reconnecting" && (
         <button
