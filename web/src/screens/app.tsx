@@ -44,13 +44,17 @@ export function App() {
     write("sidebar", open ? "closed" : null);
     setOpen(!open);
   };
+  const stop = async (): Promise<void> => {
+    const takenBack = await conversationOf(id).stop();
+    if (takenBack !== null) composer.current?.insert(takenBack);
+  };
   useKeyboard({
     palette: () => setOverlay(overlay === "palette" ? null : "palette"),
     newChat: () => go(null),
     toggleSidebar,
     focusComposer: () => composer.current?.focus(),
     shortcuts: () => setOverlay("shortcuts"),
-    stop: () => void conversationOf(id).stop(),
+    stop: () => void stop(),
     neighbour: (step) => goToNeighbour(chat, step),
   });
   const sidebar = (
@@ -100,7 +104,13 @@ export function App() {
         <main className="relative flex min-w-0 flex-1 flex-col">
           <TitleBar chat={chat} sidebarOpen={wide && open} onToggleSidebar={toggleSidebar} />
           <Banner />
-          <Chat key={id} id={id} isNew={chat === null} composer={composer} />
+          <Chat
+            key={id}
+            id={id}
+            isNew={chat === null}
+            composer={composer}
+            onStop={() => void stop()}
+          />
         </main>
       </div>
       <Toasts />

@@ -19,9 +19,10 @@ export interface ChatProps {
   /** The chat does not exist yet: it begins with its first message. */
   isNew: boolean;
   composer: RefObject<ComposerHandle | null>;
+  onStop: () => void;
 }
 
-export function Chat({ id, isNew, composer }: ChatProps) {
+export function Chat({ id, isNew, composer, onStop }: ChatProps) {
   const conversation = conversationOf(id, { isNew });
   const { loading, status, stopping, problem, isEmpty } = usePart(conversation.store, (view) => ({
     loading: view.loading,
@@ -76,7 +77,7 @@ export function Chat({ id, isNew, composer }: ChatProps) {
         busy={busy}
         stopping={stopping}
         onSend={onSend}
-        onStop={() => void conversation.stop()}
+        onStop={onStop}
       />
     </div>
   );

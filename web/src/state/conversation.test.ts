@@ -160,7 +160,7 @@ describe("sending", () => {
     send("m1", "Hello");
     await shows("Hello");
     await until(() => expect(wire.posted).toHaveLength(1));
-    await conversation.stop();
+    expect(await conversation.stop()).toBe("Hello");
     await shows();
     expect(outboxOf("c1")).toEqual([]);
     expect(wire.posted.every(({ path }) => !path.endsWith("/stop"))).toBe(true);

@@ -48,7 +48,9 @@ export class Conversation {
   readonly #state: FrameState;
   readonly #exchange: Exchange;
   readonly #delivery: Delivery;
-  #generation = 0;
+  /** Each load has a number, and each stream: what is overtaken tells nothing any more. */
+  #load = 0;
+  #stream = 0;
   #leaf: string | null = null;
   /** A replay that must catch up before it is shown. */
   #replay: Replay | null = null;
@@ -106,8 +108,8 @@ export class Conversation {
 
   /** Load the chat; follow its answer if one is being written. */
   async load(leaf: string | null = this.#leaf): Promise<void> {
-    const generation = ++this.#generation;
-    const current = (): boolean => generation === this.#generation && !this.#closed;
+    const load = ++this.#load;
+    const current = (): boolean => load === this.#load && !this.#closed;
     this.#leaf = leaf;
     for (let attempt = 1; current(); attempt++) {
       try {
@@ -132,20 +134,24 @@ export class Conversation {
   /** Ask for another answer in place of this one (or to this question). */
   async regenerate(messageId: string, model?: string): Promise<void> {
     if (this.busy) return;
-    this.#begins();
-    const send = this.#exchange.regenerate({ messageId, body: model ? { model } : {} });
-    await this.#settle(send);
+    const stream = this.#begins();
+    const body = model ? { model } : {};
+    await this.#settle(stream, this.#exchange.regenerate({ messageId, body }));
   }
 
-  /** Stop the answer on the server, for everybody who reads it. */
-  async stop(): Promise<void> {
-    if (!this.busy || this.store.getState().stopping) return;
+  /**
+   * Stop the answer on the server, for everybody who reads it.
+   *
+   * @returns the text of a message that the server had not accepted: it is taken back instead.
+   */
+  async stop(): Promise<string | null> {
+    if (!this.busy || this.store.getState().stopping) return null;
     const waiting = this.#undelivered();
     if (waiting) {
       removeFromOutbox(waiting.id);
-      await this.#exchange.stop(); // nothing has left this page: there is nothing to stop elsewhere
+      await this.#letGo();
       this.#state.messages = this.#state.messages.filter((message) => message.id !== waiting.id);
-      return;
+      return waiting.text;
     }
     this.store.setState({ stopping: true });
     try {
@@ -153,6 +159,7 @@ export class Conversation {
     } catch (error) {
       this.store.setState({ stopping: false, problem: asProblem(error) });
     }
+    return null;
   }
 
   /** The chat is shown: it follows its answer. */
@@ -168,8 +175,8 @@ export class Conversation {
     this.#shown = false;
     if (!this.busy || this.tools.transport.getState(this.id).runId === undefined) return;
     this.#stale = true;
-    this.#generation++;
-    void this.#exchange.stop();
+    this.#load++;
+    void this.#letGo();
   }
 
   /** What the feed tells of this chat. */
@@ -206,9 +213,15 @@ export class Conversation {
   /** Let go of the connection; the run goes on on the server. */
   close(): void {
     this.#closed = true;
-    this.#generation++;
-    void this.#exchange.stop();
+    void this.#letGo();
     this.tools.transport.forget(this.id);
+  }
+
+  /** Detach from the stream that is followed. */
+  async #letGo(): Promise<void> {
+    this.#stream++;
+    this.#resuming = false;
+    await this.#exchange.stop();
   }
 
   // --- loading ------------------------------------------------------------------------------
@@ -227,9 +240,9 @@ export class Conversation {
   }
 
   async #replace(snapshot: Snapshot, cursor: string | null): Promise<void> {
-    const generation = this.#generation;
-    if (this.busy) await this.#exchange.stop();
-    if (generation !== this.#generation) return;
+    const load = this.#load;
+    if (this.busy) await this.#letGo();
+    if (load !== this.#load || this.#closed) return;
     this.#state.messages = reuse(this.#state.messages, snapshot.messages);
     if (cursor === null) {
       void this.deliver();
@@ -239,21 +252,20 @@ export class Conversation {
   }
 
   async #resume(cursor: string, shown: string): Promise<void> {
-    this.#begins();
-    const generation = this.#generation;
+    const stream = this.#begins();
     this.#replay = new Replay(cursor, shown);
     this.#resuming = true;
     this.store.setState({ found: true, status: "submitted" });
     const resumed = this.#exchange.resumeStream().finally(() => {
-      if (generation !== this.#generation) return;
+      if (stream !== this.#stream) return;
       this.#resuming = false;
       this.#publish();
     });
-    await this.#settle(resumed);
+    await this.#settle(stream, resumed);
     const { phase, runId } = this.tools.transport.getState(this.id);
     const nothing = phase === "idle" && runId === undefined;
     // It ended between the snapshot and the stream: what is shown is not all of it.
-    if (nothing && generation === this.#generation && !this.busy) await this.load();
+    if (nothing && stream === this.#stream && !this.busy) await this.load();
   }
 
   #notLoaded(problem: TransportError): void {
@@ -263,7 +275,9 @@ export class Conversation {
       return;
     }
     if (problem.kind === "unauthorized") this.tools.onUnauthorized?.(problem);
-    this.store.setState({ problem });
+    // What is shown already stays, and is looked at again by itself.
+    const isShown = this.store.getState().loading === "ready";
+    if (!isShown || !problem.retryable) this.store.setState({ problem });
   }
 
   #publish(): void {
@@ -293,7 +307,7 @@ export class Conversation {
 
   async #deliver(item: OutboxItem): Promise<void> {
     const { transport } = this.tools;
-    this.#begins();
+    const stream = this.#begins();
     const body = item.model ? { model: item.model } : {};
     const replaces = this.#state.messages.some((message) => message.id === item.replaces)
       ? item.replaces
@@ -319,7 +333,7 @@ export class Conversation {
         // The message's own id makes every repetition the same request, from whatever page it comes.
         { body, headers: { "idempotency-key": item.id } },
       );
-      void this.#settle(sending, () => (accepted ? undefined : item)).then(() => {
+      void this.#settle(stream, sending, () => (accepted ? undefined : item)).then(() => {
         stop();
         resolve();
       });
@@ -334,23 +348,28 @@ export class Conversation {
     if (!this.#shown) this.leave();
   }
 
-  #begins(): void {
-    this.#generation++; // what is being loaded is older than this
+  /** A stream begins. What is being loaded is older than it. */
+  #begins(): number {
+    this.#load++;
     this.#replay = null;
     this.#resuming = false;
     this.#leaf = null;
     this.store.setState({ problem: null, notice: null, found: false, stopping: false });
+    return ++this.#stream;
   }
 
   /** Wait for the end of a stream, then see how it ended. */
-  async #settle(stream: Promise<void>, undelivered?: () => OutboxItem | undefined): Promise<void> {
-    const generation = this.#generation;
+  async #settle(
+    stream: number,
+    end: Promise<void>,
+    undelivered?: () => OutboxItem | undefined,
+  ): Promise<void> {
     try {
-      await stream;
+      await end;
     } catch (error) {
       this.store.setState({ problem: asProblem(error) });
     }
-    if (this.#closed || generation !== this.#generation) return;
+    if (this.#closed || stream !== this.#stream) return;
     this.store.setState({ stopping: false });
     const error = this.#exchange.error;
     this.#exchange.clearError();
