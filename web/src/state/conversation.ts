@@ -20,19 +20,19 @@ import { type ResumableChatTransport, TransportError } from "@/transport/index";
 import type { Api } from "./api";
 import { Delivery, type Exclusively, type Recipient } from "./delivery";
 import { FrameState, type Schedule } from "./frames";
-import type { FeedEvent, Message, Snapshot, Version } from "./model";
+import type { FeedEvent, Message, Snapshot } from "./model";
+import { asProblem, Loading, type Pause } from "./loading";
 import { type OutboxItem, outboxOf, removeFromOutbox, setRefused } from "./outbox";
 import { Replay } from "./replay";
 import { isOnBranch, reuse, saidBy } from "./snapshots";
-import { Versions } from "./versions";
+import { lineage, Versions } from "./versions";
 import { type ConversationView, UNKNOWN } from "./view";
 
 export interface ConversationTools {
   api: Pick<Api, "getChat">;
   transport: ResumableChatTransport<Message>;
   schedule: Schedule;
-  /** Waits before the next try to load. */
-  pause: (attempt: number, leastMs?: number) => Promise<void>;
+  pause: Pause;
   /** Only one tab at a time delivers a message. */
   exclusively: Exclusively;
   /** Told when the server has accepted a message. */
@@ -48,8 +48,8 @@ export class Conversation {
   readonly #state: FrameState;
   readonly #exchange: Exchange;
   readonly #delivery: Delivery;
-  /** Each load has a number, and each stream: what is overtaken tells nothing any more. */
-  #load = 0;
+  readonly #loading: Loading;
+  /** Each stream has a number: one that is overtaken tells nothing any more. */
   #stream = 0;
   #leaf: string | null = null;
   /** A replay that must catch up before it is shown. */
@@ -85,6 +85,7 @@ export class Conversation {
       hasArrived: (message) => this.store.getState().versions.has(message),
       deliver: (item) => this.#deliver(item),
     };
+    this.#loading = new Loading((leaf) => tools.api.getChat(id, leaf), tools.pause);
     this.#delivery = new Delivery(id, recipient, tools.exclusively);
   }
 
@@ -108,22 +109,9 @@ export class Conversation {
 
   /** Load the chat; follow its answer if one is being written. */
   async load(leaf: string | null = this.#leaf): Promise<void> {
-    const load = ++this.#load;
-    const current = (): boolean => load === this.#load && !this.#closed;
     this.#leaf = leaf;
-    for (let attempt = 1; current(); attempt++) {
-      try {
-        const snapshot = await this.tools.api.getChat(this.id, leaf);
-        if (current()) this.#take(snapshot);
-        return;
-      } catch (error) {
-        const problem = asProblem(error);
-        if (!current()) return;
-        this.#notLoaded(problem);
-        if (!problem.retryable) return;
-        await this.tools.pause(attempt, problem.retryAfterMs);
-      }
-    }
+    const snapshot = await this.#loading.load(leaf, (problem) => this.#notLoaded(problem));
+    if (snapshot !== null) this.#take(snapshot);
   }
 
   /** Send what waits in the outbox, as far as it can be sent now. */
@@ -175,7 +163,7 @@ export class Conversation {
     this.#shown = false;
     if (!this.busy || this.tools.transport.getState(this.id).runId === undefined) return;
     this.#stale = true;
-    this.#load++;
+    this.#loading.overtake();
     void this.#letGo();
   }
 
@@ -213,15 +201,17 @@ export class Conversation {
   /** Let go of the connection; the run goes on on the server. */
   close(): void {
     this.#closed = true;
+    this.#loading.overtake();
     void this.#letGo();
     this.tools.transport.forget(this.id);
   }
 
   /** Detach from the stream that is followed. */
-  async #letGo(): Promise<void> {
-    this.#stream++;
+  async #letGo(): Promise<number> {
+    const stream = ++this.#stream;
     this.#resuming = false;
     await this.#exchange.stop();
+    return stream;
   }
 
   // --- loading ------------------------------------------------------------------------------
@@ -240,9 +230,8 @@ export class Conversation {
   }
 
   async #replace(snapshot: Snapshot, cursor: string | null): Promise<void> {
-    const load = this.#load;
-    if (this.busy) await this.#letGo();
-    if (load !== this.#load || this.#closed) return;
+    const stream = this.busy ? await this.#letGo() : this.#stream;
+    if (stream !== this.#stream || this.#closed) return;
     this.#state.messages = reuse(this.#state.messages, snapshot.messages);
     if (cursor === null) {
       void this.deliver();
@@ -350,7 +339,7 @@ export class Conversation {
 
   /** A stream begins. What is being loaded is older than it. */
   #begins(): number {
-    this.#load++;
+    this.#loading.overtake();
     this.#replay = null;
     this.#resuming = false;
     this.#leaf = null;
@@ -414,12 +403,7 @@ export class Conversation {
 
   /** Add what was sent and answered here to the versions, without asking the server. */
   #learnVersions(): void {
-    let parent: string | null = null;
-    const fresh: Version[] = [];
-    for (const message of this.#state.messages) {
-      fresh.push({ id: message.id, parent, role: message.role });
-      parent = message.id;
-    }
+    const fresh = lineage(this.#state.messages);
     this.store.setState((view) => ({ versions: view.versions.with(...fresh) }));
   }
 
@@ -432,9 +416,4 @@ export class Conversation {
     const status = message?.metadata?.status;
     return status === "finished" || status === "failed" || status === "stopped";
   }
-}
-
-function asProblem(error: unknown): TransportError {
-  if (error instanceof TransportError) return error;
-  throw error;
 }

@@ -40,6 +40,11 @@ export class Versions {
   }
 }
 
+/** The versions that a branch consists of. */
+export function lineage(branch: readonly Pick<Version, "id" | "role">[]): Version[] {
+  return branch.map(({ id, role }, index) => ({ id, role, parent: branch[index - 1]?.id ?? null }));
+}
+
 function keyOf(version: Version): string {
   return `${version.role} ${version.parent ?? ""}`;
 }
