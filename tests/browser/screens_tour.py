@@ -1,0 +1,247 @@
+"""A walk through every screen and state of the interface, for whoever wants to look at each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+
+from playwright.async_api import BrowserContext, Page, expect
+
+from durable_llm_streams.errors import ModelError
+from tests.app import App
+from tests.browser.chat_page import ChatPage
+from tests.browser.screens_support import add_chats, answer_with, row
+from tests.tcp_proxy import TcpProxy
+
+RICH = """An answer lives in a **log** on the server, and this page only reads it.
+
+## How a reader comes back
+
+1. It remembers the `id` of the last event.
+2. After a cut it asks for what follows: *nothing twice*, nothing lost.
+
+```python
+async def follow(run: str, cursor: str | None) -> AsyncIterator[Event]:
+    \"\"\"Everything after the cursor, then live.\"\"\"
+    async for event in log.read(run, after=cursor):
+        yield event  # in order, each once
+```
+
+| What happens | What is seen |
+| --- | --- |
+| the network is gone | the text stays |
+| the server is killed | another one goes on |
+
+> A cut is no end. Only `finish`, `error` and `abort` are.
+
+$$
+P(\\text{lost}) = \\prod_{i=1}^{n} p_i
+$$
+
+See [the documentation](https://example.com/docs).
+"""
+PROSE = (
+    "An answer is written into a log first, ",
+    "and every reader follows that log at its own pace. ",
+    "When the connection is cut, ",
+    "the reader says what it has seen last ",
+    "and the server goes on from there.",
+)
+TITLES = (
+    "Why do answers get lost on a reload?",
+    "A cursor for every event",
+    "Leases, heartbeats and fencing",
+    "What happens when the server is killed in the midst of a very long answer",
+)
+
+State = tuple[str, ChatPage]
+
+
+class Stage(NamedTuple):
+    """What a state is made with: the application, the network before it, the size of the page."""
+
+    app: App
+    proxy: TcpProxy
+    phone: bool
+
+
+async def settled(page: Page) -> None:
+    """Wait until what moves only once has arrived."""
+    await page.wait_for_function(
+        """() => document.fonts.status === "loaded" && document.getAnimations().every((each) =>
+          each.playState !== "running" || each.effect.getTiming().iterations === Infinity)"""
+    )
+
+
+async def tour(app: App, context: BrowserContext, *, phone: bool) -> AsyncGenerator[State, None]:
+    """Yield the name of each state when it is shown."""
+    async with TcpProxy(app.address[1]) as proxy:
+        tab = await ChatPage.open(context, proxy.url, api=app.url)
+        await add_chats(tab, TITLES)
+        await tab.goto("/")
+        app.script.hold()  # from here on each piece is allowed by itself
+        for part in (_empty, _answering, _connection, _endings, _outbox, _menus, _problems):
+            async for name in part(tab, Stage(app, proxy, phone)):
+                await settled(tab.page)
+                yield name, tab
+
+
+async def _empty(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    yield "empty"
+    await tab.composer.fill("First line\nSecond line\nThird line")
+    yield "composing"
+    await tab.composer.fill("")
+
+
+async def _answering(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    stage.app.script.pieces = (RICH[:400], RICH[400:])
+    await tab.send("How does an answer survive a reload?")
+    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
+    yield "thinking"
+    stage.app.script.allow(1)
+    await tab.until_shown("An answer lives in a log")
+    yield "streaming"
+    stage.app.script.allow(2)
+    await tab.until_ended()
+    await expect(tab.answer.locator(".katex")).to_be_visible()
+    yield "finished"
+    stage.app.script.allow(3)
+    await tab.answer.get_by_role("button", name="Answer again").click()
+    await expect(tab.answer.get_by_test_id("versions")).to_have_text("2/2")
+    await tab.until_ended()
+    yield "versions"
+
+
+async def _connection(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    stage.app.script.pieces = PROSE
+    await tab.send("And when the connection is cut?")
+    stage.app.script.allow(2)
+    await tab.until_shown("".join(PROSE[:2]))
+    await stage.proxy.set("refuse")
+    stage.proxy.cut()
+    await tab.until_state("reconnecting")
+    yield "reconnecting"
+    await tab.page.context.set_offline(True)
+    await tab.until_state("offline")
+    yield "offline"
+    await stage.proxy.set("pass")
+    await tab.page.context.set_offline(False)
+    stage.app.script.allow(1)
+    await tab.until_state("resumed")
+    await expect(tab.banner).to_have_count(0)
+    yield "resumed"
+    await tab.page.reload()
+    await tab.until_state("resumed")
+    yield "reloaded"
+    await stage.proxy.set("hang")
+    await tab.stop_button.click()
+    await tab.until_state("stopping")
+    yield "stopping"
+    await stage.proxy.set("pass")
+    await tab.until_ended("stopped")
+    yield "stopped"
+
+
+async def _endings(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    stage.app.script.allow(3)
+    stage.app.script.pieces = (*PROSE[:2], ModelError("The model refused.", retryable=False))
+    await tab.send("And when the model fails?")
+    await tab.until_ended("failed")
+    yield "failed"
+    stage.app.script.pieces = PROSE
+    stage.app.script.allow(6)
+    await tab.answer.get_by_role("button", name="Try again").click()
+    await tab.until_shown("".join(PROSE))
+    await tab.until_ended()
+
+
+async def _outbox(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    await tab.send("First")
+    stage.app.script.allow(1)
+    await tab.until_shown(PROSE[0])
+    await tab.send("A second message that waits for the end of the answer")
+    await expect(tab.waiting).to_have_count(1)
+    yield "waiting"
+    await tab.waiting.get_by_role("button", name="Discard").click()
+    stage.app.script.allow(5)
+    await tab.until_ended()
+    stage.app.script.allow(6)
+    await tab.page.context.set_offline(True)
+    await tab.send("Written without a network")
+    await expect(tab.page.get_by_test_id("pending")).to_contain_text("Waits")
+    yield "outbox"
+    await tab.page.context.set_offline(False)
+    await expect(tab.questions.last).to_contain_text("Written without")
+    await tab.until_ended()
+    body = '{"type":"about:blank","status":400,"detail":"This message is too long."}'
+    await answer_with(
+        tab.page, "**/api/chat", status=400, body=body, content_type="application/problem+json"
+    )
+    await tab.send("A message that is refused")
+    await expect(tab.waiting).to_have_attribute("data-refused", "true")
+    yield "refused"
+    await tab.page.unroute("**/api/chat")
+    await tab.waiting.get_by_role("button", name="Discard").click()
+
+
+async def _menus(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    page = tab.page
+    await tab.questions.last.hover()
+    await tab.questions.last.get_by_role("button", name="Edit message").click()
+    yield "editing"
+    await page.keyboard.press("Escape")
+    await tab.answer.get_by_role("button", name="About this answer").click()
+    yield "details"
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Model:").click()
+    yield "models"
+    await page.keyboard.press("Escape")
+    if stage.phone:
+        await page.get_by_role("button", name="Toggle sidebar").click()
+        yield "drawer"
+    await row(tab, TITLES[0]).get_by_role("button", name="Options of").click()
+    yield "row menu"
+    await page.get_by_role("menuitem", name="Rename").click()
+    await expect(page.get_by_role("textbox", name="Title")).to_be_focused()
+    yield "renaming"
+    await page.keyboard.press("Enter")
+    await page.get_by_role("searchbox").fill("no such title")
+    await expect(page.get_by_text("Nothing found.")).to_be_visible()
+    yield "search"
+    await page.get_by_role("searchbox").fill("")
+    await expect(tab.rows).to_have_count(len(TITLES) + 1)
+    await page.get_by_role("button", name="Theme:").click()
+    yield "themes"
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("menu")).to_have_count(0)
+    await row(tab, TITLES[1]).get_by_role("button", name="Options of").click()
+    await page.get_by_role("menuitem", name="Delete").click()
+    if stage.phone:
+        await page.keyboard.press("Escape")
+    yield "toast"
+    await page.get_by_role("button", name="Undo").click()
+    await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("combobox")).to_be_focused()
+    yield "palette"
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await page.get_by_role("log").focus()
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    yield "shortcuts"
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+async def _problems(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    page = tab.page
+    path = tab.path
+    await page.goto(f"{tab.url}/c/no-such-chat")
+    await expect(page.get_by_test_id("problem-screen")).to_be_visible()
+    yield "404"
+    await answer_with(page, "**/api/**", status=502, body="")
+    await page.goto(tab.url + path)
+    await expect(page.get_by_test_id("problem-screen")).to_be_visible()
+    await expect(tab.banner).to_be_visible()
+    yield "unreachable"
+    await page.unroute("**/api/**")

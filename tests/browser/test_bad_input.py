@@ -1,0 +1,342 @@
+"""Whatever goes wrong has a screen or a sentence, and a way on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Route, expect
+from starlette.requests import HTTPConnection
+
+from durable_llm_streams.server import ServerConfig, Unauthenticated, Visitor
+from tests.app import MODELS, App, running_app
+from tests.browser.chat_page import ChatPage
+from tests.browser.conftest import NewDevice
+from tests.browser.screens_support import add_chats, answer_with, ask, row
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PORTAL = {"status": 200, "content_type": "text/html", "body": "<h1>Welcome to the hotel</h1>"}
+BROKEN = {"status": 500, "content_type": "text/plain", "body": "Internal Server Error"}
+
+
+async def problem_of(tab: ChatPage, path: str) -> str:
+    """What the screen says about an address that cannot be shown."""
+    await tab.page.goto(tab.url + path)
+    screen = tab.page.get_by_test_id("problem-screen")
+    await expect(screen).to_be_visible()
+    return await screen.inner_text()
+
+
+async def test_a_chat_of_somebody_else_looks_exactly_like_one_that_does_not_exist(
+    tab: ChatPage, device: NewDevice
+) -> None:
+    await ask(tab, "A secret")
+    async with device() as stranger:
+        other = await ChatPage.open(stranger, tab.url)
+        theirs = await problem_of(other, tab.path)
+        nobodys = await problem_of(other, "/c/there-is-no-such-chat")
+        assert theirs == nobodys
+        assert "There is no such chat here" in theirs
+        await expect(other.page).to_have_title("Durable LLM Streams")
+        await other.page.get_by_test_id("problem-screen").get_by_role("button").click()
+        await ask(other, "Something of my own")
+
+
+@pytest.mark.parametrize("name", ["%00", "%", "a%2Fb", "x" * 200, "%F0%9F%98%80"])
+async def test_an_address_that_no_chat_can_have_gets_the_same_screen(
+    tab: ChatPage, name: str
+) -> None:
+    assert "There is no such chat here" in await problem_of(tab, f"/c/{name}")
+
+
+async def test_a_leaf_that_does_not_exist_shows_the_chat_all_the_same(tab: ChatPage) -> None:
+    await ask(tab, "Hi")
+    await tab.page.goto(f"{tab.url}{tab.path}?leaf=no-such-message")
+    await expect(tab.questions).to_have_text(["Hi"])
+    await ask(tab, "Again")
+
+
+async def test_a_chat_that_was_deleted_elsewhere_says_so(
+    tab: ChatPage, context: BrowserContext
+) -> None:
+    await ask(tab, "Hi")
+    await tab.page.request.delete(f"{tab.url}/api/chats/{tab.chat_id}")
+    await expect(tab.page.get_by_test_id("problem-screen")).to_contain_text("There is no such chat")
+    await expect(tab.rows).to_have_count(0)
+
+
+class Sessions:
+    """A hook that knows everybody until it does not."""
+
+    def __init__(self) -> None:
+        self.over = False
+
+    async def __call__(self, connection: HTTPConnection) -> Visitor:
+        if self.over:
+            raise Unauthenticated("Sign in at /login.")
+        return Visitor("somebody")
+
+
+async def test_a_session_that_ends_is_told_and_what_was_written_is_kept(
+    tmp_path: Path, built: Path, context: BrowserContext
+) -> None:
+    sessions = Sessions()
+    async with running_app(tmp_path, authenticate=sessions, ui=built) as app:
+        tab = await ChatPage.open(context, app.url)
+        await ask(tab, "Hi")
+        sessions.over = True
+        await tab.send("Are you there?")
+        await expect(tab.banner).to_contain_text("Your session has ended.")
+        await expect(tab.banner.get_by_role("button", name="Reload")).to_be_visible()
+        await expect(tab.page.get_by_text("Are you there?")).to_be_visible()
+        await tab.composer.fill("a draft")
+        sessions.over = False
+        await tab.banner.get_by_role("button", name="Reload").click()
+        await expect(tab.composer).to_have_value("a draft")
+        await expect(tab.answers).to_have_count(2)
+        await tab.until_ended()
+        said = [text for role, text in await tab.history() if role == "user"]
+        assert said == ["Hi", "Are you there?"]
+
+
+@pytest.mark.parametrize("answer", [BROKEN, PORTAL], ids=["500", "captive portal"])
+async def test_a_server_that_answers_nonsense_is_asked_again_until_it_makes_sense(
+    tab: ChatPage, context: BrowserContext, answer: dict[str, object]
+) -> None:
+    await ask(tab, "Hi")
+    path = tab.path
+    await answer_with(tab.page, "**/api/**", **answer)
+    await tab.page.goto(tab.url + path)
+    screen = tab.page.get_by_test_id("problem-screen")
+    await expect(screen).to_contain_text("The chat cannot be loaded.")
+    await expect(screen).not_to_contain_text("hotel")
+    await expect(tab.banner).to_be_visible()
+    await expect(tab.composer).to_be_editable()
+    await expect(screen.get_by_role("button", name="Try now")).to_be_enabled()
+    await tab.page.unroute("**/api/**")
+    await expect(tab.questions).to_have_text(["Hi"], timeout=20_000)
+    await expect(tab.rows).to_have_count(1, timeout=20_000)
+    await expect(tab.banner).to_have_count(0, timeout=20_000)
+
+
+async def test_a_message_into_a_captive_portal_waits_and_is_sent_once(tab: ChatPage) -> None:
+    await answer_with(tab.page, "**/api/chat", **PORTAL)
+    await tab.send("Hi")
+    await expect(tab.questions).to_have_text(re.compile("Hi"))
+    await expect(tab.page.get_by_test_id("pending")).to_contain_text("Waits here")
+    await tab.page.unroute("**/api/chat")
+    await tab.until_ended()
+    assert [role for role, _ in await tab.history()] == ["user", "assistant"]
+
+
+async def test_a_message_that_a_broken_server_does_not_take_can_be_sent_again(
+    tab: ChatPage,
+) -> None:
+    await tab.page.clock.install()
+    await answer_with(tab.page, "**/api/chat", **BROKEN)
+    await tab.send("Hi")
+    for _ in range(40):
+        await tab.page.clock.fast_forward(15_000)
+        if await tab.waiting.count():
+            break
+        await tab.page.evaluate("() => fetch('/healthz')")
+    await expect(tab.waiting).to_contain_text("Not sent.")
+    await tab.page.unroute("**/api/chat")
+    await tab.waiting.get_by_role("button", name="Try again").click()
+    await tab.until_ended()
+    assert [role for role, _ in await tab.history()] == ["user", "assistant"]
+
+
+async def test_an_answer_goes_on_after_a_stream_of_nonsense(tab: ChatPage, app: App) -> None:
+    app.script.hold()
+    await tab.send("Hi")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    await answer_with(tab.page, "**/stream*", **PORTAL)
+    await tab.page.context.set_offline(True)
+    await tab.until_state("offline")
+    await tab.page.context.set_offline(False)
+    await tab.until_state("reconnecting")
+    await expect(tab.state.get_by_role("button", name="Try now")).to_be_visible()
+    app.script.free()
+    await tab.page.unroute("**/stream*")
+    await tab.state.get_by_role("button", name="Try now").click()
+    await tab.until_ended()
+    assert await tab.assert_exact() == "Hello, world."
+
+
+def events(*chunks: dict[str, object]) -> str:
+    """A stream as a foreign server may send it."""
+    lines = [
+        f"id: run.{number:08}.aa\ndata: {json.dumps(chunk)}\n\n"
+        for number, chunk in enumerate(chunks)
+    ]
+    return "".join(lines) + "data: [DONE]\n\n"
+
+
+async def test_what_an_answer_holds_of_a_newer_protocol_is_left_out_with_a_sentence(
+    tab: ChatPage,
+) -> None:
+    body = events(
+        {"type": "start", "messageId": "a1", "messageMetadata": {"run": "run"}},
+        {"type": "start-step"},
+        {"type": "text-start", "id": "t"},
+        {"type": "text-delta", "id": "t", "delta": "Before, "},
+        {"type": "hologram-delta", "id": "h", "delta": {"x": 1}},
+        {"type": "text-delta", "id": "t", "delta": "behind."},
+        {"type": "text-end", "id": "t"},
+        {"type": "finish-step"},
+        {"type": "finish", "messageMetadata": {"status": "finished"}},
+    )
+    headers = {"content-type": "text/event-stream", "x-vercel-ai-ui-message-stream": "v1"}
+    await answer_with(tab.page, "**/api/chat", headers=headers, body=body)
+    await tab.send("Hi")
+    await tab.until_shown("Before, behind.")
+    skipped = tab.page.get_by_test_id("skipped")
+    await expect(skipped).to_contain_text("needs a newer version of this page")
+    await expect(skipped.get_by_role("button", name="Reload")).to_be_visible()
+
+
+GONE = {"status": 404, "content_type": "application/json", "body": "{}"}
+
+
+async def test_after_a_deploy_the_text_is_plain_and_a_banner_offers_to_reload(
+    app: App, context: BrowserContext
+) -> None:
+    page = await context.new_page()
+    await answer_with(page, "**/assets/markdown-*", **GONE)
+    tab = ChatPage(page, app.url)
+    await tab.goto("/")
+    app.script.pieces = ("# Title\n\n", "Some **text**.")
+    await ask(tab, "Hi")
+    await expect(tab.answer).to_contain_text("# Title")
+    await expect(tab.banner).to_contain_text(
+        "A newer version of this page is there.", timeout=20_000
+    )
+    await page.unroute("**/assets/markdown-*")
+    await tab.banner.get_by_role("button", name="Reload").click()
+    await expect(tab.answer.get_by_role("heading", name="Title")).to_be_visible()
+    await expect(tab.banner).to_have_count(0)
+
+
+async def test_after_a_deploy_a_missing_palette_says_what_to_do(tab: ChatPage) -> None:
+    await answer_with(tab.page, "**/assets/palette-*", **GONE)
+    await tab.page.keyboard.press("Control+k")
+    await expect(tab.banner).to_contain_text("A newer version")
+    await expect(tab.banner.get_by_role("button", name="Reload")).to_be_visible()
+    await expect(tab.page.get_by_role("dialog")).to_have_count(0)
+    await ask(tab, "Still here?")
+
+
+async def test_code_is_complete_without_its_colours(tab: ChatPage, app: App) -> None:
+    kept = re.compile(r"/assets/(index|markdown|palette|shortcuts)-")
+
+    async def only_what_was_there(route: Route) -> None:
+        if kept.search(route.request.url):
+            await route.continue_()
+        else:
+            await route.fulfill(status=404, body="{}")
+
+    await tab.page.route("**/assets/*.js", only_what_was_there)
+    app.script.pieces = ("```python\nx = [1, 2]\n", "print(x)\n```\n\n$$x^2$$\n\nEnd.")
+    await ask(tab, "Hi")
+    code = tab.answer.get_by_role("group", name="Code, python")
+    await expect(code.locator("code")).to_have_text("x = [1, 2]\nprint(x)", use_inner_text=True)
+    await expect(tab.answer).to_contain_text("End.")
+    assert (await tab.watched()).errors == []
+
+
+async def test_without_its_files_the_server_says_what_to_do(
+    tmp_path: Path, context: BrowserContext
+) -> None:
+    async with running_app(tmp_path) as app:
+        page = await context.new_page()
+        response = await page.goto(app.url)
+        assert response is not None
+        assert response.ok
+        await expect(page.locator("body")).to_contain_text("without its web interface")
+        await expect(page.locator("body")).to_contain_text("make run")
+
+
+async def test_a_chat_that_is_opened_while_the_server_is_away_comes_by_itself(
+    tab: ChatPage, context: BrowserContext
+) -> None:
+    await ask(tab, "Hi")
+
+    async def refuse(route: Route) -> None:
+        await route.abort("connectionrefused")
+
+    later = await context.new_page()
+    await later.route("**/api/**", refuse)
+    await later.goto(tab.url + tab.path)
+    await expect(later.get_by_test_id("problem-screen")).to_contain_text("cannot be loaded")
+    await later.unroute("**/api/**")
+    await expect(ChatPage(later, tab.url).questions).to_have_text(["Hi"], timeout=20_000)
+    await expect(later.get_by_test_id("problem-screen")).to_have_count(0)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def strict(tmp_path: Path, built: Path) -> AsyncIterator[App]:
+    """An application that takes short messages only."""
+    config = ServerConfig(models=MODELS, max_message_bytes=100)
+    async with running_app(tmp_path, config, ui=built) as app:
+        yield app
+
+
+async def test_a_message_that_is_too_long_can_be_made_shorter(
+    strict: App, context: BrowserContext
+) -> None:
+    tab = await ChatPage.open(context, strict.url)
+    await tab.send("x" * 101)
+    await expect(tab.waiting).to_have_attribute("data-refused", "true")
+    await expect(tab.waiting).to_contain_text("Not sent.")
+    await tab.page.reload()
+    await expect(tab.waiting).to_contain_text("Not sent.")
+    await tab.waiting.get_by_role("button", name="Edit").click()
+    await expect(tab.composer).to_have_value("x" * 101)
+    await ask(tab, "short")
+    assert [role for role, _ in await tab.history()] == ["user", "assistant"]
+
+
+async def test_a_message_into_a_chat_that_answers_in_another_tab_waits_for_its_turn(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    await ask(tab, "Hi")
+    other = await context.new_page()
+    await other.route("**/api/events*", lambda route: route.abort())  # it does not hear of the run
+    beside = ChatPage(other, tab.url)
+    await beside.goto(tab.path)
+    app.script.hold()
+    await tab.send("From the first tab")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    await beside.send("From the second tab")
+    await expect(beside.waiting).to_contain_text("From the second tab")
+    app.script.free()
+    await expect(beside.answers).to_have_count(3)
+    await beside.until_ended()
+    said = [text for role, text in await beside.history() if role == "user"]
+    assert said == ["Hi", "From the first tab", "From the second tab"]
+
+
+async def test_a_very_long_title_stays_on_its_line(tab: ChatPage) -> None:
+    [chat] = await add_chats(tab, ["Hi"])
+    title = "Donaudampfschifffahrtsgesellschaft" * 5
+    await tab.page.request.patch(f"{tab.url}/api/chats/{chat}", data={"title": title})
+    await row(tab, "Donau").get_by_role("link").click()
+    heading = tab.page.get_by_role("heading", level=1)
+    await expect(heading).to_have_text(title)
+    for part in (heading, row(tab, "Donau")):
+        box = await part.bounding_box()
+        assert box is not None
+        assert box["height"] < 60
+    await expect(
+        tab.page.locator("header").get_by_role("button", name="Options")
+    ).to_be_in_viewport()
+    width = await tab.page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= 1280

@@ -1,0 +1,285 @@
+"""A model's words are data: nothing in them runs, loads, or takes the place of the page."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.app import App
+from tests.browser.chat_page import ChatPage
+from tests.browser.screens_hostile import EVIL, PAYLOADS, RUN
+from tests.browser.screens_support import ask
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+#: What must never be in the conversation, with the beginning of where it was found.
+FORBIDDEN = """() => {
+  const tags = "script,iframe,frame,object,embed,form,style,link,meta,base,video,audio,source,"
+    + "picture,template,noscript,marquee,animate,foreignObject,annotation-xml,"
+    + "input:not([type=checkbox][disabled])";
+  const names = /^(on.*|srcdoc|srcset|formaction|ping|background)$/;
+  const addresses = /^(xlink:)?(href|src|action|data)$/;
+  const harmless =
+    /^(https?:|mailto:|#user-content-|data:image\\/(png|jpe?g|gif|webp|avif);base64,)/;
+  const found = [];
+  const log = document.querySelector("[role=log]");
+  for (const element of log.querySelectorAll(tags)) found.push(element.outerHTML.slice(0, 200));
+  for (const element of log.querySelectorAll("*")) {
+    for (const { name, value } of element.attributes) {
+      const bad = names.test(name) || (addresses.test(name) && !harmless.test(value))
+        || (name === "src" && !value.startsWith("data:"))
+        || (name === "style" && /url\\(|position:\\s*fixed|expression|@import/i.test(value))
+        || (name === "target" && value !== "_blank");
+      if (bad) found.push(`${name}=${value} in ${element.outerHTML}`.slice(0, 250));
+    }
+  }
+  if (document.querySelector("[id=composer]").tagName !== "TEXTAREA") found.push("#composer");
+  return [...new Set(found)];
+}"""
+
+#: Looks at the conversation all the time, and listens to the policy.
+WATCH = f"""
+window.violations = [];
+window.forbidden = [];
+document.addEventListener("securitypolicyviolation", (event) => {{
+  window.violations.push(`${{event.effectiveDirective}} ${{event.blockedURI}} ${{event.sample}}`);
+}});
+const look = {FORBIDDEN};
+const again = () => {{
+  if (document.querySelector("[role=log]")) window.forbidden.push(...look());
+  setTimeout(again, 40);
+}};
+again();
+"""
+
+
+@dataclass
+class Watch:
+    """What a page did that it should not have done.
+
+    Attributes:
+        requests: to other hosts than the server.
+        dialogs: boxes that a script opened.
+        complaints: errors on the console.
+    """
+
+    page: Page
+    origin: str
+    requests: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", self._note_request)
+        self.page.on("console", self._note_console)
+        self.page.on("dialog", self._note_dialog)
+
+    def _note_request(self, request: Any) -> None:
+        if not request.url.startswith((self.origin + "/", "data:")):
+            self.requests.append(request.url)
+
+    def _note_console(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    async def _note_dialog(self, dialog: Any) -> None:
+        self.dialogs.append(dialog.message)
+        await dialog.dismiss()
+
+    async def assert_clean(self) -> None:
+        """Nothing ran, nothing was asked for elsewhere, and the policy had nothing to forbid."""
+        assert self.requests == []
+        assert self.dialogs == []
+        assert self.complaints == []
+        assert await self.page.evaluate("() => window.__pwned") is None
+        assert await self.page.evaluate("() => window.violations") == []
+        assert await self.page.evaluate("() => window.forbidden") == []
+        assert self.page.url.startswith(self.origin)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(app: App, context: BrowserContext) -> AsyncIterator[tuple[ChatPage, Watch]]:
+    """A tab whose every step outside is noted."""
+    await context.add_init_script(WATCH)
+    page = await context.new_page()
+    watch = Watch(page, app.url)
+    tab = ChatPage(page, app.url)
+    await tab.goto("/")
+    yield tab, watch
+    await watch.assert_clean()
+
+
+def in_pieces(text: str, seed: int) -> tuple[str, ...]:
+    """Cut as a model's tokens might be, through the middle of any tag."""
+    rng = random.Random(seed)
+    pieces, at = [], 0
+    while at < len(text):
+        size = rng.randint(1, 12)
+        pieces.append(text[at : at + size])
+        at += size
+    return tuple(pieces)
+
+
+async def test_what_is_forbidden_would_be_found(tab: ChatPage) -> None:
+    await ask(tab, "Hi")
+    assert await tab.page.evaluate(FORBIDDEN) == []
+    await tab.page.evaluate(
+        """() => {
+          const bad = document.createElement("div");
+          bad.innerHTML = '<a href="javascript:0">x</a><img src="/x.png"><iframe></iframe>'
+            + '<b onclick="0">x</b><i style="background:url(/x)">x</i>';
+          document.querySelector("[role=log]").append(bad);
+        }"""
+    )
+    assert len(await tab.page.evaluate(FORBIDDEN)) >= 5
+
+
+async def test_there_are_enough_payloads_and_no_two_are_the_same() -> None:
+    assert len(set(PAYLOADS)) == len(PAYLOADS) >= 40
+
+
+FRAMES = """async (count) => {
+  for (let n = 0; n < count; n++) await new Promise(requestAnimationFrame);
+}"""
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_no_hostile_markdown_runs_or_loads_anything_at_any_moment(
+    watched: tuple[ChatPage, Watch], app: App, seed: int
+) -> None:
+    tab, watch = watched
+    payloads = list(PAYLOADS)
+    random.Random(seed).shuffle(payloads)
+    text = "\n\n".join(["Before.", *payloads, "Behind everything."])
+    app.script.pieces = in_pieces(text, seed)
+    app.script.hold()
+    await tab.send("Attack")
+    for _ in range(len(app.script.pieces) // 30):
+        app.script.allow(30)
+        await tab.page.evaluate(FRAMES, 5)
+    app.script.free()
+    await tab.until_ended()
+    await expect(tab.answer).to_contain_text("Behind everything.")
+    await watch.assert_clean()
+    await tab.page.reload()
+    await expect(tab.answer).to_contain_text("Behind everything.")
+    assert await tab.page.evaluate(FORBIDDEN) == []
+    assert await tab.copied() == text
+
+
+async def test_each_payload_alone_is_harmless(watched: tuple[ChatPage, Watch], app: App) -> None:
+    tab, watch = watched
+    for begin in range(0, len(PAYLOADS), 12):
+        for number, payload in enumerate(PAYLOADS[begin : begin + 12]):
+            app.script.pieces = (payload, f"\n\nEnd {number}.")
+            parts = [{"type": "text", "text": "Attack"}]
+            message = {"id": f"{begin}-{number}", "role": "user", "parts": parts}
+            body = {"id": f"chat-{begin}", "message": message}
+            await tab.page.request.post(f"{tab.api}/api/chat", data=body)
+        await tab.goto(f"/c/chat-{begin}")
+        await expect(tab.answer.locator(".md")).to_contain_text(f"End {number}.")
+        assert await tab.page.evaluate(FORBIDDEN) == []
+        await watch.assert_clean()
+
+
+async def test_links_lead_out_only_by_a_click_into_a_tab_that_knows_nothing(
+    watched: tuple[ChatPage, Watch], app: App, context: BrowserContext
+) -> None:
+    tab, _ = watched
+    app.script.pieces = (f"[a link]({EVIL}/page) ![a picture]({EVIL}/pixel.png)\n",)
+    await ask(tab, "Where?")
+    link = tab.answer.get_by_role("link", name="a link")
+    await expect(link).to_have_attribute("title", f"{EVIL}/page")
+    assert set((await link.get_attribute("rel") or "").split()) >= {"noopener", "noreferrer"}
+    picture = tab.answer.get_by_role("link", name="evil.example")
+    await expect(picture).to_have_attribute("href", f"{EVIL}/pixel.png")
+    await expect(tab.answer.locator("img")).to_have_count(0)
+    asked: list[Any] = []
+
+    async def answer(route: Any) -> None:
+        asked.append(route.request)
+        await route.fulfill(body="<title>Elsewhere</title>", content_type="text/html")
+
+    await context.route(f"{EVIL}/**", answer)
+    async with context.expect_page() as opened:
+        await link.click()
+    beside = await opened.value
+    await beside.wait_for_url(f"{EVIL}/page")
+    assert await beside.evaluate("() => [window.opener, document.referrer]") == [None, ""]
+    assert [request.url for request in asked if "pixel" in request.url] == []
+
+
+async def test_questions_and_titles_are_text(watched: tuple[ChatPage, Watch]) -> None:
+    tab, watch = watched
+    for hostile in (
+        f"<img src=x onerror={RUN}><script>{RUN}</script>",
+        f"[js](javascript:{RUN}) ![p]({EVIL}/p.png)",
+        "\u202egnp.exe <b>bold</b>",
+    ):
+        await tab.goto("/")
+        await ask(tab, hostile)
+        await expect(tab.questions.first).to_contain_text(hostile)
+        await expect(tab.rows.first).to_contain_text(hostile[:10])
+        await expect(tab.page.locator("aside img, aside b, header img, header b")).to_have_count(0)
+        await tab.page.keyboard.press("Control+k")
+        await expect(tab.page.get_by_role("option").last).to_be_visible()
+        await tab.page.keyboard.press("Escape")
+        await watch.assert_clean()
+    assert await tab.page.evaluate(FORBIDDEN) == []
+
+
+async def test_the_policy_allows_no_script_but_the_interface_s_own(
+    app: App, context: BrowserContext
+) -> None:
+    await context.add_init_script(WATCH)
+    page = await context.new_page()
+    response = await page.goto(app.url)
+    assert response is not None
+    policy = (await response.all_headers())["content-security-policy"]
+    rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split("; ")}
+    assert rules["default-src"] == ["'none'"]
+    assert rules["script-src"] == ["'self'"]
+    assert rules["connect-src"] == ["'self'"]
+    assert set(rules["img-src"]) <= {"'self'", "data:"}
+    for rule in ("base-uri", "form-action", "frame-ancestors"):
+        assert rules[rule] == ["'none'"]
+
+    await page.evaluate(
+        """(run) => {
+          const script = document.createElement("script");
+          script.textContent = run;
+          document.body.append(script);
+          const image = document.createElement("div");
+          image.innerHTML = `<img src="data:image/png;base64,x" onerror="${run}">`;
+          document.body.append(image);
+          location.hash = "";
+          const link = document.createElement("a");
+          link.href = `javascript:${run}`;
+          document.body.append(link);
+          link.click();
+        }""",
+        RUN,
+    )
+    await page.wait_for_function("() => window.violations.length >= 3")
+    assert await page.evaluate("() => window.__pwned") is None
+    refused = await page.evaluate("() => window.violations")
+    assert all(violation.startswith("script-src") for violation in refused), refused
+
+
+async def test_no_page_can_hold_the_chat_in_a_frame(app: App, context: BrowserContext) -> None:
+    page = await context.new_page()
+    await context.route(
+        "http://outside.example/",
+        lambda route: route.fulfill(
+            content_type="text/html", body=f"<iframe src='{app.url}/'></iframe>"
+        ),
+    )
+    await page.goto("http://outside.example/")
+    await expect(page.locator("iframe")).to_be_visible()
+    await expect(page.frame_locator("iframe").locator("#root")).to_have_count(0)

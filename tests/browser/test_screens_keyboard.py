@@ -1,0 +1,357 @@
+"""By keyboard alone: shortcuts, the palette, where the focus goes, and what Escape means."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from playwright.async_api import BrowserContext, Page, Route, expect
+
+from tests.app import App
+from tests.browser.chat_page import ChatPage
+from tests.browser.screens_support import add_chats, ask, focused, row
+from tests.chromium import SECONDS
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def leave_the_box(tab: ChatPage) -> None:
+    """Have the focus nowhere in particular."""
+    await tab.composer.evaluate("(box) => box.blur()")
+
+
+async def test_every_shortcut_of_the_list_does_what_it_says(tab: ChatPage, app: App) -> None:
+    keyboard, page = tab.page.keyboard, tab.page
+    await add_chats(tab, ["Older", "Newer"])
+    await expect(tab.rows).to_have_count(2)
+    await leave_the_box(tab)
+    await keyboard.press("?")
+    listed = page.get_by_role("dialog", name="Keyboard shortcuts")
+    await expect(listed.get_by_role("definition")).to_have_text(
+        [
+            "Ctrl+K",
+            "Ctrl+Shift+O",
+            "Ctrl+B",
+            "Alt+↑",
+            "Alt+↓",
+            "/",
+            "Enter",
+            "Shift+Enter",
+            "Esc",
+            "?",
+        ]
+    )
+    await keyboard.press("Escape")
+    await expect(listed).to_have_count(0)
+
+    await keyboard.press("Control+k")
+    palette = page.get_by_role("dialog", name="Search and commands")
+    await expect(palette.get_by_role("combobox")).to_be_focused()
+    await keyboard.press("Control+k")
+    await expect(palette).to_have_count(0)
+
+    await keyboard.press("Alt+ArrowDown")
+    await expect(page).to_have_title("Newer")
+    await keyboard.press("Alt+ArrowDown")
+    await expect(page).to_have_title("Older")
+    await keyboard.press("Alt+ArrowUp")
+    await expect(page).to_have_title("Newer")
+
+    await keyboard.press("Control+Shift+O")
+    await expect(page).to_have_url(f"{tab.url}/")
+    await keyboard.press("Control+b")
+    await expect(page.get_by_role("complementary")).to_have_count(0)
+    await keyboard.press("Control+b")
+    await expect(page.get_by_role("complementary")).to_have_count(1)
+
+    await leave_the_box(tab)
+    await keyboard.press("/")
+    await expect(tab.composer).to_be_focused()
+    await keyboard.type("/?")  # in a box they are letters
+    await expect(tab.composer).to_have_value("/?")
+
+    app.script.hold()
+    await keyboard.press("Enter")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    await keyboard.press("Escape")
+    await tab.until_ended("stopped")
+
+
+async def open_palette(tab: ChatPage) -> None:
+    await tab.page.keyboard.press("Control+k")
+    await expect(tab.page.get_by_role("combobox")).to_be_focused()
+
+
+async def test_the_palette_finds_by_titles_and_not_by_what_nobody_sees(tab: ChatPage) -> None:
+    await add_chats(tab, ["Alpha", "Beta"])
+    await expect(tab.rows).to_have_count(2)
+    await open_palette(tab)
+    await tab.page.keyboard.type("chat-2-0")  # an id
+    await expect(tab.page.get_by_text("Nothing found.")).to_be_visible()
+    await tab.page.get_by_role("combobox").fill("bet")
+    await expect(tab.page.get_by_role("option")).to_have_text(["Beta"])
+
+
+async def test_the_palette_finds_chats_and_runs_commands(tab: ChatPage) -> None:
+    await add_chats(tab, [f"Subject {number:02}" for number in range(60)])
+    await tab.goto("/")
+    keyboard = tab.page.keyboard
+    await open_palette(tab)
+    await keyboard.type("subject 03")  # beyond the list's first page
+    option = tab.page.get_by_role("option", name="Subject 03")
+    await expect(option).to_have_attribute("aria-selected", "true")
+    await keyboard.press("Enter")
+    await expect(tab.page).to_have_title("Subject 03")
+    await expect(tab.page.get_by_role("dialog")).to_have_count(0)
+    await open_palette(tab)
+    await keyboard.type("theme: dark")
+    await keyboard.press("Enter")
+    await expect(tab.page.locator("html")).to_have_class("dark")
+    await open_palette(tab)
+    await keyboard.type("keyboard")
+    await keyboard.press("Enter")
+    await expect(tab.page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    await keyboard.press("Escape")
+    await open_palette(tab)
+    await keyboard.type("nothing is called so")
+    await expect(tab.page.get_by_text("Nothing found.")).to_be_visible()
+    await keyboard.press("Escape")
+    await expect(tab.composer).to_be_focused()
+
+
+async def test_the_focus_goes_where_one_expects_it(tab: ChatPage) -> None:
+    keyboard = tab.page.keyboard
+    await expect(tab.composer).to_be_focused()
+    await ask(tab, "Hi")
+    await expect(tab.composer).to_be_focused()
+
+    commands = tab.page.get_by_role("button", name="Search and commands")
+    await commands.focus()
+    await keyboard.press("Enter")
+    await expect(tab.page.get_by_role("combobox")).to_be_focused()
+    await keyboard.press("Escape")
+    await expect(commands).to_be_focused()
+
+    about = tab.answer.get_by_role("button", name="About this answer")
+    await about.focus()
+    await keyboard.press("Enter")
+    await expect(tab.page.get_by_role("dialog")).to_be_visible()
+    await keyboard.press("Escape")
+    await expect(about).to_be_focused()
+
+    options = row(tab, "Hi").get_by_role("button", name="Options of")
+    await options.focus()
+    await keyboard.press("Enter")
+    await expect(tab.page.get_by_role("menuitem", name="Rename")).to_be_focused()
+    await keyboard.press("Escape")
+    await expect(options).to_be_focused()
+
+    await keyboard.press("Control+Shift+O")
+    await expect(tab.composer).to_be_focused()
+
+
+async def test_after_renaming_by_keyboard_the_focus_is_back_at_the_row(tab: ChatPage) -> None:
+    await ask(tab, "Hi")
+    for end in ("Escape", "Enter"):
+        await row(tab, "Hi").get_by_role("button", name="Options of").focus()
+        await tab.page.keyboard.press("Enter")
+        await tab.page.keyboard.press("Enter")
+        await expect(tab.page.get_by_role("textbox", name="Title")).to_be_focused()
+        await tab.page.keyboard.press(end)
+        await expect(tab.page.get_by_role("textbox", name="Title")).to_have_count(0)
+        inside = row(tab, "Hi").locator(":focus")
+        await expect(inside).to_have_count(1)
+
+
+async def test_the_first_tab_stop_leads_to_the_message_box(tab: ChatPage) -> None:
+    await ask(tab, "Hi")
+    await tab.page.reload()
+    await tab.page.get_by_role("button", name="New chat").focus()
+    await tab.page.keyboard.press("Shift+Tab")
+    skip = tab.page.get_by_role("link", name="Skip to the message box")
+    await expect(skip).to_be_focused()
+    await expect(skip).to_be_in_viewport()
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.composer).to_be_focused()
+    await tab.page.keyboard.type("x")
+    await expect(tab.composer).to_have_value("x")
+
+
+async def test_escape_closes_what_is_open_before_it_stops_the_answer(
+    tab: ChatPage, app: App
+) -> None:
+    await ask(tab, "First")
+    app.script.hold()
+    await tab.send("Second")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    keyboard, page = tab.page.keyboard, tab.page
+
+    await page.get_by_role("button", name="Model:").click()
+    await expect(page.get_by_role("menu")).to_be_visible()
+    await keyboard.press("Escape")
+    await expect(page.get_by_role("menu")).to_have_count(0)
+    await open_palette(tab)
+    await keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await tab.answers.first.get_by_role("button", name="About this answer").click()
+    await keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    options = row(tab, "First").get_by_role("button", name="Options of")
+    await options.focus()
+    await keyboard.press("Enter")
+    await keyboard.press("Enter")
+    await expect(page.get_by_role("textbox", name="Title")).to_be_focused()
+    await keyboard.press("Escape")
+    await expect(page.get_by_role("textbox", name="Title")).to_have_count(0)
+
+    await expect(tab.chat).to_have_attribute("data-status", "streaming")
+    assert (await tab.snapshot())["active_run"] is not None
+    await tab.composer.press("Escape")
+    await tab.until_ended("stopped")
+
+
+async def test_escape_in_the_search_box_empties_it_and_stops_nothing(
+    tab: ChatPage, app: App
+) -> None:
+    app.script.hold()
+    await tab.send("Hi")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    search = tab.page.get_by_role("searchbox")
+    await search.fill("hi")
+    await search.press("Escape")
+    await expect(search).to_have_value("")
+    await expect(tab.state).not_to_have_attribute("data-kind", "stopping")
+    app.script.free()
+    await tab.until_ended("finished")
+
+
+async def test_escape_before_the_palette_has_come_closes_it_and_stops_nothing(
+    tab: ChatPage, app: App
+) -> None:
+    arrived, let_go = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        arrived.set()
+        await let_go.wait()
+        await route.continue_()
+
+    await tab.page.route("**/assets/palette-*.js", late)
+    app.script.hold()
+    await tab.send("Hi")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    await tab.page.keyboard.press("Control+k")
+    await asyncio.wait_for(arrived.wait(), SECONDS)
+    await tab.page.keyboard.press("Escape")
+    let_go.set()
+    app.script.allow(1)
+    await tab.until_shown("Hello, ")
+    await expect(tab.page.get_by_role("dialog")).to_have_count(0)
+    await expect(tab.chat).to_have_attribute("data-status", "streaming")
+    await expect(tab.state).not_to_have_attribute("data-kind", "stopping")
+    app.script.free()
+    await tab.until_ended("finished")
+
+
+WATCH_ANNOUNCEMENTS = """() => {
+  window.said = [];
+  const box = document.querySelector("[role=status]");
+  new MutationObserver(() => window.said.push(box.textContent))
+    .observe(box, { childList: true, subtree: true, characterData: true });
+}"""
+
+
+async def announcements(page: Page) -> list[str]:
+    said: list[str] = await page.evaluate("() => window.said.splice(0)")
+    return said
+
+
+async def test_a_screen_reader_hears_of_states_and_never_of_tokens(tab: ChatPage, app: App) -> None:
+    await tab.page.evaluate(WATCH_ANNOUNCEMENTS)
+    app.script.pieces = tuple(f"token{number} " for number in range(200))
+    await ask(tab, "Count")
+    said = await announcements(tab.page)
+    assert said == ["Message sent.", "The assistant is answering.", "Answer complete."]
+    live = tab.page.locator("[aria-live]:not([aria-live=off]), [role=status], [role=alert]")
+    await expect(live).to_have_count(1)
+    log = tab.page.get_by_role("log", name="Conversation")
+    await expect(log).to_have_attribute("aria-live", "off")
+
+    app.script.hold()
+    await tab.send("Again")
+    app.script.allow(3)
+    await tab.until_shown("token0 token1 token2")
+    await tab.page.context.set_offline(True)
+    await tab.until_state("offline")
+    await tab.page.context.set_offline(False)
+    app.script.allow(1)
+    await tab.until_shown("token0 token1 token2 token3")
+    await tab.stop_button.click()
+    await tab.until_ended("stopped")
+    said = await announcements(tab.page)
+    assert said[:2] == ["Message sent.", "The assistant is answering."]
+    assert said[-2:] == ["Connected again.", "Answer stopped."]
+    assert len(said) == 5, said  # and one sentence about the loss
+
+
+async def test_an_answer_is_busy_for_a_screen_reader_until_it_has_ended(
+    tab: ChatPage, app: App
+) -> None:
+    app.script.hold()
+    await tab.send("Hi")
+    app.script.allow(1)
+    await tab.until_shown("Hello")
+    await expect(tab.answer).to_have_attribute("aria-busy", "true")
+    app.script.free()
+    await tab.until_ended()
+    await expect(tab.answer).to_have_attribute("aria-busy", "false")
+    await expect(tab.page.get_by_role("article", name="You")).to_have_count(1)
+    await expect(tab.page.get_by_role("article", name="Assistant")).to_have_count(1)
+
+
+STEP = """() => {
+  const element = document.activeElement;
+  if (element === null || element === document.body) return null;
+  const ringed = [element, element.closest("label"), element.closest(".composer")]
+    .filter((each) => each !== null)
+    .map((each) => getComputedStyle(each));
+  const shown = ringed.some((style) =>
+    (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0)
+    || /(^|[^0-9.])[1-9][0-9.]*px/.test(style.boxShadow.replace(/rgba?\\([^)]*\\)/g, "")));
+  element.dataset.reached = "";
+  return { html: element.outerHTML.slice(0, 150), ring: shown };
+}"""
+NOT_REACHED = """() => [
+  ...document.querySelectorAll("a[href], button, input, textarea, [tabindex='0']")]
+  .filter((element) => !("reached" in element.dataset) && element.checkVisibility()
+    && !element.disabled && element.tabIndex >= 0)
+  .map((element) => element.outerHTML.slice(0, 150))"""
+
+
+async def test_everything_is_reached_by_tab_and_shows_that_it_is(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    app.script.pieces = (
+        "```js\n",
+        "1\n```\n\n[link](https://example.com)\n",
+    )
+    await ask(tab, "First")
+    await ask(tab, "Second")
+    await tab.page.get_by_role("link", name="link").last.wait_for()
+    await tab.composer.fill("x")
+    await leave_the_box(tab)
+    await tab.page.evaluate("() => { getSelection().setPosition(document.body, 0); }")
+    stops = []
+    for _ in range(80):
+        await tab.page.keyboard.press("Tab")
+        stop = await tab.page.evaluate(STEP)
+        if stop is None:
+            break
+        stops.append(stop)
+    assert len(stops) > 15
+    assert [stop["html"] for stop in stops if not stop["ring"]] == []
+    await expect(focused(tab.page)).to_have_count(0)
+    assert await tab.page.evaluate(NOT_REACHED) == []

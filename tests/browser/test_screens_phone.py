@@ -1,0 +1,163 @@
+"""On a phone, and magnified: nothing scrolls sideways, fingers hit what they aim at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.app import App
+from tests.browser.chat_page import ChatPage
+from tests.browser.conftest import NewDevice
+from tests.browser.screens_support import PHONE, ask, fits_its_width
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+#: CSS pixels.
+FINGER = 40
+
+WIDE = (
+    "A " + "very" * 60 + "long word and https://example.com/" + "path/" * 40,
+    "\n\n```js\n" + "x".ljust(300, "y") + "\n```\n\n",
+    "|" + "a column|" * 12 + "\n|" + "-|" * 12 + "\n|" + "cell with words|" * 12 + "\n\n",
+    "$$\n" + "a_{1} + " * 60 + "b\n$$\n",
+)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def phone(device: NewDevice, app: App) -> AsyncIterator[ChatPage]:
+    """A tab of a phone."""
+    async with device(viewport=PHONE, has_touch=True, is_mobile=True) as context:
+        yield await ChatPage.open(context, app.url)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"viewport": PHONE, "has_touch": True, "is_mobile": True}, id="phone"),
+        pytest.param({"viewport": {"width": 320, "height": 568}}, id="320 px wide"),
+        pytest.param(
+            {"viewport": {"width": 640, "height": 400}, "device_scale_factor": 2}, id="zoom 200 %"
+        ),
+        pytest.param({"viewport": {"width": 1280, "height": 800}}, id="desktop"),
+    ],
+)
+async def test_no_screen_scrolls_sideways(
+    device: NewDevice, app: App, options: dict[str, Any]
+) -> None:
+    async with device(**options) as context:
+        tab = await ChatPage.open(context, app.url)
+        await fits_its_width(tab.page)
+        app.script.pieces = WIDE
+        await ask(tab, "Question " + "w" * 200)
+        await fits_its_width(tab.page)
+        app.script.hold()
+        await tab.send("Another")
+        app.script.allow(1)
+        await tab.until_longer(20)
+        await tab.send("Waits " + "w" * 200)
+        await expect(tab.waiting).to_have_count(1)
+        await fits_its_width(tab.page)
+        await tab.waiting.get_by_role("button", name="Discard").click()
+        await tab.stop_button.click()
+        await tab.until_ended("stopped")
+        await tab.questions.last.get_by_role("button", name="Edit message").click()
+        await fits_its_width(tab.page)
+        await tab.page.keyboard.press("Escape")
+        await tab.page.goto(f"{tab.url}/c/no-such-chat")
+        await expect(tab.page.get_by_test_id("problem-screen")).to_be_visible()
+        await fits_its_width(tab.page)
+        await tab.page.keyboard.press("Control+k")
+        await expect(tab.page.get_by_role("dialog")).to_be_visible()
+        await expect(tab.page.get_by_role("dialog")).to_be_in_viewport(ratio=1)
+
+
+async def test_the_drawer_opens_by_its_button_and_closes_in_each_usual_way(
+    phone: ChatPage,
+) -> None:
+    await ask(phone, "Hi")
+    page = phone.page
+    opener = page.get_by_role("button", name="Toggle sidebar")
+    drawer = page.get_by_role("dialog", name="Chats")
+
+    await opener.tap()
+    await expect(drawer).to_be_visible()
+    await drawer.get_by_role("button", name="Close sidebar").tap()
+    await expect(drawer).to_have_count(0)
+    await opener.tap()
+    await expect(drawer).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(drawer).to_have_count(0)
+    await expect(opener).to_be_focused()
+    await opener.tap()
+    await expect(drawer).to_be_visible()
+    await page.touchscreen.tap(PHONE["width"] - 10, 400)
+    await expect(drawer).to_have_count(0)
+    await opener.tap()
+    await drawer.get_by_role("button", name="New chat").tap()
+    await expect(drawer).to_have_count(0)
+    await expect(page).to_have_url(f"{phone.url}/")
+    await opener.tap()
+    await drawer.get_by_role("link", name="Hi").tap()
+    await expect(drawer).to_have_count(0)
+    await expect(phone.questions).to_have_text(["Hi"])
+    assert (await phone.snapshot())["active_run"] is None
+
+
+async def test_escape_in_a_title_gives_up_the_title_and_not_the_drawer(phone: ChatPage) -> None:
+    await ask(phone, "Hi")
+    await phone.page.get_by_role("button", name="Toggle sidebar").tap()
+    drawer = phone.page.get_by_role("dialog", name="Chats")
+    await drawer.get_by_role("button", name="Options of").tap()
+    await phone.page.get_by_role("menuitem", name="Rename").tap()
+    await expect(drawer.get_by_role("textbox", name="Title")).to_be_focused()
+    await phone.page.keyboard.press("Escape")
+    await expect(drawer.get_by_role("textbox", name="Title")).to_have_count(0)
+    await expect(drawer).to_be_visible()
+    search = drawer.get_by_role("searchbox")
+    await search.fill("hi")
+    await search.press("Escape")
+    await expect(search).to_have_value("")
+    await expect(drawer).to_be_visible()
+
+
+TOO_SMALL = """(finger) => [...(document.querySelector("[role=dialog]") ?? document)
+  .querySelectorAll("button, a[href], [role=menuitem]")]
+  .filter((element) => element.checkVisibility({ opacityProperty: true })
+    && !element.closest(".sr-only") && !element.matches(".sr-only, .md a"))
+  .map((element) => [element, element.getBoundingClientRect()])
+  .filter(([, box]) => box.width < finger || box.height < finger)
+  .map(([element, box]) => `${Math.round(box.width)}x${Math.round(box.height)} `
+    + (element.getAttribute("aria-label") ?? element.textContent).slice(0, 40))"""
+
+
+async def test_fingers_hit_the_main_actions(phone: ChatPage, app: App) -> None:
+    page = phone.page
+    small: dict[str, list[str]] = {}
+    small["empty"] = await page.evaluate(TOO_SMALL, FINGER)
+    await ask(phone, "Hi")
+    small["finished"] = await page.evaluate(TOO_SMALL, FINGER)
+    app.script.hold()
+    await phone.send("Again")
+    app.script.allow(1)
+    await phone.until_shown("Hello")
+    small["streaming"] = await page.evaluate(TOO_SMALL, FINGER)
+    await page.get_by_role("button", name="Toggle sidebar").tap()
+    await expect(page.get_by_role("dialog", name="Chats")).to_be_visible()
+    small["drawer"] = await page.evaluate(TOO_SMALL, FINGER)
+    app.script.free()
+    assert small == {"empty": [], "finished": [], "streaming": [], "drawer": []}
+
+
+async def test_a_phone_does_not_zoom_into_the_box_it_writes_in(phone: ChatPage) -> None:
+    # Phones zoom into a field whose letters are smaller than 16 px.
+    await expect(phone.composer).to_have_css("font-size", "16px")
+    await phone.page.get_by_role("button", name="Toggle sidebar").tap()
+    await expect(phone.page.get_by_role("searchbox")).to_have_css("font-size", "16px")
+
+
+async def test_the_keyboard_of_a_phone_does_not_open_by_itself(phone: ChatPage) -> None:
+    await expect(phone.composer).not_to_be_focused()

@@ -1,0 +1,218 @@
+"""The list of chats: its order, its live titles, search, renaming, deleting, what is unread."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import pytest
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.app import App
+from tests.browser.chat_page import ChatPage, eventually
+from tests.browser.conftest import NewDevice
+from tests.browser.screens_support import (
+    add_chats,
+    answer_with,
+    ask,
+    choose,
+    focused,
+    row,
+    titles,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def status_of(tab: ChatPage, chat: str) -> int:
+    """What the server answers to a request for a chat."""
+    return (await tab.page.request.get(f"{tab.api}/api/chats/{chat}")).status
+
+
+async def test_the_chat_that_changed_last_comes_first(tab: ChatPage) -> None:
+    await add_chats(tab, ["First", "Second", "Third"])
+    await expect(titles(tab)).to_have_text(["Third", "Second", "First"])
+    await row(tab, "First").get_by_role("link").click()
+    await ask(tab, "Once more")
+    await expect(titles(tab)).to_have_text(["First", "Third", "Second"])
+    await expect(tab.page).to_have_title(re.compile("First$"))
+
+
+async def test_chats_stand_below_the_day_of_their_last_change(tab: ChatPage) -> None:
+    await add_chats(tab, ["Old"])
+    now = dt.datetime.now().astimezone()
+    for days, name in ((0, "Today"), (1, "Yesterday"), (5, "Last 7 days"), (20, "Last 30 days")):
+        await tab.page.clock.set_fixed_time(now + dt.timedelta(days=days))
+        await tab.page.reload()
+        section = tab.page.get_by_role("region", name=name)
+        await expect(section.get_by_role("heading")).to_have_text(name)
+        await expect(section.get_by_test_id("chat-row")).to_have_count(1)
+
+
+async def test_what_another_device_does_is_seen_at_once(
+    tab: ChatPage, context: BrowserContext, device: NewDevice
+) -> None:
+    await add_chats(tab, ["Mine", "Yours"])
+    async with device(storage_state=await context.storage_state()) as other:
+        elsewhere = await ChatPage.open(other, tab.url)
+        await choose(elsewhere, "Yours", "Rename")
+        await focused(elsewhere.page).fill("Renamed elsewhere")
+        await elsewhere.page.keyboard.press("Enter")
+        await expect(titles(tab)).to_have_text(["Renamed elsewhere", "Mine"])
+        await ask(elsewhere, "Begun elsewhere")
+        await expect(tab.rows.first).to_contain_text("Begun elsewhere")
+        await tab.page.request.delete(f"{tab.api}/api/chats/chat-2-0")
+        for page in (tab, elsewhere):
+            await expect(row(page, "Mine")).to_have_count(0)
+
+
+async def test_many_chats_come_page_by_page_and_the_server_searches_all(tab: ChatPage) -> None:
+    await add_chats(tab, [f"Question {number:03}" for number in range(120)])
+    await tab.goto("/")
+    await expect(tab.rows).to_have_count(50)
+    search = tab.page.get_by_role("searchbox", name="Search chats")
+    await search.fill("question 007")
+    await expect(titles(tab)).to_have_text(["Question 007"])
+    await search.fill("no such title")
+    await expect(tab.page.get_by_text("Nothing found.")).to_be_visible()
+    await search.press("Escape")
+    older = tab.page.get_by_role("button", name="Show older chats")
+    await older.click()
+    await expect(tab.rows).to_have_count(100)
+    await older.click()
+    await expect(tab.rows).to_have_count(120)
+    await expect(older).to_have_count(0)
+    await expect(titles(tab).last).to_have_text("Question 000")
+
+
+async def test_search_takes_every_character_as_itself(tab: ChatPage) -> None:
+    await add_chats(tab, ["100 % sure", "a_b", 'say "no"'])
+    search = tab.page.get_by_role("searchbox", name="Search chats")
+    for query, found in (("%", "100 % sure"), ("_", "a_b"), ('"', 'say "no"')):
+        await search.fill(query)
+        await expect(titles(tab)).to_have_text([found])
+
+
+async def test_a_chat_is_renamed_by_enter_and_keeps_its_title_by_escape(tab: ChatPage) -> None:
+    [chat] = await add_chats(tab, ["Old title"])
+    await choose(tab, "Old title", "Rename")
+    await expect(focused(tab.page)).to_have_value("Old title")
+    await focused(tab.page).fill("No, not this")
+    await tab.page.keyboard.press("Escape")
+    await expect(row(tab, "Old title")).to_be_visible()
+    await choose(tab, "Old title", "Rename")
+    await expect(focused(tab.page)).to_have_value("Old title")
+    await tab.page.keyboard.type("New title")  # over the old one, which is selected
+    await tab.page.keyboard.press("Enter")
+    await expect(titles(tab)).to_have_text(["New title"])
+    await eventually(lambda: tab.snapshot(chat), lambda found: found["title"] == "New title")
+
+
+async def test_a_title_that_the_server_refuses_is_taken_back(tab: ChatPage) -> None:
+    await add_chats(tab, ["Old title"])
+    await answer_with(tab.page, "**/api/chats/*", status=500)
+    await choose(tab, "Old title", "Rename")
+    await focused(tab.page).fill("New title")
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.page.get_by_test_id("toast")).to_contain_text("could not be renamed")
+    await expect(titles(tab)).to_have_text(["Old title"])
+
+
+async def test_a_deleted_chat_is_back_when_that_is_undone_in_time(tab: ChatPage) -> None:
+    await tab.page.clock.install()
+    [kept] = await add_chats(tab, ["Kept"])
+    await choose(tab, "Kept", "Delete")
+    await expect(tab.rows).to_have_count(0)
+    await tab.page.get_by_test_id("toast").get_by_role("button", name="Undo").click()
+    await expect(titles(tab)).to_have_text(["Kept"])
+    await tab.page.clock.fast_forward(20_000)
+    await expect(tab.page.get_by_test_id("toast")).to_have_count(0)
+    assert await status_of(tab, kept) == 200
+
+
+async def test_a_deleted_chat_is_gone_for_good_after_a_while(tab: ChatPage) -> None:
+    await tab.page.clock.install()
+    [gone] = await add_chats(tab, ["Gone"])
+    await row(tab, "Gone").get_by_role("link").click()
+    await tab.composer.fill("a draft that goes too")
+    await choose(tab, "Gone", "Delete")
+    await expect(tab.page).to_have_url(f"{tab.url}/")
+    await expect(tab.rows).to_have_count(0)
+    assert await status_of(tab, gone) == 200
+    await tab.page.clock.fast_forward(8_000)
+    await eventually(lambda: status_of(tab, gone), lambda status: status == 404)
+    await expect(tab.page.get_by_test_id("toast")).to_have_count(0)
+    drafts = await eventually(lambda: kept_drafts(tab.page), lambda kept: not kept)
+    assert drafts == []
+
+
+async def kept_drafts(page: Page) -> list[str]:
+    found: list[str] = await page.evaluate(
+        "() => Object.keys(localStorage).filter((key) => key.startsWith('dls:draft'))"
+    )
+    return found
+
+
+async def test_a_chat_that_could_not_be_deleted_is_back(tab: ChatPage) -> None:
+    await tab.page.clock.install()
+    await add_chats(tab, ["Stubborn"])
+    await answer_with(tab.page, "**/api/chats/*", status=500)
+    await choose(tab, "Stubborn", "Delete")
+    await expect(tab.rows).to_have_count(0)
+    await tab.page.clock.fast_forward(8_000)
+    await expect(titles(tab)).to_have_text(["Stubborn"])
+    await expect(tab.page.get_by_test_id("toast")).to_contain_text("could not be deleted")
+
+
+async def test_deleting_does_not_wait_for_its_time_when_the_page_is_closed(
+    tab: ChatPage, context: BrowserContext
+) -> None:
+    [gone] = await add_chats(tab, ["Gone"])
+    witness = await ChatPage.open(context, tab.url)
+    await choose(tab, "Gone", "Delete")
+    await expect(tab.rows).to_have_count(0)
+    await tab.page.close(run_before_unload=True)
+    await eventually(lambda: status_of(witness, gone), lambda status: status == 404)
+    await expect(witness.rows).to_have_count(0)
+
+
+async def test_an_answer_that_ends_in_another_chat_is_marked_until_it_is_read(
+    tab: ChatPage, app: App
+) -> None:
+    app.script.hold()
+    await tab.send("Far away")
+    app.script.allow(2)
+    await tab.until_shown("Hello, ")
+    await tab.page.get_by_role("button", name="New chat").click()
+    await expect(row(tab, "Far away")).to_contain_text("answer is being written")
+    app.script.free()
+    await expect(row(tab, "Far away")).to_have_attribute("data-unread", "true")
+    await expect(row(tab, "Far away")).to_contain_text("new answer")
+    await expect(tab.page).to_have_title(re.compile("^● "))
+    await tab.page.reload()
+    await expect(row(tab, "Far away")).to_have_attribute("data-unread", "true")
+    await row(tab, "Far away").get_by_role("link").click()
+    await expect(row(tab, "Far away")).not_to_have_attribute("data-unread", "true")
+    await expect(tab.page).to_have_title("Far away")
+    await tab.assert_exact(mounts=None)
+
+
+async def test_what_one_reads_as_it_comes_is_never_unread(tab: ChatPage) -> None:
+    await ask(tab, "Here")
+    await expect(row(tab, "Here")).not_to_have_attribute("data-active", "true")
+    await tab.page.get_by_role("button", name="New chat").click()
+    await expect(row(tab, "Here")).not_to_have_attribute("data-unread", "true")
+    await expect(tab.page).to_have_title("Durable LLM Streams")
+
+
+async def test_an_empty_list_says_so(tab: ChatPage) -> None:
+    await expect(tab.page.get_by_text("Your chats will appear here.")).to_be_visible()
+
+
+async def test_the_sidebar_stays_closed_when_it_was_closed(tab: ChatPage) -> None:
+    await tab.page.get_by_role("button", name="Close sidebar").click()
+    await expect(tab.page.get_by_role("complementary")).to_have_count(0)
+    await tab.goto("/")
+    await expect(tab.page.get_by_role("complementary")).to_have_count(0)
+    await tab.page.get_by_role("button", name="Toggle sidebar").click()
+    await expect(tab.page.get_by_role("complementary", name="Chats")).to_be_visible()

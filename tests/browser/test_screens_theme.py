@@ -1,0 +1,137 @@
+"""Light, dark, and as the system says; motion for those who want it; no JavaScript at all."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.app import App
+from tests.browser.chat_page import ChatPage
+from tests.browser.conftest import NewDevice
+from tests.browser.screens_support import ask
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LIGHT, DARK = "rgb(251, 251, 250)", "rgb(19, 20, 23)"
+
+
+async def shows(page: Page, colour: str) -> None:
+    """The page's background is of this colour."""
+    await expect(page.locator("body")).to_have_css("background-color", colour)
+
+
+async def choose_theme(tab: ChatPage, name: str) -> None:
+    await tab.page.get_by_role("button", name="Theme:").click()
+    await tab.page.get_by_role("menuitemradio", name=name).click()
+
+
+async def test_by_default_the_theme_follows_the_system_live(tab: ChatPage) -> None:
+    await tab.page.emulate_media(color_scheme="light")
+    await shows(tab.page, LIGHT)
+    await tab.page.emulate_media(color_scheme="dark")
+    await shows(tab.page, DARK)
+    await expect(tab.page.get_by_role("button", name="Theme: System")).to_be_visible()
+
+
+async def test_a_chosen_theme_outlives_reloads_and_reaches_the_other_tabs(
+    tab: ChatPage, context: BrowserContext
+) -> None:
+    other = await ChatPage.open(context, tab.url)
+    await choose_theme(tab, "Dark")
+    for page in (tab.page, other.page):
+        await shows(page, DARK)
+    await tab.page.reload()
+    await shows(tab.page, DARK)
+    await tab.page.emulate_media(color_scheme="dark")
+    await choose_theme(other, "Light")
+    await shows(tab.page, LIGHT)
+    await choose_theme(tab, "System")
+    await shows(tab.page, DARK)
+    await shows(other.page, LIGHT)  # its own system is light
+    await expect(other.page.get_by_role("button", name="Theme: System")).to_be_visible()
+
+
+FIRST_PAINT = """
+new PerformanceObserver((list) => {
+  window.painted ??= {
+    at: list.getEntries()[0].name,
+    dark: document.documentElement.classList.contains("dark"),
+  };
+}).observe({ type: "paint", buffered: true });
+document.addEventListener("readystatechange", () => {
+  if (document.readyState !== "interactive") return;
+  window.parsed = getComputedStyle(document.documentElement).backgroundColor;
+}, { once: true });
+"""
+
+
+async def test_a_dark_page_never_flashes_white(device: NewDevice, app: App) -> None:
+    for scheme, stored in (("light", "dark"), ("dark", None)):
+        async with device(color_scheme=scheme) as context:
+            if stored:
+                await context.add_init_script(f"localStorage.setItem('dls:theme', '{stored}')")
+            await context.add_init_script(FIRST_PAINT)
+            tab = await ChatPage.open(context, app.url)
+            await tab.page.wait_for_function("() => window.painted !== undefined")
+            assert (await tab.page.evaluate("() => window.painted"))["dark"] is True
+            assert await tab.page.evaluate("() => window.parsed") == DARK
+
+
+async def test_whoever_wants_no_motion_sees_none(device: NewDevice, app: App) -> None:
+    async with device(reduced_motion="reduce") as context:
+        tab = await ChatPage.open(context, app.url)
+        app.script.hold()
+        await tab.send("Hi")
+        await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
+        await no_motion(tab.page)
+        app.script.allow(1)
+        await tab.until_shown("Hello")
+        await no_motion(tab.page)
+        await tab.page.keyboard.press("Control+k")
+        await expect(tab.page.get_by_role("dialog")).to_be_visible()
+        await no_motion(tab.page)
+        await tab.page.keyboard.press("Escape")
+        app.script.free()
+        await tab.until_ended()
+        await no_motion(tab.page)
+
+
+async def no_motion(page: Page) -> None:
+    """After the moment that a zero-length animation takes, nothing moves."""
+    await page.wait_for_function(
+        "() => document.getAnimations().every((each) => each.playState !== 'running')", timeout=1000
+    )
+
+
+async def test_motion_there_is_where_it_is_welcome(tab: ChatPage, app: App) -> None:
+    app.script.hold()
+    await tab.send("Hi")
+    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
+    running = await tab.page.evaluate(
+        "() => document.getAnimations().filter((each) => each.playState === 'running').length"
+    )
+    assert running > 0
+    app.script.free()
+    await tab.until_ended()
+
+
+async def test_without_javascript_there_is_a_sentence(device: NewDevice, app: App) -> None:
+    async with device(java_script_enabled=False) as context:
+        page = await context.new_page()
+        await page.goto(app.url)
+        sentence = page.locator("noscript")
+        await expect(sentence).to_be_in_viewport()
+        assert "This chat needs JavaScript." in await sentence.inner_text()
+
+
+async def test_forced_colours_keep_the_borders_of_what_can_be_pressed(
+    device: NewDevice, app: App
+) -> None:
+    async with device(forced_colors="active") as context:
+        tab = await ChatPage.open(context, app.url)
+        await ask(tab, "Hi")
+        await tab.composer.focus()
+        style = await tab.composer.evaluate(
+            "(box) => getComputedStyle(box.closest('.composer')).outlineStyle"
+        )
+        assert style != "none"

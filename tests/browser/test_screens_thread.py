@@ -1,0 +1,254 @@
+"""The thread: versions of a message, what can be copied, thoughts, the bill, endings, addresses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, Locator, expect
+
+from durable_llm_streams.errors import ModelError
+from tests.app import App
+from tests.browser.chat_page import ChatPage
+from tests.browser.screens_support import ask, billing_server, row
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SUGGESTION = "Explain durable streams, while I switch off the network"
+
+
+def button(message: Locator, name: str) -> Locator:
+    return message.get_by_role("button", name=name)
+
+
+async def test_a_suggestion_is_sent_as_it_stands(tab: ChatPage) -> None:
+    await tab.page.get_by_role("button", name=SUGGESTION).click()
+    await tab.until_ended()
+    assert (await tab.history())[0] == ("user", SUGGESTION)
+    await expect(tab.page).to_have_url(re.compile("/c/"))
+    await expect(tab.composer).to_be_focused()
+
+
+async def test_another_answer_is_a_version_beside_the_first(tab: ChatPage, app: App) -> None:
+    await ask(tab, "Hi")
+    app.script.pieces = ("Good", " evening")
+    await button(tab.answer, "Answer again").click()
+    await tab.until_shown("Good evening")
+    await tab.until_ended()
+    versions = tab.answer.get_by_test_id("versions")
+    await expect(versions).to_have_text("2/2")
+    await button(versions, "Previous version").click()
+    await tab.until_shown("Hello, world.")
+    await expect(versions).to_have_text("1/2")
+    await expect(tab.page).to_have_url(re.compile(r"\?leaf="))
+    await tab.page.reload()
+    await tab.until_shown("Hello, world.")
+    await expect(versions).to_have_text("1/2")
+    await button(versions, "Next version").click()
+    await tab.until_shown("Good evening")
+    await expect(button(versions, "Next version")).to_be_disabled()
+
+
+async def test_a_message_goes_on_from_the_version_that_is_shown(tab: ChatPage, app: App) -> None:
+    await ask(tab, "Hi")
+    app.script.pieces = ("Good", " evening")
+    await button(tab.answer, "Answer again").click()
+    await tab.until_shown("Good evening")
+    await tab.until_ended()
+    await button(tab.answer, "Previous version").click()
+    await tab.until_shown("Hello, world.")
+    await ask(tab, "And then?")
+    assert [turn.text for turn in app.script.prompts[-1].turns] == [
+        "Hi",
+        "Hello, world.",
+        "And then?",
+    ]
+    await tab.page.reload()
+    await expect(tab.questions).to_have_text(["Hi", "And then?"])
+    await expect(tab.answers.first.get_by_test_id("versions")).to_have_text("1/2")
+
+
+async def test_an_edited_question_is_a_version_with_its_own_answer(tab: ChatPage, app: App) -> None:
+    await ask(tab, "Whta?")
+    await ask(tab, "And then?")
+    app.script.pieces = ("Better",)
+    await tab.questions.first.hover()
+    await button(tab.questions.first, "Edit message").click()
+    editor = tab.page.get_by_role("textbox", name="Edit message")
+    await expect(editor).to_be_focused()
+    await expect(editor).to_have_value("Whta?")
+    await editor.fill("What?")
+    await editor.press("Enter")
+    await tab.until_shown("Better")
+    await tab.until_ended()
+    await expect(tab.questions).to_contain_text(["What?"])
+    versions = tab.questions.first.get_by_test_id("versions")
+    await expect(versions).to_have_text("2/2")
+    await button(versions, "Previous version").click()
+    await expect(tab.questions).to_contain_text(["Whta?", "And then?"])
+    assert [turn.text for turn in app.script.prompts[-1].turns] == ["What?"]
+
+
+async def test_an_edit_that_is_given_up_changes_nothing(tab: ChatPage) -> None:
+    await ask(tab, "Hi")
+    await tab.questions.first.hover()
+    edit = button(tab.questions.first, "Edit message")
+    await edit.click()
+    editor = tab.page.get_by_role("textbox", name="Edit message")
+    await editor.fill("something else")
+    await editor.press("Escape")
+    await expect(tab.questions).to_have_text(["Hi"])
+    await expect(edit).to_be_focused()
+    assert len(await tab.history()) == 2
+
+
+MARKDOWN = """# Title
+
+Text with *marks*,\ttabs and trailing spaces  \nand `code`.
+
+```python
+def f(x):
+\treturn "<b>" + x   # 日本
+
+print(f("1"))
+```
+
+| a | b |
+|---|---|
+| 1 | $x^2$ |
+"""
+CODE = 'def f(x):\n\treturn "<b>" + x   # 日本\n\nprint(f("1"))'
+
+
+async def test_what_is_copied_is_exactly_what_was_written(tab: ChatPage, app: App) -> None:
+    app.script.pieces = tuple(re.findall(r"[\s\S]{1,7}", MARKDOWN))
+    await ask(tab, "Show me")
+    assert await tab.copied() == MARKDOWN
+    block = tab.answer.get_by_role("group", name="Code, python")
+    await expect(block).to_be_visible()
+    await button(tab.answer, "Copy code").click()
+    await expect(button(tab.answer, "Copied")).to_be_visible()
+    assert await tab.page.evaluate("() => navigator.clipboard.readText()") == CODE
+    await expect(block.locator("code")).to_have_text(CODE, use_inner_text=True)
+
+
+async def test_thoughts_are_open_while_there_is_nothing_else_and_folded_afterwards(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    async with billing_server(tmp_path, "thinker") as (server, provider):
+        tab = await ChatPage.open(context, server.url)
+        provider.plan("reasoning=4,stall_after=0", "reasoning=4,tokens=3")
+        await tab.send("Think")
+        thoughts = tab.answer.get_by_role("button", name="Thinking…")
+        await expect(thoughts).to_have_attribute("aria-expanded", "true")
+        await expect(tab.answer).to_contain_text("r1 r2 r3 r4")
+        await tab.stop_button.click()
+        await tab.until_ended("stopped")
+        await ask(tab, "Again")
+        thoughts = tab.answer.get_by_role("button", name="Thoughts")
+        await expect(thoughts).to_have_attribute("aria-expanded", "false")
+        await expect(tab.answer).not_to_contain_text("r1 r2")
+        await thoughts.click()
+        await expect(tab.answer).to_contain_text("r1 r2 r3 r4")
+        assert await tab.copied() == "w1 w2 w3 "
+
+
+async def test_usage_and_cost_are_told_on_demand_as_the_provider_billed_them(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    async with billing_server(tmp_path, "biller") as (server, provider):
+        tab = await ChatPage.open(context, server.url)
+        provider.plan("tokens=1234")
+        await ask(tab, "What does it cost?")
+        await expect(tab.page.get_by_text("$")).to_have_count(0)
+        await button(tab.answer, "About this answer").click()
+        details = tab.page.get_by_role("dialog", name="About this answer")
+        rows = dict(
+            zip(
+                await details.get_by_role("term").all_inner_texts(),
+                await details.get_by_role("definition").all_inner_texts(),
+                strict=True,
+            )
+        )
+        timing = {name: rows.pop(name) for name in ("First words after", "Whole answer")}
+        assert rows == {
+            "Model": "biller-used",
+            "Question": "7 tokens",
+            "… of it cached": "3 tokens",
+            "Answer": "1,234 tokens",
+            "… of it thoughts": "2 tokens",
+            "Cost": "$0.00125",
+        }
+        assert all(re.fullmatch(r"\d+(\.\d\d)? s", value) for value in timing.values())
+
+
+async def test_a_failed_answer_keeps_its_words_and_can_be_asked_for_again(
+    tab: ChatPage, app: App
+) -> None:
+    refusal = ModelError("The model refused.", retryable=False)
+    app.script.pieces = ("Half an", " answer", refusal)
+    await tab.send("Hi")
+    await tab.until_ended("failed")
+    await tab.until_shown("Half an answer")
+    await expect(tab.answer.get_by_test_id("ending")).to_contain_text("The model refused.")
+    await tab.page.reload()
+    await tab.until_shown("Half an answer")
+    app.script.pieces = ("A whole answer",)
+    await button(tab.answer, "Try again").click()
+    await tab.until_shown("A whole answer")
+    await tab.until_ended()
+    await expect(tab.answer.get_by_test_id("versions")).to_have_text("2/2")
+
+
+async def test_a_stopped_answer_keeps_its_words_and_says_so(tab: ChatPage, app: App) -> None:
+    app.script.hold()
+    await tab.send("Hi")
+    app.script.allow(2)
+    await tab.until_shown("Hello, ")
+    await tab.stop_button.click()
+    await tab.until_ended("stopped")
+    await expect(tab.answer.get_by_test_id("ending")).to_have_text("Stopped.")
+    await expect(tab.stop_button).to_have_count(0)
+    assert await tab.assert_exact() == "Hello, "
+    await tab.page.reload()
+    await expect(tab.answer.get_by_test_id("ending")).to_have_text("Stopped.")
+
+
+async def test_each_chat_has_an_address_that_the_browser_remembers(
+    tab: ChatPage, context: BrowserContext
+) -> None:
+    await ask(tab, "First chat")
+    first = tab.path
+    await tab.page.get_by_role("button", name="New chat").click()
+    await ask(tab, "Second chat")
+    second = tab.path
+    assert first != second
+    await row(tab, "First chat").get_by_role("link").click()
+    await expect(tab.questions).to_have_text(["First chat"])
+    await tab.page.go_back()
+    await expect(tab.questions).to_have_text(["Second chat"])
+    assert tab.path == second
+    await tab.page.go_forward()
+    await expect(tab.questions).to_have_text(["First chat"])
+    async with context.expect_page() as opened:
+        await row(tab, "Second chat").get_by_role("link").click(modifiers=["ControlOrMeta"])
+    beside = await opened.value
+    await expect(beside.get_by_test_id("message").first).to_have_text("Second chat")
+    assert tab.path == first
+    direct = await ChatPage.open(context, tab.url, second)
+    await expect(direct.questions).to_have_text(["Second chat"])
+    await expect(direct.page).to_have_title("Second chat")
+    await expect(row(direct, "Second chat").get_by_role("link")).to_have_attribute(
+        "aria-current", "page"
+    )
+
+
+async def test_going_back_after_the_first_message_leaves_no_empty_chat_behind(
+    tab: ChatPage,
+) -> None:
+    await ask(tab, "First chat")
+    await tab.page.get_by_role("button", name="New chat").click()
+    await ask(tab, "Second chat")
+    await tab.page.go_back()
+    await expect(tab.questions).to_have_text(["First chat"])
