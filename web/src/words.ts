@@ -11,7 +11,10 @@ export const words = {
   toggleSidebar: "Toggle sidebar",
   closeSidebar: "Close sidebar",
   commands: "Search and commands",
+  commandsOnly: "Commands",
   shortcuts: "Keyboard shortcuts",
+  listFailed: "The chats cannot be loaded. Trying again.",
+  notices: "Notices",
 
   message: "Message",
   placeholder: "Ask anything",

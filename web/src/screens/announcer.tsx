@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 import type { Conversation } from "@/state/conversation";
-import { announce, announcement } from "@/state/notices";
+import { announce, announceLoss, announceReturn, announcement } from "@/state/notices";
 import { words } from "@/words";
 import { useAll, useConnection, usePart } from "./hooks";
 
@@ -22,18 +22,20 @@ export function useAnnouncements(conversation: Conversation): void {
     const ended = last?.role === "assistant" ? last.metadata?.status : undefined;
     return { status: view.status, ending: ended };
   });
-  const { phase } = useConnection(conversation.id);
+  const { phase, runId } = useConnection(conversation.id);
+  const isAccepted = runId !== undefined;
   const before = useRef({ status, lost: false });
   useEffect(() => {
     const was = before.current;
     const lost = phase === "reconnecting" || phase === "offline";
-    if (lost && !was.lost) announce(words.connectionLost);
-    else if (was.lost && phase === "live") announce(words.connectionBack);
+    if (lost && isAccepted) announceLoss(words.connectionLost);
+    else if (phase === "live") announceReturn(words.connectionBack);
+    if (lost || was.lost) return; // one sentence at a time
     else if (status === "streaming" && was.status === "submitted") announce(words.answering);
     else if (was.status === "streaming" && status === "ready") {
       if (ending === "stopped") announce(words.answerStopped);
       else announce(ending === "failed" ? words.answerFailed : words.answered);
     }
     before.current = { status, lost };
-  }, [status, phase, ending]);
+  }, [status, phase, ending, isAccepted]);
 }

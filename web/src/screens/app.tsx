@@ -1,5 +1,5 @@
-import { Dialog, Tooltip } from "radix-ui";
-import { type ComponentType, lazy, Suspense, useMemo, useRef, useState } from "react";
+import { Tooltip } from "radix-ui";
+import { type ComponentType, lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { conversationOf } from "@/state/app";
 import { chats } from "@/state/chats";
 import { newId } from "@/state/model";
@@ -7,19 +7,22 @@ import { page, toast } from "@/state/notices";
 import { go, place } from "@/state/router";
 import { read, write } from "@/state/storage";
 import { useMedia } from "@/ui/use-media";
+import { whenIdle } from "@/ui/when-idle";
 import { words } from "@/words";
 import { Announcer } from "./announcer";
 import { Banner } from "./banner";
 import { Chat } from "./chat";
 import type { ComposerHandle } from "./composer";
-import { useAll } from "./hooks";
+import { Drawer } from "./drawer";
+import { useAll, usePart } from "./hooks";
 import { useKeyboard } from "./keyboard";
 import type { PaletteProps } from "./palette";
 import { Sidebar } from "./sidebar/sidebar";
 import { TitleBar } from "./title";
 import { Toasts } from "./toasts";
 
-const Palette = lazy<ComponentType<PaletteProps>>(() => import("./palette").catch(gone));
+const loadPalette = () => import("./palette");
+const Palette = lazy<ComponentType<PaletteProps>>(() => loadPalette().catch(gone));
 const Shortcuts = lazy<ComponentType<{ onClose: () => void }>>(() =>
   import("./shortcuts").catch(gone),
 );
@@ -35,6 +38,8 @@ export function App() {
   const composer = useRef<ComposerHandle>(null);
   const fresh = useFreshId(chat);
   const id = chat ?? fresh;
+  const isMissing = usePart(conversationOf(id, { isNew: chat === null }).store, ({ loading }) => loading === "missing");
+  useEffect(() => whenIdle(() => void loadPalette().catch(() => undefined)), []);
 
   const toggleSidebar = (): void => {
     if (!wide) {
@@ -45,6 +50,10 @@ export function App() {
     setOpen(!open);
   };
   const stop = async (): Promise<void> => {
+    if (overlay !== null) {
+      setOverlay(null); // it is asked for, and not there yet
+      return;
+    }
     const takenBack = await conversationOf(id).stop();
     if (takenBack !== null) composer.current?.insert(takenBack);
   };
@@ -70,12 +79,14 @@ export function App() {
 
   return (
     <Tooltip.Provider delayDuration={400}>
-      <a
-        href="#composer"
-        className="sr-only focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:z-50 focus:rounded-md focus:bg-primary focus:px-3 focus:py-2 focus:text-sm focus:text-primary-foreground"
-      >
-        {words.skipToComposer}
-      </a>
+      {!isMissing && (
+        <a
+          href="#composer"
+          className="sr-only focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:z-50 focus:rounded-md focus:bg-primary focus:px-3 focus:py-2 focus:text-sm focus:text-primary-foreground"
+        >
+          {words.skipToComposer}
+        </a>
+      )}
       <div className="flex h-dvh overflow-hidden">
         {wide && open && (
           <aside aria-label={words.chats} className="w-66 shrink-0 border-r border-border bg-sidebar">
@@ -83,23 +94,9 @@ export function App() {
           </aside>
         )}
         {!wide && (
-          <Dialog.Root open={drawer} onOpenChange={setDrawer}>
-            <Dialog.Portal>
-              <Dialog.Overlay className="fade fixed inset-0 z-40 bg-black/40" />
-              <Dialog.Content
-                aria-describedby={undefined}
-                // The panel itself, not its first button: that would open a tooltip.
-                onOpenAutoFocus={(event) => {
-                  event.preventDefault();
-                  (event.currentTarget as HTMLElement).focus();
-                }}
-                className="drawer fixed inset-y-0 left-0 z-50 w-[min(19rem,86vw)] border-r border-border bg-sidebar outline-none"
-              >
-                <Dialog.Title className="sr-only">{words.chats}</Dialog.Title>
-                {sidebar}
-              </Dialog.Content>
-            </Dialog.Portal>
-          </Dialog.Root>
+          <Drawer open={drawer} onOpenChange={setDrawer}>
+            {sidebar}
+          </Drawer>
         )}
         <main className="relative flex min-w-0 flex-1 flex-col">
           <TitleBar chat={chat} sidebarOpen={wide && open} onToggleSidebar={toggleSidebar} />

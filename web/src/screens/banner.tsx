@@ -1,6 +1,6 @@
 import { CloudOff, HardDrive, RefreshCw, WifiOff } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
-import { announce, page } from "@/state/notices";
+import { announce, announceLoss, announceReturn, page } from "@/state/notices";
 import { storageTrouble } from "@/state/storage";
 import { words } from "@/words";
 import { useAll } from "./hooks";
@@ -29,13 +29,19 @@ function Line({
   text: string;
   reload?: boolean;
 }) {
-  useEffect(() => announce(text), [text]);
+  const isLoss = kind === "offline" || kind === "down";
+  useEffect(() => {
+    if (!isLoss) announce(text);
+    else announceLoss(text);
+    return isLoss ? () => announceReturn(words.connectionBack) : undefined;
+  }, [text, isLoss]);
   return (
-    <div className="pointer-events-none absolute inset-x-0 top-14 z-20 flex justify-center px-3">
+    // In the header where there is room, so that nothing is covered and nothing moves.
+    <div className="z-20 flex justify-center px-3 pb-1 md:absolute md:top-0 md:right-0 md:h-14 md:max-w-[60%] md:items-center md:pb-0">
       <div
         data-testid="banner"
         data-kind={kind}
-        className="rise pointer-events-auto flex max-w-full items-center gap-2.5 rounded-full border border-border bg-popover px-4 py-1.5 text-[13px] shadow-md [&_svg]:size-4 [&_svg]:shrink-0 [&_svg]:text-warn"
+        className="rise flex max-w-full items-center gap-2.5 rounded-2xl border border-border bg-popover px-3.5 py-1.5 text-[13px] leading-5 shadow-sm [&_svg]:size-4 [&_svg]:shrink-0 [&_svg]:text-warn"
       >
         {icon}
         <span>{text}</span>

@@ -5,6 +5,7 @@ import { announce } from "@/state/notices";
 import { outbox } from "@/state/outbox";
 import { go } from "@/state/router";
 import { Button } from "@/ui/button";
+import { whenIdle } from "@/ui/when-idle";
 import { words } from "@/words";
 import { useAnnouncements } from "./announcer";
 import { Composer, type ComposerHandle } from "./composer";
@@ -37,13 +38,11 @@ export function Chat({ id, isNew, composer, onStop }: ChatProps) {
     conversation.enter();
     return () => conversation.leave();
   }, [conversation]);
-  useEffect(() => {
-    const idle = globalThis.requestIdleCallback ?? setTimeout;
-    idle(() => void loadMarkdown());
-  }, []);
+  useEffect(() => whenIdle(() => void loadMarkdown()), []);
   const onSend = (text: string): void => {
     send(id, text);
     announce(words.sent);
+    if (matchMedia("(pointer: fine)").matches) composer.current?.focus();
   };
   if (loading === "missing") {
     return (

@@ -2,6 +2,7 @@ import { ArrowUp, Square } from "lucide-react";
 import { forwardRef, useEffect, useImperativeHandle, useRef, useState } from "react";
 import { NEW_CHAT, readDraft, writeDraft } from "@/state/drafts";
 import { Button } from "@/ui/button";
+import { isSend } from "@/ui/is-send";
 import { Tip } from "@/ui/tip";
 import { words } from "@/words";
 import { ModelPicker } from "./model-picker";
@@ -71,10 +72,9 @@ export const Composer = forwardRef<ComposerHandle, ComposerProps>(function Compo
           className="grow-with-text block max-h-56 w-full resize-none bg-transparent px-4 pt-3.5 pb-1 text-base leading-6 outline-none placeholder:text-muted-foreground md:text-[15px]"
           onChange={(event) => setValue(event.target.value)}
           onKeyDown={(event) => {
-            if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
-              event.preventDefault();
-              submit();
-            }
+            if (!isSend(event)) return;
+            event.preventDefault();
+            submit();
           }}
         />
         <div className="flex items-center gap-1 px-2 pb-2">

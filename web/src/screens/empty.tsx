@@ -11,11 +11,11 @@ const SUGGESTIONS = [
 export function Empty({ onPick }: { onPick: (text: string) => void }) {
   return (
     <div className="flex min-h-0 flex-1 flex-col items-center justify-end overflow-y-auto px-4 pb-8 md:justify-center">
-      <div className="w-full max-w-176">
+      <div className="w-full max-w-172">
         <h2 className="text-[26px] leading-tight font-semibold tracking-tight text-balance md:text-3xl">
           Ask. Then pull the plug.
         </h2>
-        <p className="mt-3 max-w-136 text-[15px] leading-7 text-muted-foreground">
+        <p className="mt-3 max-w-136 text-[15px] leading-7 text-balance text-muted-foreground">
           Reload the page, lose the network, restart the server: the answer goes on, and no word of it is lost.
         </p>
         <ul className="mt-8 grid gap-2 sm:grid-cols-2">

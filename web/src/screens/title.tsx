@@ -6,6 +6,7 @@ import { go } from "@/state/router";
 import { Button } from "@/ui/button";
 import { Menu, MenuItem } from "@/ui/menu";
 import { Tip } from "@/ui/tip";
+import { useFocusAfter } from "@/ui/use-focus-after";
 import { words } from "@/words";
 import { useAll } from "./hooks";
 import { TitleEditor } from "./sidebar/chat-row";
@@ -17,10 +18,12 @@ export interface TitleBarProps {
 }
 
 export function TitleBar({ chat, sidebarOpen, onToggleSidebar }: TitleBarProps) {
-  const { rows, seen } = useAll(chats);
+  const { rows, opened, seen } = useAll(chats);
   const [editing, setEditing] = useState(false);
-  const row = rows.find((candidate) => candidate.id === chat);
-  const title = row?.title ?? words.newChat;
+  const options = useFocusAfter(editing);
+  const listed = rows.find((candidate) => candidate.id === chat);
+  const row = listed ?? (opened?.id === chat ? opened : undefined);
+  const title = row?.title ?? (chat === null ? words.newChat : words.product);
   const unread = rows.some((other) => other.id !== chat && isUnread(other, seen));
   useEffect(() => {
     document.title = `${unread ? "● " : ""}${row ? row.title : words.product}`;
@@ -59,7 +62,7 @@ export function TitleBar({ chat, sidebarOpen, onToggleSidebar }: TitleBarProps) 
       {row && !editing && (
         <Menu
           trigger={
-            <Button size="icon-sm" aria-label={words.optionsOf(row.title)}>
+            <Button ref={options} size="icon-sm" aria-label={words.optionsOf(row.title)}>
               <MoreHorizontal aria-hidden />
             </Button>
           }

@@ -1,10 +1,15 @@
 import { dismiss, page } from "@/state/notices";
+import { words } from "@/words";
 import { useAll } from "./hooks";
 
 export function Toasts() {
   const { toasts } = useAll(page);
   return (
-    <div className="pointer-events-none fixed inset-x-0 bottom-28 z-50 flex flex-col items-center gap-2 px-4">
+    <div
+      role="region"
+      aria-label={words.notices}
+      className="pointer-events-none fixed inset-x-0 bottom-28 z-50 flex flex-col items-center gap-2 px-4"
+    >
       {toasts.map(({ id, text, action }) => (
         <div
           key={id}

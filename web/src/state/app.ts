@@ -16,7 +16,7 @@ import { Crowd, followers } from "./crowd";
 import { writeDraft } from "./drafts";
 import { Feed } from "./feed";
 import { nextFrame } from "./frames";
-import { type FeedEvent, type Message, newId } from "./model";
+import { type FeedEvent, type Message, newId, type Snapshot } from "./model";
 import { models, currentModel } from "./models";
 import { announce, page, toast, watchNetwork } from "./notices";
 import { addToOutbox, outbox, type OutboxItem, removeChatFromOutbox, watchOutbox } from "./outbox";
@@ -27,6 +27,7 @@ import { watchTheme } from "./theme";
 import { words } from "@/words";
 
 const UNDO_MS = 7_000;
+const SHORT_LOSS_MS = 2_000;
 const KEPT_CONVERSATIONS = 4;
 
 export const api = new Api();
@@ -42,7 +43,7 @@ export function conversationOf(id: string, options: { isNew?: boolean } = {}): C
   if (conversation) conversations.delete(id); // and put it to the end: the last one used
   else {
     conversation = new Conversation(id, {
-      api,
+      api: { getChat: openChat },
       transport,
       schedule: nextFrame,
       pause,
@@ -59,11 +60,18 @@ export function conversationOf(id: string, options: { isNew?: boolean } = {}): C
   return conversation;
 }
 
+async function openChat(id: string, leaf: string | null): Promise<Snapshot> {
+  const snapshot = await api.getChat(id, leaf);
+  const { title, created_at, updated_at, active } = snapshot;
+  chats.setState({ opened: { id, title, created_at, updated_at, active } });
+  return snapshot;
+}
+
 /** Send a message: it is safe in the outbox before anything else happens. */
 export function send(chat: string, text: string, replaces?: string): void {
   const model = currentModel(models.getState());
   const isNew = !chats.getState().rows.some((row) => row.id === chat);
-  const item: OutboxItem = { id: newId(), chat, text };
+  const item: Omit<OutboxItem, "at"> = { id: newId(), chat, text };
   if (model) item.model = model.id;
   if (replaces) item.replaces = replaces;
   addToOutbox(item);
@@ -80,7 +88,8 @@ function flushOutbox(): void {
 }
 
 export async function rename(id: string, title: string): Promise<void> {
-  const before = chats.getState().rows.find((row) => row.id === id);
+  const { rows, opened } = chats.getState();
+  const before = rows.find((row) => row.id === id) ?? (opened?.id === id ? opened : undefined);
   if (before === undefined || title === "" || title === before.title) return;
   putChat({ ...before, title });
   try {
@@ -139,20 +148,33 @@ export function start(): void {
   addEventListener("pagehide", () => {
     for (const id of deletions.keys()) void api.delete(id, { keepalive: true }).catch(() => undefined);
   });
-  addEventListener("vite:preloadError", (event) => {
-    event.preventDefault();
-    page.setState({ stale: true });
-  });
+  addEventListener("vite:preloadError", () => page.setState({ stale: true }));
   document.addEventListener("visibilitychange", lookedAt);
   place.subscribe(lookedAt);
   chats.subscribe(lookedAt);
   new Feed("/api/events", {
     onEvent: hear,
-    onStatus: (status) => page.setState({ feed: status }),
+    onStatus: hearOfFeed,
   }).start();
   void untilLoaded(async () => models.setState({ offered: await api.models() }));
-  void untilLoaded(() => refreshChats(api));
+  void untilLoaded(async () => {
+    try {
+      await refreshChats(api);
+    } catch (error) {
+      chats.setState({ failed: true });
+      throw error;
+    }
+  });
   flushOutbox();
+}
+
+let feedTimer: ReturnType<typeof setTimeout> | undefined;
+
+/** A short loss is no news: it is over before anybody has read of it. */
+function hearOfFeed(status: "up" | "down"): void {
+  clearTimeout(feedTimer);
+  if (status === "up") page.setState({ feed: "up" });
+  else feedTimer = setTimeout(() => page.setState({ feed: "down" }), SHORT_LOSS_MS);
 }
 
 function hear(event: FeedEvent): void {

@@ -9,6 +9,10 @@ export interface ChatsState {
   /** The token of the next page; null at the end. */
   next: string | null;
   loaded: boolean;
+  /** Whether the last try to load it failed. */
+  failed: boolean;
+  /** The chat that was opened last: it may be older than what is listed. */
+  opened: ChatRow | null;
   /** Being deleted; shown nowhere, and back after an undo. */
   hidden: ReadonlySet<string>;
   /** For each chat, its `updated_at` when it was last looked at in this browser. */
@@ -24,6 +28,8 @@ export const chats = createStore<ChatsState>(() => ({
   rows: [],
   next: null,
   loaded: false,
+  failed: false,
+  opened: null,
   hidden: new Set(),
   seen: readJson(SEEN, isRecord) ?? {},
 }));
@@ -41,7 +47,7 @@ export async function refreshChats(api: Pick<Api, "listChats">): Promise<void> {
         ? []
         : state.rows.filter((row) => row.updated_at < oldest && !listed.has(row.id));
     const next = older.length > 0 ? state.next : page.next;
-    return { rows: [...page.chats, ...older], next, loaded: true };
+    return { rows: [...page.chats, ...older], next, loaded: true, failed: false };
   });
 }
 

@@ -258,7 +258,12 @@ export class Conversation {
   }
 
   #notLoaded(problem: TransportError): void {
-    if (problem.kind === "not-found") {
+    const isMissing = problem.kind === "not-found" || problem.kind === "invalid";
+    if (isMissing && this.#leaf !== null) {
+      void this.load(null); // the version that the address names is not there; the chat may be
+      return;
+    }
+    if (isMissing) {
       if (outboxOf(this.id).length > 0) this.begin();
       else this.store.setState({ loading: "missing", problem: null });
       return;

@@ -2,67 +2,75 @@
  * Messages that the server has not accepted yet, kept across reloads.
  *
  * A message leaves the outbox when its run is known. Sending is idempotent by the message's id, so
- * one that was accepted just before a crash is found again, not sent twice.
+ * one that was accepted just before a crash is found again, not sent twice. Each message is kept
+ * under a name of its own: tabs that write at the same time cannot lose each other's.
  */
 import { createStore } from "zustand/vanilla";
-import { onChangeElsewhere, readJson, writeJson } from "./storage";
+import { namesOf, onChangeElsewhere, readJson, write, writeJson } from "./storage";
 
 export interface OutboxItem {
   /** The message's id. */
   id: string;
   chat: string;
   text: string;
+  /** When it was written, in milliseconds since the epoch: they are sent in this order. */
+  at: number;
   model?: string;
   /** The message that this one is another version of. */
   replaces?: string;
   /** Why the server refused it; it waits for a decision of its writer. */
-  refused?: string;
+  refused?: string | undefined;
 }
 
-const KEY = "outbox";
+const PREFIX = "outbox:";
 
 export const outbox = createStore<readonly OutboxItem[]>(() => load());
 
-export function addToOutbox(item: OutboxItem): void {
-  save([...load().filter((other) => other.id !== item.id), item]);
+export function addToOutbox(item: Omit<OutboxItem, "at">): void {
+  const last = load().at(-1)?.at ?? 0;
+  keep({ ...item, at: Math.max(Date.now(), last + 1) });
 }
 
 export function removeFromOutbox(id: string): void {
-  const items = load();
-  if (items.some((item) => item.id === id)) save(items.filter((item) => item.id !== id));
+  write(PREFIX + id, null);
+  refresh();
 }
 
 export function setRefused(id: string, refused: string | undefined): void {
-  save(load().map((item) => (item.id === id ? { ...item, refused } : item)));
+  const item = readJson(PREFIX + id, isItem);
+  if (item !== null) keep({ ...item, refused });
 }
 
 export function outboxOf(chat: string): readonly OutboxItem[] {
-  return outbox.getState().filter((item) => item.chat === chat);
+  return load().filter((item) => item.chat === chat);
 }
 
 export function removeChatFromOutbox(chat: string): void {
-  save(load().filter((item) => item.chat !== chat));
+  for (const { id } of outboxOf(chat)) write(PREFIX + id, null);
+  refresh();
 }
 
 export function watchOutbox(): void {
-  onChangeElsewhere(KEY, () => outbox.setState([...load()], true));
+  onChangeElsewhere(PREFIX, refresh);
+}
+
+function keep(item: OutboxItem): void {
+  writeJson(PREFIX + item.id, item);
+  refresh();
+}
+
+function refresh(): void {
+  outbox.setState(load(), true);
 }
 
 function load(): OutboxItem[] {
-  return readJson(KEY, isItems) ?? [];
+  const items = namesOf(PREFIX).map((name) => readJson(name, isItem));
+  return items.filter((item) => item !== null).sort((a, b) => a.at - b.at);
 }
 
-function save(items: readonly OutboxItem[]): void {
-  writeJson(KEY, items);
-  outbox.setState([...items], true);
-}
-
-function isItems(value: unknown): value is OutboxItem[] {
-  return Array.isArray(value) && value.every(isItem);
-}
-
-function isItem(value: unknown): boolean {
+function isItem(value: unknown): value is OutboxItem {
   if (typeof value !== "object" || value === null) return false;
   const item = value as Record<string, unknown>;
-  return [item.id, item.chat, item.text].every((field) => typeof field === "string");
+  const texts = [item.id, item.chat, item.text];
+  return texts.every((field) => typeof field === "string") && typeof item.at === "number";
 }

@@ -28,7 +28,7 @@ export function watchAddress(): void {
 }
 
 function here(): Place {
-  const match = /^\/c\/([^/]+)\/?$/.exec(location.pathname);
+  const match = /^\/c\/(.+?)\/?$/.exec(location.pathname);
   let chat: string | null = null;
   if (match?.[1] !== undefined) {
     try {

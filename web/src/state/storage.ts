@@ -26,6 +26,20 @@ export function read(key: string): string | null {
   }
 }
 
+/** The names that begin so, of what is kept. */
+export function namesOf(prefix: string): string[] {
+  const names = new Set(memory.keys());
+  try {
+    for (let index = 0; index < localStorage.length; index++) {
+      const key = localStorage.key(index);
+      if (key?.startsWith(PREFIX)) names.add(key.slice(PREFIX.length));
+    }
+  } catch {
+    storageTrouble.setState("forbidden", true);
+  }
+  return [...names].filter((name) => name.startsWith(prefix));
+}
+
 /** Keep a value; null forgets it. Returns whether it will survive a reload. */
 export function write(key: string, value: string | null): boolean {
   try {
@@ -70,18 +84,20 @@ export function writeJson(key: string, value: unknown): boolean {
   return write(key, JSON.stringify(value));
 }
 
-/** Be told when another tab changes a value. */
-export function onChangeElsewhere(key: string, listener: () => void): () => void {
-  const known = listeners.get(key) ?? new Set();
-  listeners.set(key, known.add(listener));
+/** Be told when another tab changes a value whose name begins so. */
+export function onChangeElsewhere(prefix: string, listener: () => void): () => void {
+  const known = listeners.get(prefix) ?? new Set();
+  listeners.set(prefix, known.add(listener));
   return () => void known.delete(listener);
 }
 
 /** Listen to the other tabs, once for the page. */
 export function watchStorage(): void {
   addEventListener("storage", (event) => {
-    const names = event.key === null ? [...listeners.keys()] : [event.key.slice(PREFIX.length)];
-    for (const name of names) for (const listener of listeners.get(name) ?? []) listener();
+    const name = event.key?.slice(PREFIX.length); // none: all is gone
+    for (const [prefix, known] of listeners) {
+      if (name === undefined || name.startsWith(prefix)) for (const listener of known) listener();
+    }
   });
 }
 

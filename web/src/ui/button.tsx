@@ -9,10 +9,10 @@ const VARIANTS = {
 } as const;
 
 const SIZES = {
-  sm: "h-8 px-3 text-[13px]",
+  sm: "h-8 px-3 text-[13px] max-md:h-10",
   md: "h-9 px-4 text-sm",
-  icon: "size-9 shrink-0",
-  "icon-sm": "size-8 shrink-0 max-md:size-9",
+  icon: "size-9 shrink-0 max-md:size-10",
+  "icon-sm": "size-8 shrink-0 max-md:size-10",
 } as const;
 
 export interface ButtonProps extends ComponentProps<"button"> {

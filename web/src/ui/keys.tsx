@@ -11,7 +11,7 @@ export function Keys({ keys, onDark = false }: { keys: string; onDark?: boolean 
   return (
     <kbd
       className={clsx(
-        "font-sans text-[11px] tracking-wide",
+        "font-sans text-[11px] tracking-wide pointer-coarse:hidden",
         onDark ? "opacity-75" : "text-muted-foreground",
       )}
     >

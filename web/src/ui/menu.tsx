@@ -21,7 +21,7 @@ export function Menu({
   return (
     <DropdownMenu.Root modal={false}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
+      <DropdownMenu.Portal container={landmark()}>
         <DropdownMenu.Content
           align={align}
           side={side}
@@ -34,6 +34,11 @@ export function Menu({
       </DropdownMenu.Portal>
     </DropdownMenu.Root>
   );
+}
+
+/** Where a menu stands in the page's structure; behind a dialog nothing is in it. */
+function landmark(): HTMLElement | undefined {
+  return document.querySelector<HTMLElement>("main:not([aria-hidden])") ?? undefined;
 }
 
 export function MenuItem({

@@ -6,6 +6,7 @@ import type { ChatRow } from "@/state/model";
 import { go, href } from "@/state/router";
 import { Button } from "@/ui/button";
 import { Menu, MenuItem } from "@/ui/menu";
+import { useFocusAfter } from "@/ui/use-focus-after";
 import { words } from "@/words";
 
 export interface ChatRowProps {
@@ -17,6 +18,7 @@ export interface ChatRowProps {
 
 export const ChatRowItem = memo(function ChatRowItem({ row, current, unread, onPick }: ChatRowProps) {
   const [editing, setEditing] = useState(false);
+  const link = useFocusAfter<HTMLAnchorElement>(editing);
   if (editing) {
     return (
       <li>
@@ -41,9 +43,10 @@ export const ChatRowItem = memo(function ChatRowItem({ row, current, unread, onP
       data-unread={unread || undefined}
     >
       <a
+        ref={link}
         href={href(row.id)}
         aria-current={current ? "page" : undefined}
-        className="flex items-center gap-2 rounded-lg py-2 pr-9 pl-3 text-sm outline-none focus-visible:ring-2 focus-visible:ring-ring max-md:py-2.5"
+        className="flex items-center gap-2 rounded-lg py-2 pr-9 pl-3 text-sm outline-none focus-visible:ring-2 focus-visible:ring-ring max-md:py-2.5 max-md:pr-12"
         onClick={(event) => {
           if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
           event.preventDefault();
@@ -59,7 +62,7 @@ export const ChatRowItem = memo(function ChatRowItem({ row, current, unread, onP
         <Menu
           align="end"
           trigger={
-            <Button size="icon-sm" className="size-7!" aria-label={words.optionsOf(row.title)}>
+            <Button size="icon-sm" className="md:size-7!" aria-label={words.optionsOf(row.title)}>
               <MoreHorizontal aria-hidden />
             </Button>
           }
@@ -80,7 +83,7 @@ export const ChatRowItem = memo(function ChatRowItem({ row, current, unread, onP
 
 function Mark({ label, className }: { label: string; className: string }) {
   return (
-    <span className={clsx("size-1.5 shrink-0 rounded-full", className)} title={label}>
+    <span className={clsx("ml-auto size-1.5 shrink-0 rounded-full", className)} title={label}>
       <span className="sr-only">{label}</span>
     </span>
   );
@@ -112,7 +115,7 @@ export function TitleEditor({
       onKeyDown={(event) => {
         if (event.key === "Enter") end(event.currentTarget.value);
         if (event.key === "Escape") {
-          event.stopPropagation();
+          event.preventDefault(); // it is this box's, not the answer's
           end(null);
         }
       }}

@@ -1,10 +1,11 @@
-import { Command, PanelLeft, Search, SquarePen } from "lucide-react";
+import { PanelLeft, Search, SquarePen } from "lucide-react";
 import { useMemo, useState } from "react";
 import { api } from "@/state/app";
 import { chats, isUnread, loadMoreChats } from "@/state/chats";
 import { toast } from "@/state/notices";
 import { go, place } from "@/state/router";
 import { Button } from "@/ui/button";
+import { Keys } from "@/ui/keys";
 import { Tip } from "@/ui/tip";
 import { words } from "@/words";
 import { useAll } from "../hooks";
@@ -53,7 +54,11 @@ export function Sidebar({ onClose, onPick, onCommands }: SidebarProps) {
             placeholder={words.searchChats}
             className="h-8.5 w-full min-w-0 bg-transparent text-sm outline-none placeholder:text-muted-foreground max-md:text-base"
             onChange={(event) => setQuery(event.target.value)}
-            onKeyDown={(event) => event.key === "Escape" && setQuery("")}
+            onKeyDown={(event) => {
+              if (event.key !== "Escape" || query === "") return;
+              event.preventDefault(); // it is this box's, not the answer's
+              setQuery("");
+            }}
           />
         </label>
       </div>
@@ -64,8 +69,8 @@ export function Sidebar({ onClose, onPick, onCommands }: SidebarProps) {
         <ThemeMenu />
         <Tip label={words.commands} keys="mod+k" side="top">
           <Button size="sm" className="font-normal" onClick={onCommands} aria-label={words.commands}>
-            <Command aria-hidden />
-            <span aria-hidden>K</span>
+            <Search aria-hidden />
+            <Keys keys="mod+k" />
           </Button>
         </Tip>
       </div>
@@ -74,7 +79,7 @@ export function Sidebar({ onClose, onPick, onCommands }: SidebarProps) {
 }
 
 function ChatList({ query, onPick }: { query: string; onPick: () => void }) {
-  const { rows, next, loaded, hidden, seen } = useAll(chats);
+  const { rows, next, loaded, failed, hidden, seen } = useAll(chats);
   const { chat: current } = useAll(place);
   const found = useSearch(query);
   const listed = found === null ? rows : found.rows;
@@ -83,10 +88,11 @@ function ChatList({ query, onPick }: { query: string; onPick: () => void }) {
     [listed, hidden],
   );
   if (groups.length === 0) {
-    if (listed === null || !loaded) return null;
+    if (listed === null || !(loaded || failed)) return null;
+    const none = loaded ? words.noChats : words.listFailed;
     return (
       <p className="px-3 py-6 text-[13px] text-muted-foreground">
-        {found === null ? words.noChats : words.nothingFound}
+        {found === null ? none : words.nothingFound}
       </p>
     );
   }

@@ -17,7 +17,7 @@ it("tells tokens, cost and time as people read them", () => {
     Model: "m",
     Question: "12,345 tokens",
     Answer: "20 tokens",
-    Cost: "$0.000012",
+    Cost: "$0.0000123",
     "First words after": "0.48 s",
     "Whole answer": "12 s",
   });
@@ -27,4 +27,5 @@ it("tells attempts where there was more than one, and nothing of what is not kno
   expect(facts({ attempts: 2, cost: 1.5 })).toEqual({ Attempts: "2", Cost: "$1.50" });
   expect(factsOf({})).toEqual([]);
   expect(facts({ cost: 0 })).toEqual({ Cost: "$0.00" });
+  expect(facts({ timing: { firstTokenMs: 3 } })).toEqual({ "First words after": "< 0.01 s" });
 });

@@ -62,11 +62,13 @@ function tokens(name: string, count: number | undefined): Fact | null {
 }
 
 function seconds(name: string, ms: number | undefined): Fact | null {
-  return ms === undefined ? null : [name, `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 0)} s`];
+  if (ms === undefined) return null;
+  if (ms < 10) return [name, "< 0.01 s"];
+  return [name, `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 0)} s`];
 }
 
 /** Small sums need more digits: an answer often costs less than a cent. */
 function dollars(amount: number): string {
-  const digits = amount === 0 || amount >= 1 ? 2 : Math.min(8, 1 - Math.floor(Math.log10(amount)));
-  return `$${amount.toFixed(Math.max(2, digits))}`;
+  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 8 };
+  return amount.toLocaleString("en", { style: "currency", currency: "USD", ...digits });
 }

@@ -7,7 +7,9 @@ import { type Message, textOf } from "@/state/model";
 import { type OutboxItem, removeFromOutbox, setRefused } from "@/state/outbox";
 import type { Place } from "@/state/versions";
 import { Button } from "@/ui/button";
+import { isSend } from "@/ui/is-send";
 import { Tip } from "@/ui/tip";
+import { useFocusAfter } from "@/ui/use-focus-after";
 import { words } from "@/words";
 import { useConnection } from "../hooks";
 import { CopyButton } from "./copy-button";
@@ -30,6 +32,7 @@ export interface QuestionProps {
 export const Question = memo(function Question(props: QuestionProps) {
   const { conversation, message, idle, place, sending } = props;
   const [editing, setEditing] = useState(false);
+  const pencil = useFocusAfter(editing);
   const text = textOf(message);
   if (editing && idle) {
     const save = (changed: string): void => {
@@ -54,7 +57,12 @@ export const Question = memo(function Question(props: QuestionProps) {
           <CopyButton text={text} />
           {idle && (
             <Tip label={words.edit}>
-              <Button size="icon-sm" aria-label={words.edit} onClick={() => setEditing(true)}>
+              <Button
+                ref={pencil}
+                size="icon-sm"
+                aria-label={words.edit}
+                onClick={() => setEditing(true)}
+              >
                 <Pencil aria-hidden />
               </Button>
             </Tip>
@@ -153,7 +161,7 @@ function Editor({
           if (event.key === "Escape") {
             event.stopPropagation();
             onCancel();
-          } else if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
+          } else if (isSend(event)) {
             event.preventDefault();
             save();
           }

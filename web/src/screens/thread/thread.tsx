@@ -116,13 +116,15 @@ export function Thread({ conversation, onEdit }: ThreadProps) {
 
 /** Before the answer's first chunk. */
 function Awaited({ conversation }: { conversation: Conversation }) {
-  const { phase } = useConnection(conversation.id);
+  const { phase, runId } = useConnection(conversation.id);
+  const isWaiting = phase === "offline" || phase === "reconnecting";
+  if (isWaiting && runId === undefined) return null; // the message has not left; it says so itself
   return (
     <article aria-label={words.assistant} aria-busy className="relative" data-testid="awaited">
       <span
         aria-hidden
         className="thread-line"
-        data-waiting={phase === "offline" || phase === "reconnecting" || undefined}
+        data-waiting={isWaiting || undefined}
       />
       <Dots />
       <RunLine conversation={conversation} />
