@@ -226,6 +226,7 @@ async def test_after_a_deploy_the_text_is_plain_and_a_banner_offers_to_reload(
 
 async def test_after_a_deploy_a_missing_palette_says_what_to_do(tab: ChatPage) -> None:
     await answer_with(tab.page, "**/assets/palette-*", **GONE)
+    await tab.page.reload()
     await tab.page.keyboard.press("Control+k")
     await expect(tab.banner).to_contain_text("A newer version")
     await expect(tab.banner.get_by_role("button", name="Reload")).to_be_visible()

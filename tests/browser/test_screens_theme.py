@@ -119,7 +119,7 @@ async def test_without_javascript_there_is_a_sentence(device: NewDevice, app: Ap
     async with device(java_script_enabled=False) as context:
         page = await context.new_page()
         await page.goto(app.url)
-        sentence = page.locator("noscript")
+        sentence = page.locator(".no-script")
         await expect(sentence).to_be_in_viewport()
         assert "This chat needs JavaScript." in await sentence.inner_text()
 

@@ -81,6 +81,7 @@ export const words = {
 
   offlineBanner: "You are offline. What you send waits here and goes out by itself.",
   feedDown: "The server cannot be reached. Trying again.",
+  partMissing: "This part of the page cannot be loaded now. Try again in a moment.",
   stale: "A newer version of this page is there.",
   storageForbidden: "This browser keeps nothing: drafts and waiting messages will not survive a reload.",
   storageFull: "This browser's storage is full: drafts and waiting messages will not survive a reload.",

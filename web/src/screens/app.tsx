@@ -1,11 +1,12 @@
 import { Tooltip } from "radix-ui";
-import { type ComponentType, lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { conversationOf } from "@/state/app";
 import { chats } from "@/state/chats";
 import { newId } from "@/state/model";
-import { page, toast } from "@/state/notices";
+import { toast } from "@/state/notices";
 import { go, place } from "@/state/router";
 import { read, write } from "@/state/storage";
+import { useLoaded } from "@/ui/use-loaded";
 import { useMedia } from "@/ui/use-media";
 import { whenIdle } from "@/ui/when-idle";
 import { words } from "@/words";
@@ -16,16 +17,12 @@ import type { ComposerHandle } from "./composer";
 import { Drawer } from "./drawer";
 import { useAll, usePart } from "./hooks";
 import { useKeyboard } from "./keyboard";
-import type { PaletteProps } from "./palette";
 import { Sidebar } from "./sidebar/sidebar";
 import { TitleBar } from "./title";
 import { Toasts } from "./toasts";
 
 const loadPalette = () => import("./palette");
-const Palette = lazy<ComponentType<PaletteProps>>(() => loadPalette().catch(gone));
-const Shortcuts = lazy<ComponentType<{ onClose: () => void }>>(() =>
-  import("./shortcuts").catch(gone),
-);
+const loadShortcuts = () => import("./shortcuts");
 
 type Overlay = "palette" | "shortcuts" | null;
 
@@ -49,6 +46,12 @@ export function App() {
     write("sidebar", open ? "closed" : null);
     setOpen(!open);
   };
+  const onMissing = (): void => {
+    setOverlay(null);
+    toast(words.partMissing);
+  };
+  const Palette = useLoaded(loadPalette, overlay === "palette", onMissing);
+  const Shortcuts = useLoaded(loadShortcuts, overlay === "shortcuts", onMissing);
   const stop = async (): Promise<void> => {
     if (overlay !== null) {
       setOverlay(null); // it is asked for, and not there yet
@@ -112,16 +115,14 @@ export function App() {
       </div>
       <Toasts />
       <Announcer />
-      <Suspense>
-        {overlay === "palette" && (
-          <Palette
-            onClose={() => setOverlay(null)}
-            onShortcuts={() => setOverlay("shortcuts")}
-            onToggleSidebar={toggleSidebar}
-          />
-        )}
-        {overlay === "shortcuts" && <Shortcuts onClose={() => setOverlay(null)} />}
-      </Suspense>
+      {Palette && (
+        <Palette
+          onClose={() => setOverlay(null)}
+          onShortcuts={() => setOverlay("shortcuts")}
+          onToggleSidebar={toggleSidebar}
+        />
+      )}
+      {Shortcuts && <Shortcuts onClose={() => setOverlay(null)} />}
     </Tooltip.Provider>
   );
 }
@@ -141,11 +142,4 @@ function goToNeighbour(chat: string | null, step: -1 | 1): void {
   const at = listed.findIndex((row) => row.id === chat);
   const next = at < 0 ? listed[0] : listed[at + step];
   if (next) go(next.id);
-}
-
-/** A part of the page could not be loaded: after a deploy it is not there any more. */
-function gone(): { default: () => null } {
-  page.setState({ stale: true });
-  toast(words.stale);
-  return { default: () => null };
 }

@@ -27,6 +27,7 @@ interface PaletteCommand {
 /** Search and commands, by keyboard. */
 export default function Palette({ onClose, onShortcuts, onToggleSidebar }: PaletteProps) {
   const [query, setQuery] = useState("");
+  const [chosen, setChosen] = useState("");
   const { rows, hidden } = useAll(chats);
   const found = useSearch(query);
   const returnFocus = useReturnFocus();
@@ -41,6 +42,9 @@ export default function Palette({ onClose, onShortcuts, onToggleSidebar }: Palet
   const wanted = query.trim().toLowerCase();
   const offered = commands.filter(({ label }) => label.toLowerCase().includes(wanted));
   const listed = (found?.rows ?? rows).filter((row) => !hidden.has(row.id)).slice(0, MOST_CHATS);
+  // The chats come later than the letters: what is chosen must be among what is there.
+  const values = [...offered.map(({ label }) => label), ...listed.map(({ id }) => id)];
+  const selected = values.includes(chosen) ? chosen : (values[0] ?? "");
   const then = (run: () => void) => (): void => {
     onClose();
     run();
@@ -56,7 +60,14 @@ export default function Palette({ onClose, onShortcuts, onToggleSidebar }: Palet
         >
           <Dialog.Title className="sr-only">{words.commands}</Dialog.Title>
           {/* The server finds the chats, and in titles only: nothing is left to filter. */}
-          <Command label={words.commands} loop shouldFilter={false} vimBindings={false}>
+          <Command
+            label={words.commands}
+            loop
+            shouldFilter={false}
+            vimBindings={false}
+            value={selected}
+            onValueChange={setChosen}
+          >
             <Command.Input
               value={query}
               onValueChange={setQuery}

@@ -18,7 +18,7 @@ import { Feed } from "./feed";
 import { nextFrame } from "./frames";
 import { type FeedEvent, type Message, newId, type Snapshot } from "./model";
 import { models, currentModel } from "./models";
-import { announce, page, toast, watchNetwork } from "./notices";
+import { announce, missPart, page, toast, watchNetwork } from "./notices";
 import { addToOutbox, outbox, type OutboxItem, removeChatFromOutbox, watchOutbox } from "./outbox";
 import { pause } from "./patience";
 import { go, place, watchAddress } from "./router";
@@ -148,7 +148,7 @@ export function start(): void {
   addEventListener("pagehide", () => {
     for (const id of deletions.keys()) void api.delete(id, { keepalive: true }).catch(() => undefined);
   });
-  addEventListener("vite:preloadError", () => page.setState({ stale: true }));
+  addEventListener("vite:preloadError", () => void missPart());
   document.addEventListener("visibilitychange", lookedAt);
   place.subscribe(lookedAt);
   chats.subscribe(lookedAt);
@@ -172,9 +172,11 @@ let feedTimer: ReturnType<typeof setTimeout> | undefined;
 
 /** A short loss is no news: it is over before anybody has read of it. */
 function hearOfFeed(status: "up" | "down"): void {
-  clearTimeout(feedTimer);
-  if (status === "up") page.setState({ feed: "up" });
-  else feedTimer = setTimeout(() => page.setState({ feed: "down" }), SHORT_LOSS_MS);
+  if (status === "up") {
+    clearTimeout(feedTimer);
+    feedTimer = undefined;
+    page.setState({ feed: "up" });
+  } else feedTimer ??= setTimeout(() => page.setState({ feed: "down" }), SHORT_LOSS_MS);
 }
 
 function hear(event: FeedEvent): void {

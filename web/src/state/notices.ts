@@ -52,6 +52,19 @@ export function announce(text: string): void {
   announcement.setState((state) => ({ text, count: state.count + 1 }));
 }
 
+/**
+ * A part of the interface could not be loaded. If the server answers, the part is gone: another
+ * version was deployed. Otherwise it comes when the server does.
+ */
+export async function missPart(): Promise<void> {
+  try {
+    await fetch("/healthz", { cache: "no-store" });
+    page.setState({ stale: true });
+  } catch {
+    // no network, or no server: that is told elsewhere
+  }
+}
+
 let isLost = false;
 
 /** Say that a connection is lost: once for a loss, however many notice it. */

@@ -1,7 +1,7 @@
 import clsx from "clsx";
 import { Check } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 
 const ITEM =
   "flex cursor-default items-center gap-2 rounded-md px-2 py-1.5 text-sm outline-none select-none " +
@@ -18,10 +18,11 @@ export function Menu({
   align?: "start" | "end";
   side?: "top" | "bottom";
 }) {
+  const [place, setPlace] = useState<HTMLElement>();
   return (
-    <DropdownMenu.Root modal={false}>
+    <DropdownMenu.Root modal={false} onOpenChange={(open) => open && setPlace(landmark())}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
-      <DropdownMenu.Portal container={landmark()}>
+      <DropdownMenu.Portal container={place}>
         <DropdownMenu.Content
           align={align}
           side={side}

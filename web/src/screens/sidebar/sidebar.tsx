@@ -70,7 +70,9 @@ export function Sidebar({ onClose, onPick, onCommands }: SidebarProps) {
         <Tip label={words.commands} keys="mod+k" side="top">
           <Button size="sm" className="font-normal" onClick={onCommands} aria-label={words.commands}>
             <Search aria-hidden />
-            <Keys keys="mod+k" />
+            <span aria-hidden>
+              <Keys keys="mod+k" />
+            </span>
           </Button>
         </Tip>
       </div>

@@ -1,5 +1,4 @@
 import { type ComponentType, useEffect, useSyncExternalStore } from "react";
-import { page } from "@/state/notices";
 import { pause } from "@/state/patience";
 
 type Markdown = ComponentType<{ text: string; live: boolean }>;
@@ -26,7 +25,6 @@ async function load(): Promise<void> {
       tell();
     } catch {
       beLate();
-      page.setState({ stale: true });
       await pause(attempt, 2_000);
     }
   }

@@ -3,6 +3,10 @@ import { type RefObject, useCallback, useLayoutEffect, useRef, useState } from "
 const NEAR = 24;
 const FAR = 160;
 
+/** What a reader scrolls with; so long after it a movement is the reader's. */
+const HANDS = ["wheel", "touchmove", "pointerdown", "keydown"] as const;
+const HAND_MS = 600;
+
 export interface Scroll {
   viewport: RefObject<HTMLDivElement | null>;
   content: RefObject<HTMLDivElement | null>;
@@ -22,7 +26,8 @@ export function useScroll(): Scroll {
   const viewport = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const sticking = useRef(true);
-  const last = useRef({ top: 0, height: 0 });
+  const last = useRef({ top: 0 });
+  const touched = useRef(-Infinity);
   const [away, setAway] = useState(false);
 
   const toEnd = useCallback(() => {
@@ -43,11 +48,11 @@ export function useScroll(): Scroll {
     const onScroll = (): void => {
       const { scrollTop, scrollHeight, clientHeight } = view;
       const distance = scrollHeight - scrollTop - clientHeight;
-      // The content's own shrinking moves the position too; only a reader moves it up otherwise.
-      const movedUp = scrollTop < last.current.top - 1 && scrollHeight >= last.current.height;
-      if (movedUp) sticking.current = false;
+      // The content's own shrinking moves the position too: then no hand was at it, and it is near.
+      const byHand = performance.now() - touched.current < HAND_MS || distance > FAR;
+      if (byHand && scrollTop < last.current.top - 1) sticking.current = false;
       if (distance < NEAR) sticking.current = true;
-      last.current = { top: scrollTop, height: scrollHeight };
+      last.current.top = scrollTop;
       setAway(distance > FAR && !sticking.current);
     };
     const observer = new ResizeObserver(() => {
@@ -57,10 +62,13 @@ export function useScroll(): Scroll {
     observer.observe(view);
     observer.observe(inner);
     view.addEventListener("scroll", onScroll, { passive: true });
+    const touch = (): void => void (touched.current = performance.now());
+    for (const type of HANDS) view.addEventListener(type, touch, { passive: true });
     toEnd();
     return () => {
       observer.disconnect();
       view.removeEventListener("scroll", onScroll);
+      for (const type of HANDS) view.removeEventListener(type, touch);
     };
   }, [toEnd]);
 
