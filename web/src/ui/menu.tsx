@@ -39,7 +39,8 @@ export function Menu({
 
 /** Where a menu stands in the page's structure; behind a dialog nothing is in it. */
 function landmark(): HTMLElement | undefined {
-  return document.querySelector<HTMLElement>("main:not([aria-hidden])") ?? undefined;
+  const main = document.querySelector<HTMLElement>("main");
+  return main === null || main.closest("[aria-hidden=true]") ? undefined : main;
 }
 
 export function MenuItem({

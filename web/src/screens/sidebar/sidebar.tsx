@@ -68,11 +68,10 @@ export function Sidebar({ onClose, onPick, onCommands }: SidebarProps) {
       <div className="flex items-center justify-between border-t border-border px-2 py-2">
         <ThemeMenu />
         <Tip label={words.commands} keys="mod+k" side="top">
-          <Button size="sm" className="font-normal" onClick={onCommands} aria-label={words.commands}>
+          <Button size="sm" className="font-normal" onClick={onCommands}>
             <Search aria-hidden />
-            <span aria-hidden>
-              <Keys keys="mod+k" />
-            </span>
+            <span className="sr-only">{words.commands}</span>
+            <Keys keys="mod+k" />
           </Button>
         </Tip>
       </div>
