@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 import type { Conversation } from "@/state/conversation";
-import { announce, announceLoss, announceReturn, announcement } from "@/state/notices";
+import { announce, announcement, page } from "@/state/notices";
 import { words } from "@/words";
 import { useAll, useConnection, usePart } from "./hooks";
 
@@ -15,27 +15,35 @@ export function Announcer() {
   );
 }
 
-/** Says what happens to the conversation that is shown. */
+/** Says what happens to the conversation that is shown, and of its connections one sentence a loss. */
 export function useAnnouncements(conversation: Conversation): void {
   const { status, ending } = usePart(conversation.store, (view) => {
     const last = view.messages.at(-1);
     const ended = last?.role === "assistant" ? last.metadata?.status : undefined;
     return { status: view.status, ending: ended };
   });
-  const { phase, runId } = useConnection(conversation.id);
-  const isAccepted = runId !== undefined;
-  const before = useRef({ status, lost: false });
+  const loss = useLoss(conversation.id);
+  const before = useRef({ status, loss });
   useEffect(() => {
     const was = before.current;
-    const lost = phase === "reconnecting" || phase === "offline";
-    if (lost && isAccepted) announceLoss(words.connectionLost);
-    else if (phase === "live") announceReturn(words.connectionBack);
-    if (lost || was.lost) return; // one sentence at a time
+    before.current = { status, loss };
+    if (loss !== null) {
+      if (was.loss === null) announce(loss);
+    } else if (was.loss !== null) announce(words.connectionBack);
     else if (status === "streaming" && was.status === "submitted") announce(words.answering);
     else if (was.status === "streaming" && status === "ready") {
       if (ending === "stopped") announce(words.answerStopped);
       else announce(ending === "failed" ? words.answerFailed : words.answered);
     }
-    before.current = { status, lost };
-  }, [status, phase, ending, isAccepted]);
+  }, [status, loss, ending]);
+}
+
+/** What is lost, in a sentence; null when nothing is. */
+function useLoss(chat: string): string | null {
+  const { offline, feed } = usePart(page, (state) => ({ offline: state.offline, feed: state.feed }));
+  const { phase, runId } = useConnection(chat);
+  const isCut = phase === "reconnecting" || phase === "offline";
+  if (isCut && runId !== undefined) return words.connectionLost;
+  if (offline) return words.offlineBanner;
+  return feed === "down" ? words.feedDown : null;
 }

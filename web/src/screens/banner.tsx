@@ -1,6 +1,6 @@
 import { CloudOff, HardDrive, RefreshCw, WifiOff } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
-import { announce, announceLoss, announceReturn, page } from "@/state/notices";
+import { announce, page } from "@/state/notices";
 import { storageTrouble } from "@/state/storage";
 import { words } from "@/words";
 import { useAll } from "./hooks";
@@ -29,11 +29,9 @@ function Line({
   text: string;
   reload?: boolean;
 }) {
-  const isLoss = kind === "offline" || kind === "down";
+  const isLoss = kind === "offline" || kind === "down"; // said together with the answer's
   useEffect(() => {
     if (!isLoss) announce(text);
-    else announceLoss(text);
-    return isLoss ? () => announceReturn(words.connectionBack) : undefined;
   }, [text, isLoss]);
   return (
     // In the header where there is room, so that nothing is covered and nothing moves.

@@ -65,20 +65,6 @@ export async function missPart(): Promise<void> {
   }
 }
 
-let isLost = false;
-
-/** Say that a connection is lost: once for a loss, however many notice it. */
-export function announceLoss(text: string): void {
-  if (!isLost) announce(text);
-  isLost = true;
-}
-
-/** Say that all is well again, if it was not. */
-export function announceReturn(text: string): void {
-  if (isLost) announce(text);
-  isLost = false;
-}
-
 export function watchNetwork(): void {
   const update = (): void => {
     const offline = !navigator.onLine;

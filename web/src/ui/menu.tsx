@@ -37,10 +37,10 @@ export function Menu({
   );
 }
 
-/** Where a menu stands in the page's structure; behind a dialog nothing is in it. */
+/** Where a menu stands in the page's structure; the menu of a dialog stands beside it, above it. */
 function landmark(): HTMLElement | undefined {
-  const main = document.querySelector<HTMLElement>("main");
-  return main === null || main.closest("[aria-hidden=true]") ? undefined : main;
+  if (document.querySelector("[role=dialog]")) return undefined;
+  return document.querySelector("main") ?? undefined;
 }
 
 export function MenuItem({

@@ -1,7 +1,8 @@
 import { useRef } from "react";
 
 /**
- * For dialogs that no button opens: gives the focus back to what had it before.
+ * For dialogs that no button opens: gives the focus back to what had it before, or to the message
+ * box.
  *
  * @returns for `onCloseAutoFocus` of a Radix dialog that is mounted when it opens.
  */
@@ -10,7 +11,9 @@ export function useReturnFocus(): (event: Event) => void {
   return (event) => {
     event.preventDefault();
     const { activeElement, body } = document;
-    const isFree = activeElement === null || activeElement === body;
-    if (isFree && before.current instanceof HTMLElement) before.current.focus();
+    if (activeElement !== null && activeElement !== body) return;
+    const last = before.current;
+    const isThere = last instanceof HTMLElement && last.isConnected && last !== body;
+    (isThere ? last : document.querySelector<HTMLElement>("#composer"))?.focus();
   };
 }
