@@ -1,7 +1,8 @@
 import clsx from "clsx";
 import { Check } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
+import { useLandmark } from "./landmark";
 
 const ITEM =
   "flex cursor-default items-center gap-2 rounded-md px-2 py-1.5 text-sm outline-none select-none " +
@@ -18,9 +19,9 @@ export function Menu({
   align?: "start" | "end";
   side?: "top" | "bottom";
 }) {
-  const [place, setPlace] = useState<HTMLElement>();
+  const [place, onOpenChange] = useLandmark();
   return (
-    <DropdownMenu.Root modal={false} onOpenChange={(open) => open && setPlace(landmark())}>
+    <DropdownMenu.Root modal={false} onOpenChange={onOpenChange}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
       <DropdownMenu.Portal container={place}>
         <DropdownMenu.Content
@@ -35,12 +36,6 @@ export function Menu({
       </DropdownMenu.Portal>
     </DropdownMenu.Root>
   );
-}
-
-/** Where a menu stands in the page's structure; the menu of a dialog stands beside it, above it. */
-function landmark(): HTMLElement | undefined {
-  if (document.querySelector("[role=dialog]")) return undefined;
-  return document.querySelector("main") ?? undefined;
 }
 
 export function MenuItem({

@@ -1,6 +1,7 @@
 import { Tooltip } from "radix-ui";
 import type { ReactNode } from "react";
 import { Keys } from "./keys";
+import { useLandmark } from "./landmark";
 
 /** A label on hover and focus. The child is a button that has its own accessible name. */
 export function Tip({
@@ -14,10 +15,11 @@ export function Tip({
   side?: "top" | "bottom" | "right";
   children: ReactNode;
 }) {
+  const [place, onOpenChange] = useLandmark();
   return (
-    <Tooltip.Root>
+    <Tooltip.Root onOpenChange={onOpenChange}>
       <Tooltip.Trigger asChild>{children}</Tooltip.Trigger>
-      <Tooltip.Portal>
+      <Tooltip.Portal container={place}>
         <Tooltip.Content
           side={side}
           sideOffset={6}
