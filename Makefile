@@ -11,7 +11,7 @@ COMPILE    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
              --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format lock bench build clean
+.PHONY: help run test check lint types format lock bench pictures build clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,11 @@ bench: ## Measure (ARGS="..." for options).
 	$(BOOTSTRAP) bench
 	$(WEB)
 	$(BIN)/python -m bench $(ARGS)
+
+pictures: ## Make the README's pictures anew (DLS_PICTURES=FOLDER: one of every state, too).
+	$(BOOTSTRAP) dev
+	$(WEB)
+	DLS_PICTURES_README=docs/images $(BIN)/python -m pytest -q tests/browser/test_pictures.py
 
 build: ## Build the sdist and the wheel into dist/.
 	$(BOOTSTRAP) app
