@@ -35,7 +35,7 @@ from .problems import problem
 BUILT: Final = Path(__file__).with_name("static")
 
 _PAGE: Final = "index.html"
-_PAGES: Final = ("/", "/c/{chat_id:path}")  # whose chat it is, and whether there is one, the API tells
+_PAGES: Final = ("/", "/c/{chat_id:path}")  # whether there is such a chat, and whose, the API tells
 _ICON: Final = "icon.svg"
 _FORMS: Final = {"br": ".br", "gzip": ".gz"}  # the best first
 _TYPES: Final = {
