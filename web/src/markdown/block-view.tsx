@@ -1,5 +1,6 @@
 import { memo, useId, useMemo, useRef } from "react";
 import { Block as Rendered } from "streamdown";
+import { useAffordable } from "./affordable";
 import { type Block, BlockReader, PIECE_LENGTH } from "./blocks";
 import { CodeBlock } from "./code-block";
 import { elements, footnoteElements, TableFrame } from "./elements";
@@ -8,7 +9,6 @@ import type { MathPlugins } from "./math";
 import { isLoose, type Keep, piecesOf, tableHead } from "./pieces";
 import { pluginsFor } from "./plugins";
 import { settle, settleCode } from "./settle";
-import { useSlowed } from "./slowed";
 
 interface BlockViewProps {
   block: Block;
@@ -19,11 +19,16 @@ interface BlockViewProps {
   math: MathPlugins | null;
 }
 
+/** From this length on, in UTF-16 units, what a growing block costs is measured and bounded. */
+const LARGE = 4_000;
+
 export const BlockView = memo(function BlockView(props: BlockViewProps) {
   const { growing } = props;
-  const block = useSlowed(props.block, growing ? pause(props.block) : 0);
+  const block = useAffordable(props.block, growing && isLarge(props.block));
   if (block.fence) return <FencedCode text={block.text} fence={block.fence} growing={growing} />;
-  if (block.kind === "quote" && block.text.length > PIECE_LENGTH) return <LongQuote {...props} />;
+  if (block.kind === "quote" && block.text.length > PIECE_LENGTH) {
+    return <LongQuote {...props} block={block} />;
+  }
   if (block.cuts.length === 0) {
     return <Piece {...props} text={block.text} footnotes={block.footnotes} />;
   }
@@ -45,11 +50,9 @@ function sameBlock(before: BlockViewProps, after: BlockViewProps): boolean {
   );
 }
 
-/** What cannot be rendered in pieces, or laid out in them, is rendered less often as it grows. */
-function pause({ kind, text: { length } }: Block): number {
-  if (kind === "text" && length > 4_000) return length / 200;
-  return kind === "table" && length > 16_000 ? length / 400 : 0;
-}
+/** Not a block that bounds its own cost: code by its lines, a long quote by the blocks inside. */
+const isLarge = ({ kind, text }: Block) =>
+  text.length > LARGE && kind !== "code" && kind !== "quote";
 
 /** Blocks one below the other; only the last may grow. */
 export function Blocks({ text, growing, math }: BlocksProps) {

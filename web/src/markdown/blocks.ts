@@ -156,7 +156,7 @@ export class BlockReader {
     if (open.raw && !open.blank) return false;
     if (isHeading(line)) return true;
     const fence = openFence(line);
-    if (fence && (fence.char !== "$" || open.blank)) return true;
+    if (fence && (isCode(fence) || open.blank)) return true;
     const marker = readMarker(line);
     if (marker && open.marks.includes(marker.type)) return false;
     if (open.blank) return true;
@@ -176,6 +176,8 @@ export class BlockReader {
     }
   }
 }
+
+const isCode = (fence: Fence) => fence.char === "`" || fence.char === "~";
 
 const normal = (label: string) => label.replace(/\s+/g, " ").toLowerCase();
 
@@ -257,7 +259,7 @@ function beginWith(open: Open, line: string, marker: Marker | null): void {
   if (marker) {
     open.kind = "list";
     open.tasks = marker.task;
-  } else if (fence && fence.char !== "$" && fence.indent === 0) open.kind = "code";
+  } else if (fence && isCode(fence) && fence.indent === 0) open.kind = "code";
   else if (/^>(?: ?[^ \t]|$)/.test(line)) open.kind = "quote";
   else if (isHeading(line) || isThematicBreak(line)) open.ended = true;
 }

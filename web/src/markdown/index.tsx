@@ -25,7 +25,7 @@ export const Markdown = memo(function Markdown({ text, live, onCopied }: Markdow
   return (
     <CopiedContext value={onCopied}>
       <div className="md">
-        <Blocks text={shown} growing={live || shown.length < text.length} math={math} />
+        <Blocks text={shown} growing={live} math={math} />
       </div>
     </CopiedContext>
   );

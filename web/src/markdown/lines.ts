@@ -47,7 +47,13 @@ export const isThematicBreak = (line: string) =>
 
 export const isHeading = (line: string) => /^#{1,6}(?:[ \t]|$)/.test(line);
 
+/** What hides markdown until it is closed: code, and displayed formulas. */
 export function openFence(line: string): Fence | null {
+  const formula = /^( {0,3})\\\[(.*)$/.exec(line);
+  if (formula) {
+    const [, { length: indent } = "", head = ""] = formula;
+    return opensDisplay(head) ? { char: "[", length: 2, indent, info: "" } : null;
+  }
   const found = /^( {0,3})(`{3,}|~{3,}|\${2,})(.*)$/.exec(line);
   if (!found) return null;
   const [, spaces = "", run = "", info = ""] = found;
@@ -56,7 +62,14 @@ export function openFence(line: string): Fence | null {
   return { char, length: run.length, indent: spaces.length, info: info.trim() };
 }
 
+/** Whether a formula goes on in the next lines, whatever they are (see tex-syntax.ts). */
+const opensDisplay = (head: string) =>
+  isBlank(head) || (/^(?:[^\\]|\\[^a-zA-Z])*\\[a-zA-Z]/.test(head) && !closesDisplay(head));
+
+const closesDisplay = (line: string) => /^(?:[^\\]|\\[^\]])*\\\]/.test(line);
+
 export function closesFence(line: string, fence: Fence): boolean {
+  if (fence.char === "[") return closesDisplay(line);
   const run = line.trim();
   if (run.length < fence.length || indentOf(line) > 3) return false;
   return [...run].every((char) => char === fence.char);

@@ -1,9 +1,10 @@
 import type { Element, Root } from "hast";
 import { useEffect, useState } from "react";
 import { persist } from "./persist";
+import { remarkTex } from "./tex-syntax";
 
 export interface MathPlugins {
-  remark: unknown;
+  remark: unknown[];
   rehype: unknown[];
 }
 
@@ -16,7 +17,7 @@ let loading: Promise<void> | null = null;
 /** KaTeX and its styles once a text needs them; null before, and while they cannot be fetched. */
 export function useMath(text: string): MathPlugins | null {
   const [, arrived] = useState(plugins);
-  const wanted = plugins === null && text.includes("$$");
+  const wanted = plugins === null && needsMath(text);
   useEffect(() => {
     if (!wanted) return undefined;
     let mounted = true;
@@ -28,6 +29,10 @@ export function useMath(text: string): MathPlugins | null {
   return plugins;
 }
 
+/** Also for a formula that is not whole yet, unless it looks like a price. */
+export const needsMath = (text: string) =>
+  /\$\$|\\[([]|\$[a-zA-Z\\([{|]|\$[^\s$](?:[^$\n]*[^\s$])?\$(?!\d)/.test(text);
+
 export const currentMath = () => plugins;
 
 /** Settles when KaTeX is there. Until then formulas are shown as they were written. */
@@ -38,12 +43,15 @@ export function loadMath(): Promise<void> {
       import("katex/dist/katex.min.css"),
     ]);
     const katex = Array.isArray(math.rehypePlugin) ? math.rehypePlugin[0] : math.rehypePlugin;
-    plugins = { remark: math.remarkPlugin, rehype: [rehypeDisplay, [katex, limits]] };
+    plugins = {
+      remark: [math.remarkPlugin, remarkTex],
+      rehype: [rehypeDisplay, [katex, limits]],
+    };
   });
   return loading;
 }
 
-/** A formula that is a paragraph of its own is set like one, also if it was written on one line. */
+/** `$$ … $$` that is a paragraph of its own is set like one, also if it was written on one line. */
 function rehypeDisplay() {
   return (tree: Root) => {
     for (const node of tree.children) {
@@ -57,5 +65,7 @@ function rehypeDisplay() {
 function display({ tagName, properties }: Element): void {
   const { className } = properties;
   if (tagName !== "code" || !Array.isArray(className)) return;
+  // Only remark-math says the language too; `\( … \)` and `$ … $` are never displayed.
+  if (!className.includes("language-math")) return;
   properties.className = className.map((name) => (name === "math-inline" ? "math-display" : name));
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { END_MS, GLIDE, JUMP, LAG_MS, Pacer } from "./pacing";
+import { GLIDE, JUMP, LAG_MS, Pacer } from "./pacing";
 
 const STEP = 33;
 const words = "word ".repeat(2_000);
@@ -48,12 +48,13 @@ describe("pacing", () => {
     expect(pacer.shown).toBe(text.length);
   });
 
-  it("shows the rest soon after the end", () => {
+  it("shows the rest at once when it is told to finish", () => {
     const pacer = new Pacer("");
-    pacer.receive(words.slice(0, 500), 0);
+    const text = words.slice(0, 500);
+    pacer.receive(text, 0);
     pacer.advance(10);
-    pacer.end(10);
-    pacer.advance(10 + END_MS);
+    pacer.finish();
+    expect(pacer.visible(text)).toBe(text);
     expect(pacer.pending).toBe(false);
   });
 

@@ -12,7 +12,6 @@
 import { graphemeCut } from "./graphemes";
 
 export const LAG_MS = 260;
-export const END_MS = 120;
 export const JUMP = 2000;
 export const GLIDE = 160;
 
@@ -62,12 +61,6 @@ export class Pacer {
       this.position = text.length - GLIDE;
       this.arrivals = [{ length: text.length, due: now + LAG_MS }];
     }
-  }
-
-  /** No more will come: what is left appears within `END_MS`. */
-  end(now: number): void {
-    const due = now + END_MS;
-    for (const arrival of this.arrivals) arrival.due = Math.min(arrival.due, due);
   }
 
   finish(): void {

@@ -11,6 +11,7 @@ it.each([
   ["| a | b |\n|---|---|\n| 1 | 2 |", "a, b 1, 2"],
   ["snake_case_name and 2 * 3 * 4 and \\*kept\\*", "snake_case_name and 2 * 3 * 4 and *kept*"],
   ["<b>bold</b> <!-- hidden --> a < b", "bold a < b"],
+  ["of $L$ seconds and \\(x\\), for $5 or $10", "of L seconds and (x), for $5 or $10"],
   ["<https://a.example/b>", "https://a.example/b"],
   ["", ""],
 ])("reads %j out as %j", (markdown, text) => {

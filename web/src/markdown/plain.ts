@@ -20,6 +20,7 @@ export function plainText(markdown: string): string {
     .replace(/^[ \t]*\||\|[ \t]*$/gm, "")
     .replace(/[ \t]*(?<!\\)\|[ \t]*/g, ", ")
     .replace(/\$\$/g, "")
+    .replace(/(?<![\\$])\$(?=\S)([^$\n]+)(?<=\S)\$(?!\d)/g, "$1")
     .replace(/\\([!-/:-@[-`{-~])/g, "$1")
     .replace(/\s+/g, " ")
     .trim();

@@ -30,7 +30,7 @@ function make(math: MathPlugins | null, keep: Keep | undefined, loose: boolean):
   const remarkPlugins: unknown[] = [gfm, defaultRemarkPlugins.codeMeta, remarkRawHtml];
   const rehypePlugins: unknown[] = [sanitize, rehypeLinks];
   if (math) {
-    remarkPlugins.push(math.remark);
+    remarkPlugins.push(...math.remark);
     rehypePlugins.push(...math.rehype);
   }
   if (keep === "items") remarkPlugins.push([remarkLoose, { loose }]);

@@ -66,7 +66,7 @@ describe("what is rendered in blocks is what the whole text means", () => {
       ...["- a", "  - b", "   c", "", "", "1. d", "2. e", "   ```", "```", "> f", "g", "# h", "-"],
       ...["| i | j |", "|---|---|", "---", "* k", "<div>", "</div>", " - m", "[n]", "$$"],
       ...["\n[n]: https://n.example", "<!--", "-->", "  > o", "~~~", "+ p", "10) q", "==="],
-      ...["- ```", "  s", `- ${long}`, `3. ${long}`],
+      ...["- ```", "  s", "\\[", "x \\]", "\\[ \\a", "$y$", `- ${long}`, `3. ${long}`],
     ];
     const pick = random(11);
     for (let round = 0; round < 500; round++) {

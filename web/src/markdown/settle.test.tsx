@@ -55,4 +55,13 @@ describe("a half-written end", () => {
     const ended = <Blocks text={"odd **mark\n- "} growing={false} math={null} />;
     expect(renderToStaticMarkup(ended)).toContain("**mark");
   });
+
+  it("of a table is a complete row, never half of one", () => {
+    const text = "| a | b |\n|---|---|\n| one | two |\n| three | four |\n| five | six";
+    for (const prefix of prefixes(text)) {
+      const body = /<tbody>(.*?)<\/tbody>/s.exec(html(prefix))?.[1] ?? "";
+      const rows = body.split("</tr>").map((row) => row.replace(/<[^>]*>/g, "").trim());
+      for (const row of rows) expect(["", "onetwo", "threefour"], prefix).toContain(row);
+    }
+  });
 });

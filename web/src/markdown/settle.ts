@@ -6,9 +6,7 @@
  */
 import remend, { isWithinCodeBlock, type RemendOptions } from "remend";
 import { closeEmphasis } from "./emphasis";
-
-/** A formula that is longer than this and still open is not taken for one. */
-const LONGEST_FORMULA = 800;
+import { aroundFormulas, withoutOpenFormula } from "./formulas";
 
 const options: RemendOptions = {
   linkMode: "text-only",
@@ -38,7 +36,8 @@ const marksOnly = new RegExp(
 );
 
 /** At the end of a line: what may open or close something with the characters that follow. */
-const openEnd = /(?:\\?[*_~`]+|\$+|\\|!?\[|(?<!\S)!|\]|<!?-?|<!--(?:(?!-->)[\s\S])*|&#?\w{0,12})$/;
+const openEnd =
+  /(?:\\?[*_~`]+|\$+|\\|(?<!\\)(?:!?\[|\])|(?<!\S)!|<!?-?|<!--(?:(?!-->)[\s\S])*|&#?\w{0,12})$/;
 
 export function settle(text: string): string {
   const start = text.lastIndexOf("\n") + 1;
@@ -47,7 +46,7 @@ export function settle(text: string): string {
     return /^[\s>]*(?:`+|~+)$/.test(last) ? text.slice(0, start) : text;
   }
   const known = marksOnly.test(last) ? text.slice(0, start) : text;
-  return close(withoutFormula(withoutTableHead(known).replace(openEnd, "")));
+  return aroundFormulas(withoutOpenFormula(withoutTableRow(known).replace(openEnd, "")), close);
 }
 
 const close = (text: string) => closeEmphasis(remend(text, options));
@@ -59,15 +58,19 @@ export function settleCode(text: string): string {
   return /^ {0,3}(?:`+|~+)$/.test(text.slice(start)) ? text.slice(0, start) : text;
 }
 
-/** The head of a table is a line full of bars until the line under it has come. */
-function withoutTableHead(text: string): string {
+/**
+ * The head of a table is a line full of bars until the line under it has come. A row is shown when
+ * it is complete: the widths of the columns change with each row, not with each word.
+ */
+function withoutTableRow(text: string): string {
   const lines = text.trimEnd().split("\n");
   const [before = "", last = ""] = lines.slice(-2);
   const row = (line: string) => /^[ \t>]*\|/.test(line);
   if (lines.length === 1) return row(before) ? "" : text;
-  if (row(last) && !row(before)) return text.slice(0, text.lastIndexOf(last));
-  const headOnly = row(before) && /^[ \t>]*\|[|:\- \t]*$/.test(last);
   const above = lines.at(-3) ?? "";
+  const unfinished = row(above) && !text.endsWith("\n") && !wholeRow(before, last);
+  if (row(last) && (!row(before) || unfinished)) return text.slice(0, text.lastIndexOf(last));
+  const headOnly = row(before) && /^[ \t>]*\|[|:\- \t]*$/.test(last);
   if (headOnly && !row(above) && !wholeRule(before, last)) {
     return text.slice(0, text.lastIndexOf(before, text.lastIndexOf(last) - 1));
   }
@@ -75,14 +78,7 @@ function withoutTableHead(text: string): string {
 }
 
 const cells = (line: string) => line.trim().replace(/^\||\|$/g, "").split("|").length;
+const wholeRow = (before: string, last: string) =>
+  /\|[ \t]*$/.test(last) && cells(last) >= cells(before);
 const wholeRule = (head: string, rule: string) =>
   /-[ \t:|]*$/.test(rule) && cells(head) === cells(rule);
-
-function withoutFormula(text: string): string {
-  const marks = [...text.matchAll(/(?<!\\)\$\$/g)].filter(
-    ({ index }) => !isWithinCodeBlock(text, index),
-  );
-  const open = marks.length % 2 === 1 ? marks.at(-1)?.index : undefined;
-  if (open === undefined || text.length - open > LONGEST_FORMULA) return text;
-  return text.slice(0, open);
-}

@@ -56,3 +56,16 @@ it("follows a text that begins anew at once", async () => {
   await show("Second", true);
   expect(container.textContent).toBe("Second");
 });
+
+it("has everything in the commit in which the text ends", async () => {
+  await show("Here. ", true);
+  const text = `Here. ${"More words. ".repeat(20)}`;
+  await show(text, true);
+  expect(container.textContent!.length).toBeLessThan(text.length);
+  const commits: (string | null)[] = [];
+  const observer = new MutationObserver(() => commits.push(container.textContent));
+  observer.observe(container, { characterData: true, childList: true, subtree: true });
+  await show(`${text}The end.`, false);
+  observer.disconnect();
+  expect(commits).toEqual([`${text}The end.`]);
+});

@@ -7,7 +7,7 @@ const STEP_MS = 31;
 /**
  * The part of a growing text to show now, so that it appears evenly although it comes in bursts.
  * Text that is there at mount is shown at once. With reduced motion, or in a hidden tab, nothing is
- * held back.
+ * held back; nor is what has ended, in the same commit: what appears below it must not be moved.
  */
 export function useSmoothText(text: string, live: boolean): string {
   const held = useRef<Pacer>(null);
@@ -18,8 +18,7 @@ export function useSmoothText(text: string, live: boolean): string {
   useEffect(() => {
     const before = pacer.visible(text);
     pacer.receive(text, performance.now());
-    if (!live) pacer.end(performance.now());
-    if (!mayAnimate()) pacer.finish();
+    if (!live || !mayAnimate()) pacer.finish();
     if (pacer.visible(text) !== before) repaint();
     if (frame.current !== 0 || !pacer.pending) return;
     let painted = 0;
@@ -46,7 +45,7 @@ export function useSmoothText(text: string, live: boolean): string {
     };
   }, [pacer]);
 
-  return pacer.visible(text);
+  return live ? pacer.visible(text) : text;
 }
 
 /** Frames do not come to hidden tabs, and not everybody likes things that move. */
