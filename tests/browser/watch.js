@@ -13,6 +13,9 @@
   const errors = [];
   const shifted = [];
 
+  // `$$ … $$`, and `$ … $` on one line; the last one may not be closed yet.
+  const TEX = /\$\$.*?(?:\$\$|$)|\$(?=\S)[^$\n]*?(?:(?<=\S)\$(?!\d)|$)/gs;
+
   const answers = () => document.querySelectorAll('[data-testid="message"][data-role="assistant"]');
 
   // What an answer's Markdown shows, or the plain text before it, without thoughts and buttons.
@@ -25,8 +28,11 @@
       return node.matches(".katex") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP;
     });
     let text = "";
-    while (words.nextNode()) text += words.currentNode.data;
-    return text.replace(/\$\$.*?(\$\$|$)/gs, "").replace(/[^\p{L}\p{N}]/gu, "");
+    while (words.nextNode()) {
+      const { data, parentElement } = words.currentNode;
+      text += parentElement.closest("code") ? data.replaceAll("$", "") : data;
+    }
+    return text.replace(TEX, "").replace(/[^\p{L}\p{N}]/gu, "");
   };
 
   const look = () => {
