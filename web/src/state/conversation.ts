@@ -12,34 +12,22 @@
  *    the chat is idle; it leaves the outbox when the server has named its run.
  * 4. The feed tells of runs that others started or ended: another tab, another device, a takeover.
  *    A run that is not followed here makes the chat load its snapshot again.
- * 5. Loading may be overtaken by a newer load, or by a send. A generation number tells.
+ * 5. Loading may be overtaken by a newer load, or by a send; a stream by another one. Numbers tell.
+ * 6. A chat that is not shown follows nothing: connections are few, and the server goes on anyway.
  */
 import { AbstractChat, type ChatStatus } from "ai";
 import { createStore, type StoreApi } from "zustand/vanilla";
-import { type ResumableChatTransport, TransportError } from "@/transport/index";
-import type { Api } from "./api";
-import { Delivery, type Exclusively, type Recipient } from "./delivery";
-import { FrameState, type Schedule } from "./frames";
+import { TransportError } from "@/transport/index";
+import { Delivery, type Recipient } from "./delivery";
+import { FrameState } from "./frames";
+import { asProblem, Loading } from "./loading";
 import type { FeedEvent, Message, Snapshot } from "./model";
-import { asProblem, Loading, type Pause } from "./loading";
 import { type OutboxItem, outboxOf, removeFromOutbox, setRefused } from "./outbox";
 import { Replay } from "./replay";
-import { isOnBranch, reuse, saidBy } from "./snapshots";
+import { hasEnded, hasRun, isOnBranch, reuse, saidBy } from "./snapshots";
+import type { ConversationTools } from "./tools";
 import { lineage, Versions } from "./versions";
 import { type ConversationView, UNKNOWN } from "./view";
-
-export interface ConversationTools {
-  api: Pick<Api, "getChat">;
-  transport: ResumableChatTransport<Message>;
-  schedule: Schedule;
-  pause: Pause;
-  /** Only one tab at a time delivers a message. */
-  exclusively: Exclusively;
-  /** Told when the server has accepted a message. */
-  onAccepted?: (chat: string, item: OutboxItem) => void;
-  /** Told when nobody may go on with this session. */
-  onUnauthorized?: (error: TransportError) => void;
-}
 
 class Exchange extends AbstractChat<Message> {}
 
@@ -176,9 +164,9 @@ export class Conversation {
   #concerns(event: FeedEvent): boolean {
     switch (event.type) {
       case "run-started":
-        return !this.#knows(event.run);
+        return !hasRun(this.#state.messages, event.run);
       case "run-ended":
-        return !this.busy && !this.#knowsEnd(event.message);
+        return !this.busy && !hasEnded(this.#state.messages, event.message);
       case "open":
         return this.#exists && !this.busy && !event.complete;
       case "chat-deleted":
@@ -373,7 +361,7 @@ export class Conversation {
     }
     const waiting = this.#startedElsewhere;
     this.#startedElsewhere = null;
-    if (waiting !== null && !this.#knows(waiting)) await this.load();
+    if (waiting !== null && !hasRun(this.#state.messages, waiting)) await this.load();
     else this.#learnVersions();
     if (!this.busy) void this.deliver();
   }
@@ -410,15 +398,5 @@ export class Conversation {
   #learnVersions(): void {
     const fresh = lineage(this.#state.messages);
     this.store.setState((view) => ({ versions: view.versions.with(...fresh) }));
-  }
-
-  #knows(run: string): boolean {
-    return this.#state.messages.some((message) => message.metadata?.run === run);
-  }
-
-  #knowsEnd(answer: string): boolean {
-    const message = this.#state.messages.find((candidate) => candidate.id === answer);
-    const status = message?.metadata?.status;
-    return status === "finished" || status === "failed" || status === "stopped";
   }
 }

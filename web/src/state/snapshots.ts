@@ -25,3 +25,14 @@ export function saidBy(message: Message | undefined): string {
   );
   return texts.join("");
 }
+
+/** Whether the answer that a run writes is among the messages. */
+export function hasRun(messages: readonly Message[], run: string): boolean {
+  return messages.some((message) => message.metadata?.run === run);
+}
+
+/** Whether an answer is among the messages with its end. */
+export function hasEnded(messages: readonly Message[], answer: string): boolean {
+  const status = messages.find((message) => message.id === answer)?.metadata?.status;
+  return status === "finished" || status === "failed" || status === "stopped";
+}
