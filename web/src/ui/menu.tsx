@@ -29,6 +29,10 @@ export function Menu({
           side={side}
           sideOffset={6}
           collisionPadding={8}
+          // What a choice has opened, a box for a title perhaps, keeps the focus.
+          onCloseAutoFocus={(event) => {
+            if (document.activeElement?.matches("input, textarea")) event.preventDefault();
+          }}
           className="pop z-50 max-h-(--radix-dropdown-menu-content-available-height) min-w-44 overflow-y-auto rounded-lg border border-border bg-popover p-1 text-popover-foreground shadow-lg"
         >
           {children}
