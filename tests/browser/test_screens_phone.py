@@ -129,7 +129,8 @@ TOO_SMALL = """(finger) => [...(document.querySelector("[role=dialog]") ?? docum
   .filter((element) => element.checkVisibility({ opacityProperty: true })
     && !element.closest(".sr-only") && !element.matches(".sr-only, .md a"))
   .map((element) => [element, element.getBoundingClientRect()])
-  .filter(([, box]) => box.width < finger || box.height < finger)
+  // Half a pixel less while something slides in.
+  .filter(([, box]) => Math.round(box.width) < finger || Math.round(box.height) < finger)
   .map(([element, box]) => `${Math.round(box.width)}x${Math.round(box.height)} `
     + (element.getAttribute("aria-label") ?? element.textContent).slice(0, 40))"""
 

@@ -10,7 +10,7 @@ import { useFocusAfter } from "@/ui/use-focus-after";
 import { words } from "@/words";
 
 /** So long after it was opened a box does not lose the focus to what opened it. */
-const SETTLING_MS = 300;
+const SETTLING_MS = 600;
 
 export interface ChatRowProps {
   row: ChatRow;
