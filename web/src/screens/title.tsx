@@ -1,14 +1,15 @@
-import { Menu as MenuIcon, MoreHorizontal, PanelLeft, Pencil, SquarePen, Trash2 } from "lucide-react";
+import { Menu as MenuIcon, MoreHorizontal, PanelLeft, SquarePen } from "lucide-react";
 import { useEffect, useState } from "react";
-import { deleteChat, rename } from "@/state/app";
+import { rename } from "@/state/app";
 import { chats, isUnread } from "@/state/chats";
 import { go } from "@/state/router";
 import { Button } from "@/ui/button";
-import { Menu, MenuItem } from "@/ui/menu";
+import { Menu } from "@/ui/menu";
 import { Tip } from "@/ui/tip";
 import { useFocusAfter } from "@/ui/use-focus-after";
 import { words } from "@/words";
 import { useAll } from "./hooks";
+import { ChatMenuItems } from "./sidebar/chat-menu";
 import { TitleEditor } from "./sidebar/chat-row";
 
 export interface TitleBarProps {
@@ -67,14 +68,7 @@ export function TitleBar({ chat, sidebarOpen, onToggleSidebar }: TitleBarProps) 
             </Button>
           }
         >
-          <MenuItem onSelect={() => setTimeout(() => setEditing(true))}>
-            <Pencil aria-hidden />
-            {words.rename}
-          </MenuItem>
-          <MenuItem danger onSelect={() => deleteChat(row.id)}>
-            <Trash2 aria-hidden />
-            {words.delete}
-          </MenuItem>
+          <ChatMenuItems chat={row.id} onRename={() => setEditing(true)} />
         </Menu>
       )}
     </header>

@@ -1,13 +1,14 @@
 import clsx from "clsx";
-import { MoreHorizontal, Pencil, Trash2 } from "lucide-react";
+import { MoreHorizontal } from "lucide-react";
 import { memo, useRef, useState } from "react";
-import { deleteChat, rename } from "@/state/app";
+import { rename } from "@/state/app";
 import type { ChatRow } from "@/state/model";
 import { go, href } from "@/state/router";
 import { Button } from "@/ui/button";
-import { Menu, MenuItem } from "@/ui/menu";
+import { Menu } from "@/ui/menu";
 import { useFocusAfter } from "@/ui/use-focus-after";
 import { words } from "@/words";
+import { ChatMenuItems } from "./chat-menu";
 
 /** So long after it was opened a box does not lose the focus to what opened it. */
 const SETTLING_MS = 600;
@@ -70,14 +71,7 @@ export const ChatRowItem = memo(function ChatRowItem({ row, current, unread, onP
             </Button>
           }
         >
-          <MenuItem onSelect={() => setTimeout(() => setEditing(true))}>
-            <Pencil aria-hidden />
-            {words.rename}
-          </MenuItem>
-          <MenuItem danger onSelect={() => deleteChat(row.id)}>
-            <Trash2 aria-hidden />
-            {words.delete}
-          </MenuItem>
+          <ChatMenuItems chat={row.id} onRename={() => setEditing(true)} />
         </Menu>
       </div>
     </li>

@@ -1,0 +1,21 @@
+import { Pencil, Trash2 } from "lucide-react";
+import { deleteChat } from "@/state/app";
+import { MenuItem } from "@/ui/menu";
+import { words } from "@/words";
+
+/** What can be done with a chat, in its row and in its title bar. */
+export function ChatMenuItems({ chat, onRename }: { chat: string; onRename: () => void }) {
+  return (
+    <>
+      {/* After the menu has closed: the box for the title takes the focus. */}
+      <MenuItem onSelect={() => setTimeout(onRename)}>
+        <Pencil aria-hidden />
+        {words.rename}
+      </MenuItem>
+      <MenuItem danger onSelect={() => deleteChat(chat)}>
+        <Trash2 aria-hidden />
+        {words.delete}
+      </MenuItem>
+    </>
+  );
+}
