@@ -110,6 +110,9 @@ class FaultyStore:
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
         return await self._pass("claim", lambda: self._inner.claim(worker, limit, lease))
 
+    async def work(self, wait: float) -> None:
+        await self._inner.work(wait)
+
     async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
         return await self._pass("seize", lambda: self._inner.seize(run_id, worker, lease))
 
@@ -146,6 +149,9 @@ class FaultyStore:
 
     async def changes(self, owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
         return await self._pass("changes", lambda: self._inner.changes(owner, after, wait=wait))
+
+    async def open(self) -> None:
+        await self._inner.open()
 
     async def secret(self) -> bytes:
         return await self._pass("secret", self._inner.secret)

@@ -145,6 +145,17 @@ class RunStore(Protocol):
         """
         ...
 
+    async def work(self, wait: float) -> None:
+        """Return when there may be something to claim that was not there before.
+
+        A hint: it may come for nothing, and leases run out without one. What happened since the
+        last call is not missed.
+
+        Args:
+            wait: return after so many seconds at the latest.
+        """
+        ...
+
     async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
         """Claim one run, whoever holds it and whether or not it is its turn.
 
@@ -267,6 +278,14 @@ class FeedStore(Protocol):
 
 class Store(LogStore, RunStore, ChatStore, FeedStore, Protocol):
     """A backend."""
+
+    async def open(self) -> None:
+        """Get ready for the other operations.
+
+        Raises:
+            StoreUnusable: it is no store, cannot be reached or written, or is too new.
+        """
+        ...
 
     async def secret(self) -> bytes:
         """32 random bytes, drawn once and kept in the store: they sign visitors' cookies."""

@@ -79,6 +79,9 @@ class SQLiteStore:
         self._endings = Endings(self._file, self._logs, self._feeds)
         self._chats = Chats(self._file, self._logs, self._feeds)
 
+    async def open(self) -> None:
+        """See `Store.open`. The constructor has done it."""
+
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
         """See `LogStore.append`."""
         return self._logs.append(batch)
@@ -100,6 +103,10 @@ class SQLiteStore:
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
         """See `RunStore.claim`. One process serves the file, so the worker's name tells nothing."""
         return self._logs.claim(limit, lease)
+
+    async def work(self, wait: float) -> None:
+        """See `RunStore.work`."""
+        await self._logs.work(wait)
 
     async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
         """See `RunStore.seize`."""

@@ -12,8 +12,6 @@ Theory of operation
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import secrets
 from collections import OrderedDict, deque
@@ -21,6 +19,7 @@ from collections import OrderedDict, deque
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.model import Chat, Run
 from durable_llm_streams.store import FEED_LENGTH, Change, ChangeKind, Changes
+from durable_llm_streams.stores.bells import Bells
 
 #: So many changes are kept in all.
 MOST_CHANGES = 10_000
@@ -50,7 +49,7 @@ class Feeds:
         self._kept = 0
         self._gone = 0  # the highest number among the changes of forgotten owners
         self._feeds: OrderedDict[str, _Feed] = OrderedDict()  # longest without a change first
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._bells = Bells()
         self._closed = False
 
     def tell(self, kind: ChangeKind, chat: Chat, run: Run | None = None) -> None:
@@ -70,9 +69,7 @@ class Feeds:
         feed.changes.append((self._number, change))
         self._kept += 1
         self._forget(feed)
-        for future in self._waiting.pop(chat.owner, ()):
-            if not future.done():
-                future.set_result(None)
+        self._bells.ring(chat.owner)
 
     def _forget(self, feed: _Feed) -> None:
         if len(feed.changes) > FEED_LENGTH:
@@ -88,7 +85,8 @@ class Feeds:
         since = self._number_at(after)
         found = self._since(owner, since)
         if wait > 0 and found.complete and not found.changes:
-            await self._next(owner, wait)
+            with self._bells.listen(owner) as bell:
+                await bell.heard(wait)
             found = self._since(owner, since)
         return found
 
@@ -102,20 +100,6 @@ class Feeds:
         known = () if feed is None else feed.changes
         changes = [change for number, change in known if number > since]
         return Changes(changes, self._position, complete=True)
-
-    async def _next(self, owner: str, wait: float) -> None:
-        """Until something happens, or so many seconds are over."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(owner, set())
-        waiting.add(future)
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await future
-        finally:
-            waiting.discard(future)
-            if not waiting and self._waiting.get(owner) is waiting:
-                del self._waiting[owner]
 
     @property
     def _position(self) -> str:
@@ -131,7 +115,4 @@ class Feeds:
     def close(self) -> None:
         """Let every reader go."""
         self._closed = True
-        for waiting in self._waiting.values():
-            for future in waiting:
-                if not future.done():
-                    future.set_result(None)
+        self._bells.ring_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 
@@ -49,6 +50,7 @@ class Logs:
         self.queues: dict[int, list[str]] = {}  # chat key -> its active runs, oldest first
         self._trim_at = 0
         self._sweeping = False
+        self._work = asyncio.Event()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next_row = self._recover()
@@ -203,15 +205,26 @@ class Logs:
         """A new run was written to the file."""
         self.active[active.run.id] = active
         self.queues.setdefault(active.chat, []).append(active.run.id)
+        if active.run.status is Status.QUEUED:
+            self._work.set()
 
     def forget(self, active: ActiveRun, last: Page | None = None) -> None:
         """A run has ended or is gone; waiting readers get its last page, or look for themselves."""
         del self.active[active.run.id]
         queue = self.queues[active.chat]
         queue.remove(active.run.id)
-        if not queue:
+        if queue:
+            self._work.set()
+        else:
             del self.queues[active.chat]
         active.wake(last)
+
+    async def work(self, wait: float) -> None:
+        """See `RunStore.work`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._work.wait()
+        self._work.clear()
 
     def claim(self, limit: int, lease: float) -> list[Claim]:
         """See `RunStore.claim`."""
@@ -292,6 +305,7 @@ class Logs:
             for active in held:
                 active.become(structs.replace(active.run, status=Status.QUEUED))
                 active.lease_until = 0
+            self._work.set()
 
     def find(self, run_id: str) -> Run:
         """A run by its id. Raises RunNotFound."""
@@ -329,6 +343,7 @@ class Logs:
     def close(self) -> None:
         """Let every reader go."""
         self._closed = True
+        self._work.set()
         for active in self.active.values():
             active.wake()
 

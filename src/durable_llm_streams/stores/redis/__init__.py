@@ -1,0 +1,224 @@
+"""Redis: any number of serving processes, any of which may die.
+
+What must be atomic is a script (`lua/`); what a process knows besides is a cache of what was
+committed (`following`). The layout of the keys is in docs/redis.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Sequence
+
+from durable_llm_streams.errors import StoreUnusable
+from durable_llm_streams.model import Chat, Claim, Message, Run
+from durable_llm_streams.store import (
+    PAGE_BYTES,
+    Append,
+    Changes,
+    ChatPage,
+    Ending,
+    Order,
+    Page,
+    Sent,
+    Snapshot,
+)
+from durable_llm_streams.stores.bells import Bells
+
+from . import scripts
+from .address import RedisAddress
+from .chats import Chats
+from .context import Retention, Shared, random_token
+from .database import Database
+from .feeds import Feeds
+from .following import Following
+from .logs import Logs
+from .partitions import Partitions
+from .runs import Runs
+
+__all__ = ["RedisAddress", "RedisStore", "Retention"]
+
+#: The layout of the keys. A store of a newer one is refused.
+VERSION = 1
+
+
+class RedisStore:
+    """The Store contract on Redis.
+
+    Args:
+        address: where Redis is.
+        retention: how long keys live that nobody deletes earlier.
+        now: a wall clock in milliseconds, for tests; None is the server's, the same for all.
+        token: draws the token of an epoch, lower-case hexadecimal digits.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        retention: Retention | None = None,
+        now: Callable[[], int] | None = None,
+        token: Callable[[], str] = random_token,
+    ) -> None:
+        self._database = Database(address)
+        self._shared = Shared(self._database, retention or Retention(), now, token)
+        self._bells = Bells()
+        self._work = asyncio.Event()
+        self._logs = Logs(self._shared)
+        self._following = Following(self._shared, self._logs, self._ring)
+        self._runs = Runs(self._shared, self._following.claimed)
+        self._chats = Chats(self._shared)
+        self._feeds = Feeds(self._shared, self._bells)
+        self._secret = b""
+
+    async def open(self) -> None:
+        """See `Store.open`."""
+        address = self._database.address
+        meta = await self._meta(address)
+        if int(meta["version"]) > VERSION:
+            raise StoreUnusable(
+                f"The store at {address} was made by a newer version of this software. "
+                "Start that version, or name another prefix: ?prefix=NAME."
+            )
+        if int(meta["partitions"]) != address.partitions:
+            raise StoreUnusable(
+                f"The store at {address} has {meta['partitions']} partitions, not "
+                f"{address.partitions}. Write ?partitions={meta['partitions']} into the address."
+            )
+        self._secret = bytes.fromhex(meta["secret"])
+        partitions = Partitions(self._database, address.prefix, address.partitions)
+        self._shared.opened(partitions, meta["life"])
+        await self._following.events.start()
+
+    async def _meta(self, address: RedisAddress) -> dict[str, str]:
+        flat = await self._database.call(
+            scripts.META,
+            [f"{{{address.prefix}}}"],
+            (
+                *("version", VERSION, "partitions", address.partitions),
+                *("life", secrets.token_hex(8), "secret", secrets.token_hex(32)),
+            ),
+        )
+        return {k.decode(): v.decode() for k, v in zip(*[iter(flat)] * 2, strict=True)}
+
+    @property
+    def arriving(self) -> int:
+        """How many readers and listeners are about to wait."""
+        return self._following.arriving + self._feeds.arriving
+
+    def _ring(self, owner: str | None) -> None:
+        if owner is None:
+            self._work.set()
+        else:
+            self._bells.ring(owner)
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
+        """See `LogStore.append`."""
+        results = await self._logs.append(batch)
+        following = self._following
+        for item, stands in zip(batch, results, strict=True):
+            if stands:
+                following.appended(item)
+            else:
+                following.let_go(item.run_id)
+        return results
+
+    async def end(self, ending: Ending) -> Run:
+        """See `LogStore.end`."""
+        run = await self._logs.end(ending)
+        self._following.ended(run, ending.at, ending.records)
+        return run
+
+    async def read(
+        self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
+    ) -> Page:
+        """See `LogReader.read`."""
+        return await self._following.read(run_id, after, max_bytes, wait)
+
+    async def send(self, order: Order) -> Sent:
+        """See `RunStore.send`."""
+        return await self._runs.send(order)
+
+    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
+        """See `RunStore.claim`."""
+        return await self._runs.claim(worker, limit, lease)
+
+    async def work(self, wait: float) -> None:
+        """See `RunStore.work`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._work.wait()
+        self._work.clear()
+
+    async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
+        """See `RunStore.seize`."""
+        return await self._runs.seize(run_id, worker, lease)
+
+    async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
+        """See `RunStore.renew`."""
+        lost = await self._runs.renew(claims, lease)
+        for claim in lost:
+            self._following.let_go(claim.run.id)
+        return lost
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        """See `RunStore.release`."""
+        await self._runs.release(claims)
+        for claim in claims:
+            self._following.let_go(claim.run.id)
+
+    async def find_run(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+        """See `RunStore.find_run`."""
+        return await self._runs.find_run(owner, chat_id, run_id)
+
+    async def runs(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
+        """See `RunStore.runs`."""
+        return await self._runs.runs(active=active, limit=limit)
+
+    async def snapshot(self, owner: str, chat_id: str, leaf: str | None = None) -> Snapshot:
+        """See `ChatStore.snapshot`."""
+        return await self._chats.snapshot(owner, chat_id, leaf)
+
+    async def thread(self, run_id: str) -> Sequence[Message]:
+        """See `ChatStore.thread`."""
+        return await self._chats.thread(run_id)
+
+    async def chats(
+        self, owner: str, *, query: str = "", limit: int = 30, more: str | None = None
+    ) -> ChatPage:
+        """See `ChatStore.chats`."""
+        return await self._chats.chats(owner, query, limit, more)
+
+    async def rename(self, owner: str, chat_id: str, title: str) -> Chat:
+        """See `ChatStore.rename`."""
+        return await self._chats.rename(owner, chat_id, title)
+
+    async def delete(self, owner: str, chat_id: str) -> None:
+        """See `ChatStore.delete`."""
+        await self._chats.delete(owner, chat_id)
+
+    async def changes(self, owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
+        """See `FeedStore.changes`."""
+        return await self._feeds.changes(owner, after, wait)
+
+    async def secret(self) -> bytes:
+        """See `Store.secret`."""
+        self._shared.check_open()
+        return self._secret
+
+    async def check(self) -> None:
+        """See `Store.check`."""
+        await self._shared.call_all(scripts.CHECK)
+
+    async def expire(self, *, now: int, log_age: float, chat_age: float) -> int:
+        """See `Store.expire`."""
+        return await self._chats.expire(now, log_age, chat_age)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        self._shared.closed = True
+        self._bells.ring_all()
+        self._work.set()
+        await self._following.close()
+        await self._database.close()

@@ -1,0 +1,207 @@
+"""A Redis Cluster: each key is on one of several masters, and may move.
+
+Theory of operation
+===================
+1. Any server tells which master holds which of the 16,384 slots (CLUSTER SLOTS). That map is asked
+   for by the first call, and again when a server could not be reached or sent us elsewhere.
+2. `MOVED` corrects the map; `ASK` sends this one call elsewhere, while a slot is being moved.
+3. A server that does not answer the question about the map is left for the next one in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from functools import lru_cache, partial
+from typing import Any
+
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from .address import Node, RedisAddress
+from .dialing import Dialer
+from .failures import code
+from .routes import Line
+from .wire import pack
+
+_SLOTS = pack("CLUSTER", "SLOTS")
+_ASKING = pack("ASKING")
+_MOST_REDIRECTIONS = 5
+_MAP_SECONDS = 1.0
+
+Stretch = tuple[int, int, Node]
+
+
+class Cluster:
+    """The masters of a Cluster. Implements `Routes`.
+
+    Args:
+        dialer: opens connections.
+        address: some of the servers.
+    """
+
+    def __init__(self, dialer: Dialer, address: RedisAddress) -> None:
+        self._dialer = dialer
+        self._seeds = address.nodes
+        self._map_seconds = min(_MAP_SECONDS, address.timeout / 3)
+        self._lines: dict[Node, Line] = {}
+        self._stretches: list[Stretch] = []
+        self._moved: dict[int, Node] = {}
+        self._stale = True
+        self._mapping: asyncio.Task[None] | None = None
+
+    async def ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:
+        """See `Routes.ask`."""
+        if self._stale:
+            await self._map(deadline)
+        slot = None if key is None else slot_of(key)
+        node = self._holder(slot)
+        asking = False
+        redirections = 0
+        while True:
+            try:
+                if asking:
+                    return await self._ask_anyway(node, packed, deadline)
+                return await self.ask_node(node, packed, deadline)
+            except ResponseError as error:
+                redirections += 1
+                if code(error) not in ("MOVED", "ASK") or redirections > _MOST_REDIRECTIONS:
+                    raise
+                node = _elsewhere(str(error), node)
+                asking = code(error) == "ASK"
+                if not asking and slot is not None:
+                    self._moved[slot] = node
+                    self._stale = True
+
+    async def ask_node(self, node: Node, packed: bytes, deadline: float) -> Any:
+        """Ask one server.
+
+        Raises:
+            redis.RedisError: as `Routes.ask`; MOVED and ASK as well.
+        """
+        try:
+            return await self._line(node).ask(packed, deadline)
+        except (RedisConnectionError, RedisTimeoutError):
+            self._stale = True
+            raise
+
+    async def masters(self, deadline: float) -> list[Node]:
+        """The servers that hold slots.
+
+        Raises:
+            redis.RedisError: no server could be asked.
+        """
+        if self._stale:
+            await self._map(deadline)
+        return sorted({node for _, _, node in self._stretches})
+
+    async def any_node(self) -> Node | None:
+        """See `Routes.any_node`."""
+        loop = asyncio.get_running_loop()
+        self._stale = True  # the one that was fine a moment ago may be why somebody asks
+        await self._map(loop.time() + len(self._seeds) * self._map_seconds + 1)
+        return self._some_master()
+
+    async def close(self) -> None:
+        """See `Routes.close`."""
+        if self._mapping is not None and not self._mapping.done():
+            self._mapping.cancel()
+            await asyncio.wait([self._mapping])
+        lines = list(self._lines.values())
+        self._lines.clear()
+        for line in lines:
+            await line.close()
+
+    def _holder(self, slot: int | None) -> Node:
+        if slot is None:
+            return self._some_master()
+        if slot in self._moved:
+            return self._moved[slot]
+        for first, last, node in self._stretches:
+            if first <= slot <= last:
+                return node
+        raise ResponseError("CLUSTERDOWN Hash slot not served")
+
+    def _some_master(self) -> Node:
+        return random.choice(self._stretches)[2]  # noqa: S311  # it spreads load, no more
+
+    def _line(self, node: Node) -> Line:
+        line = self._lines.get(node)
+        if line is None:
+            line = self._lines[node] = Line(partial(self._dialer.dial, node))
+        return line
+
+    async def _ask_anyway(self, node: Node, packed: bytes, deadline: float) -> Any:
+        link = await self._line(node).opened(deadline)
+        asked = link.send(_ASKING)
+        try:
+            return await link.ask(packed, deadline)
+        finally:
+            asked.cancel()
+
+    async def _map(self, deadline: float) -> None:
+        """Learn the map anew. Callers that come meanwhile share the one attempt."""
+        if self._mapping is None or self._mapping.done():
+            self._mapping = asyncio.create_task(self._learn())
+            self._mapping.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            async with asyncio.timeout_at(deadline):
+                await asyncio.shield(self._mapping)
+        except TimeoutError:
+            raise RedisTimeoutError("No server of the Cluster could be reached in time.") from None
+
+    async def _learn(self) -> None:
+        known = [node for node in self._lines if node not in self._seeds]
+        candidates = random.sample(self._seeds, len(self._seeds)) + known
+        loop = asyncio.get_running_loop()
+        failure: Exception = RedisConnectionError("The address names no server.")
+        for node in candidates:
+            try:
+                deadline = loop.time() + self._map_seconds
+                reply = await self._line(node).ask(_SLOTS, deadline)
+            except RedisError as error:
+                failure = error
+                continue
+            stretches = read_slots(reply, node)
+            if stretches:
+                await self._adopt(stretches)
+                return
+            failure = ResponseError("CLUSTERDOWN Hash slot not served")
+        raise failure
+
+    async def _adopt(self, stretches: list[Stretch]) -> None:
+        self._stretches = stretches
+        self._moved.clear()
+        self._stale = False
+        masters = {node for _, _, node in stretches}
+        for node in [node for node in self._lines if node not in masters]:
+            await self._lines.pop(node).close()
+
+
+@lru_cache(maxsize=1024)
+def slot_of(key: bytes | str) -> int:
+    """The hash slot of a key; of one with `{…}` in it, that of the part in the braces."""
+    return key_slot(key.encode() if isinstance(key, str) else key)
+
+
+def read_slots(reply: Any, asked: Node) -> list[Stretch]:
+    """First slot, last slot and master of each stretch in a reply to CLUSTER SLOTS.
+
+    Args:
+        reply: as hiredis has it.
+        asked: who replied: a server that does not know its own name means itself.
+    """
+    stretches: list[Stretch] = []
+    for first, last, master, *_replicas in reply:
+        host = (master[0] or b"").decode()
+        node = Node(host if host not in ("", "?") else asked.host, int(master[1]))
+        stretches.append((int(first), int(last), node))
+    return stretches
+
+
+def _elsewhere(refusal: str, asked: Node) -> Node:
+    """The server that `MOVED 3999 127.0.0.1:6381` names."""
+    host, _, port = refusal.split()[2].rpartition(":")
+    return Node(host.strip("[]") or asked.host, int(port))

@@ -1,0 +1,116 @@
+"""Opening connections: TCP, TLS and sockets, signing in, and asking sentinels for the master.
+
+redis-py does all this; `link` and `subscriber` take the open connection over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from .address import Node, RedisAddress
+
+#: A sentinel that does not answer must leave time for the next one.
+_SENTINEL_SECONDS = 1.0
+
+
+class Dialer:
+    """Opens connections to the servers that an address names."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._address = address
+        self._common: dict[str, Any] = {
+            "protocol": 2,
+            "driver_info": None,  # a name for CLIENT LIST needs a permission more
+            "retry": Retry(NoBackoff(), 0),
+            "socket_timeout": address.timeout,
+            "socket_connect_timeout": address.timeout,
+        }
+        self._tls: dict[str, Any] = {}
+        if address.tls:
+            self._tls = {
+                "ssl_ca_certs": address.ca,
+                "ssl_certfile": address.cert,
+                "ssl_keyfile": address.key or address.cert,
+                "ssl_cert_reqs": "required" if address.verify == "full" else "none",
+            }
+        self._sentinel: Sentinel | None = None
+
+    async def dial(self, node: Node | None = None) -> asyncio.StreamWriter:
+        """Open a connection and sign in. It is the caller's, and redis-py's no longer.
+
+        Args:
+            node: a server of a Cluster. Without it: the one server that there is.
+
+        Raises:
+            redis.RedisError: it could not be opened, or the server refused the sign-in.
+        """
+        connection = self._connection(node or await self._place())
+        await connection.connect()
+        # From here on nothing waits, so no byte can come in between.
+        reader, writer = connection._reader, connection._writer
+        connection._reader = connection._writer = None
+        assert reader is not None
+        assert writer is not None
+        unasked = bytes(reader._buffer)  # type: ignore[attr-defined]
+        if unasked or reader.at_eof():
+            writer.transport.abort()
+            if unasked.startswith(b"-"):  # the server is full, or protects itself
+                raise ResponseError(unasked[1:].decode(errors="replace").strip())
+            raise RedisConnectionError("The server closed the connection at once.")
+        return writer
+
+    async def close(self) -> None:
+        """Let go of the sentinels."""
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
+            self._sentinel = None
+
+    async def _place(self) -> Node | None:
+        """Where the one server is now; None is its socket."""
+        if self._address.mode == "unix":
+            return None
+        if self._address.mode == "single":
+            return self._address.nodes[0]
+        if self._sentinel is None:
+            self._sentinel = Sentinel(self._address.nodes, sentinel_kwargs=self._for_sentinels())
+        host, port = await self._sentinel.discover_master(self._address.service)
+        return Node(host, port)
+
+    def _connection(self, node: Node | None) -> AbstractConnection:
+        address = self._address
+        options = self._common | {
+            "db": address.db,
+            "username": address.user,
+            "password": address.password,
+        }
+        if node is None:
+            return UnixDomainSocketConnection(path=address.path, **options)
+        kind = SSLConnection if address.tls else Connection
+        return kind(host=node.host, port=node.port, **options, **self._tls)
+
+    def _for_sentinels(self) -> dict[str, Any]:
+        seconds = min(_SENTINEL_SECONDS, self._address.timeout / 2)
+        return (
+            self._common
+            | self._tls
+            | {
+                "ssl": self._address.tls,
+                "username": self._address.sentinel_user,
+                "password": self._address.sentinel_password,
+                "socket_timeout": seconds,
+                "socket_connect_timeout": seconds,
+            }
+        )

@@ -1,0 +1,141 @@
+"""What other processes tell: one subscribing connection for all that this one listens to.
+
+Theory of operation
+===================
+1. Every partition has a channel for events: claims, ends, deletions, changes in feeds, work. There
+   are a few of them for each run, so every process gets all. A run that somebody reads here while
+   another process writes it has a channel of its own, for its records.
+2. What is published while the connection is down is lost. So everybody who waits for something is
+   woken when it breaks and when it is back, and looks for himself.
+3. A subscription counts when Redis has confirmed it. Who then looks at the store and finds nothing
+   new hears of everything that comes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from durable_llm_streams.errors import StoreUnavailable
+
+from .context import Shared
+from .subscriber import Subscriber
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = (0.05, 1.0)
+
+
+class Listener(Protocol):
+    """Whom the events are for."""
+
+    def heard(self, event: bytes) -> None:
+        """An event of a partition."""
+        ...
+
+    def records(self, run_id: str, payload: bytes) -> None:
+        """Records of a run."""
+        ...
+
+    def cut(self) -> None:
+        """Something may have been missed."""
+        ...
+
+
+class Events:
+    """The subscribing connection, for as long as the store is open.
+
+    Args:
+        shared: see `Shared`.
+        listener: see `Listener`.
+    """
+
+    def __init__(self, shared: Shared, listener: Listener) -> None:
+        self._shared = shared
+        self._listener = listener
+        self._subscriber: Subscriber | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._channels: dict[bytes, Callable[[bytes], None]] = {}
+        self._back: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Subscribe to the partitions' events."""
+        await self._connect()
+        self._task = asyncio.create_task(self._listen(), name="redis-events")
+
+    async def follow(self, run_id: str, channel: str) -> None:
+        """Hear a run's records from now on.
+
+        Raises:
+            StoreUnavailable: the connection is down.
+        """
+        subscriber = await self._connected()
+        self._channels[channel.encode()] = lambda payload: self._listener.records(run_id, payload)
+        await subscriber.subscribe(channel)
+
+    async def unfollow(self, channel: str) -> None:
+        """Hear a run's records no more."""
+        if self._channels.pop(channel.encode(), None) and self._subscriber is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await self._subscriber.unsubscribe(channel)
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._subscriber is not None:
+            await self._subscriber.close()
+
+    async def _connected(self) -> Subscriber:
+        if self._subscriber is None:
+            if self._back is None:
+                self._back = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(self._shared.database.address.timeout):
+                    await asyncio.shield(self._back)
+            except TimeoutError:
+                raise StoreUnavailable("Redis does not answer; nobody can be followed.") from None
+        self._shared.check_open()
+        assert self._subscriber is not None
+        return self._subscriber
+
+    async def _connect(self) -> None:
+        roots = self._shared.partitions.roots
+        subscriber = await self._shared.database.subscriber()
+        self._channels = {f"{root}:events".encode(): self._listener.heard for root in roots}
+        await subscriber.subscribe(*(f"{root}:events" for root in roots))
+        self._subscriber = subscriber
+        if self._back is not None:
+            self._back.set_result(None)
+            self._back = None
+
+    async def _listen(self) -> None:
+        delay, longest = _RETRY_SECONDS
+        while True:
+            try:
+                if self._subscriber is None:
+                    await self._connect()
+                    self._listener.cut()
+                    delay, _ = _RETRY_SECONDS
+                assert self._subscriber is not None
+                await self._subscriber.listen(self._message)
+            except StoreUnavailable as error:
+                logger.warning("%s", error)
+            except Exception:
+                logger.exception("An unexpected failure of the subscribing connection")
+            broken, self._subscriber = self._subscriber, None
+            if broken is not None:
+                await broken.close()
+            self._listener.cut()
+            await asyncio.sleep(delay)
+            delay = min(longest, delay * 2)
+
+    def _message(self, channel: bytes, payload: bytes) -> None:
+        handle = self._channels.get(channel)
+        if handle is not None:
+            handle(payload)

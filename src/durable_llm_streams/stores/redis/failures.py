@@ -1,0 +1,90 @@
+"""What a Redis's refusal means, in a sentence for the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from durable_llm_streams.errors import StoreUnavailable
+
+#: Of each first word of an error that may pass: what it means.
+_PASSING = {
+    "OOM": "is out of memory (maxmemory); give it more, or delete something",
+    "LOADING": "is loading its data after a start",
+    "BUSY": "is busy with a script that does not end; SCRIPT KILL ends it",
+    "READONLY": "is a replica, or was made one by a failover",
+    "MASTERDOWN": "is a replica without its master",
+    "CLUSTERDOWN": "is a Cluster that is down: some of its masters are missing",
+    "TRYAGAIN": "is a Cluster that is moving these keys",
+    "MOVED": "is a Cluster whose servers do not agree where these keys are",
+    "ASK": "is a Cluster whose servers do not agree where these keys are",
+    "MISCONF": "cannot write its data to its disk; look into its log",
+    "NOREPLICAS": "has too few replicas that keep up (min-replicas-to-write)",
+    "NOAUTH": "wants a password, and the address has none",
+    "WRONGPASS": "refuses the user or the password",
+    "NOPERM": "does not allow this user to do that",
+    "UNKILLABLE": "is busy with a script that does not end",
+}
+#: Of words that an error has in it: the same, for errors without a first word of their own.
+_WORDS = {
+    "max number of clients": "has too many clients (maxclients)",
+    "max daily request limit": "has reached its daily limit of requests",
+    "max requests limit": "has reached its limit of requests",
+    "can't run this command": "does not allow this user to do that",
+    "acl failure": "does not allow this user to do that",
+    "has no permissions": "does not allow this user to do that",
+    "invalid password": "refuses the user or the password",
+    "operation not permitted": "wants a password, and the address has none",
+}
+
+
+def code(error: Exception) -> str:
+    """The first word of a server's error, such as `NOPERM`; empty if it is no such error."""
+    if not isinstance(error, RedisError):
+        return ""
+    return error.status_code or str(error).partition(" ")[0]
+
+
+def unavailable(error: Exception) -> StoreUnavailable | None:
+    """The error for a caller, if this one may pass; None is a mistake in a script.
+
+    Args:
+        error: what redis-py or the server said.
+    """
+    meaning = _meaning(error)
+    if meaning is None:
+        return None
+    return StoreUnavailable(f"Redis {meaning}; it is tried again.")
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, newest first."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _meaning(error: Exception) -> str | None:
+    if isinstance(error, AuthenticationError):
+        return "refuses the user or the password"
+    if isinstance(error, ResponseError):
+        text = str(error)
+        known = _PASSING.get(code(error))
+        if known is not None:
+            return f"{known} ({text[:200]})"
+        lowered = text.lower()
+        known = next((known for part, known in _WORDS.items() if part in lowered), None)
+        return known and f"{known} ({text[:200]})"
+    if isinstance(error, RedisTimeoutError | asyncio.TimeoutError):
+        return f"cannot be reached in time ({error!s:.200})"
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return f"cannot be reached over TLS ({cause.reason or cause})"
+    if isinstance(error, RedisError | OSError):
+        return f"cannot be reached ({str(error).rstrip('.')})"
+    return None

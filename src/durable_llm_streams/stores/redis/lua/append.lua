@@ -1,0 +1,49 @@
+#!lua
+-- Writes the records of many runs. See `LogStore.append`. This is the hot path.
+--
+-- KEYS[1]           the partition's root
+-- KEYS[2i], [2i+1]  the hash and the log of the i-th run
+-- ARGV              for each run: its writer (`NUMBER.TOKEN`), the sequence number that the first
+--                   record gets, how many records, and the records
+--
+-- Replies with a 1 for each run whose records stand in its log now and a 0 for each other one, as
+-- one text.
+--
+-- Theory of operation
+-- ===================
+-- 1. The log is a list: record n is its element n - 1, so there is nowhere for a hole to be.
+-- 2. Only the writer's name, compared as a whole, lets a record in, and only at the log's end.
+-- 3. Records that stand there already under this epoch are a repetition, which adds nothing.
+-- 4. What was written goes to the readers in other processes in the same step.
+local call, concat = redis.call, table.concat
+local tail = KEYS[1] .. ':tail:'
+local id_from = #KEYS[1] + 6
+local written = {}
+local argument = 1
+for index = 2, #KEYS, 2 do
+  local run, log = KEYS[index], KEYS[index + 1]
+  local writer, at, count = ARGV[argument], tonumber(ARGV[argument + 1]), tonumber(ARGV[argument + 2])
+  local first = argument + 3
+  argument = first + count
+  local stands = '0'
+  if call('HGET', run, 'writer') == writer then
+    local length = call('LLEN', log)
+    if at == length + 1 then
+      stands = '1'
+      if count == 1 then
+        call('RPUSH', log, ARGV[first])
+        call('PUBLISH', tail .. run:sub(id_from), at .. ' ' .. writer .. ' running\n' .. ARGV[first])
+      elseif count > 0 then
+        for from = first, argument - 1, 1000 do
+          call('RPUSH', log, unpack(ARGV, from, math.min(from + 999, argument - 1)))
+        end
+        call('PUBLISH', tail .. run:sub(id_from),
+          at .. ' ' .. writer .. ' running\n' .. concat(ARGV, '\n', first, argument - 1))
+      end
+    elseif at + count <= length + 1 and at >= tonumber(call('HGET', run, 'first')) then
+      stands = '1'
+    end
+  end
+  written[#written + 1] = stands
+end
+return concat(written)

@@ -1,0 +1,19 @@
+-- One claim. Needs shared.lua.
+
+-- Gives a run to a worker under a new epoch, and replies with {run, fields, next}.
+local function take(run, worker, lease, now, token, counts_as_takeover)
+  local held = call('HMGET', key('run', run), 'status', 'epoch', 'takeovers', 'spans', 'started')
+  local number = whole(tonumber(held[2]) + 1)
+  local first = call('LLEN', key('log', run)) + 1
+  if counts_as_takeover and held[1] == 'running' then
+    call('HINCRBY', key('run', run), 'takeovers', 1)
+  end
+  call('HSET', key('run', run),
+    'status', 'running', 'epoch', number, 'token', token, 'writer', number .. '.' .. token,
+    'first', first, 'spans', with_span(held[4], first, number, token), 'worker', worker,
+    'started', held[5] or whole(now))
+  call('ZREM', root .. ':queue', run)
+  call('ZADD', root .. ':leases', now + lease, run)
+  publish('c' .. run .. ' ' .. number .. '.' .. token)
+  return run_reply(run)
+end

@@ -1,0 +1,15 @@
+#!lua
+-- Deletes a chat with its messages, runs and logs. See `ChatStore.delete`.
+--
+-- KEYS[1]  the partition's root
+-- ARGV[1]  owner
+-- ARGV[2]  chat
+--
+-- Replies {'ok'} or {refusal}.
+-- include shared.lua
+local owner, chat = ARGV[1], ARGV[2]
+if call('HGET', key('chat', chat), 'owner') ~= owner then
+  return {'chat-not-found'}
+end
+forget_chat(chat, owner)
+return {'ok'}

@@ -1,0 +1,79 @@
+#!lua
+-- Ends a run: its last records, its status, the message in the history, in one step.
+-- See `LogStore.end`.
+--
+-- KEYS[1]  the partition's root
+-- ARGV[1]  run
+-- ARGV[2]  the writer (`NUMBER.TOKEN`), or '' to end it whoever holds it
+-- ARGV[3]  the sequence number that the first record gets
+-- ARGV[4]  the final status
+-- ARGV[5]  the assistant message's body
+-- ARGV[6]  the time
+-- ARGV[7]  a token, for an end that claims
+-- ARGV[8]  how long the log is kept, milliseconds
+-- ARGV[9]  how long the run's record is kept, milliseconds
+-- ARGV[10] how long the chat is kept, milliseconds, or 0
+-- ARGV[11…] the last records
+--
+-- Replies {'ok', run, fields, next} or {refusal, detail}.
+-- include shared.lua
+local run, writer, at, status, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[6]
+local held = call('HMGET', key('run', run),
+  'status', 'writer', 'epoch', 'token', 'spans', 'chat', 'answer', 'ended')
+if not held[1] then
+  return {'run-not-found'}
+end
+if held[8] then
+  if writer ~= '' and writer == held[3] .. '.' .. held[4] then
+    local reply = run_reply(run)
+    return {'ok', reply[1], reply[2], reply[3]}
+  end
+  return {'fenced'}
+end
+if writer ~= '' and writer ~= held[2] then
+  return {'fenced'}
+end
+local next_seq = call('LLEN', key('log', run)) + 1
+if at ~= next_seq then
+  return {'mismatch', next_seq}
+end
+
+-- Nothing can be refused any more.
+local chat = held[6]
+if writer == '' then
+  local number = whole(tonumber(held[3]) + 1)
+  writer = number .. '.' .. ARGV[7]
+  call('HSET', key('run', run), 'epoch', number, 'token', ARGV[7],
+    'spans', with_span(held[5], next_seq, number, ARGV[7]))
+end
+local log = key('log', run)
+for from = 11, #ARGV, 1000 do
+  call('RPUSH', log, unpack(ARGV, from, math.min(from + 999, #ARGV)))
+end
+call('HSET', key('run', run), 'status', status, 'ended', now, 'next', call('LLEN', log) + 1)
+call('HDEL', key('run', run), 'writer', 'worker')
+for _, index in ipairs({root .. ':queue', root .. ':leases', root .. ':running', key('active', chat)}) do
+  call('ZREM', index, run)
+end
+call('ZADD', root .. ':ended', now, run)
+call('PEXPIRE', log, ARGV[8])
+call('PEXPIRE', key('run', run), ARGV[9])
+call('HSET', key('body', chat), held[7], ARGV[5])
+local about = call('HMGET', key('chat', chat), 'owner', 'updated')
+touch(chat, about[1], whole(math.max(tonumber(now), tonumber(about[2]))))
+keep_chat(chat, about[1], ARGV[10])
+
+local waiting = active_run(chat)
+if waiting ~= '' then
+  local behind = call('HMGET', key('run', waiting), 'status', 'number')
+  if behind[1] == 'queued' then
+    call('ZADD', root .. ':queue', behind[2], waiting)
+    publish('w')
+  end
+end
+tell('run-ended', about[1], chat, {run, held[7], status})
+call('PUBLISH', root .. ':tail:' .. run,
+  at .. ' ' .. writer .. ' ' .. status .. '\n' .. table.concat(ARGV, '\n', 11))
+publish('e' .. run)
+local reply = run_reply(run)
+return {'ok', reply[1], reply[2], reply[3]}

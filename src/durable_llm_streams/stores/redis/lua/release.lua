@@ -1,0 +1,24 @@
+#!lua
+-- Gives runs back: they are queued again and claimable at once. See `RunStore.release`.
+--
+-- KEYS[1]  the partition's root
+-- ARGV[1…] run, writer (`NUMBER.TOKEN`) for each claim
+-- include shared.lua
+local given_back = false
+for index = 1, #ARGV, 2 do
+  local run = ARGV[index]
+  local held = call('HMGET', key('run', run), 'writer', 'number', 'chat')
+  if held[1] == ARGV[index + 1] then
+    call('HSET', key('run', run), 'status', 'queued')
+    call('HDEL', key('run', run), 'writer', 'worker')
+    call('ZREM', root .. ':leases', run)
+    if active_run(held[3]) == run then
+      call('ZADD', root .. ':queue', held[2], run)
+      given_back = true
+    end
+  end
+end
+if given_back then
+  publish('w')
+end
+return 1

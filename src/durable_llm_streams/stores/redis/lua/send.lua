@@ -1,0 +1,157 @@
+#!lua
+-- Accepts a message: the chat if it is new, the message, the run, its claim. See `RunStore.send`.
+--
+-- KEYS[1]  the partition's root
+-- ARGV[1]  owner
+-- ARGV[2]  chat
+-- ARGV[3]  place: follow, edit or again
+-- ARGV[4]  anchor, or ''
+-- ARGV[5]  the new message's id, or ''
+-- ARGV[6]  its body
+-- ARGV[7]  the new run's id
+-- ARGV[8]  the answer's id
+-- ARGV[9]  model
+-- ARGV[10] what makes a repetition recognisable, or ''
+-- ARGV[11] fingerprint of what is asked
+-- ARGV[12] title
+-- ARGV[13] whether the head goes to the answer's branch: 1 or 0
+-- ARGV[14] whether the run may wait behind another one: 1 or 0
+-- ARGV[15] the claiming worker, or ''
+-- ARGV[16] its lease, milliseconds
+-- ARGV[17] the sender's time
+-- ARGV[18] clock, or '' for the server's
+-- ARGV[19] a token for the claim
+-- ARGV[20] how long the chat is kept, milliseconds, or 0
+--
+-- Replies {'new' or 'found', run, fields, next} or {refusal, detail}.
+-- include shared.lua
+local owner, chat, place, anchor, message_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local run, answer, dedup, content = ARGV[7], ARGV[8], ARGV[10], ARGV[11]
+local now = tonumber(ARGV[17])
+
+local known = call('HMGET', key('chat', chat), 'owner', 'head', 'updated')
+local is_new = not known[1]
+if (is_new and place ~= 'follow') or (not is_new and known[1] ~= owner) then
+  return {'chat-not-found'}
+end
+local head = known[2] or ''
+
+local asked
+if place == 'again' then
+  local from = anchor ~= '' and anchor or head
+  local role, parent = message(chat, from)
+  if not role then
+    asked = nil
+  elseif role == 'user' then
+    asked = from
+  elseif parent ~= '' then
+    asked = parent
+  end
+end
+
+local found
+if dedup ~= '' then
+  found = call('HGET', key('keys', chat), dedup)
+  if found and call('HGET', key('run', found), 'content') ~= content then
+    return {'key-conflict'}
+  end
+end
+if not found and place == 'again' then
+  if not asked then
+    return {'message-not-found'}
+  end
+  for _, active in ipairs(call('ZRANGE', key('active', chat), 0, -1)) do
+    if call('HGET', key('run', active), 'prompt') == asked then
+      found = active
+      break
+    end
+  end
+end
+if found then
+  if ARGV[13] == '1' then
+    local shown = call('HGET', key('run', found), 'answer')
+    local at = head
+    while at ~= '' and at ~= shown do
+      local _, parent = message(chat, at)
+      at = parent or ''
+    end
+    if at ~= shown then
+      call('HSET', key('chat', chat), 'head', newest_below(chat, shown))
+    end
+  end
+  local reply = run_reply(found)
+  return {'found', reply[1], reply[2], reply[3]}
+end
+
+local before = active_run(chat)
+if before ~= '' and ARGV[14] ~= '1' then
+  return {'busy', before}
+end
+
+local parent
+if place == 'edit' then
+  local role, edited_parent = message(chat, anchor)
+  if not role then
+    return {'message-not-found'}
+  elseif role ~= 'user' then
+    return {'not-a-question'}
+  end
+  parent = edited_parent
+elseif place == 'follow' then
+  parent = anchor ~= '' and message(chat, anchor) and anchor or head
+end
+if place ~= 'again' and (message_id == '' or message(chat, message_id)) then
+  return {'message-conflict'}
+end
+
+-- Nothing can be refused any more.
+local function add(id, role, above, by)
+  local place_in_order = call('HINCRBY', key('chat', chat), 'messages', 1)
+  local entry = role .. '|' .. above .. '|' .. ARGV[17] .. '|' .. by
+  call('HSET', key('tree', chat), id, entry)
+  call('ZADD', key('order', chat), place_in_order, id)
+end
+
+if is_new then
+  call('HSET', key('chat', chat), 'owner', owner, 'title', ARGV[12], 'created', ARGV[17])
+end
+if place ~= 'again' then
+  add(message_id, 'user', parent, '')
+  call('HSET', key('body', chat), message_id, ARGV[6])
+  asked = message_id
+end
+add(answer, 'assistant', asked, run)
+
+local number = call('INCR', root .. ':number')
+call('HSET', key('run', run),
+  'chat', chat, 'number', number, 'prompt', asked, 'answer', answer, 'model', ARGV[9],
+  'created', ARGV[17], 'key', dedup, 'content', content, 'status', 'queued',
+  'epoch', 0, 'token', '', 'takeovers', 0, 'spans', '')
+for _, index in ipairs({key('active', chat), root .. ':running', root .. ':runs'}) do
+  call('ZADD', index, number, run)
+end
+if dedup ~= '' then
+  call('HSET', key('keys', chat), dedup, run)
+end
+if before == '' then
+  if ARGV[15] ~= '' then
+    local started = clock(ARGV[18])
+    local token = ARGV[19]
+    call('HSET', key('run', run),
+      'status', 'running', 'epoch', 1, 'token', token, 'spans', '1:1:' .. token, 'first', 1,
+      'writer', '1.' .. token, 'started', whole(started), 'worker', ARGV[15])
+    call('ZADD', root .. ':leases', started + tonumber(ARGV[16]), run)
+  else
+    call('ZADD', root .. ':queue', number, run)
+    publish('w')
+  end
+end
+call('HSET', key('chat', chat), 'head', answer)
+touch(chat, owner, whole(math.max(now, tonumber(known[3] or '0'))))
+keep_chat(chat, owner, ARGV[20])
+if is_new then
+  tell('chat-created', owner, chat)
+end
+tell('run-started', owner, chat, {run, answer})
+local reply = run_reply(run)
+return {'new', reply[1], reply[2], reply[3]}

@@ -1,0 +1,154 @@
+-- What several scripts have in common. A script takes it in with a line `-- include shared.lua`.
+--
+-- Theory of operation
+-- ===================
+-- 1. KEYS[1] is the root of a partition, `{PREFIX:N}`. Every other key of the partition begins with
+--    it, so all of them are in one hash slot; see docs/redis.md for the whole layout.
+-- 2. Scripts are not rolled back when they fail: a script looks at everything first, and writes
+--    when nothing can go wrong any more. `#!lua` without flags makes Redis refuse the whole script,
+--    before its first write, when there is no memory left.
+-- 3. Times are milliseconds. The clock is the server's; a given clock is for tests.
+-- 4. A refusal is a reply, not an error: its first element says which.
+local root = KEYS[1]
+local call = redis.call
+
+local function key(kind, id)
+  return root .. ':' .. kind .. ':' .. id
+end
+
+local function clock(given)
+  if given ~= '' then
+    return tonumber(given)
+  end
+  local time = call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Numbers above 10^14 would be written with an exponent otherwise.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function publish(event)
+  call('PUBLISH', root .. ':events', event)
+end
+
+-- A run's fields, and the number that its log's next record gets.
+local function run_reply(run)
+  local fields = call('HGETALL', key('run', run))
+  return {run, fields, call('LLEN', key('log', run)) + 1}
+end
+
+-- A chat's first active run, or ''.
+local function active_run(chat)
+  return call('ZRANGE', key('active', chat), 0, 0)[1] or ''
+end
+
+-- A chat as the caller sees it: id, owner, title, created, updated, head, active run.
+local function chat_reply(chat)
+  local fields = call('HMGET', key('chat', chat), 'owner', 'title', 'created', 'updated', 'head')
+  return {chat, fields[1], fields[2], fields[3], fields[4], fields[5] or '', active_run(chat)}
+end
+
+-- role, parent, created, run of a message; nil when it is not in the chat.
+local function message(chat, id)
+  local found = call('HGET', key('tree', chat), id)
+  if not found then
+    return nil
+  end
+  return string.match(found, '^(%a*)|([^|]*)|(%d*)|(.*)$')
+end
+
+-- The message that is reached from `leaf` by always going to the newest child.
+local function newest_below(chat, leaf)
+  local order = call('ZRANGE', key('order', chat), 0, -1)
+  local newest = {}
+  for _, id in ipairs(order) do
+    local _, parent = message(chat, id)
+    newest[parent] = id
+  end
+  while newest[leaf] do
+    leaf = newest[leaf]
+  end
+  return leaf
+end
+
+-- The messages from the first one down to `leaf`, as id, tree entry, body.
+local function path(chat, leaf)
+  local upwards = {}
+  while leaf ~= '' do
+    upwards[#upwards + 1] = leaf
+    local _, parent = message(chat, leaf)
+    leaf = parent or ''
+  end
+  local reply = {}
+  for index = #upwards, 1, -1 do
+    local id = upwards[index]
+    reply[#reply + 1] = id
+    reply[#reply + 1] = call('HGET', key('tree', chat), id) or ''
+    reply[#reply + 1] = call('HGET', key('body', chat), id) or ''
+  end
+  return reply
+end
+
+-- Spans are written as `FIRST:NUMBER:TOKEN FIRST:NUMBER:TOKEN`. An epoch that wrote nothing has none.
+local function with_span(spans, first, number, token)
+  local last = string.match(spans, '[^ ]+$') or ''
+  if string.match(last, '^%d+') == whole(first) then
+    spans = string.sub(spans, 1, #spans - #last)
+  elseif spans ~= '' then
+    spans = spans .. ' '
+  end
+  return spans .. whole(first) .. ':' .. number .. ':' .. token
+end
+
+local function touch(chat, owner, updated)
+  call('HSET', key('chat', chat), 'updated', updated)
+  call('ZADD', key('owner', owner), updated, chat)
+  call('ZADD', root .. ':ages', updated, chat)
+end
+
+-- What a chat consists of lives so long after its last change; 0: for ever.
+local function keep_chat(chat, owner, milliseconds)
+  if tonumber(milliseconds) > 0 then
+    for _, kind in ipairs({'chat', 'order', 'tree', 'body', 'keys'}) do
+      call('PEXPIRE', key(kind, chat), milliseconds)
+    end
+    call('PEXPIRE', key('owner', owner), milliseconds)
+  end
+end
+
+-- So many changes are kept for an owner, and one more, which tells whether older ones went.
+local FEED_LENGTH = 100
+local FEED_MILLISECONDS = 24 * 3600 * 1000
+
+-- Tells a chat's owner of something. `about` is {run, answer, status} or nil.
+local function tell(kind, owner, chat, about)
+  local number = call('INCR', root .. ':changes')
+  local view = kind == 'chat-deleted' and {} or chat_reply(chat)
+  local feed = key('feed', owner)
+  local entry = cjson.encode({whole(number), kind, chat, about or {}, view})
+  call('RPUSH', feed, entry)
+  call('LTRIM', feed, -FEED_LENGTH - 1, -1)
+  call('PEXPIRE', feed, FEED_MILLISECONDS)
+  publish('f' .. owner)
+end
+
+local function forget_chat(chat, owner)
+  for _, entry in ipairs(call('HVALS', key('tree', chat))) do
+    local run = string.match(entry, '|([^|]*)$')
+    if run ~= '' then
+      call('DEL', key('run', run), key('log', run))
+      for _, index in ipairs({'queue', 'leases', 'running', 'runs', 'ended', 'kept'}) do
+        call('ZREM', root .. ':' .. index, run)
+      end
+      publish('g' .. run)
+    end
+  end
+  for _, kind in ipairs({'chat', 'order', 'tree', 'body', 'keys', 'active'}) do
+    call('DEL', key(kind, chat))
+  end
+  call('ZREM', key('owner', owner), chat)
+  call('ZREM', root .. ':ages', chat)
+  tell('chat-deleted', owner, chat)
+end

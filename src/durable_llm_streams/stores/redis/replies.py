@@ -1,0 +1,132 @@
+"""What the scripts reply, as values and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from durable_llm_streams.errors import (
+    ChatBusy,
+    ChatNotFound,
+    DurableError,
+    Fenced,
+    InvalidRequest,
+    MessageConflict,
+    MessageNotFound,
+    RunNotFound,
+    SequenceMismatch,
+)
+from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
+
+Version = tuple[str, str | None, str]
+
+_REFUSALS: Mapping[bytes, Callable[[Any], DurableError]] = {
+    b"busy": lambda run: ChatBusy(run.decode()),
+    b"chat-not-found": lambda _: ChatNotFound("There is no such chat, or it is not yours."),
+    b"fenced": lambda _: Fenced("Another worker has claimed this run, or it has ended already."),
+    b"key-conflict": lambda _: MessageConflict(
+        "This id was used before with another content. Give the message a new id."
+    ),
+    b"message-conflict": lambda _: MessageConflict(
+        "A message with this id exists. Give it a new id."
+    ),
+    b"message-not-found": lambda _: MessageNotFound(
+        "There is no such message in this chat. Load the chat again."
+    ),
+    b"mismatch": SequenceMismatch,
+    b"not-a-question": lambda _: InvalidRequest("Only a user's message can be edited."),
+    b"run-not-found": lambda _: RunNotFound("There is no such run (any more)."),
+}
+
+
+def accepted(reply: Sequence[Any]) -> Sequence[Any]:
+    """A reply without its first element; raises the error that a refusal stands for."""
+    refusal = _REFUSALS.get(reply[0])
+    if refusal is not None:
+        raise refusal(reply[1] if len(reply) > 1 else None)
+    return reply[1:]
+
+
+def run_from(reply: Sequence[Any]) -> Run:
+    """A run from {run, fields, next}."""
+    run_id, flat, _ = reply
+    fields = {name.decode(): value.decode() for name, value in zip(*[iter(flat)] * 2, strict=True)}
+    started, ended = fields.get("started"), fields.get("ended")
+    return Run(
+        id=run_id.decode(),
+        chat_id=fields["chat"],
+        prompt_id=fields["prompt"],
+        message_id=fields["answer"],
+        model=fields["model"],
+        status=Status(fields["status"]),
+        created_at=int(fields["created"]),
+        key=fields["key"] or None,
+        epoch=Epoch(int(fields["epoch"]), fields["token"]),
+        takeovers=int(fields["takeovers"]),
+        spans=spans_from(fields["spans"]),
+        started_at=None if started is None else int(started),
+        ended_at=None if ended is None else int(ended),
+    )
+
+
+def claim_from(reply: Sequence[Any]) -> Claim:
+    """A claim from {run, fields, next}."""
+    run = run_from(reply)
+    return Claim(run, run.epoch, reply[2])
+
+
+def spans_from(text: str) -> tuple[Span, ...]:
+    """Spans from `FIRST:NUMBER:TOKEN FIRST:NUMBER:TOKEN`."""
+    spans = []
+    for span in text.split():
+        first, number, token = span.split(":")
+        spans.append(Span(int(first), Epoch(int(number), token)))
+    return tuple(spans)
+
+
+def writer(epoch: Epoch) -> str:
+    """How an epoch is written where it is compared."""
+    return f"{epoch.number}.{epoch.token}"
+
+
+def chat_from(reply: Sequence[Any]) -> Chat:
+    """A chat from {chat, owner, title, created, updated, head, active run}."""
+    id_, owner, title, created, updated, head, active = (
+        part if isinstance(part, str) else part.decode() for part in reply
+    )
+    return Chat(
+        id=id_,
+        owner=owner,
+        title=title,
+        created_at=int(created),
+        updated_at=int(updated),
+        head=head or None,
+        active_run=active or None,
+    )
+
+
+def versions_from(flat: Sequence[bytes]) -> list[Version]:
+    """Versions from id, tree entry, id, tree entry, …"""
+    versions: list[Version] = []
+    for id_, entry in zip(*[iter(flat)] * 2, strict=True):
+        role, parent, _, _ = entry.decode().split("|")
+        versions.append((id_.decode(), parent or None, role))
+    return versions
+
+
+def messages_from(flat: Sequence[bytes]) -> list[Message]:
+    """Messages from id, tree entry, body, id, tree entry, body, …"""
+    messages = []
+    for id_, entry, body in zip(*[iter(flat)] * 3, strict=True):
+        role, parent, created, run = entry.decode().split("|")
+        messages.append(
+            Message(
+                id=id_.decode(),
+                parent=parent or None,
+                role=role,
+                body=body,
+                created_at=int(created),
+                run_id=run or None,
+            )
+        )
+    return messages
