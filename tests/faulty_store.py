@@ -16,6 +16,7 @@ from durable_llm_streams.store import (
     ChatPage,
     Ending,
     Order,
+    Pace,
     Page,
     Sent,
     Snapshot,
@@ -47,6 +48,10 @@ class FaultyStore:
         self.down = False
         self.delay = 0.0
         self.jitter = jitter
+
+    @property
+    def pace(self) -> Pace:
+        return self._inner.pace
 
     def fail(self, name: str, *faults: Moment | Exception) -> None:
         """Spoil the next calls of a method.

@@ -185,11 +185,11 @@ async def test_a_reader_that_leaves_a_feed_is_forgotten(talk: Talk, stores: SQLi
     position = (await talk.store.changes("ann", None)).position
     readers = [asyncio.create_task(talk.store.changes("ann", position, wait=60)) for _ in range(3)]
     await stores.settle()
-    assert len(stores.store._feeds._waiting["ann"]) == 3
+    assert len(stores.store._feeds._bells._listening["ann"]) == 3
     for reader in readers:
         reader.cancel()
     await asyncio.gather(*readers, return_exceptions=True)
-    assert stores.store._feeds._waiting == {}
+    assert stores.store._feeds._bells._listening == {}
 
 
 # --- the write-ahead log -----------------------------------------------------------------------

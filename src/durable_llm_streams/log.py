@@ -7,9 +7,11 @@ Theory of operation
 2. An idle flusher flushes at once. A busy one keeps a pause between flushes that grows while the
    event loop has no time left and shrinks when it has: under load, each reader gets several
    chunks in one write, and that is what makes room.
-3. A batch whose outcome is unknown is sent again as it was; the store adds nothing twice. Writers
+3. A store may want fewer calls (`Pace`): then records are held back until enough of them are there,
+   for a moment at the most. An idle flusher still flushes at once.
+4. A batch whose outcome is unknown is sent again as it was; the store adds nothing twice. Writers
    go on meanwhile until they are full, then they wait.
-4. Readers see what the store returns, and the store returns what is committed. A reader asks for
+5. Readers see what the store returns, and the store returns what is committed. A reader asks for
    what comes after the last record that it has, so there is no seam between catching up and living
    on, and a slow reader holds nothing but its own page.
 """
@@ -124,7 +126,10 @@ class Flusher:
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._closed = False
+        self._pace = store.pace
         self._pause = 0.0
+        self._spacing = self._pace.shortest
+        self._records = 0  # flushed since the last look
         self._last = 0.0
         self._measured = (0.0, 0.0)
 
@@ -170,11 +175,13 @@ class Flusher:
                         return
                     self._idle = loop.create_future()
                     await self._idle
-                pause = self._last + self._pause - loop.time()
+                pause = self._last + max(self._pause, self._spacing) - loop.time()
                 if pause > 0 and not self._closing:
                     await asyncio.sleep(pause)
                 dirty, self._dirty = self._dirty, []
                 batch = [writer.take() for writer in dirty]
+                if self._pace.longest:
+                    self._records += sum([len(item.records) for item in batch])
                 try:
                     results = await self._commit(batch)
                 except Exception:
@@ -205,11 +212,19 @@ class Flusher:
                 delay = min(longest, delay * 2)
 
     def _adapt(self) -> None:
-        """Set the pause by the share of the last moments that this thread was busy."""
+        """Set the pause by the share of the last moments that this thread was busy.
+
+        And the spacing by how many records came in them.
+        """
         cpu, wall = time.thread_time(), self._last
         cpu_before, wall_before = self._measured
         self._measured = (cpu, wall)
         busy = (cpu - cpu_before) / (wall - wall_before)
+        if self._pace.longest:
+            rate = self._records / (wall - wall_before)
+            self._records = 0
+            enough = self._pace.records / rate if rate > 0 else 0.0
+            self._spacing = min(self._pace.longest, max(self._pace.shortest, enough))
         if busy > 0.85:
             self._pause = min(_LONGEST_PAUSE, self._pause + 0.004)
         elif busy < 0.78:
@@ -241,13 +256,18 @@ async def follow(
     record.
 
     Raises:
-        CursorLost: `after` is beyond the log.
+        CursorLost: `after` is beyond the log, or the store has lost records that were read here.
         RunNotFound: no such run (any more).
-        StoreUnavailable: the store was closed.
+        StoreUnavailable: the store was closed, or does not answer now.
     """
+    token: str | None = None  # of the epoch that wrote the last record
     while True:
         page = await store.read(run_id, after, max_bytes=max_bytes, wait=wait)
+        if token is not None and token_at(page.spans, after) != token:
+            raise CursorLost
         after += len(page.records)
+        if page.records:
+            token = token_at(page.spans, after)
         yield page
         if page.status.ended and after + 1 >= page.next_seq:
             return

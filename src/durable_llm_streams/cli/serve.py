@@ -23,7 +23,7 @@ from durable_llm_streams.providers.prefill import PrefillTable
 from durable_llm_streams.runs import Source, Worker
 from durable_llm_streams.server import OfferedModel, ServerConfig, create_app
 from durable_llm_streams.server.context import Context
-from durable_llm_streams.stores import open_store
+from durable_llm_streams.stores import open_store, without_password
 
 from .settings import Settings, load, unknown
 
@@ -154,8 +154,16 @@ def _run(settings: Settings, listener: socket.socket) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     chosen = provider(settings)
-    store = open_store(settings.store, synchronous=settings.sqlite_synchronous)
+    address = settings.store_address()
+    store = open_store(
+        address,
+        synchronous=settings.sqlite_synchronous,
+        economy=settings.redis_economy,
+        log_age=settings.retention_log,
+        chat_age=settings.retention_chats,
+    )
     try:
+        await store.open()
         worker = Worker(
             store,
             chosen.source,
@@ -167,12 +175,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             models=chosen.models,
             on_busy=settings.on_busy,
             max_message_bytes=settings.max_message_bytes,
+            store_patience=settings.store_patience,
         )
         app = create_app(store, worker, config)
         host, port = listener.getsockname()[:2]
         logger.info("Durable LLM Streams %s on http://%s:%d", __version__, host, port)
         logger.info("Answers come from %s.", chosen.name)
-        logger.info("Everything is kept in %s.", settings.store)
+        logger.info("Everything is kept in %s.", without_password(address))
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()

@@ -10,11 +10,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.stores import is_sqlite, upstash_address
 
 PREFIX = "DLS_"
 
 #: More than three centuries: beyond it, clocks and databases overflow.
 _LONGEST = 1e10
+
+_ECONOMY_LEASES = 4
+_ECONOMY_POLL = 10.0  # seconds
 
 #: Variables with our prefix that are not the server's.
 _OTHERS = {"DLS_URL", "DLS_WEB", "DLS_CHROMIUM"}  # `dls chat`; the build; the tests
@@ -33,9 +37,33 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    store: str = Field(
-        "sqlite:///data/chats.db",
-        description="Where everything is kept: `sqlite:///PATH`; four slashes from the root.",
+    store: str = _named(
+        "DLS_STORE",
+        "REDIS_URL",
+        default="sqlite:///data/chats.db",
+        description="Where everything is kept: `sqlite:///PATH` (four slashes from the root), or a "
+        "Redis: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`; see "
+        "docs/redis.md.",
+    )
+    upstash_redis_rest_url: str | None = _named(
+        "UPSTASH_REDIS_REST_URL",
+        default=None,
+        description="With the token: everything is kept in this Upstash database, unless DLS_STORE "
+        "or REDIS_URL is set.",
+    )
+    upstash_redis_rest_token: str | None = _named(
+        "UPSTASH_REDIS_REST_TOKEN",
+        default=None,
+        description="The token of that database; not the read-only one.",
+        repr=False,
+    )
+    redis_economy: bool = Field(
+        False,
+        description="Redis: spare commands where they are paid for. Text comes every half second, "
+        "and a dead process is noticed after four times DLS_LEASE.",
+    )
+    store_patience: Seconds = Field(
+        60.0, description="Seconds that open streams wait for a store that does not answer."
     )
     sqlite_synchronous: Literal["NORMAL", "FULL"] = Field(
         "NORMAL",
@@ -133,10 +161,26 @@ class Settings(BaseSettings):
             return tuple(name for name in map(str.strip, value.split(",")) if name)
         return value
 
+    def store_address(self) -> str:
+        """The store's address. Raises InvalidSetting for half an Upstash database."""
+        url, token = self.upstash_redis_rest_url, self.upstash_redis_rest_token
+        if "store" in self.model_fields_set or not (url or token):
+            return self.store
+        if not (url and token):
+            raise InvalidSetting(
+                "Of UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN only one is set. "
+                "Set both, or neither."
+            )
+        return upstash_address(url, token)
+
     def limits(self) -> Limits:
         """The worker's limits."""
+        lease, poll = self.lease, Limits().poll
+        if self.redis_economy and not is_sqlite(self.store_address()):
+            lease, poll = lease * _ECONOMY_LEASES, _ECONOMY_POLL
         return Limits(
-            lease=self.lease,
+            lease=lease,
+            poll=poll,
             concurrent_runs=self.max_runs,
             attempts=self.attempts,
             first_token=self.first_token_timeout,

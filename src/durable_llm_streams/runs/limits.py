@@ -11,7 +11,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The limits of a worker and of the runs that it executes. Times are seconds.
 
     Attributes:
-        lease: how long a run stays a worker's without a heartbeat; heartbeats come four times as
+        lease: how long a run stays a worker's without a heartbeat; heartbeats come five times as
             often.
         poll: how often a worker looks for runs that nobody executes.
         concurrent_runs: how many runs a process executes at once; more wait in the queue.

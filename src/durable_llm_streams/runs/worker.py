@@ -44,10 +44,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_CLAIM_AT_ONCE = 100
+_CLAIM_AT_ONCE = 16  # the rest may be for others
 _EXPIRE_SECONDS = 60.0
 _EXPIRE_MORE_SECONDS = 0.1
-_HEARTBEATS_PER_LEASE = 4
+_HEARTBEATS_PER_LEASE = 5
+_WORK_SECONDS = 60.0
 _STOP_TRIES = 3
 
 
@@ -111,7 +112,8 @@ class Worker:
     async def start(self) -> None:
         """Begin to look for runs, to renew leases and to delete what is over age."""
         self._renewed_at = self.now()
-        for loop in (self._claim_loop, self._heartbeat_loop, self._expire_loop):
+        loops = (self._claim_loop, self._work_loop, self._heartbeat_loop, self._expire_loop)
+        for loop in loops:
             self._loops.append(asyncio.create_task(loop(), name=loop.__name__.strip("_")))
 
     async def send(self, order: Order) -> Sent:
@@ -268,6 +270,11 @@ class Worker:
                     await self._look.wait()
             except TimeoutError:
                 continue
+
+    async def _work_loop(self) -> None:
+        while True:
+            await self._guarded(self._store.work(_WORK_SECONDS), None)
+            self._look.set()
 
     async def _claim(self) -> bool:
         """Claim runs and start them. Whether all were claimed that there was room for at once."""

@@ -35,7 +35,7 @@ def create_app(
 ) -> FastAPI:
     """Make the ASGI application.
 
-    It starts the worker and closes it; the store stays the caller's.
+    It opens the store, starts the worker and closes that; to close the store is the caller's.
 
     Args:
         store: where everything is.
@@ -49,6 +49,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        await store.open()
         if shared.authenticate is None:
             shared.authenticate = anonymous(await store.secret())
         await worker.start()

@@ -46,12 +46,14 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
             (409), `queue` behind it, or `interrupt` it.
         max_message_bytes: the longest message taken, in UTF-8 bytes.
         max_body_bytes: the largest body read.
+        store_patience: seconds that open streams wait for a store that does not answer.
     """
 
     models: Sequence[OfferedModel]
     on_busy: Literal["reject", "queue", "interrupt"] = "reject"
     max_message_bytes: int = 256 * 1024
     max_body_bytes: int = 8 * 1024 * 1024
+    store_patience: float = 60.0
 
 
 class Context:
@@ -63,7 +65,7 @@ class Context:
         self.store = store
         self.worker = worker
         self.config = config
-        self.streams = Streams()
+        self.streams = Streams(config.store_patience)
         self.authenticate = authenticate
 
     async def visitor(self, request: Request) -> Visitor:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from durable_llm_streams.chunks import encode
+from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.store import Change, Changes, FeedStore
 from durable_llm_streams.wire import sse
 
@@ -82,12 +83,21 @@ class FeedStream(streams.EventStream):
             body += b"".join(_event(change) for change in found.changes)
             message = {"type": "http.response.body", "body": body or sse.HEARTBEAT}
             await send({**message, "more_body": True})
-            found = await self._store.changes(
-                self._owner, found.position, wait=streams.HEARTBEAT_SECONDS
-            )
+            found = await self._next(send, found.position)
             if not found.complete:
                 return  # too slow a reader, or another life of the store: the next `open` tells
             body = b""
+
+    async def _next(self, send: Send, position: str) -> Changes:
+        """What comes after a position, however long the store takes."""
+        outage: float | None = None
+        while True:
+            try:
+                return await self._store.changes(
+                    self._owner, position, wait=streams.HEARTBEAT_SECONDS
+                )
+            except StoreUnavailable:
+                outage = await self._outage(send, outage)
 
 
 def _event(change: Change) -> bytes:

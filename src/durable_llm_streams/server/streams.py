@@ -6,7 +6,12 @@ Theory of operation
    most, and the send waits while the client does not read: a slow client costs nothing more.
 2. A run's page of many records is a reader catching up: neighbouring deltas are merged. Live pages
    are small and go out as they are.
-3. The client's going away cancels the response, not the run. The server's end cancels it too; then
+3. A store that does not answer is waited for, with heartbeats, for `patience` seconds. Then the
+   body ends cleanly, so that the client asks again, perhaps elsewhere.
+4. Who reads on after a loss in the store must not get other text under the old cursor: where the
+   epoch of the last record has become another one, the stream ends, and the client is told when it
+   comes back.
+5. The client's going away cancels the response, not the run. The server's end cancels it too; then
    the body is finished properly, without a terminal record: the client comes back elsewhere.
 """
 
@@ -21,7 +26,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from durable_llm_streams.chunks import merge
-from durable_llm_streams.errors import CursorLost, NotFound, ShuttingDown, StoreError
+from durable_llm_streams.errors import (
+    CursorLost,
+    NotFound,
+    ShuttingDown,
+    StoreError,
+    StoreUnavailable,
+)
 from durable_llm_streams.model import Span, token_at
 from durable_llm_streams.store import LogReader, Page
 from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
@@ -30,14 +41,20 @@ from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
 HEARTBEAT_SECONDS = 15.0
 
 _MERGE_FROM = 9
+_OUTAGE_SECONDS = 0.5
 _WAITING = "durable_llm_streams.waiting"
 _PAGE_BYTES = 64 * 1024  # a merged event is no larger: even a bad line gets one through
 
 
 class Streams:
-    """The open streams of a process."""
+    """The open streams of a process.
 
-    def __init__(self) -> None:
+    Args:
+        patience: seconds that a stream waits for a store that does not answer.
+    """
+
+    def __init__(self, patience: float = 60.0) -> None:
+        self.patience = patience
         self._open: set[asyncio.Task[None]] = set()
         self.closing = False
 
@@ -104,6 +121,25 @@ class EventStream(Response, ABC):
         what is the matter.
         """
 
+    async def _outage(self, send: Send, began: float | None) -> float:
+        """Wait a moment for a store that does not answer, with a sign of life for the client.
+
+        Args:
+            send: to the client.
+            began: what this returned the last time, in the same outage; None at its beginning.
+
+        Raises:
+            StoreUnavailable: it has lasted too long.
+        """
+        now = asyncio.get_running_loop().time()
+        if began is None:
+            began = now
+        if now - began > self._streams.patience:
+            raise StoreUnavailable("The store has not answered for too long.")
+        await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+        await asyncio.sleep(_OUTAGE_SECONDS)
+        return began
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream (ASGI), or leave that to the application around (see `HandsOver`)."""
         if _WAITING in scope:
@@ -167,9 +203,21 @@ class RunStream(EventStream):
         await send({"type": "http.response.body", "body": opening(), "more_body": True})
         ended = False
         spans: tuple[Span, ...] = ()  # whose last epoch wrote what was sent last
+        token: str | None = None  # of that epoch
+        outage: float | None = None
         while not ended:
-            page = await read(run_id, after, max_bytes=_PAGE_BYTES, wait=HEARTBEAT_SECONDS)
+            try:
+                page = await read(run_id, after, max_bytes=_PAGE_BYTES, wait=HEARTBEAT_SECONDS)
+            except StoreUnavailable:
+                outage = await self._outage(send, outage)
+                continue
+            outage = None
             records = page.records
+            if page.spans is not spans:
+                if token is not None and token_at(page.spans, after) != token:
+                    raise CursorLost
+                if records or token is not None:
+                    token = token_at(page.spans, page.last)
             if len(records) == 1 and page.spans is spans:
                 body = encoder.one(page.first, records[0])
             elif records:

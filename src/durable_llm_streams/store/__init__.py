@@ -36,6 +36,7 @@ from .values import (
     ChatPage,
     Ending,
     Order,
+    Pace,
     Page,
     Sent,
     Snapshot,
@@ -55,6 +56,7 @@ __all__ = [
     "LogReader",
     "LogStore",
     "Order",
+    "Pace",
     "Page",
     "RunStore",
     "Sent",
@@ -86,7 +88,16 @@ class LogReader(Protocol):
 
 
 class LogStore(LogReader, Protocol):
-    """Records, read and written."""
+    """Records, read and written.
+
+    Attributes:
+        pace: how often `append` wants to be called.
+    """
+
+    @property
+    def pace(self) -> Pace:
+        """See above."""
+        ...
 
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
         """Write the records of many runs.

@@ -98,6 +98,21 @@ class Ending(NamedTuple):
     now: int
 
 
+class Pace(NamedTuple):
+    """How often a store wants to be written to: writers batch accordingly.
+
+    Attributes:
+        records: so many a call shall carry on average, while that delays none of them for longer
+            than `longest`.
+        shortest: seconds from one call to the next at the least.
+        longest: seconds that a record is held back for others at the most.
+    """
+
+    records: float = 1.0
+    shortest: float = 0.0
+    longest: float = 0.0
+
+
 class Page(Struct, frozen=True):
     """A stretch of a log.
 

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.store import Store
 
 from .sqlite import SQLiteStore, SQLiteView, Synchronous
 
-__all__ = ["SQLiteStore", "SQLiteView", "open_store", "sqlite_path"]
+__all__ = [
+    "SQLiteStore",
+    "SQLiteView",
+    "is_sqlite",
+    "open_store",
+    "sqlite_path",
+    "upstash_address",
+    "without_password",
+]
 
 _SQLITE = "sqlite:///"
+_DAY = 24 * 3600.0
+
+
+def is_sqlite(address: str) -> bool:
+    """Whether an address names an SQLite file, well or badly."""
+    return address.startswith("sqlite:")
 
 
 def sqlite_path(address: str) -> Path:
@@ -23,22 +39,69 @@ def sqlite_path(address: str) -> Path:
     path = address.removeprefix(_SQLITE)
     if path == address or not path or "\0" in path:
         raise InvalidSetting(
-            f"DLS_STORE is {address!r}. Write sqlite:///PATH, such as sqlite:///data/chats.db "
-            "(relative) or sqlite:////var/lib/chats.db (absolute)."
+            f"The store's address is {address!r}. Write sqlite:///PATH, such as "
+            "sqlite:///data/chats.db (relative) or sqlite:////var/lib/chats.db (absolute), "
+            "or the address of a Redis: redis://HOST:6379/0."
         )
     return Path(path)
 
 
-def open_store(address: str, *, synchronous: Synchronous = "NORMAL") -> Store:
-    """Open a store for serving.
+def without_password(address: str) -> str:
+    """An address that may stand in a log."""
+    return re.sub(r"://([^@/]*?)(?::[^@/]*)?@", r"://\1:***@", address)
+
+
+def upstash_address(rest_url: str, token: str) -> str:
+    """The address of a hosted Upstash database, with its password in it.
 
     Args:
-        address: see `sqlite_path`.
-        synchronous: SQLite: `NORMAL` survives a killed process, `FULL` also a power failure.
+        rest_url: `https://NAME.upstash.io`.
+        token: of its REST interface.
 
     Raises:
-        InvalidSetting: the address is none.
+        InvalidSetting: the URL is none.
+    """
+    host = urlsplit(rest_url).hostname
+    if not rest_url.startswith("https://") or not host:
+        raise InvalidSetting(
+            "UPSTASH_REDIS_REST_URL is no such address. Copy it from the database's page; it looks "
+            "like https://NAME.upstash.io."
+        )
+    return f"rediss://default:{quote(token, safe='')}@{host}:6379"
+
+
+def open_store(
+    address: str,
+    *,
+    synchronous: Synchronous = "NORMAL",
+    economy: bool = False,
+    log_age: float = _DAY,
+    chat_age: float = 365 * _DAY,
+) -> Store:
+    """A store for serving. Its `open` makes it ready.
+
+    Args:
+        address: `sqlite:///PATH`, or a Redis, as `stores/redis/address.py` tells.
+        synchronous: SQLite: `NORMAL` survives a killed process, `FULL` also a power failure.
+        economy: Redis: spare commands, where they are paid for one by one.
+        log_age: Redis: seconds from a run's end after which its log goes by itself.
+        chat_age: Redis: seconds from a chat's last change after which it goes by itself; 0: never.
+
+    Raises:
+        InvalidSetting: the address is none, or what is needed for it is not installed.
         StoreLocked: another process serves it.
         StoreUnusable: it is no store, cannot be written, or is too new.
     """
-    return SQLiteStore(sqlite_path(address), synchronous=synchronous)
+    if is_sqlite(address) or ":" not in address:
+        return SQLiteStore(sqlite_path(address), synchronous=synchronous)
+    try:
+        from .redis import RedisAddress, RedisStore, Retention
+    except ModuleNotFoundError as error:
+        if error.name not in {"redis", "hiredis"}:
+            raise
+        raise InvalidSetting(
+            "A store on Redis needs a package more: pip install 'durable-llm-streams[redis]'."
+        ) from None
+    return RedisStore(
+        RedisAddress.parse(address), retention=Retention(log_age, chat_age), economy=economy
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,7 @@ from durable_llm_streams.store import (
     ChatPage,
     Ending,
     Order,
+    Pace,
     Page,
     Sent,
     Snapshot,
@@ -29,6 +31,7 @@ from durable_llm_streams.stores.bells import Bells
 from . import scripts
 from .address import RedisAddress
 from .chats import Chats
+from .checks import examine
 from .context import Retention, Shared, random_token
 from .database import Database
 from .feeds import Feeds
@@ -42,6 +45,12 @@ __all__ = ["RedisAddress", "RedisStore", "Retention"]
 #: The layout of the keys. A store of a newer one is refused.
 VERSION = 1
 
+#: One answer at 50 tokens a second costs some 20 writes a second; many at once share each write.
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05)
+ECONOMY = Pace(records=50, shortest=0.002, longest=0.5)
+
+logger = logging.getLogger(__name__)
+
 
 class RedisStore:
     """The Store contract on Redis.
@@ -49,6 +58,7 @@ class RedisStore:
     Args:
         address: where Redis is.
         retention: how long keys live that nobody deletes earlier.
+        economy: whether to spare commands, for a Redis that is paid by the command.
         now: a wall clock in milliseconds, for tests; None is the server's, the same for all.
         token: draws the token of an epoch, lower-case hexadecimal digits.
     """
@@ -58,9 +68,11 @@ class RedisStore:
         address: RedisAddress,
         *,
         retention: Retention | None = None,
+        economy: bool = False,
         now: Callable[[], int] | None = None,
         token: Callable[[], str] = random_token,
     ) -> None:
+        self.pace = ECONOMY if economy else PACE
         self._database = Database(address)
         self._shared = Shared(self._database, retention or Retention(), now, token)
         self._bells = Bells()
@@ -73,7 +85,14 @@ class RedisStore:
         self._secret = b""
 
     async def open(self) -> None:
-        """See `Store.open`."""
+        """See `Store.open`. What is dangerous about the server is logged."""
+        if self._secret:
+            return
+        for finding in await examine(self._database):
+            if finding.level == "fatal":
+                raise StoreUnusable(finding.text)
+            if finding.level == "danger":
+                logger.warning("%s", finding.text)
         address = self._database.address
         meta = await self._meta(address)
         if int(meta["version"]) > VERSION:

@@ -60,9 +60,7 @@ class Chats:
             if len(part) < at_once:
                 break
             place = (str(part[-1].updated_at), part[-1].id)
-        token = (
-            f"{found[limit - 1].updated_at}.{found[limit - 1].id}" if len(found) > limit else None
-        )
+        last = found[limit - 1] if len(found) > limit else None
         token = None if last is None else f"{last.updated_at}.{last.id}"
         return ChatPage(found[:limit], token)
 

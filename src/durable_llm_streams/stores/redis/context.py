@@ -14,7 +14,7 @@ from durable_llm_streams.errors import StoreUnavailable
 from .database import Database, Script
 from .partitions import Partitions
 
-#: After its log, a run's record is kept for so long at the least: it makes repetitions recognisable.
+#: A run's record outlives its log by so much at the least: it makes repetitions recognisable.
 _RECORD_SECONDS = 30 * 24 * 3600.0
 
 

@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from .address import Node, RedisAddress
 
@@ -55,10 +55,13 @@ class Dialer:
             node: a server of a Cluster. Without it: the one server that there is.
 
         Raises:
-            redis.RedisError: it could not be opened, or the server refused the sign-in.
+            redis.RedisError: it could not be opened, the server refused the sign-in, or it is a
+                replica, whose data are not the latest.
         """
         connection = self._connection(node or await self._place())
         await connection.connect()
+        if self._address.mode != "cluster":
+            await _refuse_replica(connection)
         # From here on nothing waits, so no byte can come in between.
         reader, writer = connection._reader, connection._writer
         connection._reader = connection._writer = None
@@ -78,16 +81,29 @@ class Dialer:
             await self._sentinel.aclose()
             self._sentinel = None
 
+    async def services(self) -> list[set[str] | RedisError]:
+        """What each sentinel answers when it is asked which services it knows."""
+        answers: list[set[str] | RedisError] = []
+        for sentinel in self._sentinels().sentinels:
+            try:
+                answers.append({str(name) for name in await sentinel.sentinel_masters()})
+            except RedisError as error:
+                answers.append(error)
+        return answers
+
     async def _place(self) -> Node | None:
         """Where the one server is now; None is its socket."""
         if self._address.mode == "unix":
             return None
         if self._address.mode == "single":
             return self._address.nodes[0]
+        host, port = await self._sentinels().discover_master(self._address.service)
+        return Node(host, port)
+
+    def _sentinels(self) -> Sentinel:
         if self._sentinel is None:
             self._sentinel = Sentinel(self._address.nodes, sentinel_kwargs=self._for_sentinels())
-        host, port = await self._sentinel.discover_master(self._address.service)
-        return Node(host, port)
+        return self._sentinel
 
     def _connection(self, node: Node | None) -> AbstractConnection:
         address = self._address
@@ -114,3 +130,14 @@ class Dialer:
                 "socket_connect_timeout": seconds,
             }
         )
+
+
+async def _refuse_replica(connection: AbstractConnection) -> None:
+    await connection.send_command("ROLE")
+    try:
+        role = await connection.read_response()
+    except ResponseError:
+        return  # not to be known here; it will refuse to write
+    if role[0] == b"slave":
+        await connection.disconnect(nowait=True)
+        raise ReadOnlyError("The server is a replica.", status_code="READONLY")

@@ -62,7 +62,7 @@ class Events:
         self._back: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        """Subscribe to the partitions' events."""
+        """Subscribe to the partitions' events. Raises StoreUnavailable."""
         await self._connect()
         self._task = asyncio.create_task(self._listen(), name="redis-events")
 

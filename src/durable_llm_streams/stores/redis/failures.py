@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Iterator
 
@@ -46,7 +45,9 @@ def code(error: Exception) -> str:
     """The first word of a server's error, such as `NOPERM`; empty if it is no such error."""
     if not isinstance(error, RedisError):
         return ""
-    return error.status_code or str(error).partition(" ")[0]
+    if isinstance(error, ResponseError) and not error.status_code:
+        return str(error).partition(" ")[0]
+    return error.status_code or ""
 
 
 def unavailable(error: Exception) -> StoreUnavailable | None:
@@ -70,21 +71,21 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _meaning(error: Exception) -> str | None:
+    text = f"{error!s:.200}".rstrip(".")
+    known = _PASSING.get(code(error)) or next(
+        (known for part, known in _WORDS.items() if part in text.lower()), None
+    )
+    if known is not None:
+        return f"{known} ({text})"
     if isinstance(error, AuthenticationError):
-        return "refuses the user or the password"
+        return f"refuses the user or the password ({text})"
     if isinstance(error, ResponseError):
-        text = str(error)
-        known = _PASSING.get(code(error))
-        if known is not None:
-            return f"{known} ({text[:200]})"
-        lowered = text.lower()
-        known = next((known for part, known in _WORDS.items() if part in lowered), None)
-        return known and f"{known} ({text[:200]})"
-    if isinstance(error, RedisTimeoutError | asyncio.TimeoutError):
-        return f"cannot be reached in time ({error!s:.200})"
+        return None
+    if isinstance(error, RedisTimeoutError | TimeoutError):
+        return f"does not answer in time ({text})"
     for cause in causes(error):
         if isinstance(cause, ssl.SSLError):
             return f"cannot be reached over TLS ({cause.reason or cause})"
     if isinstance(error, RedisError | OSError):
-        return f"cannot be reached ({str(error).rstrip('.')})"
+        return f"cannot be reached ({text})"
     return None

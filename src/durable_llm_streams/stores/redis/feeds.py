@@ -2,8 +2,8 @@
 
 Theory of operation
 ===================
-1. A script that changes a chat tells its owner in the same step. In a partition changes are numbered
-   through over all owners; a feed is the owner's last changes with their numbers.
+1. A script that changes a chat tells its owner in the same step. In a partition changes are
+   numbered through over all owners; a feed is the owner's last changes with their numbers.
 2. A feed has one change more than it tells: its number says what went. A feed that nobody wrote to
    for a day is gone. So a position carries its time, and an older one than that may have missed
    something.

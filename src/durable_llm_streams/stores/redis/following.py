@@ -166,8 +166,6 @@ class Following:
             tail.making_live = asyncio.create_task(self._subscribe(run_id, tail))
         try:
             await asyncio.shield(tail.making_live)
-        except DurableError:
-            raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

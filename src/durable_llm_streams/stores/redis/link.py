@@ -64,7 +64,7 @@ class Link(Wire):
             redis.ConnectionError: there is no connection any more.
         """
         if self.lost:
-            raise RedisConnectionError("The connection was cut.")
+            raise _again(self.reason)
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(reply)
         self._transport.write(packed)
@@ -73,8 +73,12 @@ class Link(Wire):
     def take(self, reply: Any) -> None:
         """The oldest call that waits gets the reply."""
         if not self._waiting:
-            unasked = reply if isinstance(reply, ResponseError) else f"unasked: {reply!r:.100}"
-            self.abort(RedisConnectionError(f"The server ended the connection ({unasked})."))
+            # The server is full, or ends idle connections; it says so and closes.
+            self.abort(
+                reply
+                if isinstance(reply, ResponseError)
+                else RedisConnectionError(f"The server said something unasked: {reply!r:.100}")
+            )
             return
         waiting = self._waiting.popleft()
         if waiting.done():

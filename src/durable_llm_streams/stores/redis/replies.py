@@ -106,7 +106,7 @@ def chat_from(reply: Sequence[Any]) -> Chat:
 
 
 def versions_from(flat: Sequence[bytes]) -> list[Version]:
-    """Versions from id, tree entry, id, tree entry, …"""
+    """Versions from a flat list of id and tree entry."""
     versions: list[Version] = []
     for id_, entry in zip(*[iter(flat)] * 2, strict=True):
         role, parent, _, _ = entry.decode().split("|")
@@ -115,7 +115,7 @@ def versions_from(flat: Sequence[bytes]) -> list[Version]:
 
 
 def messages_from(flat: Sequence[bytes]) -> list[Message]:
-    """Messages from id, tree entry, body, id, tree entry, body, …"""
+    """Messages from a flat list of id, tree entry and body."""
     messages = []
     for id_, entry, body in zip(*[iter(flat)] * 3, strict=True):
         role, parent, created, run = entry.decode().split("|")

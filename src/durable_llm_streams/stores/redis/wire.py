@@ -42,6 +42,8 @@ class Wire(asyncio.Protocol):
         self._transport = writer.transport
         self._before = self._transport.get_protocol()
         self._transport.set_protocol(self)
+        #: Why it can carry nothing any more.
+        self.reason: Exception = RedisConnectionError("The connection was closed.")
         #: When the last byte came, in the loop's time.
         self.heard = self._loop.time()
 
@@ -61,6 +63,7 @@ class Wire(asyncio.Protocol):
     def abort(self, error: Exception) -> None:
         """Give the connection up."""
         if not self._gone.done():
+            self.reason = error
             self._gone.set_result(None)
             self._transport.abort()
             self.ended(error)
@@ -72,7 +75,7 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await asyncio.shield(self._gone)
         except TimeoutError:
-            self.abort(RedisConnectionError("The connection was closed."))
+            self.abort(self.reason)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -89,5 +92,6 @@ class Wire(asyncio.Protocol):
         """The connection is gone."""
         self._before.connection_lost(exc)
         if not self._gone.done():
+            self.reason = RedisConnectionError(f"The connection was cut ({exc or 'closed'}).")
             self._gone.set_result(None)
-            self.ended(RedisConnectionError(f"The connection was cut ({exc or 'closed'})."))
+            self.ended(self.reason)

@@ -21,6 +21,7 @@ from durable_llm_streams.store import (
     ChatPage,
     Ending,
     Order,
+    Pace,
     Page,
     Sent,
     Snapshot,
@@ -58,6 +59,8 @@ class SQLiteStore:
         StoreLocked: another process serves the file.
         StoreUnusable: it is no store, cannot be written, or is too new.
     """
+
+    pace = Pace()
 
     def __init__(
         self,

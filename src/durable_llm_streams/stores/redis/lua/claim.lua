@@ -18,7 +18,7 @@ local expired = call('ZRANGEBYSCORE', root .. ':leases', '-inf', now, 'LIMIT', 0
 for _, run in ipairs(expired) do
   free[#free + 1] = {tonumber(call('HGET', key('run', run), 'number')) or 0, run}
 end
-local queued = call('ZRANGE', root .. ':queue', 0, limit - 1, 'WITHSCORES')
+local queued = call('ZRANGE', root .. ':queue', 0, limit, 'WITHSCORES')
 for index = 1, #queued, 2 do
   free[#free + 1] = {tonumber(queued[index + 1]), queued[index]}
 end
@@ -28,5 +28,8 @@ local claims = {}
 for index = 1, math.min(limit, #free) do
   local run = free[index][2]
   claims[index] = take(run, ARGV[1], tonumber(ARGV[3]), now, ARGV[4 + index], true)
+end
+if #free > limit then
+  publish('w') -- there is something left for others
 end
 return claims

@@ -1,0 +1,203 @@
+"""Looking at a Redis before it is trusted with answers.
+
+`examine` asks what can be asked and tries what can be tried: it connects, writes and deletes keys
+of its own with every command that the scripts use, and subscribes to a channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from redis.exceptions import RedisError, ResponseError
+
+from durable_llm_streams.errors import StoreUnavailable
+
+from .address import Node, RedisAddress
+from .dangers import PARAMETERS, findings, read_info, unfit
+from .database import Database
+from .failures import code, unavailable
+from .finding import Finding
+from .layout import VERSION, root, store_root
+from .permissions import PERMISSIONS, missing, refused_commands
+from .reaching import why_unreachable
+
+__all__ = ["Finding", "examine"]
+
+_DENIED = ("NOPERM",)
+
+
+class _Unfit(Exception):
+    """The server can be no store; the text says why."""
+
+
+async def examine(database: Database) -> list[Finding]:
+    """What is wrong, dangerous or good to know about a server, the worst first.
+
+    Args:
+        database: what to look at.
+
+    Returns:
+        A fatal finding stands alone: nothing else was looked at then.
+
+    Raises:
+        StoreUnavailable: its state passes by itself (it is loading, failing over, or too busy).
+    """
+    try:
+        try:
+            found = await _look(database)
+        except RedisError as error:
+            reason = await why_unreachable(database.address, error)
+            if reason is None:
+                raise unavailable(error) or _Unfit(f"answers with an error ({error}).") from error
+            raise _Unfit(reason) from error
+    except _Unfit as unfit:
+        return [Finding("fatal", f"{database.address} {unfit}")]
+    return sorted(found, key=lambda finding: finding.level != "danger")
+
+
+async def _look(database: Database) -> list[Finding]:
+    address = database.address
+    await database.command("PING")
+    by_node: dict[Node | None, list[Finding]] = {}
+    for node in await database.masters():
+        by_node[node] = await _look_at(database, node)
+    await _try_writing(database)
+    await _try_messages(database)
+    await _compare(database)
+    found = _joined(by_node, address)
+    if address.tls and address.verify == "none":
+        found.append(
+            Finding(
+                "danger",
+                f"{address} may be anybody: verify=none trusts every certificate. "
+                "Name the file with its authority's certificate by the option ca instead.",
+            )
+        )
+    return found
+
+
+async def _look_at(database: Database, node: Node | None) -> list[Finding]:
+    """What one server says about itself."""
+    mode = database.address.mode
+    try:
+        info = read_info(await database.command("INFO", node=node))
+    except ResponseError as error:
+        if code(error) not in _DENIED and "unknown command" not in str(error):
+            raise
+        text = "does not tell what it is (INFO is refused), so nothing more is known about it."
+        return [Finding("note", text)]
+    reason = unfit(info, mode)
+    if reason is not None:
+        raise _Unfit(reason)
+    config: dict[str, str] | None = {}
+    for parameter in PARAMETERS:
+        try:
+            reply = await database.command("CONFIG", "GET", parameter, node=node)
+        except ResponseError:
+            config = None
+            break
+        assert config is not None
+        config |= {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
+    return list(findings(info, config, mode))
+
+
+async def _try_writing(database: Database) -> None:
+    """Every command of the scripts, in every partition."""
+    address = database.address
+    for partition in range(address.partitions):
+        try:
+            reply = await database.call(PERMISSIONS, [root(address.prefix, partition)], [])
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, ResponseError):
+                raise
+            raise _unwritable(address, error.__cause__) from error
+        except ResponseError as error:
+            raise _unwritable(address, error) from error
+        refused = refused_commands(reply)
+        for reason in refused.values():
+            passing = ResponseError(reason)
+            if code(passing) in ("OOM", "MISCONF", "NOREPLICAS", "READONLY"):
+                raise _unwritable(address, passing)
+        if refused:
+            raise _Unfit(missing(address, refused))
+
+
+def _unwritable(address: RedisAddress, error: ResponseError) -> Exception:
+    """Why a script that writes was refused."""
+    lowered = str(error).lower()
+    if "unknown command" in lowered or ("script" in lowered and "disabled" in lowered):
+        return _Unfit(
+            "runs no scripts (EVAL and EVALSHA are renamed or turned off). Allow them in its "
+            "configuration."
+        )
+    if code(error) == "OOM":
+        return _Unfit("is full (maxmemory). Give it more memory, or delete something.")
+    if code(error) == "MISCONF":
+        return _Unfit("cannot write to its disk and so takes nothing. Look at its disk and log.")
+    if code(error) == "NOREPLICAS":
+        return _Unfit("takes nothing without its replicas (min-replicas-to-write). Start them.")
+    if code(error) == "MOVED":
+        return _Unfit("is a server of a Redis Cluster. Begin the address with redis+cluster://.")
+    if code(error) == "NOPERM":
+        if "key" in lowered:
+            pattern = f"the keys ~{store_root(address.prefix)}* and ~{{{address.prefix}:*"
+            return _Unfit(missing(address, {pattern: str(error)}))
+        return _Unfit(missing(address, {"eval, evalsha": str(error)}))
+    return error
+
+
+async def _try_messages(database: Database) -> None:
+    address = database.address
+    subscriber = await database.subscriber()
+    channel = f"{root(address.prefix, 0)}:check"
+    try:
+        await subscriber.subscribe(channel)
+        await subscriber.unsubscribe(channel)
+    except StoreUnavailable as error:
+        cause = error.__cause__
+        if not isinstance(cause, ResponseError) or code(cause) != "NOPERM":
+            raise
+        lacking = (
+            f"the channels &{{{address.prefix}:*"
+            if "channel" in str(cause)
+            else "subscribe, unsubscribe"
+        )
+        raise _Unfit(missing(address, {lacking: str(cause)})) from error
+    finally:
+        await subscriber.close()
+
+
+async def _compare(database: Database) -> None:
+    """Whether what is kept there already is ours to continue."""
+    address = database.address
+    flat = await database.command("HGETALL", f"{store_root(address.prefix)}:meta")
+    meta = {flat[i]: flat[i + 1].decode() for i in range(0, len(flat), 2)}
+    version = int(meta.get(b"version", VERSION))
+    partitions = int(meta.get(b"partitions", address.partitions))
+    if version > VERSION:
+        raise _Unfit(
+            f"was written by a newer version of this software (layout {version}, this one knows "
+            f"{VERSION}). Start that version, or set another prefix: ?prefix=NAME."
+        )
+    if partitions != address.partitions:
+        option = f"?partitions={partitions}" if address.mode == "cluster" else "?prefix=NAME"
+        raise _Unfit(
+            f"keeps a store of {partitions} partitions, and the address means "
+            f"{address.partitions}. Write {option} into the address."
+        )
+
+
+def _joined(by_node: dict[Node | None, list[Finding]], address: RedisAddress) -> list[Finding]:
+    """What all servers share is said once, of the address; the rest names the server."""
+    shared = _common(by_node.values())
+    found = [Finding(level, f"{address} {text}") for level, text in shared]
+    for node, own in by_node.items():
+        found += [
+            Finding(level, f"{node} {text}") for level, text in own if (level, text) not in shared
+        ]
+    return found
+
+
+def _common(lists: Iterable[list[Finding]]) -> list[Finding]:
+    first, *others = lists
+    return [finding for finding in first if all(finding in other for other in others)]

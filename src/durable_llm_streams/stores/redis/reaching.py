@@ -1,0 +1,187 @@
+"""Why a Redis cannot be reached at the start, in one line that says what to change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+
+from redis.asyncio.sentinel import MasterNotFoundError
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from .address import Node, RedisAddress
+from .dialing import Dialer
+from .failures import causes, code
+from .permissions import missing
+
+_PROBE_SECONDS = 2.0
+#: Refusals by words in the text. The first that fits is it.
+_UNWANTED = "wants no password, and the address has one. Leave it out of DLS_STORE."
+_NO_DATABASE = "has no database {db}. Name a smaller number in DLS_STORE, such as 0."
+_NO_CLUSTER = "is no Redis Cluster. Begin the address with redis://."
+_NO_SENTINEL = "is no Sentinel. Begin the address with redis://, or name the Sentinels' ports."
+_WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("without any password configured",), _UNWANTED),
+    (("no password is set",), _UNWANTED),
+    (("db index is out of range",), _NO_DATABASE),
+    (("select is not allowed",), _NO_DATABASE),
+    (("cluster support disabled",), _NO_CLUSTER),
+    (("unknown command", "'cluster'"), _NO_CLUSTER),
+    (("unknown command", "'sentinel'"), _NO_SENTINEL),
+)
+#: Refusals by the first word.
+_CODES = {
+    "WRONGPASS": "refuses the user or the password. Correct them in DLS_STORE.",
+    "NOAUTH": "wants a password. Write it into the address: redis://USER:PASSWORD@HOST.",
+    "READONLY": "is a replica, or read-only. Name its master in DLS_STORE, or the Sentinels.",
+    "DENIED": "is in protected mode and refuses other hosts. Set a password in its configuration.",
+}
+
+_PLACE = re.compile(r"connecting to (.+?)\. ")
+
+
+async def why_unreachable(address: RedisAddress, error: Exception) -> str | None:
+    """What is wrong with the address or its server; None for a state that passes by itself.
+
+    Args:
+        address: what could not be reached.
+        error: what redis-py or the server said.
+    """
+    if isinstance(error, MasterNotFoundError):
+        return await _no_master(address)
+    refusal = _refused(address, error)
+    if refusal is not None:
+        return refusal
+    if code(error) or not isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+        return None
+    chain = list(causes(error))
+    named = _PLACE.search(str(error))
+    place = named[1] if named else address.path or ", ".join(map(str, address.nodes))
+    file = next((cause for cause in chain if isinstance(cause, FileNotFoundError)), None)
+    if file is not None and address.tls:
+        return "cannot be reached: a file of the options ca, cert or key does not exist."
+    if file is not None:
+        return f"cannot be reached: there is no socket {place}. Start Redis, or correct DLS_STORE."
+    if any(isinstance(cause, PermissionError) for cause in chain):
+        return f"cannot be reached: this user may not use {place}. Change the rights of the file."
+    if any(isinstance(cause, socket.gaierror) for cause in chain):
+        return f"cannot be reached: the host of {place} is not known. Correct DLS_STORE."
+    if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
+        return f"cannot be reached: nobody listens at {place}. Start Redis, or correct DLS_STORE."
+    certificate = next((c for c in chain if isinstance(c, ssl.SSLCertVerificationError)), None)
+    if certificate is not None:
+        return _distrusted(certificate)
+    return await _other_layer(address, chain, place)
+
+
+def _refused(address: RedisAddress, error: Exception) -> str | None:
+    """Refusals in the server's own words."""
+    lowered = str(error).lower()
+    for words, sentence in _WORDS:
+        if all(word in lowered for word in words):
+            return sentence.format(db=address.db)
+    if code(error) == "NOPERM":
+        return missing(address, {_quoted(str(error)): str(error).removeprefix("NOPERM ")})
+    if code(error) == "READONLY" and address.mode == "sentinel":
+        return None  # the sentinels have not agreed yet on the new master
+    if isinstance(error, AuthenticationError) and code(error) not in _CODES:
+        return _CODES["WRONGPASS"]
+    return _CODES.get(code(error))
+
+
+def _distrusted(error: ssl.SSLCertVerificationError) -> str:
+    message = error.verify_message.rstrip(".")
+    if "mismatch" in message:
+        advice = "Write the host as the certificate has it."
+    elif "expired" in message or "not yet valid" in message:
+        advice = "Renew it, or look at this machine's clock."
+    else:
+        advice = "Name the file with its authority's certificate by the option ca."
+    return f"has a certificate that cannot be trusted: {message}. {advice}"
+
+
+def _quoted(text: str) -> str:
+    named = re.search(r"'([^']+)'", text)
+    return named[1] if named else "its keys or channels"
+
+
+async def _no_master(address: RedisAddress) -> str | None:
+    """No sentinel names a master."""
+    dialer = Dialer(address)
+    try:
+        answers = await dialer.services()
+    finally:
+        await dialer.close()
+    known = [answer for answer in answers if isinstance(answer, set)]
+    if any(address.service in names for names in known):
+        return None  # it is down, and a failover will come
+    if known:
+        names = ", ".join(sorted(set[str]().union(*known))) or "none"
+        return (
+            f"cannot be found: no Sentinel knows the service {address.service}. They know {names}. "
+            "Correct the name in DLS_STORE."
+        )
+    error = next(answer for answer in answers if isinstance(answer, RedisError))
+    if isinstance(error, AuthenticationError) or code(error) == "NOAUTH":
+        return (
+            "cannot be found: the Sentinels want another password. Set the options "
+            "sentinel_password and, if they have users, sentinel_user."
+        )
+    return (
+        await why_unreachable(address, error) or f"cannot be found: no Sentinel answers ({error})."
+    )
+
+
+async def _other_layer(address: RedisAddress, chain: list[BaseException], place: str) -> str:
+    """The connection opens but says nothing: perhaps one side speaks TLS and the other does not."""
+    node = _node(place, address)
+    if node is not None and address.tls and await _speaks_plainly(node):
+        return f"speaks no TLS at {place}. Begin the address with redis instead of rediss."
+    if node is not None and not address.tls and await _speaks_tls(node):
+        return f"speaks TLS at {place}. Begin the address with rediss instead of redis."
+    broken = next((cause for cause in chain if isinstance(cause, ssl.SSLError)), None)
+    if broken is not None and "CERTIFICATE_REQUIRED" in (broken.reason or ""):
+        return "wants a certificate of this client. Name its files by the options cert and key."
+    if broken is not None:
+        return f"cannot be reached over TLS at {place} ({broken.reason or broken})."
+    if isinstance(chain[0], RedisTimeoutError):
+        return (
+            f"does not answer at {place} within {address.timeout:g} s. "
+            "Look at the network and its firewalls, or correct DLS_STORE."
+        )
+    return f"cannot be reached at {place} ({str(chain[0]).rstrip('.')})."
+
+
+def _node(place: str, address: RedisAddress) -> Node | None:
+    return next((node for node in address.nodes if str(node) in place), None)
+
+
+async def _speaks_plainly(node: Node) -> bool:
+    """Whether a server answers without TLS as Redis does."""
+    answer = b""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_PROBE_SECONDS):
+            reader, writer = await asyncio.open_connection(node.host, node.port)
+            try:
+                writer.write(b"PING\r\n")
+                answer = await reader.read(1)
+            finally:
+                writer.close()
+    return answer in (b"+", b"-")
+
+
+async def _speaks_tls(node: Node) -> bool:
+    """Whether a server takes a TLS handshake, whoever signed its certificate."""
+    anybody = ssl.create_default_context()
+    anybody.check_hostname = False
+    anybody.verify_mode = ssl.CERT_NONE
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_PROBE_SECONDS):
+            _, writer = await asyncio.open_connection(node.host, node.port, ssl=anybody)
+            writer.close()
+            return True
+    return False

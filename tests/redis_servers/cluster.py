@@ -1,0 +1,127 @@
+"""A Redis Cluster of three masters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from tests.redis_servers.ports import unused_port
+from tests.redis_servers.server import RedisServer
+from tests.redis_servers.waiting import until_true
+
+MASTERS = 3
+SLOTS = 16384
+
+#: After so many milliseconds without an answer a node counts as dead; the usual value is 15,000.
+NODE_TIMEOUT = 1000
+
+
+class ClusterSetup:
+    """Three masters without replicas that share all slots. As an async context manager it is ready.
+
+    It takes some two seconds to start: a master takes no writes before that.
+
+    Args:
+        folder: where each server gets a folder of its own.
+        password: of the user `default` of every server.
+        appendfsync: as for `RedisServer`.
+        config: more lines of redis.conf for every server.
+
+    Attributes:
+        servers: the masters, in the order of their slots.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        password: str | None = None,
+        appendfsync: str | None = None,
+        config: Sequence[str] = (),
+    ) -> None:
+        self._password = password
+        self._bus = [unused_port() for _ in range(MASTERS)]
+        self.servers = tuple(
+            RedisServer(
+                folder,
+                password=password,
+                appendfsync=appendfsync,
+                config=[
+                    "cluster-enabled yes",
+                    "cluster-announce-ip 127.0.0.1",
+                    f"cluster-port {bus}",
+                    f"cluster-node-timeout {NODE_TIMEOUT}",
+                    *config,
+                ],
+            )
+            for bus in self._bus
+        )
+        self._running = AsyncExitStack()
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """The masters."""
+        return [("127.0.0.1", server.port) for server in self.servers]
+
+    @property
+    def url(self) -> str:
+        """The address, for our own client."""
+        user = "" if self._password is None else f"default:{quote(self._password, safe='')}@"
+        return f"redis+cluster://{user}" + ",".join(
+            f"{host}:{port}" for host, port in self.addresses
+        )
+
+    async def start(self) -> Self:
+        """Start all, give each its slots, and wait until every one finds the cluster in order."""
+        for server in self.servers:
+            self._running.push_async_callback(server.close)
+        try:
+            await asyncio.gather(*(server.start() for server in self.servers))
+            for number, server in enumerate(self.servers):
+                first, after = number * SLOTS // MASTERS, (number + 1) * SLOTS // MASTERS
+                await server.command("CLUSTER", "ADDSLOTSRANGE", first, after - 1)
+                await server.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            for server, bus in zip(self.servers[1:], self._bus[1:], strict=True):
+                await self.servers[0].command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
+            await self.ready()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def ready(self) -> None:
+        """Wait until all three are there and every one of them finds the cluster in order."""
+        await until_true("the cluster is in order", self._in_order)
+
+    async def close(self) -> None:
+        """End everything and leave nothing."""
+        await self._running.aclose()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _in_order(self) -> bool:
+        wanted = {
+            "cluster_state": "ok",
+            "cluster_slots_ok": str(SLOTS),
+            "cluster_size": str(MASTERS),
+            "cluster_known_nodes": str(MASTERS),
+        }
+        for server in self.servers:
+            state: dict[str, str] = await server.command("CLUSTER INFO")
+            if not wanted.items() <= state.items():
+                return False
+        return True
