@@ -9,6 +9,7 @@ BOOTSTRAP  = @PYTHON='$(PYTHON)' scripts/bootstrap
 WEB        = @$(BIN)/python hatch_build.py
 COMPILE    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
              --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+PACKAGE    = $(COMPILE) pyproject.toml --extra redis
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types format lock bench pictures build clean
@@ -24,6 +25,7 @@ run: ## Start the application on http://127.0.0.1:8000 (DLS_PORT=9000 make run: 
 test: check ## Run the checks, then every test (PYTEST_ARGS="-k sqlite" to choose).
 	$(WEB)
 	@scripts/browser
+	@scripts/redis
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint types ## Run every static check: lint and types.
@@ -47,9 +49,9 @@ format: ## Format the code and apply the safe fixes.
 lock: ## Bring the lock files up to date with pyproject.toml (UPGRADE=1 for the newest versions).
 	$(BOOTSTRAP) uv
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
-	$(COMPILE) pyproject.toml --group build -o requirements/app.txt
-	$(COMPILE) pyproject.toml --group dev -c requirements/app.txt -o requirements/dev.txt
-	$(COMPILE) pyproject.toml --group build --group bench -c requirements/dev.txt -o requirements/bench.txt
+	$(PACKAGE) --group build -o requirements/app.txt
+	$(PACKAGE) --group dev -c requirements/app.txt -o requirements/dev.txt
+	$(PACKAGE) --group build --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 bench: ## Measure (ARGS="..." for options).
 	$(BOOTSTRAP) bench

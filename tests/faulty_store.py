@@ -34,6 +34,7 @@ class FaultyStore:
         calls: the name of every call that came in, in order.
         batches: what `append` was given, in order.
         down: while true, every call fails and nothing is done.
+        pace: the inner store's; another one may be set before it is used.
         delay: seconds that every call takes, half of them before and half after it is done.
         jitter: draws another delay (up to 20 ms) before and after every call.
     """
@@ -48,10 +49,7 @@ class FaultyStore:
         self.down = False
         self.delay = 0.0
         self.jitter = jitter
-
-    @property
-    def pace(self) -> Pace:
-        return self._inner.pace
+        self.pace: Pace = inner.pace
 
     def fail(self, name: str, *faults: Moment | Exception) -> None:
         """Spoil the next calls of a method.

@@ -281,7 +281,7 @@ async def test_a_feed_that_is_left_is_forgotten(app: App, guest: Guest) -> None:
         assert len(app.shared.streams) == 1
         events.response.close()
     await until(lambda: len(app.shared.streams) == 0)
-    assert app.store._feeds._waiting == {}
+    assert app.store._feeds._bells._listening == {}
 
 
 async def test_a_draining_server_ends_its_feeds_and_opens_none(app: App, guest: Guest) -> None:
@@ -295,27 +295,41 @@ async def test_a_draining_server_ends_its_feeds_and_opens_none(app: App, guest: 
     app.errors.clear()
 
 
-async def test_an_outage_of_the_store_ends_a_feed_which_then_goes_on(
+async def test_a_feed_waits_out_an_outage_of_the_store(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def unavailable(*_: Any, **__: Any) -> Changes:
-        raise StoreUnavailable("Gone.")
+    async with feed(guest) as events:
+        await events.until("open")
+        with monkeypatch.context() as outage:
+            outage.setattr(app.store, "changes", unavailable)
+            await guest.call("POST", "/api/chat", json=guest.body("Hi"))
+            await events.comments(2)
+            refused = await guest.get(FEED)
+            assert refused.status == 503
+            assert "retry-after" in refused.headers
+        await events.until("open", "chat-created", "run-started", "run-ended")
+    app.errors.clear()
 
+
+async def test_an_outage_of_the_store_that_lasts_too_long_ends_a_feed_which_then_goes_on(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.shared.streams.patience = 0.0
     async with feed(guest) as events:
         await events.until("open")
         with monkeypatch.context() as outage:
             outage.setattr(app.store, "changes", unavailable)
             await guest.call("POST", "/api/chat", json=guest.body("Hi"))
             reading = await events.end()  # what was told before the outage was noticed
-            refused = await guest.get(FEED)
-            assert refused.status == 503
-            assert "retry-after" in refused.headers
     kinds = ["chat-created", "run-started", "run-ended"]
     assert reading.types[1:] == kinds[: len(reading.types) - 1]
     async with feed(guest, header=reading.ids[-1]) as events:
         opened, *_ = await events.until("open", *kinds[len(reading.types) - 1 :])
         assert opened["complete"] is True
-    app.errors.clear()
+
+
+async def unavailable(*_: Any, **__: Any) -> Changes:
+    raise StoreUnavailable("Gone.")
 
 
 async def test_a_feed_of_which_something_was_missed_ends_so_that_its_reader_comes_back(

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from durable_llm_streams.errors import CursorLost
+from durable_llm_streams.errors import CursorLost, StoreUnavailable
 from durable_llm_streams.fold import Fold
-from durable_llm_streams.model import Cursor
+from durable_llm_streams.model import Cursor, Epoch, Span
 from durable_llm_streams.server import streams
 from durable_llm_streams.store import Page
-from tests.app import App, Guest, Reading, read_until, running_app, story, until
+from tests.app import SECONDS, App, Guest, Reading, read_until, running_app, story, until
 
 STREAM = "/api/chat/c1/stream"
 
@@ -57,6 +58,81 @@ async def test_a_second_reader_gets_what_was_said_and_then_what_is_said(
             app.script.free()
             live = await read_until(second, lambda reading: reading.done)
             assert (live.text, live.end) == ("world.", "finish")
+
+
+@pytest.fixture
+def outage(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """While it is set, nothing can be read from the store."""
+    read, down = app.store.read, asyncio.Event()
+
+    async def read_or_fail(*place: Any, **options: Any) -> Page:
+        if not down.is_set():
+            page = await read(*place, **options)
+            if not down.is_set():
+                return page
+        raise StoreUnavailable("Gone.")
+
+    monkeypatch.setattr(app.store, "read", read_or_fail)
+    return down
+
+
+async def test_a_stream_waits_out_an_outage_of_the_store(
+    app: App, guest: Guest, outage: asyncio.Event
+) -> None:
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        await read_until(first, lambda reading: reading.text == "Hello, ")
+        outage.set()
+        app.script.allow(1)
+        await read_until(first, lambda reading: reading.comments.count("keep-alive") > 1)
+        outage.clear()
+        app.script.free()
+        reading = await read_until(first, lambda reading: reading.done)
+        assert reading.end == "finish"
+
+
+async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
+    app: App, guest: Guest, outage: asyncio.Event
+) -> None:
+    app.shared.streams.patience = 0.0
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+        outage.set()
+        app.script.allow(1)
+        async with asyncio.timeout(SECONDS):
+            assert b"DONE" not in await first.read()
+    outage.clear()
+    app.script.free()
+    rest = await guest.get(STREAM, **after(reading.ids[-1]))
+    assert rest.end == "finish"
+
+
+async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that went back to an earlier state, and on from there under another epoch."""
+    read = app.store.read
+    lost = False
+
+    async def read_another(*place: Any, **options: Any) -> Page:
+        page = await read(*place, **options)
+        return structs.replace(page, spans=(Span(1, Epoch(2, "0ther")),)) if lost else page
+
+    monkeypatch.setattr(app.store, "read", read_another)
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+        lost = True
+        app.script.free()
+        async with asyncio.timeout(SECONDS):
+            rest = await first.read()
+        assert b"world" not in rest
+        assert b"DONE" not in rest
+    assert (await guest.get(STREAM, **after(reading.ids[-1]))).status == 410
 
 
 @pytest.mark.parametrize("where", ["header", "query", "both"])

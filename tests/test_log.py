@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from durable_llm_streams.errors import Fenced
-from durable_llm_streams.log import FULL, read_all
+from durable_llm_streams.log import FULL, LogWriter, read_all
+from durable_llm_streams.store import Pace
 
 from .faulty_store import FaultyStore
 from .run_world import World, record
@@ -78,6 +79,64 @@ async def test_the_pause_between_flushes_grows_while_there_is_no_time_left_and_s
         after = await flushes(0.5, 0.0)
         assert busy < idle / 5
         assert after > idle / 2
+
+
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05)
+
+
+async def paced(world: World, writers: int, rate: float, seconds: float) -> tuple[int, int, float]:
+    """Write at a steady pace. Returns calls, records, and the longest that one was held back."""
+    store = FaultyStore(world.store)
+    store.pace = PACE
+    flusher = world.flusher(store)
+    loop = asyncio.get_running_loop()
+    longest = 0.0
+
+    async def write(writer: LogWriter) -> None:
+        nonlocal longest
+        for number in range(int(seconds * rate)):
+            written = loop.time()
+            writer.write(record(number))
+            await asyncio.sleep(1 / rate)
+            if writer.pending:
+                longest = max(longest, loop.time() - written)
+        await writer.drain()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(writers):
+            group.create_task(write(flusher.writer(await world.claim())))
+    return len(store.batches), writers * int(seconds * rate), longest
+
+
+@virtual
+async def test_where_calls_are_dear_a_single_run_is_written_in_small_lots(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        calls, written, longest = await paced(world, writers=1, rate=50, seconds=20)
+        assert 350 <= calls <= 450
+        assert written == 1000
+        assert longest <= PACE.longest
+
+
+@virtual
+async def test_the_more_is_written_the_shorter_it_is_held_back(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        calls, _, longest = await paced(world, writers=50, rate=50, seconds=5)
+        assert calls >= 5 * 50  # they write all at once, and wait for nobody
+        assert longest <= 0.02
+
+
+@virtual
+async def test_where_calls_are_dear_an_idle_flusher_flushes_at_once_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        store = FaultyStore(world.store)
+        store.pace = PACE
+        writer = world.flusher(store).writer(await world.claim())
+        for number in range(20):
+            await asyncio.sleep(0.1)
+            writer.write(record(number))
+            assert await elapsed(writer.drain()) == 0
 
 
 @virtual

@@ -83,6 +83,8 @@ def test_every_package_in_a_lock_has_an_exact_version_and_a_hash(name: str) -> N
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_is_up_to_date_with_what_pyproject_asks_for(name: str) -> None:
     asked = [Requirement(text) for text in PYPROJECT["project"]["dependencies"]]
+    extras = PYPROJECT["project"]["optional-dependencies"].values()
+    asked += [Requirement(text) for extra in extras for text in extra]
     asked += [requirement for part in LOCKS[name] for requirement in group(part)]
     locked = versions(name)
     stale = [
@@ -144,7 +146,7 @@ def test_make_help_lists_every_target() -> None:
     assert set(phony.split()) == targets
 
 
-@pytest.mark.parametrize("script", [".ci/run", "scripts/bootstrap", "scripts/browser"])
+@pytest.mark.parametrize("script", [".ci/run", "scripts/bootstrap", "scripts/browser", "scripts/redis"])
 def test_a_script_can_be_executed(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from durable_llm_streams.errors import Fenced, RunNotFound
 from durable_llm_streams.model import Epoch, Span, Status
 
-from .harness import LAST, LEASE, Talk, bounded, records
+from .harness import LAST, LEASE, PATIENCE, Talk, bounded, records
 
 
 class ClaimContract:
@@ -28,6 +30,50 @@ class ClaimContract:
         assert claim.run.started_at == talk.clock()
         assert claim.run.takeovers == 0
         assert await talk.store.find_run("ann", "c1") == claim.run
+
+    @pytest.mark.parametrize("cause", ["send", "end", "stop", "release"])
+    async def test_who_waits_for_work_hears_of_a_run_that_can_be_claimed(
+        self, talk: Talk, cause: str
+    ) -> None:
+        claim = await talk.start("m1")
+        waiting = (await talk.send("m2", queue=True)).run if cause in {"end", "stop"} else None
+        await talk.work_is_quiet()
+        work = asyncio.create_task(talk.store.work(PATIENCE * 10))
+        await talk.stores.settle()
+        assert not work.done()
+        if cause == "send":
+            waiting = (await talk.send("m3", chat="c2")).run
+        elif cause == "end":
+            await talk.end(claim)
+        elif cause == "stop":
+            await talk.stop(claim.run.id)
+        else:
+            await talk.store.release([claim])
+            waiting = claim.run
+        async with asyncio.timeout(PATIENCE):
+            await work
+        (found,) = await talk.store.claim("w1", 10, LEASE)
+        assert waiting is not None
+        assert found.run.id == waiting.id
+
+    async def test_work_that_came_while_nobody_waited_is_not_missed(self, talk: Talk) -> None:
+        await talk.work_is_quiet()
+        await talk.send()
+        async with asyncio.timeout(PATIENCE):
+            await talk.store.work(PATIENCE * 10)
+
+    async def test_waiting_for_work_ends_also_without_any(self, talk: Talk) -> None:
+        await talk.start()
+        async with asyncio.timeout(PATIENCE):
+            await talk.store.work(0.01)
+
+    async def test_closing_lets_those_go_who_wait_for_work(self, talk: Talk) -> None:
+        await talk.work_is_quiet()
+        work = asyncio.create_task(talk.store.work(PATIENCE * 10))
+        await talk.stores.settle()
+        await talk.store.close()
+        async with asyncio.timeout(PATIENCE):
+            await work
 
     async def test_oldest_runs_come_first_and_no_more_than_asked_for(self, talk: Talk) -> None:
         runs = [(await talk.send(chat=f"c{n}")).run for n in (3, 1, 4, 2, 5)]

@@ -16,6 +16,8 @@ PATIENCE = 10.0
 
 LEASE = 30.0
 
+_QUIET = 0.05
+
 
 class Clock:
     """A wall clock that stands until it is moved."""
@@ -172,6 +174,16 @@ class Talk:
         reader = asyncio.create_task(self.store.read(run_id, after, wait=wait))
         await self.stores.settle()
         return reader
+
+    async def work_is_quiet(self) -> None:
+        """Hear of everything that there was to do."""
+        async with asyncio.timeout(PATIENCE):
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await self.store.work(_QUIET)
+            while loop.time() - began < _QUIET / 2:
+                began = loop.time()
+                await self.store.work(_QUIET)
 
     async def chat_ids(self, owner: str = "ann", **fields: Any) -> list[str]:
         return [chat.id for chat in (await self.store.chats(owner, **fields)).chats]

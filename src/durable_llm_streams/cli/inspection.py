@@ -9,7 +9,7 @@ from durable_llm_streams.chunks import decode
 from durable_llm_streams.log import check_cursor, follow
 from durable_llm_streams.model import Cursor, token_at
 from durable_llm_streams.runs.endings import timestamp
-from durable_llm_streams.stores import SQLiteView, sqlite_path
+from durable_llm_streams.stores import view
 
 from .rendering import harmless
 from .settings import Settings, load, names
@@ -19,19 +19,16 @@ _WAIT_SECONDS = 3600.0
 
 async def runs(console: Console, *, active: bool, limit: int) -> None:
     """List runs, newest first."""
-    view = SQLiteView(sqlite_path(load().store))
-    try:
+    async with view(load().store_address()) as store:
         table = Table(box=None)
         for name in ("run", "status", "model", "attempts", "chat", "created"):
             table.add_column(name, overflow="fold", no_wrap=name == "run")
-        for run in await view.runs(active=active, limit=limit):
+        for run in await store.runs(active=active, limit=limit):
             created = timestamp(run.created_at)
             table.add_row(
                 run.id, run.status, run.model, str(run.takeovers + 1), run.chat_id, created
             )
         console.print(table)
-    finally:
-        await view.close()
 
 
 async def tail(console: Console, run: str, *, text: bool) -> None:
@@ -42,11 +39,10 @@ async def tail(console: Console, run: str, *, text: bool) -> None:
         run: a run's id, or a cursor to go on from.
         text: print the answer's text instead of the records.
     """
-    view = SQLiteView(sqlite_path(load().store))
-    try:
+    async with view(load().store_address()) as store:
         place = Cursor.parse(run) if "." in run else Cursor(run, 0, "")
-        await check_cursor(view, place)
-        async for page in follow(view, place.run_id, place.seq, wait=_WAIT_SECONDS):
+        await check_cursor(store, place)
+        async for page in follow(store, place.run_id, place.seq, wait=_WAIT_SECONDS):
             for seq, record in enumerate(page.records, page.first):
                 if not text:
                     cursor = Cursor(place.run_id, seq, token_at(page.spans, seq))
@@ -55,8 +51,6 @@ async def tail(console: Console, run: str, *, text: bool) -> None:
                     console.out(harmless(decode(record)["delta"]), end="", highlight=False)
         if text:
             console.out("")
-    finally:
-        await view.close()
 
 
 def settings(console: Console) -> None:

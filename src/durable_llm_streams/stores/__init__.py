@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.store import Store
+from durable_llm_streams.model import Run
+from durable_llm_streams.store import LogReader, Store
 
 from .sqlite import SQLiteStore, SQLiteView, Synchronous
 
@@ -18,10 +22,12 @@ __all__ = [
     "open_store",
     "sqlite_path",
     "upstash_address",
+    "view",
     "without_password",
 ]
 
 _SQLITE = "sqlite:///"
+_REDIS = ("redis:", "rediss:", "redis+", "rediss+", "unix:")
 _DAY = 24 * 3600.0
 
 
@@ -38,11 +44,7 @@ def sqlite_path(address: str) -> Path:
     """
     path = address.removeprefix(_SQLITE)
     if path == address or not path or "\0" in path:
-        raise InvalidSetting(
-            f"The store's address is {address!r}. Write sqlite:///PATH, such as "
-            "sqlite:///data/chats.db (relative) or sqlite:////var/lib/chats.db (absolute), "
-            "or the address of a Redis: redis://HOST:6379/0."
-        )
+        raise _no_address(address)
     return Path(path)
 
 
@@ -92,7 +94,7 @@ def open_store(
         StoreLocked: another process serves it.
         StoreUnusable: it is no store, cannot be written, or is too new.
     """
-    if is_sqlite(address) or ":" not in address:
+    if _is_file(address):
         return SQLiteStore(sqlite_path(address), synchronous=synchronous)
     try:
         from .redis import RedisAddress, RedisStore, Retention
@@ -105,3 +107,55 @@ def open_store(
     return RedisStore(
         RedisAddress.parse(address), retention=Retention(log_age, chat_age), economy=economy
     )
+
+
+class View(LogReader, Protocol):
+    """A store, looked at while others serve it."""
+
+    async def runs(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
+        """See `RunStore.runs`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+@asynccontextmanager
+async def view(address: str) -> AsyncGenerator[View, None]:
+    """Look at a store from beside its servers.
+
+    Args:
+        address: as for `open_store`.
+
+    Raises:
+        InvalidSetting: the address is none.
+        StoreUnusable: there is no store.
+    """
+    if _is_file(address):
+        found: View = SQLiteView(sqlite_path(address))
+    else:
+        store = open_store(address)
+        await store.open()
+        found = store
+    try:
+        yield found
+    finally:
+        await found.close()
+
+
+def _no_address(address: str) -> InvalidSetting:
+    return InvalidSetting(
+        f"The store's address, DLS_STORE, is {without_password(address)!r}. Write sqlite:///PATH, "
+        "such as sqlite:///data/chats.db (relative) or sqlite:////var/lib/chats.db (absolute), "
+        "or the address of a Redis, such as redis://localhost:6379/0."
+    )
+
+
+def _is_file(address: str) -> bool:
+    """Whether an address names a file; if not, it names a Redis. Raises InvalidSetting."""
+    if is_sqlite(address):
+        return True
+    if not address.startswith(_REDIS):
+        raise _no_address(address)
+    return False

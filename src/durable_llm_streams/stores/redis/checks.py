@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from redis.exceptions import RedisError, ResponseError
 
 from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.stores.finding import Finding
 
 from .address import Node, RedisAddress
 from .dangers import PARAMETERS, findings, read_info, unfit
 from .database import Database
 from .failures import code, unavailable
-from .finding import Finding
 from .layout import VERSION, root, store_root
 from .permissions import PERMISSIONS, missing, refused_commands
 from .reaching import why_unreachable

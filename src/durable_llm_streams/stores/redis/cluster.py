@@ -27,7 +27,6 @@ from .routes import Line
 from .wire import pack
 
 _SLOTS = pack("CLUSTER", "SLOTS")
-_ASKING = pack("ASKING")
 _MOST_REDIRECTIONS = 5
 _MAP_SECONDS = 1.0
 
@@ -51,6 +50,7 @@ class Cluster:
         self._moved: dict[int, Node] = {}
         self._stale = True
         self._mapping: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:
         """See `Routes.ask`."""
@@ -106,6 +106,7 @@ class Cluster:
 
     async def close(self) -> None:
         """See `Routes.close`."""
+        self._closed = True
         if self._mapping is not None and not self._mapping.done():
             self._mapping.cancel()
             await asyncio.wait([self._mapping])
@@ -128,6 +129,8 @@ class Cluster:
         return random.choice(self._stretches)[2]  # noqa: S311  # it spreads load, no more
 
     def _line(self, node: Node) -> Line:
+        if self._closed:
+            raise RedisConnectionError("The connection was closed here.")
         line = self._lines.get(node)
         if line is None:
             line = self._lines[node] = Line(partial(self._dialer.dial, node))
@@ -135,11 +138,7 @@ class Cluster:
 
     async def _ask_anyway(self, node: Node, packed: bytes, deadline: float) -> Any:
         link = await self._line(node).opened(deadline)
-        asked = link.send(_ASKING)
-        try:
-            return await link.ask(packed, deadline)
-        finally:
-            asked.cancel()
+        return await link.ask(packed, deadline, asking=True)
 
     async def _map(self, deadline: float) -> None:
         """Learn the map anew. Callers that come meanwhile share the one attempt."""

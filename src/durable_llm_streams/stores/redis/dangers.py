@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from durable_llm_streams.stores.finding import Finding
+
 from .address import Mode
-from .finding import Finding
 
 OLDEST = (7, 0)
 

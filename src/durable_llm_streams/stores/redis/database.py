@@ -18,8 +18,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from redis.asyncio.sentinel import MasterNotFoundError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 
 from .address import Node, RedisAddress
 from .cluster import Cluster
@@ -134,6 +135,8 @@ class Database:
     async def _ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:
         try:
             return await self._routes.ask(key, packed, deadline)
+        except (AuthenticationError, MasterNotFoundError):
+            raise  # it would be the same again
         except RedisConnectionError:
             pass
         except ResponseError as error:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -15,7 +16,7 @@ from .failures import code
 from .link import Link
 
 #: Answers of a server that is not, or not yet, the one to ask: the next link may find another one.
-_ELSEWHERE = {"READONLY", "MASTERDOWN", "LOADING", "NOAUTH"}
+_ELSEWHERE = {"READONLY", "MASTERDOWN", "NOREPLICAS", "LOADING", "NOAUTH"}
 
 
 class Routes(Protocol):
@@ -54,6 +55,7 @@ class Line:
         self._dial = dial
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None
+        self._closed = False
 
     async def ask(self, packed: bytes, deadline: float) -> Any:
         """As `Link.ask`.
@@ -78,6 +80,8 @@ class Line:
         Raises:
             redis.RedisError: it could not be opened, or not by the deadline.
         """
+        if self._closed:
+            raise RedisConnectionError("The connection was closed here.")
         if self._link is not None and not self._link.lost:
             return self._link
         if self._opening is None or self._opening.done():
@@ -90,7 +94,8 @@ class Line:
             raise RedisTimeoutError("The server could not be reached in time.") from None
 
     async def close(self) -> None:
-        """Close the link; the next call would open it again."""
+        """Close the link for good."""
+        self._closed = True
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
             await asyncio.wait([self._opening])

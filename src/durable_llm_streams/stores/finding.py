@@ -1,4 +1,4 @@
-"""What is said about a server."""
+"""What is said about a store before it is trusted with answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Level = Literal["fatal", "danger", "note"]
 
 
 class Finding(NamedTuple):
-    """One sentence about a server.
+    """One sentence about a store.
 
     Attributes:
         level: `fatal` stops the start, `danger` may lose answers, `note` is good to know.
