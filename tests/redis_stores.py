@@ -18,6 +18,9 @@ class RedisStores(StoreFactory):
 
     Args:
         url: the server's address.
+
+    Attributes:
+        root: what the store's keys begin with.
     """
 
     leases_die_with_the_process = False
@@ -26,6 +29,7 @@ class RedisStores(StoreFactory):
         super().__init__()
         self._address = RedisAddress.parse(f"{url}?prefix=contract{next(_PREFIXES)}")
         self._opened: list[RedisStore] = []
+        self.root = f"{{{self._address.prefix}:0}}"
 
     async def open(self) -> RedisStore:
         store = RedisStore(self._address, now=self.clock, token=self.tokens)

@@ -157,6 +157,7 @@ def test_a_password_may_hold_any_character(text: str, user: str | None, password
         ("redis://h?prefix=" + "a" * 65, "other characters"),
         ("redis://h?ca=/x", "begin with rediss"),
         ("redis://h?verify=none", "begin with rediss"),
+        ("rediss://h?key=/x", "but not cert"),
         ("rediss://h?verify=maybe", "neither full nor none"),
         ("redis://h?sentinel_password=x", "redis+sentinel://"),
         ("redis://h?timeout=0", "0.1 to 300"),

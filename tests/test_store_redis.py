@@ -1,20 +1,29 @@
-"""The Redis store keeps the contract."""
+"""The Redis store: the contract, and what only several processes can get into."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from durable_llm_streams.errors import CursorLost, StoreUnavailable
+from durable_llm_streams.log import check_cursor, follow
+from durable_llm_streams.model import Cursor, Status, token_at
+from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from tests.contract import StoreContract, compare_with_model
+from tests.contract.harness import LEASE, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
-from tests.redis_servers import RedisServer, redis_server
+from tests.redis_servers import RedisServer, keys_without_ttl, redis_server
 from tests.redis_stores import RedisStores
 
 __all__ = ["redis_server"]
 
 pytestmark = pytest.mark.xdist_group("redis")
+
+HOUR = 3600.0
 
 
 @pytest.fixture
@@ -24,10 +33,192 @@ async def stores(redis_server: RedisServer) -> AsyncIterator[RedisStores]:
     await made.clean_up()
 
 
+@pytest.fixture
+async def talk(stores: RedisStores) -> Talk:
+    return Talk(stores, await stores.open())
+
+
+@pytest.fixture
+async def elsewhere(talk: Talk, stores: RedisStores) -> Talk:
+    """The same store in another process."""
+    return Talk(stores, await stores.open())
+
+
 class TestContract(StoreContract):
     """Every sentence of the Store contract."""
 
 
-def test_random_operations_agree_with_the_model(redis_server: RedisServer) -> None:
-    profile = settings(SETTINGS, max_examples=40)
+def test_random_operations_do_what_they_do_in_the_model(redis_server: RedisServer) -> None:
+    profile = settings(SETTINGS, max_examples=100)
     compare_with_model(lambda: RedisStores(redis_server.url), profile)
+
+
+# --- readers in other processes ----------------------------------------------------------------
+
+
+async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
+    talk: Talk, elsewhere: Talk
+) -> None:
+    claim = await talk.start()
+    read: list[bytes] = []
+    live = asyncio.Event()
+
+    async def reader() -> None:
+        async for page in follow(elsewhere.store, claim.run.id, 0, wait=PATIENCE):
+            read.extend(page.records)
+            live.set()
+
+    reading = asyncio.create_task(reader())
+    written = records(500)
+    at = 1
+    for size in range(1, 32):
+        lot = written[at - 1 : at - 1 + size]
+        assert await talk.append(claim, lot, at)
+        at += len(lot)
+        await asyncio.wait_for(live.wait(), PATIENCE)
+    ended = await talk.end(claim)
+    await asyncio.wait_for(reading, PATIENCE)
+    assert ended.status is Status.FINISHED
+    assert read == await talk.log(claim.run.id)
+
+
+async def test_readers_here_and_elsewhere_go_on_when_the_writer_changes_its_process(
+    talk: Talk, elsewhere: Talk
+) -> None:
+    claim = await talk.start()
+    await talk.append(claim, records(3))
+    readers = [await reader.waiting(claim.run.id, 3) for reader in (talk, elsewhere)]
+    talk.clock.advance(LEASE + 1)
+    (taken,) = await elsewhere.store.claim("w2", 1, LEASE)
+    for reader in readers:  # they see that it was claimed
+        assert (await bounded(reader)).spans == taken.run.spans
+    readers = [await reader.waiting(claim.run.id, 3) for reader in (talk, elsewhere)]
+    assert await elsewhere.append(taken, records(1, mark="y"))
+    for reader in readers:
+        assert (await bounded(reader)).records == records(1, mark="y")
+    assert not await talk.append(claim, records(1, mark="z"), at=4)
+    readers = [await reader.waiting(claim.run.id, 4) for reader in (talk, elsewhere)]
+    await talk.stop(claim.run.id)
+    for reader in readers:
+        assert (await bounded(reader)).status is Status.STOPPED
+
+
+async def test_a_change_is_told_to_listeners_elsewhere(talk: Talk, elsewhere: Talk) -> None:
+    position = (await elsewhere.store.changes("ann", None)).position
+    listener = asyncio.create_task(elsewhere.store.changes("ann", position, wait=60))
+    await elsewhere.stores.settle()
+    await talk.send()
+    async with asyncio.timeout(PATIENCE):
+        found = await listener
+    assert [change.kind for change in found.changes] == ["chat-created", "run-started"]
+
+
+async def test_work_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
+    await elsewhere.work_is_quiet()
+    await talk.send()
+    async with asyncio.timeout(PATIENCE):
+        await elsewhere.store.work(PATIENCE * 10)
+
+
+async def test_a_tail_that_nobody_reads_is_let_go(
+    talk: Talk, elsewhere: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durable_llm_streams.stores.redis.following._IDLE_SECONDS", 0.0)
+    run = (await talk.start()).run
+    assert isinstance(elsewhere.store, RedisStore)
+    await bounded(await elsewhere.waiting(run.id, 0, wait=0.01))
+    async with asyncio.timeout(PATIENCE):
+        while elsewhere.store._following._tails:
+            await asyncio.sleep(0.01)
+
+
+# --- what Redis may lose or not answer ---------------------------------------------------------
+
+
+async def test_scripts_that_redis_has_forgotten_are_loaded_again(
+    talk: Talk, redis_server: RedisServer
+) -> None:
+    claim = await talk.start()
+    await redis_server.command("SCRIPT", "FLUSH")
+    assert await talk.append(claim, records(2))
+    assert await talk.log(claim.run.id) == records(2)
+
+
+async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
+    talk: Talk, elsewhere: Talk, stores: RedisStores, redis_server: RedisServer
+) -> None:
+    """As after a failover that forgot what was written last."""
+    claim = await talk.start()
+    run_id = claim.run.id
+    assert await talk.append(claim, records(10))
+    page = await talk.store.read(run_id, 0)
+    cursor = Cursor(run_id, 10, token_at(page.spans, 10))
+    reader = await elsewhere.waiting(run_id, 10)
+    await redis_server.command("RPOP", f"{stores.root}:log:{run_id}", "4")
+    assert not await talk.append(claim, records(1), at=11)
+    new = await talk.take_over(claim)
+    assert new.next_seq == 7
+    with pytest.raises(CursorLost):
+        await bounded(reader)
+    assert await talk.append(new, records(20, mark="y"), at=7)
+    with pytest.raises(CursorLost):
+        await check_cursor(elsewhere.store, cursor)
+
+
+async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(tmp_path: Path) -> None:
+    """Redis stands still, the claimer gives up, Redis does what it was asked for all the same."""
+    async with RedisServer(tmp_path) as server:
+        address = RedisAddress.parse(f"{server.url}?timeout=0.3")
+        store = RedisStore(address)
+        talk = Talk(RedisStores(server.url), store)
+        await store.open()
+        try:
+            waiting = (await talk.send("m1", chat="c1")).run
+            server.freeze()
+            unanswered = await asyncio.gather(
+                store.claim("w1", 5, LEASE),
+                talk.send("m2", chat="c2", worker="w1", lease=LEASE, run_id="sent"),
+                return_exceptions=True,
+            )
+            assert [type(answer) for answer in unanswered] == [StoreUnavailable] * 2
+            server.thaw()
+            found: list[str] = []
+            async with asyncio.timeout(PATIENCE):
+                while len(found) < 2:
+                    claims = await store.claim("w1", 5, LEASE)
+                    assert [claim.run.takeovers for claim in claims] == [0] * len(claims)
+                    for claim in claims:
+                        assert await talk.append(claim, records(1))
+                    found += [claim.run.id for claim in claims]
+            assert sorted(found) == sorted([waiting.id, "sent"])
+        finally:
+            server.thaw()
+            await store.close()
+
+
+# --- what stays --------------------------------------------------------------------------------
+
+
+async def test_every_key_of_an_ended_run_has_a_time_to_live(
+    talk: Talk, stores: RedisStores, redis_server: RedisServer
+) -> None:
+    await talk.answer(key="k")
+    staying = await keys_without_ttl(redis_server.url, stores.root)
+    indexes = {f"{stores.root}:{name}" for name in ("ages", "changes", "ended", "number", "runs")}
+    assert set(staying) == indexes
+
+
+async def test_a_deleted_chat_leaves_nothing_but_the_news_of_it(
+    talk: Talk, stores: RedisStores, redis_server: RedisServer
+) -> None:
+    await talk.answer()
+    await talk.store.delete("ann", "c1")
+    left = {key.decode() for key in await redis_server.command("KEYS", f"{stores.root}:*")}
+    assert left == {f"{stores.root}:{name}" for name in ("changes", "number", "feed:ann")}
+
+
+async def test_a_position_older_than_the_feeds_may_have_missed_something(talk: Talk) -> None:
+    position = (await talk.store.changes("ann", None)).position
+    assert (await talk.store.changes("ann", position)).complete
+    talk.clock.advance(25 * HOUR)
+    assert not (await talk.store.changes("ann", position)).complete

@@ -87,6 +87,15 @@ def tail_command(
     asyncio.run(inspection.tail(_console(), run, text=text))
 
 
+@app.command("doctor")
+def doctor_command() -> None:
+    """Say what is wrong or dangerous about the store (DLS_STORE). The server may be running."""
+    from .doctor import doctor
+
+    if not asyncio.run(doctor(_console())):
+        raise typer.Exit(1)
+
+
 @app.command("settings")
 def settings_command() -> None:
     """List the settings (environment variables) with their defaults."""

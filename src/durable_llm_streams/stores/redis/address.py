@@ -154,6 +154,8 @@ class RedisAddress(msgspec.Struct, frozen=True, kw_only=True):
         if "db" in fields and "db" in options:
             raise _wrong(mode, "names its database twice")
         address = cls(mode=mode, tls=tls, **fields, **options)
+        if address.key and not address.cert:
+            raise _wrong(mode, "has the option key, but not cert")
         if mode == "cluster" and address.db:
             raise _wrong(mode, f"names database {address.db}, but a Cluster has only database 0")
         return address

@@ -136,8 +136,6 @@ def _unwritable(address: RedisAddress, error: ResponseError) -> Exception:
         return _Unfit("cannot write to its disk and so takes nothing. Look at its disk and log.")
     if code(error) == "NOREPLICAS":
         return _Unfit("takes nothing without its replicas (min-replicas-to-write). Start them.")
-    if code(error) == "MOVED":
-        return _Unfit("is a server of a Redis Cluster. Begin the address with redis+cluster://.")
     if code(error) == "NOPERM":
         if "key" in lowered:
             pattern = f"the keys ~{store_root(address.prefix)}* and ~{{{address.prefix}:*"

@@ -153,13 +153,13 @@ class Database:
             packed = pack("EVAL", script.text, len(keys), *keys, *args)
             return await self._ask(keys[0], packed, deadline)
 
-        return await _either_form(script, evaluate, self._use_plain_scripts)
+        return await either_form(script, evaluate, self._use_plain_scripts)
 
     def _use_plain_scripts(self) -> None:
         self._plain_scripts = True
 
 
-async def _either_form(
+async def either_form(
     script: Script, evaluate: Callable[[Script], Awaitable[Any]], plain: Callable[[], None]
 ) -> Any:
     """Run a script with its first line, and without it where the server does not know that."""

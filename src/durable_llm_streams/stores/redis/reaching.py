@@ -86,6 +86,8 @@ def _refused(address: RedisAddress, error: Exception) -> str | None:
             return sentence.format(db=address.db)
     if code(error) == "NOPERM":
         return missing(address, {_quoted(str(error)): str(error).removeprefix("NOPERM ")})
+    if code(error) == "MOVED" and address.mode != "cluster":
+        return "is a server of a Redis Cluster. Begin the address with redis+cluster://."
     if code(error) == "READONLY" and address.mode == "sentinel":
         return None  # the sentinels have not agreed yet on the new master
     if isinstance(error, AuthenticationError) and code(error) not in _CODES:

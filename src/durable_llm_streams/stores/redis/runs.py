@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from durable_llm_streams.errors import RunNotFound
+from durable_llm_streams.errors import RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Claim, Run
 from durable_llm_streams.store import Order, Sent
 
 from . import scripts
 from .context import Shared, milliseconds
+from .database import Script
 from .replies import accepted, claim_from, run_from, writer
 
 
@@ -25,14 +27,33 @@ class Runs:
     def __init__(self, shared: Shared, ours: Callable[[Claim], None]) -> None:
         self._shared = shared
         self._ours = ours
+        self._unanswered: dict[str, list[str]] = {}  # tokens, by partition; see claim.lua
 
     async def send(self, order: Order) -> Sent:
         """See `RunStore.send`."""
         shared = self._shared
         root = shared.partitions.of_chat(order.chat_id)
-        reply = await shared.call(
-            scripts.SEND,
-            root,
+        token = shared.token()
+        try:
+            reply = await shared.call(scripts.SEND, root, *self._arguments(order, token))
+        except StoreUnavailable:
+            if order.worker is not None:
+                self._unanswered.setdefault(root, []).append(token)
+            raise
+        found = accepted(reply)
+        run = run_from(found)
+        shared.partitions.remember(run.id, root)
+        if reply[0] == b"found":
+            return Sent(run, created=False, claim=None)
+        if order.worker is None or run.epoch.number == 0:
+            return Sent(run, created=True, claim=None)
+        claim = claim_from(found)
+        self._ours(claim)
+        return Sent(run, created=True, claim=claim)
+
+    def _arguments(self, order: Order, token: str) -> tuple[str | bytes | int, ...]:
+        shared = self._shared
+        return (
             order.owner,
             order.chat_id,
             order.place,
@@ -51,37 +72,39 @@ class Runs:
             milliseconds(order.lease),
             order.now,
             shared.clock,
-            shared.token(),
+            token,
             milliseconds(shared.retention.chat),
         )
-        found = accepted(reply)
-        run = run_from(found)
-        shared.partitions.remember(run.id, root)
-        if reply[0] == b"found":
-            return Sent(run, created=False, claim=None)
-        if order.worker is None or run.epoch.number == 0:
-            return Sent(run, created=True, claim=None)
-        claim = claim_from(found)
-        self._ours(claim)
-        return Sent(run, created=True, claim=claim)
 
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
-        """See `RunStore.claim`."""
-        shared = self._shared
+        """See `RunStore.claim`. What one partition gave is not lost when another one fails."""
         claims: list[Claim] = []
-        for root in shared.partitions.roots:
-            room = limit - len(claims)
-            if room <= 0:
+        failure: StoreUnavailable | None = None
+        for root in self._shared.partitions.roots:
+            if len(claims) >= limit:
                 break
-            tokens = [shared.token() for _ in range(room)]
-            replies = await shared.call(
-                scripts.CLAIM, root, worker, room, milliseconds(lease), shared.clock, *tokens
-            )
-            for reply in replies:
-                claim = claim_from(reply)
-                shared.partitions.remember(claim.run.id, root)
-                self._ours(claim)
-                claims.append(claim)
+            try:
+                claims += await self._claim(root, worker, limit - len(claims), lease)
+            except StoreUnavailable as error:
+                failure = error
+        if failure is not None and not claims:
+            raise failure
+        return claims
+
+    async def _claim(self, root: str, worker: str, limit: int, lease: float) -> list[Claim]:
+        shared = self._shared
+        unanswered = self._unanswered.pop(root, [])
+        tokens = [*unanswered, *(shared.token() for _ in range(limit))]
+        about = (worker, limit, milliseconds(lease), shared.clock, str(len(unanswered)))
+        try:
+            replies = await shared.call(scripts.CLAIM, root, *about, *tokens)
+        except StoreUnavailable:
+            self._unanswered[root] = tokens[-_REMEMBERED:]
+            raise
+        claims = [claim_from(reply) for reply in replies]
+        for claim in claims:
+            shared.partitions.remember(claim.run.id, root)
+            self._ours(claim)
         return claims
 
     async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
@@ -97,18 +120,36 @@ class Runs:
 
     async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
         """See `RunStore.renew`."""
-        shared, lost = self._shared, []
-        for root, portion in self._by_partition(claims):
-            held = await shared.call(
-                scripts.RENEW, root, milliseconds(lease), shared.clock, *_names(portion)
-            )
+        arguments = (milliseconds(lease), self._shared.clock)
+        lost: list[Claim] = []
+        for portion, held in await self._for_each(scripts.RENEW, claims, *arguments):
             lost += [claim for claim, mark in zip(portion, held, strict=True) if mark != _HELD]
         return lost
 
     async def release(self, claims: Sequence[Claim]) -> None:
         """See `RunStore.release`."""
+        await self._for_each(scripts.RELEASE, claims)
+
+    async def _for_each(
+        self, script: Script, claims: Sequence[Claim], *arguments: str | int
+    ) -> list[tuple[list[Claim], Any]]:
+        """Run a script for all claims. What is where Redis does not answer holds up no others.
+
+        Raises:
+            StoreUnavailable: for some of them, nobody knows.
+        """
+        replies: list[tuple[list[Claim], Any]] = []
+        failure: StoreUnavailable | None = None
         for root, portion in self._by_partition(claims):
-            await self._shared.call(scripts.RELEASE, root, *_names(portion))
+            try:
+                reply = await self._shared.call(script, root, *arguments, *_names(portion))
+            except StoreUnavailable as error:
+                failure = error
+            else:
+                replies.append((portion, reply))
+        if failure is not None:
+            raise failure
+        return replies
 
     def _by_partition(self, claims: Sequence[Claim]) -> list[tuple[str, list[Claim]]]:
         """The claims in portions: a long call would hold up the writers."""
@@ -146,6 +187,7 @@ class Runs:
 
 _HELD = ord("1")
 _PORTION = 200
+_REMEMBERED = 1000
 
 
 def _names(claims: Sequence[Claim]) -> list[str]:

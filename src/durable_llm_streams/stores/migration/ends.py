@@ -1,0 +1,124 @@
+"""Opening the two stores of a migration."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from durable_llm_streams.errors import InvalidSetting, StoreLocked, StoreUnusable
+from durable_llm_streams.stores import (
+    SQLiteView,
+    Synchronous,
+    is_sqlite,
+    open_store,
+    sqlite_path,
+    without_password,
+)
+from durable_llm_streams.stores.portable import Portable
+from durable_llm_streams.stores.sqlite.portable import PortableSQLite
+
+
+class Keeping(Struct, frozen=True):
+    """How the servers of the target will keep what they are given.
+
+    Attributes:
+        log_age: seconds from a run's end after which a log on Redis goes.
+        chat_age: seconds from a chat's last change after which it goes from Redis; 0: never.
+        synchronous: of an SQLite file.
+    """
+
+    log_age: float
+    chat_age: float
+    synchronous: Synchronous = "NORMAL"
+
+
+@asynccontextmanager
+async def opened(
+    source: str, target: str, keeping: Keeping
+) -> AsyncGenerator[tuple[Portable, Portable], None]:
+    """Both stores, open until the block ends.
+
+    Args:
+        source: the address of a store that exists.
+        target: the address of another store; it is made where there is none.
+        keeping: see `Keeping`.
+
+    Raises:
+        InvalidSetting: an address is none, or both are the same.
+        StoreLocked: one is an SQLite file that is served.
+        StoreUnusable: the source does not exist, or one cannot be used.
+        StoreUnavailable: one cannot be used now.
+    """
+    from_path, to_path = _path(source), _path(target)
+    if from_path is not None and to_path is not None and _same_file(from_path, to_path):
+        raise _same(source)
+    reading = await _open(source, from_path, keeping, must_exist=True)
+    try:
+        writing = await _open(target, to_path, keeping, must_exist=False)
+        try:
+            if from_path is None and to_path is None and await _one_redis(reading, writing):
+                raise _same(source)
+            yield reading, writing
+        finally:
+            await writing.close()
+    finally:
+        await reading.close()
+
+
+async def _open(address: str, path: Path | None, keeping: Keeping, *, must_exist: bool) -> Portable:
+    if path is None:
+        return await _open_redis(address, keeping, must_exist=must_exist)
+    if must_exist:
+        if not path.is_file():
+            raise StoreUnusable(f"There is no store at {path}. Name the file that the server uses.")
+        await SQLiteView(path).close()  # a file that is none must not be made one
+    try:
+        return PortableSQLite(path, keeping.synchronous)
+    except StoreLocked as error:
+        raise StoreLocked(
+            f"A server is running on {path}. Stop it, and start the migration again."
+        ) from error
+
+
+async def _open_redis(address: str, keeping: Keeping, *, must_exist: bool) -> Portable:
+    open_store(address)  # it connects to nothing yet, but says what is wrong with the address
+    from durable_llm_streams.stores.redis import RedisAddress, Retention
+    from durable_llm_streams.stores.redis.portable import PortableRedis
+
+    store = PortableRedis(
+        RedisAddress.parse(address), Retention(keeping.log_age, keeping.chat_age)
+    )
+    try:
+        await store.open(must_exist=must_exist)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+async def _one_redis(reading: Portable, writing: Portable) -> bool:
+    from durable_llm_streams.stores.redis.portable import PortableRedis
+
+    assert isinstance(reading, PortableRedis)
+    assert isinstance(writing, PortableRedis)
+    return await writing.is_also(reading)
+
+
+def _path(address: str) -> Path | None:
+    """The file of an SQLite store; None is a Redis."""
+    return sqlite_path(address) if is_sqlite(address) or ":" not in address else None
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
+def _same(address: str) -> InvalidSetting:
+    return InvalidSetting(
+        f"Source and target are the same store, {without_password(address)}. Name another target."
+    )

@@ -1,0 +1,99 @@
+"""Whether two stores hold the same chat, to the last byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from msgspec import Struct, structs
+
+from durable_llm_streams.model import Run
+from durable_llm_streams.stores.portable import Bodies, Outline, Portable
+
+
+class Fingerprint(Struct, frozen=True):
+    """A chat, short enough to compare.
+
+    Attributes:
+        outline: everything but the text.
+        bodies: a digest of all bodies, in their order.
+        logs: of each run whose log is there, a digest of its records.
+    """
+
+    outline: Outline
+    bodies: bytes
+    logs: dict[str, bytes]
+
+
+async def fingerprint(store: Portable, chat_id: str) -> Fingerprint | None:
+    """Read a whole chat; None when there is none.
+
+    Raises:
+        RunNotFound, CursorLost: something went meanwhile; try again.
+        StoreUnavailable: the store cannot be read now.
+    """
+    outline = await store.outline(chat_id)
+    if outline is None:
+        return None
+    bodies, logs = _digest(), {each.run.id: _digest() for each in outline.runs if each.has_log}
+    async for content in store.contents(outline):
+        if isinstance(content, Bodies):
+            digest, pieces = bodies, content.bodies
+        else:
+            digest, pieces = logs[content.run_id], content.records
+        for piece in pieces:
+            digest.update(len(piece).to_bytes(8, "big"))
+            digest.update(piece)
+    return Fingerprint(
+        outline, bodies.digest(), {run_id: digest.digest() for run_id, digest in logs.items()}
+    )
+
+
+def difference(source: Outline, target: Outline) -> str | None:
+    """How two outlines differ, as the end of a sentence about the target's chat; None: not.
+
+    Whether logs are there does not count: they go by themselves.
+    """
+    if target.chat.owner != source.chat.owner:
+        return "belongs to another owner there"
+    if target.chat != source.chat:
+        return "has another title, head or time there"
+    if target.messages != source.messages:
+        return "has other messages there"
+    if _without_logs(target) != _without_logs(source):
+        return "has other runs there"
+    return None
+
+
+def whole_difference(
+    source: Fingerprint, target: Fingerprint | None, is_due: Callable[[Run], bool]
+) -> str | None:
+    """As `difference`, of everything that both hold.
+
+    Args:
+        source: of the chat that was copied.
+        target: of the copy.
+        is_due: whether a run's log has outlived its retention, so that its absence says nothing.
+    """
+    if target is None:
+        return "is missing there"
+    found = difference(source.outline, target.outline)
+    if found is not None:
+        return found
+    if target.bodies != source.bodies:
+        return "has a message with another text there"
+    for moved in source.outline.runs:
+        run_id = moved.run.id
+        if run_id not in source.logs or (run_id not in target.logs and is_due(moved.run)):
+            continue
+        if target.logs.get(run_id) != source.logs[run_id]:
+            return f"has another log of run {run_id} there"
+    return None
+
+
+def _without_logs(outline: Outline) -> list[object]:
+    return [structs.replace(moved, has_log=False) for moved in outline.runs]
+
+
+def _digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=32)

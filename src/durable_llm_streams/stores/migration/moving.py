@@ -1,0 +1,205 @@
+"""Moving all chats from one store to another.
+
+Theory of operation
+===================
+1. Nothing about the way is written down. A chat that stands in the target is looked at: if its
+   outline is the source's, it was copied before; if not, it is a conflict, which is told and left
+   alone. So a migration that was killed goes on when it is started again.
+2. Each chat arrives in one step (see `portable`), so there is no half of one to find.
+3. At the end both stores are read from the beginning and each chat is compared to the last byte:
+   what was copied now as well as what was there before.
+4. Neither store is served meanwhile. That is asked before and after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Literal, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable
+from durable_llm_streams.model import Run
+from durable_llm_streams.stores.portable import Portable
+
+from .fingerprint import difference, fingerprint, whole_difference
+
+Phase = Literal["copy", "compare"]
+#: Told of a phase, how many chats are done in it, and of about how many.
+Watch = Callable[[Phase, int, int], None]
+T = TypeVar("T")
+
+#: Seconds between attempts at what a store could not do; after the last one it is given up.
+PAUSES = (0.1, 0.4, 1.0, 2.0, 4.0, 8.0, 15.0)
+_ATTEMPTS = 3  # at a chat of which something goes while it is read
+
+
+class Conflict(NamedTuple):
+    """A chat that is not the same in both stores.
+
+    Attributes:
+        reason: the end of a sentence about the chat in the target.
+    """
+
+    chat_id: str
+    reason: str
+
+
+class Outcome(Struct, kw_only=True):
+    """What a migration has done.
+
+    Attributes:
+        copied: chats that it has put into the target.
+        found: chats that stood there already, the same.
+        compared: chats that were found to be the same at the end, to the last byte.
+        conflicts: all others.
+        cookies: whether the target knows the source's visitors by their cookies.
+    """
+
+    copied: int = 0
+    found: int = 0
+    compared: int = 0
+    conflicts: list[Conflict]
+    cookies: bool = True
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Migration:
+    """Moves all chats. See above.
+
+    Args:
+        source: what is read.
+        target: what is written.
+        watch: told how far it is.
+        log_age: seconds after a run's end when its log may be gone from a store by itself.
+        now: the time, in milliseconds.
+        pauses: see `PAUSES`.
+    """
+
+    def __init__(
+        self,
+        source: Portable,
+        target: Portable,
+        watch: Watch = lambda phase, done, total: None,
+        *,
+        log_age: float = 24 * 3600.0,
+        now: Callable[[], int] = _wall_clock,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._watch = watch
+        self._log_age = log_age
+        self._now = now
+        self._pauses = pauses
+
+    async def run(self) -> Outcome:
+        """Copy what is missing, then compare everything.
+
+        Raises:
+            StoreLocked: one of the stores is served.
+            StoreUnavailable: one could not be used for longer than `pauses`.
+        """
+        outcome = Outcome(conflicts=[])
+        await self._refuse_served()
+        outcome.cookies = await self._patiently(self._move_secret)
+        await self._copy_all(outcome)
+        await self._compare_all(outcome)
+        await self._refuse_served()
+        return outcome
+
+    async def _refuse_served(self) -> None:
+        for store in (self._source, self._target):
+            await self._patiently(store.refuse_served)
+
+    async def _move_secret(self) -> bool:
+        """Let the target sign as the source did, unless it has visitors of its own."""
+        secret = await self._source.secret()
+        if secret is None or secret == await self._target.secret():
+            return True
+        async with aclosing(self._target.chat_ids()) as chat_ids:
+            async for _ in chat_ids:
+                return False
+        await self._target.set_secret(secret)
+        return True
+
+    async def _copy_all(self, outcome: Outcome) -> None:
+        total = await self._patiently(self._source.count)
+        self._watch("copy", 0, total)
+        done = 0
+        async for chat_id in self._source.chat_ids():
+            done += 1
+            copied, reason = await self._attempt(lambda chat_id=chat_id: self._copy(chat_id))
+            if reason is not None:
+                outcome.conflicts.append(Conflict(chat_id, reason))
+            elif copied:
+                outcome.copied += 1
+            else:
+                outcome.found += 1
+            self._watch("copy", done, max(done, total))
+
+    async def _copy(self, chat_id: str) -> tuple[bool, str | None]:
+        """Whether the chat was copied just now, and why it could not be."""
+        outline = await self._source.outline(chat_id)
+        if outline is None:
+            return False, None  # it has outlived its retention
+        there = await self._target.outline(chat_id)
+        if there is not None:
+            return False, difference(outline, there)
+        async with aclosing(self._source.contents(outline)) as contents:
+            if await self._target.put_in(outline, contents):
+                return True, None
+        # An answer that got lost on its way looks like this as well.
+        there = await self._target.outline(chat_id)
+        if there is None:
+            return False, "has a run whose id is taken there"
+        reason = difference(outline, there)
+        return reason is None, reason
+
+    async def _compare_all(self, outcome: Outcome) -> None:
+        total = outcome.copied + outcome.found
+        self._watch("compare", 0, total)
+        known = {conflict.chat_id for conflict in outcome.conflicts}
+        async for chat_id in self._source.chat_ids():
+            if chat_id in known:
+                continue
+            reason = await self._attempt(lambda chat_id=chat_id: self._compare(chat_id))
+            if reason is None:
+                outcome.compared += 1
+            else:
+                outcome.conflicts.append(Conflict(chat_id, reason))
+            done = outcome.compared
+            self._watch("compare", done, max(done, total))
+
+    async def _compare(self, chat_id: str) -> str | None:
+        source = await fingerprint(self._source, chat_id)
+        if source is None:
+            return None
+        return whole_difference(source, await fingerprint(self._target, chat_id), self._is_due)
+
+    def _is_due(self, run: Run) -> bool:
+        return run.ended_at is not None and run.ended_at + self._log_age * 1000 <= self._now()
+
+    async def _attempt(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something about one chat, again when a part of it expired in the midst."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await self._patiently(work)
+            except (RunNotFound, CursorLost):
+                continue
+        return await self._patiently(work)
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something, again when a store cannot do it now."""
+        for pause in self._pauses:
+            try:
+                return await work()
+            except StoreUnavailable:
+                await asyncio.sleep(pause)
+        return await work()

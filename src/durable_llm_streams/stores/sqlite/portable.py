@@ -1,0 +1,255 @@
+"""Chats out of an SQLite file and into one. See `stores/portable.py`."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+from durable_llm_streams.errors import CursorLost
+from durable_llm_streams.model import Message
+from durable_llm_streams.store import PAGE_BYTES
+from durable_llm_streams.stores.portable import (
+    Bodies,
+    Content,
+    MovedRun,
+    Outline,
+    Records,
+    at_rest,
+)
+
+from .file import DatabaseFile, Synchronous, unusable
+from .journal import SEGMENT_BYTES
+from .logs import Logs
+from .rows import (
+    CHAT_COLUMNS,
+    RUN_COLUMNS,
+    chat_from_row,
+    run_from_row,
+    spans_to_blob,
+)
+
+_LISTED_AT_ONCE = 500
+
+
+class PortableSQLite:
+    """The chats of a file. The file is locked as by a server.
+
+    Args:
+        path: the file; made when it is not there.
+        synchronous: see `DatabaseFile`.
+
+    Raises:
+        StoreLocked: another process serves the file.
+        StoreUnusable: it is no store, cannot be written, or is too new.
+    """
+
+    def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
+        self.name = f"sqlite:///{path}"
+        self._file = DatabaseFile(path, synchronous)
+        try:
+            # What a killed server has left in the journal belongs to the logs.
+            self._logs = Logs(
+                self._file, lambda: time.time_ns() // 1_000_000, lambda: secrets.token_hex(4)
+            )
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, sqlite3.Error):
+                raise unusable(path, error) from error
+            raise
+
+    async def refuse_served(self) -> None:
+        """See `Portable.refuse_served`. Raises StoreLocked if the lock did not hold."""
+        with self._file.transaction():
+            pass
+
+    async def count(self) -> int:
+        """See `Portable.count`."""
+        with self._file.translated_errors():
+            (count,) = self._file.connection.execute("SELECT count(*) FROM chat").fetchone()
+        return int(count)
+
+    async def chat_ids(self) -> AsyncGenerator[str, None]:
+        """See `Portable.chat_ids`."""
+        place = (-1, -1)
+        while True:
+            with self._file.translated_errors():
+                rows = self._file.connection.execute(
+                    "SELECT id, updated_at, key FROM chat WHERE (updated_at, key) > (?, ?)"
+                    " ORDER BY updated_at, key LIMIT ?",
+                    (*place, _LISTED_AT_ONCE),
+                ).fetchall()
+            for id_, updated_at, key in rows:
+                place = (updated_at, key)
+                yield id_
+            if len(rows) < _LISTED_AT_ONCE:
+                return
+
+    async def outline(self, chat_id: str) -> Outline | None:
+        """See `Portable.outline`."""
+        connection = self._file.connection
+        with self._file.translated_errors():
+            row = connection.execute(
+                f"SELECT {CHAT_COLUMNS} FROM chat WHERE id = ?", (chat_id,)
+            ).fetchone()
+            if row is None:
+                return None
+            messages = connection.execute(
+                "SELECT id, parent, role, created_at, run FROM message WHERE chat = ? ORDER BY key",
+                row[:1],
+            ).fetchall()
+            runs = connection.execute(
+                f"SELECT content, next_seq, has_log, {RUN_COLUMNS} FROM run WHERE chat = ?"
+                " ORDER BY key",
+                row[:1],
+            ).fetchall()
+        return Outline(
+            chat_from_row(row, None),
+            tuple(
+                Message(id=id_, parent=parent, role=role, body=b"", created_at=at, run_id=run)
+                for id_, parent, role, at, run in messages
+            ),
+            tuple(self._moved(*run) for run in runs),
+        )
+
+    def _moved(self, content: str, next_seq: int, has_log: int, *columns: object) -> MovedRun:
+        run = run_from_row(columns)
+        active = self._logs.active.get(run.id)
+        if active is not None:
+            next_seq = active.next_seq
+        return MovedRun(at_rest(run), content, next_seq, bool(has_log))
+
+    async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
+        """See `Portable.contents`."""
+        for first, bodies in self._bodies(outline.chat.id):
+            yield Bodies(first, bodies)
+        for moved in outline.runs:
+            after = 0
+            while moved.has_log and after + 1 < moved.next_seq:
+                page = self._logs.page(moved.run.id, after)
+                if not page.records:
+                    raise CursorLost
+                yield Records(moved.run.id, page.first, page.records)
+                after = page.last
+
+    def _bodies(self, chat_id: str) -> Iterator[tuple[int, list[bytes]]]:
+        """All bodies in portions, each with its first one's index."""
+        first, size = 0, 0
+        portion: list[bytes] = []
+        with self._file.translated_errors():
+            for (body,) in self._file.connection.execute(
+                "SELECT body FROM message WHERE chat = (SELECT key FROM chat WHERE id = ?)"
+                " ORDER BY key",
+                (chat_id,),
+            ):
+                if portion and size + len(body) > PAGE_BYTES:
+                    yield first, portion
+                    first, size, portion = first + len(portion), 0, []
+                portion.append(body)
+                size += len(body)
+        if portion:
+            yield first, portion
+
+    async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
+        """See `Portable.put_in`. One transaction, however long it is."""
+        with self._file.transaction() as connection:
+            if _is_taken(connection, outline):
+                return False
+            chat = _insert_chat(connection, outline)
+            keys = {m.run.id: _insert_run(connection, chat, m) for m in outline.runs}
+            there = dict.fromkeys(keys, 1)
+            messages = 0
+            async for content in contents:
+                if isinstance(content, Bodies):
+                    some = outline.messages[content.first :]
+                    _insert_messages(connection, chat, some, content.bodies)
+                    messages += len(content.bodies)
+                else:
+                    _insert_records(connection, keys[content.run_id], content)
+                    there[content.run_id] += len(content.records)
+            whole = messages == len(outline.messages) and all(
+                there[moved.run.id] == moved.next_seq for moved in outline.runs if moved.has_log
+            )
+            if not whole:
+                raise CursorLost
+        return True
+
+    async def secret(self) -> bytes | None:
+        """See `Portable.secret`."""
+        with self._file.translated_errors():
+            row = self._file.connection.execute(
+                "SELECT value FROM meta WHERE name = 'secret'"
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    async def set_secret(self, secret: bytes) -> None:
+        """See `Portable.set_secret`."""
+        with self._file.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('secret', ?)", (secret,))
+
+    async def close(self) -> None:
+        """See `Portable.close`."""
+        self._logs.close()
+        self._file.close()
+
+
+def _is_taken(connection: sqlite3.Connection, outline: Outline) -> bool:
+    ids = [("chat", outline.chat.id), *(("run", moved.run.id) for moved in outline.runs)]
+    return any(
+        connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (id_,)).fetchone()
+        for table, id_ in ids
+    )
+
+
+def _insert_chat(connection: sqlite3.Connection, outline: Outline) -> int:
+    chat = outline.chat
+    cursor = connection.execute(
+        "INSERT INTO chat (id, owner, title, created_at, updated_at, head)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (chat.id, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head),
+    )
+    return cursor.lastrowid or 0
+
+
+def _insert_messages(
+    connection: sqlite3.Connection, chat: int, messages: Sequence[Message], bodies: Sequence[bytes]
+) -> None:
+    connection.executemany(
+        "INSERT INTO message (chat, id, parent, role, body, created_at, run)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (chat, m.id, m.parent, m.role, body, m.created_at, m.run_id)
+            for m, body in zip(messages, bodies, strict=False)
+        ],
+    )
+
+
+def _insert_run(connection: sqlite3.Connection, chat: int, moved: MovedRun) -> int:
+    run = moved.run
+    cursor = connection.execute(
+        "INSERT INTO run (id, chat, dedup, content, prompt, answer, model, status, epoch, token,"
+        " takeovers, spans, next_seq, created_at, started_at, ended_at, has_log)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (run.id, chat, run.key, moved.content, run.prompt_id, run.message_id, run.model,
+         run.status, run.epoch.number, run.epoch.token, run.takeovers, spans_to_blob(run.spans),
+         moved.next_seq, run.created_at, run.started_at, run.ended_at, int(moved.has_log)),
+    )  # fmt: skip
+    return cursor.lastrowid or 0
+
+
+def _insert_records(connection: sqlite3.Connection, run: int, content: Records) -> None:
+    """Write records as segments of the usual size."""
+    first, size = content.first, 0
+    portion: list[bytes] = []
+    rows: list[tuple[int, int, int, bytes]] = []
+    for record in content.records:
+        portion.append(record)
+        size += len(record)
+        if size > SEGMENT_BYTES:
+            rows.append((run, first, len(portion), b"\n".join(portion)))
+            first, size, portion = first + len(portion), 0, []
+    if portion:
+        rows.append((run, first, len(portion), b"\n".join(portion)))
+    connection.executemany("INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)", rows)
