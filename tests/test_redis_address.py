@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.pretty import Pretty
 
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.stores.redis.address import Node, RedisAddress, from_upstash
+from durable_llm_streams.stores import upstash_address
+from durable_llm_streams.stores.redis.address import Node, RedisAddress
 
 parse = RedisAddress.parse
 
@@ -239,7 +240,7 @@ def test_a_hosted_database_is_known_by_its_rest_address_and_token() -> None:
         " https://EU1-able-cat-12345.upstash.io/ ",
         "https://eu1-able-cat-12345.upstash.io:443",
     ):
-        assert from_upstash(url, " AbC==\n") == expected
+        assert parse(upstash_address(url, " AbC==\n")) == expected
 
 
 @pytest.mark.parametrize(
@@ -260,11 +261,11 @@ def test_a_hosted_database_is_known_by_its_rest_address_and_token() -> None:
 )
 def test_what_is_no_address_of_a_hosted_database_is_refused(url: str) -> None:
     with pytest.raises(InvalidSetting, match="UPSTASH_REDIS_REST_URL"):
-        from_upstash(url, "token")
+        upstash_address(url, "token")
 
 
 @pytest.mark.parametrize("token", ["", "  ", "two words", "to\x00ken", "tökén"])
 def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(InvalidSetting, match="UPSTASH_REDIS_REST_TOKEN") as caught:
-        from_upstash("https://able-cat.upstash.io", token)
+        upstash_address("https://able-cat.upstash.io", token)
     assert not token.strip() or token not in str(caught.value)

@@ -21,7 +21,8 @@ _MARKS: dict[Level, tuple[str, str]] = {
     "danger": ("!", "bold yellow"),
     "note": ("·", "dim"),
 }
-_LITTLE_SPACE = 256 * 1024 * 1024
+#: Bytes; with less, a disk is called nearly full.
+LITTLE_SPACE = 256 * 1024 * 1024
 _MEBIBYTE = 1024 * 1024
 
 
@@ -111,7 +112,7 @@ def _made(settings: Settings, path: Path) -> list[Finding]:
 
 def _disk(folder: Path) -> list[Finding]:
     free = shutil.disk_usage(folder).free
-    if free >= _LITTLE_SPACE:
+    if free >= LITTLE_SPACE:
         return []
     return [Finding("danger", f"The disk of {folder} is nearly full: {_mebibytes(free)} are free.")]
 

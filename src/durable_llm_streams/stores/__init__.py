@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, urlsplit
 
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.model import Run
 from durable_llm_streams.store import LogReader, Store
 
 from .sqlite import SQLiteStore, SQLiteView, Synchronous
+from .upstash import upstash_address
 
 __all__ = [
     "SQLiteStore",
@@ -51,25 +51,6 @@ def sqlite_path(address: str) -> Path:
 def without_password(address: str) -> str:
     """An address that may stand in a log."""
     return re.sub(r"://([^@/]*?)(?::[^@/]*)?@", r"://\1:***@", address)
-
-
-def upstash_address(rest_url: str, token: str) -> str:
-    """The address of a hosted Upstash database, with its password in it.
-
-    Args:
-        rest_url: `https://NAME.upstash.io`.
-        token: of its REST interface.
-
-    Raises:
-        InvalidSetting: the URL is none.
-    """
-    host = urlsplit(rest_url).hostname
-    if not rest_url.startswith("https://") or not host:
-        raise InvalidSetting(
-            "UPSTASH_REDIS_REST_URL is no such address. Copy it from the database's page; it looks "
-            "like https://NAME.upstash.io."
-        )
-    return f"rediss://default:{quote(token, safe='')}@{host}:6379"
 
 
 def open_store(

@@ -36,14 +36,12 @@ from .context import Retention, Shared, random_token
 from .database import Database
 from .feeds import Feeds
 from .following import Following
+from .layout import VERSION, store_root
 from .logs import Logs
 from .partitions import Partitions
 from .runs import Runs
 
 __all__ = ["RedisAddress", "RedisStore", "Retention"]
-
-#: The layout of the keys. A store of a newer one is refused.
-VERSION = 1
 
 #: One answer at 50 tokens a second costs some 20 writes a second; many at once share each write.
 PACE = Pace(records=2.5, shortest=0.002, longest=0.05)
@@ -113,7 +111,7 @@ class RedisStore:
     async def _meta(self, address: RedisAddress) -> dict[str, str]:
         flat = await self._database.call(
             scripts.META,
-            [f"{{{address.prefix}}}"],
+            [store_root(address.prefix)],
             (
                 *("version", VERSION, "partitions", address.partitions),
                 *("life", secrets.token_hex(8), "secret", secrets.token_hex(32)),

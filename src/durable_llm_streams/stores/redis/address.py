@@ -29,7 +29,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Any, Literal, NamedTuple, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -65,7 +65,6 @@ _OPTIONS = {"prefix", "timeout", "db", "partitions"} | _TLS_OPTIONS | _SENTINEL_
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
-_UPSTASH_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.upstash\.io", re.ASCII)
 
 _LONGEST_TIMEOUT = 300.0
 _MOST_PARTITIONS = 256
@@ -184,46 +183,6 @@ class RedisAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("address", self.redacted)]
-
-
-def from_upstash(rest_url: str, token: str) -> RedisAddress:
-    """The address of a hosted Upstash database, of which its REST address and token are known.
-
-    The REST token is the password of the database's default user as well.
-    Source: https://upstash.com/docs/redis/howto/connectclient
-
-    Args:
-        rest_url: `UPSTASH_REDIS_REST_URL`, such as `https://eu1-able-cat-12345.upstash.io`.
-        token: `UPSTASH_REDIS_REST_TOKEN`, not the read-only one.
-
-    Raises:
-        InvalidSetting: one of them is none.
-    """
-    try:
-        url = urlsplit(rest_url.strip())
-        host, port = (url.hostname or "").lower(), url.port
-    except ValueError:
-        url, host, port = urlsplit(""), "", None
-    if (
-        url.scheme != "https"
-        or not _UPSTASH_HOST.fullmatch(host)
-        or port not in (None, 443)
-        or url.username is not None
-        or url.path not in ("", "/")
-        or url.query
-    ):
-        raise InvalidSetting(
-            "UPSTASH_REDIS_REST_URL is no address of an Upstash database. "
-            "Write https://NAME.upstash.io as the database's page shows it, or set DLS_STORE."
-        )
-    token = token.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise InvalidSetting(
-            "UPSTASH_REDIS_REST_TOKEN is empty or no token. Copy it from the database's page."
-        )
-    return RedisAddress(
-        mode="single", nodes=(Node(host, REDIS_PORT),), tls=True, user="default", password=token
-    )
 
 
 def _credentials(text: str, mode: Mode) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from .database import Database
 from .failures import code, unavailable
 from .layout import VERSION, root, store_root
 from .permissions import PERMISSIONS, missing, refused_commands
-from .reaching import why_unreachable
+from .unusable import why_unusable
 
 __all__ = ["Finding", "examine"]
 
@@ -46,7 +46,7 @@ async def examine(database: Database) -> list[Finding]:
         try:
             found = await _look(database)
         except RedisError as error:
-            reason = await why_unreachable(database.address, error)
+            reason = await why_unusable(database.address, error)
             if reason is None:
                 raise unavailable(error) or _Unfit(f"answers with an error ({error}).") from error
             raise _Unfit(reason) from error
@@ -104,65 +104,35 @@ async def _look_at(database: Database, node: Node | None) -> list[Finding]:
 async def _try_writing(database: Database) -> None:
     """Every command of the scripts, in every partition."""
     address = database.address
+    await database.command("EVAL", "return 1", 0)  # it may be refused where EVALSHA is not
     for partition in range(address.partitions):
         try:
             reply = await database.call(PERMISSIONS, [root(address.prefix, partition)], [])
         except StoreUnavailable as error:
-            if not isinstance(error.__cause__, ResponseError):
-                raise
-            raise _unwritable(address, error.__cause__) from error
-        except ResponseError as error:
-            raise _unwritable(address, error) from error
+            raise _origin(error) from error
         refused = refused_commands(reply)
         for reason in refused.values():
-            passing = ResponseError(reason)
-            if code(passing) in ("OOM", "MISCONF", "NOREPLICAS", "READONLY"):
-                raise _unwritable(address, passing)
+            if code(ResponseError(reason)) not in ("ERR", "NOPERM"):
+                raise ResponseError(reason)  # not for want of a permission
         if refused:
             raise _Unfit(missing(address, refused))
 
 
-def _unwritable(address: RedisAddress, error: ResponseError) -> Exception:
-    """Why a script that writes was refused."""
-    lowered = str(error).lower()
-    if "unknown command" in lowered or ("script" in lowered and "disabled" in lowered):
-        return _Unfit(
-            "runs no scripts (EVAL and EVALSHA are renamed or turned off). Allow them in its "
-            "configuration."
-        )
-    if code(error) == "OOM":
-        return _Unfit("is full (maxmemory). Give it more memory, or delete something.")
-    if code(error) == "MISCONF":
-        return _Unfit("cannot write to its disk and so takes nothing. Look at its disk and log.")
-    if code(error) == "NOREPLICAS":
-        return _Unfit("takes nothing without its replicas (min-replicas-to-write). Start them.")
-    if code(error) == "NOPERM":
-        if "key" in lowered:
-            pattern = f"the keys ~{store_root(address.prefix)}* and ~{{{address.prefix}:*"
-            return _Unfit(missing(address, {pattern: str(error)}))
-        return _Unfit(missing(address, {"eval, evalsha": str(error)}))
-    return error
-
-
 async def _try_messages(database: Database) -> None:
-    address = database.address
     subscriber = await database.subscriber()
-    channel = f"{root(address.prefix, 0)}:check"
+    channel = f"{root(database.address.prefix, 0)}:check"
     try:
         await subscriber.subscribe(channel)
         await subscriber.unsubscribe(channel)
     except StoreUnavailable as error:
-        cause = error.__cause__
-        if not isinstance(cause, ResponseError) or code(cause) != "NOPERM":
-            raise
-        lacking = (
-            f"the channels &{{{address.prefix}:*"
-            if "channel" in str(cause)
-            else "subscribe, unsubscribe"
-        )
-        raise _Unfit(missing(address, {lacking: str(cause)})) from error
+        raise _origin(error) from error
     finally:
         await subscriber.close()
+
+
+def _origin(error: StoreUnavailable) -> Exception:
+    """What the server itself said, where it said something."""
+    return error.__cause__ if isinstance(error.__cause__, RedisError) else error
 
 
 async def _compare(database: Database) -> None:

@@ -4,8 +4,10 @@ Theory of operation
 ===================
 1. Any server tells which master holds which of the 16,384 slots (CLUSTER SLOTS). That map is asked
    for by the first call, and again when a server could not be reached or sent us elsewhere.
-2. `MOVED` corrects the map; `ASK` sends this one call elsewhere, while a slot is being moved.
-3. A server that does not answer the question about the map is left for the next one in time.
+2. Only calls to a server that could not be reached wait for the new map: another one may have
+   taken its place. All others go on.
+3. `MOVED` corrects the map; `ASK` sends this one call elsewhere, while a slot is being moved.
+4. A server that does not answer the question about the map is left for the next one in time.
 """
 
 from __future__ import annotations
@@ -48,15 +50,16 @@ class Cluster:
         self._lines: dict[Node, Line] = {}
         self._stretches: list[Stretch] = []
         self._moved: dict[int, Node] = {}
-        self._stale = True
+        #: Those that could not be reached since the map was made.
+        self._suspects: set[Node] = set()
         self._mapping: asyncio.Task[None] | None = None
         self._closed = False
 
     async def ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:
         """See `Routes.ask`."""
-        if self._stale:
-            await self._map(deadline)
         slot = None if key is None else slot_of(key)
+        if not self._stretches or self._holder(slot) in self._suspects:
+            await self._map(deadline)
         node = self._holder(slot)
         asking = False
         redirections = 0
@@ -73,7 +76,7 @@ class Cluster:
                 asking = code(error) == "ASK"
                 if not asking and slot is not None:
                     self._moved[slot] = node
-                    self._stale = True
+                    self._start_mapping()
 
     async def ask_node(self, node: Node, packed: bytes, deadline: float) -> Any:
         """Ask one server.
@@ -84,7 +87,7 @@ class Cluster:
         try:
             return await self._line(node).ask(packed, deadline)
         except (RedisConnectionError, RedisTimeoutError):
-            self._stale = True
+            self._suspects.add(node)
             raise
 
     async def masters(self, deadline: float) -> list[Node]:
@@ -93,14 +96,13 @@ class Cluster:
         Raises:
             redis.RedisError: no server could be asked.
         """
-        if self._stale:
-            await self._map(deadline)
+        await self._map(deadline)
         return sorted({node for _, _, node in self._stretches})
 
     async def any_node(self) -> Node | None:
         """See `Routes.any_node`."""
         loop = asyncio.get_running_loop()
-        self._stale = True  # the one that was fine a moment ago may be why somebody asks
+        # Made anew: the server that was chosen the last time may be why somebody asks again.
         await self._map(loop.time() + len(self._seeds) * self._map_seconds + 1)
         return self._some_master()
 
@@ -141,19 +143,23 @@ class Cluster:
         return await link.ask(packed, deadline, asking=True)
 
     async def _map(self, deadline: float) -> None:
-        """Learn the map anew. Callers that come meanwhile share the one attempt."""
-        if self._mapping is None or self._mapping.done():
-            self._mapping = asyncio.create_task(self._learn())
-            self._mapping.add_done_callback(lambda task: task.cancelled() or task.exception())
+        """Wait for a new map. Callers that come meanwhile share the one attempt."""
         try:
             async with asyncio.timeout_at(deadline):
-                await asyncio.shield(self._mapping)
+                await asyncio.shield(self._start_mapping())
         except TimeoutError:
             raise RedisTimeoutError("No server of the Cluster could be reached in time.") from None
 
+    def _start_mapping(self) -> asyncio.Task[None]:
+        if self._mapping is None or self._mapping.done():
+            self._mapping = asyncio.create_task(self._learn())
+            self._mapping.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._mapping
+
     async def _learn(self) -> None:
-        known = [node for node in self._lines if node not in self._seeds]
-        candidates = random.sample(self._seeds, len(self._seeds)) + known
+        candidates = [*dict.fromkeys((*self._lines, *self._seeds))]
+        random.shuffle(candidates)
+        candidates.sort(key=self._suspects.__contains__)
         loop = asyncio.get_running_loop()
         failure: Exception = RedisConnectionError("The address names no server.")
         for node in candidates:
@@ -173,7 +179,7 @@ class Cluster:
     async def _adopt(self, stretches: list[Stretch]) -> None:
         self._stretches = stretches
         self._moved.clear()
-        self._stale = False
+        self._suspects.clear()
         masters = {node for _, _, node in stretches}
         for node in [node for node in self._lines if node not in masters]:
             await self._lines.pop(node).close()

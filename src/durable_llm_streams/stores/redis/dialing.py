@@ -6,11 +6,13 @@ redis-py does all this; `link` and `subscriber` take the open connection over.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
+    RedisSSLContext,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -21,6 +23,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from .address import Node, RedisAddress
+from .failures import causes
 
 #: A sentinel that does not answer must leave time for the next one.
 _SENTINEL_SECONDS = 1.0
@@ -46,6 +49,7 @@ class Dialer:
                 "ssl_keyfile": address.key or address.cert,
                 "ssl_cert_reqs": "required" if address.verify == "full" else "none",
             }
+        self._trust: RedisSSLContext | None = None
         self._sentinel: Sentinel | None = None
 
     async def dial(self, node: Node | None = None) -> asyncio.StreamWriter:
@@ -59,9 +63,16 @@ class Dialer:
                 replica, whose data are not the latest.
         """
         connection = self._connection(node or await self._place())
-        await connection.connect()
-        if self._address.mode != "cluster":
-            await _refuse_replica(connection)
+        try:
+            await connection.connect()
+            if self._address.mode != "cluster":
+                await _refuse_replica(connection)
+        except RedisError as error:
+            if any(
+                isinstance(cause, ssl.SSLError | ConnectionResetError) for cause in causes(error)
+            ):
+                self._trust = None  # the files may be others by now
+            raise
         # From here on nothing waits, so no byte can come in between.
         reader, writer = connection._reader, connection._writer
         connection._reader = connection._writer = None
@@ -114,8 +125,14 @@ class Dialer:
         }
         if node is None:
             return UnixDomainSocketConnection(path=address.path, **options)
-        kind = SSLConnection if address.tls else Connection
-        return kind(host=node.host, port=node.port, **options, **self._tls)
+        if not address.tls:
+            return Connection(host=node.host, port=node.port, **options)
+        connection = SSLConnection(host=node.host, port=node.port, **options, **self._tls)
+        if self._trust is None:
+            self._trust = connection.ssl_context
+        # Reading all the authorities' certificates anew would stop the event loop for 20 ms.
+        connection.ssl_context = self._trust
+        return connection
 
     def _for_sentinels(self) -> dict[str, Any]:
         seconds = min(_SENTINEL_SECONDS, self._address.timeout / 2)

@@ -6,7 +6,8 @@ Theory of operation
    its last records. Readers at the end wait at the tail; all of a run's readers share it.
 2. A tail is live while it is known to hear of everything that is committed: from this process's own
    appends, when it writes the run, else by the run's channel. It becomes live by subscribing first
-   and asking where the log ends afterwards, so nothing falls between the two.
+   and asking where the log ends afterwards. What it hears before the answer is here may come later
+   in the log than the answer, so it is kept until then: nothing falls between the two.
 3. Whatever does not fit, a hole, another epoch, a broken connection, makes the tail stale: its
    readers are woken, look at the store themselves, and the next one makes it live again.
 4. What a tail holds was committed before. Nothing else is ever given to a reader.
@@ -29,14 +30,15 @@ from .replies import writer
 _SWEEP_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 _KEPT_BYTES = 32 * 1024
+_KEPT_EARLY = 100
 
 
 class Tail:
     """The end of a run's log, as this process hears of it."""
 
     __slots__ = (
-        "bytes", "channel", "first", "live", "making_live", "next_seq", "recent", "spans",
-        "status", "subscribed", "used", "waiters", "writer",
+        "bytes", "channel", "doubtful", "early", "first", "live", "making_live", "next_seq",
+        "recent", "spans", "status", "subscribed", "used", "waiters", "writer",
     )  # fmt: skip
 
     def __init__(self, channel: str) -> None:
@@ -53,14 +55,24 @@ class Tail:
         self.bytes = 0
         self.used = 0.0
         self.waiters: list[tuple[asyncio.Future[Page | None], float]] = []
+        self.early: list[tuple[int, str, Sequence[bytes], Status]] = []
+        self.doubtful = False  # whether it may have missed something while it becomes live
+
+    def begin_early(self) -> None:
+        """It is asked where the log ends; what this hears from now on is kept for `begin`."""
+        self.early = []
+        self.doubtful = False
 
     def begin(self, place: Page) -> None:
-        """The log ends there; from now on this hears of everything."""
+        """The log ended there when it was asked; from then on this has heard of everything."""
         self.next_seq = self.first = place.next_seq
         self.spans, self.status = place.spans, place.status
         self.writer = writer(place.spans[-1].epoch) if place.spans else ""
         self.recent, self.bytes = [], 0
-        self.live = True
+        self.live = not self.doubtful
+        early, self.early = self.early, []
+        for heard in early:
+            self.feed(*heard)
 
     def page(self, after: int, max_bytes: int) -> Page | None:
         """What comes after a record, if it is here."""
@@ -72,6 +84,9 @@ class Tail:
     def feed(self, at: int, by: str, records: Sequence[bytes], status: Status) -> None:
         """These records were committed."""
         if not self.live:
+            if self.making_live is not None and not self.doubtful:
+                self.early.append((at, by, records, status))
+                self.doubtful = len(self.early) >= _KEPT_EARLY
             return
         behind = self.next_seq - at  # so many of them are known
         if behind >= len(records) and status is self.status:
@@ -93,6 +108,7 @@ class Tail:
     def stale(self) -> None:
         """This may have missed something."""
         self.live = False
+        self.doubtful = True
         self.wake(None)
 
     def wake(self, page: Page | None) -> None:
@@ -143,7 +159,7 @@ class Following:
         return await self._logs.page(run_id, after, max_bytes)
 
     async def _arrive(self, run_id: str, after: int, max_bytes: int) -> Page | None:
-        """What there is to read, or None when the tail is live and there is nothing."""
+        """What there is to read, or None when the tail is live: there is nothing before it."""
         self.arriving += 1
         try:
             page = await self._logs.page(run_id, after, max_bytes)
@@ -157,7 +173,7 @@ class Following:
                 self._sweep_later()
             if not tail.live:
                 await self._make_live(run_id, tail)
-            return None if tail.live and after + 1 == tail.next_seq else page
+            return None if tail.live else page
         finally:
             self.arriving -= 1
 
@@ -177,6 +193,7 @@ class Following:
             if run_id not in self._ours and not tail.subscribed:
                 await self.events.follow(run_id, tail.channel)
                 tail.subscribed = True
+            tail.begin_early()
             tail.begin(await self._logs.place(run_id))
         finally:
             tail.making_live = None

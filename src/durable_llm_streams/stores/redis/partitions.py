@@ -18,6 +18,7 @@ from collections import OrderedDict
 from durable_llm_streams.errors import RunNotFound
 
 from .database import Database
+from .layout import root
 from .scripts import FIND_PARTITION
 
 _REMEMBERED = 10_000
@@ -34,7 +35,7 @@ class Partitions:
 
     def __init__(self, database: Database, prefix: str, count: int) -> None:
         self._database = database
-        self.roots = tuple(f"{{{prefix}:{number}}}" for number in range(count))
+        self.roots = tuple(root(prefix, number) for number in range(count))
         self._runs: OrderedDict[str, str] = OrderedDict()
 
     def of_chat(self, chat_id: str) -> str:
@@ -54,17 +55,17 @@ class Partitions:
         if known is not None:
             return known
         answers = await asyncio.gather(
-            *(self._database.call(FIND_PARTITION, [root], [run_id]) for root in self.roots)
+            *(self._database.call(FIND_PARTITION, [each], [run_id]) for each in self.roots)
         )
-        for root, there in zip(self.roots, answers, strict=True):
+        for found, there in zip(self.roots, answers, strict=True):
             if there:
-                self.remember(run_id, root)
-                return root
+                self.remember(run_id, found)
+                return found
         raise RunNotFound("There is no such run (any more).")
 
-    def remember(self, run_id: str, root: str) -> None:
-        """Somebody found a run in a partition."""
+    def remember(self, run_id: str, found: str) -> None:
+        """Somebody found a run in the partition of this root."""
         if len(self.roots) > 1:
-            self._runs[run_id] = root
+            self._runs[run_id] = found
             if len(self._runs) > _REMEMBERED:
                 self._runs.popitem(last=False)

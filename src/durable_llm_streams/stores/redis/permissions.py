@@ -32,8 +32,8 @@ def acl_line(address: RedisAddress) -> str:
     allowed = " ".join(f"+{command}" for command in sorted(commands))
     user = address.user or "default"
     return (
-        f"ACL SETUSER {user} on >PASSWORD ~{root}* ~{partitions} resetchannels &{partitions} "
-        f"{allowed}"
+        f"ACL SETUSER {user} on >PASSWORD resetkeys ~{root}* ~{partitions} "
+        f"resetchannels &{partitions} {allowed}"
     )
 
 
@@ -41,6 +41,17 @@ def refused_commands(reply: Sequence[bytes]) -> dict[str, str]:
     """The commands that `permissions.lua` could not run, and the server's reasons."""
     words = [word.decode(errors="replace") for word in reply]
     return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def lacking(address: RedisAddress, reason: str) -> str:
+    """What a refusal without permission is about: a command, keys or channels."""
+    root = store_root(address.prefix)
+    named = re.search(r"'([^']+)'", reason)
+    if named is not None:
+        return named[1]
+    if "channel" in reason:
+        return f"the channels &{root[:-1]}:*"
+    return f"the keys ~{root}* and ~{root[:-1]}:*"
 
 
 def missing(address: RedisAddress, refused: Mapping[str, str]) -> str:

@@ -165,4 +165,6 @@ class Subscriber(Wire):
 
 
 def _reason(error: Exception) -> StoreUnavailable:
-    return unavailable(error) or StoreUnavailable(f"Redis refuses messages ({error}).")
+    reason = unavailable(error) or StoreUnavailable(f"Redis refuses messages ({error}).")
+    reason.__cause__ = error
+    return reason

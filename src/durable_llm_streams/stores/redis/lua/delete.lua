@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Deletes a chat with its messages, runs and logs. See `ChatStore.delete`.
 --
 -- KEYS[1]  the partition's root

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Deletes a portion of what has outlived its retention. See `Store.expire`.
 --
 -- KEYS[1]  the partition's root

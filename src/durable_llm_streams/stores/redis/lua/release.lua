@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Gives runs back: they are queued again and claimable at once. See `RunStore.release`.
 --
 -- KEYS[1]  the partition's root

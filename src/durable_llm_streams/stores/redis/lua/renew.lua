@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Prolongs leases. See `RunStore.renew`.
 --
 -- KEYS[1]  the partition's root

@@ -6,7 +6,8 @@
 --    it, so all of them are in one hash slot; see docs/redis.md for the whole layout.
 -- 2. Scripts are not rolled back when they fail: a script looks at everything first, and writes
 --    when nothing can go wrong any more. `#!lua` without flags makes Redis refuse the whole script,
---    before its first write, when there is no memory left.
+--    before its first write, when there is no memory left. Those that make room, or only keep what
+--    there is, have `flags=allow-oom`.
 -- 3. Times are milliseconds. The clock is the server's; a given clock is for tests.
 -- 4. A refusal is a reply, not an error: its first element says which.
 local root = KEYS[1]

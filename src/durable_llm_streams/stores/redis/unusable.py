@@ -1,4 +1,4 @@
-"""Why a Redis cannot be reached at the start, in one line that says what to change."""
+"""Why a Redis cannot be a store, in one line that says what to change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from .address import Node, RedisAddress
 from .dialing import Dialer
 from .failures import causes, code
-from .permissions import missing
+from .permissions import lacking, missing
 
 _PROBE_SECONDS = 2.0
 #: Refusals by words in the text. The first that fits is it.
@@ -24,6 +24,9 @@ _UNWANTED = "wants no password, and the address has one. Leave it out of DLS_STO
 _NO_DATABASE = "has no database {db}. Name a smaller number in DLS_STORE, such as 0."
 _NO_CLUSTER = "is no Redis Cluster. Begin the address with redis://."
 _NO_SENTINEL = "is no Sentinel. Begin the address with redis://, or name the Sentinels' ports."
+_NO_SCRIPTS = (
+    "runs no scripts (EVAL and EVALSHA are renamed or turned off). Allow them in its configuration."
+)
 _WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("without any password configured",), _UNWANTED),
     (("no password is set",), _UNWANTED),
@@ -32,23 +35,27 @@ _WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("cluster support disabled",), _NO_CLUSTER),
     (("unknown command", "'cluster'"), _NO_CLUSTER),
     (("unknown command", "'sentinel'"), _NO_SENTINEL),
+    (("unknown command", "'eval"), _NO_SCRIPTS),
 )
 #: Refusals by the first word.
 _CODES = {
     "WRONGPASS": "refuses the user or the password. Correct them in DLS_STORE.",
     "NOAUTH": "wants a password. Write it into the address: redis://USER:PASSWORD@HOST.",
     "READONLY": "is a replica, or read-only. Name its master in DLS_STORE, or the Sentinels.",
+    "OOM": "is full (maxmemory). Give it more memory, or delete something.",
+    "MISCONF": "cannot write to its disk and so takes nothing. Look at its disk and its log.",
+    "NOREPLICAS": "takes nothing without its replicas (min-replicas-to-write). Start them.",
     "DENIED": "is in protected mode and refuses other hosts. Set a password in its configuration.",
 }
 
 _PLACE = re.compile(r"connecting to (.+?)\. ")
 
 
-async def why_unreachable(address: RedisAddress, error: Exception) -> str | None:
+async def why_unusable(address: RedisAddress, error: Exception) -> str | None:
     """What is wrong with the address or its server; None for a state that passes by itself.
 
     Args:
-        address: what could not be reached.
+        address: what could not be used.
         error: what redis-py or the server said.
     """
     if isinstance(error, MasterNotFoundError):
@@ -85,7 +92,8 @@ def _refused(address: RedisAddress, error: Exception) -> str | None:
         if all(word in lowered for word in words):
             return sentence.format(db=address.db)
     if code(error) == "NOPERM":
-        return missing(address, {_quoted(str(error)): str(error).removeprefix("NOPERM ")})
+        reason = str(error).removeprefix("NOPERM ")
+        return missing(address, {lacking(address, reason): reason})
     if code(error) == "MOVED" and address.mode != "cluster":
         return "is a server of a Redis Cluster. Begin the address with redis+cluster://."
     if code(error) == "READONLY" and address.mode == "sentinel":
@@ -104,11 +112,6 @@ def _distrusted(error: ssl.SSLCertVerificationError) -> str:
     else:
         advice = "Name the file with its authority's certificate by the option ca."
     return f"has a certificate that cannot be trusted: {message}. {advice}"
-
-
-def _quoted(text: str) -> str:
-    named = re.search(r"'([^']+)'", text)
-    return named[1] if named else "its keys or channels"
 
 
 async def _no_master(address: RedisAddress) -> str | None:
@@ -133,9 +136,7 @@ async def _no_master(address: RedisAddress) -> str | None:
             "cannot be found: the Sentinels want another password. Set the options "
             "sentinel_password and, if they have users, sentinel_user."
         )
-    return (
-        await why_unreachable(address, error) or f"cannot be found: no Sentinel answers ({error})."
-    )
+    return await why_unusable(address, error) or f"cannot be found: no Sentinel answers ({error})."
 
 
 async def _other_layer(address: RedisAddress, chain: list[BaseException], place: str) -> str:
@@ -146,8 +147,11 @@ async def _other_layer(address: RedisAddress, chain: list[BaseException], place:
     if node is not None and not address.tls and await _speaks_tls(node):
         return f"speaks TLS at {place}. Begin the address with rediss instead of redis."
     broken = next((cause for cause in chain if isinstance(cause, ssl.SSLError)), None)
-    if broken is not None and "CERTIFICATE_REQUIRED" in (broken.reason or ""):
-        return "wants a certificate of this client. Name its files by the options cert and key."
+    if address.tls and not address.cert and _hung_up(chain, broken):
+        return (
+            f"ends the connection at {place}. It probably wants a certificate of this client: "
+            "name its files by the options cert and key."
+        )
     if broken is not None:
         return f"cannot be reached over TLS at {place} ({broken.reason or broken})."
     if isinstance(chain[0], RedisTimeoutError):
@@ -156,6 +160,19 @@ async def _other_layer(address: RedisAddress, chain: list[BaseException], place:
             "Look at the network and its firewalls, or correct DLS_STORE."
         )
     return f"cannot be reached at {place} ({str(chain[0]).rstrip('.')})."
+
+
+def _hung_up(chain: list[BaseException], broken: ssl.SSLError | None) -> bool:
+    """Whether a server ended a connection whose handshake it had agreed to.
+
+    With TLS 1.3 a client hears only afterwards that its certificate was missing, if at all.
+    """
+    if broken is not None:
+        return "CERTIFICATE_REQUIRED" in (broken.reason or "")
+    return any(
+        isinstance(cause, ConnectionResetError | BrokenPipeError) or "closed" in str(cause)
+        for cause in chain
+    )
 
 
 def _node(place: str, address: RedisAddress) -> Node | None:

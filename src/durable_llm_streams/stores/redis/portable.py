@@ -1,0 +1,303 @@
+"""Chats out of a Redis and into one. See `stores/portable.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+
+from msgspec import structs
+from redis.exceptions import RedisError
+
+from durable_llm_streams.errors import (
+    CursorLost,
+    StoreLocked,
+    StoreUnusable,
+)
+from durable_llm_streams.model import Message, Run
+from durable_llm_streams.store import PAGE_BYTES
+from durable_llm_streams.stores.portable import (
+    Bodies,
+    Content,
+    Listing,
+    MovedRun,
+    Outline,
+    Records,
+    at_rest,
+)
+
+from . import scripts
+from .address import RedisAddress
+from .checks import examine
+from .context import Retention, Shared, milliseconds
+from .database import Database, Script
+from .layout import VERSION, store_root
+from .logs import Logs
+from .partitions import Partitions
+from .replies import chat_from, messages_from, run_from
+
+logger = logging.getLogger(__name__)
+
+_LISTED_AT_ONCE = 500
+
+#: What has outlived its retention is copied all the same, and kept for so many seconds.
+_LEAST_SECONDS = 24 * 3600.0
+
+
+class PortableRedis:
+    """The chats of a store on Redis.
+
+    Args:
+        address: where it is.
+        retention: how long what is put in lives, unless somebody deletes it earlier.
+    """
+
+    def __init__(self, address: RedisAddress, retention: Retention) -> None:
+        self.name = str(address)
+        self._database = Database(address)
+        self._shared = Shared(self._database, retention)
+        self._logs = Logs(self._shared)
+        self._root = store_root(address.prefix)
+
+    async def open(self, *, must_exist: bool) -> None:
+        """Get ready for the other operations.
+
+        Args:
+            must_exist: whether no store is made where there is none.
+
+        Raises:
+            StoreUnusable: there is none, or the server cannot be used.
+            StoreUnavailable: the server cannot be used now.
+        """
+        for finding in await examine(self._database):
+            if finding.level == "fatal":
+                raise StoreUnusable(finding.text)
+            if finding.level == "danger" and not must_exist:
+                logger.warning("%s", finding.text)
+        address = self._database.address
+        if must_exist and not await self._meta():
+            raise StoreUnusable(
+                f"There is no store at {address}. Name the address that the servers use."
+            )
+        meta = await self._meta(
+            *("version", VERSION, "partitions", address.partitions),
+            *("life", secrets.token_hex(8), "secret", secrets.token_hex(32)),
+        )
+        partitions = Partitions(self._database, address.prefix, address.partitions)
+        self._shared.opened(partitions, meta["life"])
+
+    async def _meta(self, *fields: str | int) -> dict[str, str]:
+        flat = await self._database.call(scripts.META, [self._root], fields)
+        return {k.decode(): v.decode() for k, v in zip(*[iter(flat)] * 2, strict=True)}
+
+    async def is_also(self, other: PortableRedis) -> bool:
+        """Whether the other address leads to the same store."""
+        mark = secrets.token_hex(8)
+        await self._database.call(scripts.PORTABLE_MARK, [self._root], [mark])
+        seen = await other._database.call(scripts.PORTABLE_MARK, [other._root], [""])
+        return bool(seen == mark.encode())
+
+    async def refuse_served(self) -> None:
+        """See `Portable.refuse_served`. A server listens, and while it writes it holds leases."""
+        if await self._listeners():
+            raise StoreLocked(
+                f"Servers are running on {self.name}. Stop them, and start the migration again."
+            )
+        if any(await self._shared.call_all(scripts.PORTABLE_SERVED)):
+            raise StoreLocked(
+                f"Answers are being written on {self.name}: a server is running, or was killed a "
+                "moment ago. Stop it, wait until its leases have run out (DLS_LEASE), and start "
+                "the migration again."
+            )
+
+    async def _listeners(self) -> int:
+        """How many processes listen to what happens in the store; 0 if that may not be asked."""
+        channel = f"{self._shared.partitions.roots[0]}:events"
+        count = 0
+        with contextlib.suppress(RedisError):
+            for node in await self._database.masters():
+                reply = await self._database.command("PUBSUB", "NUMSUB", channel, node=node)
+                count += int(reply[1])
+        return count
+
+    async def count(self) -> int:
+        """See `Portable.count`."""
+        parts = await self._shared.call_all(scripts.PORTABLE_CHATS, 0, 1)
+        return sum(there for there, _, _ in parts)
+
+    async def listing(self, place: str = "") -> Listing:
+        """See `Portable.listing`. Partition by partition."""
+        roots = self._shared.partitions.roots
+        number, offset = map(int, place.split("-")) if place else (0, 0)
+        total, seen, there = await self._shared.call(
+            scripts.PORTABLE_CHATS, roots[number], offset, _LISTED_AT_ONCE
+        )
+        offset += seen
+        after: str | None = f"{number}-{offset}"
+        if offset >= total or not seen:
+            after = f"{number + 1}-0" if number + 1 < len(roots) else None
+        return Listing([chat_id.decode() for chat_id in there], after)
+
+    async def outline(self, chat_id: str) -> Outline | None:
+        """See `Portable.outline`."""
+        place = self._shared.partitions.of_chat(chat_id)
+        reply = await self._shared.call(scripts.PORTABLE_OUTLINE, place, chat_id)
+        if not reply:
+            return None
+        about, versions, runs = reply
+        flat = [part for id_, entry in zip(*[iter(versions)] * 2, strict=True)
+                for part in (id_, entry, b"")]  # fmt: skip
+        return Outline(
+            structs.replace(chat_from(about), active_run=None),
+            tuple(messages_from(flat)),
+            tuple(map(_moved_from, runs)),
+        )
+
+    async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
+        """See `Portable.contents`."""
+        partitions, chat_id = self._shared.partitions, outline.chat.id
+        place, first = partitions.of_chat(chat_id), 0
+        while first < len(outline.messages):
+            bodies = await self._shared.call(
+                scripts.PORTABLE_BODIES, place, chat_id, first, PAGE_BYTES
+            )
+            if not bodies:
+                raise CursorLost
+            yield Bodies(first, bodies)
+            first += len(bodies)
+        for moved in outline.runs:
+            partitions.remember(moved.run.id, place)
+            after = 0
+            while moved.has_log and after + 1 < moved.next_seq:
+                page = await self._logs.page(moved.run.id, after, PAGE_BYTES)
+                if not page.records:
+                    raise CursorLost
+                yield Records(moved.run.id, page.first, page.records)
+                after = page.last
+
+    async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
+        """See `Portable.put_in`. In pieces, which a last step makes a chat of."""
+        putting = _Putting(self._shared, outline)
+        async for content in contents:
+            if isinstance(content, Bodies):
+                await putting.messages(content)
+            else:
+                await putting.records(content)
+        await putting.runs()
+        chat = outline.chat
+        reply = await putting.call(
+            scripts.PORTABLE_PUT_CHAT,
+            *(chat.id, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head or ""),
+            len(outline.messages),
+            self._left(chat.updated_at, self._shared.retention.chat),
+            *(part for moved in outline.runs for part in self._about(moved)),
+        )
+        if reply == b"lost":
+            raise CursorLost
+        return bool(reply == b"ok")
+
+    def _about(self, moved: MovedRun) -> tuple[str | int, ...]:
+        """What the last step is told of a run."""
+        length = moved.next_seq - 1 if moved.has_log else 0
+        ended, retention = moved.run.ended_at, self._shared.retention
+        if ended is None:
+            return (moved.run.id, length, 0, 0)
+        log, record = self._left(ended, retention.log), self._left(ended, retention.record)
+        return (moved.run.id, length, log, record)
+
+    def _left(self, since: int, seconds: float) -> int:
+        """How many milliseconds something still lives that lives so long; 0 is for ever."""
+        if seconds <= 0:
+            return 0
+        left = since + milliseconds(seconds) - self._shared.wall_clock()
+        return max(left, milliseconds(_LEAST_SECONDS))
+
+    async def secret(self) -> bytes | None:
+        """See `Portable.secret`."""
+        return bytes.fromhex((await self._meta())["secret"])
+
+    async def set_secret(self, secret: bytes) -> None:
+        """See `Portable.set_secret`."""
+        await self._database.call(scripts.PORTABLE_SECRET, [self._root], [secret.hex()])
+
+    async def close(self) -> None:
+        """See `Portable.close`."""
+        await self._database.close()
+
+
+class _Putting:
+    """The pieces of a chat that is not there yet.
+
+    Args:
+        shared: see `Shared`.
+        outline: of the chat.
+    """
+
+    def __init__(self, shared: Shared, outline: Outline) -> None:
+        self._shared = shared
+        self._outline = outline
+        self._place = shared.partitions.of_chat(outline.chat.id)
+        self._token = secrets.token_hex(8)
+        self._left = {moved.run.id: _fields(outline.chat.id, moved) for moved in outline.runs}
+
+    async def call(self, script: Script, *args: str | bytes | int) -> Any:
+        """Run a script that is told the token first."""
+        return await self._shared.call(script, self._place, self._token, *args)
+
+    async def messages(self, content: Bodies) -> None:
+        """Some messages."""
+        messages = self._outline.messages[content.first :]
+        pieces = [
+            part
+            for message, body in zip(messages, content.bodies, strict=False)
+            for part in (message.id, _tree_entry(message), body)
+        ]
+        await self.call(
+            scripts.PORTABLE_PUT_MESSAGES, self._outline.chat.id, content.first, *pieces
+        )
+
+    async def records(self, content: Records) -> None:
+        """Records of a run; with the first ones comes the run itself."""
+        run_id, first, records = content
+        fields = self._left.pop(run_id, ())
+        there = await self.call(
+            scripts.PORTABLE_PUT_RUN, run_id, first, len(fields), *fields, *records
+        )
+        if not there:
+            raise CursorLost
+
+    async def runs(self) -> None:
+        """The runs that have no log."""
+        for run_id in list(self._left):
+            await self.records(Records(run_id, 1, ()))
+
+
+def _moved_from(reply: Sequence[Any]) -> MovedRun:
+    """A run from {run, fields, next}."""
+    run, (_, flat, after_log) = run_from(reply), reply
+    fields = dict(zip(*[iter(flat)] * 2, strict=True))
+    next_seq = int(fields[b"next"]) if run.status.ended else after_log
+    return MovedRun(at_rest(run), fields[b"content"].decode(), next_seq, next_seq == after_log)
+
+
+def _fields(chat_id: str, moved: MovedRun) -> list[str | int]:
+    """A run as its hash has it; the last step adds its number."""
+    run: Run = moved.run
+    spans = " ".join(f"{first}:{epoch.number}:{epoch.token}" for first, epoch in run.spans)
+    fields: dict[str, str | int] = {
+        "chat": chat_id, "prompt": run.prompt_id, "answer": run.message_id, "model": run.model,
+        "created": run.created_at, "key": run.key or "", "content": moved.content,
+        "status": run.status, "epoch": run.epoch.number, "token": run.epoch.token,
+        "takeovers": run.takeovers, "spans": spans,
+    }  # fmt: skip
+    if run.started_at is not None:
+        fields["started"] = run.started_at
+    if run.ended_at is not None:
+        fields |= {"ended": run.ended_at, "next": moved.next_seq}
+    return [part for field in fields.items() for part in field]
+
+
+def _tree_entry(message: Message) -> str:
+    return f"{message.role}|{message.parent or ''}|{message.created_at}|{message.run_id or ''}"

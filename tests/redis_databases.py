@@ -1,0 +1,94 @@
+"""Connections to real Redis servers, and waiting for what comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.stores.redis.address import RedisAddress
+from durable_llm_streams.stores.redis.database import Database
+from durable_llm_streams.stores.redis.script import (
+    Script,
+)
+from durable_llm_streams.stores.redis.subscriber import Subscriber
+from tests.redis_servers import RedisServer
+from tests.tcp_proxy import TcpProxy
+
+SECONDS = 20.0
+
+ECHO = Script("echo", "#!lua flags=no-writes\nreturn {KEYS[1], ARGV[1] or false, #ARGV}")
+ADD = Script("add", "#!lua\nreturn redis.call('INCR', KEYS[1])")
+KEY = "{t}:key"
+
+
+@asynccontextmanager
+async def database(url: str) -> AsyncIterator[Database]:
+    opened = Database(RedisAddress.parse(url))
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@asynccontextmanager
+async def server_and_database(
+    folder: Path, options: str = "", **setup: Any
+) -> AsyncIterator[tuple[RedisServer, Database]]:
+    async with RedisServer(folder, **setup) as server, database(server.url + options) as opened:
+        yield server, opened
+
+
+@asynccontextmanager
+async def through_proxy(
+    folder: Path, options: str = ""
+) -> AsyncIterator[tuple[TcpProxy, Database]]:
+    async with (
+        RedisServer(folder) as server,
+        TcpProxy(server.port) as proxy,
+        database(f"redis://127.0.0.1:{proxy.port}{options}") as opened,
+    ):
+        yield proxy, opened
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def until_works(attempt: Callable[[], Awaitable[Any]]) -> Any:
+    """What a patient caller gets in the end."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await attempt()
+            except StoreUnavailable:
+                await asyncio.sleep(0.05)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < seconds
+
+
+def listening(subscriber: Subscriber, messages: list[tuple[bytes, bytes]]) -> asyncio.Task[None]:
+    async def listen() -> None:
+        await subscriber.listen(lambda channel, payload: messages.append((channel, payload)))
+
+    return asyncio.create_task(listen())
+
+
+async def ended(listener: asyncio.Task[None]) -> str:
+    async with asyncio.timeout(SECONDS):
+        with pytest.raises(StoreUnavailable) as caught:
+            await listener
+    return str(caught.value)

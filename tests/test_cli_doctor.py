@@ -1,0 +1,212 @@
+"""`dls doctor`: what it prints about the store that is set, and its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from rich.console import Console
+
+from durable_llm_streams.cli.doctor import doctor
+from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.stores import open_store
+from tests.redis_servers import RedisServer
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 30.0
+
+FIT = "✓ The store is fit for serving."
+LOSSY = "! The server starts, but answers may be lost."
+UNFIT = "✗ The server cannot start with this store."
+
+
+class Report(NamedTuple):
+    well: bool
+    lines: list[str]
+
+
+async def report(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Report:
+    for name in ("DLS_STORE", "REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    screen = StringIO()
+    well = await doctor(Console(file=screen, width=40))
+    return Report(well, screen.getvalue().splitlines())
+
+
+async def make_store(path: Path) -> None:
+    store = open_store(f"sqlite:///{path}")
+    await store.open()
+    await store.close()
+
+
+async def test_a_good_redis_is_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with RedisServer(tmp_path, appendfsync="always") as server:
+        assert await report(monkeypatch, DLS_STORE=server.url) == (True, [FIT])
+        assert await report(monkeypatch, REDIS_URL=server.url) == (True, [FIT])
+
+
+async def test_each_finding_is_a_line_of_its_own_however_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ["save 3600 1", "maxmemory 100mb", "maxmemory-policy allkeys-lru"]
+    async with RedisServer(tmp_path, config=config) as server:
+        well, lines = await report(monkeypatch, DLS_STORE=server.url)
+    assert not well
+    assert [line[0] for line in lines] == ["!", "!", "·", "!"]
+    assert lines[-1] == LOSSY
+
+
+async def test_a_note_alone_is_no_reason_to_worry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with RedisServer(tmp_path, appendfsync="everysec") as server:
+        well, lines = await report(monkeypatch, DLS_STORE=server.url)
+    assert well
+    assert lines[0].startswith("· ")
+    assert lines[1:] == [FIT]
+
+
+async def test_a_redis_that_cannot_be_used_is_unfit_and_its_password_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with RedisServer(tmp_path, password="right") as server:
+        place = f"redis://:s3cret@127.0.0.1:{server.port}"
+        well, lines = await report(monkeypatch, DLS_STORE=place)
+        assert not well
+        assert len(lines) == 2
+        assert "refuses the user or the password" in lines[0]
+        assert "s3cret" not in lines[0]
+        assert lines[1] == UNFIT
+
+
+async def test_a_redis_that_is_too_busy_now_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with RedisServer(tmp_path, config=["maxclients 1"]) as server, server.client() as client:
+        await client.ping()
+        well, lines = await report(monkeypatch, DLS_STORE=server.url)
+    assert not well
+    assert "too many clients" in lines[0]
+
+
+@pytest.mark.parametrize("address", ["redis://", "redis://h?nothing=1", "ftp://h"])
+async def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    with pytest.raises(InvalidSetting):
+        await report(monkeypatch, DLS_STORE=address)
+
+
+async def test_a_file_that_is_not_there_yet_is_fit_if_it_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / "chats.db"
+    well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{path}")
+    assert well
+    assert "not there yet" in lines[0]
+    assert lines[1:] == [FIT]
+    assert not path.parent.exists(), "looking changes nothing"
+    (tmp_path / "file").touch()
+    well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{tmp_path}/file/chats.db")
+    assert not well
+    assert "cannot be made" in lines[0]
+    assert lines[1:] == [UNFIT]
+
+
+async def test_a_store_in_a_file_is_told_with_its_size_and_what_a_power_failure_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "chats.db"
+    await make_store(path)
+    well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{path}")
+    assert well
+    assert f"{path} can be read and written; it has 0." in lines[0]
+    assert lines[0].endswith(" MiB.")
+    assert "may lose the last moments" in lines[1]
+    _, lines = await report(
+        monkeypatch, DLS_STORE=f"sqlite:///{path}", DLS_SQLITE_SYNCHRONOUS="FULL"
+    )
+    assert "loses nothing (synchronous FULL)" in lines[1]
+    assert lines[2:] == [FIT]
+
+
+async def test_a_store_can_be_looked_at_while_it_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/chats.db")
+    await store.open()
+    try:
+        well, _ = await report(monkeypatch, DLS_STORE=f"sqlite:///{tmp_path}/chats.db")
+        assert well
+    finally:
+        await store.close()
+
+
+async def test_a_file_that_is_no_store_is_unfit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, other = tmp_path / "text.db", tmp_path / "other.db"
+    text.write_text("This is a text, long enough to be taken for a database. " * 20)
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE something (a)")
+    for path in (text, other, tmp_path):
+        well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{path}")
+        assert not well
+        assert lines[-1] == UNFIT
+        assert str(path) in lines[0]
+
+
+@pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o444, 0o777), (0o666, 0o555)])
+async def test_a_file_or_folder_that_cannot_be_written_is_unfit(
+    open_folder: Path, file_mode: int, folder_mode: int
+) -> None:
+    path = open_folder / "chats.db"
+    await make_store(path)
+    path.chmod(file_mode)
+    open_folder.chmod(folder_mode)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.doctor_without_rights"),
+        cwd=ROOT,
+        env={**os.environ, "DLS_STORE": f"sqlite:///{path}"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(SECONDS):
+        said, _ = await process.communicate()
+    first, last = said.decode().splitlines()
+    assert first.startswith("✗ ")
+    assert str(path) in first
+    assert "folder writable" in first
+    assert last == UNFIT
+    assert process.returncode == 1
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can read: pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        yield path
+        path.chmod(0o777)
+
+
+async def test_a_disk_that_is_nearly_full_is_a_danger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    monkeypatch.setattr("durable_llm_streams.cli.doctor.LITTLE_SPACE", free + 1024**4)
+    path = tmp_path / "chats.db"
+    await make_store(path)
+    well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{path}")
+    assert not well
+    assert "is nearly full" in lines[0]
+    assert lines[-1] == LOSSY

@@ -1,0 +1,261 @@
+"""Calls to one real Redis server, through every way in which the way to it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ResponseError
+
+from durable_llm_streams.errors import StoreUnavailable
+from tests.redis_databases import (
+    ADD,
+    ECHO,
+    KEY,
+    SECONDS,
+    database,
+    server_and_database,
+    through_proxy,
+    until_works,
+    within,
+)
+from tests.redis_servers import RedisServer
+
+
+async def test_calls_at_the_same_time_share_one_connection_and_get_their_own_replies(
+    tmp_path: Path,
+) -> None:
+    async with through_proxy(tmp_path) as (proxy, database):
+        replies = await asyncio.gather(
+            *(database.call(ECHO, [KEY], [f"{n}"]) for n in range(500)),
+            *(database.call(ECHO, [KEY], ["x" * 100_000]) for _ in range(20)),
+        )
+        assert [int(reply[1]) for reply in replies[:500]] == list(range(500))
+        assert {len(reply[1]) for reply in replies[500:]} == {100_000}
+        assert proxy.accepted == 1
+
+
+async def test_a_cancelled_call_takes_no_other_ones_reply(tmp_path: Path) -> None:
+    async with server_and_database(tmp_path) as (server, database):
+        await database.command("PING")
+        server.freeze()
+        calls = [asyncio.create_task(database.call(ECHO, [KEY], [f"{n}"])) for n in range(3)]
+        await asyncio.sleep(0)
+        calls[1].cancel()
+        server.thaw()
+        assert [reply[1] for reply in await asyncio.gather(calls[0], calls[2])] == [b"0", b"2"]
+        assert calls[1].cancelled()
+
+
+async def test_a_connection_that_was_cut_while_idle_costs_nobody_an_error(tmp_path: Path) -> None:
+    async with through_proxy(tmp_path) as (proxy, database):
+        assert await database.call(ADD, [KEY], []) == 1
+        proxy.cut()
+        assert await database.call(ADD, [KEY], []) == 2
+        assert proxy.accepted == 2
+
+
+async def test_calls_that_wait_when_the_connection_is_cut_are_repeated_once(
+    tmp_path: Path,
+) -> None:
+    async with through_proxy(tmp_path) as (proxy, database):
+        await database.command("PING")
+        await proxy.set("hang")
+        calls = [asyncio.create_task(database.call(ECHO, [KEY], [f"{n}"])) for n in range(50)]
+        await asyncio.sleep(0)
+        proxy.cut()
+        await proxy.set("pass")
+        assert [int(reply[1]) for reply in await asyncio.gather(*calls)] == list(range(50))
+        assert proxy.accepted == 2
+
+
+async def test_a_server_that_is_down_is_unavailable_until_it_is_back(tmp_path: Path) -> None:
+    async with server_and_database(tmp_path) as (server, database):
+        await database.call(ADD, [KEY], [])
+        await server.kill()
+        with within(2), pytest.raises(StoreUnavailable, match=r"cannot be reached.*tried again"):
+            await database.call(ADD, [KEY], [])
+        await server.start()
+        assert await database.call(ADD, [KEY], []) == 1
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_frozen_server_keeps_a_call_no_longer_than_its_timeout(
+    tmp_path: Path, connected: bool
+) -> None:
+    async with server_and_database(tmp_path, "?timeout=0.3") as (server, database):
+        if connected:
+            await database.command("PING")
+        server.freeze()
+        calls = [asyncio.create_task(database.call(ECHO, [KEY], [n])) for n in range(20)]
+        with within(2):
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(result) for result in results} == {StoreUnavailable}
+        server.thaw()
+        assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_network_that_swallows_everything_keeps_a_call_no_longer_than_its_timeout(
+    tmp_path: Path, connected: bool
+) -> None:
+    async with through_proxy(tmp_path, "?timeout=0.3") as (proxy, database):
+        if connected:
+            await database.command("PING")
+        await proxy.set("hang")
+        with within(2), pytest.raises(StoreUnavailable, match="in time"):
+            await database.call(ECHO, [KEY], ["x" * 10])
+        # More than the kernel's buffers take: it is the writing that stands still.
+        big = "x" * 8_000_000
+        with within(5):
+            results = await asyncio.gather(
+                *(database.call(ECHO, [KEY], [big]) for _ in range(4)), return_exceptions=True
+            )
+        assert {type(result) for result in results} == {StoreUnavailable}
+        await proxy.set("pass")
+        assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
+
+
+async def test_after_close_nothing_connects_again(tmp_path: Path) -> None:
+    async with through_proxy(tmp_path) as (proxy, database):
+        call = asyncio.create_task(database.call(ECHO, [KEY], ["a"]))
+        await call
+        await database.close()
+        await database.close()
+        with pytest.raises(StoreUnavailable):
+            await database.call(ECHO, [KEY], ["a"])
+        assert proxy.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (("maxmemory", "1"), "out of memory"),
+        (("min-replicas-to-write", "1"), "too few replicas"),
+    ],
+)
+async def test_a_state_that_passes_is_told_and_over_when_it_is(
+    tmp_path: Path, setting: tuple[str, str], words: str
+) -> None:
+    async with server_and_database(tmp_path) as (server, database):
+        await server.command("CONFIG", "SET", *setting)
+        with pytest.raises(StoreUnavailable, match=words):
+            await database.call(ADD, [KEY], [])
+        await server.command("CONFIG", "SET", setting[0], "0")
+        assert await database.call(ADD, [KEY], []) == 1
+
+
+async def test_a_busy_script_is_told(tmp_path: Path) -> None:
+    config = ["busy-reply-threshold 50"]
+    async with server_and_database(tmp_path, config=config) as (server, database):
+        endless = asyncio.create_task(
+            server.command("EVAL", "#!lua flags=no-writes\nwhile true do end", "0")
+        )
+
+        async def busy() -> bool:
+            try:
+                await database.call(ECHO, [KEY], ["a"])
+            except StoreUnavailable as error:
+                return "busy with a script" in str(error)
+            return False
+
+        async with asyncio.timeout(SECONDS):
+            while not await busy():
+                await asyncio.sleep(0.01)
+        await server.command("SCRIPT", "KILL")
+        with pytest.raises(ResponseError):
+            await endless
+        assert (await database.call(ECHO, [KEY], ["a"]))[1] == b"a"
+
+
+async def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
+    async with server_and_database(tmp_path, config=["save 3600 1"]) as (server, database):
+        (server.folder / "dump.rdb").mkdir()  # where the snapshot should go
+        assert await database.call(ADD, [KEY], []) == 1
+        await server.command("BGSAVE")
+
+        async def refused() -> str:
+            async with asyncio.timeout(SECONDS):
+                while True:
+                    try:
+                        await database.call(ADD, [KEY], [])
+                    except StoreUnavailable as error:
+                        return str(error)
+                    await asyncio.sleep(0.01)
+
+        assert "cannot write its data to its disk" in await refused()
+
+
+async def test_a_full_server_is_told(tmp_path: Path) -> None:
+    async with server_and_database(tmp_path, config=["maxclients 1"]) as (server, first):
+        await until_works(lambda: first.call(ADD, [KEY], []))
+        async with database(server.url) as second:
+            with pytest.raises(StoreUnavailable, match="too many clients"):
+                await second.call(ADD, [KEY], [])
+
+
+async def test_a_password_that_changes_is_told_and_its_return_noticed(tmp_path: Path) -> None:
+    acl = ["app on >old ~* &* +@all"]
+    async with RedisServer(tmp_path, acl=acl) as server:
+        url = f"redis://app:old@127.0.0.1:{server.port}"
+        async with database(url) as opened:
+            await opened.call(ADD, [KEY], [])
+            await server.command("ACL", "SETUSER", "app", "resetpass", ">new")
+            await server.command("CLIENT", "KILL", "USER", "app")
+            with pytest.raises(StoreUnavailable, match="refuses the user or the password"):
+                await opened.call(ADD, [KEY], [])
+            await server.command("ACL", "SETUSER", "app", ">old", "-incr")
+            with pytest.raises(StoreUnavailable, match="does not allow"):
+                await opened.call(ADD, [KEY], [])
+            await server.command("ACL", "SETUSER", "app", "+incr")
+            assert await opened.call(ADD, [KEY], []) == 2
+
+
+async def test_a_server_that_became_a_replica_is_left_and_its_old_data_not_read(
+    tmp_path: Path,
+) -> None:
+    async with RedisServer(tmp_path) as other, server_and_database(tmp_path) as (server, opened):
+        await opened.call(ADD, [KEY], [])
+        await server.command("REPLICAOF", "127.0.0.1", other.port)
+        with pytest.raises(StoreUnavailable, match="replica"):
+            await opened.call(ADD, [KEY], [])
+        with pytest.raises(StoreUnavailable, match="replica"):
+            await opened.call(ECHO, [KEY], ["a"])
+        await server.command("REPLICAOF", "NO", "ONE")
+        assert await until_works(lambda: opened.call(ADD, [KEY], [])) >= 1
+
+
+@pytest.mark.parametrize("options", ["", "&verify=none"])
+async def test_tls_with_a_password_works(tmp_path: Path, options: str) -> None:
+    async with RedisServer(tmp_path, tls=True, password="p@ss/w%") as server:
+        url = f"{server.url}?ca={server.ca}{options}"
+        async with database(url) as opened:
+            assert await opened.call(ADD, [KEY], []) == 1
+            await server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            assert await opened.call(ADD, [KEY], []) == 2
+            subscriber = await opened.subscriber()
+            await subscriber.subscribe("a")
+            await subscriber.close()
+
+
+async def test_tls_files_that_were_replaced_are_read_again(tmp_path: Path) -> None:
+    async with RedisServer(tmp_path, tls=True) as server, RedisServer(tmp_path, tls=True) as other:
+        assert server.ca is not None
+        assert other.ca is not None
+        authority = tmp_path / "ca.pem"
+        authority.write_bytes(other.ca.read_bytes())
+        async with database(f"{server.url}?ca={authority}") as opened:
+            with pytest.raises(StoreUnavailable, match="TLS"):
+                await opened.call(ADD, [KEY], [])
+            authority.write_bytes(server.ca.read_bytes())
+            assert await opened.call(ADD, [KEY], []) == 1
+
+
+async def test_a_socket_with_a_database_number_works() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # its path must be short
+        async with RedisServer(Path(folder), unix_socket=True) as server:
+            async with database(f"unix://{server.socket}?db=3") as opened:
+                assert await opened.call(ADD, [KEY], []) == 1
+            assert "db3" in await server.command("INFO", "keyspace")
