@@ -19,6 +19,7 @@ from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig, create_app
 from durable_llm_streams.server.context import Context
+from durable_llm_streams.stores import without_password
 
 DOCS = Path(__file__).parents[1] / "docs" / "settings.md"
 DAY = 24 * 3600.0
@@ -282,3 +283,45 @@ def test_every_setting_is_in_the_documentation() -> None:
     assert variables - documented == set()
     ours = {name for name in documented if name.startswith("DLS_")}
     assert ours - variables - {"DLS_URL"} == set()
+
+
+def test_a_redis_is_found_under_every_name_that_people_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTASH_REDIS_REST_URL", "https://able-cat.upstash.io")
+    monkeypatch.setenv("UPSTASH_REDIS_REST_TOKEN", "to/ken=")
+    upstash = "rediss://default:to%2Fken%3D@able-cat.upstash.io:6379"
+    assert load().store_address() == upstash
+    monkeypatch.setenv("REDIS_URL", "redis://one")
+    assert load().store_address() == "redis://one"
+    monkeypatch.setenv("DLS_STORE", "redis://two")
+    assert load().store_address() == "redis://two"
+
+
+@pytest.mark.parametrize("name", ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"])
+def test_half_of_an_upstash_database_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "https://able-cat.upstash.io")
+    with pytest.raises(InvalidSetting, match="only one is set"):
+        load().store_address()
+
+
+def test_economy_is_for_redis_and_makes_heartbeats_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLS_REDIS_ECONOMY", "1")
+    assert load().limits() == Limits()
+    monkeypatch.setenv("REDIS_URL", "redis://one")
+    limits = load().limits()
+    assert limits.lease == 4 * Limits().lease
+    assert limits.poll > 10 * Limits().poll
+
+
+def test_the_secrets_of_a_store_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTASH_REDIS_REST_TOKEN", "hidden-token")
+    assert "hidden-token" not in repr(load())
+    for address in (
+        "redis://:hidden@h/0",
+        "rediss://user:hidden@h:6379",
+        "redis+sentinel://:hidden@h1,h2/main?sentinel_password=hidden",
+    ):
+        assert "hidden" not in without_password(address)
+        monkeypatch.setenv("DLS_STORE", address)
+        assert "hidden" not in repr(load())
+    assert without_password("redis://h:6379/0") == "redis://h:6379/0"
+    assert without_password("sqlite:///data/chats.db") == "sqlite:///data/chats.db"

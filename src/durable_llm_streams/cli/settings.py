@@ -44,6 +44,7 @@ class Settings(BaseSettings):
         description="Where everything is kept: `sqlite:///PATH` (four slashes from the root), or a "
         "Redis: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`; see "
         "docs/redis.md.",
+        repr=False,
     )
     upstash_redis_rest_url: str | None = _named(
         "UPSTASH_REDIS_REST_URL",
