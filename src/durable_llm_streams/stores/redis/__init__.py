@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from durable_llm_streams.errors import StoreUnusable
 from durable_llm_streams.model import Chat, Claim, Message, Run
@@ -132,14 +133,9 @@ class RedisStore:
 
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
         """See `LogStore.append`."""
-        results = await self._logs.append(batch)
-        following = self._following
-        for item, stands in zip(batch, results, strict=True):
-            if stands:
-                following.appended(item)
-            else:
-                following.let_go(item.run_id)
-        return results
+        stands = await self._logs.append(batch)
+        self._following.appended(batch, stands)
+        return stands
 
     async def end(self, ending: Ending) -> Run:
         """See `LogStore.end`."""
@@ -147,11 +143,11 @@ class RedisStore:
         self._following.ended(run, ending.at, ending.records)
         return run
 
-    async def read(
+    def read(
         self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
-    ) -> Page:
-        """See `LogReader.read`."""
-        return await self._following.read(run_id, after, max_bytes, wait)
+    ) -> Coroutine[Any, Any, Page]:
+        """See `LogReader.read`. No coroutine of its own: every live reader waits in here."""
+        return self._following.read(run_id, after, max_bytes, wait)
 
     async def send(self, order: Order) -> Sent:
         """See `RunStore.send`."""

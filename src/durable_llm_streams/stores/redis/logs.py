@@ -94,10 +94,21 @@ class Logs:
         reply = await self._shared.call(scripts.READ, root, run_id, after, max_bytes)
         return page_from(reply, after)
 
-    async def place(self, run_id: str) -> Page:
-        """Where a log ends, without its records. Raises RunNotFound."""
+    async def place(self, run_id: str, *, followed: bool) -> Page:
+        """Where a log ends, without its records.
+
+        Args:
+            run_id: the run.
+            followed: whether its records shall be published from now on.
+
+        Raises:
+            RunNotFound: no such run (any more).
+        """
         root = await self._shared.partitions.of_run(run_id)
-        reply = await self._shared.call(scripts.READ, root, run_id, _NEVER, 0)
+        if followed:
+            reply = await self._shared.call(scripts.FOLLOW, root, run_id)
+        else:
+            reply = await self._shared.call(scripts.READ, root, run_id, _NEVER, 0)
         return page_from(reply, None)
 
 

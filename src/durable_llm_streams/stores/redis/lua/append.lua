@@ -14,7 +14,7 @@
 -- 1. The log is a list: record n is its element n - 1, so there is nowhere for a hole to be.
 -- 2. Only the writer's name, compared as a whole, lets a record in, and only at the log's end.
 -- 3. Records that stand there already under this epoch are a repetition, which adds nothing.
--- 4. What was written goes to the readers in other processes in the same step.
+-- 4. What was written goes to the readers in other processes in the same step, if there are any.
 local call, concat = redis.call, table.concat
 local tail = KEYS[1] .. ':tail:'
 local id_from = #KEYS[1] + 6
@@ -26,17 +26,19 @@ for index = 2, #KEYS, 2 do
   local first = argument + 3
   argument = first + count
   local stands = '0'
-  if call('HGET', run, 'writer') == writer then
+  local held = call('HMGET', run, 'writer', 'followed')
+  if held[1] == writer then
     local length = call('LLEN', log)
     if at == length + 1 then
       stands = '1'
       if count == 1 then
         call('RPUSH', log, ARGV[first])
-        call('PUBLISH', tail .. run:sub(id_from), at .. ' ' .. writer .. ' running\n' .. ARGV[first])
-      elseif count > 0 then
+      else
         for from = first, argument - 1, 1000 do
           call('RPUSH', log, unpack(ARGV, from, math.min(from + 999, argument - 1)))
         end
+      end
+      if held[2] and count > 0 then
         call('PUBLISH', tail .. run:sub(id_from),
           at .. ' ' .. writer .. ' running\n' .. concat(ARGV, '\n', first, argument - 1))
       end

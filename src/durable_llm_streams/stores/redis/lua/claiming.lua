@@ -12,6 +12,7 @@ local function take(run, worker, lease, now, token, counts_as_takeover)
     'status', 'running', 'epoch', number, 'token', token, 'writer', number .. '.' .. token,
     'first', first, 'spans', with_span(held[4], first, number, token), 'worker', worker,
     'started', held[5] or whole(now))
+  call('HDEL', key('run', run), 'followed') -- who follows hears of the claim and says so again
   call('ZREM', root .. ':queue', run)
   call('ZADD', root .. ':leases', now + lease, run)
   publish('c' .. run .. ' ' .. number .. '.' .. token)

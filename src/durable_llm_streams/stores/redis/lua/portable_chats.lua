@@ -1,0 +1,18 @@
+#!lua flags=no-writes
+-- Chats of all owners by their last change, oldest first. See `Portable.listing`.
+--
+-- KEYS[1]  the partition's root
+-- ARGV[1]  how many to pass over
+-- ARGV[2]  how many to look at
+--
+-- Replies {how many there are, how many were looked at, those that are still there}.
+-- include shared.lua
+local ages, offset = root .. ':ages', tonumber(ARGV[1])
+local part = call('ZRANGE', ages, offset, offset + tonumber(ARGV[2]) - 1)
+local there = {}
+for _, chat in ipairs(part) do
+  if call('EXISTS', key('chat', chat)) == 1 then
+    there[#there + 1] = chat
+  end
+end
+return {call('ZCARD', ages), #part, there}

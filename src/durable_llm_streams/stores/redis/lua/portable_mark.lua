@@ -1,0 +1,13 @@
+#!lua
+-- Leaves a mark in a store for a minute, and tells the mark that is there: two addresses may lead to
+-- one store.
+--
+-- KEYS[1]  the store's root, `{PREFIX}`
+-- ARGV[1]  the mark, or '' to leave none
+--
+-- Replies with the mark, or ''.
+local mark = KEYS[1] .. ':mark'
+if ARGV[1] ~= '' then
+  redis.call('SET', mark, ARGV[1], 'EX', 60)
+end
+return redis.call('GET', mark) or ''
