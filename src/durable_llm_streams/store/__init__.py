@@ -152,7 +152,8 @@ class RunStore(Protocol):
         """Claim runs: queued ones whose turn it is, and running ones whose lease ran out.
 
         Atomic for each run: epoch + 1, a new token, running, lease from now, a new span. Claiming
-        a run whose lease ran out counts as a takeover. Oldest first.
+        a run whose lease ran out counts as a takeover. Oldest first; where runs are kept in several
+        places, those of one place may come before older ones of another.
         """
         ...
 

@@ -27,6 +27,7 @@ class Runs:
     def __init__(self, shared: Shared, ours: Callable[[Claim], None]) -> None:
         self._shared = shared
         self._ours = ours
+        self._turn = 0
         self._unanswered: dict[str, list[str]] = {}  # tokens, by partition; see claim.lua
 
     async def send(self, order: Order) -> Sent:
@@ -80,7 +81,7 @@ class Runs:
         """See `RunStore.claim`. What one partition gave is not lost when another one fails."""
         claims: list[Claim] = []
         failure: StoreUnavailable | None = None
-        for root in self._shared.partitions.roots:
+        for root in self._in_turn():
             if len(claims) >= limit:
                 break
             try:
@@ -89,7 +90,15 @@ class Runs:
                 failure = error
         if failure is not None and not claims:
             raise failure
+        if len(self._shared.partitions.roots) > 1:
+            claims.sort(key=lambda claim: (claim.run.created_at, claim.run.id))
         return claims
+
+    def _in_turn(self) -> Sequence[str]:
+        """The partitions, each time from another one on: none comes last for ever."""
+        roots = self._shared.partitions.roots
+        self._turn = (self._turn + 1) % len(roots)
+        return roots[self._turn :] + roots[: self._turn]
 
     async def _claim(self, root: str, worker: str, limit: int, lease: float) -> list[Claim]:
         shared = self._shared
