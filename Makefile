@@ -26,6 +26,7 @@ test: check ## Run the checks, then every test (PYTEST_ARGS="-k sqlite" to choos
 	$(WEB)
 	@scripts/browser
 	@scripts/redis
+	@scripts/nginx
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint types ## Run every static check: lint and types.

@@ -223,8 +223,7 @@ class Flusher:
         if self._pace.longest:
             rate = self._records / (wall - wall_before)
             self._records = 0
-            enough = self._pace.records / rate if rate > 0 else 0.0
-            self._spacing = min(self._pace.longest, max(self._pace.shortest, enough))
+            self._spacing = self._pace.spacing(rate)
         if busy > 0.85:
             self._pause = min(_LONGEST_PAUSE, self._pause + 0.004)
         elif busy < 0.78:

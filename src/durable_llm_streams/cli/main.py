@@ -96,6 +96,20 @@ def doctor_command() -> None:
         raise typer.Exit(1)
 
 
+@app.command("migrate")
+def migrate_command(
+    source: Annotated[str, typer.Argument(help="The store to copy, such as sqlite:///PATH.")],
+    target: Annotated[str, typer.Argument(help="Where to, such as redis://HOST:6379/0.")],
+) -> None:
+    """Copy all chats from one store to another, then compare both. No server may be running.
+
+    Interrupted or killed, it goes on where it was when it is started again.
+    """
+    from .migrate import migrate
+
+    raise typer.Exit(migrate(_console(), source, target))
+
+
 @app.command("settings")
 def settings_command() -> None:
     """List the settings (environment variables) with their defaults."""

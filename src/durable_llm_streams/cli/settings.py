@@ -20,8 +20,8 @@ _LONGEST = 1e10
 _ECONOMY_LEASES = 4
 _ECONOMY_POLL = 10.0  # seconds
 
-#: Variables with our prefix that are not the server's.
-_OTHERS = {"DLS_URL", "DLS_WEB", "DLS_CHROMIUM"}  # `dls chat`; the build; the tests
+#: Variables with our prefix that are not the server's: of `dls chat`, of the build, of the tests.
+_OTHERS = {"DLS_URL", "DLS_WEB", "DLS_CHROMIUM", "DLS_NGINX", "DLS_REDIS_SERVER"}
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
 

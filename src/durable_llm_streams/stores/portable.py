@@ -77,10 +77,23 @@ class Records(NamedTuple):
 Content = Bodies | Records
 
 
+class Listing(NamedTuple):
+    """Some of the chats of a store.
+
+    Attributes:
+        chat_ids: maybe none.
+        next: the place where the list goes on; None at its end.
+    """
+
+    chat_ids: Sequence[str]
+    next: str | None
+
+
 class Portable(Protocol):
     """A store that chats can be taken out of and put into, while nobody serves it.
 
-    Every operation may raise `StoreUnavailable`; repeating the same call is safe.
+    Several operations may go on at once, if they are about different chats. Every one may raise
+    `StoreUnavailable`; repeating the same call is safe.
 
     Attributes:
         name: its address, without a password.
@@ -99,8 +112,12 @@ class Portable(Protocol):
         """About how many chats there are."""
         ...
 
-    def chat_ids(self) -> AsyncGenerator[str, None]:
-        """The ids of all chats of all owners, the longest unchanged first, in a stable order."""
+    async def listing(self, place: str = "") -> Listing:
+        """The ids of chats of all owners, the longest unchanged first, as far as that is cheap.
+
+        Args:
+            place: the `next` of the listing before; "" begins.
+        """
         ...
 
     async def outline(self, chat_id: str) -> Outline | None:

@@ -11,13 +11,13 @@ from msgspec import Struct
 from durable_llm_streams.errors import InvalidSetting, StoreLocked, StoreUnusable
 from durable_llm_streams.stores import (
     SQLiteView,
-    Synchronous,
     is_sqlite,
     open_store,
     sqlite_path,
     without_password,
 )
 from durable_llm_streams.stores.portable import Portable
+from durable_llm_streams.stores.sqlite import Synchronous
 from durable_llm_streams.stores.sqlite.portable import PortableSQLite
 
 
@@ -72,9 +72,8 @@ async def _open(address: str, path: Path | None, keeping: Keeping, *, must_exist
     if path is None:
         return await _open_redis(address, keeping, must_exist=must_exist)
     if must_exist:
-        if not path.is_file():
-            raise StoreUnusable(f"There is no store at {path}. Name the file that the server uses.")
-        await SQLiteView(path).close()  # a file that is none must not be made one
+        _must_be_there(path)
+        await SQLiteView(path).close()  # a file that is no store must not be made one
     try:
         return PortableSQLite(path, keeping.synchronous)
     except StoreLocked as error:
@@ -83,14 +82,17 @@ async def _open(address: str, path: Path | None, keeping: Keeping, *, must_exist
         ) from error
 
 
+def _must_be_there(path: Path) -> None:
+    if not path.is_file():
+        raise StoreUnusable(f"There is no store at {path}. Name the file that the server uses.")
+
+
 async def _open_redis(address: str, keeping: Keeping, *, must_exist: bool) -> Portable:
     open_store(address)  # it connects to nothing yet, but says what is wrong with the address
     from durable_llm_streams.stores.redis import RedisAddress, Retention
     from durable_llm_streams.stores.redis.portable import PortableRedis
 
-    store = PortableRedis(
-        RedisAddress.parse(address), Retention(keeping.log_age, keeping.chat_age)
-    )
+    store = PortableRedis(RedisAddress.parse(address), Retention(keeping.log_age, keeping.chat_age))
     try:
         await store.open(must_exist=must_exist)
     except BaseException:

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 #: Seconds between attempts at what a store could not do; after the last one it is given up.
 PAUSES = (0.1, 0.4, 1.0, 2.0, 4.0, 8.0, 15.0)
+#: So many chats are on their way at once: most of their time is the way itself.
+AT_ONCE = 8
 _ATTEMPTS = 3  # at a chat of which something goes while it is read
 
 
@@ -46,6 +49,18 @@ class Conflict(NamedTuple):
 
     chat_id: str
     reason: str
+
+
+class Result(NamedTuple):
+    """What came of one chat.
+
+    Attributes:
+        kind: `gone`: it has outlived its retention in the source.
+        reason: as in `Conflict`.
+    """
+
+    kind: Literal["copied", "same", "conflict", "gone"]
+    reason: str = ""
 
 
 class Outcome(Struct, kw_only=True):
@@ -64,6 +79,10 @@ class Outcome(Struct, kw_only=True):
     compared: int = 0
     conflicts: list[Conflict]
     cookies: bool = True
+
+
+def _result(difference: str | None) -> Result:
+    return Result("same") if difference is None else Result("conflict", difference)
 
 
 def _wall_clock() -> int:
@@ -98,6 +117,7 @@ class Migration:
         self._log_age = log_age
         self._now = now
         self._pauses = pauses
+        self._begun: set[str] = set()  # chats whose copying may have succeeded unheard
 
     async def run(self) -> Outcome:
         """Copy what is missing, then compare everything.
@@ -123,77 +143,113 @@ class Migration:
         secret = await self._source.secret()
         if secret is None or secret == await self._target.secret():
             return True
-        async with aclosing(self._target.chat_ids()) as chat_ids:
-            async for _ in chat_ids:
-                return False
+        if await self._holds_chats(self._target):
+            return False
         await self._target.set_secret(secret)
         return True
+
+    async def _holds_chats(self, store: Portable) -> bool:
+        place: str | None = ""
+        while place is not None:
+            chat_ids, place = await store.listing(place)
+            if chat_ids:
+                return True
+        return False
+
+    async def _each(self, work: Callable[[str], Awaitable[None]]) -> None:
+        """Do something about every chat of the source, several at once."""
+        place: str | None = ""
+        while place is not None:
+            listing = await self._patiently(partial(self._source.listing, place))
+            chat_ids, place = iter(listing.chat_ids), listing.next
+
+            async def some(chat_ids: Iterator[str] = chat_ids) -> None:
+                for chat_id in chat_ids:
+                    await work(chat_id)
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(AT_ONCE):
+                        group.create_task(some())
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None
 
     async def _copy_all(self, outcome: Outcome) -> None:
         total = await self._patiently(self._source.count)
         self._watch("copy", 0, total)
         done = 0
-        async for chat_id in self._source.chat_ids():
+
+        async def copy(chat_id: str) -> None:
+            nonlocal done
+            match await self._attempt(partial(self._copy, chat_id)):
+                case Result("copied"):
+                    outcome.copied += 1
+                case Result("same"):
+                    outcome.found += 1
+                case Result("conflict", reason):
+                    outcome.conflicts.append(Conflict(chat_id, reason))
+            self._begun.discard(chat_id)
             done += 1
-            copied, reason = await self._attempt(lambda chat_id=chat_id: self._copy(chat_id))
-            if reason is not None:
-                outcome.conflicts.append(Conflict(chat_id, reason))
-            elif copied:
-                outcome.copied += 1
-            else:
-                outcome.found += 1
             self._watch("copy", done, max(done, total))
 
-    async def _copy(self, chat_id: str) -> tuple[bool, str | None]:
-        """Whether the chat was copied just now, and why it could not be."""
+        await self._each(copy)
+
+    async def _copy(self, chat_id: str) -> Result:
         outline = await self._source.outline(chat_id)
         if outline is None:
-            return False, None  # it has outlived its retention
+            return Result("gone")
         there = await self._target.outline(chat_id)
         if there is not None:
-            return False, difference(outline, there)
+            result = _result(difference(outline, there))
+            ours = result.kind == "same" and chat_id in self._begun
+            return Result("copied") if ours else result
+        self._begun.add(chat_id)
         async with aclosing(self._source.contents(outline)) as contents:
             if await self._target.put_in(outline, contents):
-                return True, None
-        # An answer that got lost on its way looks like this as well.
-        there = await self._target.outline(chat_id)
-        if there is None:
-            return False, "has a run whose id is taken there"
-        reason = difference(outline, there)
-        return reason is None, reason
+                return Result("copied")
+        if await self._target.outline(chat_id) is None:
+            return Result("conflict", "has a run whose id is taken there")
+        return await self._copy(chat_id)  # an answer that got lost on its way looks so, too
 
     async def _compare_all(self, outcome: Outcome) -> None:
         total = outcome.copied + outcome.found
         self._watch("compare", 0, total)
         known = {conflict.chat_id for conflict in outcome.conflicts}
-        async for chat_id in self._source.chat_ids():
+        done = 0
+
+        async def compare(chat_id: str) -> None:
+            nonlocal done
             if chat_id in known:
-                continue
-            reason = await self._attempt(lambda chat_id=chat_id: self._compare(chat_id))
-            if reason is None:
-                outcome.compared += 1
-            else:
-                outcome.conflicts.append(Conflict(chat_id, reason))
-            done = outcome.compared
+                return
+            match await self._attempt(partial(self._compare, chat_id)):
+                case Result("same"):
+                    outcome.compared += 1
+                case Result("conflict", reason):
+                    outcome.conflicts.append(Conflict(chat_id, reason))
+            done += 1
             self._watch("compare", done, max(done, total))
 
-    async def _compare(self, chat_id: str) -> str | None:
+        await self._each(compare)
+        outcome.conflicts.sort()
+
+    async def _compare(self, chat_id: str) -> Result:
         source = await fingerprint(self._source, chat_id)
         if source is None:
-            return None
-        return whole_difference(source, await fingerprint(self._target, chat_id), self._is_due)
+            return Result("gone")
+        target = await fingerprint(self._target, chat_id)
+        return _result(whole_difference(source, target, self._is_due))
 
     def _is_due(self, run: Run) -> bool:
         return run.ended_at is not None and run.ended_at + self._log_age * 1000 <= self._now()
 
-    async def _attempt(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _attempt(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Do something about one chat, again when a part of it expired in the midst."""
-        for _ in range(_ATTEMPTS - 1):
+        for _ in range(_ATTEMPTS):
             try:
                 return await self._patiently(work)
             except (RunNotFound, CursorLost):
                 continue
-        return await self._patiently(work)
+        return Result("conflict", "cannot be read as a whole: a part of it is missing")
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do something, again when a store cannot do it now."""

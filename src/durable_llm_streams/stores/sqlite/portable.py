@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 import time
@@ -14,6 +15,7 @@ from durable_llm_streams.store import PAGE_BYTES
 from durable_llm_streams.stores.portable import (
     Bodies,
     Content,
+    Listing,
     MovedRun,
     Outline,
     Records,
@@ -48,6 +50,7 @@ class PortableSQLite:
 
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
         self.name = f"sqlite:///{path}"
+        self._putting = asyncio.Lock()
         self._file = DatabaseFile(path, synchronous)
         try:
             # What a killed server has left in the journal belongs to the logs.
@@ -71,21 +74,17 @@ class PortableSQLite:
             (count,) = self._file.connection.execute("SELECT count(*) FROM chat").fetchone()
         return int(count)
 
-    async def chat_ids(self) -> AsyncGenerator[str, None]:
-        """See `Portable.chat_ids`."""
-        place = (-1, -1)
-        while True:
-            with self._file.translated_errors():
-                rows = self._file.connection.execute(
-                    "SELECT id, updated_at, key FROM chat WHERE (updated_at, key) > (?, ?)"
-                    " ORDER BY updated_at, key LIMIT ?",
-                    (*place, _LISTED_AT_ONCE),
-                ).fetchall()
-            for id_, updated_at, key in rows:
-                place = (updated_at, key)
-                yield id_
-            if len(rows) < _LISTED_AT_ONCE:
-                return
+    async def listing(self, place: str = "") -> Listing:
+        """See `Portable.listing`."""
+        updated_at, key = map(int, place.split("-")) if place else (0, 0)
+        with self._file.translated_errors():
+            rows = self._file.connection.execute(
+                "SELECT id, updated_at, key FROM chat WHERE (updated_at, key) > (?, ?)"
+                " ORDER BY updated_at, key LIMIT ?",
+                (updated_at, key, _LISTED_AT_ONCE),
+            ).fetchall()
+        last = rows[-1] if len(rows) == _LISTED_AT_ONCE else None
+        return Listing([row[0] for row in rows], last and f"{last[1]}-{last[2]}")
 
     async def outline(self, chat_id: str) -> Outline | None:
         """See `Portable.outline`."""
@@ -153,7 +152,11 @@ class PortableSQLite:
             yield first, portion
 
     async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
-        """See `Portable.put_in`. One transaction, however long it is."""
+        """See `Portable.put_in`. One transaction, however long it is, and one at a time."""
+        async with self._putting:
+            return await self._put_in(outline, contents)
+
+    async def _put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
         with self._file.transaction() as connection:
             if _is_taken(connection, outline):
                 return False
@@ -252,4 +255,6 @@ def _insert_records(connection: sqlite3.Connection, run: int, content: Records) 
             first, size, portion = first + len(portion), 0, []
     if portion:
         rows.append((run, first, len(portion), b"\n".join(portion)))
-    connection.executemany("INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)", rows)
+    connection.executemany(
+        "INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)", rows
+    )

@@ -52,9 +52,11 @@ end
 local found
 if dedup ~= '' then
   found = call('HGET', key('keys', chat), dedup)
-  if found and call('HGET', key('run', found), 'content') ~= content then
+  local asked_before = found and call('HGET', key('run', found), 'content')
+  if asked_before and asked_before ~= content then
     return {'key-conflict'}
   end
+  found = asked_before and found -- a record that has gone can be followed by nobody
 end
 if not found and place == 'again' then
   if not asked then

@@ -109,9 +109,12 @@ local function touch(chat, owner, updated)
   call('ZADD', root .. ':ages', updated, chat)
 end
 
--- What a chat consists of lives so long after its last change; 0: for ever.
+-- What a chat consists of goes by itself so long after its last change, and a day; 0: never. The day
+-- is for the servers to delete it first: that tidies up the indexes and tells the owner.
+local DAY = 24 * 3600 * 1000
 local function keep_chat(chat, owner, milliseconds)
   if tonumber(milliseconds) > 0 then
+    milliseconds = whole(tonumber(milliseconds) + DAY)
     for _, kind in ipairs({'chat', 'order', 'tree', 'body', 'keys'}) do
       call('PEXPIRE', key(kind, chat), milliseconds)
     end

@@ -1,0 +1,518 @@
+"""Chats move from one store to another: all of them, as they are, once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durable_llm_streams.errors import (
+    CursorLost,
+    InvalidSetting,
+    MessageConflict,
+    RunNotFound,
+    StoreLocked,
+    StoreUnusable,
+)
+from durable_llm_streams.model import Status
+from durable_llm_streams.store import Append, Order, Store
+from durable_llm_streams.stores import SQLiteStore, open_store
+from durable_llm_streams.stores.migration import Keeping, Migration, Outcome, opened
+from durable_llm_streams.stores.portable import Content
+from tests.histories import DAY, Histories, repeated, whole
+from tests.redis_servers import (
+    ClusterSetup,
+    RedisServer,
+    keys_without_ttl,
+    redis_cluster,
+    redis_server,
+)
+
+__all__ = ["redis_cluster", "redis_server"]
+
+pytestmark = pytest.mark.xdist_group("redis")
+
+KEEPING = Keeping(log_age=DAY, chat_age=365 * DAY)
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"move{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer, prefix: str) -> str:
+    """The address of an empty store."""
+    return f"{redis_server.url}?prefix={prefix}"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/chats.db"
+
+
+@asynccontextmanager
+async def serving(address: str) -> AsyncIterator[Store]:
+    store = open_store(address)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def written(address: str, seed: int = 1, chats: int = 8) -> list[Order]:
+    """Random chats; tells what was sent."""
+    async with serving(address) as store:
+        histories = Histories(store, seed)
+        await histories.write(chats)
+    return histories.orders
+
+
+async def migrate(source: str, target: str, **options: Any) -> Outcome:
+    async with opened(source, target, KEEPING) as (reading, writing):
+        # Whoever wrote the histories is gone, but the leases of a Redis take a moment to run out.
+        return await Migration(reading, writing, pauses=(), **options).run()
+
+
+async def told(address: str, orders: list[Order]) -> Any:
+    async with serving(address) as store:
+        return await whole(store, orders)
+
+
+async def without(missing: Content, contents: list[Content]) -> AsyncIterator[Content]:
+    for content in contents:
+        if content is not missing:
+            yield content
+
+
+def reasons(outcome: Outcome) -> list[str]:
+    return [conflict.reason for conflict in outcome.conflicts]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_way_there_and_back_changes_nothing(
+    seed: int, file: str, redis: str, tmp_path: Path
+) -> None:
+    orders = await written(file, seed)
+    before = await told(file, orders)
+    assert any(log.records is None for log in before.logs.values()), "no log has expired"
+    active = [log.run for log in before.logs.values() if not log.run.status.ended]
+    assert min(run.epoch.number for run in active) == 0, "none waits"
+    assert max(run.epoch.number for run in active) > 0, "none was begun"
+
+    there = await migrate(file, redis)
+    assert (there.copied, there.found, there.conflicts) == (8, 0, [])
+    assert there.compared == 8
+    assert await told(redis, orders) == before
+
+    back = await migrate(redis, f"sqlite:///{tmp_path}/back.db")
+    assert (back.copied, back.compared, back.conflicts) == (8, 8, [])
+    assert await told(f"sqlite:///{tmp_path}/back.db", orders) == before
+
+
+async def test_chats_move_between_a_single_redis_and_a_cluster(
+    redis: str, redis_server: RedisServer, redis_cluster: ClusterSetup, prefix: str
+) -> None:
+    orders = await written(redis, chats=40)
+    before = await told(redis, orders)
+    cluster = f"{redis_cluster.url}?prefix={prefix}"
+    outcome = await migrate(redis, cluster)
+    assert (outcome.copied, outcome.compared, outcome.conflicts) == (40, 40, [])
+    assert await told(cluster, orders) == before
+    outcome = await migrate(cluster, f"{redis_server.url}?prefix={prefix}back")
+    assert (outcome.copied, outcome.compared, outcome.conflicts) == (40, 40, [])
+    assert await told(f"{redis_server.url}?prefix={prefix}back", orders) == before
+
+
+async def test_started_again_it_copies_nothing_twice(file: str, redis: str) -> None:
+    orders = await written(file)
+    await migrate(file, redis)
+    before = await told(redis, orders)
+    again = await migrate(file, redis)
+    assert (again.copied, again.found, again.compared, again.conflicts) == (0, 8, 8, [])
+    assert await told(redis, orders) == before
+
+
+async def test_a_run_that_was_being_written_goes_on_in_the_target(file: str, redis: str) -> None:
+    async with serving(file) as store:
+        histories = Histories(store, 1)
+        run = await histories.turn("c", "ann", outcome="running")
+        waiting = await histories.turn("c", "ann", outcome="queued")
+        old = histories.claims[run.id]
+    before = await told(file, histories.orders)
+    await migrate(file, redis)
+    async with serving(redis) as store:
+        assert not (await store.append([Append(run.id, old.epoch, 1, [b"{}"])]))[0]
+        moved = await store.find_run("ann", "c", run.id)
+        assert (moved.status, moved.takeovers) == (Status.QUEUED, 0)
+        (claim,) = await store.claim("w", 10, 30)
+        assert claim.run.takeovers == 0, "giving a run back is no takeover"
+        assert claim.run.id == run.id, "the one that waits behind it is not claimable"
+        assert claim.epoch.number == old.epoch.number + 1
+        records = before.logs[run.id].records
+        assert claim.next_seq == len(records) + 1
+        assert claim.run.spans[:-1] == old.run.spans
+        assert not (await store.append([Append(run.id, old.epoch, claim.next_seq, [b"{}"])]))[0]
+        assert await store.append([Append(run.id, claim.epoch, claim.next_seq, [b'{"new":1}'])])
+        page = await store.read(run.id, 0, max_bytes=1 << 30)
+        assert list(page.records) == [*records, b'{"new":1}']
+        assert (await store.find_run("ann", "c", waiting.id)).status is Status.QUEUED
+        order = histories.orders[-1]
+        await repeated(store, order, message_id="next", key=None)
+        versions = (await store.snapshot("ann", "c")).versions
+        assert [version[0] for version in versions[4:]] == ["next", f"{order.answer_id}again"]
+
+
+async def test_a_repeated_message_is_still_known(file: str, redis: str) -> None:
+    orders = [order for order in await written(file) if order.key is not None]
+    assert orders
+    await migrate(file, redis)
+    async with serving(redis) as store:
+        for order in orders:
+            sent = await repeated(store, order)
+            assert (sent.created, sent.run.id) == (False, order.run_id)
+            with pytest.raises(MessageConflict):
+                await repeated(store, order, content="other")
+
+
+async def test_a_long_chat_passes_in_small_calls(file: str, tmp_path: Path) -> None:
+    async with serving(file) as store:
+        histories = Histories(store, 1)
+        for number in range(3):
+            records = [b'{"n":%d,"_":"%s"}' % (n, b"-" * 900) for n in range(4000)]
+            await histories.turn(
+                "c", "ann", records=records, outcome=("finished", "running")[number == 2]
+            )
+    before = await told(file, histories.orders)
+    # The server closes a connection on which one command is longer than this.
+    async with RedisServer(tmp_path, config=["client-query-buffer-limit 1mb"]) as server:
+        moved = await migrate(file, server.url)
+        assert (moved.compared, moved.conflicts) == (1, [])
+        assert await told(server.url, histories.orders) == before
+
+
+async def test_nothing_stays_in_redis_for_ever_that_has_an_end(
+    file: str, redis: str, redis_server: RedisServer, prefix: str
+) -> None:
+    await written(file)
+    await migrate(file, redis)
+    async with redis_server.client() as client:
+        keys = {key.decode() async for key in client.scan_iter(match=f"{{{prefix}*", count=1000)}
+        assert not [key for key in keys if ":moving:" in key]
+        assert {key.split(":")[2] for key in keys if key.count(":") > 2} >= {"run", "log", "chat"}
+
+    running = await redis_server.command("ZRANGE", f"{{{prefix}:0}}:running", 0, -1)
+    unended = {run.decode() for run in running}
+    lasting = await keys_without_ttl(redis_server.url, f"{{{prefix}:0}}:")
+    kinds = {"run", "log", "chat", "order", "tree", "body", "keys", "owner"}
+    left = [key for key in lasting if key.split(":")[2] in kinds]
+    assert unended
+    assert {key.split(":")[3] for key in left} == unended
+
+
+async def test_chats_that_the_target_holds_already_stay_as_they_are(file: str, redis: str) -> None:
+    theirs = await written(redis, seed=7)
+    before = await told(redis, theirs)
+    orders = await written(file, seed=8)
+    outcome = await migrate(file, redis)
+    assert (outcome.copied, outcome.compared, outcome.conflicts) == (8, 8, [])
+    async with serving(redis) as store:
+        for both, one in ((theirs, before), (orders, await told(file, orders))):
+            after = await whole(store, both)
+            assert after[1:] == one[1:]
+            for owner, chats in one.chats.items():
+                assert [chat for chat in after.chats[owner] if chat in chats] == chats
+
+
+async def test_a_chat_of_another_owner_or_with_more_in_it_is_a_conflict(
+    file: str, redis: str
+) -> None:
+    async with serving(file) as store:
+        here = Histories(store, 1)
+        for chat in ("foreign", "grown", "renamed", "same"):
+            await here.turn(chat, "ann", outcome="finished")
+    await migrate(file, redis)
+    async with serving(redis) as store:
+        await store.delete("ann", "foreign")
+        there = Histories(store, 2)
+        await there.turn("foreign", "bob", outcome="finished")
+        await there.turn("grown", "ann", outcome="finished")
+        await store.rename("ann", "renamed", "A new name")
+        before = await whole(store, there.orders)
+    outcome = await migrate(file, redis)
+    assert (outcome.copied, outcome.found, outcome.compared) == (0, 1, 1)
+    assert sorted(outcome.conflicts) == [
+        ("foreign", "belongs to another owner there"),
+        ("grown", "has another title, head or time there"),
+        ("renamed", "has another title, head or time there"),
+    ]
+    assert await told(redis, there.orders) == before
+
+
+async def test_a_run_whose_id_is_taken_is_a_conflict(file: str, redis: str, tmp_path: Path) -> None:
+    for address, chat in ((file, "one"), (redis, "other")):
+        async with serving(address) as store:
+            await Histories(store, 1).turn(chat, "ann", outcome="finished")
+    assert reasons(await migrate(file, redis)) == ["has a run whose id is taken there"]
+    assert reasons(await migrate(redis, file)) == ["has a run whose id is taken there"]
+
+
+async def test_the_comparison_finds_every_planted_difference(
+    file: str, redis: str, redis_server: RedisServer, prefix: str
+) -> None:
+    async with serving(file) as store:
+        histories = Histories(store, 1)
+        run = await histories.turn("c", "ann", outcome="finished")
+        await histories.turn("c", "ann", outcome="finished")
+    root, question = f"{{{prefix}:0}}", run.prompt_id
+
+    async def planted(*command: str | int) -> list[str]:
+        """What is said when something was changed behind the target's back."""
+        for key in [f"{{{prefix}}}", root]:
+            async with redis_server.client() as client:
+                async for old in client.scan_iter(match=f"{key}*"):
+                    await client.delete(old)
+        assert (await migrate(file, redis)).conflicts == []
+        await redis_server.command(*command)
+        return reasons(await migrate(file, redis))
+
+    run_key, log_key = f"{root}:run:{run.id}", f"{root}:log:{run.id}"
+    log = [f"has another log of run {run.id} there"]
+    assert await planted("PING") == []
+    first = (await redis_server.command("LINDEX", log_key, 0)).decode()
+    assert await planted("LSET", log_key, 0, first.replace("0", "1", 1)) == log
+    assert await planted("LSET", log_key, 3, "{}") == log
+    assert await planted("RPUSH", log_key, "{}") == log
+    assert await planted("LPOP", log_key) == log
+    assert await planted("DEL", log_key) == log
+    body = ["has a message with another text there"]
+    assert await planted("HSET", f"{root}:body:c", question, "{}") == body
+    text = (await redis_server.command("HGET", f"{root}:body:c", question)).decode()
+    assert await planted("HSET", f"{root}:body:c", question, text.swapcase()) == body
+    assert await planted("HDEL", f"{root}:body:c", question) == body
+    runs = ["has other runs there"]
+    for field in ("content", "key", "epoch", "token", "takeovers", "model", "created", "ended"):
+        assert await planted("HSET", run_key, field, "77") == runs, field
+    assert await planted("HSET", run_key, "spans", "1:1:abc") == runs
+    assert await planted("HSET", run_key, "status", "failed") == runs
+    assert await planted("DEL", run_key) == runs
+    messages = ["has other messages there"]
+    assert await planted("HSET", f"{root}:tree:c", question, "user||1|") == messages
+    assert await planted("ZADD", f"{root}:order:c", 99, question) == messages
+    assert await planted("ZREM", f"{root}:order:c", question) == messages
+    chat = ["has another title, head or time there"]
+    for field in ("title", "head", "created", "updated"):
+        assert await planted("HSET", f"{root}:chat:c", field, "77") == chat, field
+    assert await planted("PING") == []
+
+
+async def test_a_log_that_has_outlived_its_retention_is_not_missed(
+    file: str, redis: str, redis_server: RedisServer, prefix: str
+) -> None:
+    async with serving(file) as store:
+        run = await Histories(store, 1).turn("c", "ann", outcome="finished")
+    await migrate(file, redis)
+    await redis_server.command("DEL", f"{{{prefix}:0}}:log:{run.id}")
+    assert reasons(await migrate(file, redis)) == [f"has another log of run {run.id} there"]
+    assert reasons(await migrate(file, redis, log_age=0.0)) == []
+
+
+async def test_a_chat_that_goes_during_the_migration_is_noticed_at_the_end(
+    file: str, redis: str, redis_server: RedisServer, prefix: str
+) -> None:
+    await written(file)
+    async with opened(file, redis, KEEPING) as (reading, writing):
+
+        class Losing:
+            """The target, but what was put into it last is gone."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(writing, name)
+
+            async def put_in(self, outline: Any, contents: Any) -> bool:
+                done = await writing.put_in(outline, contents)
+                await redis_server.command("DEL", f"{{{prefix}:0}}:chat:{outline.chat.id}")
+                return done
+
+        outcome = await Migration(reading, Losing(), pauses=()).run()
+    assert reasons(outcome) == ["is missing there"] * 8
+    assert outcome.compared == 0
+
+
+async def test_a_chat_of_which_a_part_is_missing_stops_no_other(
+    file: str, redis: str, tmp_path: Path
+) -> None:
+    async with serving(file) as store:
+        histories = Histories(store, 1)
+        torn = await histories.turn("torn", "ann", outcome="finished")
+        await histories.turn("whole", "ann", outcome="finished")
+    with closing(sqlite3.connect(tmp_path / "chats.db")) as connection, connection:
+        statement = "DELETE FROM segment WHERE run = (SELECT key FROM run WHERE id = ?)"
+        connection.execute(statement, (torn.id,))
+    outcome = await migrate(file, redis)
+    assert outcome.conflicts == [("torn", "cannot be read as a whole: a part of it is missing")]
+    assert (outcome.copied, outcome.compared) == (1, 1)
+    async with serving(redis) as store:
+        assert [chat.id for chat in (await store.chats("ann")).chats] == ["whole"]
+
+
+async def test_a_chat_arrives_as_a_whole_or_not_at_all(
+    file: str, redis: str, redis_server: RedisServer, prefix: str, tmp_path: Path
+) -> None:
+    async with serving(file) as store:
+        run = await Histories(store, 1).turn("c", "ann", outcome="finished")
+    for target in (redis, f"sqlite:///{tmp_path}/other.db"):
+        async with opened(file, target, KEEPING) as (reading, writing):
+            outline = await reading.outline("c")
+            assert outline is not None
+            contents = [content async for content in reading.contents(outline)]
+            assert len(contents) == 2
+            for missing in contents:
+                with pytest.raises(CursorLost):
+                    await writing.put_in(outline, without(missing, contents))
+                assert await writing.outline("c") is None
+                assert await writing.count() == 0
+    left = {f"{{{prefix}:0}}:moving:*:{kind}:*" for kind in ("run", "log", "order")}
+    async with redis_server.client() as client:
+        for pattern in left:
+            assert [key async for key in client.scan_iter(match=pattern, count=1000)], pattern
+    assert await keys_without_ttl(redis_server.url, f"{{{prefix}:0}}") == []
+    async with serving(redis) as store:
+        with pytest.raises(RunNotFound):
+            await store.read(run.id, 0)
+
+
+async def test_neither_end_may_be_served(
+    file: str, redis: str, redis_cluster: ClusterSetup, tmp_path: Path
+) -> None:
+    await written(file)
+    await written(redis)
+    other = f"sqlite:///{tmp_path}/other.db"
+    for source, target in ((file, other), (other, file)):
+        SQLiteStore(tmp_path / "other.db")._file.close()
+        async with serving(file):
+            with pytest.raises(StoreLocked, match=r"server is running on .*chats.db. Stop it"):
+                await migrate(source, target)
+    cluster = redis_cluster.url
+    for source, target in ((redis, other), (file, redis), (file, cluster), (cluster, other)):
+        async with serving(redis), serving(cluster):
+            with pytest.raises(StoreLocked, match=r"Servers are running on redis.*://.* Stop them"):
+                await migrate(source, target)
+
+
+async def test_a_redis_whose_writer_was_just_killed_is_refused_until_its_leases_run_out(
+    file: str, redis: str, tmp_path: Path, redis_server: RedisServer, prefix: str
+) -> None:
+    async with serving(redis) as store:
+        run = await Histories(store, 1).turn("c", "ann", outcome="queued")
+        await store.claim("w", 1, 600)
+    target = f"sqlite:///{tmp_path}/other.db"
+    with pytest.raises(StoreLocked, match="wait until its leases have run out"):
+        await migrate(redis, target)
+    await redis_server.command("ZADD", f"{{{prefix}:0}}:leases", 1, run.id)
+    assert (await migrate(redis, target)).copied == 1
+
+
+async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
+    file: str, redis: str, tmp_path: Path
+) -> None:
+    await written(file)
+    async with serving(file) as store:
+        secret = await store.secret()
+    assert (await migrate(file, redis)).cookies
+    async with serving(redis) as store:
+        assert await store.secret() == secret
+    assert (await migrate(file, redis)).cookies, "started again it says the same"
+
+    other = f"sqlite:///{tmp_path}/other.db"
+    await written(other, seed=2)
+    async with serving(other) as store:
+        theirs = await store.secret()
+    assert not (await migrate(redis, other)).cookies
+    async with serving(other) as store:
+        assert await store.secret() == theirs != secret
+
+
+async def test_source_and_target_are_two_stores(
+    file: str, redis: str, redis_server: RedisServer, tmp_path: Path, prefix: str
+) -> None:
+    await written(file)
+    await written(redis)
+    (tmp_path / "link.db").symlink_to(tmp_path / "chats.db")
+    spelled = f"redis://localhost:{redis_server.port}/0?prefix={prefix}&timeout=4"
+    for source, target in (
+        (file, file),
+        (file, f"sqlite:///{tmp_path}/x/../chats.db"),
+        (file, f"sqlite:///{tmp_path}/link.db"),
+        (redis, redis),
+        (redis, spelled),
+    ):
+        with pytest.raises(InvalidSetting, match="the same store"):
+            await migrate(source, target)
+    assert (await migrate(redis, f"{redis_server.url}?prefix={prefix}b")).copied == 8
+
+
+async def test_a_source_that_does_not_exist_makes_nothing(
+    file: str, redis: str, redis_server: RedisServer, prefix: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreUnusable, match=r"There is no store at .*chats.db"):
+        await migrate(file, redis)
+    with pytest.raises(StoreUnusable, match="There is no store at redis://"):
+        await migrate(redis, file)
+    (tmp_path / "other.db").write_bytes(b"")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other, other:
+        other.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StoreUnusable, match="something else"):
+        await migrate(f"sqlite:///{tmp_path}/other.db", redis)
+    assert not (tmp_path / "chats.db").exists()
+    async with redis_server.client() as client:
+        left = [key async for key in client.scan_iter(match=f"{{{prefix}*")]
+    assert [key for key in left if b":check" not in key] == []
+
+
+async def test_a_target_that_cannot_be_used_is_refused(file: str, tmp_path: Path) -> None:
+    await written(file)
+    with pytest.raises(StoreUnusable, match="is a folder"):
+        await migrate(file, f"sqlite:///{tmp_path}")
+    with pytest.raises(StoreUnusable, match=r"redis://127.0.0.1:1/0"):
+        await migrate(file, "redis://127.0.0.1:1/0")
+    with pytest.raises(InvalidSetting):
+        await migrate(file, "redis://127.0.0.1:1/0?prefix=")
+
+
+async def test_a_redis_that_restarts_in_the_midst_is_waited_for(file: str, tmp_path: Path) -> None:
+    orders = await written(file, chats=20)
+    async with RedisServer(tmp_path, appendfsync="always") as server:
+        async with opened(file, server.url, KEEPING) as (reading, writing):
+            calls = 0
+
+            class Cutting:
+                """The target; its server is killed and started again before one of the chats."""
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(writing, name)
+
+                async def put_in(self, outline: Any, contents: Any) -> bool:
+                    nonlocal calls
+                    calls += 1
+                    if calls == 10:
+                        await server.kill()
+                        starting = asyncio.ensure_future(server.start())
+                        try:
+                            return await writing.put_in(outline, contents)
+                        finally:
+                            await starting
+                    return await writing.put_in(outline, contents)
+
+            outcome = await Migration(reading, Cutting(), pauses=[0.05] * 100).run()
+        assert calls > 20
+        assert (outcome.copied, outcome.compared, outcome.conflicts) == (20, 20, [])
+        assert await told(server.url, orders) == await told(file, orders)
