@@ -40,6 +40,14 @@ async def ask(tab: ChatPage, text: str) -> None:
     await tab.until_ended()
 
 
+async def ask_until(tab: ChatPage, text: str, shown: str) -> None:
+    """Send a message and read so much of its answer: of its own, whatever others begin with."""
+    before = await tab.answers.count()
+    await tab.send(text)
+    await expect(tab.answers).to_have_count(before + 1)
+    await tab.until_shown(shown)
+
+
 def row(tab: ChatPage, title: str) -> Locator:
     """The row of a chat in the list."""
     return tab.rows.filter(has_text=title)
@@ -55,6 +63,18 @@ async def choose(tab: ChatPage, title: str, command: str) -> None:
     await row(tab, title).hover()
     await row(tab, title).get_by_role("button", name="Options of").click()
     await tab.page.get_by_role("menuitem", name=command).click()
+
+
+def title_box(tab: ChatPage) -> Locator:
+    """The box for a new title, while there is one."""
+    return tab.page.get_by_role("textbox", name="Title")
+
+
+async def rename(tab: ChatPage, title: str) -> None:
+    """Begin to rename a chat in the list, with the mouse; from then on keys are letters of it."""
+    await choose(tab, title, "Rename")
+    await expect(title_box(tab)).to_be_focused()
+    await expect(title_box(tab)).to_have_value(title)
 
 
 async def answer_with(page: Page, addresses: str, **response: Any) -> None:

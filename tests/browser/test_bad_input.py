@@ -16,7 +16,7 @@ from durable_llm_streams.server import ServerConfig, Unauthenticated, Visitor
 from tests.app import MODELS, App, running_app
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import add_chats, answer_with, ask, row
+from tests.browser.screens_support import add_chats, answer_with, ask, ask_until, row
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -307,9 +307,8 @@ async def test_a_message_into_a_chat_that_answers_in_another_tab_waits_for_its_t
     beside = ChatPage(other, tab.url)
     await beside.goto(tab.path)
     app.script.hold()
-    await tab.send("From the first tab")
     app.script.allow(1)
-    await tab.until_shown("Hello")
+    await ask_until(tab, "From the first tab", "Hello")
     await beside.send("From the second tab")
     await expect(beside.waiting).to_contain_text("From the second tab")
     app.script.free()

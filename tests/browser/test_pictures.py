@@ -71,7 +71,7 @@ async def test_the_story_of_a_killed_server_is_told_in_pictures(
     device: NewDevice, tmp_path: Path
 ) -> None:
     pictures = folder("DLS_PICTURES_README", tmp_path / "readme")
-    settings = {"DLS_DEMO_TOKENS_PER_SECOND": "60", "DLS_LEASE": "1"}
+    settings = {"DLS_DEMO_TOKENS_PER_SECOND": "30", "DLS_LEASE": "1"}
     async with (
         serving(tmp_path, settings) as server,
         device(color_scheme="light", **DESK) as desk,
@@ -92,6 +92,7 @@ async def test_the_story_of_a_killed_server_is_told_in_pictures(
         before = await tab.shown()
         await picture("2-server-killed", tab)
         await server.start()
+        await tab.network_is_back()
         await tab.until_state("taken-over", "resumed")
         assert (await tab.shown()).startswith(before)
         await tab.until_longer(len(before) + 200)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from playwright.async_api import BrowserContext, expect
 
 from tests.browser.chat_page import ChatPage, letters
+from tests.chromium import SECONDS
 from tests.fake_provider import FakeProvider, answer
 from tests.processes import ServerProcess, serving
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
-DEMO = {"DLS_LEASE": "1", "DLS_ATTEMPTS": "100", "DLS_DEMO_TOKENS_PER_SECOND": "160"}
+PACE = "DLS_DEMO_TOKENS_PER_SECOND"
+
+#: At first so slow that no machine is too slow to strike in mid-answer.
+DEMO = {"DLS_LEASE": "1", "DLS_ATTEMPTS": "100", PACE: "20"}
 WORDS = 400
+
+#: What the attempts count in: from the text alone one sees whose it is.
+ATTEMPTS = ("a", "b", "c")
 
 
 def counting(provider: FakeProvider, prefill: str) -> dict[str, str]:
@@ -35,6 +43,12 @@ async def killed(tab: ChatPage, server: ServerProcess) -> None:
     await server.kill()
     await tab.until_state("reconnecting")
     assert (await tab.shown()).startswith(before)
+    await started_again(server)
+
+
+async def started_again(server: ServerProcess) -> None:
+    """The next process, whose demo is quicker."""
+    server.environment[PACE] = "80"
     await server.start()
 
 
@@ -44,13 +58,21 @@ async def continued(tab: ChatPage) -> None:
     await tab.until_state("taken-over")
 
 
+async def said_before(provider: FakeProvider, attempt: int) -> str:
+    """Wait until the model was asked for this attempt; returns what it was told to go on from."""
+    async with asyncio.timeout(SECONDS):
+        request = await provider.request(attempt)
+    last = request.body["messages"][-1]
+    return str(last["content"]) if last["role"] == "assistant" else ""
+
+
 async def test_the_demo_goes_on_after_sigkill(context: BrowserContext, tmp_path: Path) -> None:
     async with serving(tmp_path, DEMO) as server:
         tab = await ChatPage.open(context, server.url)
         await tab.send("Tell me of logs")
         await tab.until_longer(60)
         await killed(tab, server)
-        await tab.until_state("taken-over")
+        await continued(tab)
         await tab.until_ended()
         assert (await tab.assert_exact()).count("This is the built-in demo") == 1
 
@@ -58,10 +80,14 @@ async def test_the_demo_goes_on_after_sigkill(context: BrowserContext, tmp_path:
 async def test_one_answer_survives_five_kills(context: BrowserContext, tmp_path: Path) -> None:
     rng = random.Random(6)
     async with FakeProvider() as provider, serving(tmp_path, counting(provider, "fake*")) as server:
+        # Each says so much and waits for its end; the last one says the rest.
+        provider.plan(*[f"tokens={WORDS},rate=80,stall_after=30"] * 5)
         tab = await ChatPage.open(context, server.url)
         await tab.send("Count")
-        for _ in range(5):
-            await tab.until_longer(len(await tab.shown()) + rng.randint(1, 60))
+        for attempt in range(5):
+            # What is longer than that was said by this very attempt.
+            said = letters(await said_before(provider, attempt))
+            await tab.until_longer(len(said) + rng.randint(1, 60))
             await killed(tab, server)
             await continued(tab)
         await tab.until_ended()
@@ -72,19 +98,23 @@ async def test_one_answer_survives_five_kills(context: BrowserContext, tmp_path:
 async def test_a_step_that_is_written_anew_is_shown_once(
     context: BrowserContext, tmp_path: Path
 ) -> None:
-    whole = letters(answer(WORDS))
     async with FakeProvider() as provider, serving(tmp_path, counting(provider, "none")) as server:
+        *killed_attempts, last = (f"tokens={WORDS},rate=80,word={word}" for word in ATTEMPTS)
+        provider.plan(*(f"{each},stall_after=40" for each in killed_attempts), last)
         tab = await ChatPage.open(context, server.url)
         await tab.send("Count")
-        for _ in range(2):
-            await tab.until_longer(50)
+        for word in ATTEMPTS[:-1]:
+            # Its own words: those of the attempt before it still stand there for a while.
+            await tab.until_shown(answer(20, word))
             await killed(tab, server)
             await continued(tab)
         await tab.until_ended()
-        assert await tab.assert_exact(resets=2) == answer(WORDS)
-        for loss in (await tab.watched()).losses:
-            assert whole.startswith(loss["before"])
-            assert whole.startswith(loss["now"])
+        assert await tab.assert_exact(resets=2) == answer(WORDS, ATTEMPTS[-1])
+        losses = (await tab.watched()).losses
+        wholes = [letters(answer(WORDS, word)) for word in ATTEMPTS]
+        for loss, (before, now) in zip(losses, pairwise(wholes), strict=True):
+            assert before.startswith(loss["before"])
+            assert now.startswith(loss["now"])
 
 
 async def test_a_planned_restart_is_hardly_noticed(context: BrowserContext, tmp_path: Path) -> None:
@@ -94,8 +124,8 @@ async def test_a_planned_restart_is_hardly_noticed(context: BrowserContext, tmp_
         await tab.until_longer(60)
         assert await server.terminate() == 0
         await tab.until_state("reconnecting")
-        await server.start()
-        await tab.until_state("taken-over")
+        await started_again(server)
+        await continued(tab)
         await tab.until_ended()
         await tab.assert_exact()
 
@@ -116,7 +146,7 @@ async def test_a_reload_after_a_kill_shows_what_was_there(
 async def test_a_message_for_a_server_that_is_down_is_sent_when_it_is_back(
     context: BrowserContext, tmp_path: Path
 ) -> None:
-    async with serving(tmp_path, {**DEMO, "DLS_DEMO_TOKENS_PER_SECOND": "0"}) as server:
+    async with serving(tmp_path, {**DEMO, PACE: "0"}) as server:
         tab = await ChatPage.open(context, server.url)
         await server.kill()
         await expect(tab.banner).to_have_attribute("data-kind", "down")

@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.app import App
-from tests.browser.chat_page import ChatPage
-from tests.browser.screens_support import add_chats, ask, focused, row
+from tests.browser.chat_page import ChatPage, eventually
+from tests.browser.screens_support import add_chats, ask, ask_until, focused, row, title_box
 from tests.chromium import SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -156,15 +156,20 @@ async def test_the_focus_goes_where_one_expects_it(tab: ChatPage) -> None:
     await expect(tab.composer).to_be_focused()
 
 
+async def rename_by_keyboard(tab: ChatPage, title: str) -> None:
+    await row(tab, title).get_by_role("button", name="Options of").focus()
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.page.get_by_role("menuitem", name="Rename")).to_be_focused()
+    await tab.page.keyboard.press("Enter")
+    await expect(title_box(tab)).to_be_focused()
+
+
 async def test_after_renaming_by_keyboard_the_focus_is_back_at_the_row(tab: ChatPage) -> None:
     await ask(tab, "Hi")
     for end in ("Escape", "Enter"):
-        await row(tab, "Hi").get_by_role("button", name="Options of").focus()
-        await tab.page.keyboard.press("Enter")
-        await tab.page.keyboard.press("Enter")
-        await expect(tab.page.get_by_role("textbox", name="Title")).to_be_focused()
+        await rename_by_keyboard(tab, "Hi")
         await tab.page.keyboard.press(end)
-        await expect(tab.page.get_by_role("textbox", name="Title")).to_have_count(0)
+        await expect(title_box(tab)).to_have_count(0)
         inside = row(tab, "Hi").locator(":focus")
         await expect(inside).to_have_count(1)
 
@@ -188,9 +193,8 @@ async def test_escape_closes_what_is_open_before_it_stops_the_answer(
 ) -> None:
     await ask(tab, "First")
     app.script.hold()
-    await tab.send("Second")
     app.script.allow(1)
-    await tab.until_shown("Hello")
+    await ask_until(tab, "Second", "Hello")
     keyboard, page = tab.page.keyboard, tab.page
 
     await page.get_by_role("button", name="Model:").click()
@@ -201,15 +205,12 @@ async def test_escape_closes_what_is_open_before_it_stops_the_answer(
     await keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
     await tab.answers.first.get_by_role("button", name="About this answer").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
     await keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
-    options = row(tab, "First").get_by_role("button", name="Options of")
-    await options.focus()
-    await keyboard.press("Enter")
-    await keyboard.press("Enter")
-    await expect(page.get_by_role("textbox", name="Title")).to_be_focused()
+    await rename_by_keyboard(tab, "First")
     await keyboard.press("Escape")
-    await expect(page.get_by_role("textbox", name="Title")).to_have_count(0)
+    await expect(title_box(tab)).to_have_count(0)
 
     await expect(tab.chat).to_have_attribute("data-status", "streaming")
     assert (await tab.snapshot())["active_run"] is not None
@@ -270,7 +271,11 @@ WATCH_ANNOUNCEMENTS = """() => {
 }"""
 
 
-async def announcements(page: Page) -> list[str]:
+async def announcements(page: Page, last: str) -> list[str]:
+    """What was said since this was asked before, up to a sentence that is awaited."""
+    await eventually(
+        lambda: page.evaluate("() => window.said.at(-1)"), lambda sentence: sentence == last
+    )
     said: list[str] = await page.evaluate("() => window.said.splice(0)")
     return said
 
@@ -279,7 +284,7 @@ async def test_a_screen_reader_hears_of_states_and_never_of_tokens(tab: ChatPage
     await tab.page.evaluate(WATCH_ANNOUNCEMENTS)
     app.script.pieces = tuple(f"token{number} " for number in range(200))
     await ask(tab, "Count")
-    said = await announcements(tab.page)
+    said = await announcements(tab.page, "Answer complete.")
     assert said == ["Message sent.", "The assistant is answering.", "Answer complete."]
     live = tab.page.locator("[aria-live]:not([aria-live=off]), [role=status], [role=alert]")
     await expect(live).to_have_count(1)
@@ -287,10 +292,8 @@ async def test_a_screen_reader_hears_of_states_and_never_of_tokens(tab: ChatPage
     await expect(log).to_have_attribute("aria-live", "off")
 
     app.script.hold()
-    await tab.send("Again")
     app.script.allow(3)
-    await expect(tab.live).to_have_count(1)  # the answer before it begins with the same words
-    await tab.until_shown("token0 token1 token2")
+    await ask_until(tab, "Again", "token0 token1 token2")
     await tab.page.context.set_offline(True)
     await tab.until_state("offline")
     await tab.page.context.set_offline(False)
@@ -298,7 +301,7 @@ async def test_a_screen_reader_hears_of_states_and_never_of_tokens(tab: ChatPage
     await tab.until_shown("token0 token1 token2 token3")
     await tab.stop_button.click()
     await tab.until_ended("stopped")
-    said = await announcements(tab.page)
+    said = await announcements(tab.page, "Answer stopped.")
     assert said[:2] == ["Message sent.", "The assistant is answering."]
     assert said[-2:] == ["Connected again.", "Answer stopped."]
     assert len(said) == 5, said  # and one sentence about the loss

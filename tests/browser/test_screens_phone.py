@@ -12,7 +12,7 @@ from playwright.async_api import expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import PHONE, ask, fits_its_width
+from tests.browser.screens_support import PHONE, ask, ask_until, fits_its_width
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -55,9 +55,8 @@ async def test_no_screen_scrolls_sideways(
         await ask(tab, "Question " + "w" * 200)
         await fits_its_width(tab.page)
         app.script.hold()
-        await tab.send("Another")
         app.script.allow(1)
-        await tab.until_longer(20)
+        await ask_until(tab, "Another", WIDE[0][:20])
         await tab.send("Waits " + "w" * 200)
         await expect(tab.waiting).to_have_count(1)
         await fits_its_width(tab.page)
@@ -142,9 +141,8 @@ async def test_fingers_hit_the_main_actions(phone: ChatPage, app: App) -> None:
     await ask(phone, "Hi")
     small["finished"] = await page.evaluate(TOO_SMALL, FINGER)
     app.script.hold()
-    await phone.send("Again")
     app.script.allow(1)
-    await phone.until_shown("Hello")
+    await ask_until(phone, "Again", "Hello")
     small["streaming"] = await page.evaluate(TOO_SMALL, FINGER)
     await page.get_by_role("button", name="Toggle sidebar").tap()
     await expect(page.get_by_role("dialog", name="Chats")).to_be_visible()

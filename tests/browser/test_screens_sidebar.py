@@ -16,8 +16,9 @@ from tests.browser.screens_support import (
     answer_with,
     ask,
     choose,
-    focused,
+    rename,
     row,
+    title_box,
     titles,
 )
 
@@ -55,8 +56,8 @@ async def test_what_another_device_does_is_seen_at_once(
     await add_chats(tab, ["Mine", "Yours"])
     async with device(storage_state=await context.storage_state()) as other:
         elsewhere = await ChatPage.open(other, tab.url)
-        await choose(elsewhere, "Yours", "Rename")
-        await focused(elsewhere.page).fill("Renamed elsewhere")
+        await rename(elsewhere, "Yours")
+        await title_box(elsewhere).fill("Renamed elsewhere")
         await elsewhere.page.keyboard.press("Enter")
         await expect(titles(tab)).to_have_text(["Renamed elsewhere", "Mine"])
         await ask(elsewhere, "Begun elsewhere")
@@ -95,28 +96,55 @@ async def test_search_takes_every_character_as_itself(tab: ChatPage) -> None:
 
 async def test_a_chat_keeps_its_title_by_escape(tab: ChatPage) -> None:
     await add_chats(tab, ["Old title"])
-    await choose(tab, "Old title", "Rename")
-    await expect(focused(tab.page)).to_have_value("Old title")
-    await focused(tab.page).fill("No, not this")
+    await rename(tab, "Old title")
+    await title_box(tab).fill("No, not this")
     await tab.page.keyboard.press("Escape")
     await expect(row(tab, "Old title")).to_be_visible()
 
 
 async def test_a_chat_is_renamed_by_enter(tab: ChatPage) -> None:
     [chat] = await add_chats(tab, ["Old title"])
-    await choose(tab, "Old title", "Rename")
-    await expect(focused(tab.page)).to_have_value("Old title")
+    await rename(tab, "Old title")
     await tab.page.keyboard.type("New title")  # over the old one, which is selected
     await tab.page.keyboard.press("Enter")
     await expect(titles(tab)).to_have_text(["New title"])
     await eventually(lambda: tab.snapshot(chat), lambda found: found["title"] == "New title")
 
 
+FOCUS_PATH = """() => {
+  window.focusPath = [];
+  document.addEventListener("focusin", ({ target }) => {
+    window.focusPath.push(target.getAttribute("role") ?? target.localName);
+  });
+}"""
+
+
+@pytest.mark.parametrize("place", ["list", "title bar"])
+async def test_the_focus_goes_from_the_menu_to_the_title_and_nowhere_between(
+    tab: ChatPage, context: BrowserContext, place: str
+) -> None:
+    await ask(tab, "Title")
+    await tab.page.evaluate(FOCUS_PATH)
+    slow = await context.new_cdp_session(tab.page)
+    await slow.send("Emulation.setCPUThrottlingRate", {"rate": 8})
+    around = row(tab, "Title") if place == "list" else tab.page.locator("header")
+    for end in ("Escape", "Enter") * 3:
+        await around.hover()
+        await around.get_by_role("button", name="Options of").click()
+        await tab.page.get_by_role("menuitem", name="Rename").click()
+        await expect(title_box(tab)).to_be_focused()
+        await expect(title_box(tab)).to_have_value("Title")
+        path = await tab.page.evaluate("() => window.focusPath.splice(0)")
+        assert path[-2:] == ["menuitem", "input"]
+        await tab.page.keyboard.press(end)
+        await expect(title_box(tab)).to_have_count(0)
+
+
 async def test_a_title_that_the_server_refuses_is_taken_back(tab: ChatPage) -> None:
     await add_chats(tab, ["Old title"])
     await answer_with(tab.page, "**/api/chats/*", status=500)
-    await choose(tab, "Old title", "Rename")
-    await focused(tab.page).fill("New title")
+    await rename(tab, "Old title")
+    await title_box(tab).fill("New title")
     await tab.page.keyboard.press("Enter")
     await expect(tab.page.get_by_test_id("toast")).to_contain_text("could not be renamed")
     await expect(titles(tab)).to_have_text(["Old title"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Literal
+
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Request, Route, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
@@ -51,30 +54,46 @@ async def test_a_chosen_theme_outlives_reloads_and_reaches_the_other_tabs(
     await expect(other.page.get_by_role("button", name="Theme: System")).to_be_visible()
 
 
-FIRST_PAINT = """
-new PerformanceObserver((list) => {
-  window.painted ??= {
-    at: list.getEntries()[0].name,
-    dark: document.documentElement.classList.contains("dark"),
-  };
-}).observe({ type: "paint", buffered: true });
-document.addEventListener("readystatechange", () => {
-  if (document.readyState !== "interactive") return;
-  window.parsed = getComputedStyle(document.documentElement).backgroundColor;
-}, { once: true });
+#: What is behind everything in each frame, from the first one.
+BACKGROUNDS = """
+window.backgrounds = [];
+const look = () => {
+  window.backgrounds.push(getComputedStyle(document.documentElement).backgroundColor);
+  requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
 """
 
 
-async def test_a_dark_page_never_flashes_white(device: NewDevice, app: App) -> None:
-    for scheme, stored in (("light", "dark"), ("dark", None)):
-        async with device(color_scheme=scheme) as context:
-            if stored:
-                await context.add_init_script(f"localStorage.setItem('dls:theme', '{stored}')")
-            await context.add_init_script(FIRST_PAINT)
-            tab = await ChatPage.open(context, app.url)
-            await tab.page.wait_for_function("() => window.painted !== undefined")
-            assert (await tab.page.evaluate("() => window.painted"))["dark"] is True
-            assert await tab.page.evaluate("() => window.parsed") == DARK
+@pytest.mark.parametrize(("scheme", "stored"), [("light", "dark"), ("dark", None)])
+async def test_a_dark_page_never_flashes_white(
+    device: NewDevice, app: App, scheme: Literal["light", "dark"], stored: str | None
+) -> None:
+    wanted = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await wanted.wait()
+        await route.continue_()
+
+    async with device(color_scheme=scheme) as context:
+        if stored:
+            await context.add_init_script(f"localStorage.setItem('dls:theme', '{stored}')")
+        await context.add_init_script(BACKGROUNDS)
+        await context.route("**/assets/*.css", late)
+        tab = ChatPage(await context.new_page(), app.url)
+        async with tab.page.expect_event("requestfinished", is_script):
+            await tab.page.goto(app.url, wait_until="commit")
+        # All but the styles is there, and nothing is painted: what is parsed is not yet seen.
+        await tab.page.wait_for_function("() => document.querySelector('.shell')", polling=20)
+        assert await tab.page.evaluate("() => window.backgrounds") == []
+        wanted.set()
+        await expect(tab.chat).to_have_attribute("data-loading", "ready")
+        await tab.page.evaluate("() => window.watched.painted()")
+        assert set(await tab.page.evaluate("() => window.backgrounds")) == {DARK}
+
+
+def is_script(request: Request) -> bool:
+    return "/assets/index-" in request.url and request.url.endswith(".js")
 
 
 async def test_whoever_wants_no_motion_sees_none(device: NewDevice, app: App) -> None:

@@ -185,7 +185,7 @@ async def test_a_page_that_is_hidden_for_half_a_minute_lets_go_and_resumes_when_
     await tab.send("Count")
     app.script.allow(10)
     await tab.until_shown("".join(WORDS[:10]))
-    assert len(app.shared.streams) == 2  # the feed and the answer
+    await until(lambda: len(app.shared.streams) == 2)  # the feed and the answer
     await tab.page.evaluate("() => setVisibility('hidden')")
     await tab.page.clock.fast_forward(29_000)
     app.script.allow(10)

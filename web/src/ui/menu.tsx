@@ -1,12 +1,16 @@
 import clsx from "clsx";
 import { Check } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
-import type { ReactNode } from "react";
+import { createContext, type ReactNode, use, useRef } from "react";
+import { flushSync } from "react-dom";
 import { useLandmark } from "./landmark";
 
 const ITEM =
   "flex cursor-default items-center gap-2 rounded-md px-2 py-1.5 text-sm outline-none select-none " +
   "data-highlighted:bg-accent data-disabled:opacity-40 max-md:py-2.5 [&_svg]:size-4 [&_svg]:text-muted-foreground";
+
+/** Tells the menu what comes in its place, once it has gone. */
+const Successor = createContext<(open: () => void) => void>(() => undefined);
 
 export function Menu({
   trigger,
@@ -20,6 +24,7 @@ export function Menu({
   side?: "top" | "bottom";
 }) {
   const [place, onOpenChange] = useLandmark();
+  const successor = useRef<() => void>(undefined);
   return (
     <DropdownMenu.Root modal={false} onOpenChange={onOpenChange}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
@@ -29,31 +34,42 @@ export function Menu({
           side={side}
           sideOffset={6}
           collisionPadding={8}
-          // What a choice has opened, a box for a title perhaps, keeps the focus.
+          // The menu's last act: it gives the focus back to its button, or else to what comes in its
+          // place. That is opened here and nowhere else, so no two hands ever reach for the focus.
           onCloseAutoFocus={(event) => {
-            if (document.activeElement?.matches("input, textarea")) event.preventDefault();
+            const open = successor.current;
+            successor.current = undefined;
+            const isTaken = document.activeElement?.matches("input, textarea");
+            if (open || isTaken) event.preventDefault();
+            if (open) flushSync(open); // what it opens has the focus before the next key arrives
           }}
           className="pop z-50 max-h-(--radix-dropdown-menu-content-available-height) min-w-44 overflow-y-auto rounded-lg border border-border bg-popover p-1 text-popover-foreground shadow-lg"
         >
-          {children}
+          <Successor value={(open) => (successor.current = open)}>{children}</Successor>
         </DropdownMenu.Content>
       </DropdownMenu.Portal>
     </DropdownMenu.Root>
   );
 }
 
+/**
+ * @param takesFocus - what it opens takes the focus: `onSelect` is called when the menu has gone.
+ */
 export function MenuItem({
   danger = false,
+  takesFocus = false,
   onSelect,
   children,
 }: {
   danger?: boolean;
+  takesFocus?: boolean;
   onSelect: () => void;
   children: ReactNode;
 }) {
+  const succeed = use(Successor);
   return (
     <DropdownMenu.Item
-      onSelect={onSelect}
+      onSelect={() => (takesFocus ? succeed(onSelect) : onSelect())}
       className={clsx(ITEM, danger && "text-destructive [&_svg]:text-destructive")}
     >
       {children}

@@ -7,8 +7,7 @@ import { words } from "@/words";
 export function ChatMenuItems({ chat, onRename }: { chat: string; onRename: () => void }) {
   return (
     <>
-      {/* After the menu has closed: the box for the title takes the focus. */}
-      <MenuItem onSelect={() => setTimeout(onRename)}>
+      <MenuItem takesFocus onSelect={onRename}>
         <Pencil aria-hidden />
         {words.rename}
       </MenuItem>

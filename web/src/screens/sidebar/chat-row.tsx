@@ -10,9 +10,6 @@ import { useFocusAfter } from "@/ui/use-focus-after";
 import { words } from "@/words";
 import { ChatMenuItems } from "./chat-menu";
 
-/** So long after it was opened a box does not lose the focus to what opened it. */
-const SETTLING_MS = 600;
-
 export interface ChatRowProps {
   row: ChatRow;
   current: boolean;
@@ -95,7 +92,6 @@ export function TitleEditor({
   onDone: (title: string | null) => void;
 }) {
   const done = useRef(false);
-  const opened = useRef(performance.now());
   const end = (value: string | null): void => {
     if (done.current) return; // Enter ends it, and the blur that follows is no second end
     done.current = true;
@@ -109,11 +105,7 @@ export function TitleEditor({
       maxLength={200}
       className="w-full rounded-lg border border-input bg-background px-3 py-1.5 text-sm outline-none focus-visible:ring-2 focus-visible:ring-ring"
       onFocus={(event) => event.target.select()}
-      onBlur={(event) => {
-        const box = event.target;
-        if (performance.now() - opened.current > SETTLING_MS) end(box.value);
-        else requestAnimationFrame(() => box.focus()); // the menu that opened it is still closing
-      }}
+      onBlur={(event) => end(event.target.value)}
       onKeyDown={(event) => {
         if (event.key === "Enter") end(event.currentTarget.value);
         if (event.key === "Escape") {
