@@ -81,7 +81,7 @@ async def test_the_pause_between_flushes_grows_while_there_is_no_time_left_and_s
         assert after > idle / 2
 
 
-PACE = Pace(records=2.5, shortest=0.002, longest=0.05)
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.04, few=5000, many=12_000)
 
 
 async def paced(world: World, writers: int, rate: float, seconds: float) -> tuple[int, int, float]:
@@ -123,6 +123,25 @@ async def test_the_more_is_written_the_shorter_it_is_held_back(tmp_path: Path) -
         calls, _, longest = await paced(world, writers=50, rate=50, seconds=5)
         assert calls >= 5 * 50  # they write all at once, and wait for nobody
         assert longest <= 0.02
+
+
+@virtual
+async def test_in_a_crowd_several_records_of_a_run_come_together(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        calls, written, longest = await paced(world, writers=300, rate=50, seconds=2)
+        assert written == 30_000
+        assert calls <= 2 / PACE.crowded + 10
+        assert longest <= PACE.longest
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds"),
+    [(0, 0.002), (1, 0.05), (50, 0.05), (250, 0.01), (2500, 0.002), (5000, 0.002),
+     (8500, 0.02), (12_000, 0.04), (100_000, 0.04)],
+)  # fmt: skip
+def test_calls_are_spaced_by_how_much_is_written(rate: float, seconds: float) -> None:
+    assert PACE.spacing(rate) == pytest.approx(seconds)
+    assert Pace().spacing(rate) == 0.0
 
 
 @virtual
