@@ -62,8 +62,8 @@ class Dialer:
             redis.RedisError: it could not be opened, the server refused the sign-in, or it is a
                 replica, whose data are not the latest.
         """
-        connection = self._connection(node or await self._place())
         try:
+            connection = self._connection(node or await self._place())
             await connection.connect()
             if self._address.mode != "cluster":
                 await _refuse_replica(connection)
@@ -73,6 +73,8 @@ class Dialer:
             ):
                 self._trust = None  # the files may be others by now
             raise
+        except RuntimeError as error:  # uvloop's, for a transport that is closed already
+            raise RedisConnectionError(f"The connection was cut at once ({error}).") from error
         # From here on nothing waits, so no byte can come in between.
         reader, writer = connection._reader, connection._writer
         connection._reader = connection._writer = None
