@@ -70,6 +70,6 @@ build: ## Build the sdist and the wheel into dist/.
 
 clean: ## Remove .venv, caches and builds. Data stays.
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf tests/aisdk/node_modules web/node_modules web/dist web/src/transport/dist
+	rm -rf tests/aisdk/node_modules bench/redis/node/node_modules web/node_modules web/dist web/src/transport/dist
 	rm -rf src/durable_llm_streams/server/static src/durable_llm_streams/server/.static-*
 	find . -name __pycache__ -prune -exec rm -rf {} +

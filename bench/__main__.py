@@ -11,6 +11,8 @@ from pathlib import Path
 
 from . import catchup, kill, load, memory, provider
 from .processes import raise_file_limit
+from .redis import run as redis
+from .redis import sizes
 from .report import FULL, QUICK, RESULTS, TINY, Outcome, Scale, keep, show
 from .web import run as web
 
@@ -22,6 +24,7 @@ SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
     "kill": kill.run,
     "web": web.run,
 }
+REDIS = "redis"  # has sizes of its own
 
 
 def main() -> int:
@@ -40,8 +43,11 @@ def main() -> int:
     begun = time.monotonic()
     faults = 0
     folder = arguments.results or (RESULTS if arguments.save else RESULTS / "latest")
-    for name in arguments.what or SUBCOMMANDS:
-        outcome = SUBCOMMANDS[name](scale)
+    for name in arguments.what or (*SUBCOMMANDS, REDIS):
+        if name == REDIS:
+            outcome = redis.run(_redis_size(arguments), arguments.parts or ())
+        else:
+            outcome = SUBCOMMANDS[name](scale)
         path = keep(outcome, folder)
         if arguments.json:
             print(path.read_text(), end="")
@@ -53,9 +59,20 @@ def main() -> int:
     return 1 if faults else 0
 
 
+def _redis_size(arguments: argparse.Namespace) -> sizes.Size:
+    size = sizes.TINY if arguments.tiny else sizes.QUICK if arguments.quick else sizes.FULL
+    if arguments.repeat:
+        size = size._replace(repeat=arguments.repeat)
+    if arguments.runs:
+        size = size._replace(levels=tuple(arguments.runs))
+    return size
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[*SUBCOMMANDS, []], help="all, if none is named")
+    parser.add_argument(
+        "what", nargs="*", choices=[*SUBCOMMANDS, REDIS, []], help="all, if none is named"
+    )
     parser.add_argument("--quick", action="store_true", help="less of everything, in a minute")
     parser.add_argument("--tiny", action="store_true", help="only whether it works, in seconds")
     parser.add_argument("--save", action="store_true", help="keep the results for a commit")
@@ -63,6 +80,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--repeat", type=int, help="how often each pair is measured")
     parser.add_argument("--runs", type=int, nargs="+", help="numbers of runs instead of the usual")
     parser.add_argument("--pages", choices=web.PAGES, nargs="+", help="these measurements of web")
+    parser.add_argument(
+        "--parts", choices=redis.PARTS, nargs="+", default=(), help="those of redis"
+    )
     parser.add_argument("--json", action="store_true", help="print what is kept, not the tables")
     return parser
 

@@ -117,9 +117,9 @@ def server(
 ) -> Iterator[Running]:
     """One of the servers of a module, alone on its core, with an empty store."""
     with tempfile.TemporaryDirectory(prefix="dls-bench-") as name:
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         environment = {
-            **{name: value for name, value in os.environ.items() if not _is_setting(name)},
+            **{name: value for name, value in os.environ.items() if not is_setting(name)},
             "DLS_STORE": f"sqlite:///{folder / 'chats.db'}",
             "DLS_PORT": str(port),
             "DLS_MAX_RUNS": "100000",
@@ -134,7 +134,7 @@ def server(
 def token_server(rate: float) -> Iterator[str]:
     """A provider. Gives its base URL."""
     with tempfile.TemporaryDirectory(prefix="dls-bench-") as name:
-        port = _free_port()
+        port = free_port()
         arguments = ["bench.token_server", str(port), str(rate)]
         with _started(arguments, dict(os.environ), cores()[1], port, Path(name)):
             yield f"http://127.0.0.1:{port}/v1"
@@ -155,7 +155,7 @@ def _started(
         )
     try:
         os.sched_setaffinity(process.pid, on)
-        _wait_until_listening(process, port, log)
+        wait_until_listening(process, port, log)
         yield Running(process, port, folder)
         said = log.read_text(errors="replace")
         if said.strip():
@@ -165,7 +165,7 @@ def _started(
         process.wait()
 
 
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < until:
         with socket.socket() as probe:
@@ -175,12 +175,12 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path
     raise SystemExit(f"{process.args!r} did not start:\n{log.read_text(errors='replace')[-4000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _is_setting(name: str) -> bool:
+def is_setting(name: str) -> bool:
     return name.startswith(("DLS_", "OPENAI_", "OPENROUTER_")) or name in ("PORT", "REDIS_URL")

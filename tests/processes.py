@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
@@ -48,6 +49,11 @@ class ServerProcess:
         }
 
     @property
+    def running(self) -> bool:
+        """Whether there is a process, frozen or not."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
     def pid(self) -> int:
         """The process that runs now."""
         assert self._process is not None
@@ -78,8 +84,16 @@ class ServerProcess:
                     pass
                 await asyncio.sleep(0.05)
 
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open, and nothing is done."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on as if no time had passed."""
+        os.kill(self.pid, signal.SIGCONT)
+
     async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, frozen or not, and wait until it is gone."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()

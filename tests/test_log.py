@@ -6,12 +6,13 @@ import asyncio
 import random
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from durable_llm_streams.errors import Fenced
 from durable_llm_streams.log import FULL, LogWriter, read_all
-from durable_llm_streams.store import Pace
+from durable_llm_streams.store import Append, Pace
 
 from .faulty_store import FaultyStore
 from .run_world import World, record
@@ -81,38 +82,51 @@ async def test_the_pause_between_flushes_grows_while_there_is_no_time_left_and_s
         assert after > idle / 2
 
 
-PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.04, few=5000, many=12_000)
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05, few=5000, many=12_000)
 
 
-async def paced(world: World, writers: int, rate: float, seconds: float) -> tuple[int, int, float]:
-    """Write at a steady pace. Returns calls, records, and the longest that one was held back."""
+class Paced(NamedTuple):
+    """What came of writing at a steady pace: the store, and the longest that one was held back."""
+
+    batches: list[list[Append]]
+    records: int
+    longest: float
+
+
+async def paced(world: World, writers: int, rate: float, seconds: float) -> Paced:
+    """Write at a steady pace."""
     store = FaultyStore(world.store)
     store.pace = PACE
     flusher = world.flusher(store)
-    loop = asyncio.get_running_loop()
-    longest = 0.0
-
-    async def write(writer: LogWriter) -> None:
-        nonlocal longest
-        for number in range(int(seconds * rate)):
-            written = loop.time()
-            writer.write(record(number))
-            await asyncio.sleep(1 / rate)
-            if writer.pending:
-                longest = max(longest, loop.time() - written)
-        await writer.drain()
-
     async with asyncio.TaskGroup() as group:
-        for _ in range(writers):
-            group.create_task(write(flusher.writer(await world.claim())))
-    return len(store.batches), writers * int(seconds * rate), longest
+        writing = [
+            group.create_task(steadily(flusher.writer(await world.claim()), rate, seconds))
+            for _ in range(writers)
+        ]
+    longest = max(task.result() for task in writing)
+    return Paced(store.batches, writers * int(seconds * rate), longest)
+
+
+async def steadily(writer: LogWriter, rate: float, seconds: float) -> float:
+    """Write so many records a second. The longest that one was seen to be held back."""
+    loop = asyncio.get_running_loop()
+    longest, since = 0.0, loop.time()
+    for number in range(int(seconds * rate)):
+        if not writer.pending:
+            since = loop.time()
+        writer.write(record(number))
+        await asyncio.sleep(1 / rate)
+        if writer.pending:
+            longest = max(longest, loop.time() - since)
+    await writer.drain()
+    return longest
 
 
 @virtual
 async def test_where_calls_are_dear_a_single_run_is_written_in_small_lots(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
-        calls, written, longest = await paced(world, writers=1, rate=50, seconds=20)
-        assert 350 <= calls <= 450
+        batches, written, longest = await paced(world, writers=1, rate=50, seconds=20)
+        assert 350 <= len(batches) <= 450
         assert written == 1000
         assert longest <= PACE.longest
 
@@ -120,28 +134,55 @@ async def test_where_calls_are_dear_a_single_run_is_written_in_small_lots(tmp_pa
 @virtual
 async def test_the_more_is_written_the_shorter_it_is_held_back(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
-        calls, _, longest = await paced(world, writers=50, rate=50, seconds=5)
-        assert calls >= 5 * 50  # they write all at once, and wait for nobody
+        batches, _, longest = await paced(world, writers=50, rate=50, seconds=5)
+        assert len(batches) >= 5 * 50  # they write all at once, and wait for nobody
         assert longest <= 0.02
 
 
 @virtual
 async def test_in_a_crowd_several_records_of_a_run_come_together(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
-        calls, written, longest = await paced(world, writers=300, rate=50, seconds=2)
+        batches, written, longest = await paced(world, writers=300, rate=50, seconds=2)
         assert written == 30_000
-        assert calls <= 2 / PACE.crowded + 10
+        assert len(batches) <= 2 * 12 / PACE.longest
         assert longest <= PACE.longest
+        assert sum(map(len, batches)) <= written / 2
+
+
+@virtual
+async def test_in_a_crowd_the_first_and_the_last_records_of_a_run_wait_for_nobody(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world, asyncio.TaskGroup() as group:
+        store = FaultyStore(world.store)
+        store.pace = PACE
+        flusher = world.flusher(store)
+        crowd = [
+            group.create_task(steadily(flusher.writer(await world.claim()), 50, 2))
+            for _ in range(300)
+        ]
+        await asyncio.sleep(1)
+        newcomer = flusher.writer(await world.claim())
+        newcomer.write(record(0))
+        before = len(store.batches)
+        while newcomer.pending:
+            await asyncio.sleep(0.001)
+        assert len(store.batches) <= before + 1
+        await asyncio.sleep(0.1)
+        newcomer.write(record(1))
+        assert await elapsed(newcomer.drain()) < 0.005
+        assert not any(task.done() for task in crowd)
 
 
 @pytest.mark.parametrize(
-    ("rate", "seconds"),
-    [(0, 0.002), (1, 0.05), (50, 0.05), (250, 0.01), (2500, 0.002), (5000, 0.002),
-     (8500, 0.02), (12_000, 0.04), (100_000, 0.04)],
+    ("rate", "spacing", "hold"),
+    [(0, 0.002, 0), (1, 0.05, 0), (50, 0.05, 0), (250, 0.01, 0), (2500, 0.002, 0),
+     (5000, 0.002, 0), (8500, 0.05 / 24, 0.025), (12_000, 0.05 / 12, 0.05),
+     (100_000, 0.05 / 12, 0.05)],
 )  # fmt: skip
-def test_calls_are_spaced_by_how_much_is_written(rate: float, seconds: float) -> None:
-    assert PACE.spacing(rate) == pytest.approx(seconds)
-    assert Pace().spacing(rate) == 0.0
+def test_calls_are_spaced_by_how_much_is_written(rate: float, spacing: float, hold: float) -> None:
+    assert (PACE.spacing(rate), PACE.hold(rate)) == pytest.approx((spacing, hold))
+    assert (Pace().spacing(rate), Pace().hold(rate)) == (0.0, 0.0)
 
 
 @virtual

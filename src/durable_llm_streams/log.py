@@ -7,8 +7,9 @@ Theory of operation
 2. An idle flusher flushes at once. A busy one keeps a pause between flushes that grows while the
    event loop has no time left and shrinks when it has: under load, each reader gets several
    chunks in one write, and that is what makes room.
-3. A store may want fewer calls (`Pace`): then records are held back until enough of them are there,
-   for a moment at the most. An idle flusher still flushes at once.
+3. A store may want fewer calls (`Pace`): then records are held back until enough of them are
+   there, for a moment at the most. An idle flusher still flushes at once, and so does one to which
+   a writer brings its first records or its last: they wait for nobody.
 4. A batch whose outcome is unknown is sent again as it was; the store adds nothing twice. Writers
    go on meanwhile until they are full, then they wait.
 5. Readers see what the store returns, and the store returns what is committed. A reader asks for
@@ -19,9 +20,11 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
+import bisect
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from operator import attrgetter
 
 from .errors import CursorLost, Fenced, StoreUnavailable
 from .model import Claim, Cursor, token_at
@@ -35,6 +38,8 @@ FULL = 1024
 _BUSY_PAUSE = 0.001
 _LONGEST_PAUSE = 0.060
 _MEASURE_SECONDS = 0.050
+_A_MOMENT = 0.0005  # seconds: what is due so soon goes along
+_SINCE = attrgetter("since")
 _RETRY_SECONDS = (0.05, 2.0)
 
 
@@ -45,11 +50,12 @@ class LogWriter:
     was taken is committed. A writer whose claim is lost raises Fenced from both.
     """
 
-    __slots__ = ("_at", "_drained", "_flusher", "_inflight", "_lost", "claim", "pending")
+    __slots__ = ("_at", "_drained", "_flusher", "_inflight", "_lost", "claim", "pending", "since")
 
     def __init__(self, flusher: Flusher, claim: Claim) -> None:
         self.claim = claim
         self.pending: list[bytes] = []
+        self.since: float | None = None  # when the first pending record came; None before any did
         self._flusher = flusher
         self._at = claim.next_seq
         self._inflight = 0
@@ -86,6 +92,8 @@ class LogWriter:
             Fenced: the claim is lost.
         """
         while self.pending or self._inflight:
+            if self.pending:
+                self._flusher.hurry(self)
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
@@ -121,14 +129,18 @@ class Flusher:
 
     def __init__(self, store: LogStore) -> None:
         self._store = store
-        self._dirty: list[LogWriter] = []
+        self._dirty: list[LogWriter] = []  # who has something pending, in the order of `since`
+        self._urgent: list[LogWriter] = []  # the same, for those who do not wait
         self._idle: asyncio.Future[None] | None = None
+        self._resting: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._closed = False
         self._pace = store.pace
         self._pause = 0.0
         self._spacing = self._pace.shortest
+        self._hold = 0.0
+        self._loop_time: Callable[[], float] | None = None
         self._records = 0  # flushed since the last look
         self._last = 0.0
         self._measured = (0.0, 0.0)
@@ -145,7 +157,15 @@ class Flusher:
         """
         if self._closed:
             raise Fenced("This process has ended its work; another one goes on with the run.")
-        self._dirty.append(writer)
+        if not self._pace.longest:
+            self._dirty.append(writer)
+        elif writer.since is None:
+            writer.since = self._clock()
+            self._urgent.append(writer)
+            self._rest_no_more()
+        else:
+            writer.since = self._clock()
+            self._dirty.append(writer)
         idle = self._idle
         if idle is not None:
             self._idle = None
@@ -153,9 +173,26 @@ class Flusher:
         elif self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="log-flusher")
 
+    def _clock(self) -> float:
+        if self._loop_time is None:
+            self._loop_time = asyncio.get_running_loop().time
+        return self._loop_time()
+
+    def hurry(self, writer: LogWriter) -> None:
+        """A writer that has something to flush waits for it."""
+        if self._pace.longest and writer in self._dirty:
+            self._dirty.remove(writer)
+            self._urgent.append(writer)
+            self._rest_no_more()
+
+    def _rest_no_more(self) -> None:
+        if self._resting is not None and not self._resting.done():
+            self._resting.set_result(None)
+
     async def close(self) -> None:
         """Flush what is pending (one try), then end. Whoever writes after it is fenced."""
         self._closing = True
+        self._rest_no_more()
         try:
             while self._task is not None:
                 if self._idle is not None:
@@ -167,19 +204,13 @@ class Flusher:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        dirty: list[LogWriter] = []
+        lot: list[LogWriter] = []
         try:
             while True:
-                while not self._dirty:
-                    if self._closing:
-                        return
-                    self._idle = loop.create_future()
-                    await self._idle
-                pause = self._last + max(self._pause, self._spacing) - loop.time()
-                if pause > 0 and not self._closing:
-                    await asyncio.sleep(pause)
-                dirty, self._dirty = self._dirty, []
-                batch = [writer.take() for writer in dirty]
+                lot = await self._next_lot()
+                if not lot:
+                    return
+                batch = [writer.take() for writer in lot]
                 if self._pace.longest:
                     self._records += sum([len(item.records) for item in batch])
                 try:
@@ -187,17 +218,66 @@ class Flusher:
                 except Exception:
                     logger.exception("A flush failed; its runs are given up")
                     results = [False] * len(batch)
-                for writer, committed in zip(dirty, results, strict=True):
+                for writer, committed in zip(lot, results, strict=True):
                     writer.flushed(committed=committed)
-                dirty = []
+                lot = []
                 self._last = loop.time()
                 if self._last - self._measured[1] > _MEASURE_SECONDS:
                     self._adapt()
         finally:  # whatever ended the flusher: nobody waits for it in vain
             self._task = self._idle = None
-            given_up, self._dirty = [*dirty, *self._dirty], []
+            given_up, self._dirty, self._urgent = [*lot, *self._dirty, *self._urgent], [], []
             for writer in given_up:
                 writer.flushed(committed=False)
+
+    async def _next_lot(self) -> list[LogWriter]:
+        """Wait for those whose records go with the next flush; nobody, when this is closing."""
+        loop = asyncio.get_running_loop()
+        lot: list[LogWriter] = []
+        while not lot:
+            while not (self._dirty or self._urgent):
+                if self._closing:
+                    return []
+                self._idle = loop.create_future()
+                await self._idle
+            await self._rest(self._last + max(self._pause, self._spacing) - loop.time())
+            if self._hold and not self._closing:
+                await self._rest_until_due(max(self._hold, self._pause))
+                lot = self._due(max(self._hold, self._pause))
+            else:
+                lot, self._dirty = self._dirty, []
+            lot += self._urgent
+            self._urgent = []
+        return lot
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for so long, or until something is urgent."""
+        if seconds <= 0 or self._urgent or self._closing:
+            return
+        if not self._pace.longest:
+            await asyncio.sleep(seconds)
+            return
+        loop = asyncio.get_running_loop()
+        self._resting = loop.create_future()
+        timer = loop.call_later(seconds, self._rest_no_more)
+        try:
+            await self._resting
+        finally:
+            self._resting = None
+            timer.cancel()
+
+    async def _rest_until_due(self, hold: float) -> None:
+        if self._dirty:
+            await self._rest((self._dirty[0].since or 0.0) + hold - self._clock())
+
+    def _due(self, hold: float) -> list[LogWriter]:
+        """Those writers whose records have waited for long enough."""
+        due = self._clock() - hold + _A_MOMENT
+        count = len(self._dirty)
+        if not self._closing:
+            count = bisect.bisect_right(self._dirty, due, key=_SINCE)
+        lot, self._dirty = self._dirty[:count], self._dirty[count:]
+        return lot
 
     async def _commit(self, batch: list[Append]) -> list[bool]:
         delay, longest = _RETRY_SECONDS
@@ -223,7 +303,7 @@ class Flusher:
         if self._pace.longest:
             rate = self._records / (wall - wall_before)
             self._records = 0
-            self._spacing = self._pace.spacing(rate)
+            self._spacing, self._hold = self._pace.spacing(rate), self._pace.hold(rate)
         if busy > 0.85:
             self._pause = min(_LONGEST_PAUSE, self._pause + 0.004)
         elif busy < 0.78:

@@ -46,7 +46,7 @@ __all__ = ["RedisAddress", "RedisStore", "Retention"]
 
 #: One answer at 50 tokens a second costs some 20 writes a second; a hundred share a write every 2 ms.
 #: From there on, two tokens of each answer come together: see bench/README.md for what that saves.
-PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.04, few=5000, many=12_000)
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05, few=5000, many=10_000)
 ECONOMY = PACE._replace(records=50, longest=0.5)
 
 logger = logging.getLogger(__name__)

@@ -12,12 +12,27 @@
 -- Theory of operation
 -- ===================
 -- 1. The log is a list: record n is its element n - 1, so there is nowhere for a hole to be.
--- 2. Only the writer's name, compared as a whole, lets a record in, and only at the log's end.
+-- 2. Only the writer's name, compared as a whole, lets a record in, and only at the log's end. Adding
+--    tells where the end is; what was added elsewhere is taken back before anybody can see it. Asking
+--    first would be a command more for each record.
 -- 3. Records that stand there already under this epoch are a repetition, which adds nothing.
 -- 4. What was written goes to the readers in other processes in the same step, if there are any.
 local call, concat = redis.call, table.concat
 local tail = KEYS[1] .. ':tail:'
 local id_from = #KEYS[1] + 6
+
+-- Adds records to a log and replies with its new length.
+local function push(log, first, last)
+  if first == last then
+    return call('RPUSH', log, ARGV[first])
+  end
+  local length
+  for from = first, last, 1000 do
+    length = call('RPUSH', log, unpack(ARGV, from, math.min(from + 999, last)))
+  end
+  return length
+end
+
 local written = {}
 local argument = 1
 for index = 2, #KEYS, 2 do
@@ -28,22 +43,21 @@ for index = 2, #KEYS, 2 do
   local stands = '0'
   local held = call('HMGET', run, 'writer', 'followed')
   if held[1] == writer then
-    local length = call('LLEN', log)
-    if at == length + 1 then
+    local length = count > 0 and push(log, first, argument - 1) or call('LLEN', log)
+    if length == at + count - 1 then
       stands = '1'
-      if count == 1 then
-        call('RPUSH', log, ARGV[first])
-      else
-        for from = first, argument - 1, 1000 do
-          call('RPUSH', log, unpack(ARGV, from, math.min(from + 999, argument - 1)))
-        end
-      end
       if held[2] and count > 0 then
         call('PUBLISH', tail .. run:sub(id_from),
           at .. ' ' .. writer .. ' running\n' .. concat(ARGV, '\n', first, argument - 1))
       end
-    elseif at + count <= length + 1 and at >= tonumber(call('HGET', run, 'first')) then
-      stands = '1'
+    else
+      if count > 0 then
+        call('LTRIM', log, 0, -1 - count)
+      end
+      local before = length - count
+      if at + count <= before + 1 and at >= tonumber(call('HGET', run, 'first')) then
+        stands = '1'
+      end
     end
   end
   written[#written + 1] = stands
