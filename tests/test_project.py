@@ -146,7 +146,9 @@ def test_make_help_lists_every_target() -> None:
     assert set(phony.split()) == targets
 
 
-@pytest.mark.parametrize("script", [".ci/run", "scripts/bootstrap", "scripts/browser", "scripts/nginx", "scripts/redis"])
+@pytest.mark.parametrize(
+    "script", [".ci/run", "scripts/bootstrap", "scripts/browser", "scripts/nginx", "scripts/redis"]
+)
 def test_a_script_can_be_executed(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
 

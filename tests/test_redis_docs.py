@@ -137,7 +137,7 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert "more than 5,000 records a second, those of an answer wait" in PAGE
     assert "up to 50 ms (at 10,000)" in PAGE
     assert "one for 2.5 records, but no record waits longer than 50 ms" in PAGE
-    assert ECONOMY == (50, 0.002, 0.5, *PACE[3:])
+    assert (50, 0.002, 0.5, *PACE[3:]) == ECONOMY
     assert "one for 50 records, at most 500 ms" in PAGE
     retention = Retention(chat=0)
     assert retention.record - retention.log == 30 * 24 * 3600

@@ -44,8 +44,8 @@ from .runs import Runs
 
 __all__ = ["RedisAddress", "RedisStore", "Retention"]
 
-#: One answer at 50 tokens a second costs some 20 writes a second; a hundred share a write every 2 ms.
-#: From there on, two tokens of each answer come together: see bench/README.md for what that saves.
+#: One answer at 50 tokens a second costs some 20 writes a second; a hundred share one each 2 ms.
+#: From there on, some tokens of each answer come together: docs/decisions/0009-….md tells why.
 PACE = Pace(records=2.5, shortest=0.002, longest=0.05, few=5000, many=10_000)
 ECONOMY = PACE._replace(records=50, longest=0.5)
 
