@@ -192,12 +192,15 @@ async def test_what_is_no_cursor_is_refused(guest: Guest, cursor: str) -> None:
         assert reading.status == 204
 
 
-async def test_a_cursor_of_another_chat_is_refused(guest: Guest) -> None:
+async def test_who_has_a_cursor_of_no_answer_of_the_chat_is_told_to_start_over(
+    guest: Guest,
+) -> None:
     await guest.send(chat="c1")
     other = await guest.send(chat="c2")
-    reading = await guest.get(STREAM, **after(other.ids[2]))
-    assert reading.status == 400
-    assert reading.json["type"].endswith(":invalid-cursor")
+    for cursor in (other.ids[2], Cursor("nosuchrun", 3, "00")):
+        reading = await guest.get(STREAM, **after(cursor))
+        assert reading.status == 410
+        assert reading.json["type"].endswith(":cursor-lost")
 
 
 @pytest.mark.parametrize(

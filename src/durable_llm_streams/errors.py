@@ -2,7 +2,7 @@
 
 DurableError
 ├── InvalidRequest            what was asked for can never work; say what to change
-│   ├── InvalidCursor         not a cursor of this stream
+│   ├── InvalidCursor         the text is no cursor
 │   └── InvalidSetting        a setting that the server cannot start with
 ├── NotFound                  no such thing for this owner
 │   ├── ChatNotFound
@@ -36,7 +36,7 @@ class InvalidRequest(DurableError):
 
 
 class InvalidCursor(InvalidRequest):
-    """The text is not a cursor, or not one of this chat."""
+    """The text is not a cursor."""
 
 
 class InvalidSetting(InvalidRequest):

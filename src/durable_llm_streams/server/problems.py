@@ -20,7 +20,7 @@ TYPE_PREFIX = "urn:durable-llm-streams:"
 
 #: Exception -> (HTTP status, name, title). The first match along the exception's bases counts.
 PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
-    errors.InvalidCursor: (400, "invalid-cursor", "Not a cursor of this chat"),
+    errors.InvalidCursor: (400, "invalid-cursor", "Not a cursor"),
     errors.InvalidRequest: (400, "invalid-request", "The request cannot work"),
     errors.ChatNotFound: (404, "chat-not-found", "No such chat"),
     errors.MessageNotFound: (404, "message-not-found", "No such message"),

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from durable_llm_streams.errors import (
     ChatBusy,
     ChatNotFound,
+    CursorLost,
     DurableError,
-    InvalidCursor,
     InvalidRequest,
     MessageConflict,
     MessageNotFound,
@@ -179,7 +179,7 @@ async def resume(request: Request, after: str | None = None) -> Response:
     try:
         run = await shared.store.find_run(visitor.owner, chat, place.run_id)
     except RunNotFound as error:
-        raise InvalidCursor("This cursor belongs to no answer of this chat.") from error
+        raise CursorLost from error  # its record is past its retention, or the store has lost it
     page = await check_cursor(shared.store, place)
     if page.status.ended and not page.records:
         return Response(status_code=204, headers=dict(visitor.headers))
