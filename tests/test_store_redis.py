@@ -132,6 +132,23 @@ async def test_a_tail_that_nobody_reads_is_let_go(
             await asyncio.sleep(0.01)
 
 
+async def test_who_follows_again_while_a_tail_is_let_go_hears_everything(
+    talk: Talk, elsewhere: Talk
+) -> None:
+    """The last reader's subscription ends in the same moment as the next one's begins."""
+    claim = await talk.start()
+    store = elsewhere.store
+    assert isinstance(store, RedisStore)
+    for number in range(20):
+        reader = await elsewhere.waiting(claim.run.id, number)
+        tail = store._following._tails.pop(claim.run.id)
+        store._following.events.unfollow(tail.channel)
+        again = await elsewhere.waiting(claim.run.id, number)
+        assert await talk.append(claim, records(1), at=number + 1)
+        assert (await bounded(again)).records == records(1)
+        reader.cancel()
+
+
 # --- what Redis may lose or not answer ---------------------------------------------------------
 
 

@@ -59,6 +59,7 @@ class Events:
         self._subscriber: Subscriber | None = None
         self._task: asyncio.Task[None] | None = None
         self._channels: dict[bytes, Callable[[bytes], None]] = {}
+        self._parting: set[asyncio.Task[None]] = set()
         self._back: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
@@ -76,11 +77,18 @@ class Events:
         self._channels[channel.encode()] = lambda payload: self._listener.records(run_id, payload)
         await subscriber.subscribe(channel)
 
-    async def unfollow(self, channel: str) -> None:
+    def unfollow(self, channel: str) -> None:
         """Hear a run's records no more."""
-        if self._channels.pop(channel.encode(), None) and self._subscriber is not None:
-            with contextlib.suppress(StoreUnavailable):
-                await self._subscriber.unsubscribe(channel)
+        if self._channels.pop(channel.encode(), None):
+            parting = asyncio.create_task(self._unsubscribe(channel))
+            self._parting.add(parting)
+            parting.add_done_callback(self._parting.discard)
+
+    async def _unsubscribe(self, channel: str) -> None:
+        if channel.encode() in self._channels or self._subscriber is None:
+            return  # somebody follows again
+        with contextlib.suppress(StoreUnavailable):
+            await self._subscriber.unsubscribe(channel)
 
     async def close(self) -> None:
         """Let go of the connection."""

@@ -50,7 +50,6 @@ class Following:
         self._tails: dict[str, Tail] = {}
         self._ours: dict[str, str] = {}  # the runs that this process writes, and as whom
         self._sweeper: asyncio.TimerHandle | None = None
-        self._parting: set[asyncio.Task[None]] = set()
         self.events = Events(shared, self)
         self.arriving = 0  # readers that are not yet waiting
 
@@ -203,9 +202,7 @@ class Following:
             elif tail.making_live is None and now - tail.used > _IDLE_SECONDS:
                 del self._tails[run_id]
                 if tail.subscribed:
-                    parting = asyncio.create_task(self.events.unfollow(tail.channel))
-                    self._parting.add(parting)
-                    parting.add_done_callback(self._parting.discard)
+                    self.events.unfollow(tail.channel)
         if self._tails:
             self._sweep_later()
 
