@@ -2,6 +2,7 @@ import path from "node:path";
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import { leanSdk } from "./build/lean-sdk.ts";
 import { precompress } from "./build/precompress.ts";
 import { woff2Only } from "./build/woff2-only.ts";
 
@@ -9,7 +10,7 @@ const src = path.resolve(import.meta.dirname, "src");
 const server = process.env.DLS_URL ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
-  plugins: [react(), tailwindcss(), woff2Only(), precompress()],
+  plugins: [react(), tailwindcss(), leanSdk(), woff2Only(), precompress()],
   resolve: { alias: { "@": src } },
   build: {
     target: "es2023",

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
+from .bounds import SECONDS, Watch
 from .visitor import COOKIE, Visitor
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -29,8 +30,6 @@ FLAGS: Final = (
     "--disable-dev-shm-usage",
 )
 SIZE: Final = {"width": 1280, "height": 900}
-#: The longest wait for anything in a page.
-SECONDS: Final = 180.0
 
 _PARTS = ("TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
 _RECORD = Path(__file__).with_name("record.js")
@@ -64,12 +63,14 @@ class Site:
         port: the server's.
 
     Attributes:
+        watch: ends calls into pages that do not end by themselves.
         faults: sentences about what must never be, such as a page's uncaught error.
         raw: what was seen in detail, to be kept with the figures.
     """
 
     def __init__(self, browser: Browser, port: int) -> None:
         self._browser = browser
+        self.watch = Watch(browser)
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.faults: list[str] = []
@@ -99,7 +100,7 @@ class Site:
         with self.context(visitor) as context:
             tab = Tab(self, context.new_page())
             if slower != 1.0:
-                tab.devtools.send("Emulation.setCPUThrottlingRate", {"rate": slower})
+                tab.command("Emulation.setCPUThrottlingRate", rate=slower)
             yield tab
 
 
@@ -114,7 +115,7 @@ class Tab:
     def __init__(self, site: Site, page: Page) -> None:
         self._site = site
         self.page = page
-        self.devtools: CDPSession = page.context.new_cdp_session(page)
+        self._devtools: CDPSession = page.context.new_cdp_session(page)
         page.on("pageerror", lambda error: site.faults.append(f"A page's error: {error}"))
 
     def goto(self, path: str = "/") -> Self:
@@ -123,13 +124,36 @@ class Tab:
         return self
 
     def ask(self, call: str) -> Any:
-        """What a call of `window.record` gives, a promise's value when it is kept."""
-        return self.page.evaluate(f"() => window.record.{call}")
+        """What a call of `window.record` gives, a promise's value when it is kept.
+
+        Raises:
+            OverdueError: it was not kept in time.
+        """
+        with self._site.watch.awaits(call):
+            return self.page.evaluate(f"() => window.record.{call}")
+
+    def command(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """What DevTools answer to a command.
+
+        Raises:
+            OverdueError: they do not.
+        """
+        with self._site.watch.awaits(method):
+            return self._devtools.send(method, arguments)
+
+    def press(self, keys: str) -> None:
+        """Press keys together, and wait until the page has taken them.
+
+        Raises:
+            OverdueError: it does not.
+        """
+        with self._site.watch.awaits(f"the press of {keys}"):
+            self.page.keyboard.press(keys)
 
     def thread_seconds(self) -> dict[str, float]:
         """CPU seconds of the page's own thread so far: of all its tasks, and of their parts."""
-        self.devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-        metrics = self.devtools.send("Performance.getMetrics")["metrics"]
+        self.command("Performance.enable", timeDomain="threadTicks")
+        metrics = self.command("Performance.getMetrics")["metrics"]
         return {
             metric["name"].removesuffix("Duration"): metric["value"]
             for metric in metrics

@@ -37,6 +37,15 @@ def marks(kind: str, size: int) -> int:
     return sum(piece.count(MARK) for piece in islice(pieces(kind), size))
 
 
+def marks_of_whole_lines(kind: str, size: int) -> int:
+    """How many of them a page shows while nothing follows.
+
+    It holds back the half line of a table, which is no table yet.
+    """
+    text = "".join(islice(pieces(kind), size))
+    return text[: text.rfind("\n") + 1].count(MARK)
+
+
 def stamp(number: int, milliseconds: int) -> str:
     """What is said in place of a mark."""
     return f"{SIGN}{number}{SIGN}{milliseconds % STAMP_SPAN:07d}"

@@ -34,7 +34,7 @@ def first_paint(site: Site, scale: Scale) -> Iterator[Figure]:
             painted.append(tab.ask("paints()")["first-contentful-paint"])
             tab.rest(2.0)
             slow = tab.ask("calibrate()")
-            tab.devtools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+            tab.command("Emulation.setCPUThrottlingRate", rate=1)
             slowness.append(slow / tab.ask("calibrate()"))
     where = f"first visit, CPU {SLOWER:.0f}x slower: "
     yield Figure(

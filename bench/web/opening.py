@@ -72,7 +72,7 @@ def long_chat(site: Site, scale: Scale) -> Iterator[Figure]:
         others = noise.others_since(before)
         tab.ask("watchMounted()")
         for _ in range(_SCROLLS):
-            tab.page.get_by_test_id("scroller").evaluate("(box) => box.scrollTo(0, 0)")
+            tab.ask("scrollBack()")
             tab.rest(0.2)
         scrolled = tab.ask("mostMounted()")
     where = f"chat of {scale.messages} messages: "
@@ -91,7 +91,7 @@ def layout(site: Site, scale: Scale) -> Iterator[Figure]:
             tab.goto().ask("composer()")
             tab.rest(1.0)
             tab.page.get_by_label("Message", exact=True).fill(question)
-            tab.page.keyboard.press("Enter")
+            tab.press("Enter")
             tab.ask(f"shown({marks(kind, more)}, true)")
             tab.ask("idle()")
             tab.rest(1.0)
@@ -169,7 +169,7 @@ def _visit(tab: Tab, chat: str, *, leave: bool = True) -> None:
 
 
 def _leave(tab: Tab) -> None:
-    tab.page.keyboard.press("Control+Shift+O")
+    tab.press("Control+Shift+O")
     tab.page.wait_for_url(lambda url: "/c/" not in url)
     tab.rest(0.5)
 
@@ -179,10 +179,10 @@ def _level(tab: Tab, *, leave: bool = True) -> dict[str, float]:
     if leave and "/c/" in tab.page.url:
         _leave(tab)
     for _ in range(3):
-        tab.devtools.send("HeapProfiler.collectGarbage")
+        tab.command("HeapProfiler.collectGarbage")
         tab.rest(0.3)
-    tab.devtools.send("Performance.enable")
-    metrics = tab.devtools.send("Performance.getMetrics")["metrics"]
+    tab.command("Performance.enable")
+    metrics = tab.command("Performance.getMetrics")["metrics"]
     found = {metric["name"]: metric["value"] for metric in metrics}
     return {
         "heap": found["JSHeapUsedSize"],

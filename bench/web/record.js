@@ -6,6 +6,7 @@
   const STAMP = /§(\d+)§(\d{7})/g;
   const SPAN = 10_000_000;
   const LOOK_BACK = 4000;
+  const LIMIT = 120_000; // ms; no wait is longer (bounds.py waits longer)
 
   const tasks = [];
   const shifts = [];
@@ -83,15 +84,38 @@
     { capture: true },
   );
 
-  const whenever = (check) =>
-    new Promise((resolve) => {
+  // Keeps its promise when `check` gives something. Breaks it, and tells what there is instead, when
+  // that takes too long; by a timer, as a page that is not seen draws no frames.
+  const whenever = (what, check) =>
+    new Promise((resolve, reject) => {
+      const late = () => reject(new Error(`${what}: not within ${LIMIT / 1000} s. There is: ${state()}`));
+      const timer = setTimeout(late, LIMIT);
       waiting.push(() => {
         const value = check();
         if (value === false) return false;
+        clearTimeout(timer);
         afterPaint((at) => resolve({ at, value }));
         return true;
       });
     });
+
+  const state = () => {
+    const chat = document.querySelector('[data-testid="chat"]');
+    const text = bodyOfLast()?.textContent ?? null;
+    return JSON.stringify({
+      address: location.pathname,
+      visibility: document.visibilityState,
+      chat: chat && { ...chat.dataset },
+      answers: answers().length,
+      answer: answer && { ...answer.dataset },
+      body: body?.className ?? null,
+      seenMark,
+      length: text?.length ?? null,
+      end: text?.slice(-200) ?? null,
+      lastFrame: frames.at(-1) ?? null,
+      now: performance.now(),
+    });
+  };
 
   const mounted = () => {
     const now = document.querySelectorAll('[data-testid="message"]').length;
@@ -134,10 +158,14 @@
     },
     // When a stamp of at least this number is shown; in `markdown`, not as the plain text before it.
     shown: (number, markdown) =>
-      whenever(() => seenMark >= number && (!markdown || body?.classList.contains("md") === true)),
+      whenever(
+        `mark ${number}${markdown ? " as Markdown" : ""}`,
+        () => seenMark >= number && (!markdown || body?.classList.contains("md") === true),
+      ),
     // When the last answer is whole and its chat idle.
     idle: () =>
       whenever(
+        "the whole answer in an idle chat",
         () =>
           document.querySelector('[data-testid="chat"]')?.dataset.status === "ready" &&
           bodyOfLast()?.classList.contains("md") === true &&
@@ -146,13 +174,14 @@
     // When the chat of this id shows its last answer.
     opened: (id) =>
       whenever(
+        `the last answer of the chat ${id}`,
         () =>
           document.querySelector('[data-testid="chat"]')?.dataset.chat === id &&
           document.querySelector('[data-testid="chat"]').contains(bodyOfLast()) &&
           body.classList.contains("md"),
       ),
     numbers: () => [...(bodyOfLast()?.textContent ?? "").matchAll(STAMP)].map((found) => Number(found[1])),
-    composer: () => whenever(() => composerAt !== null && composerAt > 0 && composerAt),
+    composer: () => whenever("the message box", () => composerAt !== null && composerAt > 0 && composerAt),
     paints: () =>
       Object.fromEntries(performance.getEntriesByType("paint").map((entry) => [entry.name, entry.startTime])),
     scripts: () =>
@@ -175,6 +204,7 @@
     mostMounted: () => mostMounted,
     watchMounted: () => void new MutationObserver(mounted).observe(document.body, { childList: true, subtree: true }),
     blocked,
+    scrollBack: () => document.querySelector('[data-testid="scroller"]').scrollTo(0, 0),
     // Milliseconds of a fixed piece of work, the best of five: how fast JavaScript is here and now.
     calibrate() {
       const times = [];

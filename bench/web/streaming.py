@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 from ..report import Figure, Scale
 from . import noise
 from .browser import Site, Tab
-from .content import marks
+from .content import marks, marks_of_whole_lines
 from .source import Script
 from .visitor import Visitor, go
 
@@ -29,7 +29,7 @@ _SHIFTS = 100
 Kind = Literal["prose", "list", "code", "mixed"]
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """What was seen while an answer was written, and the share of the machine that others used."""
 
     seen: dict[str, Any]
@@ -40,7 +40,7 @@ def streaming(site: Site, scale: Scale) -> Iterator[Figure]:
     """The end of a long answer, of each kind."""
     for kind in ("prose", "list", "code", "mixed"):
         script = _script(kind, scale)
-        seen, others = _watch(site, script, keys=0)
+        seen, others = watch(site, script, keys=0)
         where = f"{kind}, {script.ready + script.more} tokens: "
         yield Figure(
             name=where + "frames/s",
@@ -72,7 +72,7 @@ def typing(site: Site, scale: Scale) -> Iterator[Figure]:
     """Keys while an answer is written: from the key press to the frame that shows it."""
     script = _script("prose", scale)
     keys = _KEYS_TINY if scale.answer[1] < _KEYS else _KEYS
-    seen, others = _watch(site, script, keys=keys)
+    seen, others = watch(site, script, keys=keys)
     if len(seen["keys"]) != keys:
         site.faults.append(f"{keys} keys were pressed and {len(seen['keys'])} were heard.")
     where = "key press to paint while an answer is written: "
@@ -97,11 +97,22 @@ def _script(kind: Kind, scale: Scale) -> Script:
     return Script(kind=kind, ready=ready, more=more, held=True)
 
 
-def _watch(site: Site, script: Script, *, keys: int) -> _Answer:
+def watch(site: Site, script: Script, *, keys: int) -> Answer:
+    """Open an answer that is held, let it go on, and look on until its end.
+
+    Args:
+        site: where it is asked for.
+        script: the answer.
+        keys: how many are pressed meanwhile.
+
+    Raises:
+        OverdueError: it is not shown, or does not come to its end.
+    """
     visitor = Visitor(site.port)
     visitor.begin(script.kind, script)
     with site.tab(visitor) as tab:
-        tab.goto(f"/c/{script.kind}").ask(f"shown({marks(script.kind, script.ready)}, true)")
+        there = marks_of_whole_lines(script.kind, script.ready)
+        tab.goto(f"/c/{script.kind}").ask(f"shown({there}, true)")
         tab.rest(_CALM)
         before = noise.now()
         used = tab.thread_seconds()
@@ -121,7 +132,7 @@ def _watch(site: Site, script: Script, *, keys: int) -> _Answer:
         numbers = tab.ask("numbers()")
     if numbers != list(range(1, total + 1)):
         site.faults.append(f"{script.kind}: {total} marks were sent and {len(numbers)} are shown.")
-    return _Answer(seen, others)
+    return Answer(seen, others)
 
 
 def _press(tab: Tab, keys: int) -> None:
@@ -129,7 +140,7 @@ def _press(tab: Tab, keys: int) -> None:
     if keys:
         box.focus()
     for _ in range(keys):
-        tab.page.keyboard.press("k")
+        tab.press("k")
         tab.rest(_BETWEEN_KEYS)
 
 

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
+from .bounds import OverdueError
 from .content import SIGN, marks
 from .source import GO, Script
 
 COOKIE: Final = "dls_visitor"
 _WAIT = 60.0
+_AT_ONCE = 65_536
 
 
 class Visitor:
@@ -38,7 +40,11 @@ class Visitor:
             return msgspec.json.decode(response.read())
 
     def ask(self, chat: str, question: str, *, to_the_end: bool = True) -> None:
-        """Send a message to the end of a chat, and read the answer unless it is to go on alone."""
+        """Send a message to the end of a chat, and read the answer unless it is to go on alone.
+
+        Raises:
+            OverdueError: nothing comes, or no end.
+        """
         self._asked += 1
         message = {
             "id": f"question-{self._asked}",
@@ -48,6 +54,12 @@ class Visitor:
         body = msgspec.json.encode(
             {"id": chat, "trigger": "submit-message", "message": message},
         )
+        try:
+            self._post(chat, body, to_the_end)
+        except TimeoutError as error:
+            raise OverdueError(f"{chat}: nothing came for {_WAIT:.0f} s.") from error
+
+    def _post(self, chat: str, body: bytes, to_the_end: bool) -> None:
         with closing(self._connection()) as connection:
             headers = {**self._headers(), "Content-Type": "application/json"}
             connection.request("POST", "/api/chat", body, headers)
@@ -55,17 +67,23 @@ class Visitor:
             if response.status != 200:
                 raise SystemExit(f"{chat} was refused: {response.read().decode()}")
             self._keep_cookie(response)
-            if to_the_end:
-                response.read()
+            until = time.monotonic() + _WAIT
+            while to_the_end and response.read1(_AT_ONCE):
+                if time.monotonic() > until:  # heartbeats keep a stream alive that does not end
+                    raise OverdueError(f"{chat} did not come to its end in {_WAIT:.0f} s.")
 
     def begin(self, chat: str, script: Script) -> None:
-        """Have an answer said up to where it is held."""
+        """Have an answer said up to where it is held.
+
+        Raises:
+            OverdueError: it does not come there.
+        """
         self.ask(chat, script.text, to_the_end=False)
         wanted = marks(script.kind, script.ready)
         until = time.monotonic() + _WAIT
-        while self.said(chat).count(SIGN) < 2 * wanted:
+        while (said := self.said(chat).count(SIGN) // 2) < wanted:
             if time.monotonic() > until:
-                raise SystemExit(f"{chat} did not come to its hold.")
+                raise OverdueError(f"{chat} came to mark {said} of {wanted} in {_WAIT:.0f} s.")
             time.sleep(0.05)
 
     def said(self, chat: str) -> str:

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage, eventually
@@ -45,9 +45,10 @@ async def test_chats_stand_below_the_day_of_their_last_change(tab: ChatPage) -> 
     for days, name in ((0, "Today"), (1, "Yesterday"), (5, "Last 7 days"), (20, "Last 30 days")):
         await tab.page.clock.set_fixed_time(now + dt.timedelta(days=days))
         await tab.page.reload()
-        section = tab.page.get_by_role("region", name=name)
-        await expect(section.get_by_role("heading")).to_have_text(name)
-        await expect(section.get_by_test_id("chat-row")).to_have_count(1)
+        items = tab.page.get_by_role("navigation", name="Chats").get_by_role("listitem")
+        await expect(items.first.get_by_role("heading")).to_have_text(name)
+        await expect(items.nth(1)).to_contain_text("Old")
+        await expect(items).to_have_count(2)
 
 
 async def test_what_another_device_does_is_seen_at_once(
@@ -117,6 +118,35 @@ FOCUS_PATH = """() => {
     window.focusPath.push(target.getAttribute("role") ?? target.localName);
   });
 }"""
+
+
+async def test_a_chat_that_goes_to_another_day_keeps_the_title_that_is_being_written(
+    tab: ChatPage,
+) -> None:
+    async def make_older(route: Route) -> None:
+        response = await route.fetch()
+        found = await response.json()
+        day = (dt.datetime.now(dt.UTC) - dt.timedelta(days=5)).isoformat()
+        oldest = found["chats"].pop()
+        await route.fulfill(
+            json={**found, "chats": [*found["chats"], oldest | {"updated_at": day}]}
+        )
+
+    chat, _ = await add_chats(tab, ["Old title", "Other"])
+    await tab.page.route("**/api/chats?*", make_older)
+    await tab.page.reload()
+    days = tab.page.get_by_role("navigation", name="Chats").get_by_role("heading")
+    await expect(days).to_have_text(["Today", "Last 7 days"])
+    await rename(tab, "Old title")
+    await tab.page.keyboard.type("New")
+    message = {"id": "more", "role": "user", "parts": [{"type": "text", "text": "And more?"}]}
+    await tab.page.request.post(f"{tab.api}/api/chat", data={"id": chat, "message": message})
+    await expect(days).to_have_text(["Today"])
+    await tab.page.keyboard.type(" title")
+    await expect(title_box(tab)).to_have_value("New title")
+    await tab.page.keyboard.press("Enter")
+    await expect(titles(tab)).to_have_text(["New title", "Other"])
+    await expect(row(tab, "New title").get_by_role("link")).to_be_focused()
 
 
 @pytest.mark.parametrize("place", ["list", "title bar"])

@@ -102,22 +102,23 @@ function ChatList({ query, onPick }: { query: string; onPick: () => void }) {
   };
   return (
     <>
-      {groups.map((group) => (
-        <section key={group.name} aria-label={group.name} className="mt-3 first:mt-1">
-          <h2 className="px-3 pb-1 text-xs font-medium text-muted-foreground">{group.name}</h2>
-          <ul className="flex flex-col gap-px">
-            {group.rows.map((row) => (
-              <ChatRowItem
-                key={row.id}
-                row={row}
-                current={row.id === current}
-                unread={row.id !== current && isUnread(row, seen)}
-                onPick={onPick}
-              />
-            ))}
-          </ul>
-        </section>
-      ))}
+      {/* One list: a row that goes to another day stays the same row, with its focus and its box. */}
+      <ul className="flex flex-col gap-px">
+        {groups.flatMap((group) => [
+          <li key={`day ${group.name}`} className="mt-3 px-3 pb-1 first:mt-1">
+            <h2 className="text-xs font-medium text-muted-foreground">{group.name}</h2>
+          </li>,
+          ...group.rows.map((row) => (
+            <ChatRowItem
+              key={row.id}
+              row={row}
+              current={row.id === current}
+              unread={row.id !== current && isUnread(row, seen)}
+              onPick={onPick}
+            />
+          )),
+        ])}
+      </ul>
       {found === null && next !== null && (
         <Button size="sm" className="mt-2 w-full font-normal" onClick={more}>
           {words.loadMore}
