@@ -82,7 +82,7 @@ async def test_the_pause_between_flushes_grows_while_there_is_no_time_left_and_s
         assert after > idle / 2
 
 
-PACE = Pace(records=2.5, shortest=0.002, longest=0.05, few=5000, many=12_000)
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.06, few=5000, many=10_000)
 
 
 class Paced(NamedTuple):
@@ -144,9 +144,9 @@ async def test_in_a_crowd_several_records_of_a_run_come_together(tmp_path: Path)
     async with World(tmp_path) as world:
         batches, written, longest = await paced(world, writers=300, rate=50, seconds=2)
         assert written == 30_000
-        assert len(batches) <= 2 * 12 / PACE.longest
-        assert longest <= PACE.longest
-        assert sum(map(len, batches)) <= written / 2
+        assert len(batches) <= 2 * 12 / PACE.crowded + 10
+        assert longest <= PACE.crowded + 0.02  # it is looked at when the next one is written
+        assert sum(map(len, batches)) <= written / 2.5
 
 
 @virtual
@@ -177,8 +177,7 @@ async def test_in_a_crowd_the_first_and_the_last_records_of_a_run_wait_for_nobod
 @pytest.mark.parametrize(
     ("rate", "spacing", "hold"),
     [(0, 0.002, 0), (1, 0.05, 0), (50, 0.05, 0), (250, 0.01, 0), (2500, 0.002, 0),
-     (5000, 0.002, 0), (8500, 0.05 / 24, 0.025), (12_000, 0.05 / 12, 0.05),
-     (100_000, 0.05 / 12, 0.05)],
+     (5000, 0.002, 0), (7500, 0.0025, 0.03), (10_000, 0.005, 0.06), (100_000, 0.005, 0.06)],
 )  # fmt: skip
 def test_calls_are_spaced_by_how_much_is_written(rate: float, spacing: float, hold: float) -> None:
     assert (PACE.spacing(rate), PACE.hold(rate)) == pytest.approx((spacing, hold))

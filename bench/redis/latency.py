@@ -37,7 +37,8 @@ def latency(book: Book, size: Size) -> Iterator[Figure]:
         )
         for one in levels:
             book.take("ours resumed, unpinned", one)
-            held = PACE.spacing(one.runs * RATE)
+            rate = one.runs * RATE
+            held = max(PACE.spacing(rate), PACE.hold(rate))
             at = f"{one.runs} runs"
             if held > PACE.shortest:
                 at += f", held back by up to {held * 1000:.0f} ms"

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from operator import attrgetter
@@ -37,7 +38,10 @@ FULL = 1024
 
 _BUSY_PAUSE = 0.001
 _LONGEST_PAUSE = 0.060
+_LONGEST_PAUSE_WHERE_CALLS_ARE_DEAR = 0.080
+_LATE = 0.012  # seconds: who is waked so much behind his time shares a core that is full
 _MEASURE_SECONDS = 0.050
+_RATE_SECONDS = 0.25
 _A_MOMENT = 0.0005  # seconds: what is due so soon goes along
 _SINCE = attrgetter("since")
 _RETRY_SECONDS = (0.05, 2.0)
@@ -138,10 +142,15 @@ class Flusher:
         self._closed = False
         self._pace = store.pace
         self._pause = 0.0
+        self._late = 0.0
+        self._longest_pause = (
+            _LONGEST_PAUSE_WHERE_CALLS_ARE_DEAR if self._pace.longest else _LONGEST_PAUSE
+        )
         self._spacing = self._pace.shortest
         self._hold = 0.0
         self._loop_time: Callable[[], float] | None = None
         self._records = 0  # flushed since the last look
+        self._rate = 0.0  # of records a second
         self._last = 0.0
         self._measured = (0.0, 0.0)
 
@@ -240,7 +249,8 @@ class Flusher:
                     return []
                 self._idle = loop.create_future()
                 await self._idle
-            await self._rest(self._last + max(self._pause, self._spacing) - loop.time())
+            pause = self._spacing if self._hold else max(self._pause, self._spacing)
+            await self._rest(self._last + pause - loop.time())
             if self._hold and not self._closing:
                 await self._rest_until_due(max(self._hold, self._pause))
                 lot = self._due(max(self._hold, self._pause))
@@ -258,13 +268,15 @@ class Flusher:
             await asyncio.sleep(seconds)
             return
         loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
         self._resting = loop.create_future()
-        timer = loop.call_later(seconds, self._rest_no_more)
+        timer = loop.call_at(until, self._rest_no_more)
         try:
             await self._resting
         finally:
             self._resting = None
             timer.cancel()
+        self._late = max(self._late, loop.time() - until)
 
     async def _rest_until_due(self, hold: float) -> None:
         if self._dirty:
@@ -292,22 +304,26 @@ class Flusher:
                 delay = min(longest, delay * 2)
 
     def _adapt(self) -> None:
-        """Set the pause by the share of the last moments that this thread was busy.
+        """Set the pause by how busy this thread was in the last moments, and how late.
 
-        And the spacing by how many records came in them.
+        And the spacing by how many records came.
         """
         cpu, wall = time.thread_time(), self._last
         cpu_before, wall_before = self._measured
         self._measured = (cpu, wall)
         busy = (cpu - cpu_before) / (wall - wall_before)
         if self._pace.longest:
+            # Smoothed: while records are held nothing is flushed, and that is no calm.
+            known = math.exp((wall_before - wall) / _RATE_SECONDS)
             rate = self._records / (wall - wall_before)
             self._records = 0
+            self._rate = rate = known * self._rate + (1 - known) * rate
             self._spacing, self._hold = self._pace.spacing(rate), self._pace.hold(rate)
-        if busy > 0.85:
-            self._pause = min(_LONGEST_PAUSE, self._pause + 0.004)
+        if busy > 0.85 or self._late > _LATE:
+            self._pause = min(self._longest_pause, self._pause + 0.004)
         elif busy < 0.78:
             self._pause = self._pause * 0.85 if self._pause > 2 * _BUSY_PAUSE else _BUSY_PAUSE
+        self._late = 0.0
 
 
 async def check_cursor(store: LogReader, cursor: Cursor) -> Page:

@@ -46,7 +46,7 @@ __all__ = ["RedisAddress", "RedisStore", "Retention"]
 
 #: One answer at 50 tokens a second costs some 20 writes a second; a hundred share one each 2 ms.
 #: From there on, some tokens of each answer come together: docs/decisions/0009-….md tells why.
-PACE = Pace(records=2.5, shortest=0.002, longest=0.05, few=5000, many=10_000)
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.06, few=5000, many=10_000)
 ECONOMY = PACE._replace(records=50, longest=0.5)
 
 logger = logging.getLogger(__name__)
