@@ -18,6 +18,7 @@ class RedisStores(StoreFactory):
 
     Args:
         url: the server's address.
+        real_time: leave the time to the server, as in production.
 
     Attributes:
         root: what the store's keys begin with.
@@ -25,14 +26,15 @@ class RedisStores(StoreFactory):
 
     leases_die_with_the_process = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, real_time: bool = False) -> None:
         super().__init__()
+        self._now = None if real_time else self.clock
         self._address = RedisAddress.parse(f"{url}?prefix=contract{next(_PREFIXES)}")
         self._opened: list[RedisStore] = []
         self.root = f"{{{self._address.prefix}:0}}"
 
     async def open(self) -> RedisStore:
-        store = RedisStore(self._address, now=self.clock, token=self.tokens)
+        store = RedisStore(self._address, now=self._now, token=self.tokens)
         self._opened.append(store)
         await store.open()
         return store
