@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_CLAIM_AT_ONCE = 16  # the rest may be for others
+_CLAIM_AT_ONCE = (16, 100)  # at first, and at the most, when nobody else takes the rest
+_LET_OTHERS_CLAIM_SECONDS = (0.01, 0.02)
 _EXPIRE_SECONDS = 60.0
 _EXPIRE_MORE_SECONDS = 0.1
 _HEARTBEATS_PER_LEASE = 5
@@ -257,14 +258,19 @@ class Worker:
 
     async def _claim_loop(self) -> None:
         loop = asyncio.get_running_loop()
+        portion, largest = _CLAIM_AT_ONCE
         while True:
             self._look.clear()
             if self.now() - self._renewed_at > self.limits.lease * 500:
                 await self._renew()  # this process was away: its own runs come first
             if loop.time() < self._hold_until:
                 await self._guarded(self._store.check(), None)  # a failure begins the time anew
-            elif await self._claim():
-                continue  # there may be more
+            elif await self._claim(portion):
+                # There may be more: let others have their share of what a dead worker left.
+                portion = min(largest, 2 * portion)
+                await asyncio.sleep(self._rng.uniform(*_LET_OTHERS_CLAIM_SECONDS))
+                continue
+            portion, _ = _CLAIM_AT_ONCE
             try:
                 async with asyncio.timeout(self.limits.poll * self._rng.uniform(0.8, 1.2)):
                     await self._look.wait()
@@ -276,9 +282,9 @@ class Worker:
             await self._guarded(self._store.work(_WORK_SECONDS), None)
             self._look.set()
 
-    async def _claim(self) -> bool:
+    async def _claim(self, most: int) -> bool:
         """Claim runs and start them. Whether all were claimed that there was room for at once."""
-        limit = min(self._room(), _CLAIM_AT_ONCE)
+        limit = min(self._room(), most)
         if limit <= 0 or self._draining:
             return False
         self._reserved += limit
