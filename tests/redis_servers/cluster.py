@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from tests.redis_servers.lifetime import Lifetime
 from tests.redis_servers.ports import unused_port
 from tests.redis_servers.server import RedisServer
 from tests.redis_servers.waiting import until_true
@@ -21,7 +21,7 @@ SLOTS = 16384
 NODE_TIMEOUT = 1000
 
 
-class ClusterSetup:
+class ClusterSetup(Lifetime):
     """Three masters without replicas that share all slots. As an async context manager it is ready.
 
     It takes some two seconds to start: a master takes no writes before that.
@@ -101,17 +101,6 @@ class ClusterSetup:
     async def close(self) -> None:
         """End everything and leave nothing."""
         await self._running.aclose()
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _in_order(self) -> bool:
         wanted = {

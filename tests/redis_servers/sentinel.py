@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from tests.redis_servers.lifetime import Lifetime
 from tests.redis_servers.server import RedisServer, quoted
 from tests.redis_servers.waiting import until_true
 
@@ -24,7 +24,7 @@ QUORUM = 2
 PERIODS = ("ping-period", 400, "info-period", 200, "publish-period", 200, "ask-period", 100)
 
 
-class SentinelSetup:
+class SentinelSetup(Lifetime):
     """One service with failover. As an async context manager all is running and knows each other.
 
     Args:
@@ -123,17 +123,6 @@ class SentinelSetup:
     async def close(self) -> None:
         """End everything and leave nothing."""
         await self._running.aclose()
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     def _watch(self, port: int, down_after: int) -> list[str]:
         name = self.service

@@ -21,7 +21,6 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -38,6 +37,7 @@ from redis.exceptions import (
 )
 
 from tests.node import missing
+from tests.redis_servers.lifetime import Lifetime
 from tests.redis_servers.ports import unused_port
 
 PROGRAMS = ("redis-server", "valkey-server")
@@ -78,7 +78,7 @@ def require_redis() -> str:
     return program
 
 
-class RedisServer:
+class RedisServer(Lifetime):
     """A server of a test's own. As an async context manager it is running, and gone at the end.
 
     Args:
@@ -230,17 +230,6 @@ class RedisServer:
     def thaw(self) -> None:
         """SIGCONT: what was sent meanwhile is answered."""
         os.kill(self.pid, signal.SIGCONT)
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """End it, whatever its state, and remove its folder."""

@@ -24,6 +24,7 @@ import { asProblem, Loading } from "./loading";
 import type { FeedEvent, Message, Snapshot } from "./model";
 import { type OutboxItem, outboxOf, removeFromOutbox, setRefused } from "./outbox";
 import { Replay } from "./replay";
+import { onNewRun } from "./runs";
 import { hasEnded, hasRun, isOnBranch, reuse, saidBy } from "./snapshots";
 import type { ConversationTools } from "./tools";
 import { lineage, Versions } from "./versions";
@@ -288,19 +289,14 @@ export class Conversation {
   }
 
   async #deliver(item: OutboxItem): Promise<void> {
-    const { transport } = this.tools;
     const stream = this.#begins();
     const body = item.model ? { model: item.model } : {};
     const replaces = this.#state.messages.some((message) => message.id === item.replaces)
       ? item.replaces
       : undefined;
     let accepted = false;
-    const before = transport.getState(this.id).runId;
     const acceptance = new Promise<void>((resolve) => {
-      const stop = transport.subscribe(this.id, () => {
-        const run = transport.getState(this.id).runId;
-        if (run === undefined || run === before) return;
-        stop();
+      const stop = onNewRun(this.tools.transport, this.id, () => {
         accepted = true;
         this.#accepted(item);
         resolve();

@@ -95,6 +95,7 @@ class RedisStore:
                 logger.warning("%s", finding.text)
         address = self._database.address
         meta = await self._meta(address)
+        # `examine` has looked at the same; but two may start at once on an empty Redis.
         if int(meta["version"]) > VERSION:
             raise StoreUnusable(
                 f"The store at {address} was made by a newer version of this software. "

@@ -109,14 +109,19 @@ class Events:
             except TimeoutError:
                 raise StoreUnavailable("Redis does not answer; nobody can be followed.") from None
         self._shared.check_open()
-        assert self._subscriber is not None
+        if self._subscriber is None:  # it was back, and is gone again
+            raise StoreUnavailable("Redis does not answer; nobody can be followed.")
         return self._subscriber
 
     async def _connect(self) -> None:
         roots = self._shared.partitions.roots
         subscriber = await self._shared.database.subscriber()
         self._channels = {f"{root}:events".encode(): self._listener.heard for root in roots}
-        await subscriber.subscribe(*(f"{root}:events" for root in roots))
+        try:
+            await subscriber.subscribe(*(f"{root}:events" for root in roots))
+        except BaseException:
+            await subscriber.close()
+            raise
         self._subscriber = subscriber
         if self._back is not None:
             self._back.set_result(None)

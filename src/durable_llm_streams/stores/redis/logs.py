@@ -54,9 +54,8 @@ class Logs:
         keys: list[str] = [root]
         args: list[str | bytes | int] = []
         for item in batch:
-            run_id, epoch, records = item.run_id, item.epoch, item.records
-            keys += (run_key + run_id, log_key + run_id)
-            args += (f"{epoch.number}.{epoch.token}", item.at, len(records), *records)
+            keys += (run_key + item.run_id, log_key + item.run_id)
+            args += (writer(item.epoch), item.at, len(item.records), *item.records)
         reply = await self._shared.database.call(scripts.APPEND, keys, args)
         return [mark == _STANDS for mark in reply]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from durable_llm_streams.model import Epoch, Span, Status
 from durable_llm_streams.store import Page
+from durable_llm_streams.stores.waiters import Waiters, wake, wake_due
 
 from .replies import writer
 
@@ -58,7 +59,7 @@ class Tail:
         self.subscribed = False
         self.making_live: asyncio.Task[None] | None = None
         self.used = 0.0
-        self.waiters: list[tuple[asyncio.Future[Page | None], float]] = []
+        self.waiters: Waiters = []
         self.next_seq = 1
         self.spans: tuple[Span, ...] = ()
         self.status = Status.QUEUED
@@ -138,21 +139,11 @@ class Tail:
         waiters = self.waiters
         if waiters:
             self.waiters = []
-            for future, _ in waiters:
-                if not future.done():
-                    future.set_result(page)
+            wake(waiters, page)
 
     def wake_due(self, now: float) -> None:
         """Let those look for themselves who have waited long enough."""
-        still = []
-        for future, until in self.waiters:
-            if future.done():
-                continue
-            if until <= now:
-                future.set_result(None)
-            else:
-                still.append((future, until))
-        self.waiters = still
+        self.waiters = wake_due(self.waiters, now)
 
     def _written_by(self, spans: tuple[Span, ...]) -> None:
         self.spans = spans

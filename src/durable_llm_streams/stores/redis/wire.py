@@ -7,6 +7,7 @@ each reply; here a reply costs a function call.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 import hiredis
@@ -25,7 +26,7 @@ def pack(*words: Word) -> bytes:
     return packed
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.Protocol, ABC):
     """An open connection whose replies go to `take`, one after the other, until `ended` is called.
 
     Args:
@@ -52,13 +53,13 @@ class Wire(asyncio.Protocol):
         """Whether it can carry nothing any more."""
         return self._gone.done() or self._transport.is_closing()
 
+    @abstractmethod
     def take(self, reply: Any) -> None:
         """A reply has come; errors come as `redis.ResponseError` objects."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ended(self, error: Exception) -> None:
         """The connection is gone."""
-        raise NotImplementedError
 
     def abort(self, error: Exception) -> None:
         """Give the connection up."""

@@ -12,7 +12,6 @@ Theory of operation
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from struct import Struct as Layout
 from typing import Final
@@ -21,6 +20,7 @@ from msgspec import Struct
 
 from durable_llm_streams.model import Claim, Run, Span, Status
 from durable_llm_streams.store import Page
+from durable_llm_streams.stores.waiters import Waiters, wake
 
 #: A tail becomes a segment when it is larger than this many bytes …
 SEGMENT_BYTES = 16 * 1024
@@ -88,7 +88,7 @@ class ActiveRun:
         self.tail_since = 0
         self.journal_row = 0
         self.lease_until = 0
-        self.waiters: list[tuple[asyncio.Future[Page | None], float]] = []
+        self.waiters: Waiters = []
 
     def become(self, run: Run) -> None:
         """Take in what a claim or a release made of the run."""
@@ -117,6 +117,4 @@ class ActiveRun:
     def wake(self, page: Page | None = None) -> None:
         """Give every waiting reader what it waits for, or let it look again."""
         waiters, self.waiters = self.waiters, []
-        for future, _ in waiters:
-            if not future.done():
-                future.set_result(page)
+        wake(waiters, page)

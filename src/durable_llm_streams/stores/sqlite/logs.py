@@ -12,6 +12,7 @@ from msgspec import structs
 from durable_llm_streams.errors import CursorLost, Fenced, RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Claim, Epoch, Run, Span, Status
 from durable_llm_streams.store import PAGE_BYTES, Append, Page
+from durable_llm_streams.stores.waiters import wake_due
 
 from .file import DatabaseFile
 from .journal import SEGMENT_AGE, SEGMENT_BYTES, ActiveRun, item_head, unpack, with_span
@@ -185,16 +186,8 @@ class Logs:
         left = False
         for active in self.active.values():
             if active.waiters:
-                still = []
-                for future, until in active.waiters:
-                    if future.done():
-                        continue
-                    if until <= now:
-                        future.set_result(None)
-                    else:
-                        still.append((future, until))
-                active.waiters = still
-                left = left or bool(still)
+                active.waiters = wake_due(active.waiters, now)
+                left = left or bool(active.waiters)
         if left and not self._closed:
             self._sweeping = True
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
