@@ -111,7 +111,7 @@ async def _one_redis(reading: Portable, writing: Portable) -> bool:
 
 def _path(address: str) -> Path | None:
     """The file of an SQLite store; None is a Redis."""
-    return sqlite_path(address) if is_sqlite(address) or ":" not in address else None
+    return sqlite_path(address) if is_sqlite(address) else None
 
 
 def _same_file(one: Path, other: Path) -> bool:
