@@ -25,6 +25,7 @@ from starlette.types import Send
 
 from durable_llm_streams import chunks
 from durable_llm_streams.cli import serve
+from durable_llm_streams.cli.provider import Provider
 from durable_llm_streams.runs import Prompt, Source, TextDelta
 from durable_llm_streams.server import OfferedModel, create_app
 from durable_llm_streams.server.context import Context
@@ -119,7 +120,7 @@ def main(kind: str) -> None:
 
     with ExitStack() as patches:
         if kind in ("durable", "passing"):
-            made = serve.Provider("the benchmark", source, models)
+            made = Provider("the benchmark", source, models)
             patches.enter_context(patch.object(serve, "provider", lambda _: made))
         if kind in ("passing", "sdk"):
             patches.enter_context(patch.object(serve, "create_app", other_app))

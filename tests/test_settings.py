@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from durable_llm_streams.cli import serve
+from durable_llm_streams.cli.provider import OPENAI_URL, provider
 from durable_llm_streams.cli.settings import Settings, load, names, unknown
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
@@ -152,7 +153,7 @@ def test_openrouter_answers_when_its_key_is_set(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     settings = load()
     assert settings.fallback_models == ("g/h", "i/j")
-    chosen = serve.provider(settings)
+    chosen = provider(settings)
     assert chosen.name == "OpenRouter"
     assert isinstance(chosen.source, OpenAICompatible)
     assert [model.id for model in chosen.models] == ["a/b", "c/d", "e/f"]
@@ -164,7 +165,7 @@ def test_openrouter_answers_when_its_key_is_set(monkeypatch: pytest.MonkeyPatch)
     ("environment", "name", "model"),
     [
         ({"OPENROUTER_API_KEY": "k"}, "OpenRouter", "openrouter/auto"),
-        ({"OPENAI_API_KEY": "k"}, serve.OPENAI_URL, "gpt-5-mini"),
+        ({"OPENAI_API_KEY": "k"}, OPENAI_URL, "gpt-5-mini"),
         ({"OPENAI_BASE_URL": "http://localhost:8080/v1"}, "http://localhost:8080/v1", "gpt-5-mini"),
         (
             {"OPENAI_BASE_URL": "http://localhost:1/v1", "OPENAI_API_KEY": "k", "DLS_MODEL": "m"},
@@ -178,7 +179,7 @@ def test_the_keys_that_are_set_choose_the_provider(
 ) -> None:
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    chosen = serve.provider(load())
+    chosen = provider(load())
     assert (chosen.name, chosen.models[0].id, chosen.models[0].demo) == (name, model, False)
 
 
@@ -204,7 +205,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         for name in names(field):
             monkeypatch.setenv(name, "")
     assert load() == defaults
-    assert serve.provider(load()).models[0].demo
+    assert provider(load()).models[0].demo
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ def test_keys_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     settings = load()
     assert settings.openrouter_api_key == "sk-or-secret"
-    for shown in (repr(settings), str(settings), repr(serve.provider(settings))):
+    for shown in (repr(settings), str(settings), repr(provider(settings))):
         assert "secret" not in shown
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from unittest.mock import patch
 
 from durable_llm_streams.cli import serve
+from durable_llm_streams.cli.provider import Provider
 from durable_llm_streams.server import OfferedModel
 
 from .source import MODEL, ScriptedSource
@@ -15,7 +16,7 @@ from .source import MODEL, ScriptedSource
 
 def main() -> None:
     """Serve until the process is killed."""
-    made = serve.Provider("the benchmark", ScriptedSource(), (OfferedModel(MODEL, "Benchmark"),))
+    made = Provider("the benchmark", ScriptedSource(), (OfferedModel(MODEL, "Benchmark"),))
     with patch.object(serve, "provider", lambda _: made):
         serve.serve()
 

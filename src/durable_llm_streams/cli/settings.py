@@ -90,6 +90,12 @@ class Settings(BaseSettings):
         description="Models that can continue their own partial answer after a cut: patterns, "
         "separated by commas; see docs/continuing.md.",
     )
+    background: str = Field(
+        "",
+        description="OpenAI: models whose answers it shall keep while they are made: patterns, "
+        "separated by commas; after a crash such an answer goes on without a token said twice; see "
+        "docs/continuing.md.",
+    )
     reasoning_effort: str | None = Field(
         None, description="How much models shall think: `low`, `medium`, `high`, …"
     )
@@ -110,6 +116,13 @@ class Settings(BaseSettings):
     )
     lease: Seconds = Field(
         5.0, description="Seconds without a heartbeat until another worker takes a run over."
+    )
+    grace: float = Field(
+        5.0,
+        ge=0,
+        le=_LONGEST,
+        description="Seconds that a process that is told to end (SIGTERM) goes on with the answers "
+        "that it is writing; what is unfinished then, others go on with.",
     )
     first_token_timeout: Seconds = Field(
         120.0, description="Seconds that a model may take to its first token."
@@ -181,6 +194,7 @@ class Settings(BaseSettings):
             lease, poll = lease * _ECONOMY_LEASES, _ECONOMY_POLL
         return Limits(
             lease=lease,
+            grace=self.grace,
             poll=poll,
             concurrent_runs=self.max_runs,
             attempts=self.attempts,

@@ -20,6 +20,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         next_token: from one token to the next.
         whole_run: from a run's start to its end, all attempts together.
         backoff, longest_backoff: the first wait between attempts, doubled each time, and the last.
+        grace: how long a process that is to end goes on with what it writes.
         farewell: how long a planned end of the process waits for its runs to let go.
         log_age, chat_age: retention, see `Store.expire`.
     """
@@ -33,6 +34,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     whole_run: float = 3600.0
     backoff: float = 0.5
     longest_backoff: float = 30.0
+    grace: float = 5.0
     farewell: float = 5.0
     log_age: float = 24 * 3600.0
     chat_age: float = 365 * 24 * 3600.0

@@ -26,19 +26,18 @@ from durable_llm_streams.errors import (
     DurableError,
     Fenced,
     NotFound,
-    SequenceMismatch,
     ShuttingDown,
     StoreUnavailable,
 )
 from durable_llm_streams.log import Flusher
-from durable_llm_streams.model import Claim, Run, Status
+from durable_llm_streams.model import Claim, Run
 from durable_llm_streams.store import Order, Sent, Store
 
-from . import endings
 from .answer import Answer
 from .limits import Limits
 from .patience import cancelled
 from .source import Source
+from .stopping import Stopper
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,6 @@ _EXPIRE_SECONDS = 60.0
 _EXPIRE_MORE_SECONDS = 0.1
 _HEARTBEATS_PER_LEASE = 5
 _WORK_SECONDS = 60.0
-_STOP_TRIES = 3
 
 
 def wall_clock() -> int:
@@ -90,6 +88,7 @@ class Worker:
         self.now = now
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._flusher = Flusher(store)
+        self._stopper = Stopper(store, name, self.limits.lease)
         self._running: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -153,29 +152,14 @@ class Worker:
             RunNotFound: the run is gone.
             StoreUnavailable: nobody knows; call again.
         """
-        if run.status.ended:
-            return False
-        now = self.now()
-        last = endings.stopped({"timing": {"totalMs": max(0, now - run.created_at)}})
         try:
-            await self._end_whoever_writes(run, last, now)
-        except Fenced:
-            return False
+            ended = await self._stopper.stop(run, self.now())
         finally:
             self._look.set()
         held = self._running.get(run.id)
-        if held is not None:
+        if ended and held is not None:
             held[1].cancel()
-        return True
-
-    async def _end_whoever_writes(self, run: Run, last: endings.Last, now: int) -> None:
-        """End a run in one step; if its writer is always quicker, take it away first."""
-        store, stopped = self._store, Status.STOPPED
-        try:
-            await endings.end(store, run, None, stopped, last, now, tries=_STOP_TRIES)
-        except SequenceMismatch:
-            claim = await store.seize(run.id, self._name, self.limits.lease)
-            await endings.end(store, run, claim.epoch, stopped, last, now)
+        return ended
 
     async def delete(self, owner: str, chat_id: str) -> None:
         """Stop what is active in a chat, then delete it. Raises ChatNotFound."""
