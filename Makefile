@@ -52,6 +52,7 @@ lock: ## Bring the lock files up to date with pyproject.toml (UPGRADE=1 for the 
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(PACKAGE) --group build -o requirements/app.txt
 	$(PACKAGE) --group dev -c requirements/app.txt -o requirements/dev.txt
+	$(PACKAGE) --group dev --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(PACKAGE) --group build --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 bench: ## Measure (ARGS="..." for options).
