@@ -2,6 +2,7 @@
 
 PYTHON      ?=
 ARGS        ?=
+SEEDS       ?= 1000
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 BIN       := .venv/bin
@@ -12,7 +13,7 @@ COMPILE    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 PACKAGE    = $(COMPILE) pyproject.toml --extra redis
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format lock bench pictures build clean
+.PHONY: help run test check lint types format lock hunt crash mutants fuzz bench pictures build clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +55,23 @@ lock: ## Bring the lock files up to date with pyproject.toml (UPGRADE=1 for the 
 	$(PACKAGE) --group dev -c requirements/app.txt -o requirements/dev.txt
 	$(PACKAGE) --group dev --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(PACKAGE) --group build --group bench -c requirements/dev.txt -o requirements/bench.txt
+
+hunt: ## Search simulated histories for a broken promise (SEEDS=10000; ARGS=--help).
+	$(BOOTSTRAP) dev
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+crash: ## Kill, freeze and cut real servers, and look for a broken promise (ARGS=--help).
+	$(BOOTSTRAP) dev
+	@scripts/redis
+	@$(BIN)/python -m tests.crash $(ARGS)
+
+mutants: ## Plant defects in the product, one at a time, and see each of them caught (ARGS=--help).
+	$(BOOTSTRAP) dev
+	@$(BIN)/python -m tests.mutations $(ARGS)
+
+fuzz: ## Fuzz what parses foreign bytes, guided by coverage (ARGS="NAME --seconds 60").
+	$(BOOTSTRAP) fuzz
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: ## Measure (ARGS="..." for options).
 	$(BOOTSTRAP) bench

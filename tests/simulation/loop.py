@@ -1,0 +1,243 @@
+"""A seeded event loop for several processes in one: virtual time, chosen turns, sudden death.
+
+Theory of operation
+===================
+1. Every callback belongs to a process: the one that the context variable `PROCESS` names in the
+   callback's context. asyncio hands contexts on to tasks, timers and wake-ups by itself.
+2. Each process has its own queue and its callbacks keep their order, as on a real loop. Which
+   process has the next turn is drawn from the seed: that is the interleaving of processes.
+3. Time passes when nobody has anything to do: it jumps to the next timer. Each turn takes a moment
+   too, so that nothing happens at the same time for ever.
+4. A frozen process has no turns; what was due meanwhile waits for it. A dead process has none ever
+   again: its tasks stay where they were, and no `finally` of theirs runs. That is what SIGKILL
+   means, so they are kept from the garbage collector, too.
+5. What a process does in its n-th turn may be its death: `Process.at_turn` is asked before each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: Seconds that a turn takes.
+TURN_SECONDS = 2e-6
+
+#: Everything that ever belonged to a dead process: nothing of it may be finalized.
+GRAVES: list[object] = []
+
+
+PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
+
+
+class NeverEnds(Exception):
+    """The history comes to no end: everybody waits, or something runs in circles."""
+
+
+class Process:
+    """One process of the simulation.
+
+    Attributes:
+        name: for the story.
+        frozen, dead: see above.
+        turns: how many callbacks it has run.
+        ahead: milliseconds that its wall clock is ahead of the true time.
+        fates: what happens at which turn, the next one last.
+        tasks: all that were made in it, as long as they are not done.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ready: deque[asyncio.Handle] = deque()
+        self.frozen = False
+        self.dead = False
+        self.turns = 0
+        self.ahead = 0
+        self.fates: list[tuple[int, Callable[[], None]]] = []
+        self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.context = contextvars.copy_context()
+        self.context.run(PROCESS.set, self)
+
+    def __repr__(self) -> str:
+        return f"Process({self.name!r})"
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run a coroutine as a task of this process."""
+        loop = asyncio.get_running_loop()
+        return self.context.copy().run(loop.create_task, coroutine, name=name)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.dead = True
+        self.ready.clear()
+        GRAVES.extend(self.tasks)
+
+
+#: Everything that is no process of ours: clients, the network, the store's server.
+WORLD = Process("world")
+
+
+def current() -> Process:
+    """Whose code runs now."""
+    return PROCESS.get(WORLD)
+
+
+class SimulatedTask(asyncio.Task[T]):
+    """A task whose place in a set depends on nothing but its number: the same in every run."""
+
+    _made = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        SimulatedTask._made += 1
+        self._number = SimulatedTask._made
+        super().__init__(*args, **kwargs)
+        process = current()
+        process.tasks[self] = None
+        self.add_done_callback(lambda task: process.tasks.pop(task, None))
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> SimulatedTask[Any]:
+    return SimulatedTask(coroutine, loop=loop, **more)
+
+
+class _Router:
+    """Stands where asyncio's loop keeps its ready callbacks; sorts them by process."""
+
+    def __init__(self) -> None:
+        self.processes: dict[Process, None] = {}
+
+    def append(self, handle: asyncio.Handle) -> None:
+        process: Process = handle._context.get(PROCESS, WORLD)  # type: ignore[attr-defined]
+        if process.dead:
+            GRAVES.append(handle)
+            return
+        process.ready.append(handle)
+        self.processes[process] = None
+
+    def clear(self) -> None:
+        for process in self.processes:
+            process.ready.clear()
+        self.processes.clear()
+
+    def __len__(self) -> int:
+        return sum(len(process.ready) for process in self.processes)
+
+
+class SimulationLoop(asyncio.BaseEventLoop):
+    """See above.
+
+    Args:
+        rng: draws whose turn it is.
+        most_turns: a history that takes more ends with `NeverEnds`.
+        horizon: seconds of its own time after which it does, too.
+    """
+
+    def __init__(self, rng: random.Random, *, most_turns: int, horizon: float) -> None:
+        super().__init__()
+        self._ready: Any = _Router()
+        self._draw = rng.random
+        self._most_turns = most_turns
+        self._horizon = horizon
+        self._seconds = 0.0
+        self.turns = 0
+        self.complaints: list[dict[str, Any]] = []
+        SimulatedTask._made = 0
+        WORLD.ready.clear()
+        WORLD.tasks.clear()
+        self.set_task_factory(_make_task)
+        self.set_exception_handler(lambda _, about: self.complaints.append(about))
+
+    def time(self) -> float:
+        """Seconds since the history's beginning."""
+        return self._seconds
+
+    def jump(self, seconds: float) -> None:
+        """Time passes, and nothing happens."""
+        self._seconds += seconds
+
+    def _run_once(self) -> None:
+        """One turn of one process, or a step ahead in time."""
+        runnable = [p for p in self._ready.processes if p.ready and not p.frozen]
+        self._seconds += TURN_SECONDS
+        self._release_due(runnable)
+        if not runnable:
+            self._wait()
+            return
+        process = runnable[int(self._draw() * len(runnable))]
+        process.turns += 1
+        self.turns += 1
+        if self.turns > self._most_turns:
+            raise NeverEnds(f"It has taken {self.turns} turns and is not at its end.")
+        if process.fates and process.fates[-1][0] <= process.turns:
+            process.fates.pop()[1]()
+            if process.dead or process.frozen:
+                return
+        handle = process.ready.popleft()
+        if not handle._cancelled:
+            handle._run()
+
+    def _wait(self) -> None:
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:
+            self._drop_timer(heapq.heappop(scheduled))
+        if not scheduled:
+            if self._stopping:  # type: ignore[attr-defined]
+                return
+            raise NeverEnds("Everybody waits for somebody else, and no timer runs.")
+        self._seconds = max(self._seconds, scheduled[0]._when)
+        if self._seconds > self._horizon:
+            raise NeverEnds(f"It is not at its end after {self._horizon:.0f} seconds.")
+        self._release_due([])
+
+    def _release_due(self, runnable: list[Process]) -> None:
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._when <= self._seconds:
+            timer = heapq.heappop(scheduled)
+            self._drop_timer(timer)
+            if not timer._cancelled:
+                self._ready.append(timer)
+                process = timer._context.get(PROCESS, WORLD)
+                if not (process.dead or process.frozen) and process not in runnable:
+                    runnable.append(process)
+
+    def _drop_timer(self, timer: Any) -> None:
+        timer._scheduled = False
+        if timer._cancelled:
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+
+    # --- what a loop without sockets and threads does not have -------------------------------
+
+    def _process_events(self, event_list: object) -> None:
+        """There are none."""
+
+    def _write_to_self(self) -> None:
+        """There is nobody to wake."""
+
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        """What is collected in a living process is closed; at the end nothing is."""
+        if not self.is_closed() and not current().dead:
+            self.create_task(agen.aclose())
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
+        """Not here."""
+        raise AssertionError(f"A simulated process must not use threads: {func!r}")
+
+
+def bury(loop: SimulationLoop) -> None:
+    """The history is over: nothing of it goes on, and nothing is finalized."""
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        GRAVES.append(task)
+    GRAVES.append(loop)

@@ -1,0 +1,61 @@
+"""Lives through a range of histories and prints what became of them as JSON.
+
+    python -m tests.simulation.portion STORE FIRST COUNT
+    python -m tests.simulation.portion STORE SEED replay < NAMES
+
+The second form lives through one, in which only what is named on standard input happens (a JSON
+list, or null for everything), and prints its outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections import Counter
+from typing import NoReturn
+
+import msgspec
+
+from .history import Outcome, run
+from .hunting import Report
+
+
+def main() -> NoReturn:
+    """See above."""
+    logging.disable(logging.CRITICAL)  # the product tells its operator of every fault
+    store, number, what = sys.argv[1:]
+    if what == "replay":
+        only = msgspec.json.decode(sys.stdin.buffer.read(), type=list[str] | None)
+        output = msgspec.json.encode(run(int(number), store, only))
+    else:
+        output = msgspec.json.encode(portion(store, int(number), int(what)))
+    sys.stdout.buffer.write(output)
+    sys.stdout.flush()
+    os._exit(0)  # nothing of the dead is finalized
+
+
+def portion(store: str, first: int, count: int) -> Report:
+    """Live through seeds one after the other, until one breaks a promise."""
+    report = Report()
+    counts: Counter[str] = Counter()
+    figures: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        outcome = run(seed, store)
+        counts.update(outcome.counts)
+        figures.update(outcome.figures)
+        report.histories[store] = seed - first + 1
+        if outcome.breach is not None:
+            report.failed.append((store, seed, outcome.breach))
+            break
+    report.counts, report.figures = counts, figures
+    return report
+
+
+def decoded(output: bytes) -> Outcome:
+    """An outcome that was printed."""
+    return msgspec.json.decode(output, type=Outcome)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Redis in the simulation: a model of the server with the product's scripts, and its store.
+
+What can happen to it: it is restarted, its clock is set, it forgets its last writes as a failover
+does that was decided too early; connections break before a command arrives or before its reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from durable_llm_streams.store import Store
+from durable_llm_streams.stores.redis import RedisStore
+
+from .determinism import true_time
+from .faults import Faults
+from .loop import WORLD, Process
+from .redis_model import (
+    Fault,
+    ModelNetwork,
+    ModelRedis,
+    State,
+    Use,
+    lose_reply,
+    lose_request,
+    model_store,
+    stall,
+)
+from .story import Story
+
+_ROOT = "{dls:0}"
+_OBSERVERS = ("observer", "oracle")
+
+
+class RedisSite:
+    """Where the history's Redis is.
+
+    Args:
+        rng: draws latencies and the tokens of epochs.
+    """
+
+    servers = 3
+    troubles: tuple[str, ...] = ("restart-store", "lose-tail", "store-clock")
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._ahead = 0
+        self._observer: RedisStore | None = None
+        self.forgotten: list[dict[str, Sequence[bytes]]] = []
+
+    def begin(self, faults: Faults, story: Story) -> None:
+        """The history begins."""
+        self._faults = faults
+        self._story = story
+        self._server = ModelRedis(lambda: true_time() + self._ahead)
+        self._network = ModelNetwork(
+            self._server,
+            latency=lambda process, direction: self._rng.choice((0.0001, 0.0005, 0.002)),
+            fault=self._fault,
+            pieces=self._pieces,
+            arrives=lambda process, name: self._rng.random() < 0.5,
+        )
+
+    async def open(self, process: Process) -> Store:
+        """The store for a process. It is not connected yet."""
+        return self._store(process.name)
+
+    def let_go(self, process: Process) -> None:
+        """A process has closed its store in order."""
+
+    def killed(self, process: Process) -> None:
+        """A process is dead."""
+        self._network.kill(process.name)
+
+    def strike(self, kind: str, rng: random.Random) -> None:
+        """One of its troubles happens now."""
+        loop = asyncio.get_running_loop()
+        if kind == "store-clock":
+            self._ahead += rng.choice((-10_000, -1_000, 500, 3_000, 60_000))
+            self._story.tell("Redis", f"has its clock set: {self._ahead / 1000:+} s now")
+        elif kind == "restart-store":
+            self._story.tell("Redis", "is restarted")
+            self._network.stop()
+            loop.call_later(rng.choice((0.0, 0.2, 4.0)), self._start, None, context=WORLD.context)
+        else:
+            state = self._server.snapshot()
+            loop.call_later(
+                rng.choice((0.02, 0.2, 1.0)) * rng.random(),
+                self._forget,
+                state,
+                context=WORLD.context,
+            )
+
+    def calm(self) -> None:
+        """Nothing is wrong with it any more."""
+        if self._network.refusing:
+            self._network.start()
+
+    def length(self, run_id: str) -> int | None:
+        """How many records a run's log has now."""
+        return len(self._server.log(_ROOT, run_id))
+
+    async def active(self) -> bool:
+        """Whether any run is not at its end."""
+        if self._observer is None:
+            self._observer = self._store("observer")
+            await self._observer.open()
+        return bool(await self._observer.runs(active=True))
+
+    async def reopened(self) -> Store:
+        """The store as it is when all processes have ended."""
+        if self._observer is not None:
+            await self._observer.close()
+        store = self._store("oracle")
+        await store.open()
+        return store
+
+    def abandon(self) -> None:
+        """There are no files."""
+
+    def leaks(self) -> list[str]:
+        """What is still there that should not, at the end."""
+        leaks = [
+            f"{connection.process} has left a connection to Redis open"
+            for connection in self._network.connections
+            if connection.process not in _OBSERVERS
+        ]
+        indexes = ("leases", "queue", "running")
+        scores = {index: self._server.scores(f"{_ROOT}:{index}") for index in indexes}
+        leaks += [f"Redis still has {index}: {left}" for index, left in scores.items() if left]
+        leaks += [
+            f"the key {key} never expires"
+            for key in self._keys()
+            if self._server.ttl(key) is None and _kind(key) in ("log", "run", "active", "feed")
+        ]
+        return leaks
+
+    def _store(self, name: str) -> RedisStore:
+        return model_store(self._network, name, token=lambda: self._rng.randbytes(4).hex())
+
+    def _start(self, state: State | None) -> None:
+        if self._network.refusing or state is not None:
+            self._network.start(state)
+
+    def _forget(self, state: State) -> None:
+        if self._faults.over:
+            return
+        self.forgotten.append(self._logs())
+        self._story.tell("Redis", "forgets its last writes")
+        self._network.stop()
+        self._network.start(state)
+
+    def _keys(self) -> list[str]:
+        return self._server.keys()
+
+    def _logs(self) -> dict[str, Sequence[bytes]]:
+        keys = [key for key in self._keys() if _kind(key) == "log"]
+        runs = [key.rpartition(":")[2] for key in keys]
+        return {run: tuple(self._server.log(_ROOT, run)) for run in runs}
+
+    def _fault(self, process: str, use: Use, name: str, ordinal: int) -> Fault | None:
+        if process in _OBSERVERS or use == "dial":
+            return None
+        place = f"{name} of {process}"
+        if self._faults.strikes("lose-command", place):
+            return lose_request()
+        if self._faults.strikes("lose-reply", place):
+            return lose_reply()
+        if late := self._faults.strikes("stall-command", place):
+            return stall(late.choice((0.01, 0.3, 6.0)) * late.random())
+        return None
+
+    def _pieces(self, process: str, data: bytes) -> Sequence[bytes]:
+        if len(data) < 2 or self._rng.random() < 0.9:
+            return (data,)
+        middle = self._rng.randrange(1, len(data))
+        return data[:middle], data[middle:]
+
+
+def _kind(key: str) -> str:
+    return key.removeprefix(f"{_ROOT}:").partition(":")[0]

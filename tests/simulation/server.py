@@ -1,0 +1,270 @@
+"""A place where one server process after the other runs the whole product, but for the sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from starlette.requests import HTTPConnection
+
+from durable_llm_streams.errors import StoreError
+from durable_llm_streams.runs import Limits, Source, Worker
+from durable_llm_streams.server import OfferedModel, ServerConfig, create_app
+from durable_llm_streams.server.context import Context
+from durable_llm_streams.server.visitors import Visitor
+from durable_llm_streams.store import Store
+
+from .exchange import Application, Exchange
+from .faults import Fate, Faults
+from .loop import WORLD, Process
+from .provider import MODELS, Provider
+from .spoiling import Ledger, SpoiledStore
+from .story import Story
+
+_GRACEFUL_SECONDS = 3.0  # as `dls serve` tells uvicorn
+
+
+class Site(Protocol):
+    """Where the data are, for all processes."""
+
+    servers: int  # how many may live at once
+    troubles: tuple[str, ...]  # what can happen to the store by itself
+
+    forgotten: list[dict[str, Sequence[bytes]]]  # the logs as they were before each loss
+
+    def begin(self, faults: Faults, story: Story) -> None:
+        """The history begins."""
+        ...
+
+    async def open(self, process: Process) -> Store:
+        """A store for a process."""
+        ...
+
+    def let_go(self, process: Process) -> None:
+        """A process has closed its store in order."""
+        ...
+
+    def killed(self, process: Process) -> None:
+        """A process is dead, and all that it held is cut."""
+        ...
+
+    def strike(self, kind: str, rng: random.Random) -> None:
+        """One of its troubles happens now."""
+        ...
+
+    def calm(self) -> None:
+        """Nothing is wrong with the store any more."""
+        ...
+
+    def length(self, run_id: str) -> int | None:
+        """How many records a run's log has now; None when nobody can look."""
+        ...
+
+    async def active(self) -> bool:
+        """Whether any run is not at its end, as far as one can see."""
+        ...
+
+    async def reopened(self) -> Store:
+        """The store as it is when all processes have ended."""
+        ...
+
+    def abandon(self) -> None:
+        """The history is over, in whatever state; let go of files."""
+        ...
+
+    def leaks(self) -> list[str]:
+        """What is still there that should not, at the end."""
+        ...
+
+
+class Server:
+    """One of the servers: its processes come and go.
+
+    Args:
+        name: one letter; its first process is called after it with a 1.
+        site: where the data are.
+        provider: where answers come from.
+        faults, ledger, story: of the history.
+        limits, on_busy: as in `dls serve`.
+
+    Attributes:
+        process: the one that is or was the last.
+        application: what answers requests now, if anything does.
+        exchanges: requests that it has not answered to the end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        site: Site,
+        provider: Provider,
+        faults: Faults,
+        ledger: Ledger,
+        story: Story,
+        limits: Limits,
+        on_busy: str,
+    ) -> None:
+        self.name = name
+        self.process = WORLD
+        self.application: Application | None = None
+        self.exchanges: dict[asyncio.Task[None], Exchange] = {}
+        self.ended = asyncio.Event()
+        self.leaks: list[str] = []
+        self._site = site
+        self._provider = provider
+        self._faults = faults
+        self._ledger = ledger
+        self._story = story
+        self._limits = limits
+        self._config = ServerConfig(
+            models=[OfferedModel(model, model) for model in MODELS],
+            on_busy=on_busy,  # type: ignore[arg-type]
+        )
+        self._lives = 0
+        self._told_to_end = asyncio.Event()
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process, frozen or not."""
+        return self._lives > 0 and not self.ended.is_set()
+
+    def start(self) -> None:
+        """Begin a process."""
+        self._lives += 1
+        process = self.process = Process(f"{self.name}{self._lives}")
+        rng = self._faults.rng(f"clock {process.name}")
+        process.ahead = rng.choice((0, 0, 0, rng.randrange(-5000, 5000), 3_600_000))
+        self.ended, self._told_to_end = asyncio.Event(), asyncio.Event()
+        self._told_to_end.clear()
+        for fate in self._faults.fates(process.name):
+            process.fates.append((fate.turn, partial(self._fulfil, process, fate)))
+        ahead = f", its clock {process.ahead / 1000:+} s" if process.ahead else ""
+        self._story.tell(process.name, f"starts{ahead}")
+        main = process.spawn(self._serve(process), f"main of {process.name}")
+        main.add_done_callback(partial(self._exited, process), context=WORLD.context)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        process = self.process
+        if process.dead or self.ended.is_set():
+            return
+        self._story.tell(process.name, "is killed")
+        process.kill()
+        self._site.killed(process)
+        self._gone()
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after a while."""
+        process = self.process
+        if process.frozen or not self.alive:
+            return
+        self._story.tell(process.name, f"freezes for {seconds:.2f} s")
+        process.frozen = True
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, self._thaw, process, context=WORLD.context)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        if self.alive:
+            self._story.tell(self.process.name, "is told to end")
+            self.process.context.run(self._told_to_end.set)
+
+    def _thaw(self, process: Process) -> None:
+        if process.frozen:
+            process.frozen = False
+            if not process.dead:
+                self._story.tell(process.name, "thaws")
+
+    def _fulfil(self, process: Process, fate: Fate) -> None:
+        if self._faults.over or process is not self.process:
+            return
+        self._faults.fulfilled(fate, process.name)
+        if fate.kind == "kill":
+            WORLD.context.run(self.kill)
+        elif fate.kind == "freeze":
+            WORLD.context.run(self.freeze, fate.rng.choice((0.05, 0.5, 2, 8)) * fate.rng.random())
+        else:
+            process.ahead += int(fate.rng.choice((-1, 1)) * fate.rng.choice((2_000, 60_000)))
+            self._story.tell(process.name, f"has its clock set: {process.ahead / 1000:+} s now")
+
+    async def _serve(self, process: Process) -> None:
+        """What `dls serve` does."""
+        store = await self._site.open(process)
+        source = self._provider.source(process)
+        try:
+            await self._work(process, store, source)
+        finally:
+            await source.close()
+            await store.close()
+            self._site.let_go(process)
+
+    async def _work(self, process: Process, inner: Store, source: Source) -> None:
+        store = SpoiledStore(inner, process, self._faults, self._ledger, self._story)
+        worker = Worker(
+            store,
+            source,
+            name=process.name,
+            limits=self._limits,
+            rng=self._faults.rng(f"jitter {process.name}"),
+        )
+        app = create_app(store, worker, self._config, authenticate=_by_header, ui=None)
+        lifespan = app.router.lifespan_context(app)
+        try:
+            await lifespan.__aenter__()
+        except StoreError as error:
+            self._story.tell(process.name, f"cannot start: {error}")
+            return
+        try:
+            self.application = app
+            await self._told_to_end.wait()
+            context = app.state.durable
+            assert isinstance(context, Context)
+            await context.finish()
+            self.application = None
+            await context.hand_over()
+            await self._let_exchanges_end()
+        finally:
+            await lifespan.__aexit__(None, None, None)
+
+    async def _let_exchanges_end(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _GRACEFUL_SECONDS
+        while self.exchanges and loop.time() < until:
+            await asyncio.sleep(0.05)
+        for answering in list(self.exchanges):
+            answering.cancel()
+        while self.exchanges:
+            await asyncio.sleep(0.05)
+
+    def _exited(self, process: Process, task: asyncio.Task[None]) -> None:
+        if process.dead:
+            return
+        if task.cancelled() or task.exception() is not None:
+            error = None if task.cancelled() else task.exception()
+            self.leaks.append(f"{process.name} ended by {error!r}")
+        left = sorted(other.get_name() for other in process.tasks if other is not task)
+        if left:
+            self.leaks.append(f"{process.name} left tasks behind: {', '.join(left)}")
+        self._story.tell(process.name, "has ended")
+        process.kill()
+        self._site.killed(process)
+        self._gone()
+
+    def _gone(self) -> None:
+        self.application = None
+        self.ended.set()
+        cut, self.exchanges = self.exchanges, {}
+        for exchange in cut.values():
+            exchange.cut()
+
+
+async def _by_header(connection: HTTPConnection) -> Visitor:
+    return Visitor(connection.headers.get("x-owner", "nobody"))
+
+
+def headers(owner: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The headers of an owner's request."""
+    return {"x-owner": owner, **(more or {})}

@@ -1,0 +1,102 @@
+"""SQLite in the simulation: one file, served by one process at a time, on a real disk.
+
+A killed process leaves the file as it was at that moment: the file and its WAL are copied then, and
+the next process opens the copy. Closing the dead one's connection would tidy the WAL up first.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from durable_llm_streams.store import Store
+from durable_llm_streams.stores import SQLiteStore
+
+from .determinism import wall_clock
+from .faults import Faults
+from .loop import WORLD, Process
+from .story import Story
+
+
+class SQLiteSite:
+    """Where the history's file is.
+
+    Args:
+        folder: an empty one.
+        rng: draws the tokens of epochs.
+    """
+
+    servers = 1
+    troubles: tuple[str, ...] = ()
+
+    def __init__(self, folder: Path, rng: random.Random) -> None:
+        self.forgotten: list[dict[str, Sequence[bytes]]] = []
+        self._folder = folder
+        self._rng = rng
+        self._lives = 0
+        self._open: dict[Process, SQLiteStore] = {}
+        self._path = folder / "chats.0.db"
+
+    async def open(self, process: Process) -> Store:
+        """The store for a process."""
+        store = SQLiteStore(self._path, now=wall_clock, token=self._token)
+        self._open[process] = store
+        return store
+
+    def let_go(self, process: Process) -> None:
+        """A process has closed its store in order."""
+        self._open.pop(process, None)
+
+    def killed(self, process: Process) -> None:
+        """A process is dead."""
+        store = self._open.pop(process, None)
+        if store is None or store._file._closing.is_set():
+            return
+        self._lives += 1
+        before, self._path = self._path, self._folder / f"chats.{self._lives}.db"
+        for suffix in ("", "-wal"):
+            if (source := Path(f"{before}{suffix}")).exists():
+                shutil.copyfile(source, f"{self._path}{suffix}")
+        store._file._closing.set()
+        store._file.connection.close()
+        os.close(store._file._lock)
+
+    def begin(self, faults: Faults, story: Story) -> None:
+        """Nothing can happen to a file but the death of its process."""
+
+    def strike(self, kind: str, rng: random.Random) -> None:
+        """See `begin`."""
+
+    def calm(self) -> None:
+        """See `begin`."""
+
+    def length(self, run_id: str) -> int | None:
+        """How many records a run's log has now; None when no process lives."""
+        for store in self._open.values():
+            return store._logs.page(run_id, 0).next_seq - 1
+        return None
+
+    async def active(self) -> bool:
+        """Whether any run is not at its end, as far as one can see."""
+        for store in self._open.values():
+            return bool(await store.runs(active=True))
+        return True
+
+    async def reopened(self) -> Store:
+        """The file, opened once more."""
+        return await self.open(WORLD)
+
+    def abandon(self) -> None:
+        """Let go of files, in whatever state the history is."""
+        for process in list(self._open):
+            self.killed(process)
+
+    def leaks(self) -> list[str]:
+        """What is still there that should not, at the end."""
+        return [f"{process.name} still has the file open" for process in self._open]
+
+    def _token(self) -> str:
+        return self._rng.randbytes(4).hex()

@@ -1,0 +1,36 @@
+"""What happened in a history, told so that a person can follow it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+
+_MOST_LINES = 60
+
+
+class Story:
+    """Who did what, and when."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def tell(self, who: str, what: str) -> None:
+        """Somebody did something now."""
+        self.lines.append(f"{asyncio.get_running_loop().time():9.4f} s  {who} {what}")
+
+    def digest(self, more: Iterable[bytes]) -> str:
+        """What is equal for equal histories: of the story, and of what else belongs to it."""
+        whole = hashlib.blake2b("\n".join(self.lines).encode(), digest_size=8)
+        for part in more:
+            whole.update(part)
+        return whole.hexdigest()
+
+    def text(self) -> str:
+        """The story; of a long one, its beginning and its end."""
+        lines = self.lines
+        if len(lines) > _MOST_LINES:
+            half = _MOST_LINES // 2
+            left_out = len(lines) - 2 * half
+            lines = [*lines[:half], f"           … {left_out} lines more …", *lines[-half:]]
+        return "\n".join(f"  {line}" for line in lines)
