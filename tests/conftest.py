@@ -1,3 +1,52 @@
-"""What all tests share."""
+"""What all tests share: each may say which promises it tries to break (`tests/promises.py`)."""
 
 from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.promises import PROMISES, check_names
+
+
+def promises_of(item: pytest.Item) -> set[str]:
+    """The ids of the promises that a test tries to break."""
+    return {name for mark in item.iter_markers("promise") for name in mark.args}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--promise",
+        action="append",
+        choices=tuple(PROMISES),
+        metavar="ID",
+        help="run only the tests that try to break this promise (tests/promises.py lists them)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "promise(id, ...): the test tries to break these promises of tests/promises.py"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Refuse a test that names an unknown promise: its module counts as not collected."""
+    report = yield
+    try:
+        for node in report.result or ():
+            for mark in node.iter_markers("promise"):
+                check_names(mark.args, node.nodeid)
+    except ValueError as error:
+        report.outcome, report.longrepr, report.result = "failed", str(error), []
+    return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of the promises that were asked for with `--promise`."""
+    asked = set(config.getoption("promise") or ())
+    if asked:
+        others = [item for item in items if not asked & promises_of(item)]
+        items[:] = [item for item in items if asked & promises_of(item)]
+        config.hook.pytest_deselected(items=others)

@@ -19,7 +19,7 @@ from tests.tcp_proxy import TcpProxy
 __all__ = ["node_program"]
 
 # One server for the whole module, in one loop; a provider, a visitor and a chat for each test.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("compatible")]
 
 SLOW = "tokens=60,rate=60"
 SLOWER = "tokens=60,rate=20"
@@ -127,6 +127,7 @@ async def test_a_message_is_sent_and_its_answer_read(scene: Scene) -> None:
     assert scene.asked() == [("user", "Hello")]
 
 
+@pytest.mark.promise("history-is-fold")
 @pytest.mark.parametrize(
     ("script", "text"),
     [
@@ -185,6 +186,7 @@ async def resumed_after_cuts(scene: Scene, size: int, times: int) -> tuple[State
         return await (await scene.reload()).state(), False
 
 
+@pytest.mark.promise("prefix")
 async def test_after_a_reset_anywhere_resuming_gives_the_whole_answer_once(
     scene: Scene, proxy: TcpProxy
 ) -> None:
@@ -209,6 +211,7 @@ async def test_after_a_reset_anywhere_resuming_gives_the_whole_answer_once(
     assert len(scene.provider.requests) == points + 1
 
 
+@pytest.mark.promise("prefix")
 async def test_a_page_that_is_loaded_again_shows_what_was_said_and_follows_the_rest(
     scene: Scene, proxy: TcpProxy
 ) -> None:
@@ -240,6 +243,7 @@ async def test_another_page_of_the_visitor_sees_the_same_answer(scene: Scene) ->
     assert states[0].text == WHOLE
 
 
+@pytest.mark.promise("owned")
 async def test_nobody_else_can_resume(scene: Scene, node_program: list[str]) -> None:
     scene.provider.plan(SLOW)
     page = await scene.open()
@@ -330,6 +334,7 @@ async def test_regenerating_after_an_edit_answers_the_edited_question(
     assert state.messages[1]["id"] != edited.messages[1]["id"]
 
 
+@pytest.mark.promise("versions")
 async def test_an_edit_after_an_edit_is_one_more_version_of_the_same_question(scene: Scene) -> None:
     page = await scene.open()
     await page.send("first")
@@ -361,6 +366,7 @@ async def test_a_provider_that_fails_ends_in_an_error_with_a_sentence(
         assert secret not in state.error
 
 
+@pytest.mark.promise("honest-failure")
 async def test_what_was_said_before_a_failure_stays(scene: Scene) -> None:
     scene.provider.plan("tokens=9,cut_after=7", "tokens=9,cut_after=5")
     page = await scene.open()
@@ -383,6 +389,7 @@ async def test_after_a_failure_the_answer_can_be_tried_again(scene: Scene) -> No
     assert state.messages == (await scene.stored())["messages"]
 
 
+@pytest.mark.promise("stop")
 async def test_a_stop_from_elsewhere_ends_the_stream_and_keeps_what_was_said(scene: Scene) -> None:
     scene.provider.plan(SLOW)
     page = await scene.open()
@@ -419,6 +426,7 @@ async def test_the_clients_own_stop_only_leaves_and_the_answer_can_be_resumed(sc
     assert len(state.answers) == 1
 
 
+@pytest.mark.promise("takeover")
 async def test_an_answer_whose_server_is_killed_is_whole_after_its_restart(doomed: Scene) -> None:
     doomed.provider.plan(SLOW, SLOWER)
     page = await doomed.open()
@@ -435,6 +443,7 @@ async def test_an_answer_whose_server_is_killed_is_whole_after_its_restart(doome
     assert state.messages == (await doomed.stored())["messages"]
 
 
+@pytest.mark.promise("hand-over")
 async def test_an_answer_whose_server_is_replaced_is_whole_after_it(doomed: Scene) -> None:
     doomed.provider.plan(SLOW, SLOWER)
     page = await doomed.open()
@@ -468,6 +477,7 @@ async def test_a_message_that_never_arrived_can_be_tried_again(
     assert state.messages == (await scene.stored())["messages"]
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_a_message_that_arrived_and_is_sent_again_has_one_answer(
     scene: Scene, proxy: TcpProxy
 ) -> None:
@@ -499,6 +509,7 @@ async def test_a_message_while_an_answer_is_written_is_refused_and_disturbs_noth
     assert len((await scene.stored())["messages"]) == 2
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_the_same_message_in_many_tabs_at_once_makes_one_answer(scene: Scene) -> None:
     message = {"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}
     body = {"id": scene.chat, "messages": [message], "trigger": "submit-message"}

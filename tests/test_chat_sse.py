@@ -105,11 +105,13 @@ def test_a_stream_in_single_bytes_gives_the_same_events() -> None:
     assert read(*(GOLDEN[i : i + 1] for i in range(len(GOLDEN)))) == GOLDEN_EVENTS
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(st.lists(st.integers(0, 100_000), max_size=12))
 def test_any_split_of_the_bytes_gives_the_same_events(cuts: list[int]) -> None:
     assert read(*pieces_of(GOLDEN, cuts)) == GOLDEN_EVENTS
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(st.lists(st.text(min_size=1), min_size=1), st.lists(st.integers(0, 100_000), max_size=6))
 def test_any_text_comes_through_as_it_is(texts: list[str], cuts: list[int]) -> None:
     chunks = [{"choices": [{"delta": {"content": each}}]} for each in texts]
@@ -141,6 +143,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(
     st.lists(st.binary(max_size=40) | FRAGMENTS, max_size=12),
     st.lists(st.integers(0, 100_000), max_size=6),
@@ -154,6 +157,7 @@ def test_garbage_raises_nothing_but_model_errors_and_always_the_same(
     assert outcome(*pieces_of(data, cuts)) == outcome(data)
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=5))
 def test_odd_values_in_fields_that_do_not_matter_break_nothing(value: Any) -> None:
     usage = {"prompt_tokens": value, "cost": value, "prompt_tokens_details": value}
@@ -177,6 +181,7 @@ def test_finish_reasons_get_the_names_of_the_ai_sdk(theirs: str, ours: str) -> N
     assert read(text("a"), finish(theirs), DONE)[-1] == Finish(reason=ours, metadata={})
 
 
+@pytest.mark.promise("honest-failure")
 @pytest.mark.parametrize("end", [b"", DONE, b'data: {"choices": [{"del'])
 def test_an_end_without_a_finish_reason_is_a_cut(end: bytes) -> None:
     with pytest.raises(ModelError, match="broke off") as caught:
@@ -220,6 +225,7 @@ def test_a_refusal_is_the_answers_text() -> None:
     )
 
 
+@pytest.mark.promise("foreign-bytes")
 def test_a_lone_surrogate_becomes_a_replacement_character() -> None:
     assert read(text("a\ud83d"), finish())[0] == TextDelta("a\ufffd")
 
@@ -274,6 +280,7 @@ def test_a_continuation_may_end_without_a_word() -> None:
     assert parser.finish(may_be_empty=True).reason == "stop"
 
 
+@pytest.mark.promise("foreign-bytes", "bounded")
 @pytest.mark.parametrize("split", [1, 7, 10_000])
 def test_a_line_without_end_is_bounded(split: int) -> None:
     data = text("a") + b"data: " + b"x" * 600

@@ -160,6 +160,7 @@ def told(records: list[bytes]) -> list[tuple[Any, Any, str]]:
     return story
 
 
+@pytest.mark.promise("history-is-fold")
 @given(records=st.one_of(deltas, logs))
 @example(
     records=[way({"type": "text-delta", "id": "0", "delta": '"}'}).encode() for way in ENCODINGS]

@@ -124,6 +124,7 @@ def run_here(
     return Ended(int(caught.value.code or 0), *capsys.readouterr())
 
 
+@pytest.mark.promise("fit-store")
 def test_serving_refuses_what_it_cannot_do_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

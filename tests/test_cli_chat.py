@@ -87,6 +87,7 @@ async def test_lines_from_a_pipe_are_questions_and_answers_are_plain_text(tmp_pa
         assert bodies[0]["model"] == "demo"
 
 
+@pytest.mark.promise("prefix")
 async def test_a_cut_answer_is_printed_once_and_whole(tmp_path: Path) -> None:
     async with stub_server(LOG) as stub:
         stub.acts += [Act(upto=420), Act(503), Act(upto=200, back=2)]
@@ -96,6 +97,7 @@ async def test_a_cut_answer_is_printed_once_and_whole(tmp_path: Path) -> None:
         assert "connection lost, trying again" in end.err.getvalue()
 
 
+@pytest.mark.promise("one-clean-answer")
 async def test_a_failed_attempt_is_never_shown_with_the_one_that_replaced_it(
     tmp_path: Path,
 ) -> None:
@@ -180,6 +182,7 @@ def test_the_state_directory_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert state_dir() == tmp_path / ".local/state/durable-llm-streams"
 
 
+@pytest.mark.promise("owned")
 async def test_cookies_of_one_server_are_not_sent_to_another(tmp_path: Path) -> None:
     async with stub_server(LOG) as one, stub_server(LOG) as two:
         await Terminal(tmp_path).chat(one, "Why?")
@@ -228,6 +231,7 @@ def interrupt_when(condition: Callable[[], bool]) -> asyncio.Task[None]:
     return asyncio.create_task(wait())
 
 
+@pytest.mark.promise("stop")
 async def test_ctrl_c_stops_the_answer_and_the_chat_goes_on(tmp_path: Path) -> None:
     async with stub_server(text_log("So", " far", " good")) as stub:
         stub.acts += [Act(upto=400, silent=True)]
@@ -260,6 +264,7 @@ async def test_ctrl_c_twice_leaves_an_answer_that_cannot_be_stopped(tmp_path: Pa
         await pressing
 
 
+@pytest.mark.promise("harmless-text")
 def test_harmless_text_has_no_controls() -> None:
     assert harmless("a\x1b[31;1mb\x1b]8;;http://x\x07c\x1b]0;t\x1b\\d") == "abcd"
     assert harmless("a\x1b\x9b\x00\r\n\tb\u202ec\u2066") == "a\n\tbc"
@@ -307,6 +312,7 @@ def test_a_live_block_is_never_higher_than_the_screen() -> None:
         assert out.getvalue().count("line") < 10
 
 
+@pytest.mark.promise("one-clean-answer")
 def test_text_that_was_committed_and_taken_back_is_marked() -> None:
     out = io.StringIO()
     with LiveAnswer(Console(file=out, force_terminal=True, width=80, color_system=None)) as live:

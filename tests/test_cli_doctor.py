@@ -78,6 +78,7 @@ async def test_a_note_alone_is_no_reason_to_worry(
     assert lines[1:] == [FIT]
 
 
+@pytest.mark.promise("fit-store", "no-secrets")
 async def test_a_redis_that_cannot_be_used_is_unfit_and_its_password_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +153,7 @@ async def test_a_store_can_be_looked_at_while_it_is_served(
         await store.close()
 
 
+@pytest.mark.promise("fit-store")
 async def test_a_file_that_is_no_store_is_unfit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +168,7 @@ async def test_a_file_that_is_no_store_is_unfit(
         assert str(path) in lines[0]
 
 
+@pytest.mark.promise("fit-store")
 @pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o444, 0o777), (0o666, 0o555)])
 async def test_a_file_or_folder_that_cannot_be_written_is_unfit(
     open_folder: Path, file_mode: int, folder_mode: int
@@ -199,6 +202,7 @@ def open_folder() -> Iterator[Path]:
         path.chmod(0o777)
 
 
+@pytest.mark.promise("fit-store")
 async def test_a_disk_that_is_nearly_full_is_a_danger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ async def test_answer_returns_the_folded_message() -> None:
         assert await client.answer("c1", "Why?") == Fold.of(LOG).message()
 
 
+@pytest.mark.promise("prefix")
 @pytest.mark.parametrize("politely", [True, False])
 async def test_a_cut_stream_goes_on_behind_the_last_event(politely: bool) -> None:
     async with stub_server(LOG) as stub:
@@ -88,6 +89,7 @@ async def test_a_cut_stream_goes_on_behind_the_last_event(politely: bool) -> Non
         assert last > cursor(1)
 
 
+@pytest.mark.promise("prefix")
 async def test_a_stream_that_says_done_before_its_terminal_chunk_was_cut() -> None:
     async with stub_server(LOG[:-1]) as stub:
         time = Time()
@@ -114,6 +116,7 @@ async def test_error_and_abort_end_the_answer_too(end: bytes) -> None:
         assert len(stub.streams) == 1
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_a_question_whose_answer_got_lost_is_sent_again_with_the_same_id() -> None:
     async with stub_server(LOG) as stub:
         stub.acts += [Act(lost=True), Act(upto=0)]
@@ -132,6 +135,7 @@ async def test_a_visitor_is_known_before_the_first_question_is_sent() -> None:
         assert stub.owners == {"c1": "visitor1"}
 
 
+@pytest.mark.promise("prefix")
 async def test_events_that_were_received_before_are_dropped() -> None:
     async with stub_server(LOG) as stub:
         stub.acts += [Act(upto=500), Act(back=3, upto=400), Act(back=100)]
@@ -145,6 +149,7 @@ async def test_a_silent_connection_is_given_up_for_another() -> None:
         assert len(stub.streams) == 2
 
 
+@pytest.mark.promise("prefix")
 async def test_a_restarted_server_continues_the_answer() -> None:
     async with stub_server(LOG) as stub:
         stub.acts += [Act(upto=300)]
@@ -190,6 +195,7 @@ async def test_retry_after_is_waited_for_and_a_proxys_page_is_not_an_answer() ->
         assert time.pauses == [7.25, 0.5, 1.0, 2.0, 0.25, 0.5]
 
 
+@pytest.mark.promise("foreign-bytes")
 async def test_a_page_with_status_200_is_not_a_stream() -> None:
     async with stub_server(LOG) as stub, aiohttp.ClientSession() as session:
         client = DurableClient(stub.url, session=session, retry=Time().retry(patience=1))
@@ -221,6 +227,7 @@ async def test_a_refusal_without_a_problem_document_is_still_a_clear_error() -> 
                 await ask(stub)
 
 
+@pytest.mark.promise("lost-tail-is-told")
 async def test_a_lost_cursor_says_so() -> None:
     async with stub_server(LOG) as stub:
         stub.acts += [Act(upto=300), problem(410, "Gone.")]
@@ -228,6 +235,7 @@ async def test_a_lost_cursor_says_so() -> None:
             await ask(stub)
 
 
+@pytest.mark.promise("lost-tail-is-told")
 async def test_an_answer_whose_end_cannot_be_read_any_more_is_not_taken_for_whole() -> None:
     async with stub_server(LOG) as stub:
         stub.acts += [Act(upto=300), Act(204)]
@@ -300,6 +308,7 @@ async def test_calls_are_repeated_after_failures_and_return_what_the_server_says
         assert stub.requests[-1][1] == "/api/chats/a/b"  # decoded; one segment for the router
 
 
+@pytest.mark.promise("no-leak")
 async def test_leaving_an_answer_early_leaves_no_connection_behind() -> None:
     async with stub_server(LOG) as stub, DurableClient(stub.url) as client:
         async with aclosing(client.ask("c1", "Why?")) as events:
@@ -320,6 +329,7 @@ async def test_a_given_session_is_left_open_and_headers_are_sent() -> None:
         assert [path for _, path, *_ in stub.requests] == ["/api/chat"]  # no cookie needed
 
 
+@pytest.mark.promise("prefix")
 async def test_nothing_is_lost_or_doubled_whatever_is_cut_when() -> None:
     fold = Fold.of(LOG).message()
     async with stub_server(LOG) as stub:

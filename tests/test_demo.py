@@ -106,6 +106,7 @@ def test_any_question_is_quoted_as_one_harmless_line(question: str) -> None:
         assert quote[1].isprintable() or not question.isprintable()
 
 
+@pytest.mark.promise("harmless-text")
 def test_markup_in_a_question_is_shown_not_obeyed() -> None:
     said = answer(prompt("<img src=x>\n# *hi* $x$ [a](javascript:b) `c` \x1b[2J\u202e | www.a.b"))
     assert (
@@ -114,6 +115,7 @@ def test_markup_in_a_question_is_shown_not_obeyed() -> None:
     assert "…”" in answer(prompt("word " * 100))
 
 
+@pytest.mark.promise("one-clean-answer")
 @pytest.mark.parametrize("question", ["Hi", "short", "long, and think"])
 async def test_an_answer_cut_anywhere_goes_on_to_the_letter(question: str) -> None:
     whole = await text(prompt(question))

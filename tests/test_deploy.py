@@ -24,7 +24,6 @@ from durable_llm_streams.cli import serve
 from durable_llm_streams.cli.settings import Settings, names
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig
 from durable_llm_streams.server.streams import HEARTBEAT_SECONDS
 from tests.app import MODELS, SECONDS, Guest, Reading, read_until, text_of
@@ -43,6 +42,7 @@ PROCFILE = dict(line.split(": ", 1) for line in (DEPLOY / "Procfile").read_text(
 
 ALL = 20
 SAID = 5
+STEPS = 5  # of `Worker.close`, each of them bounded: tasks, flush, giving back, jobs twice
 STALLS = f"tokens={ALL},stall_after={SAID}"
 WHOLE = f"tokens={ALL}"
 
@@ -70,11 +70,18 @@ class Deployment:
 
 
 @asynccontextmanager
-async def deployed(folder: Path, *, tls: bool = False) -> AsyncGenerator[Deployment, None]:
+async def deployed(
+    folder: Path, *, tls: bool = False, grace: float = 0.0
+) -> AsyncGenerator[Deployment, None]:
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(RedisServer(folder, appendfsync="everysec"))
         provider = await stack.enter_async_context(FakeProvider())
-        settings = {"DLS_STORE": redis.url, "OPENAI_BASE_URL": provider.base_url, "DLS_LEASE": "1"}
+        settings = {
+            "DLS_STORE": redis.url,
+            "OPENAI_BASE_URL": provider.base_url,
+            "DLS_LEASE": "1",
+            "DLS_GRACE": str(grace),
+        }
         servers = []
         for number in range(2):
             place = folder / str(number)
@@ -116,6 +123,7 @@ async def test_every_event_passes_the_proxy_before_the_next_one_is_made(
         assert (await read_rest(stream)).end == "abort"
 
 
+@pytest.mark.promise("prefix")
 async def test_a_reader_goes_on_by_its_cursor_at_another_server(deployment: Deployment) -> None:
     deployment.provider.plan(STALLS)
     async with deployment.guest() as guest, await guest.start() as stream:
@@ -135,6 +143,7 @@ async def test_a_reader_goes_on_by_its_cursor_at_another_server(deployment: Depl
     assert sorted(places) == sorted(server.port for server in deployment.servers)
 
 
+@pytest.mark.promise("takeover")
 async def test_after_a_kill_the_other_server_answers_and_finishes(deployment: Deployment) -> None:
     deployment.provider.plan(STALLS, WHOLE)
     async with deployment.guest() as guest, await guest.start() as stream:
@@ -152,6 +161,7 @@ async def test_after_a_kill_the_other_server_answers_and_finishes(deployment: De
         assert (await guest.send("And?", chat="c2")).text == answer(ALL)
 
 
+@pytest.mark.promise("hand-over")
 async def test_after_a_planned_end_the_stream_ends_cleanly_and_goes_on_elsewhere(
     deployment: Deployment,
 ) -> None:
@@ -167,6 +177,37 @@ async def test_after_a_planned_end_the_stream_ends_cleanly_and_goes_on_elsewhere
         assert await ending == 0
 
 
+@pytest.mark.promise("hand-over")
+async def test_while_a_server_finishes_its_answers_nobody_sees_an_error(tmp_path: Path) -> None:
+    async with deployed(tmp_path, grace=600.0) as deployment, deployment.guest() as guest:
+        deployment.provider.plan(STALLS)
+        async with await guest.start() as stream:
+            await read_said(stream)
+            ending = await deployment.writer()
+            await guest.get("/api/chats")  # nginx keeps connections to both servers
+            stopped = asyncio.create_task(ending.terminate())
+            await until_it_takes_no_work(ending)
+            for number in range(8):  # whomever nginx asks first
+                deployment.provider.plan(WHOLE)
+                reading = await guest.send("And?", chat=f"other-{number}")
+                assert (reading.status, reading.text) == (200, answer(ALL))
+                assert (await guest.get("/api/chats")).status == 200
+                async with await guest.open("GET", "/api/chat/c1/stream") as resumed:
+                    await read_said(resumed)
+            assert not stopped.done()
+            assert (await guest.call("POST", "/api/chat/c1/stop")).status == 200
+            assert (await read_rest(stream)).end == "abort"
+        assert await stopped == 0
+        assert (await guest.get("/api/chats")).status == 200
+
+
+async def until_it_takes_no_work(server: ServerProcess) -> None:
+    async with asyncio.timeout(SECONDS), aiohttp.ClientSession() as http:
+        while await server.ready(http):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.promise("idempotent-send")
 async def test_a_message_that_a_dying_server_took_makes_one_answer(deployment: Deployment) -> None:
     deployment.provider.plan(STALLS, WHOLE)
     async with deployment.guest() as guest, await guest.start() as stream:
@@ -195,6 +236,7 @@ async def until_unread(port: int) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.promise("owned")
 async def test_a_cookie_passes_both_ways_and_keeps_chats_apart(deployment: Deployment) -> None:
     deployment.provider.plan(WHOLE)
     async with deployment.guest() as guest, deployment.guest() as stranger:
@@ -241,11 +283,21 @@ def seconds(pattern: str, text: str) -> set[int]:
 
 def test_whoever_ends_a_server_gives_it_the_time_that_it_may_need() -> None:
     closing = 2  # the store's own connections
-    needed = serve._GRACE_SECONDS + 3 * Limits().farewell + closing
+    limits = Settings.model_construct().limits()
+    assert limits.farewell >= limits.lease / 2  # which is what each step may take, then
+    needed = limits.grace + STEPS * limits.lease / 2 + serve._CONNECTIONS_SECONDS + closing
     server, _, services = COMPOSE.partition("\nservices:")
     assert min(seconds(r"stop_grace_period: (\d+)s", server)) >= needed
     assert min(seconds(r"TimeoutStopSec=(\d+)", UNIT.read_text())) >= needed
     assert "*server" in services
+    told = (DEPLOY.parent / "docs" / "deployment.md").read_text()
+    assert min(seconds(r"in (\d+) seconds\s+at the most", told)) >= needed
+
+
+def test_where_everything_ends_together_nobody_waits_for_answers() -> None:
+    """Programs that run a Procfile end the database with the servers, and wait for five seconds."""
+    for name, command in PROCFILE.items():
+        assert ("DLS_GRACE=${DLS_GRACE:-0}" in command) == (name != "redis")
 
 
 def test_nginx_and_the_servers_agree_on_times_and_sizes() -> None:

@@ -23,6 +23,10 @@ def text_part(part: str, *pieces: str) -> list[bytes]:
     return [chunks.part_start("text", part), *deltas, chunks.part_end("text", part)]
 
 
+def notice(**data: Any) -> bytes:
+    return chunks.notice(data)
+
+
 def record(**chunk: Any) -> bytes:
     return chunks.encode(chunk)
 
@@ -50,6 +54,7 @@ def test_no_records_are_a_message_without_parts() -> None:
     assert Fold().message() == {"id": "", "role": "assistant", "parts": []}
 
 
+@pytest.mark.promise("one-clean-answer")
 def test_a_reset_removes_the_step_so_far_and_keeps_its_beginning_and_the_steps_before() -> None:
     fold = Fold.of([START, chunks.START_STEP, *text_part("0", "kept"), chunks.START_STEP])
     before = list(fold.parts)
@@ -64,6 +69,7 @@ def test_a_reset_closes_what_was_open() -> None:
     assert fold.closing() == []
 
 
+@pytest.mark.promise("one-clean-answer")
 def test_a_reset_without_any_step_removes_everything() -> None:
     assert Fold.of([START, *text_part("0", "lost"), chunks.RESET_STEP]).parts == []
 
@@ -114,6 +120,7 @@ def test_text_and_reasoning_of_one_id_are_different_parts() -> None:
     assert [part["text"] for part in fold.parts] == ["why", "what"]
 
 
+@pytest.mark.promise("history-is-fold")
 def test_metadata_merges_deeply_and_arrays_and_nulls_replace() -> None:
     fold = Fold.of(
         [
@@ -130,6 +137,7 @@ def test_names_that_javascript_guards_are_not_merged() -> None:
     assert fold.metadata == {"model": "demo", "ok": 3}
 
 
+@pytest.mark.promise("history-is-fold")
 def test_data_of_a_known_id_replaces_the_data_in_place() -> None:
     fold = Fold.of(
         [
@@ -181,6 +189,7 @@ def test_the_retries_of_a_run_are_counted() -> None:
     assert Fold.of([START, retry, *others, retry]).retries == 2
 
 
+@pytest.mark.promise("history-is-fold")
 def test_nothing_counts_after_an_error() -> None:
     fold = Fold.of([START, chunks.part_start("text", "0"), chunks.error("No.")])
     before = fold.body()
@@ -189,6 +198,7 @@ def test_nothing_counts_after_an_error() -> None:
     assert fold.failed == "No."
 
 
+@pytest.mark.promise("history-is-fold")
 @pytest.mark.parametrize(
     "stray", [delta("text", "0", "x"), chunks.part_end("text", "0"), delta("reasoning", "1", "x")]
 )
@@ -201,3 +211,81 @@ def test_a_chunk_for_a_part_that_is_not_open_fails_the_log_there(stray: bytes) -
 def test_unknown_chunks_change_nothing() -> None:
     fold = Fold.of([START, record(type="from-the-future", id="0"), chunks.ABORT])
     assert fold.message() == Fold.of([START]).message()
+
+
+JOB = notice(event="job", job="j1", mark="")
+
+
+def test_the_notices_of_a_run_tell_how_the_model_was_asked_and_leave_no_trace_in_the_message() -> (
+    None
+):
+    fold = Fold.of(
+        [
+            START,
+            chunks.START_STEP,
+            notice(event="retry", rung="restart", usage={"outputTokens": 3}, cost=0.5),
+            notice(event="takeover", attempt=3, rung="restart", repeated=7),
+            notice(event="rung", rung="prefill"),
+        ]
+    )
+    assert fold.ladder == [
+        {"rung": "first", "usage": {"outputTokens": 3}, "cost": 0.5},
+        {"rung": "restart"},
+        {"rung": "restart", "repeated": 7},
+        {"rung": "prefill"},
+    ]
+    assert (fold.retries, fold.parts) == (1, [{"type": "step-start"}])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        record(type="data-run", data=7, transient=True),
+        record(type="data-run", data=None, transient=True),
+        notice(),
+        notice(event=["retry"], rung=3, job="j2"),
+        notice(event="job", job=None),
+        notice(event="takeover", attempt=2),  # as earlier versions wrote it
+    ],
+)
+def test_notices_of_another_make_change_nothing(odd: bytes) -> None:
+    fold = Fold.of([START, chunks.START_STEP, JOB, odd])
+    assert (fold.job, fold.ladder, fold.retries) == (("j1", ""), [{"rung": "first"}], 0)
+
+
+def test_what_was_heard_of_a_job_begins_at_its_mark_and_joins_neighbours_of_a_kind() -> None:
+    fold = Fold.of(
+        [
+            START,
+            chunks.START_STEP,
+            *text_part("0", "before "),
+            chunks.part_start("text", "1"),
+            delta("text", "1", "half "),
+            JOB,
+            delta("text", "1", "one"),
+            chunks.part_end("text", "1"),
+            *text_part("2", " two"),
+            chunks.part_start("reasoning", "3"),
+            delta("reasoning", "3", "hm"),
+        ]
+    )
+    assert fold.heard == [("text", "one two"), ("reasoning", "hm")]
+    fold.feed([notice(event="job", job="j1", mark="7")])
+    assert (fold.job, fold.heard) == (("j1", "7"), [])
+    fold.feed([delta("reasoning", "3", "!")])
+    assert fold.heard == [("reasoning", "!")]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [chunks.RESET_STEP, *(notice(event=event, rung="restart") for event in ("retry", "rung"))],
+)
+def test_a_lower_rung_ends_the_job(end: bytes) -> None:
+    assert Fold.of([START, chunks.START_STEP, JOB, end]).job is None
+    assert Fold.of([START, chunks.START_STEP, JOB, end, JOB]).job == ("j1", "")
+
+
+@pytest.mark.parametrize("event", ["retry", "takeover"])
+def test_listening_again_does_not_end_the_job(event: str) -> None:
+    fold = Fold.of([START, chunks.START_STEP, JOB, notice(event=event, rung="reattach")])
+    assert fold.job == ("j1", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ def sdk_outcome_of(script: Script, records: Records, lost: int | None = None) ->
     return script.ask({"records": [record.decode() for record in records], "lost": lost})
 
 
+@pytest.mark.promise("history-is-fold")
 @given(records=logs)
 @example(records=TAKEOVER)
 @example(records=FAILED)
@@ -66,6 +68,7 @@ def test_the_fold_of_any_log_is_the_message_of_the_ai_sdk_client(
     assert message_of(records) == theirs["message"]
 
 
+@pytest.mark.promise("history-is-fold", "compatible")
 @given(records=logs)
 @settings(max_examples=100, deadline=None)
 def test_the_ai_sdk_client_sees_the_same_message_in_a_merged_log(
@@ -75,6 +78,7 @@ def test_the_ai_sdk_client_sees_the_same_message_in_a_merged_log(
     assert sdk_outcome_of(ai_sdk_fold, merged) == sdk_outcome_of(ai_sdk_fold, records)
 
 
+@pytest.mark.promise("history-is-fold", "compatible")
 @given(records=logs, data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_the_ai_sdk_client_sees_the_same_message_when_a_lost_stream_is_replayed(
@@ -86,6 +90,7 @@ def test_the_ai_sdk_client_sees_the_same_message_when_a_lost_stream_is_replayed(
     assert theirs["answers"] == 1
 
 
+@pytest.mark.promise("history-is-fold")
 def test_a_delta_of_a_closed_part_ends_the_message_there_as_for_the_ai_sdk_client(
     ai_sdk_fold: Script,
 ) -> None:
@@ -95,6 +100,7 @@ def test_a_delta_of_a_closed_part_ends_the_message_there_as_for_the_ai_sdk_clien
     assert message_of(BROKEN) == theirs["message"]
 
 
+@pytest.mark.promise("history-is-fold")
 @given(records=logs)
 @settings(max_examples=100, deadline=None)
 def test_merging_never_changes_the_fold(records: Records) -> None:
@@ -105,6 +111,7 @@ def test_merging_never_changes_the_fold(records: Records) -> None:
     assert message_of([record for _, record in merge(records)]) == message_of(records)
 
 
+@pytest.mark.promise("history-is-fold")
 @given(records=logs, data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_a_log_folded_in_two_parts_tells_what_it_tells_at_once(

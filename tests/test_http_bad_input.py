@@ -15,6 +15,8 @@ from yarl import URL
 
 from tests.app import SECONDS, App, Guest, Reading, assistant, running_app, until, user
 
+pytestmark = pytest.mark.promise("foreign-bytes")
+
 JSON_TYPE = {"Content-Type": "application/json"}
 BAD_IDS = ["", "a/b", "..", ".", "-x", "a b", "a\0b", "😀", "é", "x" * 129, "x" * 1000, "a\nb", "%"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from msgspec import structs
 
 from durable_llm_streams.runs import Turn
@@ -77,6 +78,7 @@ async def test_a_chat_with_waiting_messages_is_followed_run_by_run(tmp_path: Pat
             assert (await read_until(two, lambda reading: reading.done)).end == "finish"
 
 
+@pytest.mark.promise("stop")
 async def test_a_waiting_message_can_be_stopped_by_name(tmp_path: Path) -> None:
     config = structs.replace(CONFIG, on_busy="queue")
     async with running_app(tmp_path, config) as app, app.guest() as guest:
@@ -94,6 +96,7 @@ async def test_a_waiting_message_can_be_stopped_by_name(tmp_path: Path) -> None:
         assert len(app.script.prompts) == 1
 
 
+@pytest.mark.promise("stop")
 async def test_it_interrupts_and_what_was_said_is_kept(tmp_path: Path) -> None:
     config = structs.replace(CONFIG, on_busy="interrupt")
     async with running_app(tmp_path, config) as app, app.guest() as guest:

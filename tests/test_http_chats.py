@@ -29,6 +29,7 @@ async def titles(guest: Guest, query: str) -> list[str]:
     return [chat["title"] for chat in reading.json["chats"]]
 
 
+@pytest.mark.promise("stop", "one-end")
 async def test_stopping_ends_the_stream_and_keeps_what_was_said(app: App, guest: Guest) -> None:
     app.script.hold()
     async with await guest.start() as response:
@@ -58,6 +59,7 @@ async def test_stopping_when_nothing_is_written_is_no_error(app: App, guest: Gue
         assert other.json["type"].endswith(":run-not-found")
 
 
+@pytest.mark.promise("stop")
 async def test_a_run_that_has_ended_is_no_name_for_the_one_that_is_written_now(
     app: App, guest: Guest
 ) -> None:
@@ -71,6 +73,7 @@ async def test_a_run_that_has_ended_is_no_name_for_the_one_that_is_written_now(
         assert (await read_until(second, lambda reading: reading.done)).end == "finish"
 
 
+@pytest.mark.promise("no-leak")
 async def test_deleting_a_chat_in_mid_answer_ends_its_streams_and_its_run(
     app: App, guest: Guest
 ) -> None:
@@ -158,6 +161,7 @@ async def test_the_models_are_listed_with_the_default_first(guest: Guest) -> Non
     assert models[0] == {"id": "small", "name": "Small", "demo": False}
 
 
+@pytest.mark.promise("owned")
 async def test_what_is_a_visitors_own_is_kept_in_no_cache(guest: Guest) -> None:
     await guest.send()
     for path in ("/api/chats", "/api/chats/c1", "/api/models"):

@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from durable_llm_streams.fold import Fold
 from tests.app import App, Frame, Guest, Reading, running_app, story, text_of, until
@@ -52,6 +53,7 @@ async def _read_with_cuts(app: App, guest: Guest, cuts: int, rng: random.Random)
     return frames
 
 
+@pytest.mark.promise("prefix")
 async def test_two_hundred_cuts_lose_repeat_and_change_nothing(tmp_path: Path) -> None:
     rng = random.Random(7)
     async with running_app(tmp_path) as app, app.guest() as guest:
@@ -71,6 +73,7 @@ async def test_two_hundred_cuts_lose_repeat_and_change_nothing(tmp_path: Path) -
         await until(lambda: len(app.shared.streams) == 0)
 
 
+@pytest.mark.promise("prefix")
 async def test_resuming_at_every_event_joins_to_the_whole(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app, app.guest() as guest:
         app.script.pieces = PIECES[:60]
@@ -85,6 +88,7 @@ async def test_resuming_at_every_event_joins_to_the_whole(tmp_path: Path) -> Non
             assert rest.done
 
 
+@pytest.mark.promise("prefix", "history-is-fold")
 async def test_a_snapshot_and_what_follows_its_cursor_are_the_whole_message(
     tmp_path: Path,
 ) -> None:
@@ -114,6 +118,7 @@ async def test_a_snapshot_and_what_follows_its_cursor_are_the_whole_message(
             assert reading.done
 
 
+@pytest.mark.promise("history-is-fold")
 async def test_the_stored_message_is_the_fold_of_the_stream(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app, app.guest() as guest:
         app.script.pieces = PIECES[:50]

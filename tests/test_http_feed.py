@@ -100,6 +100,7 @@ async def test_a_first_feed_opens_with_nothing_and_asks_to_list_the_chats(guest:
         assert events.reading.ids[0]
 
 
+@pytest.mark.promise("feed")
 async def test_an_answer_is_told_from_its_beginning_to_its_end(app: App, guest: Guest) -> None:
     app.script.hold()
     async with feed(guest) as events:
@@ -121,6 +122,7 @@ async def test_an_answer_is_told_from_its_beginning_to_its_end(app: App, guest: 
             assert len(set(events.reading.ids)) == 4
 
 
+@pytest.mark.promise("feed")
 async def test_a_stop_and_a_failure_are_told_as_what_they_are(tmp_path: Path) -> None:
     async with running_app(tmp_path, limits=Limits(attempts=1)) as app, app.guest() as guest:
         await guest.get("/api/models")
@@ -140,6 +142,7 @@ async def test_a_stop_and_a_failure_are_told_as_what_they_are(tmp_path: Path) ->
         app.errors.clear()
 
 
+@pytest.mark.promise("feed")
 async def test_renaming_and_deleting_are_told(app: App, guest: Guest) -> None:
     await guest.send()
     async with feed(guest) as events:
@@ -152,6 +155,7 @@ async def test_renaming_and_deleting_are_told(app: App, guest: Guest) -> None:
         assert event == {"type": "chat-deleted", "id": "c1"}
 
 
+@pytest.mark.promise("feed")
 async def test_deleting_in_mid_answer_tells_of_the_stop_first(app: App, guest: Guest) -> None:
     app.script.hold()
     async with feed(guest) as events, await guest.start():
@@ -164,6 +168,7 @@ async def test_deleting_in_mid_answer_tells_of_the_stop_first(app: App, guest: G
     app.script.free()
 
 
+@pytest.mark.promise("feed")
 async def test_a_message_that_interrupts_is_told_in_order(tmp_path: Path) -> None:
     config = ServerConfig(models=CONFIG.models, on_busy="interrupt")
     async with running_app(tmp_path, config) as app, app.guest() as guest:
@@ -179,6 +184,7 @@ async def test_a_message_that_interrupts_is_told_in_order(tmp_path: Path) -> Non
                 app.script.free()
 
 
+@pytest.mark.promise("feed", "idempotent-send")
 async def test_a_repeated_message_is_told_once(app: App, guest: Guest) -> None:
     async with feed(guest) as events:
         for _ in range(3):
@@ -188,6 +194,7 @@ async def test_a_repeated_message_is_told_once(app: App, guest: Guest) -> None:
         await events.until("open", *one, *one)
 
 
+@pytest.mark.promise("feed")
 @pytest.mark.parametrize("where", ["header", "after", "both"])
 async def test_a_feed_goes_on_behind_the_last_event(app: App, guest: Guest, where: str) -> None:
     async with feed(guest) as events:
@@ -207,6 +214,7 @@ async def test_a_feed_goes_on_behind_the_last_event(app: App, guest: Guest, wher
             assert events.reading.ids == ids[index:]
 
 
+@pytest.mark.promise("feed", "foreign-bytes")
 @pytest.mark.parametrize("position", ["nonsense", "0-0", "1", "x" * 5000, "é", "%0A"])
 async def test_a_position_that_is_none_lists_the_chats_again(guest: Guest, position: str) -> None:
     async with feed(guest, after=position) as events:
@@ -216,6 +224,7 @@ async def test_a_position_that_is_none_lists_the_chats_again(guest: Guest, posit
         await events.until("open", "chat-created", "run-started", "run-ended")
 
 
+@pytest.mark.promise("feed")
 async def test_who_was_away_for_too_long_lists_the_chats_again(guest: Guest) -> None:
     await guest.send()
     async with feed(guest) as events:
@@ -227,6 +236,7 @@ async def test_who_was_away_for_too_long_lists_the_chats_again(guest: Guest) -> 
         assert await events.until("open") == [{"type": "open", "complete": False}]
 
 
+@pytest.mark.promise("feed")
 async def test_all_tabs_get_the_same(guest: Guest) -> None:
     async with feed(guest) as first, feed(guest) as second:
         for events in (first, second):
@@ -239,6 +249,7 @@ async def test_all_tabs_get_the_same(guest: Guest) -> None:
         assert told[0] == told[1]
 
 
+@pytest.mark.promise("owned")
 async def test_nobody_sees_what_is_somebody_elses(app: App, guest: Guest) -> None:
     async with app.guest() as other, feed(guest) as mine:
         await other.get("/api/models")
@@ -275,6 +286,7 @@ async def test_a_silent_feed_sends_comments_and_goes_on(
         await events.until("open", "chat-created", "run-started", "run-ended")
 
 
+@pytest.mark.promise("no-leak")
 async def test_a_feed_that_is_left_is_forgotten(app: App, guest: Guest) -> None:
     async with feed(guest) as events:
         await events.until("open")
@@ -295,6 +307,7 @@ async def test_a_draining_server_ends_its_feeds_and_opens_none(app: App, guest: 
     app.errors.clear()
 
 
+@pytest.mark.promise("feed", "outage")
 async def test_a_feed_waits_out_an_outage_of_the_store(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +324,7 @@ async def test_a_feed_waits_out_an_outage_of_the_store(
     app.errors.clear()
 
 
+@pytest.mark.promise("feed", "outage")
 async def test_an_outage_of_the_store_that_lasts_too_long_ends_a_feed_which_then_goes_on(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,6 +346,7 @@ async def unavailable(*_: Any, **__: Any) -> Changes:
     raise StoreUnavailable("Gone.")
 
 
+@pytest.mark.promise("feed")
 async def test_a_feed_of_which_something_was_missed_ends_so_that_its_reader_comes_back(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +360,7 @@ async def test_a_feed_of_which_something_was_missed_ends_so_that_its_reader_come
         assert (await events.end()).types == ["open"]
 
 
+@pytest.mark.promise("feed")
 async def test_a_restarted_server_asks_to_list_the_chats_again(tmp_path: Path) -> None:
     jar = aiohttp.CookieJar(unsafe=True)
     async with serving(tmp_path) as server, aiohttp.ClientSession(cookie_jar=jar) as http:

@@ -43,6 +43,7 @@ async def test_without_an_active_run_there_is_nothing_to_follow(guest: Guest) ->
     assert (reading.status, reading.raw) == (204, b"")
 
 
+@pytest.mark.promise("prefix")
 async def test_a_second_reader_gets_what_was_said_and_then_what_is_said(
     app: App, guest: Guest
 ) -> None:
@@ -76,6 +77,7 @@ def outage(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return down
 
 
+@pytest.mark.promise("outage")
 async def test_a_stream_waits_out_an_outage_of_the_store(
     app: App, guest: Guest, outage: asyncio.Event
 ) -> None:
@@ -92,6 +94,7 @@ async def test_a_stream_waits_out_an_outage_of_the_store(
         assert reading.end == "finish"
 
 
+@pytest.mark.promise("outage")
 async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
     app: App, guest: Guest, outage: asyncio.Event
 ) -> None:
@@ -110,6 +113,7 @@ async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
     assert rest.end == "finish"
 
 
+@pytest.mark.promise("lost-tail-is-told")
 async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +139,7 @@ async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_
     assert (await guest.get(STREAM, **after(reading.ids[-1]))).status == 410
 
 
+@pytest.mark.promise("prefix")
 @pytest.mark.parametrize("where", ["header", "query", "both"])
 async def test_a_cursor_brings_only_what_comes_after_it(app: App, guest: Guest, where: str) -> None:
     app.script.hold()
@@ -152,6 +157,7 @@ async def test_a_cursor_brings_only_what_comes_after_it(app: App, guest: Guest, 
     assert rest.done
 
 
+@pytest.mark.promise("prefix")
 async def test_a_cursor_of_a_run_that_has_ended_brings_the_rest_of_it(
     app: App, guest: Guest
 ) -> None:
@@ -171,6 +177,7 @@ async def test_at_the_terminal_record_there_is_nothing_more(guest: Guest) -> Non
     assert (reading.status, reading.raw) == (204, b"")
 
 
+@pytest.mark.promise("prefix")
 async def test_a_run_before_the_last_one_can_still_be_followed_by_its_cursor(guest: Guest) -> None:
     first = await guest.send("One")
     await guest.send("Two")
@@ -179,6 +186,7 @@ async def test_a_run_before_the_last_one_can_still_be_followed_by_its_cursor(gue
     assert story([*first.records[:4], *rest.records]) == story(first.records)
 
 
+@pytest.mark.promise("foreign-bytes")
 @pytest.mark.parametrize(
     "cursor", ["", "garbage", "a.b.c", "..", "é", "x" * 5000, "1", "a.00000001.zz"]
 )
@@ -192,6 +200,7 @@ async def test_what_is_no_cursor_is_refused(guest: Guest, cursor: str) -> None:
         assert reading.status == 204
 
 
+@pytest.mark.promise("lost-tail-is-told")
 async def test_who_has_a_cursor_of_no_answer_of_the_chat_is_told_to_start_over(
     guest: Guest,
 ) -> None:
@@ -203,6 +212,7 @@ async def test_who_has_a_cursor_of_no_answer_of_the_chat_is_told_to_start_over(
         assert reading.json["type"].endswith(":cursor-lost")
 
 
+@pytest.mark.promise("lost-tail-is-told")
 @pytest.mark.parametrize(
     "change", [{"seq": 11}, {"seq": 0xFFFFFFFF}, {"token": "0badf00d"}, {"token": ""}]
 )
@@ -223,6 +233,7 @@ async def test_a_cursor_that_the_log_does_not_hold_is_lost(
         app.script.free()
 
 
+@pytest.mark.promise("history-is-fold")
 async def test_catching_up_merges_deltas_and_tells_the_same(app: App, guest: Guest) -> None:
     app.script.pieces = pieces = [f'{number} "\\\u2028 ' for number in range(2000)]
     text = "".join(pieces)
@@ -266,6 +277,7 @@ async def test_a_client_that_leaves_does_not_stop_the_run(app: App, guest: Guest
     assert await guest.said() == [("user", "Hi"), ("assistant", "Hello, world.")]
 
 
+@pytest.mark.promise("bounded")
 async def test_a_reader_that_does_not_read_holds_nobody_back(app: App, guest: Guest) -> None:
     app.script.pieces = ["x" * 10_000] * 1000  # more than all buffers between
     async with await guest.start() as slow:
@@ -277,6 +289,7 @@ async def test_a_reader_that_does_not_read_holds_nobody_back(app: App, guest: Gu
         assert late.text == reading.text
 
 
+@pytest.mark.promise("prefix")
 async def test_two_readers_get_the_same(app: App, guest: Guest) -> None:
     app.script.pieces = [f"{number} " for number in range(300)]
     app.script.hold()
@@ -289,6 +302,7 @@ async def test_two_readers_get_the_same(app: App, guest: Guest) -> None:
     assert story(readings[0].records) == story(readings[1].records)
 
 
+@pytest.mark.promise("lost-tail-is-told")
 async def test_a_log_that_goes_while_it_is_read_ends_the_stream_without_an_end(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

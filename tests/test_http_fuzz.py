@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.app import App, Guest, running_app
 from tests.test_wire_aisdk import anything, bodies
+
+pytestmark = pytest.mark.promise("foreign-bytes")
 
 EXPECTED = {200, 400, 404, 409}
 

@@ -78,6 +78,7 @@ def test_a_new_kind_of_error_is_what_its_base_is() -> None:
     assert problems.from_error(Odd("There is none.")).status_code == 404
 
 
+@pytest.mark.promise("no-secrets")
 def test_what_is_wrong_with_the_store_is_not_told_to_strangers() -> None:
     response = problems.from_error(errors.StoreUnavailable("/home/you/chats.db: disk full"))
     assert b"chats.db" not in bytes(response.body)

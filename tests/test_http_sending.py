@@ -67,6 +67,7 @@ async def test_the_history_has_the_question_and_the_answer_under_the_id_of_the_s
     assert chat["title"] == "Why?"
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_a_message_sent_again_later_gets_the_same_stream(app: App, guest: Guest) -> None:
     first = await guest.send(message_id="m1")
     again = await guest.send(message_id="m1")
@@ -79,6 +80,7 @@ async def test_a_message_sent_again_later_gets_the_same_stream(app: App, guest: 
     assert len(app.script.prompts) == 1
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_a_message_sent_many_times_at_once_makes_one_run(app: App, guest: Guest) -> None:
     app.script.pieces = [f"{number} " for number in range(50)]
     body = guest.body("Hi", message_id="m1")
@@ -91,6 +93,7 @@ async def test_a_message_sent_many_times_at_once_makes_one_run(app: App, guest: 
     assert len(await guest.said()) == 2
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_a_message_sent_again_in_the_middle_follows_from_the_start(
     app: App, guest: Guest
 ) -> None:
@@ -105,6 +108,7 @@ async def test_a_message_sent_again_in_the_middle_follows_from_the_start(
     assert len(app.script.prompts) == 1
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_the_id_of_a_message_cannot_be_used_for_another_text(app: App, guest: Guest) -> None:
     await guest.send("Hi", message_id="m1")
     reading = await guest.send("Something else", message_id="m1")
@@ -118,6 +122,7 @@ async def test_the_id_of_a_message_is_free_in_another_chat(guest: Guest) -> None
     assert (await guest.send("Ho", message_id="m1", chat="c2")).status == 200
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_an_idempotency_key_makes_a_retry_with_a_new_id_the_same_message(
     app: App, guest: Guest
 ) -> None:
@@ -129,6 +134,7 @@ async def test_an_idempotency_key_makes_a_retry_with_a_new_id_the_same_message(
     assert len(app.script.prompts) == 1
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_an_idempotency_key_tells_one_regeneration_from_another(guest: Guest) -> None:
     for number in (1, 2):
         await guest.send(f"Question {number}", message_id=f"q{number}")
@@ -199,6 +205,7 @@ async def test_a_model_that_is_not_offered_is_refused(app: App, guest: Guest) ->
     assert (await guest.get("/api/chats/c1")).status == 404
 
 
+@pytest.mark.promise("honest-failure", "one-end")
 async def test_an_answer_that_fails_ends_with_an_error_and_keeps_what_was_said(
     app: App, guest: Guest
 ) -> None:
@@ -210,6 +217,7 @@ async def test_an_answer_that_fails_ends_with_an_error_and_keeps_what_was_said(
     assert await guest.said() == [("user", "Hi"), ("assistant", "So far")]
 
 
+@pytest.mark.promise("one-clean-answer")
 async def test_an_answer_that_is_tried_again_tells_readers_to_drop_the_failed_text(
     tmp_path: Path,
 ) -> None:
@@ -223,6 +231,7 @@ async def test_an_answer_that_is_tried_again_tells_readers_to_drop_the_failed_te
             assert run.status is Status.FAILED
 
 
+@pytest.mark.promise("foreign-bytes")
 async def test_a_long_text_with_awkward_characters_arrives_as_it_was_sent(
     app: App, guest: Guest
 ) -> None:

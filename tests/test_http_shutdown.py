@@ -1,4 +1,4 @@
-"""A planned end of a server process: streams end cleanly, and the answer goes on afterwards."""
+"""A planned end of a server: streams end cleanly, and the answer goes on afterwards."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
+import pytest
 
-from tests.app import SECONDS, Guest, Reading, read_until, story
+from durable_llm_streams.store import Page
+from tests.app import SECONDS, Guest, Reading, read_until, running_app, story
 from tests.processes import serving
 
+SAID = 5
+MORE = 20
 
+
+@pytest.mark.promise("hand-over", "prefix")
 async def test_a_terminated_server_lets_its_streams_go_and_the_next_one_goes_on(
     tmp_path: Path,
 ) -> None:
-    settings = {"DLS_DEMO_TOKENS_PER_SECOND": "100"}
+    settings = {"DLS_DEMO_TOKENS_PER_SECOND": "100", "DLS_GRACE": "0"}
     jar = aiohttp.CookieJar(unsafe=True)
     async with serving(tmp_path, settings) as server, aiohttp.ClientSession(cookie_jar=jar) as http:
         guest = Guest(server.url, http)
@@ -49,6 +55,36 @@ async def test_a_terminated_server_lets_its_streams_go_and_the_next_one_goes_on(
         assert await guest.said() == [("user", "Hi"), ("assistant", whole.text)]
         assert "reset-step" not in whole.types
         assert await server.terminate() == 0
+
+
+@pytest.mark.promise("hand-over")
+async def test_what_was_flushed_last_is_sent_before_a_stream_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_app(tmp_path) as app, app.guest() as guest:
+        read = app.store.read
+
+        async def read_deaf(run: str, after: int, *, wait: float = 0.0, **more: int) -> Page:
+            if wait and after > SAID:
+                await asyncio.Event().wait()  # nobody tells this reader that there is more
+            return await read(run, after, wait=wait, **more)
+
+        monkeypatch.setattr(app.store, "read", read_deaf)
+        app.script.pieces = said = [f"{number} " for number in range(SAID + MORE)]
+        app.script.hold()
+        async with await guest.start() as response:
+            app.script.allow(SAID)
+            first = await read_until(response, lambda reading: len(reading.records) > SAID)
+            app.script.allow(MORE)
+            run, written = response.headers["x-run-id"], len(first.records)
+            async with asyncio.timeout(SECONDS):
+                while written < len(first.records) + MORE:
+                    written = (await read(run, written, wait=1.0)).next_seq - 1
+                await app.shared.hand_over()
+                rest = Reading(response.status, response.headers, await response.read())
+        assert len(first.text) > 0
+        assert first.text + rest.text == "".join(said)
+        assert (rest.end, rest.done) == ("", False)
 
 
 async def _refused(guest: Guest) -> None:

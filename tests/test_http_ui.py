@@ -230,6 +230,7 @@ async def test_files_are_only_read(guest: Guest) -> None:
             assert (await get(guest, path, method=method)).status == 405
 
 
+@pytest.mark.promise("harmless-text")
 @pytest.mark.parametrize("accept", ["identity", "br"])
 async def test_a_page_runs_only_its_own_scripts_and_stands_in_no_other_page(
     guest: Guest, accept: str

@@ -34,6 +34,7 @@ def asked(app: App) -> list[str]:
     return [turn.text for turn in app.script.prompts[-1].turns]
 
 
+@pytest.mark.promise("versions")
 async def test_an_edit_with_a_new_id_stands_beside_the_old_message(app: App, guest: Guest) -> None:
     await ask(app, guest, "One", "1", "m1")
     await ask(app, guest, "Two", "2", "m2")
@@ -53,6 +54,7 @@ async def test_an_edit_with_a_new_id_stands_beside_the_old_message(app: App, gue
     assert [m["parts"][-1]["text"] for m in old["messages"]] == ["One", "1", "Two", "2"]
 
 
+@pytest.mark.promise("versions")
 async def test_an_edit_that_keeps_the_clients_id_gets_one_of_its_own(
     app: App, guest: Guest
 ) -> None:
@@ -100,6 +102,7 @@ async def test_only_a_users_message_can_be_edited(app: App, guest: Guest) -> Non
     assert reading.json["type"].endswith(":invalid-request")
 
 
+@pytest.mark.promise("versions")
 @pytest.mark.parametrize("named", ["answer", "question", "nothing", "last of the history"])
 async def test_an_answer_can_be_made_again(app: App, guest: Guest, named: str) -> None:
     answer = await ask(app, guest, "One", "1", "m1")
@@ -121,6 +124,7 @@ async def test_an_answer_can_be_made_again(app: App, guest: Guest, named: str) -
     assert [m["parts"][-1]["text"] for m in old["messages"]] == ["One", "1"]
 
 
+@pytest.mark.promise("versions")
 async def test_an_earlier_answer_can_be_made_again(app: App, guest: Guest) -> None:
     first = await ask(app, guest, "One", "1", "m1")
     await ask(app, guest, "Two", "2", "m2")
@@ -130,6 +134,7 @@ async def test_an_earlier_answer_can_be_made_again(app: App, guest: Guest) -> No
     assert len((await guest.chat())["versions"]) == 5
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_asking_again_while_the_answer_is_written_follows_it(app: App, guest: Guest) -> None:
     app.script.hold()
     async with await guest.start(message_id="m1") as first:

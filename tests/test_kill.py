@@ -18,7 +18,7 @@ from durable_llm_streams.wire.sse import DONE_DATA, SSEParser
 from tests.fake_provider import FakeProvider, answer
 from tests.processes import ServerProcess, serving
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.promise("takeover")]
 
 WORDS = 150
 
@@ -130,6 +130,7 @@ async def asking(folder: Path, settings: dict[str, str]) -> AsyncGenerator[Reade
         yield Reader(server, session)
 
 
+@pytest.mark.promise("prefix", "one-clean-answer", "history-is-fold")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_the_demo_continues_to_the_letter_after_every_kill(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
@@ -141,6 +142,7 @@ async def test_the_demo_continues_to_the_letter_after_every_kill(tmp_path: Path,
         assert reader.text.count("There is no second source of truth") <= 1
 
 
+@pytest.mark.promise("prefix", "one-clean-answer", "history-is-fold")
 async def test_a_model_that_can_prefill_goes_on_after_every_kill(tmp_path: Path) -> None:
     async with FakeProvider() as provider:
         settings = {
@@ -158,6 +160,7 @@ async def test_a_model_that_can_prefill_goes_on_after_every_kill(tmp_path: Path)
             )
 
 
+@pytest.mark.promise("prefix", "one-clean-answer", "history-is-fold")
 async def test_a_model_that_cannot_is_restarted_and_shown_once(tmp_path: Path) -> None:
     async with FakeProvider() as provider:
         settings = {

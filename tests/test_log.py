@@ -198,6 +198,7 @@ async def test_where_calls_are_dear_an_idle_flusher_flushes_at_once_all_the_same
             assert await elapsed(writer.drain()) == 0
 
 
+@pytest.mark.promise("fencing")
 @virtual
 async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(
     tmp_path: Path,
@@ -220,6 +221,7 @@ async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(
         assert (await read_all(world.store, kept.run.id))[0] == [record(1), record(2)]
 
 
+@pytest.mark.promise("fencing")
 @virtual
 async def test_what_is_written_during_the_refused_flush_is_dropped_too(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -237,6 +239,7 @@ async def test_what_is_written_during_the_refused_flush_is_dropped_too(tmp_path:
         assert len(await world.records(claim.run)) == 1
 
 
+@pytest.mark.promise("prefix", "outage")
 @pytest.mark.parametrize("faults", [["before"], ["after"], ["after", "before", "after"]])
 @virtual
 async def test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was(
@@ -255,6 +258,7 @@ async def test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was(
         assert await world.records(writer.claim.run) == [record(1), record(2)]
 
 
+@pytest.mark.promise("prefix", "outage")
 @pytest.mark.parametrize("seed", range(25))
 @virtual
 async def test_nothing_is_lost_or_doubled_whatever_the_store_does(
@@ -326,6 +330,7 @@ async def test_nobody_waits_for_a_flusher_that_has_died_and_another_one_takes_it
         await third.drain()
 
 
+@pytest.mark.promise("bounded")
 @virtual
 async def test_a_writer_that_the_store_holds_up_takes_no_more_than_its_fill(
     tmp_path: Path,
@@ -354,6 +359,7 @@ async def test_a_drain_that_is_cancelled_leaves_the_writer_in_order(tmp_path: Pa
         assert await world.records(writer.claim.run) == [record(1), record(2)]
 
 
+@pytest.mark.promise("hand-over")
 @virtual
 async def test_closing_writes_what_is_pending_and_fences_whoever_writes_after_it(
     tmp_path: Path,
@@ -383,6 +389,7 @@ async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(tmp_p
         assert len(store.batches) == 1
 
 
+@pytest.mark.promise("hand-over")
 @virtual
 async def test_closing_ends_when_the_store_is_down_and_nobody_waits_in_vain(
     tmp_path: Path,

@@ -26,6 +26,7 @@ async def read_from(world: World, run_id: str, after: int, pause: float) -> list
     return records
 
 
+@pytest.mark.promise("prefix")
 @pytest.mark.parametrize("seed", range(25))
 @virtual
 async def test_every_reader_gets_exactly_the_log_from_its_cursor_on(
@@ -54,6 +55,7 @@ async def test_every_reader_gets_exactly_the_log_from_its_cursor_on(
             assert await reader == log[after:]
 
 
+@pytest.mark.promise("bounded")
 @virtual
 async def test_a_slow_reader_holds_nothing_back(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -92,6 +94,7 @@ async def test_a_reader_at_the_end_of_an_ended_log_ends_at_once(tmp_path: Path) 
             await read_from(world, "nothing", 0, 0)
 
 
+@pytest.mark.promise("lost-tail-is-told")
 @virtual
 async def test_a_cursor_holds_for_the_epoch_that_wrote_its_record_and_no_further(
     tmp_path: Path,

@@ -97,6 +97,7 @@ def reasons(outcome: Outcome) -> list[str]:
     return [conflict.reason for conflict in outcome.conflicts]
 
 
+@pytest.mark.promise("migration")
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_way_there_and_back_changes_nothing(
     seed: int, file: str, redis: str, tmp_path: Path
@@ -118,6 +119,7 @@ async def test_a_way_there_and_back_changes_nothing(
     assert await told(f"sqlite:///{tmp_path}/back.db", orders) == before
 
 
+@pytest.mark.promise("migration")
 async def test_chats_move_between_a_single_redis_and_a_cluster(
     redis: str, redis_server: RedisServer, redis_cluster: ClusterSetup, prefix: str
 ) -> None:
@@ -132,6 +134,7 @@ async def test_chats_move_between_a_single_redis_and_a_cluster(
     assert await told(f"{redis_server.url}?prefix={prefix}back", orders) == before
 
 
+@pytest.mark.promise("migration")
 async def test_started_again_it_copies_nothing_twice(file: str, redis: str) -> None:
     orders = await written(file)
     await migrate(file, redis)
@@ -141,6 +144,7 @@ async def test_started_again_it_copies_nothing_twice(file: str, redis: str) -> N
     assert await told(redis, orders) == before
 
 
+@pytest.mark.promise("migration", "fencing")
 async def test_a_run_that_was_being_written_goes_on_in_the_target(file: str, redis: str) -> None:
     async with serving(file) as store:
         histories = Histories(store, 1)
@@ -171,6 +175,7 @@ async def test_a_run_that_was_being_written_goes_on_in_the_target(file: str, red
         assert [version[0] for version in versions[4:]] == ["next", f"{order.answer_id}again"]
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_a_repeated_message_is_still_known(file: str, redis: str) -> None:
     orders = [order for order in await written(file) if order.key is not None]
     assert orders
@@ -199,6 +204,7 @@ async def test_a_long_chat_passes_in_small_calls(file: str, tmp_path: Path) -> N
         assert await told(server.url, histories.orders) == before
 
 
+@pytest.mark.promise("no-leak")
 async def test_nothing_stays_in_redis_for_ever_that_has_an_end(
     file: str, redis: str, redis_server: RedisServer, prefix: str
 ) -> None:
@@ -218,6 +224,7 @@ async def test_nothing_stays_in_redis_for_ever_that_has_an_end(
     assert {key.split(":")[3] for key in left} == unended
 
 
+@pytest.mark.promise("migration")
 async def test_chats_that_the_target_holds_already_stay_as_they_are(file: str, redis: str) -> None:
     theirs = await written(redis, seed=7)
     before = await told(redis, theirs)
@@ -232,6 +239,7 @@ async def test_chats_that_the_target_holds_already_stay_as_they_are(file: str, r
                 assert [chat for chat in after.chats[owner] if chat in chats] == chats
 
 
+@pytest.mark.promise("migration", "owned")
 async def test_a_chat_of_another_owner_or_with_more_in_it_is_a_conflict(
     file: str, redis: str
 ) -> None:
@@ -257,6 +265,7 @@ async def test_a_chat_of_another_owner_or_with_more_in_it_is_a_conflict(
     assert await told(redis, there.orders) == before
 
 
+@pytest.mark.promise("migration")
 async def test_a_run_whose_id_is_taken_is_a_conflict(file: str, redis: str, tmp_path: Path) -> None:
     for address, chat in ((file, "one"), (redis, "other")):
         async with serving(address) as store:
@@ -265,6 +274,7 @@ async def test_a_run_whose_id_is_taken_is_a_conflict(file: str, redis: str, tmp_
     assert reasons(await migrate(redis, file)) == ["has a run whose id is taken there"]
 
 
+@pytest.mark.promise("migration")
 async def test_the_comparison_finds_every_planted_difference(
     file: str, redis: str, redis_server: RedisServer, prefix: str
 ) -> None:
@@ -325,6 +335,7 @@ async def test_a_log_that_has_outlived_its_retention_is_not_missed(
     assert reasons(await migrate(file, redis, log_age=0.0)) == []
 
 
+@pytest.mark.promise("migration")
 async def test_a_chat_that_goes_during_the_migration_is_noticed_at_the_end(
     file: str, redis: str, redis_server: RedisServer, prefix: str
 ) -> None:
@@ -347,6 +358,7 @@ async def test_a_chat_that_goes_during_the_migration_is_noticed_at_the_end(
     assert outcome.compared == 0
 
 
+@pytest.mark.promise("migration")
 async def test_a_chat_of_which_a_part_is_missing_stops_no_other(
     file: str, redis: str, tmp_path: Path
 ) -> None:
@@ -364,6 +376,7 @@ async def test_a_chat_of_which_a_part_is_missing_stops_no_other(
         assert [chat.id for chat in (await store.chats("ann")).chats] == ["whole"]
 
 
+@pytest.mark.promise("migration")
 async def test_a_chat_arrives_as_a_whole_or_not_at_all(
     file: str, redis: str, redis_server: RedisServer, prefix: str, tmp_path: Path
 ) -> None:
@@ -390,6 +403,7 @@ async def test_a_chat_arrives_as_a_whole_or_not_at_all(
             await store.read(run.id, 0)
 
 
+@pytest.mark.promise("migration")
 async def test_neither_end_may_be_served(
     file: str, redis: str, redis_cluster: ClusterSetup, tmp_path: Path
 ) -> None:
@@ -408,6 +422,7 @@ async def test_neither_end_may_be_served(
                 await migrate(source, target)
 
 
+@pytest.mark.promise("migration")
 async def test_a_redis_whose_writer_was_just_killed_is_refused_until_its_leases_run_out(
     file: str, redis: str, tmp_path: Path, redis_server: RedisServer, prefix: str
 ) -> None:
@@ -488,6 +503,7 @@ async def test_a_target_that_cannot_be_used_is_refused(file: str, tmp_path: Path
         await migrate(file, "redis://127.0.0.1:1/0?prefix=")
 
 
+@pytest.mark.promise("migration", "outage")
 async def test_a_redis_that_restarts_in_the_midst_is_waited_for(file: str, tmp_path: Path) -> None:
     orders = await written(file, chats=20)
     async with RedisServer(tmp_path, appendfsync="always") as server:

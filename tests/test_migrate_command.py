@@ -74,6 +74,7 @@ async def history(address: str, chats: int) -> Histories:
     return histories
 
 
+@pytest.mark.promise("migration")
 async def test_killed_again_and_again_it_ends_with_every_chat_once(
     redis_server: RedisServer, tmp_path: Path, prefix: str
 ) -> None:
@@ -110,6 +111,7 @@ async def test_killed_again_and_again_it_ends_with_every_chat_once(
         assert await whole(one, orders) == await whole(other, orders)
 
 
+@pytest.mark.promise("migration")
 async def test_killed_on_its_way_into_a_file_it_goes_on_too(
     redis_server: RedisServer, tmp_path: Path, prefix: str
 ) -> None:
@@ -135,6 +137,7 @@ async def test_killed_on_its_way_into_a_file_it_goes_on_too(
         assert await whole(one, orders) == await whole(other, orders)
 
 
+@pytest.mark.promise("migration")
 async def test_interrupted_it_says_that_it_goes_on(
     redis_server: RedisServer, tmp_path: Path, prefix: str
 ) -> None:
@@ -156,6 +159,7 @@ async def test_interrupted_it_says_that_it_goes_on(
     assert (await migrate(source, target)).status == 0
 
 
+@pytest.mark.promise("migration")
 async def test_a_conflict_is_listed_and_left_alone(
     redis_server: RedisServer, tmp_path: Path, prefix: str
 ) -> None:
@@ -188,6 +192,7 @@ async def test_what_cannot_be_done_is_one_line(redis_server: RedisServer, tmp_pa
         assert_refused(await migrate(file, redis_server.url), "server is running", "Stop it")
 
 
+@pytest.mark.promise("migration", "takeover")
 async def test_a_server_on_the_target_finishes_the_answer_that_was_cut(
     redis_server: RedisServer, tmp_path: Path, prefix: str
 ) -> None:

@@ -166,6 +166,7 @@ async def test_harmless_oddities_leave_the_answer_whole(
     assert events[-1].reason == "stop"
 
 
+@pytest.mark.promise("foreign-bytes")
 async def test_odd_marks_survive_writes_of_single_bytes(source: OpenAICompatible) -> None:
     events = await ask(source, prompt("fake:tokens=2,odd,split"))
     assert text_of(events) == answer(2) + ODD
@@ -234,6 +235,7 @@ async def test_a_date_to_wait_for_becomes_seconds(source: OpenAICompatible) -> N
     assert error.retry_after is None
 
 
+@pytest.mark.promise("no-secrets")
 async def test_the_log_may_know_what_the_provider_said_without_the_key(
     provider: FakeProvider,
 ) -> None:
@@ -272,6 +274,7 @@ async def test_an_empty_answer_is_a_failure_that_may_pass(source: OpenAICompatib
     assert error.retryable
 
 
+@pytest.mark.promise("foreign-bytes")
 @pytest.mark.parametrize("options", ["html", "json"])
 async def test_a_body_that_is_no_stream_is_a_failure(
     source: OpenAICompatible, options: str
@@ -316,6 +319,7 @@ async def test_a_connection_that_does_not_come_about_is_given_up() -> None:
     assert error.retryable
 
 
+@pytest.mark.promise("foreign-bytes")
 async def test_a_server_that_speaks_no_http_is_a_failure() -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -331,6 +335,7 @@ async def test_a_server_that_speaks_no_http_is_a_failure() -> None:
     assert error.retryable
 
 
+@pytest.mark.promise("no-leak")
 async def test_closing_the_generator_ends_the_providers_work(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
@@ -344,6 +349,7 @@ async def test_closing_the_generator_ends_the_providers_work(
     assert provider.open == 0
 
 
+@pytest.mark.promise("no-leak")
 @pytest.mark.parametrize("options", ["stall_after=3", "stall_after=0", "first=60"])
 async def test_cancelling_the_reader_ends_the_providers_work(
     provider: FakeProvider, source: OpenAICompatible, options: str
@@ -369,6 +375,7 @@ async def test_many_answers_at_once_do_not_wait_for_each_other(
     assert provider.peak > 100
 
 
+@pytest.mark.promise("no-leak")
 async def test_closing_the_source_cuts_its_streams_and_refuses_new_ones(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
@@ -386,6 +393,7 @@ async def test_closing_the_source_cuts_its_streams_and_refuses_new_ones(
 SAID = ["w1 w2", "w1 w2 ", "w1 w", answer(4)[:-1]]
 
 
+@pytest.mark.promise("one-clean-answer")
 @pytest.mark.parametrize("style", ["plain", "mistral", "vllm"])
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("split", ["", ",split"])

@@ -73,6 +73,7 @@ def join(said: str, pieces: list[str], *, echoes: bool = False) -> str:
     return said + joined + seam.end()
 
 
+@pytest.mark.promise("one-clean-answer")
 @pytest.mark.parametrize(
     ("said", "pieces", "whole"),
     [
@@ -92,6 +93,7 @@ def test_white_space_that_readers_have_is_not_repeated(
     assert join(said, pieces) == whole
 
 
+@pytest.mark.promise("one-clean-answer")
 @pytest.mark.parametrize(
     ("said", "pieces", "whole"),
     [
@@ -109,6 +111,7 @@ def test_a_beginning_that_the_provider_repeats_is_dropped(
     assert join(said, pieces, echoes=True) == whole
 
 
+@pytest.mark.promise("one-clean-answer")
 @given(
     st.text("ab \n", max_size=12), st.integers(0, 12), st.lists(st.integers(0, 24)), st.booleans()
 )

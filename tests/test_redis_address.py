@@ -109,6 +109,7 @@ def test_a_password_may_hold_any_character(text: str, user: str | None, password
     assert (address.user, address.password) == (user, password)
 
 
+@pytest.mark.promise("fit-store")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -178,6 +179,7 @@ def test_what_is_no_address_is_refused_in_one_line_that_says_how_to_write_it(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.promise("no-secrets")
 @pytest.mark.parametrize(
     "text",
     [
@@ -198,6 +200,7 @@ def test_no_refusal_shows_a_password(text: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.promise("no-secrets")
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -264,6 +267,7 @@ def test_what_is_no_address_of_a_hosted_database_is_refused(url: str) -> None:
         upstash_address(url, "token")
 
 
+@pytest.mark.promise("no-secrets")
 @pytest.mark.parametrize("token", ["", "  ", "two words", "to\x00ken", "tökén"])
 def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(InvalidSetting, match="UPSTASH_REDIS_REST_TOKEN") as caught:

@@ -22,6 +22,8 @@ from durable_llm_streams.stores.redis.unusable import why_unusable
 from tests.redis_databases import database, until_works
 from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
 
+pytestmark = pytest.mark.promise("fit-store")
+
 #: A server with nothing to find fault with.
 SAFE: dict[str, Any] = {"appendfsync": "always"}
 

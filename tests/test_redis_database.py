@@ -49,6 +49,7 @@ async def test_a_cancelled_call_takes_no_other_ones_reply(tmp_path: Path) -> Non
         assert calls[1].cancelled()
 
 
+@pytest.mark.promise("outage")
 async def test_a_connection_that_was_cut_while_idle_costs_nobody_an_error(tmp_path: Path) -> None:
     async with through_proxy(tmp_path) as (proxy, database):
         assert await database.call(ADD, [KEY], []) == 1
@@ -57,6 +58,7 @@ async def test_a_connection_that_was_cut_while_idle_costs_nobody_an_error(tmp_pa
         assert proxy.accepted == 2
 
 
+@pytest.mark.promise("outage")
 async def test_calls_that_wait_when_the_connection_is_cut_are_repeated_once(
     tmp_path: Path,
 ) -> None:
@@ -71,6 +73,7 @@ async def test_calls_that_wait_when_the_connection_is_cut_are_repeated_once(
         assert proxy.accepted == 2
 
 
+@pytest.mark.promise("outage")
 async def test_a_server_that_is_down_is_unavailable_until_it_is_back(tmp_path: Path) -> None:
     async with server_and_database(tmp_path) as (server, database):
         await database.call(ADD, [KEY], [])
@@ -81,6 +84,7 @@ async def test_a_server_that_is_down_is_unavailable_until_it_is_back(tmp_path: P
         assert await database.call(ADD, [KEY], []) == 1
 
 
+@pytest.mark.promise("outage")
 @pytest.mark.parametrize("connected", [True, False])
 async def test_a_frozen_server_keeps_a_call_no_longer_than_its_timeout(
     tmp_path: Path, connected: bool
@@ -97,6 +101,7 @@ async def test_a_frozen_server_keeps_a_call_no_longer_than_its_timeout(
         assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
 
 
+@pytest.mark.promise("outage")
 @pytest.mark.parametrize("connected", [True, False])
 async def test_a_network_that_swallows_everything_keeps_a_call_no_longer_than_its_timeout(
     tmp_path: Path, connected: bool
@@ -118,6 +123,7 @@ async def test_a_network_that_swallows_everything_keeps_a_call_no_longer_than_it
         assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
 
 
+@pytest.mark.promise("no-leak")
 async def test_after_close_nothing_connects_again(tmp_path: Path) -> None:
     async with through_proxy(tmp_path) as (proxy, database):
         call = asyncio.create_task(database.call(ECHO, [KEY], ["a"]))
@@ -213,6 +219,7 @@ async def test_a_password_that_changes_is_told_and_its_return_noticed(tmp_path: 
             assert await opened.call(ADD, [KEY], []) == 2
 
 
+@pytest.mark.promise("outage")
 async def test_a_server_that_became_a_replica_is_left_and_its_old_data_not_read(
     tmp_path: Path,
 ) -> None:

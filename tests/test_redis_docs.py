@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
+import pytest
 
 from durable_llm_streams.stores.redis import ECONOMY, PACE, RedisAddress, Retention
 from durable_llm_streams.stores.redis.address import _OPTIONS, _SCHEMES
@@ -144,6 +145,7 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert "30 days more than its log's" in PAGE
 
 
+@pytest.mark.promise("bounded")
 async def test_every_key_that_a_server_leaves_is_of_the_type_and_life_that_the_table_says(
     tmp_path: Path,
 ) -> None:

@@ -24,6 +24,7 @@ from tests.redis_databases import (
 from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
 
 
+@pytest.mark.promise("outage")
 async def test_after_a_failover_calls_and_messages_go_to_the_new_master(tmp_path: Path) -> None:
     async with SentinelSetup(tmp_path, password="pw") as setup, database(setup.url) as opened:
         assert await opened.call(ADD, [KEY], []) == 1
@@ -46,6 +47,7 @@ async def test_after_a_failover_calls_and_messages_go_to_the_new_master(tmp_path
         await ended(listener)
 
 
+@pytest.mark.promise("outage")
 async def test_a_frozen_master_is_left_when_the_sentinels_have_another(tmp_path: Path) -> None:
     async with SentinelSetup(tmp_path) as setup, database(setup.url + "?timeout=0.5") as opened:
         await opened.call(ADD, [KEY], [])
@@ -103,6 +105,7 @@ async def test_a_message_of_one_server_of_a_cluster_reaches_a_subscriber_of_any(
         await ended(listener)
 
 
+@pytest.mark.promise("outage")
 async def test_keys_that_move_are_followed_while_they_move_and_after(tmp_path: Path) -> None:
     async with ClusterSetup(tmp_path) as setup, database(setup.url) as opened:
         slot = slot_of(KEY)
@@ -126,6 +129,7 @@ async def test_keys_that_move_are_followed_while_they_move_and_after(tmp_path: P
         assert sorted(replies) == list(range(23, 43))
 
 
+@pytest.mark.promise("outage")
 async def test_a_dead_server_of_a_cluster_is_unavailable_and_comes_back(tmp_path: Path) -> None:
     async with ClusterSetup(tmp_path, appendfsync="always") as setup:
         url = f"{setup.url}?timeout=1"
@@ -144,6 +148,7 @@ async def test_a_dead_server_of_a_cluster_is_unavailable_and_comes_back(tmp_path
                 assert await until_works(lambda key=key: opened.call(ADD, [key], [])) >= 2  # type: ignore[misc]
 
 
+@pytest.mark.promise("outage")
 async def test_a_frozen_server_of_a_cluster_holds_up_no_calls_to_the_others(
     tmp_path: Path,
 ) -> None:

@@ -58,6 +58,7 @@ async def test_a_large_message_arrives_whole(tmp_path: Path) -> None:
         await ended(listener)
 
 
+@pytest.mark.promise("outage")
 async def test_a_subscriber_lives_through_quiet_and_ends_when_the_other_side_is_silent(
     tmp_path: Path,
 ) -> None:
@@ -87,6 +88,7 @@ async def test_a_subscriber_without_channels_lives_through_quiet(tmp_path: Path)
         await subscriber.close()
 
 
+@pytest.mark.promise("outage")
 async def test_a_subscriber_ends_when_its_connection_is_cut(tmp_path: Path) -> None:
     async with through_proxy(tmp_path) as (proxy, database):
         subscriber = await database.subscriber()

@@ -48,6 +48,7 @@ def waiting(tail: Tail) -> asyncio.Future[Page | None]:
     return reader
 
 
+@pytest.mark.promise("prefix")
 async def test_what_is_heard_before_the_answer_and_is_newer_is_not_lost(tail: Tail) -> None:
     tail.heard(4, b"1.aa", texts(4, 5), RUNNING)
     tail.heard(6, b"1.aa", texts(6), RUNNING)
@@ -56,6 +57,7 @@ async def test_what_is_heard_before_the_answer_and_is_newer_is_not_lost(tail: Ta
     assert tail.page(3, 1000) == Page(4, texts(4, 5, 6), 7, SPANS, RUNNING)
 
 
+@pytest.mark.promise("prefix")
 async def test_what_is_heard_before_the_answer_and_is_in_it_is_not_doubled(tail: Tail) -> None:
     tail.heard(2, b"1.aa", texts(2), RUNNING)
     tail.heard(3, b"1.aa", texts(3, 4), RUNNING)
@@ -70,12 +72,14 @@ async def test_an_end_that_is_heard_before_the_answer_is_known(tail: Tail) -> No
     assert tail.next_seq == 5
 
 
+@pytest.mark.promise("prefix")
 async def test_a_tail_that_went_stale_before_the_answer_is_not_live(tail: Tail) -> None:
     tail.stale()
     tail.begin(place(4))
     assert not tail.live
 
 
+@pytest.mark.promise("prefix", "bounded")
 async def test_too_much_before_the_answer_makes_no_live_tail(tail: Tail) -> None:
     for number in range(1000):
         tail.heard(4 + number, b"1.aa", texts(number), RUNNING)
@@ -83,6 +87,7 @@ async def test_too_much_before_the_answer_makes_no_live_tail(tail: Tail) -> None
     assert not tail.live
 
 
+@pytest.mark.promise("prefix")
 async def test_a_waiting_reader_gets_exactly_what_is_new(tail: Tail) -> None:
     live(tail)
     reader = waiting(tail)
@@ -92,6 +97,7 @@ async def test_a_waiting_reader_gets_exactly_what_is_new(tail: Tail) -> None:
     assert reader.result() == Page(4, texts(4, 5), 6, SPANS, RUNNING)
 
 
+@pytest.mark.promise("prefix")
 async def test_this_processes_own_records_heard_again_are_known(tail: Tail) -> None:
     live(tail)
     tail.appended(4, FIRST, texts(4))
@@ -99,6 +105,7 @@ async def test_this_processes_own_records_heard_again_are_known(tail: Tail) -> N
     assert tail.page(3, 1000) == Page(4, texts(4), 5, SPANS, RUNNING)
 
 
+@pytest.mark.promise("prefix")
 @pytest.mark.parametrize(
     ("at", "by", "count", "status"),
     [
@@ -120,12 +127,14 @@ async def test_what_does_not_fit_makes_the_tail_stale_and_lets_readers_look(
     assert tail.next_seq == 4
 
 
+@pytest.mark.promise("prefix")
 async def test_own_records_under_an_epoch_that_is_over_make_it_stale(tail: Tail) -> None:
     live(tail)
     tail.appended(4, SECOND, texts(4))
     assert not tail.live
 
 
+@pytest.mark.promise("prefix")
 async def test_the_end_by_this_process_brings_its_epoch_and_its_records(tail: Tail) -> None:
     live(tail)
     reader = waiting(tail)
@@ -136,12 +145,14 @@ async def test_the_end_by_this_process_brings_its_epoch_and_its_records(tail: Ta
     assert tail.next_seq == 5
 
 
+@pytest.mark.promise("prefix")
 async def test_an_end_elsewhere_than_where_the_log_ends_here_makes_it_stale(tail: Tail) -> None:
     live(tail)
     tail.ended(7, SPANS, texts(7), FINISHED)
     assert not tail.live
 
 
+@pytest.mark.promise("bounded", "prefix")
 async def test_a_tail_keeps_few_of_its_records_and_says_what_it_does_not_have(tail: Tail) -> None:
     live(tail, 1)
     for number in range(1, 101):

@@ -77,6 +77,7 @@ async def until(predicate: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.promise("takeover")
 async def test_the_runs_of_a_dead_worker_are_spread_over_the_living(fleet: Fleet) -> None:
     dying, *living = [await fleet.start() for _ in range(3)]
     for number in range(RUNS):
@@ -101,6 +102,7 @@ async def test_a_run_without_room_where_it_was_asked_starts_elsewhere(fleet: Fle
     assert [(run.status, run.takeovers) for run in runs] == [(Status.RUNNING, 0)] * 2
 
 
+@pytest.mark.promise("hand-over")
 async def test_the_runs_of_a_worker_that_ends_in_order_start_elsewhere_at_once(
     fleet: Fleet,
 ) -> None:

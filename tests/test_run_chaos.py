@@ -123,12 +123,23 @@ async def stopping(chaos: Chaos, run: Run) -> bool:
         return (await chaos.world.find(run)).status is Status.STOPPED
 
 
+@pytest.mark.promise(
+    "prefix",
+    "fencing",
+    "one-end",
+    "history-is-fold",
+    "takeover",
+    "one-clean-answer",
+    "honest-failure",
+    "outage",
+)
 @pytest.mark.parametrize("seed", range(25))
 @virtual
 async def test_an_answer_comes_through_whatever_happens(tmp_path: Path, seed: int) -> None:
     await storm(tmp_path, seed, stop=False)
 
 
+@pytest.mark.promise("prefix", "one-end", "history-is-fold", "stop")
 @pytest.mark.parametrize("seed", range(25, 45))
 @virtual
 async def test_a_stop_comes_through_whatever_happens(tmp_path: Path, seed: int) -> None:

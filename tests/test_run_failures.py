@@ -39,6 +39,7 @@ async def play(folder: Path, source: ScriptedSource, limits: Limits | None = Non
         return ended
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_a_failure_before_the_first_token_is_tried_again(tmp_path: Path) -> None:
     ended = await play(tmp_path, ScriptedSource([Fail()], [Fail()], [Say("A"), Done()]))
@@ -52,6 +53,7 @@ async def test_a_failure_before_the_first_token_is_tried_again(tmp_path: Path) -
     assert ended.notices[0]["attempts"] == 5
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_a_failure_that_trying_again_does_not_help_ends_the_run_at_once(
     tmp_path: Path,
@@ -84,6 +86,7 @@ async def test_what_the_provider_asks_to_wait_is_waited_up_to_a_minute(
     assert least <= await elapsed(play(tmp_path, source)) <= most
 
 
+@pytest.mark.promise("one-clean-answer")
 @virtual
 async def test_after_a_cut_a_model_that_can_goes_on_in_the_same_part(tmp_path: Path) -> None:
     source = ScriptedSource(
@@ -97,6 +100,7 @@ async def test_after_a_cut_a_model_that_can_goes_on_in_the_same_part(tmp_path: P
     assert ended.metadata["attempts"] == 3
 
 
+@pytest.mark.promise("one-clean-answer")
 @virtual
 async def test_after_a_cut_another_model_begins_again_and_the_first_text_is_dropped(
     tmp_path: Path,
@@ -110,6 +114,7 @@ async def test_after_a_cut_another_model_begins_again_and_the_first_text_is_drop
     assert spoken == TEXT[:20] + TEXT
 
 
+@pytest.mark.promise("one-clean-answer")
 @virtual
 async def test_a_model_that_refuses_to_continue_begins_again_at_once(tmp_path: Path) -> None:
     source = ScriptedSource(
@@ -125,6 +130,7 @@ async def test_a_model_that_refuses_to_continue_begins_again_at_once(tmp_path: P
     assert ended.notices[1]["delay"] == 0
 
 
+@pytest.mark.promise("one-clean-answer")
 @virtual
 async def test_a_cut_in_the_middle_of_reasoning_begins_again(tmp_path: Path) -> None:
     source = ScriptedSource(
@@ -147,6 +153,7 @@ async def test_reasoning_that_is_over_does_not_keep_a_model_from_continuing(
     assert [part.get("text") for part in ended.fold.parts] == [None, "Hm", "AB"]
 
 
+@pytest.mark.promise("honest-failure")
 @pytest.mark.parametrize(
     ("scene", "text"), [([], ""), ([Say("A")], "A"), ([Reason("A")], ""), ([Say("")], "")]
 )
@@ -161,6 +168,7 @@ async def test_an_answer_without_a_finish_was_cut_and_fails_when_it_always_is(
     assert [notice["attempt"] for notice in ended.notices] == [2, 3, 4, 5]
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_a_model_that_never_begins_is_given_up_after_the_first_tokens_limit(
     tmp_path: Path,
@@ -170,6 +178,7 @@ async def test_a_model_that_never_begins_is_given_up_after_the_first_tokens_limi
     assert 120 + 119 <= seconds < 120 + 119 + 1
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_a_model_that_stops_in_the_middle_is_given_up_after_the_next_tokens_limit(
     tmp_path: Path,
@@ -190,6 +199,7 @@ async def test_a_model_that_stops_in_the_middle_is_given_up_after_the_next_token
         assert first + second + 59 <= (now() - begin) / 1000 < first + second + 59 + 2
 
 
+@pytest.mark.promise("outage")
 @virtual
 async def test_a_store_that_is_away_for_minutes_is_not_taken_for_a_model_that_stalls(
     tmp_path: Path,
@@ -209,6 +219,7 @@ async def test_a_store_that_is_away_for_minutes_is_not_taken_for_a_model_that_st
         assert ended.text == "A" + "".join(words)
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_the_whole_run_has_its_limit_too_and_what_was_said_is_kept(tmp_path: Path) -> None:
     source = ScriptedSource([Say(*"x" * 1000, every=30)])
@@ -221,6 +232,7 @@ async def test_the_whole_run_has_its_limit_too_and_what_was_said_is_kept(tmp_pat
         assert source.open == 0
 
 
+@pytest.mark.promise("honest-failure", "no-secrets")
 @virtual
 async def test_a_bug_in_the_source_is_told_in_one_sentence_that_tells_nothing_of_it(
     tmp_path: Path,
@@ -240,6 +252,7 @@ async def test_a_time_limit_of_the_sources_own_is_a_failure_like_any_other(
     assert (ended.status, ended.text, ended.metadata["attempts"]) == (Status.FINISHED, "A", 2)
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_metadata_that_cannot_be_written_down_fails_the_run(tmp_path: Path) -> None:
     ended = await play(tmp_path, ScriptedSource([Say("A"), Done("stop", {"odd": object()})]))
@@ -268,6 +281,7 @@ async def test_a_stall_that_the_source_turns_into_its_own_failure_counts_once(
     assert (ended.status, len(ended.notices), len(source.prompts)) == (Status.FINISHED, 1, 2)
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_the_time_limit_of_the_run_ends_a_source_that_makes_a_failure_of_it(
     tmp_path: Path,

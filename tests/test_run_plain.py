@@ -6,6 +6,8 @@ import asyncio
 import random
 from pathlib import Path
 
+import pytest
+
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Finish, Limits, TextDelta, Turn
 
@@ -115,6 +117,7 @@ async def test_nothing_counts_that_comes_after_the_finish(tmp_path: Path) -> Non
         assert (ended.status, ended.text, source.open) == (Status.FINISHED, "A", 0)
 
 
+@pytest.mark.promise("foreign-bytes")
 @virtual
 async def test_text_that_is_hard_to_write_down_arrives_as_it_was_said(tmp_path: Path) -> None:
     hard = ['"}', "\\", "\n\r\x00", "\u2028", "😀", '","delta":"']
@@ -161,6 +164,7 @@ async def test_queued_runs_of_a_chat_are_answered_one_after_the_other(tmp_path: 
         assert order == ["begin a", "end a", "begin b", "end b", "begin c", "end c"]
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_no_more_runs_are_executed_at_once_than_allowed_and_none_is_forgotten(
     tmp_path: Path,
@@ -202,6 +206,7 @@ async def test_messages_that_come_all_at_once_get_no_more_room_than_there_is(
         assert most == 3
 
 
+@pytest.mark.promise("bounded")
 @virtual
 async def test_thousands_of_words_at_once_go_through_a_bounded_writer(tmp_path: Path) -> None:
     words = [f"{number} " for number in range(5000)]

@@ -24,6 +24,7 @@ def speaker(every: float = 1.0) -> ScriptedSource:
     return ScriptedSource([Say(*[f"{number} " for number in range(500)], every=every), Done()])
 
 
+@pytest.mark.promise("stop")
 @virtual
 async def test_a_stopped_run_keeps_what_was_said_and_its_source_is_closed(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -41,6 +42,7 @@ async def test_a_stopped_run_keeps_what_was_said_and_its_source_is_closed(tmp_pa
         await until(lambda: worker.running == 0, within=0.1)
 
 
+@pytest.mark.promise("stop")
 @virtual
 async def test_a_run_is_stopped_from_another_worker_too(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -57,6 +59,7 @@ async def test_a_run_is_stopped_from_another_worker_too(tmp_path: Path) -> None:
         assert (source.open, writer.running) == (0, 0)
 
 
+@pytest.mark.promise("stop")
 @virtual
 async def test_a_queued_run_is_stopped_before_it_begins(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -83,6 +86,7 @@ async def test_the_next_run_of_the_chat_starts_when_one_is_stopped(tmp_path: Pat
         assert now() - begin < 100
 
 
+@pytest.mark.promise("stop", "one-end")
 @virtual
 async def test_only_the_first_stop_has_stopped_it(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -95,6 +99,7 @@ async def test_only_the_first_stop_has_stopped_it(tmp_path: Path) -> None:
         assert (await world.ended(run)).status is Status.STOPPED
 
 
+@pytest.mark.promise("stop", "one-end")
 @virtual
 async def test_stopping_an_ended_run_changes_nothing_even_when_its_log_is_gone(
     tmp_path: Path,
@@ -114,6 +119,7 @@ async def test_stopping_an_ended_run_changes_nothing_even_when_its_log_is_gone(
         assert (await world.message(run)).body != b""
 
 
+@pytest.mark.promise("stop", "outage")
 @virtual
 async def test_a_stop_of_which_nobody_knows_is_simply_repeated(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -131,6 +137,7 @@ async def test_a_stop_of_which_nobody_knows_is_simply_repeated(tmp_path: Path) -
         await until(lambda: source.open == 0, within=3)
 
 
+@pytest.mark.promise("stop")
 @virtual
 async def test_a_source_that_does_not_listen_cannot_write_after_a_stop(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -147,6 +154,7 @@ async def test_a_source_that_does_not_listen_cannot_write_after_a_stop(tmp_path:
         assert ended.text == "A"
 
 
+@pytest.mark.promise("stop", "one-end")
 @pytest.mark.parametrize("seed", range(40))
 @virtual
 async def test_after_a_stop_nothing_follows_whatever_it_races_with(
@@ -175,6 +183,7 @@ async def test_after_a_stop_nothing_follows_whatever_it_races_with(
         assert [worker.running for worker in workers] == [0, 0]
 
 
+@pytest.mark.promise("stop")
 @virtual
 async def test_a_stop_gets_through_to_a_log_that_never_rests(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -188,6 +197,7 @@ async def test_a_stop_gets_through_to_a_log_that_never_rests(tmp_path: Path) -> 
         assert (await world.ended(run)).status is Status.STOPPED
 
 
+@pytest.mark.promise("no-leak")
 @virtual
 async def test_deleting_a_chat_ends_what_is_being_written_in_it(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -206,6 +216,7 @@ async def test_deleting_a_chat_ends_what_is_being_written_in_it(tmp_path: Path) 
             await worker.stop(runs[0])
 
 
+@pytest.mark.promise("no-leak")
 @virtual
 async def test_a_run_whose_chat_is_deleted_behind_its_back_is_let_go(tmp_path: Path) -> None:
     async with World(tmp_path) as world:

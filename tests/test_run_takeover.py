@@ -37,6 +37,7 @@ def speaker(*, can_prefill: bool = False) -> ScriptedSource:
     return ScriptedSource([Tell(TEXT, every=3), Done()], can_prefill=can_prefill)
 
 
+@pytest.mark.promise("takeover")
 @virtual
 async def test_a_run_is_taken_over_when_its_lease_has_run_out_and_not_before(
     tmp_path: Path,
@@ -51,10 +52,13 @@ async def test_a_run_is_taken_over_when_its_lease_has_run_out_and_not_before(
         assert 5000 - 5000 / 4 - 100 <= waited <= 5000 + 700
         ended = await world.ended(run)
         assert (ended.run.takeovers, ended.text, ended.metadata["attempts"]) == (1, "A", 2)
-        assert ended.notices == [{"event": "takeover", "attempt": 2}]
+        assert ended.notices == [
+            {"event": "takeover", "attempt": 2, "rung": "restart", "repeated": 21}
+        ]
         store.thaw()
 
 
+@pytest.mark.promise("takeover", "one-clean-answer")
 @pytest.mark.parametrize("can_prefill", [True, False])
 @virtual
 async def test_the_next_worker_goes_on_if_the_model_can_and_begins_again_if_not(
@@ -73,6 +77,7 @@ async def test_the_next_worker_goes_on_if_the_model_can_and_begins_again_if_not(
         store.thaw()
 
 
+@pytest.mark.promise("fencing", "no-leak")
 @virtual
 async def test_a_worker_that_wakes_up_appends_nothing_and_lets_its_source_go(
     tmp_path: Path,
@@ -93,6 +98,7 @@ async def test_a_worker_that_wakes_up_appends_nothing_and_lets_its_source_go(
         assert spoken == TEXT[:21] + TEXT
 
 
+@pytest.mark.promise("fencing", "one-end")
 @virtual
 async def test_a_worker_that_wakes_up_after_the_end_changes_nothing(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -106,6 +112,7 @@ async def test_a_worker_that_wakes_up_after_the_end_changes_nothing(tmp_path: Pa
         assert (first.open, sleeper.running) == (0, 0)
 
 
+@pytest.mark.promise("fencing", "one-end")
 @virtual
 async def test_a_zombie_cannot_end_the_run_either(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -133,6 +140,7 @@ async def test_a_worker_that_was_away_keeps_its_runs_if_nobody_has_claimed_them(
         assert (ended.text, ended.run.takeovers, len(source.prompts)) == (TEXT, 0, 1)
 
 
+@pytest.mark.promise("one-clean-answer")
 @virtual
 async def test_a_run_that_its_own_worker_claims_again_is_executed_once(tmp_path: Path) -> None:
     class Heartless(FaultyStore):
@@ -150,6 +158,7 @@ async def test_a_run_that_its_own_worker_claims_again_is_executed_once(tmp_path:
         assert source.open == 0
 
 
+@pytest.mark.promise("hand-over")
 @virtual
 async def test_a_planned_end_hands_the_run_over_at_once_and_is_no_failure(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -169,6 +178,7 @@ async def test_a_planned_end_hands_the_run_over_at_once_and_is_no_failure(tmp_pa
         assert (ended.text, ended.run.takeovers, ended.metadata["attempts"]) == (TEXT, 0, 1)
 
 
+@pytest.mark.promise("hand-over")
 @virtual
 async def test_any_number_of_planned_ends_does_not_use_up_the_attempts(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -183,6 +193,7 @@ async def test_any_number_of_planned_ends_does_not_use_up_the_attempts(tmp_path:
         assert (ended.status, ended.text) == (Status.FINISHED, TEXT)
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_a_run_that_kills_every_worker_fails_when_the_attempts_are_used_up(
     tmp_path: Path,
@@ -213,6 +224,7 @@ async def test_a_run_that_kills_every_worker_fails_when_the_attempts_are_used_up
         assert await world.log(run) == ended.log
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_failures_and_takeovers_are_one_budget(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -226,6 +238,7 @@ async def test_failures_and_takeovers_are_one_budget(tmp_path: Path) -> None:
         store.thaw()
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_the_limit_of_the_whole_run_counts_from_its_first_start(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -244,6 +257,7 @@ async def test_the_limit_of_the_whole_run_counts_from_its_first_start(tmp_path: 
         store.thaw()
 
 
+@pytest.mark.promise("honest-failure")
 @virtual
 async def test_a_run_that_is_found_after_its_time_keeps_what_was_said(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
@@ -301,6 +315,7 @@ async def test_a_cancelled_source_that_breaks_does_not_fail_the_run(tmp_path: Pa
         assert (await world.ended(run)).text == "B"
 
 
+@pytest.mark.promise("outage")
 @virtual
 async def test_after_an_outage_of_the_store_owners_renew_before_anybody_claims(
     tmp_path: Path,

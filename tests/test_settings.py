@@ -17,6 +17,7 @@ from durable_llm_streams.cli.settings import Settings, load, names, unknown
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.openai_responses import OpenAIResponses
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig, create_app
 from durable_llm_streams.server.context import Context
@@ -75,7 +76,7 @@ def test_without_any_setting_the_demo_answers_from_an_embedded_store(
     assert limits == Limits()
     assert config == ServerConfig(models=config.models)
     assert [(model.id, model.demo) for model in config.models] == [(DEMO_MODEL, True)]
-    assert isinstance(worker._source, Demo)
+    assert isinstance(worker._source._source, Demo)  # behind the worker's gate
     assert worker._system == ""
     assert (tmp_path / "data" / "chats.db").is_file()
 
@@ -134,7 +135,7 @@ def test_the_rest_reaches_the_server_the_worker_and_the_store(
     assert limits.concurrent_runs == 3
     assert (config.on_busy, config.max_message_bytes) == ("queue", 99)
     assert worker._system == "Be brief."
-    assert worker._source._interval == 0
+    assert worker._source._source._interval == 0  # behind the worker's gate
     assert (tmp_path / "other" / "file.db").is_file()
 
 
@@ -256,6 +257,7 @@ def test_every_value_that_cannot_be_used_has_its_line(monkeypatch: pytest.Monkey
     assert [line.split()[0] for line in str(caught.value).split("\n")] == ["DLS_PORT", "DLS_LEASE"]
 
 
+@pytest.mark.promise("no-secrets")
 def test_keys_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-secret")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
@@ -313,6 +315,7 @@ def test_economy_is_for_redis_and_makes_heartbeats_rare(monkeypatch: pytest.Monk
     assert limits.poll > 10 * Limits().poll
 
 
+@pytest.mark.promise("no-secrets")
 def test_the_secrets_of_a_store_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSTASH_REDIS_REST_TOKEN", "hidden-token")
     assert "hidden-token" not in repr(load())
@@ -326,3 +329,34 @@ def test_the_secrets_of_a_store_are_not_shown(monkeypatch: pytest.MonkeyPatch) -
         assert "hidden" not in repr(load())
     assert without_password("redis://h:6379/0") == "redis://h:6379/0"
     assert without_password("sqlite:///data/chats.db") == "sqlite:///data/chats.db"
+
+
+def test_models_are_asked_in_background_mode_where_that_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert type(provider(load()).source) is OpenAICompatible
+    monkeypatch.setenv("DLS_BACKGROUND", "!gpt-5-nano, gpt-5*")
+    source = provider(load()).source
+    assert isinstance(source, OpenAIResponses)
+    asked = ("gpt-5-mini", "gpt-5-nano", "gpt-4o")
+    assert [source._background.has(model) for model in asked] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"OPENROUTER_API_KEY": "k"}, "OpenRouter keeps no answers"),
+        ({"OPENAI_BASE_URL": "https://openrouter.ai/api/v1"}, "OpenRouter keeps no answers"),
+        ({}, "Set OPENAI_API_KEY"),
+        ({"OPENAI_API_KEY": "k", "DLS_BACKGROUND": "a b"}, "names no model"),
+    ],
+)
+def test_background_mode_is_refused_where_nobody_keeps_answers(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], says: str
+) -> None:
+    for name, value in {"DLS_BACKGROUND": "gpt-5*", **environment}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSetting, match=says) as caught:
+        provider(load())
+    assert "DLS_BACKGROUND" in str(caught.value)

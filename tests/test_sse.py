@@ -76,6 +76,7 @@ def test_what_the_encoder_writes_the_parser_reads() -> None:
     assert parser.retry == 1000
 
 
+@pytest.mark.promise("foreign-bytes")
 @pytest.mark.parametrize(
     ("stream", "events"),
     [
@@ -130,6 +131,7 @@ def test_retry_takes_digits_only() -> None:
         assert parser.retry == expected
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(streams, st.lists(st.integers(0, 300), max_size=12))
 def test_a_stream_split_anywhere_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
     parser = SSEParser()
@@ -138,6 +140,7 @@ def test_a_stream_split_anywhere_gives_the_same_events(stream: bytes, cuts: list
     assert [event for piece in pieces for event in parser.feed(piece)] == parsed(stream)
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(streams)
 def test_bytes_one_by_one_give_the_events_that_a_literal_reading_of_the_standard_gives(
     stream: bytes,
@@ -171,6 +174,7 @@ def literal(stream: bytes) -> list[SSEEvent]:
     return events
 
 
+@pytest.mark.promise("foreign-bytes", "bounded")
 @pytest.mark.parametrize(
     "stream", [b"data: " + b"x" * 200, b"data: xxxxx\n" * 30, b": " + b"x" * 200 + b"\n"]
 )

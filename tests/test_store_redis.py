@@ -48,6 +48,7 @@ class TestContract(StoreContract):
     """Every sentence of the Store contract."""
 
 
+@pytest.mark.promise("prefix", "fencing", "one-end", "stop", "idempotent-send", "history-is-fold")
 def test_random_operations_do_what_they_do_in_the_model(redis_server: RedisServer) -> None:
     profile = settings(SETTINGS, max_examples=100)
     compare_with_model(lambda: RedisStores(redis_server.url), profile)
@@ -56,6 +57,7 @@ def test_random_operations_do_what_they_do_in_the_model(redis_server: RedisServe
 # --- readers in other processes ----------------------------------------------------------------
 
 
+@pytest.mark.promise("prefix")
 async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
     talk: Talk, elsewhere: Talk
 ) -> None:
@@ -82,6 +84,7 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
     assert read == await talk.log(claim.run.id)
 
 
+@pytest.mark.promise("prefix")
 async def test_readers_here_and_elsewhere_go_on_when_the_writer_changes_its_process(
     talk: Talk, elsewhere: Talk
 ) -> None:
@@ -103,6 +106,7 @@ async def test_readers_here_and_elsewhere_go_on_when_the_writer_changes_its_proc
         assert (await bounded(reader)).status is Status.STOPPED
 
 
+@pytest.mark.promise("feed")
 async def test_a_change_is_told_to_listeners_elsewhere(talk: Talk, elsewhere: Talk) -> None:
     position = (await elsewhere.store.changes("ann", None)).position
     listener = asyncio.create_task(elsewhere.store.changes("ann", position, wait=60))
@@ -120,6 +124,7 @@ async def test_work_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
         await elsewhere.store.work(PATIENCE * 10)
 
 
+@pytest.mark.promise("no-leak")
 async def test_a_tail_that_nobody_reads_is_let_go(
     talk: Talk, elsewhere: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +137,7 @@ async def test_a_tail_that_nobody_reads_is_let_go(
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.promise("prefix")
 async def test_who_follows_again_while_a_tail_is_let_go_hears_everything(
     talk: Talk, elsewhere: Talk
 ) -> None:
@@ -151,6 +157,7 @@ async def test_who_follows_again_while_a_tail_is_let_go_hears_everything(
 # --- what Redis may lose or not answer ---------------------------------------------------------
 
 
+@pytest.mark.promise("outage")
 async def test_scripts_that_redis_has_forgotten_are_loaded_again(
     talk: Talk, redis_server: RedisServer
 ) -> None:
@@ -160,6 +167,7 @@ async def test_scripts_that_redis_has_forgotten_are_loaded_again(
     assert await talk.log(claim.run.id) == records(2)
 
 
+@pytest.mark.promise("lost-tail-is-told")
 async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
     talk: Talk, elsewhere: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
@@ -181,6 +189,7 @@ async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
         await check_cursor(elsewhere.store, cursor)
 
 
+@pytest.mark.promise("takeover")
 async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(tmp_path: Path) -> None:
     """Redis stands still, the claimer gives up, Redis does what it was asked for all the same."""
     async with RedisServer(tmp_path) as server:
@@ -215,6 +224,7 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(tmp_path
 # --- what stays --------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("bounded", "no-leak")
 async def test_every_key_of_an_ended_run_has_a_time_to_live(
     talk: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
@@ -224,6 +234,7 @@ async def test_every_key_of_an_ended_run_has_a_time_to_live(
     assert set(staying) == indexes
 
 
+@pytest.mark.promise("no-leak")
 async def test_a_deleted_chat_leaves_nothing_but_the_news_of_it(
     talk: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
@@ -233,6 +244,7 @@ async def test_a_deleted_chat_leaves_nothing_but_the_news_of_it(
     assert left == {f"{stores.root}:{name}" for name in ("changes", "number", "feed:ann")}
 
 
+@pytest.mark.promise("feed")
 async def test_a_position_older_than_the_feeds_may_have_missed_something(talk: Talk) -> None:
     position = (await talk.store.changes("ann", None)).position
     assert (await talk.store.changes("ann", position)).complete

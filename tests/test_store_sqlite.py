@@ -38,6 +38,7 @@ class TestContract(StoreContract):
     pass
 
 
+@pytest.mark.promise("prefix", "fencing", "one-end", "stop", "idempotent-send", "history-is-fold")
 def test_random_operations_do_what_they_do_in_the_model(tmp_path: Path) -> None:
     numbers = itertools.count(1)
 
@@ -52,6 +53,7 @@ def test_random_operations_do_what_they_do_in_the_model(tmp_path: Path) -> None:
 # --- the journal and the segments --------------------------------------------------------------
 
 
+@pytest.mark.promise("bounded")
 async def test_the_journal_stays_short(talk: Talk, stores: SQLiteStores) -> None:
     """2,000 flushes of runs that write at different speeds, 50 flushes a second."""
     claims = [await talk.start(chat=f"c{n}") for n in range(4)]
@@ -101,6 +103,7 @@ async def test_an_old_tail_becomes_a_segment_when_anybody_writes(
     assert await talk.log(slow.run.id) == records(3) + records(1)
 
 
+@pytest.mark.promise("bounded")
 async def test_a_clock_that_is_set_back_holds_up_no_trimming(
     talk: Talk, stores: SQLiteStores
 ) -> None:
@@ -114,6 +117,7 @@ async def test_a_clock_that_is_set_back_holds_up_no_trimming(
     assert stores.query("SELECT count(*) FROM journal") < 100
 
 
+@pytest.mark.promise("no-leak")
 async def test_an_ended_run_keeps_no_journal_row(talk: Talk, stores: SQLiteStores) -> None:
     first = await talk.start(chat="c1")
     assert await talk.append(first, records(3))
@@ -124,6 +128,7 @@ async def test_an_ended_run_keeps_no_journal_row(talk: Talk, stores: SQLiteStore
     assert stores.query("SELECT count(*) FROM journal") == 1
 
 
+@pytest.mark.promise("no-leak")
 async def test_the_runs_of_a_deleted_chat_leave_no_rows(talk: Talk, stores: SQLiteStores) -> None:
     claim = await talk.start()
     assert await talk.append(claim, records(60, size=900))
@@ -135,6 +140,7 @@ async def test_the_runs_of_a_deleted_chat_leave_no_rows(talk: Talk, stores: SQLi
     assert await talk.log(again.run.id) == []
 
 
+@pytest.mark.promise("no-leak")
 async def test_a_cancelled_reader_is_forgotten(talk: Talk, stores: SQLiteStores) -> None:
     claim = await talk.start()
     reader = await talk.waiting(claim.run.id, 0)
@@ -154,6 +160,7 @@ def chat_of(owner: str) -> Chat:
     return Chat(id=f"{owner}-c", owner=owner, title="", created_at=0, updated_at=0)
 
 
+@pytest.mark.promise("bounded")
 async def test_the_feeds_of_all_owners_together_are_bounded() -> None:
     """The owner whose last change is longest ago is forgotten first, and is told so."""
     feeds = Feeds(most=FEED_LENGTH)
@@ -180,6 +187,7 @@ async def test_the_feeds_of_all_owners_together_are_bounded() -> None:
     assert len(feeds._feeds) <= FEED_LENGTH
 
 
+@pytest.mark.promise("no-leak")
 async def test_a_reader_that_leaves_a_feed_is_forgotten(talk: Talk, stores: SQLiteStores) -> None:
     assert stores.store is not None
     position = (await talk.store.changes("ann", None)).position
@@ -217,6 +225,7 @@ def small_wal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_file, "_CHECKPOINT_SECONDS", 0.01)
 
 
+@pytest.mark.promise("bounded")
 @pytest.mark.usefixtures("small_wal")
 async def test_the_wal_stays_small_under_a_constant_writer(
     talk: Talk, stores: SQLiteStores
@@ -230,6 +239,7 @@ async def test_the_wal_stays_small_under_a_constant_writer(
     assert len(await talk.log(claim.run.id)) == at - 1
 
 
+@pytest.mark.promise("bounded")
 @pytest.mark.usefixtures("small_wal")
 async def test_a_reader_that_stands_still_holds_up_no_writer(
     talk: Talk, stores: SQLiteStores
@@ -259,6 +269,7 @@ async def test_what_survives_a_power_failure_can_be_chosen(
     await store.close()
 
 
+@pytest.mark.promise("no-leak")
 async def test_closing_leaves_no_thread_and_no_wal(talk: Talk, stores: SQLiteStores) -> None:
     before = threading.active_count()
     await talk.answer()
@@ -268,6 +279,7 @@ async def test_closing_leaves_no_thread_and_no_wal(talk: Talk, stores: SQLiteSto
     await talk.store.close()
 
 
+@pytest.mark.promise("owned")
 async def test_a_new_file_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "chats.db")
     try:

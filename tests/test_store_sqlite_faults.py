@@ -42,6 +42,7 @@ async def talk(stores: SQLiteStores) -> Talk:
 # --- when it cannot write ----------------------------------------------------------------------
 
 
+@pytest.mark.promise("outage", "seen-is-durable")
 async def test_a_full_disk_loses_nothing(talk: Talk, stores: SQLiteStores) -> None:
     claim = await talk.start()
     waiting = (await talk.send(chat="c2")).run
@@ -81,6 +82,7 @@ async def test_a_full_disk_loses_nothing(talk: Talk, stores: SQLiteStores) -> No
     assert await talk.log(claim.run.id) == [*log, LAST]
 
 
+@pytest.mark.promise("seen-is-durable")
 async def test_a_write_that_fails_changes_nothing_in_memory_either(
     talk: Talk, stores: SQLiteStores
 ) -> None:
@@ -123,6 +125,7 @@ async def test_a_write_that_fails_changes_nothing_in_memory_either(
     assert len(await talk.store.claim("w1", 5, LEASE)) == 1
 
 
+@pytest.mark.promise("fencing")
 async def test_whoever_opened_the_file_last_is_the_only_one_who_writes(
     talk: Talk, stores: SQLiteStores
 ) -> None:
@@ -200,6 +203,7 @@ async def writing(path: Path) -> AsyncIterator[Writer]:
             await writer.kill()
 
 
+@pytest.mark.promise("seen-is-durable", "prefix", "one-end")
 async def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
     rng = random.Random()
@@ -225,6 +229,7 @@ async def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> No
     assert ended, "no round was long enough"
 
 
+@pytest.mark.promise("fencing")
 async def test_a_second_process_is_told_which_one_serves_the_file(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
     async with writing(path) as writer:
@@ -293,6 +298,7 @@ def folder_itself(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.promise("fit-store")
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
@@ -316,6 +322,7 @@ async def test_what_is_no_store_is_left_alone(
     assert (path.read_bytes() if path.is_file() else b"") == before
 
 
+@pytest.mark.promise("fit-store")
 async def test_a_store_of_which_something_is_missing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
     await SQLiteStore(path).close()
@@ -360,6 +367,7 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.promise("fit-store")
 @pytest.mark.parametrize(
     ("file_mode", "folder_mode"), [(0o444, 0o777), (0o666, 0o555), (0o000, 0o777), (0o444, 0o555)]
 )

@@ -43,6 +43,7 @@ def cookie_of(visitor: Visitor) -> str:
     return SimpleCookie(visitor.headers["set-cookie"])[COOKIE].value
 
 
+@pytest.mark.promise("owned")
 async def test_a_new_visitor_gets_a_cookie_that_scripts_cannot_read() -> None:
     visitor = await anonymous(b"k" * 32)(connection())
     morsel = SimpleCookie(visitor.headers["set-cookie"])[COOKIE]
@@ -66,6 +67,7 @@ async def test_a_cookie_is_known_again_by_every_server_of_the_store() -> None:
     assert again == Visitor(first.owner)
 
 
+@pytest.mark.promise("owned")
 async def test_no_two_visitors_are_the_same() -> None:
     authenticate = anonymous(b"k" * 32)
     owners = {(await authenticate(connection())).owner for _ in range(100)}
@@ -103,6 +105,7 @@ async def test_a_cookie_without_a_time_is_still_known_and_is_renewed() -> None:
     assert await anonymous(b"k" * 32)(connection(cookie_of(visitor))) == Visitor("visitor-1")
 
 
+@pytest.mark.promise("owned")
 @pytest.mark.parametrize(
     "cookie",
     [
@@ -130,6 +133,7 @@ async def test_a_cookie_that_was_not_signed_here_counts_as_none(cookie: str) -> 
     assert cookie_of(visitor) != cookie
 
 
+@pytest.mark.promise("owned")
 async def test_the_header_of_a_proxy_is_not_trusted_unless_the_server_is_told_to(
     tmp_path: Path,
 ) -> None:
@@ -150,6 +154,7 @@ async def test_the_cookie_comes_with_the_first_answer_whichever_it_is(app: App) 
         assert "set-cookie" not in (await guest.get("/api/chats/mine")).headers
 
 
+@pytest.mark.promise("owned")
 async def test_a_forged_cookie_opens_nothing_and_is_replaced(app: App, guest: Guest) -> None:
     owner = SimpleCookie((await guest.send()).headers["set-cookie"])[COOKIE].value
     forged = {"Cookie": f"{COOKIE}={owner.rpartition('.')[0]}.{'A' * 27}"}
@@ -159,6 +164,7 @@ async def test_a_forged_cookie_opens_nothing_and_is_replaced(app: App, guest: Gu
         assert "set-cookie" in reading.headers
 
 
+@pytest.mark.promise("owned")
 @pytest.mark.parametrize("active", [True, False])
 async def test_what_is_not_yours_looks_like_what_is_not_there(
     app: App, guest: Guest, active: bool
@@ -204,6 +210,7 @@ async def test_what_is_not_yours_looks_like_what_is_not_there(
     assert (await guest.chat())["title"] == "Mine"
 
 
+@pytest.mark.promise("owned")
 async def test_a_run_of_ones_own_other_chat_does_not_open_somebody_elses(
     app: App, guest: Guest
 ) -> None:
@@ -220,6 +227,7 @@ async def test_a_run_of_ones_own_other_chat_does_not_open_somebody_elses(
         assert mine.headers["x-run-id"] != run
 
 
+@pytest.mark.promise("owned")
 async def test_a_hook_tells_who_asks(tmp_path: Path) -> None:
     async def by_header(connection: HTTPConnection) -> Visitor:
         name = connection.headers.get("x-user")

@@ -31,6 +31,7 @@ def user(name: str, *texts: str) -> dict[str, Any]:
 ANSWER = {"id": "a1", "role": "assistant", "parts": [{"type": "step-start"}]}
 
 
+@pytest.mark.promise("compatible")
 def test_the_default_body_of_the_ai_sdk() -> None:
     """As `HttpChatTransport` of `ai` 7 sends it: all messages, a trigger, no message id."""
     data = (
@@ -52,6 +53,7 @@ def places(body: dict[str, Any]) -> list[tuple[str, str | None]]:
     return [(reading.place, reading.anchor) for reading in parse(body).readings]
 
 
+@pytest.mark.promise("compatible")
 def test_the_body_of_a_regeneration() -> None:
     again = {"id": "c", "trigger": "regenerate-message"}
     assert places(again) == [("again", None)]
@@ -141,6 +143,7 @@ def test_the_sentence_about_a_role_is_short(role: str) -> None:
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.promise("compatible")
 def test_a_stream_has_the_headers_of_the_protocol() -> None:
     assert STREAM_HEADERS["content-type"] == "text/event-stream"
     assert STREAM_HEADERS["x-vercel-ai-ui-message-stream"] == "v1"
@@ -200,6 +203,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(st.binary(max_size=60))
 @example(b"\xff")
 @example(b'{"id":"\\ud800"}')
@@ -210,6 +214,7 @@ def test_any_bytes_are_a_send_or_an_invalid_request(data: bytes) -> None:
     check(data)
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(bodies | anything, st.booleans())
 @settings(max_examples=300)
 def test_any_json_is_a_send_or_an_invalid_request(body: object, ascii_only: bool) -> None:
@@ -217,6 +222,7 @@ def test_any_json_is_a_send_or_an_invalid_request(body: object, ascii_only: bool
     check(data.encode(errors="surrogatepass"))
 
 
+@pytest.mark.promise("foreign-bytes")
 @given(bodies, st.data())
 def test_a_body_that_is_damaged_is_a_send_or_an_invalid_request(
     body: object, data: st.DataObject

@@ -32,6 +32,7 @@ async def problem_of(tab: ChatPage, path: str) -> str:
     return await screen.inner_text()
 
 
+@pytest.mark.promise("owned")
 async def test_a_chat_of_somebody_else_looks_exactly_like_one_that_does_not_exist(
     tab: ChatPage, device: NewDevice
 ) -> None:
@@ -82,6 +83,7 @@ class Sessions:
         return Visitor("somebody")
 
 
+@pytest.mark.promise("outbox")
 async def test_a_session_that_ends_is_told_and_what_was_written_is_kept(
     tmp_path: Path, built: Path, context: BrowserContext
 ) -> None:
@@ -104,6 +106,7 @@ async def test_a_session_that_ends_is_told_and_what_was_written_is_kept(
         assert said == ["Hi", "Are you there?"]
 
 
+@pytest.mark.promise("foreign-bytes")
 @pytest.mark.parametrize("answer", [BROKEN, PORTAL], ids=["500", "captive portal"])
 async def test_a_server_that_answers_nonsense_is_asked_again_until_it_makes_sense(
     tab: ChatPage, context: BrowserContext, answer: dict[str, object]
@@ -124,6 +127,7 @@ async def test_a_server_that_answers_nonsense_is_asked_again_until_it_makes_sens
     await expect(tab.banner).to_have_count(0, timeout=20_000)
 
 
+@pytest.mark.promise("outbox", "idempotent-send")
 async def test_a_message_into_a_captive_portal_waits_and_is_sent_once(tab: ChatPage) -> None:
     await answer_with(tab.page, "**/api/chat", **PORTAL)
     await tab.send("Hi")
@@ -134,6 +138,7 @@ async def test_a_message_into_a_captive_portal_waits_and_is_sent_once(tab: ChatP
     assert [role for role, _ in await tab.history()] == ["user", "assistant"]
 
 
+@pytest.mark.promise("outbox")
 async def test_a_message_that_a_broken_server_does_not_take_can_be_sent_again(
     tab: ChatPage,
 ) -> None:
@@ -152,6 +157,7 @@ async def test_a_message_that_a_broken_server_does_not_take_can_be_sent_again(
     assert [role for role, _ in await tab.history()] == ["user", "assistant"]
 
 
+@pytest.mark.promise("foreign-bytes", "prefix")
 async def test_an_answer_goes_on_after_a_stream_of_nonsense(tab: ChatPage, app: App) -> None:
     app.script.hold()
     await tab.send("Hi")
@@ -298,6 +304,7 @@ async def test_a_message_that_is_too_long_can_be_made_shorter(
     assert [role for role, _ in await tab.history()] == ["user", "assistant"]
 
 
+@pytest.mark.promise("outbox")
 async def test_a_message_into_a_chat_that_answers_in_another_tab_waits_for_its_turn(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:

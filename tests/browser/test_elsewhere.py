@@ -39,6 +39,7 @@ async def test_an_answer_that_ends_in_another_chat_is_marked_until_it_is_seen(
     await expect(row).not_to_have_attribute("data-unread", "true")
 
 
+@pytest.mark.promise("prefix")
 async def test_an_answer_goes_on_while_another_chat_is_looked_at(tab: ChatPage, app: App) -> None:
     app.script.hold()
     await tab.send("Take your time")

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SENTENCE = "The model is overloaded."
 
 
+@pytest.mark.promise("honest-failure", "versions")
 async def test_a_failed_answer_can_be_asked_for_again_and_stays_reachable(
     tab: ChatPage, app: App
 ) -> None:
@@ -39,6 +40,7 @@ async def test_a_failed_answer_can_be_asked_for_again_and_stays_reachable(
     assert await tab.assert_exact(mounts=None) == "Hello, world."
 
 
+@pytest.mark.promise("honest-failure")
 async def test_a_failure_is_still_there_after_a_reload(tab: ChatPage, app: App) -> None:
     app.script.pieces = (ModelError(SENTENCE, retryable=False),)
     await tab.send("Hi")
@@ -52,6 +54,7 @@ async def test_a_failure_is_still_there_after_a_reload(tab: ChatPage, app: App) 
     assert await tab.assert_exact(mounts=None) == "Hello, world."
 
 
+@pytest.mark.promise("one-clean-answer")
 async def test_another_attempt_of_the_model_is_said_and_keeps_one_copy(
     tab: ChatPage, app: App
 ) -> None:

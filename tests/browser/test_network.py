@@ -14,7 +14,7 @@ from tests.browser.chat_page import ChatPage, letters
 from tests.browser.pace import numbered, speaking
 from tests.tcp_proxy import TcpProxy
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.promise("prefix")]
 
 WORDS = numbered(400)
 SAID = "".join(WORDS)

@@ -66,6 +66,7 @@ async def said_before(provider: FakeProvider, attempt: int) -> str:
     return str(last["content"]) if last["role"] == "assistant" else ""
 
 
+@pytest.mark.promise("takeover", "prefix")
 async def test_the_demo_goes_on_after_sigkill(context: BrowserContext, tmp_path: Path) -> None:
     async with serving(tmp_path, DEMO) as server:
         tab = await ChatPage.open(context, server.url)
@@ -77,6 +78,7 @@ async def test_the_demo_goes_on_after_sigkill(context: BrowserContext, tmp_path:
         assert (await tab.assert_exact()).count("This is the built-in demo") == 1
 
 
+@pytest.mark.promise("takeover", "prefix")
 async def test_one_answer_survives_five_kills(context: BrowserContext, tmp_path: Path) -> None:
     rng = random.Random(6)
     async with FakeProvider() as provider, serving(tmp_path, counting(provider, "fake*")) as server:
@@ -95,6 +97,7 @@ async def test_one_answer_survives_five_kills(context: BrowserContext, tmp_path:
         assert (await tab.snapshot())["messages"][-1]["metadata"]["attempts"] == 6
 
 
+@pytest.mark.promise("one-clean-answer", "takeover")
 async def test_a_step_that_is_written_anew_is_shown_once(
     context: BrowserContext, tmp_path: Path
 ) -> None:
@@ -117,6 +120,7 @@ async def test_a_step_that_is_written_anew_is_shown_once(
             assert now.startswith(loss["now"])
 
 
+@pytest.mark.promise("hand-over")
 async def test_a_planned_restart_is_hardly_noticed(context: BrowserContext, tmp_path: Path) -> None:
     async with serving(tmp_path, DEMO) as server:
         tab = await ChatPage.open(context, server.url)
@@ -130,6 +134,7 @@ async def test_a_planned_restart_is_hardly_noticed(context: BrowserContext, tmp_
         await tab.assert_exact()
 
 
+@pytest.mark.promise("seen-is-durable")
 async def test_a_reload_after_a_kill_shows_what_was_there(
     context: BrowserContext, tmp_path: Path
 ) -> None:
@@ -143,6 +148,7 @@ async def test_a_reload_after_a_kill_shows_what_was_there(
         await tab.assert_exact()
 
 
+@pytest.mark.promise("outbox")
 async def test_a_message_for_a_server_that_is_down_is_sent_when_it_is_back(
     context: BrowserContext, tmp_path: Path
 ) -> None:
@@ -159,6 +165,7 @@ async def test_a_message_for_a_server_that_is_down_is_sent_when_it_is_back(
         assert len(await tab.history()) == 2
 
 
+@pytest.mark.promise("lost-tail-is-told")
 async def test_a_server_that_lost_its_store_is_said_and_a_new_chat_can_begin(
     context: BrowserContext, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from tests.browser.chat_page import ChatPage
 from tests.browser.screens_hostile import EVIL, PAYLOADS, RUN
 from tests.browser.screens_support import ask
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.promise("harmless-text")]
 
 #: What must never be in the conversation, with the beginning of where it was found.
 FORBIDDEN = """() => {

@@ -77,6 +77,7 @@ async def test_the_box_grows_with_its_text_up_to_a_limit(tab: ChatPage) -> None:
     assert await height() == one
 
 
+@pytest.mark.promise("outbox")
 async def test_each_chat_keeps_its_draft_over_reloads(tab: ChatPage) -> None:
     await ask(tab, "First chat")
     await tab.composer.fill("draft of the first")

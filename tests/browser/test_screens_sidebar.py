@@ -51,6 +51,7 @@ async def test_chats_stand_below_the_day_of_their_last_change(tab: ChatPage) -> 
         await expect(items).to_have_count(2)
 
 
+@pytest.mark.promise("feed")
 async def test_what_another_device_does_is_seen_at_once(
     tab: ChatPage, context: BrowserContext, device: NewDevice
 ) -> None:

@@ -30,6 +30,7 @@ async def test_a_suggestion_is_sent_as_it_stands(tab: ChatPage) -> None:
     await expect(tab.composer).to_be_focused()
 
 
+@pytest.mark.promise("versions")
 async def test_another_answer_is_a_version_beside_the_first(tab: ChatPage, app: App) -> None:
     await ask(tab, "Hi")
     app.script.pieces = ("Good", " evening")
@@ -69,6 +70,7 @@ async def test_a_message_goes_on_from_the_version_that_is_shown(tab: ChatPage, a
     await expect(tab.answers.first.get_by_test_id("versions")).to_have_text("1/2")
 
 
+@pytest.mark.promise("versions")
 async def test_an_edited_question_is_a_version_with_its_own_answer(tab: ChatPage, app: App) -> None:
     await ask(tab, "Whta?")
     await ask(tab, "And then?")
@@ -183,6 +185,7 @@ async def test_usage_and_cost_are_told_on_demand_as_the_provider_billed_them(
         assert all(re.fullmatch(r"\d+(\.\d\d)? s", value) for value in timing.values())
 
 
+@pytest.mark.promise("honest-failure", "versions")
 async def test_a_failed_answer_keeps_its_words_and_can_be_asked_for_again(
     tab: ChatPage, app: App
 ) -> None:
@@ -201,6 +204,7 @@ async def test_a_failed_answer_keeps_its_words_and_can_be_asked_for_again(
     await expect(tab.answer.get_by_test_id("versions")).to_have_text("2/2")
 
 
+@pytest.mark.promise("stop")
 async def test_a_stopped_answer_keeps_its_words_and_says_so(tab: ChatPage, app: App) -> None:
     app.script.hold()
     await tab.send("Hi")

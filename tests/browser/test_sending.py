@@ -13,6 +13,7 @@ from tests.tcp_proxy import TcpProxy
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+@pytest.mark.promise("outbox", "idempotent-send")
 async def test_a_message_written_offline_is_sent_once_when_back(tab: ChatPage, app: App) -> None:
     await tab.page.context.set_offline(True)
     await tab.send("From the tunnel")
@@ -26,6 +27,7 @@ async def test_a_message_written_offline_is_sent_once_when_back(tab: ChatPage, a
     assert len(app.script.prompts) == 1
 
 
+@pytest.mark.promise("outbox")
 @pytest.mark.parametrize("begun", [False, True], ids=["new chat", "old chat"])
 async def test_a_message_waits_through_a_reload_without_a_server(
     tab: ChatPage, app: App, begun: bool
@@ -51,6 +53,7 @@ async def test_a_message_waits_through_a_reload_without_a_server(
     assert len(app.script.prompts) == (2 if begun else 1)
 
 
+@pytest.mark.promise("outbox", "idempotent-send")
 async def test_two_tabs_send_a_waiting_message_once(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
@@ -70,6 +73,7 @@ async def test_two_tabs_send_a_waiting_message_once(
     assert [role for role, _ in await tab.history()] == ["user", "assistant"] * 2
 
 
+@pytest.mark.promise("idempotent-send")
 async def test_a_send_whose_answer_is_lost_makes_one_run(app: App, context: BrowserContext) -> None:
     async with TcpProxy(app.address[1]) as proxy:
         tab = await ChatPage.open(context, proxy.url, api=app.url)
@@ -85,6 +89,7 @@ async def test_a_send_whose_answer_is_lost_makes_one_run(app: App, context: Brow
         assert len(await tab.history()) == 2
 
 
+@pytest.mark.promise("outbox")
 async def test_a_message_written_during_an_answer_is_sent_when_it_ends(
     tab: ChatPage, app: App
 ) -> None:
@@ -104,6 +109,7 @@ async def test_a_message_written_during_an_answer_is_sent_when_it_ends(
     await expect(tab.waiting).to_have_count(0)
 
 
+@pytest.mark.promise("outbox")
 async def test_a_waiting_message_survives_a_reload_in_mid_answer(tab: ChatPage, app: App) -> None:
     app.script.hold()
     await tab.send("First")
@@ -120,6 +126,7 @@ async def test_a_waiting_message_survives_a_reload_in_mid_answer(tab: ChatPage, 
     assert len(app.script.prompts) == 2
 
 
+@pytest.mark.promise("outbox")
 async def test_drafts_survive_a_reload_each_in_its_chat(tab: ChatPage) -> None:
     await tab.send("First")
     await tab.until_ended()

@@ -41,6 +41,7 @@ async def followed(asking: ChatPage, others: list[ChatPage], app: App) -> None:
         assert await each.assert_exact() == SAID
 
 
+@pytest.mark.promise("prefix")
 @pytest.mark.parametrize("asks", ["first", "second"])
 async def test_both_tabs_show_an_answer_that_one_asked_for(
     tab: ChatPage, app: App, context: BrowserContext, asks: str
@@ -51,6 +52,7 @@ async def test_both_tabs_show_an_answer_that_one_asked_for(
     await followed(asking, [following], app)
 
 
+@pytest.mark.promise("prefix")
 async def test_another_device_shows_the_answer_too(
     tab: ChatPage, app: App, context: BrowserContext, device: NewDevice
 ) -> None:
@@ -61,6 +63,7 @@ async def test_another_device_shows_the_answer_too(
         await followed(tab, [other], app)
 
 
+@pytest.mark.promise("prefix")
 async def test_a_tab_that_is_opened_in_mid_answer_shows_all_of_it(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
@@ -77,6 +80,7 @@ async def test_a_tab_that_is_opened_in_mid_answer_shows_all_of_it(
         assert await each.assert_exact() == SAID
 
 
+@pytest.mark.promise("feed")
 async def test_a_new_chat_appears_in_the_other_tabs_list(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
@@ -87,6 +91,7 @@ async def test_a_new_chat_appears_in_the_other_tabs_list(
     await tab.assert_exact()
 
 
+@pytest.mark.promise("stop")
 @pytest.mark.parametrize("how", ["button", "Escape"])
 async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
     tab: ChatPage, app: App, context: BrowserContext, how: str
@@ -148,6 +153,7 @@ async def test_eight_tabs_with_a_live_answer_stay_usable(app: App, context: Brow
         assert await each.assert_exact() == "".join(WORDS[:10])
 
 
+@pytest.mark.promise("feed")
 async def test_another_tab_reads_the_feed_when_its_reader_is_closed(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
@@ -174,6 +180,7 @@ async def test_a_chat_that_is_deleted_elsewhere_says_so(
     assert await tab.assert_exact(mounts=None) == "Hello, world."
 
 
+@pytest.mark.promise("prefix")
 async def test_a_page_that_is_hidden_for_half_a_minute_lets_go_and_resumes_when_seen(
     app: App, context: BrowserContext
 ) -> None:

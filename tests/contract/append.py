@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from durable_llm_streams.model import Epoch
 from durable_llm_streams.store import Append
 
@@ -11,6 +13,7 @@ from .harness import Talk, records
 class AppendContract:
     """Records are written once, by whoever may write, where the log ends."""
 
+    @pytest.mark.promise("prefix")
     async def test_appended_records_are_in_the_log_in_order(self, talk: Talk) -> None:
         claim = await talk.start()
         new = records(5)
@@ -18,6 +21,7 @@ class AppendContract:
         assert await talk.append(claim, new[2:], at=3)
         assert await talk.log(claim.run.id) == new
 
+    @pytest.mark.promise("prefix")
     async def test_records_come_back_byte_for_byte(self, talk: Talk) -> None:
         claim = await talk.start()
         new = ['"é中\u2028\u0085"'.encode(), b'"\\n\\u0000"', b"\xef\xbb\xbf{}", b"{ }\r", b"1"]
@@ -45,6 +49,7 @@ class AppendContract:
         assert await talk.log(good.run.id) == new
         assert await talk.log(bad.run.id) == []
 
+    @pytest.mark.promise("prefix")
     async def test_two_items_of_one_run_are_written_one_after_the_other(self, talk: Talk) -> None:
         claim = await talk.start()
         new = records(4)
@@ -55,6 +60,7 @@ class AppendContract:
         await talk.crash()
         assert await talk.log(run_id) == new
 
+    @pytest.mark.promise("prefix")
     async def test_the_same_item_twice_in_a_batch_is_written_once(self, talk: Talk) -> None:
         claim = await talk.start()
         item = Append(claim.run.id, claim.epoch, 1, records(3))
@@ -64,6 +70,7 @@ class AppendContract:
         await talk.crash()
         assert await talk.log(claim.run.id) == records(3) + records(2)
 
+    @pytest.mark.promise("prefix")
     async def test_a_repeated_batch_adds_nothing(self, talk: Talk) -> None:
         claims = [await talk.start(chat=f"c{n}") for n in range(3)]
         batch = [Append(c.run.id, c.epoch, 1, records(3)) for c in claims]
@@ -72,6 +79,7 @@ class AppendContract:
         for claim in claims:
             assert await talk.log(claim.run.id) == records(3)
 
+    @pytest.mark.promise("prefix")
     async def test_records_that_stand_in_the_log_may_be_repeated_later(self, talk: Talk) -> None:
         claim = await talk.start()
         new = records(6)
@@ -81,6 +89,7 @@ class AppendContract:
         assert await talk.append(claim, new[1:5], at=2)
         assert await talk.log(claim.run.id) == new
 
+    @pytest.mark.promise("prefix")
     async def test_a_repetition_that_brings_more_is_refused_whole(self, talk: Talk) -> None:
         claim = await talk.start()
         new = records(5)
@@ -89,12 +98,14 @@ class AppendContract:
         assert not await talk.append(claim, new[2:], at=3)
         assert await talk.log(claim.run.id) == new[:3]
 
+    @pytest.mark.promise("prefix")
     async def test_records_behind_a_hole_are_refused(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(2))
         assert not await talk.append(claim, records(1), at=4)
         assert await talk.log(claim.run.id) == records(2)
 
+    @pytest.mark.promise("prefix", "fencing")
     async def test_what_another_epoch_wrote_is_no_repetition(self, talk: Talk) -> None:
         first = await talk.start()
         assert await talk.append(first, records(3))
@@ -102,6 +113,7 @@ class AppendContract:
         assert not await talk.append(second, records(3), at=1)
         assert await talk.append(second, records(1), at=4)
 
+    @pytest.mark.promise("fencing")
     async def test_an_epoch_that_was_claimed_away_writes_nothing(self, talk: Talk) -> None:
         old = await talk.start()
         assert await talk.append(old, records(2))
@@ -112,6 +124,7 @@ class AppendContract:
         assert not await talk.append(old, records(1), at=4)
         assert await talk.log(old.run.id) == records(2) + records(1, mark="y")
 
+    @pytest.mark.promise("fencing")
     async def test_the_number_and_the_token_must_both_be_the_claims(self, talk: Talk) -> None:
         claim = await talk.start()
         number, token = claim.epoch
@@ -128,6 +141,7 @@ class AppendContract:
         run = (await talk.send()).run
         assert list(await talk.store.append([Append(run.id, run.epoch, 1, records(1))])) == [False]
 
+    @pytest.mark.promise("fencing")
     async def test_a_run_that_was_given_back_is_written_by_nobody(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(2))
@@ -135,6 +149,7 @@ class AppendContract:
         assert not await talk.append(claim, records(1), at=3)
         assert await talk.log(claim.run.id) == records(2)
 
+    @pytest.mark.promise("one-end")
     async def test_nothing_follows_the_end(self, talk: Talk) -> None:
         claim = await talk.start()
         await talk.end(claim)
@@ -143,6 +158,7 @@ class AppendContract:
         assert not await talk.append(claim, log, at=1)
         assert await talk.log(claim.run.id) == log
 
+    @pytest.mark.promise("fencing")
     async def test_a_run_that_was_deleted_is_written_by_nobody(self, talk: Talk) -> None:
         claim = await talk.start()
         await talk.store.delete("ann", "c1")
@@ -164,6 +180,7 @@ class AppendContract:
     async def test_an_empty_batch_is_in_order(self, talk: Talk) -> None:
         assert list(await talk.store.append([])) == []
 
+    @pytest.mark.promise("seen-is-durable")
     async def test_what_was_accepted_is_there_after_a_crash(self, talk: Talk) -> None:
         claims = [await talk.start(chat=f"c{n}") for n in range(5)]
         for at in range(1, 101, 4):
@@ -174,6 +191,7 @@ class AppendContract:
         for claim in claims:
             assert await talk.log(claim.run.id) == records(4, size=600) * 25
 
+    @pytest.mark.promise("prefix")
     async def test_a_batch_may_be_repeated_after_a_crash(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(3))

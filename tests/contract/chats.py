@@ -43,6 +43,7 @@ class ChatsContract:
         assert await talk.branch("a2") == ["m1", "a1", "m2", "a2"]
         assert (await talk.store.snapshot("ann", "c1", "a2")).chat.head == "a5"
 
+    @pytest.mark.promise("versions")
     async def test_versions_tell_of_all_branches_oldest_first(self, talk: Talk) -> None:
         await talk.answer("m2")
         await talk.answer("m1", place="edit", anchor="m2")
@@ -85,6 +86,7 @@ class ChatsContract:
         assert list(snapshot.log.records) == []
         assert snapshot.log.next_seq == 1
 
+    @pytest.mark.promise("prefix")
     async def test_reading_goes_on_after_a_snapshot_without_a_seam(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(4))
@@ -94,6 +96,7 @@ class ChatsContract:
         page = await talk.store.read(claim.run.id, log.last)
         assert [*log.records, *page.records] == await talk.log(claim.run.id)
 
+    @pytest.mark.promise("owned")
     async def test_a_snapshot_is_for_the_owner(self, talk: Talk) -> None:
         await talk.answer()
         for owner, chat in (("bob", "c1"), ("ann", "c2"), ("", "c1")):
@@ -221,6 +224,7 @@ class ChatsContract:
                 break
         assert sorted(found) == ["c0", "c2", "c4", "c6", "c8"]
 
+    @pytest.mark.promise("owned")
     async def test_nobody_sees_the_chats_of_others(self, talk: Talk) -> None:
         await talk.send(chat="c1")
         await talk.send(chat="c2", owner="bob")
@@ -250,6 +254,7 @@ class ChatsContract:
         await talk.crash()
         assert (await talk.store.snapshot("ann", "c1")).chat == chat
 
+    @pytest.mark.promise("owned")
     async def test_nobody_renames_or_deletes_a_foreign_chat(self, talk: Talk) -> None:
         await talk.answer()
         before = await talk.store.snapshot("ann", "c1")
@@ -260,6 +265,7 @@ class ChatsContract:
                 await talk.store.delete(owner, chat)
         assert await talk.store.snapshot("ann", "c1") == before
 
+    @pytest.mark.promise("no-leak")
     async def test_a_deleted_chat_is_gone_with_all_it_had(self, talk: Talk) -> None:
         ended = await talk.answer("m1", key="k1")
         active = await talk.start("m2")

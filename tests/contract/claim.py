@@ -96,6 +96,7 @@ class ClaimContract:
         talk.clock.advance(LEASE - 1)
         assert await talk.store.claim("w2", 10, LEASE) == []
 
+    @pytest.mark.promise("takeover")
     async def test_a_lease_that_ran_out_is_a_takeover(self, talk: Talk) -> None:
         first = await talk.start()
         assert await talk.append(first, records(2))
@@ -126,6 +127,7 @@ class ClaimContract:
         third = await talk.take_over(await talk.take_over(second))
         assert third.run.spans == (Span(1, second.epoch), Span(2, third.epoch))
 
+    @pytest.mark.promise("fencing")
     async def test_every_claim_has_another_token(self, talk: Talk) -> None:
         claim = await talk.start()
         tokens = {claim.epoch.token}
@@ -155,6 +157,7 @@ class ClaimContract:
         page = await bounded(reader)
         assert [*records(2), *page.records] in (records(2), [*records(2), LAST])
 
+    @pytest.mark.promise("takeover")
     async def test_a_seized_run_is_claimed_when_the_lease_runs_out(self, talk: Talk) -> None:
         await talk.start()
         talk.clock.advance(LEASE - 1)
@@ -195,6 +198,7 @@ class ClaimContract:
         talk.clock.advance(LEASE + 1)
         assert len(await talk.store.claim("w2", 10, LEASE)) == 1
 
+    @pytest.mark.promise("fencing")
     async def test_renewing_tells_which_claims_are_lost(self, talk: Talk) -> None:
         claims = [await talk.start(chat=f"c{n}") for n in range(5)]
         await talk.end(claims[0])
@@ -217,6 +221,7 @@ class ClaimContract:
         assert await talk.store.renew([], LEASE) == []
         await talk.store.release([])
 
+    @pytest.mark.promise("hand-over")
     async def test_a_run_that_is_given_back_is_claimable_at_once(self, talk: Talk) -> None:
         first = await talk.start()
         assert await talk.append(first, records(3))
@@ -233,6 +238,7 @@ class ClaimContract:
         assert not await talk.append(first, records(1), at=4)
         assert await talk.append(second, records(1), at=4)
 
+    @pytest.mark.promise("fencing")
     async def test_giving_back_twice_or_too_late_changes_nothing(self, talk: Talk) -> None:
         first = await talk.start()
         await talk.store.release([first, first])
@@ -252,6 +258,7 @@ class ClaimContract:
         (claim,) = await talk.store.claim("w2", 10, LEASE)
         assert claim.run.id == first.run.id
 
+    @pytest.mark.promise("takeover")
     async def test_claims_and_what_was_given_back_survive_a_crash(self, talk: Talk) -> None:
         released, held = await talk.start(chat="c1"), await talk.start(chat="c2")
         waiting = (await talk.send("m2", chat="c2", queue=True)).run
@@ -268,6 +275,7 @@ class ClaimContract:
         assert first.epoch.number == second.epoch.number == 2
         assert (await talk.store.find_run("ann", "c2", waiting.id)).status is Status.QUEUED
 
+    @pytest.mark.promise("fencing")
     async def test_a_writer_that_was_frozen_through_a_takeover_is_fenced(self, talk: Talk) -> None:
         frozen = await talk.start()
         assert await talk.append(frozen, records(2))

@@ -16,6 +16,7 @@ from .harness import LAST, LEASE, PATIENCE, Talk, records
 class EndContract:
     """Every run ends once."""
 
+    @pytest.mark.promise("one-end")
     async def test_the_end_is_one_step(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(3))
@@ -33,6 +34,7 @@ class EndContract:
         assert snapshot.chat.active_run is None
         assert snapshot.run is None
 
+    @pytest.mark.promise("one-end", "seen-is-durable")
     async def test_the_end_is_there_after_a_crash(self, talk: Talk) -> None:
         run = await talk.answer()
         before = await talk.store.snapshot("ann", "c1")
@@ -42,6 +44,7 @@ class EndContract:
         assert await talk.log(run.id) == [LAST]
         assert await talk.store.claim("w2", 10, LEASE) == []
 
+    @pytest.mark.promise("one-end")
     async def test_ending_again_under_the_same_epoch_changes_nothing(self, talk: Talk) -> None:
         claim = await talk.start()
         ended = await talk.end(claim)
@@ -52,6 +55,7 @@ class EndContract:
         assert await talk.store.snapshot("ann", "c1") == before
         assert await talk.log(ended.id) == [LAST]
 
+    @pytest.mark.promise("one-end")
     async def test_the_end_must_know_the_whole_log(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(3))
@@ -65,6 +69,7 @@ class EndContract:
         assert (await talk.store.snapshot("ann", "c1")).messages[-1].body == b""
         assert await talk.append(claim, records(1), at=4), "the claim was not touched"
 
+    @pytest.mark.promise("fencing", "one-end")
     async def test_only_the_runs_epoch_may_end_it(self, talk: Talk) -> None:
         old = await talk.start()
         new = await talk.take_over(old)
@@ -75,6 +80,7 @@ class EndContract:
         with pytest.raises(Fenced):
             await talk.end(old)
 
+    @pytest.mark.promise("fencing")
     async def test_a_run_that_was_given_back_is_ended_by_nobody_who_held_it(
         self, talk: Talk
     ) -> None:
@@ -83,6 +89,7 @@ class EndContract:
         with pytest.raises(Fenced):
             await talk.end(claim)
 
+    @pytest.mark.promise("stop")
     async def test_a_stop_claims_the_run_and_ends_it(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(2))
@@ -99,6 +106,7 @@ class EndContract:
         assert await talk.log(run.id) == [*records(2), LAST]
         assert run.takeovers == 0
 
+    @pytest.mark.promise("one-end", "stop")
     async def test_a_run_that_ended_cannot_be_stopped(self, talk: Talk) -> None:
         run = await talk.answer()
         for at in (1, 2):
@@ -106,6 +114,7 @@ class EndContract:
                 await talk.stop(run.id, at=at)
         assert (await talk.store.find_run("ann", "c1", run.id)).status is Status.FINISHED
 
+    @pytest.mark.promise("one-end", "stop")
     async def test_a_run_is_stopped_once(self, talk: Talk) -> None:
         claim = await talk.start()
         await talk.stop(claim.run.id)
@@ -113,6 +122,7 @@ class EndContract:
             await talk.stop(claim.run.id)
         assert await talk.log(claim.run.id) == [LAST]
 
+    @pytest.mark.promise("stop")
     async def test_a_run_that_waits_can_be_stopped(self, talk: Talk) -> None:
         await talk.start("m1")
         waiting = (await talk.send("m2", queue=True)).run
@@ -137,6 +147,7 @@ class EndContract:
         (claim,) = await talk.store.claim("w2", 10, LEASE)
         assert claim.run.id == third.id
 
+    @pytest.mark.promise("one-end")
     async def test_of_many_who_end_a_run_one_does(self, talk: Talk) -> None:
         claim = await talk.start()
         endings = [

@@ -51,6 +51,7 @@ class FeedContract:
 
     # --- what is told --------------------------------------------------------------------------
 
+    @pytest.mark.promise("feed")
     async def test_a_new_chat_and_its_run_are_told_as_they_are(self, talk: Talk) -> None:
         after = await here(talk)
         run = (await talk.start()).run
@@ -63,12 +64,14 @@ class FeedContract:
         assert started.status is None
         assert chat.active_run == run.id
 
+    @pytest.mark.promise("feed")
     async def test_a_further_message_tells_of_its_run_only(self, talk: Talk) -> None:
         await talk.answer("m1")
         after = await here(talk)
         await talk.start("m2")
         assert await kinds(talk, after) == [("run-started", "c1")]
 
+    @pytest.mark.promise("feed")
     @pytest.mark.parametrize("status", [Status.FINISHED, Status.FAILED])
     async def test_the_end_of_a_run_is_told_with_how_it_ended(
         self, talk: Talk, status: Status
@@ -84,6 +87,7 @@ class FeedContract:
         assert ended.chat is not None
         assert (ended.chat.active_run, ended.chat.updated_at) == (None, talk.clock())
 
+    @pytest.mark.promise("feed")
     async def test_a_stop_is_told_as_an_end(self, talk: Talk) -> None:
         run = (await talk.start()).run
         after = await here(talk)
@@ -91,6 +95,7 @@ class FeedContract:
         (ended,) = await told(talk, after)
         assert (ended.kind, ended.run_id, ended.status) == ("run-ended", run.id, Status.STOPPED)
 
+    @pytest.mark.promise("feed")
     async def test_a_run_that_waits_its_turn_is_told_when_it_is_accepted(self, talk: Talk) -> None:
         claim = await talk.start("m1")
         after = await here(talk)
@@ -103,6 +108,7 @@ class FeedContract:
         assert ended.chat is not None
         assert ended.chat.active_run == second.id
 
+    @pytest.mark.promise("feed")
     async def test_renaming_and_deleting_are_told(self, talk: Talk) -> None:
         await talk.answer()
         after = await here(talk)
@@ -112,6 +118,7 @@ class FeedContract:
         assert (renamed.kind, renamed.chat) == ("chat-renamed", chat)
         assert (deleted.kind, deleted.chat_id, deleted.chat) == ("chat-deleted", "c1", None)
 
+    @pytest.mark.promise("feed")
     async def test_chats_that_are_over_age_are_told_as_deleted(self, talk: Talk) -> None:
         for number in range(3):
             await talk.answer(chat=f"c{number}")
@@ -139,6 +146,7 @@ class FeedContract:
                 await refused
         assert await told(talk, after) == []
 
+    @pytest.mark.promise("feed")
     async def test_an_end_that_is_repeated_is_told_once(self, talk: Talk) -> None:
         claim = await talk.start()
         after = await here(talk)
@@ -146,6 +154,7 @@ class FeedContract:
         await talk.end(claim, at=1)
         assert await kinds(talk, after) == [("run-ended", "c1")]
 
+    @pytest.mark.promise("owned")
     async def test_nobody_is_told_of_somebody_elses_chats(self, talk: Talk) -> None:
         after = {owner: await here(talk, owner) for owner in ("ann", "bob", "")}
         await talk.answer(chat="c1")
@@ -162,6 +171,7 @@ class FeedContract:
         assert (list(found.changes), found.complete) == ([], False)
         assert await told(talk, found.position) == []
 
+    @pytest.mark.promise("feed")
     async def test_reading_goes_on_behind_any_change(self, talk: Talk) -> None:
         after = await here(talk)
         for number in range(5):
@@ -180,6 +190,7 @@ class FeedContract:
             assert position.isascii()
             assert position.isprintable()
 
+    @pytest.mark.promise("feed")
     @pytest.mark.parametrize("position", NOWHERE)
     async def test_what_is_no_position_may_have_missed_something(
         self, talk: Talk, position: str
@@ -190,6 +201,7 @@ class FeedContract:
         await talk.answer("m2")
         assert len(await told(talk, found.position)) == 2
 
+    @pytest.mark.promise("feed")
     async def test_after_a_crash_a_reader_misses_nothing_or_is_told(self, talk: Talk) -> None:
         after = await here(talk)
         await talk.answer("m1")
@@ -202,6 +214,7 @@ class FeedContract:
         await talk.answer("m4")
         assert len(await told(talk, found.position)) == (2)
 
+    @pytest.mark.promise("feed")
     async def test_a_reader_that_was_away_for_long_is_told(self, talk: Talk) -> None:
         await talk.answer()
         after = await here(talk)
@@ -218,6 +231,7 @@ class FeedContract:
 
     # --- waiting -------------------------------------------------------------------------------
 
+    @pytest.mark.promise("feed")
     async def test_a_waiting_reader_gets_what_happens_and_finds_its_effect(
         self, talk: Talk
     ) -> None:
@@ -235,6 +249,7 @@ class FeedContract:
         with pytest.raises(ChatNotFound):
             await talk.store.snapshot("ann", "c1")
 
+    @pytest.mark.promise("feed")
     async def test_several_readers_wait_and_all_get_it(self, talk: Talk) -> None:
         after = await here(talk)
         readers = [await waiting(talk, after) for _ in range(5)]
@@ -243,6 +258,7 @@ class FeedContract:
         assert first
         assert all(list(changes) == list(first) for changes in others)
 
+    @pytest.mark.promise("owned")
     async def test_a_waiting_reader_hears_of_nobody_else(self, talk: Talk) -> None:
         reader = await waiting(talk, await here(talk))
         await talk.answer(chat="c2", owner="bob")

@@ -29,6 +29,7 @@ class KeepContract:
                     return gone
                 gone += more
 
+    @pytest.mark.promise("bounded")
     async def test_a_log_goes_its_message_stays(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(100, size=400))
@@ -53,6 +54,7 @@ class KeepContract:
         assert list(page.records) == []
         assert page.status is Status.FINISHED
 
+    @pytest.mark.promise("bounded")
     async def test_a_chat_goes_when_it_was_not_changed_for_long(self, talk: Talk) -> None:
         old = await talk.answer(chat="c1")
         talk.clock.advance(HOUR)
@@ -84,6 +86,7 @@ class KeepContract:
         assert await self.expire(talk) == 0
         assert await talk.log(claim.run.id) == records(3) + records(1)
 
+    @pytest.mark.promise("bounded")
     async def test_many_chats_in_which_answers_are_written_hold_up_no_others(
         self, talk: Talk
     ) -> None:
@@ -96,6 +99,7 @@ class KeepContract:
         assert "old" not in await talk.chat_ids(limit=100)
         assert len(await talk.chat_ids(limit=100)) == 60
 
+    @pytest.mark.promise("bounded")
     async def test_everything_that_is_due_goes_in_the_end(self, talk: Talk) -> None:
         for n in range(230):
             await talk.answer(chat=f"c{n}")
@@ -106,6 +110,7 @@ class KeepContract:
         assert await talk.chat_ids() == []
         assert await talk.store.runs() == []
 
+    @pytest.mark.promise("idempotent-send")
     async def test_a_repetition_is_recognised_after_its_log_went(self, talk: Talk) -> None:
         run = await talk.answer(key="k1", content="x")
         talk.clock.advance(HOUR + 1)
@@ -120,6 +125,7 @@ class KeepContract:
         await talk.crash()
         assert await talk.store.secret() == secret
 
+    @pytest.mark.promise("owned")
     async def test_two_stores_have_two_secrets(self, talk: Talk) -> None:
         assert len(set(await talk.store.secret())) > 8
 
@@ -129,6 +135,7 @@ class KeepContract:
         await talk.store.check()
         assert await talk.store.snapshot("ann", "c1") == before
 
+    @pytest.mark.promise("no-leak")
     async def test_closing_lets_waiting_readers_go(self, talk: Talk) -> None:
         claim = await talk.start()
         readers = [await talk.waiting(claim.run.id, 0) for _ in range(10)]
@@ -152,6 +159,7 @@ class KeepContract:
             await talk.store.check()
         await talk.store.close()
 
+    @pytest.mark.promise("seen-is-durable")
     async def test_what_was_accepted_is_there_when_it_is_opened_again(self, talk: Talk) -> None:
         ended = await talk.answer("m1")
         claim = await talk.start("m2")

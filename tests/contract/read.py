@@ -16,6 +16,7 @@ from .harness import LAST, LEASE, PATIENCE, Talk, bounded, records
 class ReadContract:
     """Readers have what is committed, in order, from where they were."""
 
+    @pytest.mark.promise("prefix")
     async def test_reading_goes_on_after_the_last_record(self, talk: Talk) -> None:
         claim = await talk.start()
         new = records(9)
@@ -28,6 +29,7 @@ class ReadContract:
             assert page.last == 9
             assert page.status is Status.RUNNING
 
+    @pytest.mark.promise("bounded")
     @pytest.mark.parametrize("ended", [False, True])
     async def test_pages_keep_to_their_size(self, talk: Talk, ended: bool) -> None:
         claim = await talk.start()
@@ -49,6 +51,7 @@ class ReadContract:
                 got += page.records
             assert got == log
 
+    @pytest.mark.promise("bounded")
     async def test_a_page_has_a_size_that_nobody_has_to_name(self, talk: Talk) -> None:
         claim = await talk.start()
         new = records(80, size=8000)
@@ -57,6 +60,7 @@ class ReadContract:
         assert 0 < sum(map(len, page.records)) <= PAGE_BYTES
         assert await talk.log(claim.run.id) == new
 
+    @pytest.mark.promise("prefix")
     async def test_a_record_larger_than_the_page_comes_alone(self, talk: Talk) -> None:
         claim = await talk.start()
         new = [b'"1"', b'"%s"' % (b"-" * 100_000), b'"3"']
@@ -169,6 +173,7 @@ class ReadContract:
         assert list((await bounded(readers[-1])).records) == records(1)
         await bounded(await talk.waiting(claim.run.id, 1, wait=0.01))
 
+    @pytest.mark.promise("prefix")
     async def test_readers_follow_a_writer_without_gap_or_repeat(self, talk: Talk) -> None:
         claim = await talk.start()
 
@@ -191,6 +196,7 @@ class ReadContract:
             logs = await asyncio.gather(*readers)
         assert logs == [await talk.log(claim.run.id)] * 5
 
+    @pytest.mark.promise("lost-tail-is-told")
     async def test_a_cursor_beyond_the_log_is_lost(self, talk: Talk) -> None:
         claim = await talk.start()
         for wait in (0.0, 5.0):

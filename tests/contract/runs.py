@@ -40,6 +40,7 @@ class RunsContract:
         with pytest.raises(RunNotFound):
             await talk.store.find_run("ann", "c1")
 
+    @pytest.mark.promise("owned")
     async def test_a_foreign_chats_runs_are_not_found(self, talk: Talk) -> None:
         run = (await talk.send()).run
         for run_id in (None, run.id):

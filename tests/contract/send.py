@@ -44,6 +44,7 @@ class SendContract:
         assert versions == [("m1", None, "user"), ("a1", "m1", "assistant")]
         assert active == run
 
+    @pytest.mark.promise("honest-failure")
     async def test_a_message_survives_a_crash(self, talk: Talk) -> None:
         await talk.send()
         before = await talk.store.snapshot("ann", "c1")
@@ -61,6 +62,7 @@ class SendContract:
         talk.clock.advance(LEASE + 1)
         assert len(await talk.store.claim("w2", 10, LEASE)) == 1
 
+    @pytest.mark.promise("idempotent-send")
     async def test_a_repetition_gets_the_first_run(self, talk: Talk) -> None:
         first = await talk.start(key="k1", content="x")
         before = await talk.store.snapshot("ann", "c1")
@@ -106,6 +108,7 @@ class SendContract:
         assert sent == Sent(active.run, created=False, claim=None)
         assert await talk.branch() == ["m2", "a2"]
 
+    @pytest.mark.promise("idempotent-send")
     async def test_of_many_repetitions_at_once_one_makes_the_run(self, talk: Talk) -> None:
         orders = [talk.order(key="k1", content="x", worker="w1", lease=LEASE) for _ in range(10)]
         async with asyncio.timeout(PATIENCE):
@@ -114,11 +117,13 @@ class SendContract:
         assert len({one.run.id for one in sent}) == 1
         assert len(await talk.store.runs()) == 1
 
+    @pytest.mark.promise("idempotent-send")
     async def test_a_repetition_is_recognised_after_a_crash(self, talk: Talk) -> None:
         run = (await talk.send(key="k1", content="x")).run
         await talk.crash()
         assert await talk.send(key="k1", content="x") == Sent(run, created=False, claim=None)
 
+    @pytest.mark.promise("idempotent-send")
     async def test_the_same_key_with_other_content_is_a_conflict(self, talk: Talk) -> None:
         await talk.answer(key="k1", content="x")
         before = await talk.store.snapshot("ann", "c1")
@@ -126,6 +131,7 @@ class SendContract:
             await talk.send("m2", key="k1", content="y")
         assert await talk.store.snapshot("ann", "c1") == before
 
+    @pytest.mark.promise("idempotent-send")
     async def test_a_key_belongs_to_its_chat(self, talk: Talk) -> None:
         await talk.send(key="k1", content="x")
         assert (await talk.send(chat="c2", key="k1", content="y")).created
@@ -143,6 +149,7 @@ class SendContract:
         assert await talk.store.snapshot("ann", "c1") == before
         assert (await talk.send("m1", chat="c2")).created, "but it may stand in another chat"
 
+    @pytest.mark.promise("owned")
     async def test_nobody_sends_into_a_foreign_chat(self, talk: Talk) -> None:
         await talk.answer(key="k1", content="x")
         before = await talk.store.snapshot("ann", "c1")
@@ -211,6 +218,7 @@ class SendContract:
         assert await talk.branch() == ["m1", "a1", "m2", "a2", "m3", "a3"]
         assert await talk.branch(chat="c2") == ["m1", "m4", "a5"]
 
+    @pytest.mark.promise("versions")
     async def test_an_edit_stands_beside_what_it_edits(self, talk: Talk) -> None:
         await talk.answer("m1")
         await talk.answer("m2")
@@ -235,6 +243,7 @@ class SendContract:
                 await talk.send("m2", place="edit", anchor=anchor)
         assert await talk.store.snapshot("ann", "c1") == before
 
+    @pytest.mark.promise("versions")
     @pytest.mark.parametrize("anchor", [None, "m1", "a1"])
     async def test_asking_again_adds_an_answer(self, talk: Talk, anchor: str | None) -> None:
         await talk.answer("m1")
@@ -245,6 +254,7 @@ class SendContract:
             ("m1", None, "user"), ("a1", "m1", "assistant"), ("a2", "m1", "assistant"),
         ]  # fmt: skip
 
+    @pytest.mark.promise("versions")
     async def test_asking_again_further_up_starts_a_branch_there(self, talk: Talk) -> None:
         await talk.answer("m1")
         await talk.answer("m2")
@@ -258,6 +268,7 @@ class SendContract:
         with pytest.raises(MessageNotFound):
             await talk.send(None, place="again", anchor="nowhere")
 
+    @pytest.mark.promise("idempotent-send")
     @pytest.mark.parametrize("anchor", [None, "m1", "a1"])
     async def test_asking_for_an_answer_that_is_being_written_gets_it(
         self, talk: Talk, anchor: str | None
