@@ -21,6 +21,8 @@ _TERMINAL: Final = frozenset({"finish", "error", "abort"})
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 _PROBLEM: Final = "application/problem+json"
 _PROBLEM_BYTES: Final = 64 * 1024
+# RecursionError: JSON that is nested deeper than Python's stack
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Event(NamedTuple):
@@ -101,9 +103,9 @@ class Reading:
 def _decode_chunk(data: str) -> dict[str, Any]:
     try:
         chunk = decode(data)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         chunk = None
-    if not isinstance(chunk, dict):
+    if not isinstance(chunk, dict) or not isinstance(chunk.get("type"), str):
         raise Cut("the stream holds something else than chunks")
     return chunk
 
@@ -141,7 +143,7 @@ async def check(response: aiohttp.ClientResponse) -> None:
     if response.content_type == _PROBLEM:
         try:
             problem = decode(await response.content.read(_PROBLEM_BYTES))
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             problem = None
     refused = ServerRefused(status, problem if isinstance(problem, dict) else {})
     if status == 410:
@@ -183,8 +185,8 @@ def _is_later(cursor: str, than: str | None) -> bool:
 def _retry_after(value: str) -> float:
     """Seconds from now. The header holds seconds or a date."""
     if value.isdecimal():
-        return float(min(int(value), 86_400))
+        return float(min(int(value[:9]), 86_400))  # more digits are no number to `int`
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):
         return 0.0

@@ -62,6 +62,7 @@ _TLS_OPTIONS = {"ca", "cert", "key", "verify"}
 _SENTINEL_OPTIONS = {"sentinel_user", "sentinel_password"}
 _OPTIONS = {"prefix", "timeout", "db", "partitions"} | _TLS_OPTIONS | _SENTINEL_OPTIONS
 
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._~-]+)?")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -212,6 +213,8 @@ def _node(text: str, default: int, mode: Mode) -> Node:
         try:
             ipaddress.IPv6Address(host)
         except ValueError:
+            bracket = ""
+        if not _IPV6.fullmatch(host):  # what is behind a % may be anything to `ipaddress`
             bracket = ""
         if not bracket or (port and not port.startswith(":")):
             raise _wrong(mode, "has an IPv6 address that is none")

@@ -17,6 +17,7 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 from durable_llm_streams.errors import StoreUnavailable
@@ -28,6 +29,8 @@ from .events import Events
 from .logs import Logs
 from .replies import writer
 from .tails import Tail
+
+logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
@@ -152,7 +155,11 @@ class Following:
 
     def heard(self, event: bytes) -> None:
         """See `Listener.heard`: w, f OWNER, c RUN WRITER, e RUN, g RUN, without the first space."""
-        kind, rest = event[:1], event[1:].decode()
+        kind = event[:1]
+        try:
+            rest = event[1:].decode()
+        except UnicodeDecodeError:
+            kind = b""
         if kind == b"w":
             self._rings(None)
         elif kind == b"f":
@@ -164,19 +171,28 @@ class Following:
             tail = self._tails.get(run_id)
             if tail is not None and tail.by != by.encode():
                 tail.stale()
-        else:
+        elif kind in (b"e", b"g"):
             self._ours.pop(rest, None)
             tail = self._tails.get(rest)
             if tail is not None and not tail.status.ended:
                 tail.stale()
+        else:
+            logger.warning("Somebody else publishes in this store's channels.")
 
     def records(self, run_id: str, payload: bytes) -> None:
         """See `Listener.records`: AT WRITER STATUS, a line feed, the records."""
         tail = self._tails.get(run_id)
-        if tail is not None:
+        if tail is None:
+            return
+        try:
             head, _, data = payload.partition(b"\n")
-            at, by, status = head.split(b" ")
-            tail.heard(int(at), by, data.split(b"\n"), _STATUS[status])
+            number, by, word = head.split(b" ")
+            at, status = int(number), _STATUS[word]
+        except (ValueError, KeyError):
+            logger.warning("Somebody else publishes in the channel of run %s.", run_id)
+            tail.stale()  # whoever waits looks for himself
+            return
+        tail.heard(at, by, data.split(b"\n"), status)
 
     def cut(self) -> None:
         """See `Listener.cut`."""
