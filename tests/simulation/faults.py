@@ -42,6 +42,8 @@ KINDS: Final = {
     "end-answer": "the provider's answer ends without a finish",
     "stall-answer": "the provider says nothing more",
     "break-answer": "the provider sends something that is none of its events",
+    "forget-job": "the provider knows nothing any more of an answer that it kept",
+    "fail-job": "an answer that the provider keeps fails at the provider",
     "refuse-prefill": "the model refuses to continue an answer",
 }
 
@@ -55,6 +57,7 @@ class Fate(NamedTuple):
 
     turn: int
     kind: str
+    name: str
     rng: random.Random
 
 
@@ -109,13 +112,12 @@ class Faults:
                 turn += 1 + int(rng.expovariate(rate))
                 name = f"{kind} {process} {number}"
                 if self._only is None or name in self._only:
-                    fates.append(Fate(turn, kind, self.rng(name)))
+                    fates.append(Fate(turn, kind, name, self.rng(name)))
         return sorted(fates, key=lambda fate: -fate.turn)
 
-    def fulfilled(self, fate: Fate, process: str) -> None:
+    def fulfilled(self, fate: Fate) -> None:
         """A fate came true."""
-        self._places[f"{fate.kind} {process}"] += 1
-        self._note(fate.kind, f"{fate.kind} {process} {self._places[f'{fate.kind} {process}']}")
+        self._note(fate.kind, fate.name)
 
     def keeps(self, kind: str, name: str) -> random.Random | None:
         """Whether something that the scenario wants happens: unless it was shrunk away."""

@@ -220,8 +220,8 @@ class History:
         leaks = [leak for server in self.servers for leak in server.leaks]
         leaks += self.site.leaks()
         leaks += [f"{about.get('message')} {about.get('exception')!r}" for about in loop.complaints]
-        if self.provider.open:
-            leaks.append(f"{self.provider.open} answers of the provider are still open")
+        if self.provider.heard:
+            leaks.append(f"{self.provider.heard} answers of the provider are still open")
         me = asyncio.current_task()
         leaks += [f"the task {task.get_name()}" for task in WORLD.tasks if task is not me]
         return leaks

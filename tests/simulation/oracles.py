@@ -17,7 +17,8 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Run, Span, Status, token_at
 
 from .people import TERMINAL, Asked, Reading, Stopped
-from .provider import SECRET, Question
+from .question import Question
+from .saying import SECRET
 from .spoiling import Claimed, Written
 
 

@@ -45,6 +45,7 @@ class RedisSite:
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
+        self._economy = rng.random() < 0.2
         self._ahead = 0
         self._observer: RedisStore | None = None
         self.forgotten: list[dict[str, Sequence[bytes]]] = []
@@ -137,7 +138,12 @@ class RedisSite:
         return leaks
 
     def _store(self, name: str) -> RedisStore:
-        return model_store(self._network, name, token=lambda: self._rng.randbytes(4).hex())
+        return model_store(
+            self._network,
+            name,
+            token=lambda: self._rng.randbytes(4).hex(),
+            economy=self._economy,
+        )
 
     def _start(self, state: State | None) -> None:
         if self._network.refusing or state is not None:

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from durable_llm_streams.runs import Limits
 
 from .faults import Rates
-from .provider import MODELS, Question
+from .provider import MODELS
+from .question import Question
 
 #: How likely each kind of fault is at each of its places, on an ordinary bad day.
 BAD_DAY: Final[Rates] = {
@@ -35,6 +36,8 @@ BAD_DAY: Final[Rates] = {
     "end-answer": 0.005,
     "stall-answer": 0.003,
     "break-answer": 0.003,
+    "forget-job": 0.4,
+    "fail-job": 0.15,
     "refuse-prefill": 0.3,
 }
 

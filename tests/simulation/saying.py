@@ -1,0 +1,69 @@
+"""How a model says a text, and how a network brings what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import aiohttp
+
+from .faults import Faults
+
+#: What a provider writes into its errors, and the key: no reader may ever see either.
+SECRET: Final = "sk-simulated-secret"
+
+_JUNK: Final = (
+    b"data: {broken\n\n",
+    b"data: [1]\n\n",
+    b'data: {"choices": 7}\n\n',
+    b'data: {"error": {"message": "%b", "code": "server_error"}}\n\n' % SECRET.encode(),
+)
+
+
+def pieces(text: str, rng: random.Random) -> list[str]:
+    """A text as a model says it: now a word, now half of one, now three."""
+    said = []
+    while text:
+        length = rng.choice((1, 3, 5, 5, 5, 8, 20))
+        said.append(text[:length])
+        text = text[length:]
+    return said
+
+
+async def spoilt(
+    events: AsyncGenerator[bytes, None], faults: Faults, place: str
+) -> AsyncGenerator[bytes, None]:
+    """The same events, until one of them is junk, does not come, or is the last."""
+    async for event in events:
+        if faults.strikes("stall-answer", place):
+            await asyncio.sleep(1e6)
+        if faults.strikes("end-answer", place):
+            return
+        if junk := faults.strikes("break-answer", place):
+            yield junk.choice(_JUNK)
+        yield event
+
+
+async def carried(
+    events: AsyncGenerator[bytes, None], faults: Faults, place: str, rng: random.Random
+) -> AsyncGenerator[bytes, None]:
+    """The same bytes, as a network brings them: cut anywhere, and off at some byte."""
+    cut = faults.strikes("cut-answer", place)
+    left = cut.choice((0, cut.randrange(300), cut.randrange(4000))) if cut else None
+    kept = b""
+    async for event in events:
+        data = kept + event
+        split = len(data) if rng.random() < 0.7 else rng.randrange(len(data) + 1)
+        data, kept = data[:split], data[split:]
+        if left is not None and len(data) > left:
+            if left:
+                yield data[:left]
+            raise aiohttp.ClientPayloadError("The connection was cut.")
+        if left is not None:
+            left -= len(data)
+        if data:
+            yield data
+    if kept:
+        yield kept
