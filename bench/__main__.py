@@ -14,6 +14,8 @@ from .processes import raise_file_limit
 from .redis import run as redis
 from .redis import sizes
 from .report import FULL, QUICK, RESULTS, TINY, Outcome, Scale, keep, show
+from .rolling import run as rolling
+from .rolling import sizes as rolling_sizes
 from .web import run as web
 
 SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
@@ -24,7 +26,7 @@ SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
     "kill": kill.run,
     "web": web.run,
 }
-REDIS = "redis"  # has sizes of its own
+REDIS, ROLLING = "redis", "rolling"  # have sizes of their own
 
 
 def main() -> int:
@@ -43,9 +45,11 @@ def main() -> int:
     begun = time.monotonic()
     faults = 0
     folder = arguments.results or (RESULTS if arguments.save else RESULTS / "latest")
-    for name in arguments.what or (*SUBCOMMANDS, REDIS):
+    for name in arguments.what or (*SUBCOMMANDS, REDIS, ROLLING):
         if name == REDIS:
             outcome = redis.run(_redis_size(arguments), arguments.parts or ())
+        elif name == ROLLING:
+            outcome = rolling.run(_rolling_size(arguments))
         else:
             outcome = SUBCOMMANDS[name](scale)
         path = keep(outcome, folder)
@@ -68,10 +72,20 @@ def _redis_size(arguments: argparse.Namespace) -> sizes.Size:
     return size
 
 
+def _rolling_size(arguments: argparse.Namespace) -> rolling_sizes.Size:
+    sizes = rolling_sizes
+    size = sizes.TINY if arguments.tiny else sizes.QUICK if arguments.quick else sizes.FULL
+    if arguments.repeat:
+        size = size._replace(repeat=arguments.repeat)
+    if arguments.runs:
+        size = size._replace(readers=arguments.runs[0])
+    return size
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="*", choices=[*SUBCOMMANDS, REDIS, []], help="all, if none is named"
+        "what", nargs="*", choices=[*SUBCOMMANDS, REDIS, ROLLING, []], help="all, if none is named"
     )
     parser.add_argument("--quick", action="store_true", help="less of everything, in a minute")
     parser.add_argument("--tiny", action="store_true", help="only whether it works, in seconds")

@@ -37,110 +37,53 @@ Options, comma separated (`name=value`; `name` alone means 1):
                      (the beginning is repeated), `refuse` (HTTP 400), `ignore` (answers anew)
     times=N          the faults strike only the first N requests of this very model
 
-`GET /state` on the server gives `{"open", "peak", "requests": [...]}` to other processes.
+Answers in background mode (`POST responses`) are in `fake_responses`. For these also:
+
+    background=refuse  HTTP 400: no such mode      background=ignore  an answer that is not kept
+    fail_after=N       the job fails after N words (error code: code=C)
+    incomplete_after=N it ends incomplete          reason=R       max_output_tokens, content_filter
+    cut_at=N           the connection is reset after N events; the job goes on
+    listeners          the faults of connections also strike whoever listens again
+    window=S           seconds after its beginning when a job is gone (404); 0: at once
+    refuse=N           whoever wants to listen again gets HTTP status N
+    retell=TEXT        whoever listens again hears this as the first word
+
+`error_after`, `cut_after`, `end_after`, `done_after`, `stall_after`, `junk_after` and `chunk_after`
+strike the connection there too, and not the job.
+
+`GET /state` on the server gives `{"open", "peak", "requests": [...], "jobs": [...]}` to other
+processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import re
-import socket
-import struct
+import sys
 import time
 from collections import Counter, deque
-from email.utils import formatdate
+from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import web
 
-ODD = "one\u2028two\u0085three [DONE] data: [DONE]\r\n\ndata: {} \U0001f30d\u00e9\x00end"
-SECRET_WORDS = "upstream-secret https://internal.example/route"
-FAULTS = ("error", "cut", "end", "done", "stall", "junk", "chunk")
+if __name__ == "__main__":  # started by its path: the package is not on Python's
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.fake_provider_script import (
+    ODD,
+    SECRET_WORDS,
+    Script,
+    answer,
+    cut,
+    error_body,
+    refusal,
+)
+from tests.fake_responses import Jobs, Request
 
-@dataclasses.dataclass
-class Script:
-    """What one request gets; see the module's list."""
-
-    tokens: int = 20
-    word: str = "w"
-    reasoning: int = 0
-    odd: int = 0
-    rate: float = 0.0
-    first: float = 0.0
-    finish: str = "stop"
-    usage: int = 1
-    comments: int = 0
-    empty: int = 0
-    crlf: int = 0
-    nospace: int = 0
-    split: int = 0
-    field: str = "reasoning"
-    status: int = 0
-    retry_after: str = ""
-    retry_date: str = ""
-    code: str = ""
-    html: int = 0
-    json: int = 0
-    redirect: int = 0
-    error_after: int = -1
-    cut_after: int = -1
-    end_after: int = -1
-    done_after: int = -1
-    stall_after: int = -1
-    junk_after: int = -1
-    chunk_after: int = -1
-    after: str = ""
-    prefill: str = "exact"
-    times: int = -1
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        kinds: dict[str, Any] = {
-            field.name: type(field.default) for field in dataclasses.fields(cls)
-        }
-        values: dict[str, Any] = {}
-        for option in filter(None, text.split(",")):
-            name, _, value = option.strip().partition("=")
-            values[name] = kinds[name](value or 1)  # a KeyError names the unknown option
-        return cls(**values)
-
-    def without_faults(self) -> Script:
-        calm: dict[str, Any] = {f"{fault}_after": -1 for fault in FAULTS}
-        return dataclasses.replace(self, status=0, html=0, json=0, redirect=0, empty=0, **calm)
-
-    def fault(self, words: int, *, finished: bool) -> str:
-        """The fault that strikes after so many words."""
-        if finished != (self.after == "finish"):
-            return ""
-        for fault in FAULTS:
-            strikes_at: int = getattr(self, f"{fault}_after")
-            if strikes_at >= 0 and (finished or strikes_at == words):
-                return fault
-        return ""
-
-    def text(self) -> str:
-        return "" if self.empty else answer(self.tokens, self.word) + ODD * bool(self.odd)
-
-
-def answer(tokens: int, word: str = "w") -> str:
-    """The whole answer of a request for so many words."""
-    return "".join(f"{word}{number} " for number in range(1, tokens + 1))
-
-
-@dataclasses.dataclass
-class Request:
-    """One request as it came, and what became of it."""
-
-    headers: dict[str, str]
-    body: dict[str, Any]
-    words: int = 0  # written so far
-    closed_early: bool = False  # the client left before the end
-    ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-    stalled: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+__all__ = ["ODD", "SECRET_WORDS", "FakeProvider", "Request", "Script", "answer"]
 
 
 class FakeProvider:
@@ -154,9 +97,11 @@ class FakeProvider:
         self._plan: deque[Script] = deque()
         self._asked: Counter[str] = Counter()
         self._arrived = asyncio.Event()
+        self.jobs = Jobs(self._asked_for)
         application = web.Application()
         application.router.add_get("/state", self._state)
         application.router.add_post("/{base:.*}chat/completions", self._complete)
+        self.jobs.add_routes(application)
         self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
 
     @property
@@ -182,11 +127,13 @@ class FakeProvider:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.jobs.close()
         await self._runner.cleanup()
 
     async def _state(self, _: web.Request) -> web.Response:
         requests = [
             {
+                "path": each.path,
                 "headers": each.headers,
                 "body": each.body,
                 "words": each.words,
@@ -195,22 +142,29 @@ class FakeProvider:
             }
             for each in self.requests
         ]
-        return web.json_response({"open": self.open, "peak": self.peak, "requests": requests})
+        state = {"open": self.open, "peak": self.peak, "requests": requests}
+        return web.json_response({**state, "jobs": self.jobs.state()})
 
     async def _complete(self, http: web.Request) -> web.StreamResponse:
-        request = Request(headers=dict(http.headers), body=await http.json())
-        self.requests.append(request)
-        self._arrived.set()
+        request, script = await self._asked_for(http)
         self.open += 1
         self.peak = max(self.peak, self.open)
         try:
-            return await self._answer(http, request, self._script(request.body["model"]))
+            return await self._answer(http, request, script)
         except (asyncio.CancelledError, ConnectionError):
             request.closed_early = True
             raise
         finally:
             self.open -= 1
             request.ended.set()
+
+    async def _asked_for(self, http: web.Request) -> tuple[Request, Script]:
+        """Take a request for an answer, whichever way."""
+        path = http.path.partition("/v1/")[2]
+        request = Request(path, headers=dict(http.headers), body=await http.json())
+        self.requests.append(request)
+        self._arrived.set()
+        return request, self._script(request.body["model"])
 
     def _script(self, model: str) -> Script:
         self._asked[model] += 1
@@ -227,11 +181,11 @@ class FakeProvider:
         said = last["content"] if last["role"] == "assistant" else ""
         refuses = bool(said) and script.prefill == "refuse"
         if refuses or script.status:
-            return _refusal(script, 400 if refuses else script.status)
+            return refusal(script, 400 if refuses else script.status)
         if script.html:
             return web.Response(text=f"<h1>{SECRET_WORDS}</h1>", content_type="text/html")
         if script.json:
-            return web.json_response(_error(script) if script.code else {"choices": []})
+            return web.json_response(error_body(script) if script.code else {"choices": []})
         if script.redirect:
             raise web.HTTPTemporaryRedirect("/elsewhere")
         response = web.StreamResponse(headers={"X-Generation-Id": "gen-header"})
@@ -277,15 +231,11 @@ class _Writer:
         await self._event("[DONE]")
 
     async def _strike(self, fault: str) -> bool:
-        transport = self._http.transport
-        assert transport is not None
         if fault == "error":
-            event = self._chunk({"content": ""}, "error") | _error(self._script)
+            event = self._chunk({"content": ""}, "error") | error_body(self._script)
             await self._event(event)
         elif fault == "cut":
-            sock: socket.socket = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
+            cut(self._http)
         elif fault == "done":
             await self._event("[DONE]")
         elif fault == "stall":
@@ -294,7 +244,8 @@ class _Writer:
         elif fault == "junk":
             await self._event(f'{{"choices": [{SECRET_WORDS}')
         elif fault == "chunk":
-            transport.write(b"this is no chunk size\r\n")
+            assert isinstance(self._http.transport, asyncio.Transport)
+            self._http.transport.write(b"this is no chunk size\r\n")
         return bool(fault)
 
     def _chunk(self, delta: dict[str, Any] | None, reason: str | None = None) -> dict[str, Any]:
@@ -339,20 +290,6 @@ def _usage(words: int) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": 3},
         "completion_tokens_details": {"reasoning_tokens": 2},
     }
-
-
-def _error(script: Script) -> dict[str, Any]:
-    code = int(script.code) if script.code.isdigit() else script.code or script.status
-    return {"error": {"code": code, "message": SECRET_WORDS, "metadata": {"provider": "Fake"}}}
-
-
-def _refusal(script: Script, status: int) -> web.Response:
-    headers = {}
-    if script.retry_after:
-        headers["Retry-After"] = script.retry_after
-    if script.retry_date:
-        headers["Retry-After"] = formatdate(time.time() + float(script.retry_date), usegmt=True)
-    return web.json_response(_error(script), status=status, headers=headers)
 
 
 async def _serve(port: int) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Protocol, Self
 
 import aiohttp
 
@@ -26,20 +26,37 @@ def free_port() -> int:
         return port
 
 
+class Process(Protocol):
+    """What is needed of a process, whoever is its parent."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, signal: int) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
 class ServerProcess:
     """`dls serve` in a process of its own.
 
     Args:
         folder: where the store and the log of the process are.
         settings: environment variables; the demo at full speed unless they say otherwise.
+        port: where it listens; any that is free unless it is said.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, *, port: int | None = None
+    ) -> None:
+        self.port = free_port() if port is None else port
         self.url = f"http://127.0.0.1:{self.port}"
         self.store = folder / "chats.db"
         self.log = folder / "server.log"
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self.environment = {
             **{name: value for name, value in os.environ.items() if not _is_setting(name)},
             "DLS_STORE": f"sqlite:///{self.store}",
@@ -59,51 +76,64 @@ class ServerProcess:
         assert self._process is not None
         return self._process.pid
 
+    async def launch(self) -> None:
+        """Start it, and wait for nothing."""
+        with self.log.open("ab") as log:
+            self._process = await self._spawn(log)
+
     async def start(self) -> Self:
         """Start it and wait until it takes work."""
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "durable_llm_streams",
-                "serve",
-                env=self.environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        await self.launch()
         async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession() as session:
-            while True:
-                if self._process.returncode is not None:
+            while not await self.ready(session):
+                if not self.running:
                     raise AssertionError(f"The server ended at once:\n{self.log.read_text()}")
-                try:
-                    async with session.get(f"{self.url}/readyz") as response:
-                        if response.status == 200:
-                            return self
-                except aiohttp.ClientError:
-                    pass
                 await asyncio.sleep(0.05)
+        return self
+
+    async def ready(self, session: aiohttp.ClientSession) -> bool:
+        """Whether it takes work."""
+        try:
+            async with session.get(f"{self.url}/readyz") as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def _spawn(self, log: BinaryIO) -> Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "durable_llm_streams",
+            "serve",
+            env=self.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open, and nothing is done."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT: it goes on as if no time had passed."""
-        os.kill(self.pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """SIGKILL, frozen or not, and wait until it is gone."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        if self.running:
+            await self._signal(signal.SIGKILL).wait()
 
     async def terminate(self) -> int:
         """SIGTERM. Returns the exit status; a process that does not end is an error."""
-        assert self._process is not None
-        self._process.terminate()
+        process = self._signal(signal.SIGTERM)
         async with asyncio.timeout(END_SECONDS):
-            return await self._process.wait()
+            return await process.wait()
+
+    def _signal(self, number: int) -> Process:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process
 
 
 def _is_setting(name: str) -> bool:

@@ -82,6 +82,7 @@ class Fail:
     retry_after: float | None = None
     refused_prefill: bool = False
     sentence: str = "The model is overloaded."
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         raise ModelError(
@@ -89,6 +90,7 @@ class Fail:
             retryable=self.retryable,
             retry_after=self.retry_after,
             refused_prefill=self.refused_prefill,
+            metadata=self.metadata,
             detail=PROVIDER_TEXT,
         )
         yield

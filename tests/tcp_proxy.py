@@ -121,17 +121,20 @@ class TcpProxy:
         writer.transport.set_write_buffer_limits(high=0)  # drain: the kernel has all of it
         while data := await reader.read(1 if self._mode == "dribble" else 65536):
             await self._flowing.wait()
+            is_last = False  # of the bytes before a cut: decided at once, for others write as well
             if self._cut_at is not None:
                 data = data[: self._cut_at - self.sent]
+                is_last = self.sent + len(data) == self._cut_at
+            if is_last:
+                self._cut_at = None
             self.sent += len(data)
             writer.write(data)
             await writer.drain()
             await asyncio.sleep(0)  # so that others have their turn while it dribbles
-            if self.sent == self._cut_at and not self._clean:
+            if is_last and not self._clean:
                 self.cut()
                 return
-            if self.sent == self._cut_at:
-                self._cut_at = None
+            if is_last:
                 self.cuts += 1
                 break
         writer.write_eof()

@@ -104,7 +104,8 @@ async def doomed(
     scene: Scene, provider_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Scene]:
     """A scene with a server of its own, to be ended."""
-    async with serving(tmp_path_factory.mktemp("doomed"), settings(provider_port)) as server:
+    environment = {**settings(provider_port), "DLS_GRACE": "0"}
+    async with serving(tmp_path_factory.mktemp("doomed"), environment) as server:
         await scene.browser.fetch(f"{server.url}/api/models")
         yield scene._replace(server=server)
 

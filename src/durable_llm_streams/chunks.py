@@ -73,9 +73,20 @@ def error(text: str) -> bytes:
 
 
 def notice(values: Mapping[str, Any]) -> bytes:
-    """A transient `data-run` chunk: what happens to the run, for those who watch.
+    """A transient `data-run` chunk: what happens to the run, for those who watch and those who go on.
 
-    It leaves no trace in the message.
+    It leaves no trace in the message. `event` is one of:
+
+    - `retry`: an attempt failed. `attempt`, `attempts`, `delay` (seconds) and `reason` of the next
+      one; `usage` and `cost` of the failed one, if they are known.
+    - `takeover`: another worker goes on. `attempt`.
+    - `rung`: the rung that was tried was refused, and the same attempt goes on with the next one.
+    - `job`: the provider keeps this answer under the id `job`, and the log has what it said up to
+      `mark`.
+
+    The first three name the `rung` of the ladder that is taken, and for `restart` how many
+    characters (Unicode code points, of text and reasoning) readers lose and the model is asked for
+    again: `repeated`.
     """
     return encode({"type": "data-run", "data": values, "transient": True})
 

@@ -26,6 +26,9 @@ DurableError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class DurableError(Exception):
     """The root of this package's errors. The text is a sentence for the person who reads it."""
@@ -132,6 +135,8 @@ class ModelError(DurableError):
         retryable: whether trying again may help.
         retry_after: seconds that the provider asked to wait, if it did.
         refused_prefill: whether the provider refused to continue a partial answer.
+        job_over: whether the job that made the answer is over, or cannot be listened to any more.
+        metadata: what is known of the failed attempt all the same: `usage`, `cost`; see `Finish`.
         detail: what the operator's log may hold. Never shown to a reader.
     """
 
@@ -142,10 +147,14 @@ class ModelError(DurableError):
         retryable: bool = False,
         retry_after: float | None = None,
         refused_prefill: bool = False,
+        job_over: bool = False,
+        metadata: Mapping[str, Any] | None = None,
         detail: str = "",
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
         self.refused_prefill = refused_prefill
+        self.job_over = job_over
+        self.metadata = metadata or {}
         self.detail = detail

@@ -13,6 +13,9 @@ logs and compare. Rules that are easy to get wrong:
 8. A field that JavaScript would hold as `undefined` is not there.
 
 The chunks of tools are not folded.
+
+Beside the message, the notices of this package (transient `data-run` chunks) are folded into what a
+worker must know that goes on: how often it failed, how the model was asked, which job is heard.
 """
 
 from __future__ import annotations
@@ -32,7 +35,10 @@ class Fold:
         message_id: from `start`; "" before it.
         metadata: the merged metadata, or None.
         parts: the message's parts, in order.
-        retries: how many failed attempts the log tells of (`data-run` notices of this package).
+        retries: how many failed attempts the log tells of.
+        ladder: how the model was asked, once for each time: `rung`, and where it is known
+            `repeated` (see `chunks.notice`), `usage` and `cost`.
+        job: the (id, mark) of the job at the provider whose text this is; None where there is none.
         failed: the text of an `error` record, or what a client could not follow; None if all is
             well.
     """
@@ -42,8 +48,11 @@ class Fold:
         self.metadata: dict[str, Any] | None = None
         self.parts: list[Part] = []
         self.retries = 0
+        self.ladder: list[dict[str, Any]] = [{"rung": "first"}]
+        self.job: tuple[str, str] | None = None
         self.failed: str | None = None
         self._open: dict[tuple[str, str], Part] = {}
+        self._mark = (0, 0)  # of the job: how many parts there were, and the last one's length
 
     @classmethod
     def of(cls, records: Iterable[bytes]) -> Fold:
@@ -77,6 +86,20 @@ class Fold:
     def step_parts(self) -> list[Part]:
         """The parts since the last step began: what `reset-step` would remove."""
         return self.parts[self._step_begin() :]
+
+    @property
+    def heard(self) -> list[tuple[str, str]]:
+        """What the log has of the job since its mark: (kind, text), no kind twice in a row."""
+        count, length = self._mark
+        heard: list[tuple[str, str]] = []
+        for part in self.parts[max(0, count - 1) :]:
+            kind, text = part["type"], _text(part)[length:]
+            length = 0
+            if text and heard and heard[-1][0] == kind:
+                heard[-1] = (kind, heard[-1][1] + text)
+            elif text:
+                heard.append((kind, text))
+        return heard
 
     def closing(self) -> list[bytes]:
         """The chunks that close what is open, so that a client's message is in order."""
@@ -146,6 +169,7 @@ class Fold:
     def _reset_step(self, _: Mapping[str, Any]) -> None:
         del self.parts[self._step_begin() :]
         self._open.clear()
+        self.job = None
 
     def _error(self, chunk: Mapping[str, Any]) -> None:
         self.failed = chunk["errorText"]
@@ -155,7 +179,8 @@ class Fold:
 
     def _data(self, chunk: Mapping[str, Any]) -> None:
         if chunk.get("transient"):
-            self.retries += chunk["type"] == "data-run" and _is_retry(chunk["data"])
+            if chunk["type"] == "data-run" and isinstance(chunk["data"], Mapping):
+                self._notice(chunk["data"])
             return
         for part in self.parts if chunk.get("id") is not None else ():
             if part["type"] == chunk["type"] and part.get("id") == chunk["id"]:
@@ -163,9 +188,23 @@ class Fold:
                 return
         self.parts.append(dict(chunk))
 
+    def _notice(self, notice: Mapping[str, Any]) -> None:
+        event, rung, job = notice.get("event"), notice.get("rung"), notice.get("job")
+        self.retries += event == "retry"
+        _copy(notice, self.ladder[-1], "usage", "cost")  # of the attempt that is over
+        if isinstance(rung, str):
+            self.ladder.append({"rung": rung})
+            _copy(notice, self.ladder[-1], "repeated")
+            if rung != "reattach":
+                self.job = None
+        if event == "job" and isinstance(job, str):
+            self.job = (job, str(notice.get("mark", "")))
+            self._mark = (len(self.parts), len(_text(self.parts[-1])) if self.parts else 0)
 
-def _is_retry(notice: Any) -> bool:
-    return isinstance(notice, Mapping) and notice.get("event") == "retry"
+
+def _text(part: Part) -> str:
+    text: str = part["text"] if part["type"] in ("text", "reasoning") else ""
+    return text
 
 
 def _copy(source: Mapping[str, Any], target: Part, *keys: str) -> None:

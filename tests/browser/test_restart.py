@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180
 PACE = "DLS_DEMO_TOKENS_PER_SECOND"
 
 #: At first so slow that no machine is too slow to strike in mid-answer.
-DEMO = {"DLS_LEASE": "1", "DLS_ATTEMPTS": "100", PACE: "20"}
+DEMO = {"DLS_LEASE": "1", "DLS_ATTEMPTS": "100", "DLS_GRACE": "0", PACE: "20"}
 WORDS = 400
 
 #: What the attempts count in: from the text alone one sees whose it is.

@@ -24,6 +24,7 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import read_all
 from durable_llm_streams.model import Cursor, Span, token_at
 from durable_llm_streams.stores.redis import RedisStore
+from tests.app import Frame
 from tests.redis_faults.reader import TERMINAL, Reader
 
 _LOOK_SECONDS = 0.05
@@ -79,14 +80,7 @@ class Oracle:
         except StoreUnavailable:
             return  # nobody can look now
         at = Cursor.parse(frames[checked - 1].id).seq if checked else 0
-        for frame in frames[checked:]:
-            cursor = Cursor.parse(frame.id)
-            part = log.records[at : cursor.seq]
-            assert len(part) == cursor.seq - at, f"{frame} is not committed"
-            expected = part[0] if len(part) == 1 else _merged(part)
-            assert frame.data.encode() == expected, f"{frame} is not in the log"
-            assert cursor.token == token_at(log.spans, cursor.seq), f"{frame}: {log.spans}"
-            at = cursor.seq
+        check_frames(frames[checked:], log, at)
         self._checked[reader] = len(frames)
 
     async def verify(self, reader: Reader, chat: dict[str, Any]) -> Log:
@@ -138,6 +132,23 @@ class Oracle:
                 known.spans = page.spans
                 if page.last + 1 >= page.next_seq:
                     return known
+
+
+def check_frames(frames: Iterable[Frame], log: Log, at: int) -> None:
+    """See that events are the records of a log behind record `at`, and name who wrote them.
+
+    Raises:
+        AssertionError: they are not; it says which.
+    """
+    for frame in frames:
+        cursor = Cursor.parse(frame.id)
+        part = log.records[at : cursor.seq]
+        assert part, f"{frame} came behind record {at}"
+        assert len(part) == cursor.seq - at, f"{frame} is not committed"
+        expected = part[0] if len(part) == 1 else _merged(part)
+        assert frame.data.encode() == expected, f"{frame} is not in the log"
+        assert cursor.token == token_at(log.spans, cursor.seq), f"{frame}: {log.spans}"
+        at = cursor.seq
 
 
 def _merged(part: Iterable[bytes]) -> bytes:

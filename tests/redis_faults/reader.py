@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import aiohttp
@@ -31,6 +31,7 @@ class Reader:
         comments: how many signs of life came.
         sources: the server of each connection that brought events.
         statuses: every status that was not 200.
+        runs: the runs that the servers named.
         clean_ends: how many connections ended properly without the answer's end.
         lost: whether a server said that the cursor is lost; then the reader gives up.
         ended: done when there is nothing more to read.
@@ -44,6 +45,7 @@ class Reader:
         self.comments = self.clean_ends = 0
         self.sources: list[str] = []
         self.statuses: list[int] = []
+        self.runs: set[str] = set()
         self.lost = False
         self._http = http
         self._turn = itertools.cycle(range(len(urls)))
@@ -76,9 +78,9 @@ class Reader:
         came = self.came[since:]
         return max(later - sooner for sooner, later in itertools.pairwise(came))
 
-    def ask(self, question: str, *, message_id: str = "m1") -> Reader:
+    def ask(self, question: str, *, message_id: str = "m1", model: str | None = None) -> Reader:
         """Send a question, and again until it is accepted; then read to the end."""
-        body = {"id": self.chat, "message": user(message_id, question)}
+        body = {"id": self.chat, "message": user(message_id, question), "model": model}
         return self._begin(lambda url: self._http.post(f"{url}/api/chat", json=body))
 
     def follow(self) -> Reader:
@@ -129,6 +131,7 @@ class Reader:
 
     async def _take(self, url: str, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
+            self.runs.add(response.headers["x-run-id"])
             await self._take_events(url, response)
             return
         self.statuses.append(response.status)
@@ -146,13 +149,17 @@ class Reader:
 
     async def _take_events(self, url: str, response: aiohttp.ClientResponse) -> None:
         parser = SSEParser()
-        async for data in response.content.iter_any():
+        async for data in self._parts(response):
             self.comments += data.count(b": keep-alive")
             for event in parser.feed(data):
                 if self.sources[-1:] != [url]:
                     self.sources.append(url)
                 self._receive(Frame(event.id, event.data))
         self.clean_ends += not self._done
+
+    def _parts(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """What comes, as it comes."""
+        return response.content.iter_any()
 
     def _receive(self, frame: Frame) -> None:
         """What must hold of every event at the moment when it comes."""

@@ -43,6 +43,7 @@ def resetting() -> Iterator[int]:
             thread.join()
 
 
+@pytest.mark.promise("outage")
 def test_a_connection_that_is_reset_while_it_is_opened_is_an_outage() -> None:
     async def call_again_and_again(port: int) -> None:
         database = Database(RedisAddress.parse(f"redis://127.0.0.1:{port}"))

@@ -31,6 +31,7 @@ async def asked(servers: Fleet, chats: Sequence[str], record: int) -> list[Reade
     return readers
 
 
+@pytest.mark.promise("outage")
 async def test_answers_are_completed_behind_a_sentinel_failover(tmp_path: Path) -> None:
     async with SentinelSetup(tmp_path) as sentinels, fleet(tmp_path, sentinels.url) as servers:
         readers = await asked(servers, [f"chat-{number}" for number in range(4)], 30)
@@ -61,6 +62,7 @@ def chats_of(servers: Fleet, cluster: ClusterSetup, count: int) -> list[list[str
     raise AssertionError
 
 
+@pytest.mark.promise("outage")
 async def test_a_cluster_without_one_of_its_masters_waits_for_it(tmp_path: Path) -> None:
     async with (
         ClusterSetup(tmp_path, appendfsync="always") as cluster,

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.xdist_group("redis_faults_limits"), pytest.mark.timeou
 KEPT = re.compile(r"\{dls(:0\}:(?:ages|changes|ended|number|runs|kept)|\}:meta)")
 
 
+@pytest.mark.promise("outage")
 async def test_a_redis_without_memory_refuses_and_completes_what_it_has_accepted(
     tmp_path: Path,
 ) -> None:
@@ -99,6 +100,7 @@ def resident(server: ServerProcess) -> int:
     return int(kilobytes) * 1024
 
 
+@pytest.mark.promise("bounded")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory in /proc")
 async def test_readers_at_a_byte_a_second_hold_nobody_back_and_cost_no_memory(
     tmp_path: Path, redis_server: RedisServer
@@ -141,6 +143,7 @@ async def all_read(slow: Sequence[SlowReader]) -> bool:
     return all(each.read for each in slow)
 
 
+@pytest.mark.promise("bounded", "no-leak")
 async def test_what_has_ended_leaves_no_key_behind_that_stays_for_ever(
     tmp_path: Path,
 ) -> None:

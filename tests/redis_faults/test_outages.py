@@ -45,6 +45,7 @@ async def none_ready(servers: Fleet) -> bool:
     return statuses == [503] * len(statuses)
 
 
+@pytest.mark.promise("seen-is-durable", "prefix", "outage")
 async def test_a_redis_that_is_killed_and_comes_back_has_lost_nothing_that_was_seen(
     tmp_path: Path,
 ) -> None:
@@ -66,6 +67,7 @@ async def test_a_redis_that_is_killed_and_comes_back_has_lost_nothing_that_was_s
             assert len(reader.sources) == 1, (reader.clean_ends, reader.statuses, reader.sources)
 
 
+@pytest.mark.promise("lost-tail-is-told")
 async def test_a_redis_that_has_lost_its_last_moments_is_found_out(tmp_path: Path) -> None:
     settings = {"DLS_LEASE": "1"}
     async with (
@@ -102,6 +104,7 @@ async def test_a_redis_that_has_lost_its_last_moments_is_found_out(tmp_path: Pat
                 assert response.status == 410
 
 
+@pytest.mark.promise("outage")
 @pytest.mark.parametrize("kind", ["frozen", "refusing"])
 async def test_an_outage_of_ten_seconds_is_waited_out(tmp_path: Path, kind: str) -> None:
     async with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
@@ -138,6 +141,7 @@ async def test_an_outage_of_ten_seconds_is_waited_out(tmp_path: Path, kind: str)
                     assert await servers.oracle.epoch(reader) == 1, "taken from a living writer"
 
 
+@pytest.mark.promise("outage")
 async def test_streams_that_have_waited_for_long_enough_end_cleanly(tmp_path: Path) -> None:
     settings = {"DLS_STORE_PATIENCE": "1"}
     async with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
@@ -157,6 +161,7 @@ async def ended_cleanly(reader: Reader) -> bool:
     return reader.clean_ends == 1
 
 
+@pytest.mark.promise("fencing")
 async def test_a_server_that_is_cut_off_loses_its_answers_and_writes_nothing_afterwards(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

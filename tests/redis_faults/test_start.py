@@ -40,6 +40,7 @@ async def refusal(folder: Path, url: str) -> str:
     return line
 
 
+@pytest.mark.promise("fit-store")
 async def test_a_store_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> None:
     async with (
         RedisServer(tmp_path, password=SECRET) as locked,

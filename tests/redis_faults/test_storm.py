@@ -41,6 +41,7 @@ async def killing(servers: Fleet, rng: random.Random, over: asyncio.Event) -> in
     raise AssertionError
 
 
+@pytest.mark.promise("takeover", "prefix", "one-end", "one-clean-answer")
 async def test_every_answer_is_complete_and_once_whoever_is_killed(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

@@ -37,6 +37,7 @@ def place(server: RedisServer, name: str) -> str:
     return f"{server.url}?prefix={name}"
 
 
+@pytest.mark.promise("takeover", "prefix", "one-clean-answer")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_an_answer_survives_the_death_of_its_writers_at_any_record(
     tmp_path: Path, redis_server: RedisServer, seed: int
@@ -62,6 +63,7 @@ async def test_an_answer_survives_the_death_of_its_writers_at_any_record(
             assert shown(servers.oracle.log(reader).records) == ANSWER
 
 
+@pytest.mark.promise("fencing")
 async def test_a_frozen_writer_that_wakes_up_writes_nothing_and_hangs_up(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
@@ -98,10 +100,11 @@ async def test_a_frozen_writer_that_wakes_up_writes_nothing_and_hangs_up(
         assert len(second.requests) == len(chats)
 
 
+@pytest.mark.promise("hand-over")
 async def test_a_planned_end_hands_its_answers_over_at_once(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
-    url, settings = place(redis_server, "term"), {"DLS_LEASE": "30"}
+    url, settings = place(redis_server, "term"), {"DLS_LEASE": "30", "DLS_GRACE": "0"}
     async with fleet(tmp_path, url, settings=settings) as servers:
         ending, staying = servers.servers
         readers = [servers.reader(f"chat-{number}").ask(QUESTION) for number in range(10)]
@@ -122,6 +125,7 @@ async def test_a_planned_end_hands_its_answers_over_at_once(
         assert "Traceback" not in ending.log.read_text()
 
 
+@pytest.mark.promise("takeover")
 async def test_a_clock_that_is_a_minute_fast_changes_nothing(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
@@ -147,6 +151,7 @@ async def test_a_clock_that_is_a_minute_fast_changes_nothing(
         assert await servers.oracle.epoch(of_right) == 1
 
 
+@pytest.mark.promise("takeover")
 async def test_a_question_asked_here_is_read_there_and_finished_there_within_seven_seconds(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

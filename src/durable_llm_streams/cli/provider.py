@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.providers._request import detect_dialect, endpoint_url
+from durable_llm_streams.providers.background import BackgroundModels
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.prefill import PrefillTable
 from durable_llm_streams.runs import Source
 from durable_llm_streams.server import OfferedModel
@@ -37,6 +41,7 @@ def provider(settings: Settings) -> Provider:
     """
     prefill = PrefillTable.parse(settings.prefill)
     if settings.openrouter_api_key:
+        _no_background(settings, "OpenRouter keeps no answers. Unset one of them.")
         headers = {"X-OpenRouter-Title": settings.app_title}
         if settings.app_url:
             headers["HTTP-Referer"] = settings.app_url
@@ -51,16 +56,36 @@ def provider(settings: Settings) -> Provider:
         return Provider("OpenRouter", source, _models(settings, "openrouter/auto"))
     if settings.openai_api_key or settings.openai_base_url:
         url = settings.openai_base_url or OPENAI_URL
-        source = OpenAICompatible(
+        return Provider(url, _openai(settings, url, prefill), _models(settings, "gpt-5-mini"))
+    _no_background(settings, "The demo needs none. Set OPENAI_API_KEY, or unset it.")
+    demo = OfferedModel(DEMO_MODEL, "Demo (not a real model)", demo=True)
+    name = "the built-in demo; set OPENROUTER_API_KEY or OPENAI_API_KEY for real answers"
+    return Provider(name, Demo(settings.demo_tokens_per_second), (demo,))
+
+
+def _openai(settings: Settings, url: str, prefill: PrefillTable) -> Source:
+    background = BackgroundModels.parse(settings.background)
+    if not background.rules:
+        return OpenAICompatible(
             base_url=url,
             api_key=settings.openai_api_key,
             prefill=prefill,
             reasoning_effort=settings.reasoning_effort,
         )
-        return Provider(url, source, _models(settings, "gpt-5-mini"))
-    demo = OfferedModel(DEMO_MODEL, "Demo (not a real model)", demo=True)
-    name = "the built-in demo; set OPENROUTER_API_KEY or OPENAI_API_KEY for real answers"
-    return Provider(name, Demo(settings.demo_tokens_per_second), (demo,))
+    if detect_dialect(endpoint_url(url, "responses")) == "openrouter":
+        _no_background(settings, "OpenRouter keeps no answers. Unset it.")
+    return OpenAIResponses(
+        background=background,
+        base_url=url,
+        api_key=settings.openai_api_key,
+        prefill=prefill,
+        reasoning_effort=settings.reasoning_effort,
+    )
+
+
+def _no_background(settings: Settings, why: str) -> None:
+    if settings.background:
+        raise InvalidSetting(f"DLS_BACKGROUND is for OpenAI's own models. {why}")
 
 
 def _models(settings: Settings, default: str) -> tuple[OfferedModel, ...]:

@@ -8,8 +8,10 @@ import gc
 import logging
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Generator
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -26,16 +28,31 @@ from .settings import Settings, load, unknown
 
 logger = logging.getLogger(__name__)
 
-_GRACE_SECONDS = 3
+_CONNECTIONS_SECONDS = 3
 _BACKLOG = 4096
 
 
 class Server(uvicorn.Server):
-    """Lets streams go before it waits for connections to end: they would not end by themselves."""
+    """Ends by plan: finishes what is being written, hands the rest over, lets the streams go.
+
+    SIGTERM, which is what programs send, gives what is being written its grace. Ctrl-C does not:
+    somebody sits there and waits. A second signal ends the grace, a further Ctrl-C the waiting for
+    connections.
+    """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
+        self._at_once = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal has come."""
+        if self._at_once.is_set():
+            self.force_exit = self.force_exit or sig == signal.SIGINT
+        elif self.should_exit or sig != signal.SIGTERM:
+            # The loop may be asleep: what a signal's handler does would not wake it.
+            asyncio.get_running_loop().call_soon_threadsafe(self._at_once.set)
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -45,11 +62,37 @@ class Server(uvicorn.Server):
             self._captured_signals.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then end as usual."""
+        """Finish or hand over what is being written, then end as usual.
+
+        The port stays open during the grace: who comes can read, and balancers hear that this
+        server takes no work. It is closed before the streams end, so that whoever comes back finds
+        another server, or none, but not this one.
+        """
         context = self._app.state.durable
         assert isinstance(context, Context)
-        context.drain()
+        # A connection that is kept would be closed under a request that is just on its way.
+        headers = self.server_state.default_headers
+        self.server_state.default_headers = [*headers, (b"connection", b"close")]
+        await self._finish(context)
+        for server in self.servers:
+            server.close()
+        await context.hand_over()
         await super().shutdown(sockets)
+
+    async def _finish(self, context: Context) -> None:
+        worker = context.worker
+        if worker.running and worker.limits.grace and not self._at_once.is_set():
+            logger.info(
+                "Finishing %d answers, for %g seconds at the most; another signal hands them over.",
+                worker.running,
+                worker.limits.grace,
+            )
+        finishing = asyncio.create_task(context.finish())
+        hurrying = asyncio.create_task(self._at_once.wait())
+        await asyncio.wait({finishing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        finishing.cancel()
+        hurrying.cancel()
+        await asyncio.wait({finishing, hurrying})
 
 
 def serve() -> None:
@@ -135,7 +178,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
                 log_level="warning",
                 access_log=False,
                 backlog=_BACKLOG,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
+                timeout_graceful_shutdown=_CONNECTIONS_SECONDS,
                 server_header=False,
             ),
             app,

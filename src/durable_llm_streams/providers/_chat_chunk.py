@@ -6,12 +6,14 @@ Fields that do not decide over the answer are `Any`, so that an odd one cannot b
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
+
+T = TypeVar("T")
 
 
 class Delta(Struct, gc=False):
@@ -40,15 +42,19 @@ decode: Final = msgspec.json.Decoder(Chunk).decode
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
-def decode_slowly(payload: bytes) -> Chunk | None:
+def decode_slowly(payload: bytes, kind: type[T]) -> T | None:
     """The slow way, for what the typed decoder refuses: a lone half of a surrogate pair in a text.
 
+    Args:
+        payload: JSON.
+        kind: what it shall be.
+
     Returns:
-        The chunk with U+FFFD for every such half, or None if it is no chunk.
+        It, with U+FFFD for every such half, or None if it is something else.
     """
     try:
         value = json.loads(payload)
-        return msgspec.convert(_scrubbed(value), Chunk)
+        return msgspec.convert(_scrubbed(value), kind)
     except (ValueError, RecursionError, msgspec.ValidationError):
         return None
 

@@ -63,12 +63,16 @@ _STATUSES: dict[int, tuple[str, bool]] = {
 # the providers' own words for a failure (OpenAI, OpenRouter, vLLM), where they say more
 _CODES: dict[str, tuple[str, bool]] = {
     "authentication_error": (_KEY, False),
+    "bio_policy": (_FLAGGED, False),
     "content_filter": (_FLAGGED, False),
     "content_policy_violation": (_FLAGGED, False),
     "context_length_exceeded": (_TOO_LONG, False),
+    "data_residency_mismatch": (_REFUSED, False),
     "insufficient_quota": (_CREDIT, False),
     "invalid_api_key": (_KEY, False),
+    "invalid_prompt": (_FLAGGED, False),
     "invalid_request_error": (_REFUSED, False),
+    "misalignment_policy_violation": (_FLAGGED, False),
     "model_not_found": (_NO_MODEL, False),
     "permission_error": (_KEY, False),
     "rate_limit_exceeded": (_BUSY, True),
@@ -128,11 +132,12 @@ def refused(
     )
 
 
-def reported(error: Any) -> ModelError:
+def reported(error: Any, *, job_over: bool = False) -> ModelError:
     """The provider reported an error inside its answer.
 
     Args:
         error: the `error` value of the event: an object, or whatever it was.
+        job_over: whether the job that makes the answer is over with it.
     """
     found = _as_error(error)
     code = found.code
@@ -140,7 +145,24 @@ def reported(error: Any) -> ModelError:
         code = int(code)
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
     sentence, retryable = _judge(status, found, str(found.message))
-    return ModelError(sentence, retryable=retryable, detail=f"in the answer: {error}")
+    detail = f"in the answer: {error}"
+    return ModelError(sentence, retryable=retryable, job_over=job_over, detail=detail)
+
+
+def job_gone(detail: str) -> ModelError:
+    """The provider keeps the job no longer, or lets nobody listen to it."""
+    sentence = "The model provider does not keep this answer any more."
+    return ModelError(sentence, retryable=True, job_over=True, detail=detail)
+
+
+def job_ended(status: Any) -> ModelError:
+    """The job ended without an answer.
+
+    Args:
+        status: the provider's word for it.
+    """
+    sentence = "The model provider ended its work on this answer. Try again."
+    return ModelError(sentence, retryable=True, job_over=True, detail=f"the job is {status!r}")
 
 
 def not_a_stream(body: str) -> ModelError:
@@ -165,7 +187,7 @@ def nothing() -> ModelError:
 
 def empty() -> ModelError:
     """A finished answer without a word."""
-    return ModelError("The model gave an empty answer.", retryable=True)
+    return ModelError("The model gave an empty answer.", retryable=True, job_over=True)
 
 
 def unreadable(payload: bytes) -> ModelError:

@@ -1,4 +1,4 @@
-"""What is sent to a chat-completions endpoint: its address, headers and body."""
+"""What is sent to a provider: addresses, headers and bodies."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from durable_llm_streams.runs.source import Prompt
 
 Dialect = Literal["openrouter", "openai", "generic"]
 
-_OURS = ("messages", "stream")
+_OURS = ("messages", "stream", "input", "background", "store")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\u00a0-\U0010ffff]*")
 
 
-def completions_url(base_url: str) -> URL:
-    """The endpoint below a base address.
+def endpoint_url(base_url: str, path: str) -> URL:
+    """An endpoint below a base address.
+
+    Args:
+        base_url: the base; its query is kept.
+        path: of the endpoint, such as `chat/completions`.
 
     Raises:
         InvalidSetting: it is not an address of a web server.
@@ -38,7 +42,7 @@ def completions_url(base_url: str) -> URL:
             "The model provider's address cannot be used. "
             "Write it in full, such as https://openrouter.ai/api/v1."
         )
-    return base.with_path(f"{base.path.rstrip('/')}/chat/completions").with_query(base.query)
+    return base.with_path(f"{base.path.rstrip('/')}/{path}").with_query(base.query)
 
 
 def detect_dialect(url: URL) -> Dialect:
@@ -106,7 +110,7 @@ class RequestOptions(Struct, frozen=True, kw_only=True):
 
 
 def request_body(prompt: Prompt, options: RequestOptions, style: PrefillStyle | None) -> bytes:
-    """The request as JSON.
+    """A chat-completions request as JSON.
 
     Args:
         prompt: what is asked.
@@ -130,4 +134,19 @@ def request_body(prompt: Prompt, options: RequestOptions, style: PrefillStyle | 
             body["reasoning"] = {"effort": options.reasoning_effort}
         elif options.reasoning_effort:
             body["reasoning_effort"] = options.reasoning_effort
+    return msgspec.json.encode(body | dict(options.extra_body))
+
+
+def background_body(prompt: Prompt, options: RequestOptions) -> bytes:
+    """A request for an answer that the provider makes as a job, as JSON.
+
+    Args:
+        prompt: what is asked, from the start.
+        options: what is the same in every request.
+    """
+    turns = [{"role": turn.role, "content": turn.text} for turn in prompt.turns]
+    body: dict[str, Any] = {"model": prompt.model, "input": turns}
+    body |= {"background": True, "stream": True, "store": True}
+    if options.reasoning_effort:
+        body["reasoning"] = {"effort": options.reasoning_effort}
     return msgspec.json.encode(body | dict(options.extra_body))

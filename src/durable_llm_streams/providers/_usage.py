@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 _MAX_COUNT = 2**53  # what JavaScript counts exactly
 _MAX_NAME = 200  # characters
+
+#: Where a count is: in a chat completion's usage, then in a response's.
+_COUNTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "inputTokens": (("prompt_tokens",), ("input_tokens",)),
+    "outputTokens": (("completion_tokens",), ("output_tokens",)),
+    "totalTokens": (("total_tokens",),),
+    "reasoningTokens": (
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+    ),
+    "cachedInputTokens": (
+        ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+        ("prompt_cache_hit_tokens",),  # DeepSeek
+    ),
+}
 
 
 def answer_metadata(model: Any, usage: Any, generation_id: Any) -> dict[str, Any]:
@@ -14,18 +29,11 @@ def answer_metadata(model: Any, usage: Any, generation_id: Any) -> dict[str, Any
 
     Args:
         model: the model that answered.
-        usage: the provider's `usage` object.
+        usage: the provider's `usage` object, of a chat completion or of a response.
         generation_id: the provider's id of the answer.
     """
     counts = {
-        "inputTokens": _count(usage, "prompt_tokens"),
-        "outputTokens": _count(usage, "completion_tokens"),
-        "totalTokens": _count(usage, "total_tokens"),
-        "reasoningTokens": _count(usage, "completion_tokens_details", "reasoning_tokens"),
-        "cachedInputTokens": _first(
-            _count(usage, "prompt_tokens_details", "cached_tokens"),
-            _count(usage, "prompt_cache_hit_tokens"),  # DeepSeek
-        ),
+        name: _first(*(_count(usage, *path) for path in paths)) for name, paths in _COUNTS.items()
     }
     known = {
         "model": _name(model),
@@ -53,7 +61,7 @@ def _count(usage: Any, *path: str) -> int | None:
 def _dollars(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) and 0 <= value <= _MAX_COUNT else None
+    return value if 0 <= value <= _MAX_COUNT else None  # which NaN is not
 
 
 def _name(value: Any) -> str | None:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 from durable_llm_streams._version import __version__
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import _failures
+from durable_llm_streams.providers._answer_parser import AnswerParser
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.providers._connection import held
 from durable_llm_streams.providers._request import (
     Dialect,
     RequestOptions,
-    completions_url,
     detect_dialect,
+    endpoint_url,
     request_body,
     validated_headers,
 )
@@ -36,7 +39,7 @@ _NOT_STREAMS = ("text/html", "application/json", "application/problem+json")
 
 # what aiohttp raises for a peer's doing; it lets its parser's own errors and a RuntimeError for a
 # connection that is gone through as they are
-_NETWORK: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
+NETWORK: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
 
 
 class OpenAICompatible:
@@ -55,7 +58,7 @@ class OpenAICompatible:
         prefill: which models can continue an answer.
         reasoning_effort: how much a model shall think: `minimal`, `low`, `medium`, `high`, ...;
             None leaves it to the provider. Not sent with a continuation, which is past thinking.
-        extra_body: more fields of the request's body; they win over the ones made here.
+        extra_body: more fields of every request's body; they win over the ones made here.
         connect_timeout: seconds until a connection must stand, name look-up and TLS included.
         usage_wait: seconds that the usage may come after the answer's last word.
         dialect: which extensions the endpoint speaks; found from the host if not given.
@@ -80,7 +83,8 @@ class OpenAICompatible:
         dialect: Dialect | None = None,
         trust_env: bool = False,
     ) -> None:
-        self._url = completions_url(base_url)
+        self._base_url = base_url
+        self._url = endpoint_url(base_url, "chat/completions")
         own = {
             "Accept": "text/event-stream",
             "Accept-Encoding": "identity",  # a compressor would hold tokens back
@@ -115,11 +119,11 @@ class OpenAICompatible:
         Raises:
             ModelError: the provider failed, or its answer was cut, empty or no stream.
         """
-        try:
+        with self._redacted():
             style = self._style(prompt)
-            response = await self._ask(request_body(prompt, self._options, style))
+            response = await self._post(self._url, request_body(prompt, self._options, style))
             with held(response):
-                await _check(response, continuing=style is not None)
+                await check(response, continuing=style is not None)
                 seam = Seam(prompt.said, echoes=style == "mistral")
                 parser = ChatParser()
                 while not parser.done:
@@ -131,9 +135,6 @@ class OpenAICompatible:
             if rest := seam.end():
                 yield TextDelta(rest)
             yield finish
-        except ModelError as error:
-            error.detail = self._redact(error.detail)
-            raise
 
     async def close(self) -> None:
         """Let go of connections. Streams that are read now are cut; none can begin any more."""
@@ -151,7 +152,16 @@ class OpenAICompatible:
             raise ModelError("This model cannot continue an answer.", refused_prefill=True)
         return style
 
-    async def _read(self, response: aiohttp.ClientResponse, parser: ChatParser) -> list[Event]:
+    @contextmanager
+    def _redacted(self) -> Iterator[None]:
+        """Keep secrets out of the operator's log."""
+        try:
+            yield
+        except ModelError as error:
+            error.detail = self._redact(error.detail)
+            raise
+
+    async def _read(self, response: aiohttp.ClientResponse, parser: AnswerParser) -> list[Event]:
         """The events of the next read; none and `parser.done` when the connection broke."""
         content = response.content
         try:
@@ -160,12 +170,20 @@ class OpenAICompatible:
                     data = await content.readany()
             else:
                 data = await content.readany()
-        except _NETWORK as why:
+        except NETWORK as why:
             parser.cut(why)
             return []
         return parser.feed(data) if data else parser.end()
 
-    async def _ask(self, body: bytes) -> aiohttp.ClientResponse:
+    async def _post(self, url: URL, body: bytes) -> aiohttp.ClientResponse:
+        """Raises ModelError where there is no answer at all."""
+        session = self._opened()
+        try:
+            return await session.post(url, data=body, headers=self._headers, allow_redirects=False)
+        except NETWORK as why:
+            raise _failures.unreachable(why) from None
+
+    def _opened(self) -> aiohttp.ClientSession:
         if self._closed:
             raise ModelError("The server is shutting down. Try again.", retryable=True)
         if self._session is None:
@@ -175,12 +193,7 @@ class OpenAICompatible:
                 timeout=self._timeout,
                 trust_env=self._trust_env,
             )
-        try:
-            return await self._session.post(
-                self._url, data=body, headers=self._headers, allow_redirects=False
-            )
-        except _NETWORK as why:
-            raise _failures.unreachable(why) from None
+        return self._session
 
 
 def _joined(events: Sequence[Event], seam: Seam) -> list[Event]:
@@ -193,25 +206,25 @@ def _joined(events: Sequence[Event], seam: Seam) -> list[Event]:
     return joined
 
 
-async def _check(response: aiohttp.ClientResponse, *, continuing: bool) -> None:
+async def check(response: aiohttp.ClientResponse, *, continuing: bool) -> None:
     """Raise for a response that is not a stream of events."""
     kind = response.content_type
     if response.status == 200 and kind not in _NOT_STREAMS:
         return
-    body = await _beginning(response)
+    body = await beginning(response)
     if response.status == 200:
         raise _failures.not_a_stream(body)
     wait = _failures.wait_asked(response.headers.get("Retry-After"), time.time())
     raise _failures.refused(response.status, body, retry_after=wait, continuing=continuing)
 
 
-async def _beginning(response: aiohttp.ClientResponse) -> str:
+async def beginning(response: aiohttp.ClientResponse) -> str:
     """What a failure's body says, as far as it comes soon."""
     body = bytearray()
     try:
         async with asyncio.timeout(_ERROR_BODY_WAIT):
             while len(body) < _ERROR_BODY and (data := await response.content.readany()):
                 body += data
-    except _NETWORK:
+    except NETWORK:
         pass
     return body[:_ERROR_BODY].decode(errors="replace")

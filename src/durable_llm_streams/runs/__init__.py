@@ -1,12 +1,14 @@
 """Runs: claim, heartbeat, execute, take over, stop, hand over."""
 
 from .limits import Limits
-from .source import Event, Finish, Prompt, ReasoningDelta, Source, TextDelta, Turn
+from .source import Event, Finish, Job, JobSource, Prompt, ReasoningDelta, Source, TextDelta, Turn
 from .worker import Worker
 
 __all__ = [
     "Event",
     "Finish",
+    "Job",
+    "JobSource",
     "Limits",
     "Prompt",
     "ReasoningDelta",

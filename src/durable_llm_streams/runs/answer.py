@@ -4,13 +4,13 @@ Theory of operation
 ===================
 1. The log is the only memory. What was said, how often it failed, which parts are open: all of it
    is the fold of the log, so that a worker that takes over and one that tries again do the same.
-2. After a failure the next attempt takes the best rung of the ladder: `prefill` hands the text that
-   was said to the model, which goes on in the same part; `restart` begins the step again behind a
-   `reset-step`, which takes the failed text from every reader's message. An attempt that said
-   nothing needs no rung.
+2. After a failure the next attempt takes the best rung of the ladder that is possible; see
+   `ladder`. A rung that is refused costs no attempt where nothing was asked of the model.
 3. Failures are counted in the log (`data-run` notices) and by the store (takeovers). Together they
    are the budget.
-4. Only the end of the run writes the terminal record, in one step with status and history. A
+4. The id of a job at the provider is in the log before the first delta of it. A job is ended when
+   its answer is given up, and when nobody could know of it; never because this process ends.
+5. Only the end of the run writes the terminal record, in one step with status and history. A
    cancelled task flushes and leaves; whoever cancelled it knows what becomes of the run.
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -31,9 +31,11 @@ from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.store import Store
 
 from . import endings
+from .jobs import Jobs
+from .ladder import Diverged, Step, choose, skip
 from .limits import Limits
 from .patience import Patience, cancelled
-from .source import Event, Finish, Prompt, ReasoningDelta, Source, TextDelta, Turn
+from .source import Event, Finish, Job, Prompt, ReasoningDelta, Source, TextDelta, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,6 @@ _FLUSH_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _STORE_RETRIES = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
 
-_STALLED = "The model stopped answering."
 _CUT = "The model's answer was cut off."
 _TOO_LONG = "The answer took too long and was ended. Try again, perhaps with a shorter question."
 _BROKEN = "Something went wrong on the server. Try again."
@@ -57,6 +58,7 @@ class Answer:
         store: where the log is.
         flusher: the process's group commit.
         source: where the answer comes from.
+        jobs: ends the jobs that are given up.
         system: the system prompt, or "".
         limits: see `Limits`.
         now: the wall clock, in milliseconds.
@@ -70,6 +72,7 @@ class Answer:
         store: Store,
         flusher: Flusher,
         source: Source,
+        jobs: Jobs,
         system: str,
         limits: Limits,
         now: Callable[[], int],
@@ -80,6 +83,8 @@ class Answer:
         self._store = store
         self._writer: LogWriter = flusher.writer(claim)
         self._source = source
+        self._jobs = jobs
+        self._prefill = source.can_prefill(claim.run.model)
         self._system = system
         self._limits = limits
         self._now = now
@@ -89,6 +94,9 @@ class Answer:
         self._kind = ""  # of the open part, "" for none
         self._part = ""
         self._parts = 0
+        self._spoke = False  # whether this attempt said anything new
+        self._job: Job | None = None  # that makes the answer, and can be listened to again
+        self._untold: Job | None = None  # the same while the log may not know of it
 
     async def execute(self) -> None:
         """Write the answer.
@@ -104,15 +112,22 @@ class Answer:
             with suppress(Exception):
                 async with asyncio.timeout(_FLUSH_SECONDS):
                     await self._writer.drain()
+                    self._untold = None
             raise
+        finally:
+            if self._untold is not None:
+                self._jobs.abandon(self._untold)
 
     async def _answer(self) -> None:
         fold = await self._read()
+        self._job = Job(*fold.job) if fold.job is not None and self._jobs.kept else None
+        attempt, step = self._attempt(fold), self._choose(fold)
         if not fold.message_id:
             for record in endings.opening(self._run):
                 self._writer.write(record)
         elif self._run.epoch.number > 1:
-            self._writer.write(chunks.notice({"event": "takeover", "attempt": self._attempt(fold)}))
+            about = step.notice() if attempt <= self._limits.attempts else {}
+            self._notice({"event": "takeover", "attempt": attempt, **about})
         turns = await self._turns()
         left = self._limits.whole_run - (self._now() - (self._run.started_at or 0)) / 1000
         if left <= 0:
@@ -120,7 +135,7 @@ class Answer:
         whole = asyncio.timeout(left)
         try:
             async with whole:
-                await self._try_until_done(fold, turns)
+                await self._try_until_done(fold, step, turns)
         except TimeoutError:
             if not whole.expired():
                 raise
@@ -141,6 +156,12 @@ class Answer:
         self._failures = self._run.takeovers + fold.retries
         return self._failures + 1
 
+    def _choose(self, fold: Fold) -> Step:
+        return choose(fold, reattach=self._job is not None, prefill=self._prefill)
+
+    def _notice(self, values: dict[str, Any]) -> None:
+        self._writer.write(chunks.notice(values))
+
     async def _turns(self) -> list[Turn]:
         turns = [Turn("system", self._system)] if self._system else []
         for message in await self._store.thread(self._run.id):
@@ -154,52 +175,64 @@ class Answer:
                     turns.append(Turn("user" if message.role == "user" else "assistant", text))
         return turns
 
-    async def _try_until_done(self, fold: Fold, turns: list[Turn]) -> None:
-        prefill = self._source.can_prefill(self._run.model)
+    async def _try_until_done(self, fold: Fold, step: Step, turns: list[Turn]) -> None:
         failure: ModelError | None = None
         while True:
             attempt = self._attempt(fold)
             if attempt > self._limits.attempts:
                 return await self._give_up(failure)
-            said = self._take_rung(fold, prefill=prefill)
-            prompt = Prompt(model=self._run.model, turns=turns, said=said)
             try:
-                return await self._finish(await self._stream(prompt))
+                return await self._finish(await self._take(fold, step, turns))
             except ModelError as error:
                 failure = error
             except TimeoutError:
-                failure = ModelError(_STALLED, retryable=True, detail="time limit")
+                failure = _Stalled()
             if cancelled():
                 raise asyncio.CancelledError  # the source made a failure of it
             logger.warning(
                 "Run %s, attempt %d: %s %s", self._run.id, attempt, failure, failure.detail
             )
+            self._judge_job(step, attempt, failure)
             if failure.refused_prefill:
-                prefill = False
+                self._prefill = False
             elif not failure.retryable:
-                return await self._fail(str(failure))
-            if attempt >= self._limits.attempts:
+                return await self._fail(str(failure), failure)
+            refused = step.job is not None and self._job is None and not self._spoke
+            if attempt >= self._limits.attempts and not refused:
                 return await self._give_up(failure)
-            await self._pause(attempt, failure)
+            await self._writer.drain()
+            step = self._choose(await self._read())
+            if refused:  # the rung, by a job that is over: nothing was asked of the model
+                self._notice({"event": "rung", **step.notice()})
+            else:
+                await self._pause(attempt, failure, step)
             fold = await self._read()
 
-    def _take_rung(self, fold: Fold, *, prefill: bool) -> str:
-        """Prepare the log for the next attempt. Returns the text that the model goes on from."""
-        self._parts = len(fold.parts)
-        self._kind = self._part = ""
-        if not fold.step_parts:
-            return ""
-        kinds = {part["type"] for part in fold.step_parts}
-        open_kinds = {kind for kind, _ in fold.open_parts}
-        said = "".join(part["text"] for part in fold.step_parts if part["type"] == "text")
-        if prefill and said and kinds <= {"text", "reasoning"} and open_kinds <= {"text"}:
-            if fold.open_parts:
-                self._kind, self._part = fold.open_parts[-1]
-            return said
-        self._writer.write(chunks.RESET_STEP)
-        return ""
+    def _judge_job(self, step: Step, attempt: int, failure: ModelError) -> None:
+        """Whether the job can be listened to after this failure; if not, it is ended."""
+        if self._job is None:
+            return
+        fruitless = step.job is not None and not self._spoke
+        last = attempt + 1 >= self._limits.attempts  # which shall be asked of the model
+        if failure.job_over:
+            self._job = None
+        elif isinstance(failure, Diverged) or (
+            fruitless and (last or isinstance(failure, _Stalled))
+        ):
+            self._jobs.abandon(self._job)
+            self._job = None
 
-    async def _stream(self, prompt: Prompt) -> Finish:
+    async def _take(self, fold: Fold, step: Step, turns: list[Turn]) -> Finish:
+        """One attempt, on the rung that was chosen."""
+        self._spoke = False
+        self._parts = len(fold.parts)
+        self._kind, self._part = step.part
+        if step.resets:
+            self._writer.write(chunks.RESET_STEP)
+        prompt = Prompt(model=self._run.model, turns=turns, said=step.said, job=step.job)
+        return await self._stream(prompt, step.heard)
+
+    async def _stream(self, prompt: Prompt, heard: Sequence[tuple[str, str]]) -> Finish:
         limits, write, loop = self._limits, self._writer.write, asyncio.get_running_loop()
         pending_limit, encode = FULL, chunks.encode
         text_head: bytes | None = None
@@ -208,6 +241,11 @@ class Answer:
             _closing(self._source.stream(prompt)) as events,
             Patience(limits.first_token) as patience,
         ):
+            new = await skip(events, heard, patience)
+            if new is not None:
+                kind = "text" if isinstance(new, TextDelta) else "reasoning"
+                write(self._open(kind) + encode(new.text) + b"}")
+                patience.happened(limits.next_token)
             async for event in events:
                 if isinstance(event, TextDelta):
                     if text_head is None:
@@ -219,6 +257,10 @@ class Answer:
                         text_head, reasoning_head = None, self._open("reasoning")
                         patience.happened(limits.next_token)
                     write(reasoning_head + encode(event.text) + b"}")
+                elif isinstance(event, Job):
+                    patience.pause()
+                    await self._keep(event)
+                    patience.happened(patience.limit)
                 else:
                     return event
                 patience.last = loop.time()
@@ -228,8 +270,19 @@ class Answer:
                     patience.happened(limits.next_token)
         raise ModelError(_CUT, retryable=True, detail="no finish")
 
+    async def _keep(self, job: Job) -> None:
+        """Tell in the log which job says this, and how far the log has it."""
+        is_new = self._job is None or self._job.id != job.id
+        self._job = job
+        self._notice({"event": "job", "job": job.id, "mark": job.mark})
+        if is_new:
+            self._untold = job
+            await self._writer.drain()
+            self._untold = None
+
     def _open(self, kind: str) -> bytes:
         """Have a part of this kind open. Returns what its deltas begin with."""
+        self._spoke = True
         if kind == self._kind:  # the attempt goes on in the part of the one before
             return chunks.delta_prefix(kind, self._part)
         if self._first_token_at is None:
@@ -241,21 +294,21 @@ class Answer:
         self._writer.write(chunks.part_start(kind, self._part))
         return chunks.delta_prefix(kind, self._part)
 
-    async def _pause(self, attempt: int, failure: ModelError) -> None:
+    async def _pause(self, attempt: int, failure: ModelError, step: Step) -> None:
         """Tell the readers that it is tried again, and wait."""
         delay = self._limits.delay(attempt, failure.retry_after, self._rng)
         if failure.refused_prefill:
             delay = 0.0
-        self._writer.write(
-            chunks.notice(
-                {
-                    "event": "retry",
-                    "attempt": attempt + 1,
-                    "attempts": self._limits.attempts,
-                    "delay": round(delay, 3),
-                    "reason": str(failure),
-                }
-            )
+        self._notice(
+            {
+                "event": "retry",
+                "attempt": attempt + 1,
+                "attempts": self._limits.attempts,
+                "delay": round(delay, 3),
+                "reason": str(failure),
+                **step.notice(),
+                **_spent(failure),
+            }
         )
         await self._writer.drain()
         await asyncio.sleep(delay)
@@ -267,10 +320,14 @@ class Answer:
     async def _give_up(self, failure: ModelError | None) -> None:
         reason = str(failure) if failure else "The server was interrupted each time."
         times = self._limits.attempts
-        await self._fail(f"The answer could not be completed in {times} attempts. {reason}")
+        sentence = f"The answer could not be completed in {times} attempts. {reason}"
+        await self._fail(sentence, failure)
 
-    async def _fail(self, sentence: str) -> None:
-        await self._end(Status.FAILED, endings.failed(sentence, self._about()))
+    async def _fail(self, sentence: str, failure: ModelError | None = None) -> None:
+        about = {**_spent(failure), **self._about()}
+        await self._end(Status.FAILED, endings.failed(sentence, about))
+        if self._job is not None:
+            self._jobs.abandon(self._job)
 
     async def fail_unexpectedly(self) -> None:
         """End the run after an error of our own, with a sentence that tells nothing of it."""
@@ -297,6 +354,19 @@ class Answer:
         if self._first_token_at is not None:
             timing["firstTokenMs"] = max(0, self._first_token_at - self._run.created_at)
         return {"timing": timing, "attempts": min(self._failures + 1, self._limits.attempts)}
+
+
+class _Stalled(ModelError):
+    """Nothing came for too long."""
+
+    def __init__(self) -> None:
+        super().__init__("The model stopped answering.", retryable=True, detail="time limit")
+
+
+def _spent(failure: ModelError | None) -> dict[str, Any]:
+    """What is known of the cost of a failed attempt."""
+    metadata = failure.metadata if failure is not None else {}
+    return {name: metadata[name] for name in ("usage", "cost") if name in metadata}
 
 
 @asynccontextmanager

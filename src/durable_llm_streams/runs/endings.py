@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import fsum
 from typing import Any
 
 from durable_llm_streams import chunks
@@ -18,6 +19,8 @@ from durable_llm_streams.model import Epoch, Run, Status
 from durable_llm_streams.store import Ending, LogStore
 
 Last = Callable[[Fold], Sequence[bytes]]
+
+_DIGITS = 12  # of a sum of dollars; a token may cost less than a millionth
 
 
 def timestamp(milliseconds: int) -> str:
@@ -42,15 +45,16 @@ def finished(reason: str, about: Mapping[str, Any]) -> Last:
     return lambda fold: [
         *fold.closing(),
         chunks.FINISH_STEP,
-        chunks.finish(reason, {"status": Status.FINISHED, **about}),
+        chunks.finish(reason, {"status": Status.FINISHED, **about, **_asked(fold, about)}),
     ]
 
 
 def failed(sentence: str, about: Mapping[str, Any]) -> Last:
     """The end of an answer that could not be made. What was said is kept."""
+    status = {"status": Status.FAILED, "error": sentence}
     return lambda fold: [
         *fold.closing(),
-        chunks.metadata({"status": Status.FAILED, "error": sentence, **about}),
+        chunks.metadata({**status, **about, **_asked(fold, about)}),
         chunks.error(sentence),
     ]
 
@@ -59,9 +63,24 @@ def stopped(about: Mapping[str, Any]) -> Last:
     """The end of an answer that somebody stopped. What was said is kept."""
     return lambda fold: [
         *fold.closing(),
-        chunks.metadata({"status": Status.STOPPED, **about}),
+        chunks.metadata({"status": Status.STOPPED, **about, **_asked(fold, about)}),
         chunks.ABORT,
     ]
+
+
+def _asked(fold: Fold, last: Mapping[str, Any]) -> dict[str, Any]:
+    """How the model was asked and what that cost, where it was asked more than once.
+
+    Args:
+        fold: of the log, which tells of every attempt that is over.
+        last: holds the `usage` and the `cost` of the last one, if they are known.
+    """
+    if len(fold.ladder) == 1:
+        return {}
+    known = {name: last[name] for name in ("usage", "cost") if name in last}
+    ladder = [*fold.ladder[:-1], fold.ladder[-1] | known]
+    costs = [asked["cost"] for asked in ladder if isinstance(asked.get("cost"), int | float)]
+    return {"ladder": ladder} | ({"totalCost": round(fsum(costs), _DIGITS)} if costs else {})
 
 
 async def end(

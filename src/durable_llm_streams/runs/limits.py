@@ -20,7 +20,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         next_token: from one token to the next.
         whole_run: from a run's start to its end, all attempts together.
         backoff, longest_backoff: the first wait between attempts, doubled each time, and the last.
-        grace: how long a process that is to end goes on with what it writes.
+        grace: how long a process that is told to end goes on with what it writes, see
+            `Worker.finish`; 0 gives it back at once.
         farewell: how long a planned end of the process waits for its runs to let go.
         log_age, chat_age: retention, see `Store.expire`.
     """

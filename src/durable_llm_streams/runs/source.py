@@ -6,7 +6,7 @@ Sources are stateless towards the run: everything that they must know is in the 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -18,6 +18,23 @@ class Turn(Struct, frozen=True):
     text: str
 
 
+class Job(Struct, frozen=True):
+    """An answer that the provider itself keeps, and goes on with whether or not anybody listens.
+
+    As an event: the provider makes this answer as that job, and every event before this one is what
+    the job said up to `mark`. It comes before the first delta. It may come again, with a later
+    mark, so that less is told again to whoever listens to the job later; a mark is a record in the
+    log, so one for a thousand deltas is often enough.
+
+    Attributes:
+        id: the provider's name of the job.
+        mark: a place in what the job says, in the source's own words; "" for its beginning.
+    """
+
+    id: str
+    mark: str = ""
+
+
 class Prompt(Struct, frozen=True, kw_only=True):
     """What is asked of a model.
 
@@ -26,11 +43,14 @@ class Prompt(Struct, frozen=True, kw_only=True):
         turns: the conversation, oldest first; the last turn is the user's.
         said: the beginning of the answer that stands already and is to be continued (the rung
             `prefill`), or "" for an answer from the start. Only for models that can.
+        job: the job to listen to again (the rung `reattach`): everything that it says after its
+            mark, also what it has said already. None to ask the model. Only for a `JobSource`.
     """
 
     model: str
     turns: Sequence[Turn]
     said: str = ""
+    job: Job | None = None
 
 
 class TextDelta(Struct, frozen=True, gc=False):
@@ -59,7 +79,7 @@ class Finish(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, Any]
 
 
-Event = TextDelta | ReasoningDelta | Finish
+Event = TextDelta | ReasoningDelta | Job | Finish
 
 
 class Source(Protocol):
@@ -69,7 +89,7 @@ class Source(Protocol):
         """Produce the answer. The last event is a `Finish`.
 
         Closing the generator, or cancelling the task that iterates it, must end the provider's
-        work at once (close the connection).
+        work at once (close the connection); a job goes on, until `JobSource.cancel`.
 
         Raises:
             ModelError: the provider failed or its answer was cut; `retryable` says whether trying
@@ -83,4 +103,23 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class JobSource(Source, Protocol):
+    """A source of which a provider keeps answers as jobs.
+
+    It yields a `Job` before the first delta of such an answer, and listens to one again when the
+    prompt names it. A `ModelError` with `job_over` says that this is no use (any more).
+    """
+
+    async def cancel(self, job: Job) -> None:
+        """End a job that nobody waits for any more.
+
+        Repeating it, also for one that is over, is harmless.
+
+        Raises:
+            ModelError: it could not be done; `retryable` says whether trying again may help.
+        """
         ...

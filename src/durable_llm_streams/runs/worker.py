@@ -9,6 +9,10 @@ Theory of operation
 3. A task that must end is cancelled and waited for, for a bounded time. Nothing depends on it: the
    run is somebody else's by then, or it is released and its epoch is over.
 4. After an outage of the store nobody claims for half a lease: first the owners renew.
+5. A planned end has three steps. `drain`: nothing new is taken, and no attempt begins; a run whose
+   next one would is given back at that moment. `finish`: what is being written gets its grace;
+   leases are renewed as ever. `close`: the sources are stopped, what they said is flushed, and only
+   then is a run given back, because nothing of its epoch can be written after that.
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ from durable_llm_streams.model import Claim, Run
 from durable_llm_streams.store import Order, Sent, Store
 
 from .answer import Answer
+from .gate import gated
+from .jobs import Jobs
 from .limits import Limits
 from .patience import cancelled
 from .source import Source
@@ -49,6 +55,7 @@ _EXPIRE_SECONDS = 60.0
 _EXPIRE_MORE_SECONDS = 0.1
 _HEARTBEATS_PER_LEASE = 5
 _WORK_SECONDS = 60.0
+_LETTING_GO_SECONDS = 0.2  # a source that takes longer is one that others need not wait for
 
 
 def wall_clock() -> int:
@@ -82,13 +89,14 @@ class Worker:
     ) -> None:
         self.limits = limits or Limits()
         self._store = store
-        self._source = source
+        self._source = gated(source, lambda: not self._draining)
         self._name = name
         self._system = system
         self.now = now
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._flusher = Flusher(store)
-        self._stopper = Stopper(store, name, self.limits.lease)
+        self._jobs = Jobs(source)
+        self._stopper = Stopper(store, self._jobs, name, self.limits.lease)
         self._running: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -97,7 +105,6 @@ class Worker:
         self._hold_until = 0.0
         self._renewed_at = 0
         self._draining = False
-        self._closed = False
 
     @property
     def running(self) -> int:
@@ -134,8 +141,8 @@ class Worker:
         finally:
             self._reserved -= room
         if sent.claim is not None:
-            if self._closed:  # meanwhile; somebody else shall execute it
-                await _bounded(self._release([sent.claim]), self.limits.farewell)
+            if self._draining:  # meanwhile; somebody else shall execute it
+                await self._give_back([sent.claim])
             else:
                 self._start(sent.claim)
         elif not room:
@@ -171,28 +178,57 @@ class Worker:
         await self._store.delete(owner, chat_id)
 
     def drain(self) -> None:
-        """Take no more work. What runs goes on until `close`."""
+        """Take no more work. The attempts that run go on until `close`; none begins."""
         self._draining = True
+        self._look.set()  # so that the loop that claims ends
+
+    async def finish(self) -> None:
+        """Take no more work, and let what is being written come to its end.
+
+        Returns as soon as nothing runs, after `Limits.grace` at the latest. It may be cancelled;
+        what runs still is for `close` to give back.
+        """
+        self.drain()
+        if self._tasks and self.limits.grace:
+            await asyncio.wait(self._tasks, timeout=self.limits.grace)
 
     async def close(self) -> None:
-        """Take no more work, flush, give the runs back, so that others claim them at once."""
+        """Take no more work, flush, give the runs back, so that others claim them at once.
+
+        At once: whoever wants to give them their grace awaits `finish` before.
+        """
         self.drain()
-        self._closed = True
-        claims = [claim for claim, _ in self._running.values()]
-        ending = [*self._loops, *self._tasks]
-        for task in ending:
+        held = list(self._running.values())
+        if held:
+            logger.info("Handing over %d answers", len(held))
+        claiming = set(self._loops[:1])  # has ended, or waits for what it must give back
+        ending = {*self._loops, *self._tasks}
+        for task in ending - claiming:
             task.cancel()
-        # The leases run on meanwhile: one task that will not end must not cost the others theirs.
-        farewell = min(self.limits.farewell, self.limits.lease / 2)
+        # The leases run on meanwhile: one task that will not end must not cost the others theirs,
+        # nor their readers the time that it takes.
+        farewell = self._farewell
         if ending:
-            await asyncio.wait(ending, timeout=farewell)
+            _, stubborn = await asyncio.wait(ending, timeout=min(_LETTING_GO_SECONDS, farewell))
+            if stubborn:
+                quick = [claim for claim, task in held if task not in stubborn]
+                held = [(claim, task) for claim, task in held if task in stubborn]
+                late = asyncio.wait(stubborn, timeout=farewell)
+                await asyncio.gather(self._give_back(quick), late)
+        for task in claiming:
+            task.cancel()
         await _bounded(self._flusher.close(), farewell)
-        await _bounded(self._release(claims), farewell)
+        await self._give_back([claim for claim, _ in held])
+        await self._jobs.close(farewell)
         self._loops.clear()
 
-    async def _release(self, claims: Sequence[Claim]) -> None:
+    @property
+    def _farewell(self) -> float:
+        return min(self.limits.farewell, self.limits.lease / 2)
+
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
         if claims:
-            await self._store.release(claims)
+            await _bounded(self._store.release(claims), self._farewell)
 
     # --- tasks -------------------------------------------------------------------------------
 
@@ -218,6 +254,7 @@ class Worker:
             store=self._store,
             flusher=self._flusher,
             source=self._source,
+            jobs=self._jobs,
             system=self._system,
             limits=self.limits,
             now=self.now,
@@ -225,6 +262,10 @@ class Worker:
         )
         try:
             await answer.execute()
+        except asyncio.CancelledError:
+            if cancelled():
+                raise
+            await self._give_back([claim])  # its next attempt did not pass the gate
         except (Fenced, NotFound):
             logger.info("Run %s is no longer ours", claim.run.id)
         except StoreUnavailable as error:
@@ -243,7 +284,7 @@ class Worker:
     async def _claim_loop(self) -> None:
         loop = asyncio.get_running_loop()
         portion, largest = _CLAIM_AT_ONCE
-        while True:
+        while not self._draining:
             self._look.clear()
             if self.now() - self._renewed_at > self.limits.lease * 500:
                 await self._renew()  # this process was away: its own runs come first
@@ -269,7 +310,7 @@ class Worker:
     async def _claim(self, most: int) -> bool:
         """Claim runs and start them. Whether all were claimed that there was room for at once."""
         limit = min(self._room(), most)
-        if limit <= 0 or self._draining:
+        if limit <= 0:
             return False
         self._reserved += limit
         try:
@@ -277,6 +318,9 @@ class Worker:
             claims = await self._guarded(claiming, ())
         finally:
             self._reserved -= limit
+        if self._draining:  # meanwhile
+            await self._guarded(self._store.release(claims), None)
+            return False
         for claim in claims:
             self._start(claim)
         return len(claims) == limit

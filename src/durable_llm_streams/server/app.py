@@ -37,6 +37,12 @@ def create_app(
 
     It opens the store, starts the worker and closes that; to close the store is the caller's.
 
+    At the lifespan's end what is being written is handed over at once, without `Limits.grace`: by
+    then a server has let its readers go, and how long it may still take nobody knows here. A server
+    that wants the grace, as `dls serve` does, awaits `app.state.durable.finish()` when it is told
+    to end, and then `app.state.durable.hand_over()`, both before it waits for its connections:
+    streams do not end by themselves.
+
     Args:
         store: where everything is.
         worker: executes runs of this store.
@@ -56,8 +62,7 @@ def create_app(
         try:
             yield
         finally:
-            shared.drain()
-            await worker.close()
+            await shared.hand_over()
 
     app = HandsOver(
         title="Durable LLM Streams",

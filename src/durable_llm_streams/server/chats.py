@@ -15,37 +15,51 @@ from durable_llm_streams.model import Chat, Cursor, token_at, valid_id
 from durable_llm_streams.runs.endings import timestamp
 from durable_llm_streams.store import Snapshot
 
+from . import description
 from .context import chat_id, context, json_response, read_json
+from .problems import described
 
 router = APIRouter(tags=["chats"])
-
-_MOST_CHATS = 100
-_MAX_TITLE = 200
-_MAX_QUERY = 200
 
 
 class _Rename(Struct):
     title: str
 
 
-@router.get("/api/chats")
+@router.get(
+    "/api/chats",
+    operation_id="list_chats",
+    response_class=Response,
+    responses=description.CHAT_LIST | described(400, 401, 503),
+)
 async def list_chats(
-    request: Request, q: str = "", limit: int = 30, before: str | None = None
+    request: Request,
+    q: description.Search = "",
+    limit: description.Limit = 30,
+    before: description.Before = None,
 ) -> Response:
     """The visitor's chats, newest first. `next` is the `before` of the next page, or null."""
     shared = context(request)
     visitor = await shared.visitor(request)
-    if not 1 <= limit <= _MOST_CHATS:
-        raise InvalidRequest(f"`limit` must be between 1 and {_MOST_CHATS}.")
-    if len(q) > _MAX_QUERY:
-        raise InvalidRequest(f"`q` must not have more than {_MAX_QUERY} characters.")
+    if not 1 <= limit <= description.MOST_CHATS:
+        raise InvalidRequest(f"`limit` must be between 1 and {description.MOST_CHATS}.")
+    if len(q) > description.MAX_QUERY_LENGTH:
+        raise InvalidRequest(
+            f"`q` must not have more than {description.MAX_QUERY_LENGTH} characters."
+        )
     page = await shared.store.chats(visitor.owner, query=q.strip(), limit=limit, more=before)
     chats = [chat_row(chat) for chat in page.chats]
     return json_response({"chats": chats, "next": page.more}, visitor)
 
 
-@router.get("/api/chats/{chat_id}")
-async def get_chat(request: Request, leaf: str | None = None) -> Response:
+@router.get(
+    "/api/chats/{chat_id}",
+    operation_id="get_chat",
+    response_class=Response,
+    responses=description.SNAPSHOT | described(400, 401, 404, 503),
+    openapi_extra=description.IN_A_CHAT,
+)
+async def get_chat(request: Request, leaf: description.Leaf = None) -> Response:
     """A chat as of one moment: its messages, its active run and that run's cursor.
 
     The last message of an active run is what was said so far. Following the run after `cursor`
@@ -60,7 +74,13 @@ async def get_chat(request: Request, leaf: str | None = None) -> Response:
     return json_response(_snapshot(snapshot), visitor)
 
 
-@router.patch("/api/chats/{chat_id}")
+@router.patch(
+    "/api/chats/{chat_id}",
+    operation_id="rename_chat",
+    response_class=Response,
+    responses=description.CHAT_ROW | described(400, 401, 404, 413, 415, 503),
+    openapi_extra=description.RENAMING,
+)
 async def rename_chat(request: Request) -> Response:
     """Give a chat another title: `{"title": "…"}`."""
     shared = context(request)
@@ -70,13 +90,20 @@ async def rename_chat(request: Request) -> Response:
         title = " ".join(msgspec.json.decode(data, type=_Rename).title.split())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f'The body is not `{{"title": "…"}}`: {error}.') from error
-    if not 0 < len(title) <= _MAX_TITLE:
-        raise InvalidRequest(f"The title must have 1 to {_MAX_TITLE} characters.")
+    if not 0 < len(title) <= description.MAX_TITLE_LENGTH:
+        raise InvalidRequest(f"The title must have 1 to {description.MAX_TITLE_LENGTH} characters.")
     chat = await shared.store.rename(visitor.owner, chat_id(request), title)
     return json_response(chat_row(chat), visitor)
 
 
-@router.delete("/api/chats/{chat_id}", status_code=204, response_class=Response)
+@router.delete(
+    "/api/chats/{chat_id}",
+    operation_id="delete_chat",
+    status_code=204,
+    response_class=Response,
+    responses=description.DELETED | described(400, 401, 404, 503),
+    openapi_extra=description.IN_A_CHAT,
+)
 async def delete_chat(request: Request) -> Response:
     """Delete a chat with all its messages and runs. An active run is stopped."""
     shared = context(request)
@@ -85,7 +112,12 @@ async def delete_chat(request: Request) -> Response:
     return Response(status_code=204, headers=dict(visitor.headers))
 
 
-@router.get("/api/models")
+@router.get(
+    "/api/models",
+    operation_id="list_models",
+    response_class=Response,
+    responses=description.MODELS | described(401),
+)
 async def list_models(request: Request) -> Response:
     """The models offered; the first one is the default."""
     shared = context(request)

@@ -87,6 +87,22 @@ class Context:
         self.worker.drain()
         self.streams.close()
 
+    async def finish(self) -> None:
+        """Take no more work, and let what is being written come to its end: see `Worker.finish`.
+
+        Streams open and go on meanwhile, and runs can be stopped; only messages are refused.
+        """
+        await self.worker.finish()
+
+    async def hand_over(self) -> None:
+        """Give back what is being written, then end the streams: their ends are complete.
+
+        In this order, so that somebody writes on while the readers are on their way to another
+        process.
+        """
+        await self.worker.close()
+        self.drain()
+
 
 def context(request: Request) -> Context:
     """The context of the application that a request came to."""

@@ -14,26 +14,22 @@ from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.store import Change, Changes, FeedStore
 from durable_llm_streams.wire import sse
 
-from . import streams
+from . import description, streams
 from .chats import chat_row
 from .context import context
+from .problems import described
 
 router = APIRouter(tags=["chats"])
 
-_EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Server-sent events; every event's id is a position in the feed.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    },
-    503: {
-        "description": "A problem document (RFC 9457).",
-        "content": {"application/problem+json": {"schema": {"type": "object"}}},
-    },
-}
 
-
-@router.get("/api/events", response_class=Response, responses=_EVENTS)
-async def follow_feed(request: Request, after: str | None = None) -> Response:
+@router.get(
+    "/api/events",
+    operation_id="follow_feed",
+    response_class=Response,
+    responses=description.FEED | described(401, 503),
+    openapi_extra=description.FROM_A_POSITION,
+)
+async def follow_feed(request: Request, after: description.AfterPosition = None) -> Response:
     """The visitor's live feed: chats created, renamed and deleted; runs started and ended.
 
     The first event is `open`; its `complete` is false when something may have been missed: then

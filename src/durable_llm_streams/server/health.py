@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -11,16 +13,25 @@ from .context import context
 
 router = APIRouter(tags=["health"])
 
+_LIVE: dict[int | str, dict[str, Any]] = {200: {"description": "The process answers."}}
+_READY: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The store can be written and the worker takes work."},
+    503: {
+        "description": "A line that says what is missing.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    },
+}
+
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz")
+@router.get("/healthz", response_class=PlainTextResponse, responses=_LIVE)
 async def live() -> Response:
     """The process answers."""
     return PlainTextResponse("ok\n")
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz")
+@router.get("/readyz", response_class=PlainTextResponse, responses=_READY)
 async def ready(request: Request) -> Response:
     """The store can be written and the worker takes work."""
     shared = context(request)

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from durable_llm_streams import errors
 from durable_llm_streams.chunks import encode
@@ -35,6 +36,8 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.DurableError: (500, "internal", "Something went wrong"),
 }
 
+_MEDIA_TYPE = "application/problem+json"
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _RETRY_AFTER_SECONDS = 2
 
 
@@ -57,15 +60,62 @@ _SERVER_PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
 }
 
 
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of problems with these statuses, and of any other one."""
+    found: dict[int | str, dict[str, Any]] = {
+        status: _description(
+            {"const": status}, {"enum": [TYPE_PREFIX + name for name in _names(status)]}
+        )
+        for status in statuses
+    }
+    if 503 in found:
+        found[503]["headers"] = {
+            "Retry-After": {
+                "required": True,
+                "description": "Seconds to wait before asking again.",
+                "schema": {"type": "integer", "minimum": 0},
+            }
+        }
+    if 409 in found:
+        properties = found[409]["content"][_MEDIA_TYPE]["schema"]["properties"]
+        properties["run"] = {"type": "string", "description": "The run that is in the way."}
+    return found | {
+        "default": _description(
+            {"type": "integer", "minimum": 400, "maximum": 599},
+            {"type": "string", "pattern": f"^{TYPE_PREFIX}"},
+        )
+    }
+
+
+def _names(status: int) -> list[str]:
+    table = {**PROBLEMS, **_SERVER_PROBLEMS}
+    return sorted({name for code, name, _ in table.values() if code == status})
+
+
+def _description(status: dict[str, Any], kind: dict[str, Any]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": kind,
+            "title": {"type": "string"},
+            "status": status,
+            "detail": {"type": "string", "description": "A sentence that says what to do."},
+        },
+    }
+    return {
+        "description": "A problem document (RFC 9457).",
+        "content": {_MEDIA_TYPE: {"schema": schema}},
+    }
+
+
 def problem(
     status: int, name: str, title: str, detail: str, extra: Mapping[str, Any] | None = None
 ) -> Response:
     """A problem document."""
     document = {"type": TYPE_PREFIX + name, "title": title, "status": status, "detail": detail}
     headers = {"retry-after": str(_RETRY_AFTER_SECONDS)} if status == 503 else None
-    return Response(
-        encode({**document, **(extra or {})}), status, headers, "application/problem+json"
-    )
+    return Response(encode({**document, **(extra or {})}), status, headers, _MEDIA_TYPE)
 
 
 def from_error(error: errors.DurableError) -> Response:
@@ -74,7 +124,8 @@ def from_error(error: errors.DurableError) -> Response:
     kind = next(kind for kind in type(error).__mro__ if kind in table)
     status, name, title = table[kind]
     if status >= 500:
-        logger.error("%s", error)
+        is_planned = isinstance(error, errors.ShuttingDown)
+        logger.log(logging.DEBUG if is_planned else logging.ERROR, "%s", error)
     detail = str(error)
     if isinstance(error, errors.StoreError):
         detail = "The store cannot be used at this moment. Nothing was lost; try again."
@@ -88,14 +139,26 @@ async def handle_durable_error(_: Request, error: Exception) -> Response:
     return from_error(error)
 
 
-async def handle_http_exception(_: Request, error: Exception) -> Response:
+async def handle_http_exception(request: Request, error: Exception) -> Response:
     """404 of the router, 405, and the like."""
     assert isinstance(error, HTTPException)
     response = problem(
         error.status_code, "http", error.detail, _HTTP_DETAILS.get(error.status_code, error.detail)
     )
     response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["allow"] = ", ".join(_methods(request))
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """What an address takes, by all of its routes; the router tells of the first one only."""
+
+    def is_taken(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in _METHODS if is_taken(method)]
 
 
 async def handle_unexpected(_: Request, error: Exception) -> Response:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -22,7 +20,9 @@ from durable_llm_streams.model import Cursor, Run
 from durable_llm_streams.store import Order, Sent
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Reading, Send, parse_send
 
+from . import description
 from .context import Context, chat_id, context, json_response, new_id, read_json
+from .problems import described
 from .streams import RunStream
 from .visitors import Visitor
 
@@ -30,41 +30,14 @@ router = APIRouter(tags=["answers"])
 
 _INTERRUPTS = 8
 _TITLE_LENGTH = 80
-_MAX_KEY_LENGTH = 200
-
-_STREAM: dict[str, Any] = {
-    "description": "The run's UI message stream; every event's id is a cursor.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
-}
-_PROBLEM: dict[str, Any] = {
-    "description": "A problem document (RFC 9457).",
-    "content": {"application/problem+json": {"schema": {"type": "object"}}},
-}
-_SEND_SCHEMA = {
-    "type": "object",
-    "required": ["id"],
-    "properties": {
-        "id": {"type": "string", "description": "The chat's id, made by the client."},
-        "messages": {"type": "array", "items": {"type": "object"}},
-        "message": {"type": "object", "description": "The new message, instead of `messages`."},
-        "trigger": {"enum": ["submit-message", "regenerate-message"]},
-        "messageId": {"type": ["string", "null"]},
-        "parentId": {"type": ["string", "null"]},
-        "model": {"type": ["string", "null"]},
-    },
-}
 
 
 @router.post(
     "/api/chat",
+    operation_id="send_message",
     response_class=Response,
-    responses={200: _STREAM, "4XX": _PROBLEM, 503: _PROBLEM},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _SEND_SCHEMA}},
-        }
-    },
+    responses=description.SENT | described(400, 401, 404, 409, 410, 413, 415, 503),
+    openapi_extra=description.SENDING,
 )
 async def send(request: Request) -> Response:
     """Send a message, edit one, or ask for another answer. Answers with the run's stream.
@@ -77,8 +50,10 @@ async def send(request: Request) -> Response:
     data = await read_json(request, shared.config.max_body_bytes)
     asked = parse_send(data, max_text_bytes=shared.config.max_message_bytes)
     key = request.headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= _MAX_KEY_LENGTH:
-        raise InvalidRequest(f"The Idempotency-Key must have 1 to {_MAX_KEY_LENGTH} characters.")
+    if key is not None and not 0 < len(key) <= description.MAX_KEY_LENGTH:
+        raise InvalidRequest(
+            f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
+        )
     sent = await _send_first_that_fits(shared, visitor, asked, key)
     await shared.store.read(sent.run.id, 0, max_bytes=1)  # CursorLost, if it is all long ago
     return _stream(shared, visitor, sent.run, 0)
@@ -152,14 +127,12 @@ def _stream(shared: Context, visitor: Visitor, run: Run, after: int) -> RunStrea
 
 @router.get(
     "/api/chat/{chat_id}/stream",
+    operation_id="follow_answer",
     response_class=Response,
-    responses={
-        200: _STREAM,
-        204: {"description": "No answer is being written, or nothing of it is missing."},
-        "4XX": _PROBLEM,
-    },
+    responses=description.FOLLOWED | described(400, 401, 404, 410, 503),
+    openapi_extra=description.FROM_A_CURSOR,
 )
-async def resume(request: Request, after: str | None = None) -> Response:
+async def resume(request: Request, after: description.After = None) -> Response:
     """Follow the chat's active run; with a cursor only what comes after it.
 
     The cursor is the id of the last event received, as `Last-Event-ID` header or as `after`. It
@@ -186,8 +159,14 @@ async def resume(request: Request, after: str | None = None) -> Response:
     return _stream(shared, visitor, run, place.seq)
 
 
-@router.post("/api/chat/{chat_id}/stop", responses={"4XX": _PROBLEM, 503: _PROBLEM})
-async def stop(request: Request, run: str | None = None) -> Response:
+@router.post(
+    "/api/chat/{chat_id}/stop",
+    operation_id="stop_answer",
+    response_class=Response,
+    responses=description.STOPPED | described(400, 401, 404, 503),
+    openapi_extra=description.IN_A_CHAT,
+)
+async def stop(request: Request, run: description.RunId = None) -> Response:
     """Stop the active run, or only the one that is named. What was said so far is kept.
 
     When it returns, no chunk can follow. `stopped` is null when there was nothing to stop.

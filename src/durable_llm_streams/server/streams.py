@@ -12,7 +12,8 @@ Theory of operation
    epoch of the last record has become another one, the stream ends, and the client is told when it
    comes back.
 5. The client's going away cancels the response, not the run. The server's end cancels it too; then
-   the body is finished properly, without a terminal record: the client comes back elsewhere.
+   what was flushed last is sent, and the body is finished properly, without a terminal record: the
+   client comes back elsewhere, and misses nothing of what was written here.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ HEARTBEAT_SECONDS = 15.0
 
 _MERGE_FROM = 9
 _OUTAGE_SECONDS = 0.5
+_LAST_LOOK_SECONDS = 1.0
 _WAITING = "durable_llm_streams.waiting"
 _PAGE_BYTES = 64 * 1024  # a merged event is no larger: even a bad line gets one through
 
@@ -201,23 +203,22 @@ class RunStream(EventStream):
         encoder, read = FrameEncoder(self._run_id), self._store.read
         run_id, after = self._run_id, self._after
         await send({"type": "http.response.body", "body": opening(), "more_body": True})
-        ended = False
+        ended = leaving = False
         spans: tuple[Span, ...] = ()  # whose last epoch wrote what was sent last
         token: str | None = None  # of that epoch
         outage: float | None = None
-        while not ended:
+        while not (ended or leaving):
             try:
                 page = await read(run_id, after, max_bytes=_PAGE_BYTES, wait=HEARTBEAT_SECONDS)
             except StoreUnavailable:
                 outage = await self._outage(send, outage)
                 continue
+            except asyncio.CancelledError:
+                page, leaving = await self._last_look(after), True
             outage = None
             records = page.records
             if page.spans is not spans:
-                if token is not None and token_at(page.spans, after) != token:
-                    raise CursorLost
-                if records or token is not None:
-                    token = token_at(page.spans, page.last)
+                token = _same_text(page, after, token)
             if len(records) == 1 and page.spans is spans:
                 body = encoder.one(page.first, records[0])
             elif records:
@@ -227,9 +228,27 @@ class RunStream(EventStream):
                 body = HEARTBEAT
             after += len(records)
             ended = after + 1 == page.next_seq and page.status.ended
-            if records or not ended:
+            if records or not (ended or leaving):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": DONE, "more_body": True})
+        if ended:
+            await send({"type": "http.response.body", "body": DONE, "more_body": True})
+
+    async def _last_look(self, after: int) -> Page:
+        """What was flushed since the last page, when the server ends; or CancelledError, if not."""
+        if not self._streams.closing:
+            raise asyncio.CancelledError
+        try:
+            async with asyncio.timeout(_LAST_LOOK_SECONDS):
+                return await self._store.read(self._run_id, after, max_bytes=_PAGE_BYTES)
+        except TimeoutError as error:
+            raise StoreUnavailable("The store has not answered in time.") from error
+
+
+def _same_text(page: Page, after: int, token: str | None) -> str | None:
+    """Of the epoch that wrote the last record. CursorLost if the one before it is another's now."""
+    if token is not None and token_at(page.spans, after) != token:
+        raise CursorLost
+    return token_at(page.spans, page.last) if page.records or token is not None else None
 
 
 def encode_page(encoder: FrameEncoder, page: Page) -> bytes:

@@ -1,0 +1,1 @@
+"""A rolling restart under load: how long readers wait, and what was said twice."""

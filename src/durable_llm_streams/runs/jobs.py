@@ -1,0 +1,76 @@
+"""Jobs at a provider that nobody waits for any more: they are paid for until they are ended.
+
+A job is ended when its run is stopped or has failed, and when an attempt begins anew. It is left
+alone when its process ends: whoever takes the run over listens to it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from durable_llm_streams.errors import ModelError
+
+from .source import Job, JobSource, Source
+
+logger = logging.getLogger(__name__)
+
+_TRY_SECONDS = 10.0
+_PAUSES = (1.0, 5.0, None)  # seconds after each try; None: no further one
+
+
+class Jobs:
+    """Ends jobs beside everything else: nobody waits for it, and its failure harms nobody.
+
+    Args:
+        source: where the jobs are.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source if isinstance(source, JobSource) else None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether there are jobs that can be listened to at all."""
+        return self._source is not None
+
+    def abandon(self, job: Job) -> None:
+        """End a job, now or soon. Repeating it is harmless."""
+        if self._source is None or self._closed:
+            logger.warning("The job %s at the provider is left to end by itself", job.id)
+            return
+        task = asyncio.create_task(_cancel(self._source, job), name=f"end of job {job.id}")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def close(self, seconds: float) -> None:
+        """Wait until all jobs are ended that were abandoned, but no longer than so many seconds."""
+        self._closed = True
+        if self._ending:
+            _, late = await asyncio.wait(self._ending, timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                logger.warning("%d jobs at the provider are left to end by themselves", len(late))
+                await asyncio.wait(late, timeout=seconds)
+
+
+async def _cancel(source: JobSource, job: Job) -> None:
+    for pause in _PAUSES:
+        try:
+            async with asyncio.timeout(_TRY_SECONDS):
+                return await source.cancel(job)
+        except TimeoutError:
+            logger.warning("The job %s at the provider could not be ended in time", job.id)
+        except ModelError as error:
+            logger.warning("The job %s at the provider: %s %s", job.id, error, error.detail)
+            if not error.retryable:
+                return None
+        except Exception:
+            logger.exception("The job %s at the provider could not be ended", job.id)
+            return None
+        if pause is not None:
+            await asyncio.sleep(pause)
+    return None

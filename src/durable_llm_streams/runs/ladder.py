@@ -1,0 +1,123 @@
+"""The ladder: how the next attempt goes on from what the log has.
+
+1. `reattach`: the provider keeps the answer as a job. It is listened to again from the job's mark;
+   what the log has since then is told again, compared character by character, and skipped.
+2. `prefill`: the text is handed to the model, which goes on from there.
+3. `restart`: the step begins again behind a `reset-step`.
+
+The best rung that is possible is taken. An attempt that said nothing leaves nothing to go on from
+and nothing to reset: it is restarted, unless there is a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from durable_llm_streams.errors import ModelError
+from durable_llm_streams.fold import Fold
+
+from .patience import Patience
+from .source import Event, Finish, Job, ReasoningDelta, TextDelta
+
+Rung = Literal["first", "reattach", "prefill", "restart"]
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """How one attempt begins.
+
+    Attributes:
+        rung: which one; `first` where nothing was asked before.
+        said: `prefill`: the text that the model goes on from.
+        job: `reattach`: the job to listen to.
+        heard: `reattach`: what the log has of it since its mark, as in `Fold.heard`.
+        part: the (kind, id) of the open part that it goes on in; ("", "") for none.
+        resets: `restart`: whether something is there that readers must drop.
+        repeated: `restart`: how many characters that is.
+    """
+
+    rung: Rung
+    said: str = ""
+    job: Job | None = None
+    heard: Sequence[tuple[str, str]] = ()
+    part: tuple[str, str] = ("", "")
+    resets: bool = False
+    repeated: int = 0
+
+    def notice(self) -> dict[str, Any]:
+        """What a notice tells of it."""
+        repeated = {"repeated": self.repeated} if self.repeated else {}
+        return {"rung": self.rung, **repeated}
+
+
+def choose(fold: Fold, *, reattach: bool, prefill: bool) -> Step:
+    """Take the best rung.
+
+    Args:
+        fold: of the log so far.
+        reattach: whether the log's job can be listened to.
+        prefill: whether the model can go on from a text.
+    """
+    if not fold.message_id:
+        return Step(rung="first")
+    part = fold.open_parts[-1] if fold.open_parts else ("", "")
+    if reattach and fold.job is not None:
+        return Step(rung="reattach", job=Job(*fold.job), heard=fold.heard, part=part)
+    kinds = {each["type"] for each in fold.step_parts}
+    open_kinds = {kind for kind, _ in fold.open_parts}
+    said = "".join(each["text"] for each in fold.step_parts if each["type"] == "text")
+    if prefill and said and kinds <= {"text", "reasoning"} and open_kinds <= {"text"}:
+        return Step(rung="prefill", said=said, part=part)
+    texts = [each.get("text", "") for each in fold.step_parts]
+    return Step(rung="restart", resets=bool(texts), repeated=sum(map(len, texts)))
+
+
+class Diverged(ModelError):
+    """A job does not tell what it told before."""
+
+    def __init__(self) -> None:
+        super().__init__("The model's answer could not be gone on with.", retryable=True)
+
+
+async def skip(
+    events: AsyncGenerator[Event, None], heard: Sequence[tuple[str, str]], patience: Patience
+) -> TextDelta | ReasoningDelta | None:
+    """Let a job tell again what the log has of it.
+
+    Args:
+        events: what the job says, from its mark on. Stands at the first new event afterwards.
+        heard: what the log has since the mark, as in `Fold.heard`.
+        patience: is told of each event.
+
+    Returns:
+        The new end of a delta whose beginning the log had; None if it had the whole.
+
+    Raises:
+        Diverged: it is something else, or less.
+    """
+    loop = asyncio.get_running_loop()
+    for number, (kind, text) in enumerate(heard, 1):
+        at = 0
+        while at < len(text):
+            event = await anext(events, None)
+            patience.last = loop.time()
+            if event is None:
+                return None  # cut, as whoever reads on finds
+            if isinstance(event, Job):
+                continue  # its mark is not where the log ends
+            if isinstance(event, Finish) or kind != _kind(event):
+                raise Diverged
+            rest = text[at : at + len(event.text)]
+            at += len(event.text)
+            if event.text != rest:
+                if number < len(heard) or not event.text.startswith(rest) or at <= len(text):
+                    raise Diverged
+                return type(event)(event.text[len(rest) :])
+    return None
+
+
+def _kind(event: TextDelta | ReasoningDelta) -> str:
+    return "text" if isinstance(event, TextDelta) else "reasoning"

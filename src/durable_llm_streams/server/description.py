@@ -1,0 +1,300 @@
+"""What the OpenAPI document says of parameters, bodies and answers.
+
+The routes read most of a request themselves, so that every refusal is a problem document with a
+sentence of theirs. What they take is told here with its limits; the tests make requests of these
+schemas, and of what they exclude, and compare the answers with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from fastapi import Query
+from pydantic.json_schema import SkipJsonSchema
+
+from durable_llm_streams.model import ID_PATTERN, Status
+
+Schema = dict[str, Any]
+Responses = dict[int | str, dict[str, Any]]
+
+MAX_KEY_LENGTH: Final = 200
+MAX_TITLE_LENGTH: Final = 200
+MAX_QUERY_LENGTH: Final = 200
+MOST_CHATS: Final = 100
+
+_ID_RULE = "^" + ID_PATTERN.pattern.replace(r"\Z", "$")
+_CURSOR_RULE = r"^[0-9a-z]{1,64}\.[0-9a-f]{8}\.[0-9a-f]{0,32}$"
+
+#: What is no white space to Python, said so that it is the same in JavaScript.
+_NOT_WHITE = r"[^\s\u001c-\u001f\u0085]|\ufeff"
+
+_STRING: Schema = {"type": "string"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_ID: Schema = {"type": "string", "pattern": _ID_RULE}
+_ID_OR_NULL: Schema = {"type": ["string", "null"], "pattern": _ID_RULE}
+
+
+def _object(properties: Mapping[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": dict(properties)}
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+_CURSOR_TEXT = "A cursor: the id of the last event received. Only what comes after it is sent."
+_POSITION_TEXT = "The id of the last event received. What came after it is sent first."
+
+#: Nothing that is sent means None; the document tells of the text alone.
+_Text = str | SkipJsonSchema[None]
+
+After = Annotated[
+    _Text, Query(description=_CURSOR_TEXT, json_schema_extra={"pattern": _CURSOR_RULE})
+]
+AfterPosition = Annotated[_Text, Query(description=_POSITION_TEXT)]
+RunId = Annotated[_Text, Query(description="Only this run, if it is the active one.")]
+Leaf = Annotated[
+    _Text,
+    Query(
+        description="Show the branch that this message is on.",
+        json_schema_extra={"pattern": _ID_RULE},
+    ),
+]
+Before = Annotated[_Text, Query(description="`next` of the page before, unchanged.")]
+Limit = Annotated[
+    int,
+    Query(description="How many.", json_schema_extra={"minimum": 1, "maximum": MOST_CHATS}),
+]
+Search = Annotated[
+    str,
+    Query(
+        description="Only chats with this in their title.",
+        json_schema_extra={"maxLength": MAX_QUERY_LENGTH},
+    ),
+]
+
+
+def _parameter(place: str, name: str, description: str, schema: Schema) -> Schema:
+    return {
+        "in": place,
+        "name": name,
+        "required": place == "path",
+        "description": description,
+        "schema": schema,
+    }
+
+
+_CHAT_ID = _parameter("path", "chat_id", "The chat's id, as its client named it.", _ID)
+_LAST_EVENT_ID = "Last-Event-ID"
+
+IN_A_CHAT: Schema = {"parameters": [_CHAT_ID]}
+FROM_A_CURSOR: Schema = {
+    "parameters": [
+        _CHAT_ID,
+        _parameter(
+            "header",
+            _LAST_EVENT_ID,
+            f"{_CURSOR_TEXT} It counts before `after`.",
+            {"type": "string", "pattern": _CURSOR_RULE},
+        ),
+    ]
+}
+FROM_A_POSITION: Schema = {
+    "parameters": [
+        _parameter("header", _LAST_EVENT_ID, f"{_POSITION_TEXT} It counts before `after`.", _STRING)
+    ]
+}
+
+
+# --- bodies --------------------------------------------------------------------------------------
+
+
+def _body(schema: Schema) -> Schema:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_PART = _object({"type": {"const": "text"}, "text": _STRING})
+_MESSAGE: Schema = {
+    **_object(
+        {
+            "id": _ID,
+            "role": {"const": "user"},
+            "parts": {"type": "array", "items": _PART, "minItems": 1},
+        }
+    ),
+    "description": "A user's message, a `UIMessage` of the AI SDK: texts that are not all empty.",
+}
+_SEND: Schema = {
+    **_object(
+        {
+            "id": {**_ID, "description": "The chat's id, made by the client."},
+            "messages": {
+                "type": "array",
+                "description": "The conversation as the client has it. The last one is the new "
+                "message, as in `message`; of the one before, the id is read; of the others, "
+                "nothing.",
+            },
+            "message": {
+                "anyOf": [_MESSAGE, {"type": "null"}],
+                "description": "The new message; it counts before `messages`.",
+            },
+            "trigger": {"enum": ["submit-message", "regenerate-message"]},
+            "messageId": {
+                "type": ["string", "null"],
+                "description": "With `submit-message`: the user's message that is edited. With "
+                "`regenerate-message`: the answer, or question, to answer again.",
+            },
+            "parentId": {
+                "type": ["string", "null"],
+                "description": "The message that `message` follows; null for the end of the chat.",
+            },
+            "model": {"type": ["string", "null"], "description": "One of `GET /api/models`."},
+        },
+        optional=("messages", "message", "trigger", "messageId", "parentId", "model"),
+    ),
+}
+SENDING: Schema = {
+    "parameters": [
+        _parameter(
+            "header",
+            "Idempotency-Key",
+            "Repeating it makes no second run, whatever the request is.",
+            {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+        )
+    ],
+    **_body(_SEND),
+}
+RENAMING: Schema = {
+    **IN_A_CHAT,
+    **_body(
+        _object(
+            {
+                "title": {
+                    "type": "string",
+                    "pattern": _NOT_WHITE,
+                    "maxLength": MAX_TITLE_LENGTH,
+                    "description": "White space is joined; something else must be in it.",
+                }
+            }
+        )
+    ),
+}
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+_CHAT = _object(
+    {
+        "id": _ID,
+        "title": _STRING,
+        "created_at": _TIME,
+        "updated_at": _TIME,
+        "active": {"type": "boolean", "description": "Whether an answer is being written in it."},
+    }
+)
+_ACTIVE_RUN = _object(
+    {
+        "id": _STRING,
+        "message_id": {"type": "string", "description": "The answer that it writes."},
+        "model": _STRING,
+        "status": {"enum": [status.value for status in Status if not status.ended]},
+        "cursor": {
+            "type": "string",
+            "pattern": _CURSOR_RULE,
+            "description": "Follow the run after it, and nothing is missed or told twice.",
+        },
+    }
+)
+_VERSION = _object(
+    {"id": _STRING, "parent": _ID_OR_NULL, "role": {"enum": ["user", "assistant", "system"]}}
+)
+_UI_MESSAGE: Schema = {
+    **_object(
+        {
+            "id": _STRING,
+            "role": {"enum": ["user", "assistant", "system"]},
+            "parts": {"type": "array", "items": {"type": "object"}},
+            "metadata": {"type": "object"},
+        },
+        optional=("metadata",),
+    ),
+    "description": "A `UIMessage` of the AI SDK.",
+}
+_MODEL = _object(
+    {
+        "id": _STRING,
+        "name": _STRING,
+        "demo": {"type": "boolean", "description": "Whether it is the built-in demo."},
+    },
+    optional=("demo",),
+)
+_NULL: Schema = {"type": "null"}
+
+
+def _json(description: str, schema: Schema) -> Responses:
+    return {200: {"description": description, "content": {"application/json": {"schema": schema}}}}
+
+
+def _events(description: str, kind: str) -> dict[str, Any]:
+    """A stream, told event by event, as OpenAPI 3.2 has it. Earlier readers see the media type."""
+    data = {
+        "type": "string",
+        "description": kind,
+        "contentMediaType": "application/json",
+    }
+    event = _object(
+        {"id": _STRING, "event": {"const": "message"}, "data": data}, optional=("id", "event")
+    )
+    return {"description": description, "content": {"text/event-stream": {"itemSchema": event}}}
+
+
+def _links(**parameters: str) -> dict[str, Any]:
+    """What one can do in the chat that a request was about."""
+    operations = ("follow_answer", "stop_answer", "get_chat", "rename_chat", "delete_chat")
+    return {
+        name: {"operationId": name, "parameters": {f"path.{k}": v for k, v in parameters.items()}}
+        for name in operations
+    }
+
+
+_RUN_STREAM = {
+    **_events(
+        "The run's UI message stream; every event's id is a cursor.",
+        "A chunk of the AI SDK's UI message stream; at the end `[DONE]`, without an id.",
+    ),
+    "headers": {"X-Run-Id": {"required": True, "schema": _STRING, "description": "The run."}},
+}
+
+SENT: Responses = {200: {**_RUN_STREAM, "links": _links(chat_id="$request.body#/id")}}
+FOLLOWED: Responses = {
+    200: _RUN_STREAM,
+    204: {"description": "No answer is being written, or nothing of it is missing."},
+}
+STOPPED = _json(
+    "Which run was stopped; null when there was nothing to stop.",
+    _object({"stopped": {"type": ["string", "null"]}}),
+)
+CHAT_LIST = _json(
+    "A page of chats; `next` is null on the last one.",
+    _object({"chats": {"type": "array", "items": _CHAT}, "next": {"type": ["string", "null"]}}),
+)
+CHAT_ROW = _json("The chat as it is now.", _CHAT)
+SNAPSHOT = _json(
+    "The chat as of one moment.",
+    _object(
+        {
+            **_CHAT["properties"],
+            "messages": {"type": "array", "items": _UI_MESSAGE},
+            "active_run": {"anyOf": [_ACTIVE_RUN, _NULL]},
+            "versions": {"type": "array", "items": _VERSION},
+        }
+    ),
+)
+DELETED: Responses = {204: {"description": "It is gone, with all that was in it."}}
+MODELS = _json("The models offered.", _object({"models": {"type": "array", "items": _MODEL}}))
+FEED: Responses = {
+    200: _events(
+        "The feed, which does not end; every event's id is a position in it.",
+        "`open` first; then what happened to which chat.",
+    )
+}

@@ -1,0 +1,308 @@
+"""The parser of response streams: bytes in, events out."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from durable_llm_streams.errors import ModelError
+from durable_llm_streams.providers._responses_sse import MARK_EVERY, ResponsesParser
+from durable_llm_streams.runs.source import Event, Finish, Job, ReasoningDelta, TextDelta
+
+pytestmark = pytest.mark.promise("foreign-bytes")
+
+#: A machine that is busy is no failure of the parser.
+patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+# As OpenAI sends it: each event with its name, the whole response where it begins and ends.
+GOLDEN = (
+    b'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":'
+    b'{"id":"resp_1","object":"response","status":"queued","background":true,"error":null,'
+    b'"incomplete_details":null,"model":"gpt-5-mini-2026","output":[],"usage":null}}\n\n'
+    b'event: response.queued\ndata: {"type":"response.queued","sequence_number":1,"response":'
+    b'{"id":"resp_1","status":"queued","background":true,"model":"gpt-5-mini-2026"}}\n\n'
+    b'event: response.in_progress\ndata: {"type":"response.in_progress","sequence_number":2,'
+    b'"response":{"id":"resp_1","status":"in_progress","background":true}}\n\n'
+    b": keep-alive\n\n"
+    b'event: response.output_item.added\ndata: {"type":"response.output_item.added",'
+    b'"sequence_number":3,"output_index":0,"item":{"id":"rs_1","type":"reasoning","summary":[]}}\n\n'
+    b'data: {"type":"response.reasoning_summary_part.added","sequence_number":4,"item_id":"rs_1",'
+    b'"output_index":0,"summary_index":0,"part":{"type":"summary_text","text":""}}\n\n'
+    b'data: {"type":"response.reasoning_summary_text.delta","sequence_number":5,"item_id":"rs_1",'
+    b'"output_index":0,"summary_index":0,"delta":"Hm."}\r\n\r\n'
+    b'data: {"type":"response.reasoning_summary_part.added","sequence_number":6,"item_id":"rs_1",'
+    b'"output_index":0,"summary_index":1,"part":{"type":"summary_text","text":""}}\n\n'
+    b'data: {"type":"response.reasoning_summary_text.delta","sequence_number":7,"item_id":"rs_1",'
+    b'"output_index":0,"summary_index":1,"delta":"Well."}\n\n'
+    b'data: {"type":"response.something.new","sequence_number":8,"delta":"not for us"}\n\n'
+    b'data:{"type":"response.output_text.delta","sequence_number":9,"item_id":"msg_1",'
+    b'"output_index":1,"content_index":0,"delta":"One","logprobs":[],"obfuscation":"x1"}\n\n'
+    b'data: {"type":"response.output_text.delta","sequence_number":10,"item_id":"msg_1",'
+    b'"output_index":1,"content_index":0,"delta":" \xe2\x80\xa8two\xc2\x85 [DONE] '
+    b'\xf0\x9f\x8c\x8d","logprobs":[]}\n\n'
+    b'data: {"type":"response.output_text.done","sequence_number":11,"text":"whole"}\n\n'
+    b'event: response.completed\ndata: {"type":"response.completed","sequence_number":12,'
+    b'"response":{"id":"resp_1","status":"completed","background":true,"model":"gpt-5-mini-2026",'
+    b'"output":[{"type":"message","content":[{"type":"output_text","text":"whole"}]}],"usage":'
+    b'{"input_tokens":7,"input_tokens_details":{"cached_tokens":2},"output_tokens":5,'
+    b'"output_tokens_details":{"reasoning_tokens":1},"total_tokens":12}}}\n\n'
+    b"data: not read any more\n\n"
+)
+FINISH = Finish(
+    reason="stop",
+    metadata={
+        "model": "gpt-5-mini-2026",
+        "usage": {
+            "inputTokens": 7,
+            "outputTokens": 5,
+            "totalTokens": 12,
+            "reasoningTokens": 1,
+            "cachedInputTokens": 2,
+        },
+        "generationId": "resp_1",
+    },
+)
+GOLDEN_EVENTS: list[Event] = [
+    Job("resp_1", "0"),
+    ReasoningDelta("Hm."),
+    ReasoningDelta("\n\n"),
+    ReasoningDelta("Well."),
+    TextDelta("One"),
+    TextDelta(" \u2028two\u0085 [DONE] \U0001f30d"),
+    FINISH,
+]
+
+
+def read(*pieces: bytes, job: Job | None = None, max_line: int = 8 * 1024 * 1024) -> list[Event]:
+    """All events; raises what the parser raises."""
+    parser = ResponsesParser(job, max_line=max_line)
+    events: list[Event] = []
+    for piece in pieces:
+        events += parser.feed(piece)
+    events += parser.end()
+    return [*events, parser.finish(may_be_empty=job is not None)]
+
+
+def fail(*pieces: bytes, job: Job | None = None) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        read(*pieces, job=job)
+    return caught.value
+
+
+def line(kind: str, number: int | None = None, **fields: Any) -> bytes:
+    event = {"type": kind, **({} if number is None else {"sequence_number": number}), **fields}
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+def text(number: int, delta: str = "x") -> bytes:
+    return line("response.output_text.delta", number, delta=delta)
+
+
+def response(kind: str, number: int, **fields: Any) -> bytes:
+    return line(f"response.{kind}", number, response={"id": "resp_1", "model": "m", **fields})
+
+
+BEGIN = response("created", 0, background=True)
+END = response("completed", 99)
+
+
+def test_the_golden_stream_is_read() -> None:
+    assert read(GOLDEN) == GOLDEN_EVENTS
+
+
+@patiently
+@given(st.lists(st.integers(0, len(GOLDEN)), max_size=12))
+@example(list(range(len(GOLDEN))))
+def test_however_the_bytes_are_split_the_events_are_the_same(cuts: list[int]) -> None:
+    bounds = [0, *sorted(cuts), len(GOLDEN)]
+    assert read(*(GOLDEN[begin:end] for begin, end in pairwise(bounds))) == GOLDEN_EVENTS
+
+
+@patiently
+@given(st.integers(0, len(GOLDEN) - 40))
+def test_a_stream_that_ends_anywhere_before_its_end_was_cut(at: int) -> None:
+    if b"response.completed" in GOLDEN[:at] and b'"total_tokens":12}}}' in GOLDEN[:at]:
+        return
+    error = fail(GOLDEN[:at])
+    assert error.retryable
+    assert not error.job_over
+
+
+@patiently
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_no_bytes_break_the_parser(pieces: list[bytes]) -> None:
+    parser = ResponsesParser()
+    for piece in pieces:
+        parser.feed(piece)
+    parser.end()
+    with pytest.raises(ModelError):
+        parser.finish()
+
+
+_KINDS = (
+    "response.created",
+    "response.queued",
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "response.cancelled",
+    "response.output_text.delta",
+    "response.refusal.delta",
+    "response.reasoning_text.delta",
+    "response.reasoning_summary_part.added",
+    "error",
+)
+_FIELDS = ("sequence_number", "delta", "summary_index", "response", "error", "code")
+_OF_RESPONSE = ("id", "model", "status", "usage", "error", "incomplete_details", "background")
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@patiently
+@given(
+    st.sampled_from(_KINDS),
+    st.dictionaries(st.sampled_from(_FIELDS), _JSON),
+    st.dictionaries(st.sampled_from(_OF_RESPONSE), _JSON),
+)
+def test_no_event_of_an_odd_shape_breaks_the_parser(
+    kind: str, fields: dict[str, Any], inner: dict[str, Any]
+) -> None:
+    parser = ResponsesParser()
+    event = {"response": inner, **fields, "type": kind}
+    parser.feed(b"data: " + json.dumps(event).encode() + b"\n\n")
+    parser.end()
+    with suppress(ModelError):
+        parser.finish()
+
+
+def test_whoever_listens_again_is_told_nothing_of_what_lies_before_the_mark() -> None:
+    job = Job("resp_1", "5")
+    again = [text(number, str(number)) for number in range(3, 9)]
+    assert read(*again, END, job=job)[:-1] == [TextDelta("6"), TextDelta("7"), TextDelta("8")]
+
+
+def test_an_event_that_comes_twice_is_read_once() -> None:
+    events = read(BEGIN, text(1, "a"), text(1, "a"), text(2, "b"), text(2, "b"), END)
+    assert events[1:-1] == [TextDelta("a"), TextDelta("b")]
+
+
+def test_a_mark_comes_after_every_so_many_events_and_stands_where_it_says() -> None:
+    lines = [text(number, f"{number} ") for number in range(1, 3 * MARK_EVERY)]
+    parser = ResponsesParser()
+    events = parser.feed(BEGIN)
+    for begin in range(0, len(lines), 7):
+        events += parser.feed(b"".join(lines[begin : begin + 7]))
+    marks = [event for event in events if isinstance(event, Job)]
+    assert len(marks) == 3
+    for mark in marks[1:]:
+        last = events[events.index(mark) - 1]
+        assert last == TextDelta(f"{mark.mark} ")
+
+
+def test_a_listener_also_marks() -> None:
+    lines = [text(number) for number in range(50, 51 + MARK_EVERY)]
+    parser = ResponsesParser(Job("resp_1", "49"))
+    assert parser.feed(b"".join(lines))[-1] == Job("resp_1", str(50 + MARK_EVERY))
+
+
+@pytest.mark.parametrize("job", ["", "a/b", "..", "resp 1", "x" * 201, 7, None])
+def test_an_id_that_cannot_stand_in_an_address_is_no_job(job: Any) -> None:
+    begin = line("response.created", 0, response={"id": job})
+    assert read(begin, text(1), END)[0] == TextDelta("x")
+
+
+def test_an_answer_that_the_server_does_not_keep_is_no_job() -> None:
+    assert read(response("created", 0, background=False), text(1), END)[0] == TextDelta("x")
+
+
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        ({"reason": "max_output_tokens"}, "length"),
+        ({"reason": "content_filter"}, "content-filter"),
+    ],
+)
+def test_an_answer_that_was_cut_short_for_a_reason_that_is_known_is_finished(
+    details: Any, reason: str
+) -> None:
+    end = response("incomplete", 9, incomplete_details=details, usage={"output_tokens": 3})
+    finish = read(BEGIN, text(1), end)[-1]
+    assert isinstance(finish, Finish)
+    assert (finish.reason, finish.metadata["usage"]) == (reason, {"outputTokens": 3})
+
+
+@pytest.mark.parametrize(
+    ("event", "retryable", "says"),
+    [
+        (response("failed", 9, error={"code": "server_error", "message": "s"}), True, "problem"),
+        (response("failed", 9, error={"code": "rate_limit_exceeded"}), True, "too busy"),
+        (response("failed", 9, error={"code": "invalid_prompt"}), False, "rules"),
+        (response("failed", 9, error=None), True, "problem"),
+        (response("incomplete", 9, incomplete_details={"reason": "steered"}), True, "ended"),
+        (response("incomplete", 9), True, "ended"),
+        (response("cancelled", 9), True, "ended"),
+    ],
+)
+def test_a_job_that_ended_without_an_answer_is_over(
+    event: bytes, retryable: bool, says: str
+) -> None:
+    error = fail(BEGIN, text(1), event)
+    assert (error.job_over, error.retryable) == (True, retryable)
+    assert says in str(error)
+
+
+@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize(
+    "event",
+    [
+        line("error", 9, code="server_error", message="secret"),
+        line("error", error={"type": "server_error", "message": "secret"}),
+        b'data: {"error":{"code":"server_error","message":"secret"}}\n\n',
+    ],
+)
+def test_an_error_of_the_stream_is_the_jobs_only_for_whoever_listens_again(
+    event: bytes, again: bool
+) -> None:
+    error = fail(text(5), event, job=Job("resp_1", "4") if again else None)
+    assert (error.retryable, error.job_over) == (True, again)
+    assert "secret" not in str(error)
+    assert "secret" in error.detail
+
+
+def test_what_a_failed_job_used_is_told() -> None:
+    end = response("failed", 9, error={"code": "server_error"}, usage={"output_tokens": 3})
+    assert fail(BEGIN, text(1), end).metadata["usage"] == {"outputTokens": 3}
+
+
+def test_a_refusal_is_text_and_raw_reasoning_is_reasoning() -> None:
+    refusal = line("response.refusal.delta", 2, delta="No.")
+    thought = line("response.reasoning_text.delta", 1, delta="Hm.")
+    assert read(BEGIN, thought, refusal, END)[1:-1] == [ReasoningDelta("Hm."), TextDelta("No.")]
+
+
+def test_half_a_surrogate_pair_costs_one_mark_and_not_the_answer() -> None:
+    odd = b'data: {"type":"response.output_text.delta","sequence_number":1,"delta":"a\\ud83d"}\n\n'
+    assert read(BEGIN, odd, END)[1] == TextDelta("a\ufffd")
+
+
+def test_a_done_without_an_end_is_a_cut() -> None:
+    assert not fail(BEGIN, text(1), b"data: [DONE]\n\n", text(2)).job_over
+
+
+def test_a_finished_job_without_a_word_is_over_unless_it_was_said_before() -> None:
+    assert fail(BEGIN, END).job_over
+    assert len(read(END, job=Job("resp_1", "5"))) == 1
+
+
+def test_a_line_that_is_too_long_fails_the_answer() -> None:
+    with pytest.raises(ModelError, match="too large"):
+        read(BEGIN, b"data: " + b"x" * 500, max_line=400)
