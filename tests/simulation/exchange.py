@@ -131,8 +131,7 @@ class Exchange:
     def leave(self) -> None:
         """The client goes away; the server hears of it a little later."""
         if not self._gone.is_set():
-            self._loop.call_later(self._latency(), self._gone.set, context=WORLD.context)
-        self._room.set()
+            self._loop.call_later(self._latency(), self._tell_gone, context=WORLD.context)
 
     def cut(self) -> None:
         """The connection breaks: the process has died, or somebody in between gives up."""
@@ -193,9 +192,15 @@ class Exchange:
             self._news.set_result(None)
 
     def _break(self) -> None:
+        if self._is_cut:
+            return  # of several messages behind the cut, the first one breaks it
         self.cut()
         if self._rng.random() < 0.8:  # else nobody ever tells the server
-            self._loop.call_later(self._rng.uniform(0, 2), self._gone.set, context=WORLD.context)
+            self._loop.call_later(self._rng.uniform(0, 2), self._tell_gone, context=WORLD.context)
+
+    def _tell_gone(self) -> None:
+        self._gone.set()
+        self._room.set()
 
     async def _next(self) -> Message:
         while not self._arrived:

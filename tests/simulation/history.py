@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,13 @@ _MOST_TURNS = 600_000
 _HORIZON = 3_000.0
 
 
+class Log(NamedTuple):
+    """What a run has left: its records, and the message in the history."""
+
+    records: list[str]
+    message: str
+
+
 class Outcome(NamedTuple):
     """What became of a history.
 
@@ -50,6 +57,7 @@ class Outcome(NamedTuple):
         counts: how often each kind of them.
         digest: equal for equal histories.
         figures: `turns`, `seconds` of its own, `runs`, `records`, `takeovers`, and ends by status.
+        logs: of all its runs, where they were asked for.
     """
 
     seed: int
@@ -60,6 +68,7 @@ class Outcome(NamedTuple):
     counts: dict[str, int]
     digest: str
     figures: dict[str, int]
+    logs: Sequence[Log] = ()
 
 
 class History:
@@ -84,6 +93,7 @@ class History:
         self.provider = Provider(self.faults)
         self.figures: Counter[str] = Counter()
         self.digest = ""
+        self.logs: list[Log] = []
         self.rng = rng
 
     async def live(self) -> None:
@@ -180,6 +190,7 @@ class History:
             self.figures[f"{truths[run.id].run.status}"] += 1
             self.figures["records"] += len(truths[run.id].records)
             self.figures["takeovers"] += run.takeovers
+            self.logs.append(_log(truths[run.id]))
         await store.close()
         self.site.let_go(WORLD)
         self.digest = self.story.digest(
@@ -232,17 +243,26 @@ class History:
             raise Broken(promise, how)
 
 
-def run(seed: int, store: str, only: Collection[str] | None = None) -> Outcome:
+def _log(truth: Truth) -> Log:
+    return Log([record.decode() for record in truth.records], truth.message.decode())
+
+
+def run(
+    seed: int, store: str, only: Collection[str] | None = None, *, with_logs: bool = False
+) -> Outcome:
     """Live through a history.
 
     Args:
         seed: what everything is drawn from.
         store: `sqlite` or `redis`.
         only: see `Outcome.happened`.
+        with_logs: keep `Outcome.logs`.
     """
     folder = Path(tempfile.mkdtemp(prefix="dls-history-", dir=_memory()))
     try:
-        return _run(History(seed, store, only, folder))
+        history = History(seed, store, only, folder)
+        outcome = _run(history)
+        return outcome._replace(logs=history.logs) if with_logs else outcome
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

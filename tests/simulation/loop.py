@@ -153,6 +153,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
         self._seconds = 0.0
         self.turns = 0
         self.complaints: list[dict[str, Any]] = []
+        self._owners: dict[int, Process] = {}  # of asynchronous generators, by their ids
         SimulatedTask._made = 0
         WORLD.ready.clear()
         WORLD.tasks.clear()
@@ -225,10 +226,17 @@ class SimulationLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """There is nobody to wake."""
 
+    def _asyncgen_firstiter_hook(self, agen: Any) -> None:
+        self._owners[id(agen)] = current()
+        super()._asyncgen_firstiter_hook(agen)  # type: ignore[misc]
+
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
-        """What is collected in a living process is closed; at the end nothing is."""
-        if not self.is_closed() and not current().dead:
-            self.create_task(agen.aclose())
+        """What a living process lets go of is closed; at the end, and of the dead, nothing is."""
+        owner = self._owners.pop(id(agen), WORLD)
+        if owner.dead or not self.is_running():
+            GRAVES.append(agen)
+        else:
+            owner.spawn(agen.aclose(), "close")
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """Not here."""

@@ -49,6 +49,7 @@ class Evidence:
         excused: how many attempts count as no failure: planned ends, refused beginnings.
         forgotten: the logs as they were each time before the store forgot its last writes.
         leaks: what was left behind.
+        faults: how often each kind struck; None where that is not known.
     """
 
     truths: Mapping[str, Truth] = field(default_factory=dict)
@@ -65,7 +66,16 @@ class Evidence:
     excused: int = 0
     forgotten: Sequence[Mapping[str, Sequence[bytes]]] = ()
     leaks: Sequence[str] = ()
+    faults: Mapping[str, int] | None = None
 
+
+#: What may cost a worker that lives on its runs, or its life.
+_COSTS_RUNS: Final = frozenset(
+    {
+        *("kill", "freeze", "clock", "slow", "fail", "unknown", "lose-renewal", "lose-command"),
+        *("lose-reply", "stall-command", "restart-store", "lose-tail", "store-clock"),
+    }
+)
 
 Rule = Callable[[Evidence], Iterator[str]]
 
@@ -128,8 +138,17 @@ def fencing(evidence: Evidence) -> Iterator[str]:
                 yield f"{written.process} appended record {item.at} of run {item.run_id[-4:]} "
                 yield f"under epoch {item.epoch.number}, after {process} held "
                 yield f"{claim.epoch.number}"
+    for run_id, held in claims.items():
+        if shared := _shared(held):
+            yield f"run {run_id[-4:]} was held more than once under the same number: {shared}"
     for run_id, truth in evidence.truths.items():
         yield from _unexplained(run_id, truth, evidence.written)
+
+
+def _shared(claims: Sequence[Claimed]) -> list[str]:
+    """Who shares a number with another holder: a claim raises it, and one process is told of it."""
+    numbers = Counter(claimed.claim.epoch.number for claimed in claims)
+    return [f"{c.process} {c.claim.epoch}" for c in claims if numbers[c.claim.epoch.number] > 1]
 
 
 def _unexplained(run_id: str, truth: Truth, written: Sequence[Written]) -> Iterator[str]:
@@ -218,24 +237,38 @@ def honest(evidence: Evidence) -> Iterator[str]:
     for asked in () if evidence.forgotten else evidence.asked:
         if asked.run_id not in evidence.truths and asked.chat not in evidence.deleted:
             yield f"{asked.key} was accepted as run {asked.run_id[-4:]}, which is not there"
-    runs: Counter[str] = Counter()
     for run_id, truth in evidence.truths.items():
         run = truth.run
-        runs[run.prompt_id] += 1
         if not run.status.ended:
             yield f"run {run_id[-4:]} never ended: it is {run.status}"
             continue
         question = evidence.questions[run.prompt_id]
         fold = Fold.of(truth.records)
-        text = "".join(part["text"] for part in fold.parts if part["type"] == "text")
-        whole = run.status is Status.FINISHED
-        if text != question.answer if whole else not question.answer.startswith(text):
-            yield f"the {run.status} answer of run {run_id[-4:]} is {text!r}, asked was {question}"
+        for kind, asked_for in (("text", question.answer), ("reasoning", _thoughts(question))):
+            text = "".join(part["text"] for part in fold.parts if part["type"] == kind)
+            whole = run.status is Status.FINISHED
+            if text != asked_for if whole else not asked_for.startswith(text):
+                yield f"the {run.status} answer of run {run_id[-4:]} has the {kind} {text!r}, "
+                yield f"asked was {question}"
         yield from _budget(run, fold.metadata or {}, evidence)
-    for name, count in runs.items():
-        most = count * (evidence.attempts + evidence.excused)
-        if not evidence.forgotten and evidence.requests.get(name, 0) > most:
-            yield f"the provider was asked {evidence.requests[name]} times for {name}"
+    yield from _asked_for_nothing(evidence)
+
+
+def _asked_for_nothing(evidence: Evidence) -> Iterator[str]:
+    """The provider is asked once for a run, and again for each failure or takeover."""
+    most: Counter[str] = Counter()
+    for truth in () if evidence.forgotten else evidence.truths.values():
+        told = truth.run.takeovers + Fold.of(truth.records).retries
+        most[truth.run.prompt_id] += 1 + told + evidence.excused
+    for name, times in most.items():
+        if evidence.requests.get(name, 0) > times:
+            yield f"the provider was asked {evidence.requests[name]} times for {name}, which had "
+            yield f"reasons for {times}"
+
+
+def _thoughts(question: Question) -> str:
+    """What the model thinks before it answers."""
+    return "".join(f"{question.name}-thought-{n} " for n in range(question.thoughts))
 
 
 def _budget(run: Run, metadata: Mapping[str, Any], evidence: Evidence) -> Iterator[str]:
@@ -246,6 +279,16 @@ def _budget(run: Run, metadata: Mapping[str, Any], evidence: Evidence) -> Iterat
     if gave_up and run.prompt_id not in evidence.refused:
         yield f"run {run.id[-4:]} gave up after {attempts} of {evidence.attempts} attempts: "
         yield f"{metadata.get('error')}"
+
+
+def takeover(evidence: Evidence) -> Iterator[str]:
+    """Nobody is taken over for nothing: heartbeats keep leases, planned ends give runs back."""
+    faults = evidence.faults
+    if faults is None or any(faults.get(kind) for kind in _COSTS_RUNS):
+        return
+    for run_id, truth in evidence.truths.items():
+        if truth.run.takeovers:
+            yield f"run {run_id[-4:]} was taken over {truth.run.takeovers} times for nothing"
 
 
 def tools_once(evidence: Evidence) -> Iterator[str]:
@@ -284,6 +327,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "idempotent-send": one_run,
     "history-is-fold": history,
     "honest-failure": honest,
+    "takeover": takeover,
     "tool-once": tools_once,
     "no-secrets": secrets,
     "no-leak": nothing_left,

@@ -5,6 +5,10 @@
 
 The second form lives through one, in which only what is named on standard input happens (a JSON
 list, or null for everything), and prints its outcome.
+
+    python -m tests.simulation.portion STORE SEED,SEED,... whole
+
+The third form lives through several in that order, and prints the outcome of each, with its logs.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ def main() -> NoReturn:
     if what == "replay":
         only = msgspec.json.decode(sys.stdin.buffer.read(), type=list[str] | None)
         output = msgspec.json.encode(run(int(number), store, only))
+    elif what == "whole":
+        seeds = map(int, number.split(","))
+        output = msgspec.json.encode([run(seed, store, with_logs=True) for seed in seeds])
     else:
         output = msgspec.json.encode(portion(store, int(number), int(what)))
     sys.stdout.buffer.write(output)

@@ -14,14 +14,14 @@ from .question import Question
 
 #: How likely each kind of fault is at each of its places, on an ordinary bad day.
 BAD_DAY: Final[Rates] = {
-    "kill": 1 / 500,
-    "freeze": 1 / 500,
+    "kill": 1 / 300,
+    "freeze": 1 / 300,
     "clock": 1 / 1500,
     "slow": 0.04,
     "fail": 0.02,
     "unknown": 0.02,
     "twice": 0.05,
-    "lose-renewal": 0.2,
+    "lose-renewal": 0.35,
     "lose-command": 0.01,
     "lose-reply": 0.01,
     "stall-command": 0.02,
@@ -147,7 +147,7 @@ def _chat(rng: random.Random, name: str, servers: int) -> list[Turn]:
 
 
 def _turn(rng: random.Random, name: str, model: str, servers: int) -> Turn:
-    words = rng.choice((0, 1, 5, 20, 60)) if rng.random() < 0.9 else 200
+    words = rng.choice((0, 1, 5, 20, 60)) if rng.random() < 0.9 else 400
     pause = rng.choice((0, 0, 5, 20, 100, 300)) if words < 100 else rng.choice((0, 5))
     question = Question(name, max(words, 1), pause, rng.choice((0, 0, 0, 3)))
     length = question.words * pause / 1000 + 0.3

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
-VERSION = 1
+VERSION: Final = 1
 
 #: Where those are kept that once failed; every test run lives through them again.
 KNOWN = Path(__file__).parent / "seeds"

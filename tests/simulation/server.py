@@ -181,7 +181,7 @@ class Server:
     def _fulfil(self, process: Process, fate: Fate) -> None:
         if self._faults.over or process is not self.process:
             return
-        self._faults.fulfilled(fate, process.name)
+        self._faults.fulfilled(fate)
         if fate.kind == "kill":
             WORLD.context.run(self.kill)
         elif fate.kind == "freeze":

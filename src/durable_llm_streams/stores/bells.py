@@ -31,18 +31,19 @@ class Bells:
     """Those who listen, by the name that they listen for."""
 
     def __init__(self) -> None:
-        self._listening: dict[str, set[Bell]] = {}
+        # In order of arrival: who is woken first must not depend on where a bell lies in memory.
+        self._listening: dict[str, dict[Bell, None]] = {}
 
     @contextlib.contextmanager
     def listen(self, name: str) -> Iterator[Bell]:
         """Hear whatever happens under a name from now on."""
         bell = Bell()
-        listening = self._listening.setdefault(name, set())
-        listening.add(bell)
+        listening = self._listening.setdefault(name, {})
+        listening[bell] = None
         try:
             yield bell
         finally:
-            listening.discard(bell)
+            del listening[bell]
             if not listening and self._listening.get(name) is listening:
                 del self._listening[name]
 

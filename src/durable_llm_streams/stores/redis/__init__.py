@@ -35,6 +35,7 @@ from .chats import Chats
 from .checks import examine
 from .context import Retention, Shared, random_token
 from .database import Database
+from .dialing import Dials
 from .feeds import Feeds
 from .following import Following
 from .layout import VERSION, store_root
@@ -61,6 +62,7 @@ class RedisStore:
         economy: whether to spare commands, for a Redis that is paid by the command.
         now: a wall clock in milliseconds, for tests; None is the server's, the same for all.
         token: draws the token of an epoch, lower-case hexadecimal digits.
+        dialer: opens the connections; without it, the address says how.
     """
 
     def __init__(
@@ -71,9 +73,10 @@ class RedisStore:
         economy: bool = False,
         now: Callable[[], int] | None = None,
         token: Callable[[], str] = random_token,
+        dialer: Dials | None = None,
     ) -> None:
         self.pace = ECONOMY if economy else PACE
-        self._database = Database(address)
+        self._database = Database(address, dialer)
         self._shared = Shared(self._database, retention or Retention(), now, token)
         self._bells = Bells()
         self._work = asyncio.Event()

@@ -24,7 +24,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from .address import Node, RedisAddress
 from .cluster import Cluster
-from .dialing import Dialer
+from .dialing import Dialer, Dials
 from .failures import code, unavailable
 from .routes import OneServer, Routes
 from .script import Script, first_line_refused
@@ -42,11 +42,12 @@ class Database:
 
     Args:
         address: where it is.
+        dialer: opens the connections; without it, the address says how.
     """
 
-    def __init__(self, address: RedisAddress) -> None:
+    def __init__(self, address: RedisAddress, dialer: Dials | None = None) -> None:
         self.address = address
-        self._dialer = Dialer(address)
+        self._dialer: Dials = Dialer(address) if dialer is None else dialer
         self._routes: Routes = (
             Cluster(self._dialer, address) if address.mode == "cluster" else OneServer(self._dialer)
         )

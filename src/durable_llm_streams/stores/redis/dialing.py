@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio.connection import (
     AbstractConnection,
@@ -29,8 +29,20 @@ from .failures import causes
 _SENTINEL_SECONDS = 1.0
 
 
+class Dials(Protocol):
+    """Opens connections."""
+
+    async def dial(self, node: Node | None = None) -> asyncio.StreamWriter:
+        """See `Dialer.dial`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what serves to open connections; the open ones stay."""
+        ...
+
+
 class Dialer:
-    """Opens connections to the servers that an address names."""
+    """Opens connections to the servers that an address names. Implements `Dials`."""
 
     def __init__(self, address: RedisAddress) -> None:
         self._address = address

@@ -27,7 +27,7 @@ from .context import Shared
 from .replies import chat_from
 
 _KEPT_MILLISECONDS = 23 * 3600 * 1000  # an hour less than the feeds themselves
-_POSITION = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{1,12})\.(\d{1,15}(?:-\d{1,15})*)")
+_POSITION = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{1,12})\.(\d{1,15}(?:-\d{1,15})*)", re.ASCII)
 
 
 class _Place(NamedTuple):

@@ -155,11 +155,11 @@ class Following:
 
     def heard(self, event: bytes) -> None:
         """See `Listener.heard`: w, f OWNER, c RUN WRITER, e RUN, g RUN, without the first space."""
-        kind = event[:1]
+        kind, rest = event[:1], ""
         try:
             rest = event[1:].decode()
         except UnicodeDecodeError:
-            kind = b""
+            kind = b""  # none of ours
         if kind == b"w":
             self._rings(None)
         elif kind == b"f":

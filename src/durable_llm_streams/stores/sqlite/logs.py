@@ -107,14 +107,15 @@ class Logs:
     def _write_and_seal(
         self, new: list[_New], row: int, data: bytes, now: int
     ) -> Iterable[ActiveRun]:
-        sealed = {a for a, _, size in new if a.tail_bytes + size > SEGMENT_BYTES}
+        # In their order: what is written first must not depend on where a run lies in memory.
+        sealed = dict.fromkeys(a for a, _, size in new if a.tail_bytes + size > SEGMENT_BYTES)
         with self._file.transaction() as connection:
             self._file.append_journal(row, data)
             fresh = {active.key: records for active, records, _ in new}
             if now >= self._trim_at or now < self._trim_at - _TRIM_MILLISECONDS:  # set back
                 self._trim_at = now + _TRIM_MILLISECONDS
                 old = now - SEGMENT_AGE
-                sealed.update(
+                sealed |= dict.fromkeys(
                     active
                     for active in self.active.values()
                     if active.tail and not old <= active.tail_since <= now

@@ -1,0 +1,32 @@
+"""A loop with a few processes and nothing else: what the tests of the simulator's parts live in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from .loop import SimulationLoop, bury
+
+T = TypeVar("T")
+
+
+def live(
+    main: Callable[[], Coroutine[Any, Any, T]],
+    seed: int = 0,
+    *,
+    most_turns: int = 100_000,
+    horizon: float = 1e6,
+) -> T:
+    """Run a coroutine of the world's on a new loop. Returns or raises what it does.
+
+    Args:
+        main: makes the coroutine.
+        seed: draws whose turn it is.
+        most_turns, horizon: as of `SimulationLoop`.
+    """
+    loop = SimulationLoop(random.Random(seed), most_turns=most_turns, horizon=horizon)
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        bury(loop)

@@ -1,0 +1,192 @@
+"""The hunt: a seed makes the same history anywhere, and what breaks a promise is found and told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from .history import Outcome
+from .hunting import ROOT, environment
+from .seeds import KNOWN, SeedFile
+from .telling import replay, story
+
+STORES = ("sqlite", "redis")
+SEEDS = range(500, 512)
+FRESH = 200
+
+#: Another process as another machine would start it: other hashes, other addresses, other places.
+ELSEWHERE: Mapping[str, str] = {
+    "PYTHONHASHSEED": "4711",
+    "PYTHONMALLOC": "malloc",
+    "TZ": "Asia/Tokyo",
+    "LC_ALL": "C",
+    "NOTHING": "x" * 5000,
+}
+
+
+def outcomes(store: str, seeds: Sequence[int], env: Mapping[str, str]) -> dict[int, Outcome]:
+    """Live through some seeds in that order, in a process of its own."""
+    words = (store, ",".join(map(str, seeds)), "whole")
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.portion", *words],
+        env={**environment(), **env},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        timeout=280,
+        check=True,
+    )
+    found = msgspec.json.decode(process.stdout, type=list[Outcome])
+    return {outcome.seed: outcome for outcome in found}
+
+
+def hunting(
+    arguments: Sequence[str], folder: Path, source: Path | None = None, timeout: float = 280
+) -> subprocess.CompletedProcess[str]:
+    """Run the hunt as a person does, in a folder and with a product of one's own."""
+    path = os.pathsep.join(map(str, filter(None, (source, ROOT))))
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+# --- a seed is a history -------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("store", STORES)
+def test_a_seed_makes_the_same_history_in_any_process_and_after_any_other(store: str) -> None:
+    here = outcomes(store, SEEDS, {})
+    there = outcomes(store, SEEDS[::-1], ELSEWHERE)
+    assert list(here) == list(SEEDS)
+    for seed in SEEDS:
+        assert here[seed].digest
+        assert here[seed] == there[seed]
+    assert len({outcome.digest for outcome in here.values()}) == len(SEEDS)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("store", STORES)
+def test_naming_all_that_happened_makes_the_same_history(store: str) -> None:
+    compared = 0
+    for seed in SEEDS[:3]:
+        whole = replay(seed, store, None)
+        again = replay(seed, store, whole.happened)
+        assert again == whole
+        compared += len(whole.happened)
+    assert compared > 10
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_naming_nothing_makes_a_history_in_which_nothing_goes_wrong(store: str) -> None:
+    quiet = replay(SEEDS[0], store, [])
+    assert quiet.breach is None
+    assert quiet.happened == []
+    assert quiet.figures["runs"] == quiet.figures["finished"] > 0
+
+
+# --- fresh seeds ---------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.promise(
+    *("prefix", "seen-is-durable", "fencing", "one-end", "stop", "idempotent-send"),
+    *("history-is-fold", "honest-failure", "one-clean-answer", "takeover", "lost-tail-is-told"),
+    *("no-secrets", "no-leak", "hand-over", "outage"),
+)
+@pytest.mark.parametrize("store", STORES)
+def test_fresh_seeds_break_no_promise(store: str, tmp_path: Path) -> None:
+    first = time.time_ns() // 1_000_000
+    print(f"{FRESH} seeds from {first} on")
+    words = ["--first", str(first), "--seeds", str(FRESH), "--store", store]
+    done = hunting([*words, "--jobs", "1", "--tries", "60"], tmp_path)
+    assert done.returncode == 0, f"{done.stderr}\n{done.stdout}"
+    assert f"Seeds {first} to {first + FRESH - 1} on {store}\n" in done.stdout
+    assert f"{FRESH} on {store}" in done.stdout
+
+
+# --- seeds that once broke a promise -------------------------------------------------------------
+
+
+def known() -> list[Path]:
+    return sorted(KNOWN.glob("*.json"))
+
+
+@pytest.mark.timeout(300)
+def test_what_once_broke_a_promise_breaks_none_any_more() -> None:
+    """All of them, in one test: where there are none yet, there is nothing that could pass."""
+    told = []
+    for path in known():
+        kept = SeedFile.read(path)
+        told.append(story(kept.seed, kept.store, only=kept.only, most_tries=1))
+    assert [text for text in told if text] == []
+
+
+def test_every_kept_seed_says_what_it_broke_and_is_called_after_it() -> None:
+    assert KNOWN.is_dir() or not known()
+    for path in known():
+        kept = SeedFile.read(path)
+        assert path.name == f"{kept.store}-{kept.seed}.json"
+        assert kept.broke
+        assert kept.only is not None
+
+
+# --- a planted defect ----------------------------------------------------------------------------
+
+#: An append that is repeated, because nobody knows whether it was done, is done again.
+PLACE = Path("durable_llm_streams/stores/sqlite/logs.py")
+RIGHT, WRONG = "elif item.at != active.next_seq:", "elif item.at > active.next_seq:"
+
+
+@pytest.fixture
+def defective(tmp_path: Path) -> Path:
+    """A copy of the product that is wrong in one place."""
+    source = tmp_path / "src"
+    left_out = shutil.ignore_patterns("static", "__pycache__")
+    shutil.copytree(ROOT / "src", source, ignore=left_out)
+    text = (source / PLACE).read_text()
+    assert text.count(RIGHT) == 1
+    (source / PLACE).write_text(text.replace(RIGHT, WRONG))
+    return source
+
+
+@pytest.mark.timeout(300)
+def test_a_planted_defect_is_found_told_and_kept(defective: Path, tmp_path: Path) -> None:
+    words = ["--seeds", "60", "--store", "sqlite", "--tries", "30", "--jobs", "1"]
+    done = hunting(words, tmp_path, defective)
+    assert (done.returncode, done.stderr) == (1, "")
+    [path] = (tmp_path / "hunt").iterdir()
+    kept = SeedFile.read(path)
+    assert kept.only
+    told = done.stdout
+    assert f"Seed {kept.seed} on sqlite breaks a promise.\n\n  {kept.broke[:20]}" in told
+    assert "It needs " in told
+    for name in kept.only:
+        assert f"  - {name}\n" in told
+    assert "What happened:\n\n     0.0000 s  A1 starts" in told
+    assert f"Again: make hunt ARGS='--seed {kept.seed} --store sqlite', or the small one" in told
+    assert path.name in told
+
+    again = hunting(["--file", str(path), "--tries", "1"], tmp_path, defective)
+    assert again.returncode == 1
+    assert f"Seed {kept.seed} on sqlite breaks a promise." in again.stdout
+    assert kept.broke.partition(":")[0] in again.stdout
+
+    right = hunting(["--file", str(path)], tmp_path)
+    assert (right.returncode, right.stderr) == (0, "")
+    assert right.stdout == f"Seed {kept.seed} on sqlite breaks no promise.\n"
