@@ -7,7 +7,8 @@ from urllib.parse import quote, urlsplit
 
 from durable_llm_streams.errors import InvalidSetting
 
-_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.upstash\.io", re.ASCII)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.upstash\.io", re.ASCII)
 
 
 def upstash_address(rest_url: str, token: str) -> str:
