@@ -73,7 +73,7 @@ def error(text: str) -> bytes:
 
 
 def notice(values: Mapping[str, Any]) -> bytes:
-    """A transient `data-run` chunk: what happens to the run, for those who watch and those who go on.
+    """A transient `data-run` chunk: what happens to the run, for who watches and for who goes on.
 
     It leaves no trace in the message. `event` is one of:
 

@@ -21,7 +21,7 @@ import { TransportError } from "@/transport/index";
 import { Delivery, type Recipient } from "./delivery";
 import { FrameState } from "./frames";
 import { asProblem, Loading } from "./loading";
-import type { FeedEvent, Message, Snapshot } from "./model";
+import { type FeedEvent, isForPeople, type Message, type Snapshot } from "./model";
 import { type OutboxItem, outboxOf, removeFromOutbox, setRefused } from "./outbox";
 import { Replay } from "./replay";
 import { onNewRun } from "./runs";
@@ -64,7 +64,7 @@ export class Conversation {
       transport: tools.transport,
       state: this.#state,
       onData: (part) => {
-        if (part.type !== "data-run") return;
+        if (part.type !== "data-run" || !isForPeople(part.data)) return;
         this.#saidAtNotice = saidBy(this.#state.messages.at(-1));
         this.store.setState({ notice: part.data });
       },

@@ -22,13 +22,18 @@ export interface AnswerMetadata {
   timing?: { firstTokenMs?: number; totalMs?: number };
 }
 
-/** A transient `data-run` chunk: what happens to a run, for those who watch. */
+/** A transient `data-run` chunk: what happens to a run. */
 export interface RunNotice {
   event: "takeover" | "retry" | (string & {});
   attempt?: number;
   attempts?: number;
   delay?: number;
   reason?: string;
+}
+
+/** Whether a notice is for those who watch; others are for whoever goes on with the answer. */
+export function isForPeople(notice: RunNotice): boolean {
+  return notice.event === "takeover" || notice.event === "retry";
 }
 
 export type Message = UIMessage<AnswerMetadata, { run: RunNotice }>;

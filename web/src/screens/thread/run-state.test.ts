@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 
 vi.mock("@/state/app", () => ({ transport: {} }));
 
+import { isForPeople } from "@/state/model";
 import type { ConversationView } from "@/state/view";
 import { Versions } from "@/state/versions";
 import type { ConnectionState } from "@/transport/index";
@@ -43,6 +44,13 @@ describe("the line below an answer", () => {
     expect(at(4_500)).toBe("Reconnecting in 4 s");
     expect(at(1_200)).toBe("Reconnecting…");
     expect(at(undefined)).toBe("Reconnecting…");
+  });
+
+  it("tells nothing of what only the next worker needs", () => {
+    expect(["takeover", "retry", "job", "rung"].filter((event) => isForPeople({ event }))).toEqual([
+      "takeover",
+      "retry",
+    ]);
   });
 
   it("tells of retries, takeovers and resumed streams", () => {
