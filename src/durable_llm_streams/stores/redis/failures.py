@@ -63,9 +63,14 @@ def unavailable(error: Exception) -> StoreUnavailable | None:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, newest first."""
+    """The error and what it came from, newest first, each once.
+
+    An error that was raised again while it was handled may have come from itself.
+    """
+    told: list[BaseException] = []
     seen: BaseException | None = error
-    while seen is not None:
+    while seen is not None and not any(seen is each for each in told):
+        told.append(seen)
         yield seen
         seen = seen.__cause__ or seen.__context__
 

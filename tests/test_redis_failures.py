@@ -1,0 +1,34 @@
+"""What the errors of Redis, of the network and of redis-py mean."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from durable_llm_streams.stores.redis.failures import causes, unavailable
+
+pytestmark = pytest.mark.promise("outage")
+
+
+def test_errors_that_came_from_each_other_are_told_once_each() -> None:
+    # as when a connection's error is raised again while the one that it caused is handled
+    first, second = RedisConnectionError("The connection was cut."), RedisTimeoutError("Too late.")
+    first.__cause__, second.__context__ = second, first
+    assert list(causes(first)) == [first, second]
+    assert list(causes(second)) == [second, first]
+    error = unavailable(first)
+    assert error is not None
+    assert str(error) == "Redis cannot be reached (The connection was cut); it is tried again."
+
+
+def test_an_error_that_is_its_own_cause_has_a_meaning() -> None:
+    error = RedisConnectionError("The connection was cut.")
+    error.__cause__ = error
+    assert list(causes(error)) == [error]
+    assert unavailable(error) is not None
+
+
+def test_a_mistake_in_a_script_does_not_pass_by_itself() -> None:
+    assert unavailable(ResponseError("ERR user_script:3: attempt to index a nil value")) is None
