@@ -69,9 +69,9 @@ mutants: ## Plant defects in the product, one at a time, and see each of them ca
 	$(BOOTSTRAP) dev
 	@$(BIN)/python -m tests.mutations $(ARGS)
 
-fuzz: ## Fuzz what parses foreign bytes, guided by coverage (ARGS="NAME --seconds 60").
+fuzz: ## Search for bytes that break a parser, guided by coverage (ARGS="chat-stream --seconds 300").
 	$(BOOTSTRAP) fuzz
-	@$(BIN)/python -m tests.fuzz $(ARGS)
+	@$(BIN)/python -m tests.fuzz $(or $(ARGS),all)
 
 bench: ## Measure (ARGS="..." for options).
 	$(BOOTSTRAP) bench

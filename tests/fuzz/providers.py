@@ -1,0 +1,168 @@
+"""What a model's provider sends, and what an operator says of providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from durable_llm_streams.chunks import encode
+from durable_llm_streams.errors import InvalidSetting, ModelError
+from durable_llm_streams.providers import _failures
+from durable_llm_streams.providers._answer_parser import MAX_LINE, AnswerParser
+from durable_llm_streams.providers._chat_sse import ChatParser
+from durable_llm_streams.providers._responses_sse import ResponsesParser, is_id
+from durable_llm_streams.providers.prefill import PrefillTable, Seam, trimmed
+from durable_llm_streams.runs.source import Event, Finish, Job, ReasoningDelta, TextDelta
+from tests.fuzz.harness import SECRET, assert_sentence, plain, splits
+
+_SHORT_LINE = 64
+_STYLES = (None, "plain", "mistral", "vllm")
+_redact = _failures.Redactor([SECRET])
+
+
+def chat_stream(data: bytes) -> None:
+    """A stream of chat-completion chunks."""
+    _compare(ChatParser, data)
+
+
+def response_stream(data: bytes) -> None:
+    """A stream of a response, heard from its beginning and from the middle."""
+    _compare(ResponsesParser, data)
+    _compare(partial(ResponsesParser, Job("resp_1", "2")), data)
+
+
+def _compare(make: Callable[..., AnswerParser], data: bytes) -> None:
+    """However it is cut, a stream gives the same events, and fails only at its end."""
+    for max_line in (MAX_LINE, _SHORT_LINE):
+        whole = _read(make(max_line=max_line), [data])
+        for pieces in splits(data):
+            assert _read(make(max_line=max_line), pieces) == whole
+
+
+def _read(parser: AnswerParser, pieces: list[bytes]) -> list[Any]:
+    events: list[Event] = []
+    for piece in pieces:
+        events += parser.feed(piece)
+        assert parser.done or len(parser._tail) <= parser._max_line
+    events += parser.end()
+    assert parser.done
+    told: list[Any] = []
+    for event in events:
+        if isinstance(event, Job):
+            assert is_id(event.id)  # where it is told again follows the pieces
+            continue
+        assert isinstance(event, TextDelta | ReasoningDelta)
+        assert event.text
+        event.text.encode()
+        told.append(event)
+    try:
+        end = parser.finish()
+    except ModelError as error:
+        return [*told, _told(error)]
+    assert isinstance(end, Finish)
+    encode({"reason": end.reason, "metadata": end.metadata})
+    return [*told, end]
+
+
+def _told(error: ModelError) -> tuple[str, bool, float | None, str]:
+    assert_sentence(str(error))
+    assert str(error).isascii()
+    logged = _redact(error.detail)
+    assert SECRET not in logged
+    assert len(logged) <= _failures.MAX_DETAIL
+    assert logged.isprintable()
+    assert error.retry_after is None or 0 <= error.retry_after <= _failures.MAX_WAIT
+    return str(error), error.retryable, error.retry_after, error.detail
+
+
+def refusal(data: bytes) -> None:
+    """Three digits of a status, what `Retry-After` says, a line feed, the body."""
+    head, _, rest = data.partition(b"\n")
+    status = int(head[:3]) if head[:3].isdigit() else 500
+    wait = _failures.wait_asked(head[3:].decode("latin-1"), now=1.75e9)
+    body = rest.decode(errors="replace")
+    for continuing in (False, True):
+        error = _failures.refused(status, body, retry_after=wait, continuing=continuing)
+        _told(error)
+        assert error.refused_prefill <= continuing
+    _told(_failures.not_a_stream(body))
+
+
+def prefill_setting(data: bytes) -> None:
+    """The operator's table: a rule for every model, or a sentence."""
+    try:
+        table = PrefillTable.parse(data.decode(errors="surrogateescape"))
+    except InvalidSetting as error:
+        assert_sentence(str(error))
+        return
+    for model in ("anthropic/claude-3-opus", "mistralai/x:free", "", "a:b:c", "[", "\ud800"):
+        assert table.style(model) in _STYLES
+
+
+def seam(data: bytes) -> None:
+    """What was said, NUL, the continuation: joined as if it had come in one piece."""
+    said, _, text = data.decode(errors="replace").partition("\0")
+    for echoes in (False, True):
+        expected = _joined_at_once(said, text, echoes=echoes)
+        for pieces in ([text], list(text), *_texts(text)):
+            joint = Seam(said, echoes=echoes)
+            joined = [joint.join(piece) if joint.open else piece for piece in pieces]
+            assert "".join(joined) + joint.end() == expected
+
+
+def _joined_at_once(said: str, text: str, *, echoes: bool) -> str:
+    begun = trimmed(said)
+    if echoes:
+        text = text.removeprefix(begun)
+    for mark in said[len(begun) :]:
+        if not text.startswith(mark):
+            break
+        text = text[1:]
+    return text
+
+
+def _texts(text: str) -> list[list[str]]:
+    """The text in pieces: cut where bytes of the same number would be."""
+    found = []
+    for pieces in splits(bytes(len(text))):
+        ends = [sum(map(len, pieces[:count])) for count in range(len(pieces) + 1)]
+        found.append([text[begin:end] for begin, end in pairwise(ends)])
+    return found
+
+
+_CHAT_TOKENS = (
+    *(b"data: ", b"data:", b"\n\n", b"\r\n", b": comment\n\n", b"[DONE]", b"\xef\xbb\xbf"),
+    *(b'{"choices":[', b'{"delta":{', b'"content":"', b'"reasoning":"', b'"reasoning_content":"'),
+    *(b'"refusal":"', b'"finish_reason":"', b'"stop"', b'"length"', b'"error"', b'{"error":'),
+    *(b'"usage":{', b'"prompt_tokens":', b'"completion_tokens":', b'"total_tokens":', b'"cost":'),
+    *(b'"prompt_tokens_details":{"cached_tokens":', b'"id":', b'"model":', b'"code":', b'"type":'),
+    *(b'"message":"', b'"thinking":[', b'"text":"', b"null", b"true", b"1e999", b"-1", b"\\ud83d"),
+    *(b"}]}", b"}}", b"]}", b"NaN", b"9" * 400, b"9" * 5000, b"[" * 2000, SECRET.encode()),
+)
+_RESPONSE_TOKENS = (
+    *(b"data: ", b"\n\n", b"[DONE]", b'{"type":"', b"response.created", b"response.completed"),
+    *(b"response.output_text.delta", b"response.refusal.delta", b"response.reasoning_text.delta"),
+    *(b"response.reasoning_summary_part.added", b"response.incomplete", b"response.failed"),
+    *(b"response.cancelled", b'"error"', b'","sequence_number":', b',"delta":"', b',"response":{'),
+    *(b'"id":"resp_1"', b'"background":false', b'"usage":{"input_tokens":', b'"model":', b"null"),
+    *(b'"incomplete_details":{"reason":"max_output_tokens"}', b'"summary_index":1', b"}}", b'"}'),
+    *(b"9" * 400, b"1e999", b"-1", b"\\ud83d", b"[" * 2000, SECRET.encode()),
+)
+_REFUSAL_TOKENS = (
+    *(b"400", b"401", b"402", b"403", b"404", b"413", b"422", b"429", b"500", b"529", b"302"),
+    *(b"Wed, 21 Oct 2026 07:28:00 GMT", b"Wed, 99 Oct 99999 07:28:00 +9999", b" 120\n", b" 1.5\n"),
+    *(b'{"error":{', b'"code":', b'"insufficient_quota"', b'"context_length_exceeded"', b'"type":'),
+    *(b'"metadata":{"reasons":[]}', b"maximum context", b'"message":"', SECRET.encode()),
+)
+
+TARGETS = {
+    "chat-stream": plain(chat_stream, *_CHAT_TOKENS),
+    "response-stream": plain(response_stream, *_RESPONSE_TOKENS),
+    "provider-refusal": plain(refusal, *_REFUSAL_TOKENS),
+    "prefill-setting": plain(
+        prefill_setting, b"none", b"=plain", b"=vllm", b"=mistral", b"!", b",", b"*", b"[", b"]"
+    ),
+    "seam": plain(seam, b"\0", b" ", b"\n", b"\n\n", b"\t", "é".encode(), "😀".encode()),
+}

@@ -1,0 +1,92 @@
+"""Addresses of databases, and what somebody publishes in the channels of a Redis."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.model import Epoch, Span, Status
+from durable_llm_streams.store import Page
+from durable_llm_streams.stores.redis import RedisAddress
+from durable_llm_streams.stores.redis.context import Shared
+from durable_llm_streams.stores.redis.following import Following
+from durable_llm_streams.stores.redis.tails import _KEPT_BYTES, Tail
+from durable_llm_streams.stores.upstash import upstash_address
+from tests.fuzz.harness import SECRET, assert_sentence, plain
+
+
+def redis_address(data: bytes) -> None:
+    """An address, or a sentence; neither shows a password."""
+    text = data.decode(errors="surrogateescape")
+    try:
+        address = RedisAddress.parse(text)
+    except InvalidSetting as error:
+        assert_sentence(str(error))
+        return
+    assert address.mode == "unix" or all(1 <= node.port <= 65535 for node in address.nodes)
+    assert (address.mode == "unix") == (not address.nodes)
+    assert 0.1 <= address.timeout <= 300
+    assert 1 <= address.partitions <= 256
+    shown = (address.path, address.service, address.user or "", str(address.nodes), address.prefix)
+    if not any(SECRET in part for part in shown):
+        assert SECRET not in f"{address} {address!r} {address.__rich_repr__()}"
+    assert str(address).isprintable()
+
+
+def upstash(data: bytes) -> None:
+    """URL, a line feed, token: an address of which the token is the password, or a sentence."""
+    url, _, token = data.decode(errors="surrogateescape").partition("\n")
+    try:
+        text = upstash_address(url, token)
+    except InvalidSetting as error:
+        assert_sentence(str(error))
+        return
+    address = RedisAddress.parse(text)
+    assert (address.password, address.user, address.tls) == (token.strip(), "default", True)
+    assert address.nodes[0].host.endswith(".upstash.io")
+
+
+_SPANS = (Span(1, Epoch(1, "ab")),)
+_BEGIN = 5
+
+
+def publication(data: bytes) -> None:
+    """Events and records that nobody of ours published: a tail stays whole, or it is stale."""
+    following = Following(cast("Shared", None), cast("Any", None), lambda _: None)
+    for message in data.split(b"\n--\n"):
+        tail = following._tails["run1"] = Tail("dls:tail:run1")
+        tail.begin(Page(_BEGIN, [], _BEGIN, _SPANS, Status.RUNNING))
+        following._ours = {"run1": "1.ab"}
+        for piece in (message, message):
+            following.heard(piece)
+            following.records("run1", piece)
+        assert tail.next_seq >= _BEGIN
+        assert tail._first + len(tail._recent) == tail.next_seq
+        assert tail._bytes == sum(map(len, tail._recent)) <= _KEPT_BYTES
+
+
+TARGETS = {
+    "redis-address": plain(
+        redis_address,
+        *(b"redis://", b"rediss://", b"unix://", b"redis+sentinel://", b"redis+cluster://"),
+        *(b"user:" + SECRET.encode() + b"@", b"host:6379", b"/0", b"?db=1", b"&prefix=", b"%2F"),
+        *(b"[::1]:6379", b"?timeout=", b"nan", b"?partitions=16", b"?verify=none", b",", b"%00"),
+        *(b"?sentinel_password=" + SECRET.encode(), b"&ca=", b"&cert=", b"&key=", b"/mymaster"),
+    ),
+    "upstash-address": plain(
+        upstash,
+        b"https://",
+        b"eu1-able-cat-12345.upstash.io",
+        b":443",
+        b"/",
+        b"\n",
+        b"AX+/=",
+        b"[",
+        b"]",
+    ),
+    "publication": plain(
+        publication,
+        *(b"crun1 1.ab", b"crun1 2.cd", b"erun1", b"grun1", b"w", b"falice", b"\n--\n", b"\n"),
+        *(b"5 1.ab running", b"4 1.ab running", b"5 1.ab finished", b"-1 1.ab stopped", b"{}"),
+    ),
+}

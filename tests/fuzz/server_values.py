@@ -1,0 +1,105 @@
+"""Values that the server gave out and gets back, perhaps from somebody else: are they its own?"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+from starlette.requests import HTTPConnection
+
+from durable_llm_streams.errors import InvalidRequest
+from durable_llm_streams.server.visitors import COOKIE, Visitor, anonymous
+from durable_llm_streams.stores.redis import chats as redis_chats
+from durable_llm_streams.stores.redis.context import Shared
+from durable_llm_streams.stores.redis.feeds import Feeds as RedisFeeds
+from durable_llm_streams.stores.sqlite import chats as sqlite_chats
+from durable_llm_streams.stores.sqlite.feeds import Feeds
+from tests.fuzz.harness import assert_sentence, plain
+
+_NOW = 1_764_000_000.0
+_authenticate = anonymous(b"the secret of these tests", now=lambda: _NOW)
+_VISITOR = re.compile(r"visitor-[A-Za-z0-9_-]{24}", re.ASCII)
+#: Whom the cookies in the corpus were signed for, with the time and, in earlier versions, without.
+SIGNED = {"alice", "bob"}
+
+
+def cookie(data: bytes) -> None:
+    """Who brings a cookie that was not signed here is somebody new, and gets one that counts."""
+    owner, headers = _visit(data)
+    if owner not in SIGNED:
+        assert _VISITOR.fullmatch(owner)
+        assert headers
+    if headers:
+        given = headers["set-cookie"]
+        assert given.isascii()
+        assert given.isprintable()
+        again = _visit(given.partition(";")[0].encode())
+        assert again == (owner, {})
+
+
+def _visit(header: bytes) -> tuple[str, Mapping[str, str]]:
+    return asyncio.run(_visitor(header))
+
+
+async def _visitor(header: bytes) -> Visitor:
+    headers = [(b"cookie", header), (b"host", b"localhost")]
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "path": "/",
+        "query_string": b"",
+        "server": ("localhost", 80),
+        "headers": headers,
+    }
+    return await _authenticate(HTTPConnection(scope))
+
+
+_LIFE = "0123456789abcdef"
+_feeds = Feeds()
+_feeds._life, _feeds._number = _LIFE, 17
+_redis_feeds = RedisFeeds(cast("Shared", SimpleNamespace(life=_LIFE)), cast("Any", None))
+
+
+def feed_position(data: bytes) -> None:
+    """A position that the store never gave means: something may have been missed."""
+    text = data.decode(errors="surrogateescape")
+    found = asyncio.run(_feeds.changes("alice", text, 0.0))
+    assert not found.changes
+    assert found.position == f"{_LIFE}.17"
+    life, _, number = text.partition(".")
+    known = life == _LIFE and number.isascii() and number.isdigit() and int(number[:16]) <= 17
+    assert found.complete == (known and len(number) <= 15)
+    place = _redis_feeds._read(text)
+    if place is not None:
+        assert text.isascii()
+        assert _redis_feeds._read(_redis_feeds._write(place)) == place
+
+
+def page_token(data: bytes) -> None:
+    """A token of a list is one, in numbers that a database can hold, or a sentence says no."""
+    text = data.decode(errors="surrogateescape")
+    readers: list[Callable[[str | None], tuple[object, object]]] = [
+        sqlite_chats._read_token,
+        redis_chats._read_token,
+    ]
+    for read in readers:
+        try:
+            place = read(text)
+        except InvalidRequest as error:
+            assert_sentence(str(error))
+            continue
+        assert text.isascii()
+        assert int(str(place[0])) < 1 << 62
+        assert str(place[1]) in text or isinstance(place[1], int)
+
+
+TARGETS = {
+    "cookie": plain(cookie, COOKIE.encode(), b"=", b".", b"; ", b'"', b"\\054", b"alice", b"\xff"),
+    "feed-position": plain(
+        feed_position, _LIFE.encode(), b".", b"-", b"17", b"18", "\u0661".encode(), b"\n"
+    ),
+    "page-token": plain(page_token, b"1764000000000", b"-", b".", b"c1", "\u0661".encode(), b"\n"),
+}

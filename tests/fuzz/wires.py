@@ -1,0 +1,209 @@
+"""What a client sends and what a server sends: cursors, requests, event streams, problems."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, NamedTuple, cast
+
+import aiohttp
+
+from durable_llm_streams.chunks import Lines, merge
+from durable_llm_streams.client import _answers
+from durable_llm_streams.client._retry import Cut
+from durable_llm_streams.errors import CursorLost, DurableError, InvalidCursor
+from durable_llm_streams.model import Cursor
+from durable_llm_streams.wire.sse import EventTooLarge, SSEParser
+from tests.fuzz.harness import plain, splits
+from tests.test_sse import literal
+from tests.test_wire_aisdk import check as check_send
+
+_SMALL_EVENT = 64
+_LAST_SEQ = 0xFFFF_FFFF
+
+
+def event_stream(data: bytes) -> None:
+    """However it is cut, a stream gives the events that the standard says."""
+    expected = literal(data)
+    for pieces in ([data], *splits(data)):
+        parser = SSEParser()
+        assert [event for piece in pieces for event in parser.feed(piece)] == expected
+        assert parser.retry is None or parser.retry >= 0
+    too_large = _is_too_large([data])
+    for pieces in splits(data):
+        assert _is_too_large(pieces) == too_large
+
+
+def _is_too_large(pieces: list[bytes]) -> bool:
+    parser = SSEParser(max_event_bytes=_SMALL_EVENT)
+    try:
+        for piece in pieces:
+            parser.feed(piece)
+            assert len(parser._line) + parser._size <= _SMALL_EVENT
+    except EventTooLarge:
+        return True
+    return False
+
+
+def answer(data: bytes) -> None:
+    """The client hands out chunks in the order of their cursors, or gives the connection up."""
+    whole = _read_answer([data])
+    for pieces in splits(data):
+        assert _read_answer(pieces) == whole
+
+
+def _read_answer(pieces: list[bytes]) -> list[Any]:
+    reading = _answers.Reading(None)
+    reading.connect()
+    told: list[Any] = []
+    try:
+        for piece in pieces:
+            for event in reading.feed(piece):
+                assert isinstance(event.chunk, dict)
+                assert reading.cursor == event.cursor
+                told.append(event)
+            if reading.ended:
+                break
+    except (Cut, DurableError) as error:
+        return [*told, str(error)]
+    return told
+
+
+class _Body(NamedTuple):
+    data: bytes
+
+    async def read(self, most: int) -> bytes:
+        return self.data[:most]
+
+
+class _Response(NamedTuple):
+    """Of a response, what `check_stream` looks at."""
+
+    status: int
+    headers: dict[str, str]
+    content_type: str
+    content: _Body
+    method: str = "GET"
+
+
+def server_answer(data: bytes) -> None:
+    """Three digits of a status, what `Retry-After` says, a line feed, the problem document."""
+    head, _, body = data.partition(b"\n")
+    status = int(head[:3]) if head[:3].isdigit() else 400
+    headers = {"Retry-After": head[3:].decode(errors="surrogateescape").strip()}
+    response = _Response(status, headers, "application/problem+json", _Body(body))
+    for joined in (False, True):
+        outcome = asyncio.run(_outcome(response, joined=joined))
+        if isinstance(outcome, Cut):
+            assert 0 <= outcome.retry_after < float("inf")
+        elif isinstance(outcome, _answers.ServerRefused):
+            assert outcome.status == status
+        elif isinstance(outcome, CursorLost):
+            assert status in (204, 410)
+
+
+async def _outcome(response: _Response, *, joined: bool) -> object:
+    found = cast("aiohttp.ClientResponse", response)
+    try:
+        return await _answers.check_stream(found, joined=joined)
+    except (Cut, _answers.ServerRefused, CursorLost) as error:
+        return error
+
+
+def cursor(data: bytes) -> None:
+    """What is a cursor prints the same and stands where its number says; all else is refused."""
+    text = data.decode(errors="surrogateescape")
+    try:
+        place = Cursor.parse(text)
+    except InvalidCursor:
+        return
+    assert str(place) == text
+    assert text.isascii()
+    for seq in (0, place.seq - 1, place.seq + 1, place.seq * 2, _LAST_SEQ):
+        other = place._replace(seq=min(max(seq, 0), _LAST_SEQ))
+        assert (str(other) < text) == (other.seq < place.seq)
+        assert Cursor.parse(str(other)) == other
+
+
+def send(data: bytes) -> None:
+    """A body is something that can be sent, or a sentence says what to change."""
+    check_send(data)
+
+
+def merged_records(data: bytes) -> None:
+    """Joined deltas tell what the single ones tell, however a store hands the records out."""
+    records = [line for line in data.split(b"\n") if _is_chunk(line)]
+    expected = _story(records)
+    half = len(records) // 2
+    for given in (records, Lines.of(records), Lines.of(records[:half], records[half:])):
+        pairs = merge(given)
+        assert _story([chunk for _, chunk in pairs]) == expected
+        indices = [index for index, _ in pairs]
+        assert indices == sorted(set(indices))
+        assert indices[-1:] == ([len(records) - 1] if records else [])
+
+
+def _is_chunk(line: bytes) -> bool:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and b"\r" not in line
+
+
+def _story(records: list[bytes]) -> list[Any]:
+    """What records tell, with neighbouring plain deltas of a part joined."""
+    told: list[Any] = []
+    for record in records:
+        pairs = json.loads(record, object_pairs_hook=list)
+        last: Any = told[-1] if told else None
+        if _is_delta(pairs) and _is_delta(last) and pairs[:2] == last[:2]:
+            told[-1] = [*last[:2], ("delta", last[2][1] + pairs[2][1])]
+        else:
+            told.append(pairs)
+    return told
+
+
+def _is_delta(pairs: Any) -> bool:
+    if not isinstance(pairs, list) or [pair[0] for pair in pairs] != ["type", "id", "delta"]:
+        return False
+    (_, kind), (_, part), (_, delta) = pairs
+    kinds = ("text-delta", "reasoning-delta")
+    return kind in kinds and isinstance(part, str) and isinstance(delta, str)
+
+
+_SSE_TOKENS = (
+    *(b"data: ", b"data", b"id: ", b"id", b"event: ", b"retry: ", b": ", b"\n", b"\r", b"\r\n"),
+    *(b"\n\n", b"\0", b"\xef\xbb\xbf", b"\xff", b"[DONE]"),
+)
+_ANSWER_TOKENS = (
+    *(*_SSE_TOKENS, b"run.00000001.ab", b"run.00000002.ab", b'{"type":', b'"finish"', b'"error"'),
+    *(b'"text-delta"', b'"abort"', b"}", b"[" * 2000, b"\\ud800", b"null"),
+)
+_SEND_TOKENS = (
+    *(b'{"id":"c1"', b'"messages":[', b'"message":', b'"role":"user"', b'"parts":[', b'"id":"m1"'),
+    *(b'{"type":"text","text":"', b'"trigger":"regenerate-message"', b'"messageId":"', b"null"),
+    *(b'"parentId":"', b'"model":"', b"\\ud800", b"\xff", b"[" * 2000, b'"}', b"]}", b","),
+)
+_RECORD_TOKENS = (
+    *(b'{"type":"text-delta","id":"p1","delta":"', b'{"type":"reasoning-delta","id":"', b'"}\n'),
+    *(b'","delta":"', b'\\"', b"\\\\", b'{"type":"start-step"}\n', b'"delta":', b"\\ud83d", b",{"),
+)
+
+TARGETS = {
+    "event-stream": plain(event_stream, *_SSE_TOKENS),
+    "client-answer": plain(answer, *_ANSWER_TOKENS),
+    "client-refusal": plain(
+        server_answer,
+        b"503 120\n",
+        b"410\n",
+        b"204\n",
+        b"404\n",
+        b'{"detail":"',
+        b'"title":',
+        b"9" * 5000,
+    ),
+    "cursor": plain(cursor, b".", b"00000001", b"ffffffff", b"0000000g", b"\n"),
+    "send": plain(send, *_SEND_TOKENS),
+    "merged-records": plain(merged_records, *_RECORD_TOKENS),
+}
