@@ -44,7 +44,10 @@ def figures(result: dict[str, Any]) -> Iterator[Figure]:
 
 
 class Campaign(NamedTuple):
-    """A command and the files with what came out, as a glob from the repository's root."""
+    """A command and the files with what came out, as a glob from the repository's root.
+
+    A file may name its own command, with the options that it was made with, as `command`.
+    """
 
     command: str
     results: str
@@ -82,10 +85,11 @@ def count_table(root: Path = ROOT) -> str:
         ValueError: A file holds something else than its campaign writes.
     """
     rows = [
-        f"| `{campaign.command}` | {figure.what} | {figure.much} |"
+        f"| `{command}` | {figure.what} | {figure.much} |"
         for campaign in CAMPAIGNS
         for path in sorted(root.glob(campaign.results))
-        for figure in _read(path, campaign)
+        for command, figures in (_read(path, campaign),)
+        for figure in figures
     ]
     if not rows:
         return NOTHING_COUNTED
@@ -123,9 +127,10 @@ def _link(path: str) -> str:
     return f"[{name}](../tests/{path})"
 
 
-def _read(path: Path, campaign: Campaign) -> list[Figure]:
+def _read(path: Path, campaign: Campaign) -> tuple[str, list[Figure]]:
     try:
-        return list(campaign.render(json.loads(path.read_text())))
+        result = json.loads(path.read_text())
+        return result.get("command", campaign.command), list(campaign.render(result))
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"{path} is not what `{campaign.command}` writes: {error!r}") from error
 

@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.stores.redis.dialing import Dialer
 from tests.redis_databases import (
     ADD,
     ECHO,
@@ -35,6 +36,22 @@ async def test_calls_at_the_same_time_share_one_connection_and_get_their_own_rep
         assert [int(reply[1]) for reply in replies[:500]] == list(range(500))
         assert {len(reply[1]) for reply in replies[500:]} == {100_000}
         assert proxy.accepted == 1
+
+
+async def test_a_cancellation_that_comes_while_a_connection_opens_is_not_lost(
+    tmp_path: Path,
+) -> None:
+    async with server_and_database(tmp_path) as (_, database):
+        dialer, lost = Dialer(database.address), 0
+        for number in range(200):
+            dialing = asyncio.create_task(dialer.dial())
+            await asyncio.sleep(number * 0.00002)
+            was_running = dialing.cancel()
+            await asyncio.wait([dialing])
+            if not dialing.cancelled():
+                dialing.result().transport.abort()
+                lost += was_running
+        assert lost == 0
 
 
 async def test_a_cancelled_call_takes_no_other_ones_reply(tmp_path: Path) -> None:

@@ -120,12 +120,21 @@ def _table(whole: Report) -> str:
 
 
 def _keep(whole: Report, first: int, seeds: int) -> None:
+    faults = {kind: whole.counts.get(kind, 0) for kind in KINDS}
+    kinds = sum(count > 0 for count in faults.values())
+    figures = whole.figures
     kept: dict[str, Any] = {
         "command": f"make hunt SEEDS={seeds}" + (f" ARGS='--first {first}'" if first else ""),
-        "histories": dict(sorted(whole.histories.items())),
-        "violations": 0,
-        "faults": {kind: whole.counts.get(kind, 0) for kind in KINDS},
-        "figures": dict(sorted(whole.figures.items())),
+        "counts": {
+            **{f"histories on {store}": count for store, count in sorted(whole.histories.items())},
+            f"faults, of {kinds} kinds": sum(faults.values()),
+            "answers": figures["runs"],
+            "takeovers": figures["takeovers"],
+            "records compared": figures["records"],
+            "promises broken": len(whole.failed),
+        },
+        "faults": faults,
+        "figures": dict(sorted(figures.items())),
         "seconds": round(whole.seconds),
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

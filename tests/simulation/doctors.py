@@ -69,6 +69,10 @@ def results_of_two_tool_calls(world: World) -> None:
     world.finished.second[3:3] = [tool_output("available", "1"), tool_output("error", "2")]
 
 
+def faults_that_nobody_has_counted(world: World) -> None:
+    world.more["faults"] = None
+
+
 #: What changes nothing that was promised.
 HARMLESS: list[Doctor] = [
     as_it_is,
@@ -77,6 +81,7 @@ HARMLESS: list[Doctor] = [
     a_chat_that_was_deleted,
     readers_of_what_the_store_forgot,
     results_of_two_tool_calls,
+    faults_that_nobody_has_counted,
 ]
 
 
@@ -265,8 +270,29 @@ def asked_too_often(world: World) -> None:
     world.more["requests"] = {"c2m0": ATTEMPTS + 1}
 
 
+def asked_without_a_reason(world: World) -> None:
+    world.more["requests"] = {"c1m0": 2}
+
+
+def it_thinks_what_nobody_asked(world: World) -> None:
+    nobody_reads(world)
+    thought = chunks.delta_prefix("reasoning", "1") + b'"hm"}'
+    world.finished.second[2:2] = [
+        chunks.part_start("reasoning", "1"),
+        thought,
+        chunks.part_end("reasoning", "1"),
+    ]
+
+
 def it_gives_up_early(world: World) -> None:
     world.more["refused"] = frozenset()
+
+
+# --- takeover ------------------------------------------------------------------------------------
+
+
+def nothing_cost_a_worker_its_runs(world: World) -> None:
+    world.more["faults"] = {"cut-answer": ATTEMPTS}
 
 
 # --- tools, secrets, leaks -----------------------------------------------------------------------
@@ -339,8 +365,11 @@ DOCTORED: dict[str, list[Doctor]] = {
         it_says_what_nobody_asked,
         more_attempts_than_allowed,
         asked_too_often,
+        asked_without_a_reason,
+        it_thinks_what_nobody_asked,
         it_gives_up_early,
     ],
+    "takeover": [nothing_cost_a_worker_its_runs],
     "tool-once": [one_call_two_results("available"), one_call_two_results("error")],
     "no-secrets": [a_secret_in_the_error, a_secret_in_a_notice],
     "no-leak": [leaks],

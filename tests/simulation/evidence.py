@@ -42,6 +42,7 @@ class Life:
         message: what is in the history; None for the fold.
         tried: (process, epoch, seq of the first, records, began, stands) of further appends.
         missing: sequence numbers that no writer has tried to write.
+        takeovers: as the run tells of them.
     """
 
     def __init__(self, chat: str, status: Status, end: list[bytes]) -> None:
@@ -57,6 +58,7 @@ class Life:
         self.message: bytes | None = None
         self.tried: list[tuple[str, Epoch, int, list[bytes], float, bool | None]] = []
         self.missing: set[int] = set()
+        self.takeovers = 0
 
     @property
     def records(self) -> list[bytes]:
@@ -79,6 +81,7 @@ class Life:
             created_at=0,
             key=self.key,
             epoch=self.spans[-1].epoch,
+            takeovers=self.takeovers,
             spans=self.spans,
         )
 
@@ -142,10 +145,13 @@ class World:
             chunks.part_start("text", "0"),
             *(word(f"c0m0.{number} ") for number in range(3)),
         ]
+        self.finished.takeovers = 1
         self.stopped = Life("c1", Status.STOPPED, [chunks.part_end("text", "0"), chunks.ABORT])
         self.failed = Life(
             "c2", Status.FAILED, closing(chunks.metadata(told), chunks.error("No answer."))
         )
+        for attempt in range(2, ATTEMPTS + 1):
+            self.failed.first.append(chunks.notice({"event": "retry", "attempt": attempt}))
         refused = {"attempts": 1, "error": "The provider refuses."}
         self.refused = Life(
             "c3", Status.FAILED, closing(chunks.metadata(refused), chunks.error("Refused."))
@@ -183,5 +189,6 @@ class World:
             "attempts": ATTEMPTS,
             "requests": {"c0m0": 2, "c1m0": 1, "c2m0": ATTEMPTS, "c3m0": 1},
             "refused": frozenset({"c3m0"}),
+            "faults": {"kill": 1, "cut-answer": ATTEMPTS},
         }
         return Evidence(**(whole | self.more))

@@ -29,6 +29,7 @@ from .server import Server, Site
 from .spoiling import Ledger
 from .sqlite_site import SQLiteSite
 from .story import Story
+from .stuck import Stuck, watched
 
 #: Seconds of its own that people may try to get at their answers when nothing goes wrong any more.
 CALM_SECONDS = 400.0
@@ -230,7 +231,10 @@ class History:
         assert isinstance(loop, SimulationLoop)
         leaks = [leak for server in self.servers for leak in server.leaks]
         leaks += self.site.leaks()
-        leaks += [f"{about.get('message')} {about.get('exception')!r}" for about in loop.complaints]
+        leaks += [
+            " ".join(repr(about[key]) for key in ("message", "exception", "task") if key in about)
+            for about in loop.complaints
+        ]
         if self.provider.heard:
             leaks.append(f"{self.provider.heard} answers of the provider are still open")
         me = asyncio.current_task()
@@ -275,10 +279,11 @@ def _run(history: History) -> Outcome:
     breach = None
     with determined(random.Random(rng.getrandbits(32)), history.scenario.busy):
         try:
-            loop.run_until_complete(history.live())
+            with watched():
+                loop.run_until_complete(history.live())
         except Broken as error:
             breach = str(error)
-        except NeverEnds as error:
+        except (NeverEnds, Stuck) as error:
             breach = f"honest-failure: {error}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             last = traceback.extract_tb(error.__traceback__)[-1]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -66,7 +66,7 @@ def environment() -> dict[str, str]:
 
 def hunt(
     stores: Sequence[str], first: int, count: int, *, jobs: int, stop_at_failure: bool = True
-) -> Iterator[Report]:
+) -> Generator[Report, None, None]:
     """Live through histories, and tell of them portion by portion.
 
     Args:

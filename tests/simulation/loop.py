@@ -75,8 +75,9 @@ class Process:
     def kill(self) -> None:
         """SIGKILL."""
         self.dead = True
-        self.ready.clear()
+        GRAVES.extend(self.ready)
         GRAVES.extend(self.tasks)
+        self.ready.clear()
 
 
 #: Everything that is no process of ours: clients, the network, the store's server.

@@ -72,8 +72,9 @@ class Evidence:
 #: What may cost a worker that lives on its runs, or its life.
 _COSTS_RUNS: Final = frozenset(
     {
-        *("kill", "freeze", "clock", "slow", "fail", "unknown", "lose-renewal", "lose-command"),
-        *("lose-reply", "stall-command", "restart-store", "lose-tail", "store-clock"),
+        *("kill", "freeze", "clock", "slow", "fail", "unknown", "twice", "lose-renewal"),
+        *("lose-command", "lose-reply", "stall-command"),
+        *("restart-store", "lose-tail", "store-clock"),
     }
 )
 
@@ -90,19 +91,26 @@ def prefix(evidence: Evidence) -> Iterator[str]:
         run_id = reading.frames[0].cursor.run_id
         wrongs = []
         if (truth := evidence.truths.get(run_id)) is not None:
-            wrongs.append(" ".join(_wrong(reading, truth.records, truth.run.spans)))
+            beyond = _beyond(reading, truth.records) if evidence.forgotten else ()
+            wrong = _wrong(reading, truth.records, truth.run.spans)
+            wrongs.append(" ".join((*wrong, *beyond)))
         before = [logs[run_id] for logs in evidence.forgotten if run_id in logs]
-        wrongs += [" ".join(_wrong(reading, records, ())) for records in before]
+        wrongs += [
+            " ".join((*_wrong(reading, records, ()), *_beyond(reading, records)))
+            for records in before
+        ]
         if wrongs and all(wrongs):
             yield wrongs[0]
 
 
 def _wrong(reading: Reading, records: Sequence[bytes], spans: tuple[Span, ...]) -> Iterator[str]:
-    """What a reader has that is not in a log."""
+    """What a reader has that is not in a log. What is behind the log's end: see `_beyond`."""
     at = reading.after.seq if reading.after else 0
     for frame in reading.frames:
         part = records[at : frame.cursor.seq]
-        if len(part) == frame.cursor.seq - at:
+        if frame.cursor.seq <= at:
+            yield f"{reading.who} got record {frame.cursor.seq} behind record {at}"
+        elif len(part) == frame.cursor.seq - at:
             if frame.data != (part[0] if len(part) == 1 else _merged(part)):
                 yield f"{reading.who} got {frame.data!r} up to record {frame.cursor.seq}, but the "
                 yield f"log has {part!r}"
@@ -113,15 +121,22 @@ def _wrong(reading: Reading, records: Sequence[bytes], spans: tuple[Span, ...]) 
         yield f"{reading.who} is done at record {at} of {len(records)}"
 
 
+def _beyond(reading: Reading, records: Sequence[bytes]) -> Iterator[str]:
+    """What a reader has behind a log's end."""
+    if (last := reading.frames[-1].cursor.seq) > len(records):
+        yield f"{reading.who} has record {last}, the log has {len(records)}"
+
+
 def seen_is_durable(evidence: Evidence) -> Iterator[str]:
     """A record that a reader has is in the log."""
     if evidence.forgotten:
-        return
+        return  # then `prefix` asks it of the logs as they were, too
     for reading in _present(evidence):
-        truth = evidence.truths[reading.frames[0].cursor.run_id]
-        last = reading.frames[-1].cursor.seq
-        if last > len(truth.records):
-            yield f"{reading.who} has record {last}, the log has {len(truth.records)}"
+        run_id = reading.frames[0].cursor.run_id
+        if run_id in evidence.truths:
+            yield from _beyond(reading, evidence.truths[run_id].records)
+        else:
+            yield f"{reading.who} reads run {run_id[-4:]}, which is not there"
 
 
 def fencing(evidence: Evidence) -> Iterator[str]:
@@ -255,11 +270,11 @@ def honest(evidence: Evidence) -> Iterator[str]:
 
 
 def _asked_for_nothing(evidence: Evidence) -> Iterator[str]:
-    """The provider is asked once for a run, and again for each failure or takeover."""
+    """The provider is asked once for a run, and again for each failure, within the budget."""
     most: Counter[str] = Counter()
     for truth in () if evidence.forgotten else evidence.truths.values():
-        told = truth.run.takeovers + Fold.of(truth.records).retries
-        most[truth.run.prompt_id] += 1 + told + evidence.excused
+        told = 1 + truth.run.takeovers + Fold.of(truth.records).retries
+        most[truth.run.prompt_id] += min(told, evidence.attempts) + evidence.excused
     for name, times in most.items():
         if evidence.requests.get(name, 0) > times:
             yield f"the provider was asked {evidence.requests[name]} times for {name}, which had "

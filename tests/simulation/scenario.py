@@ -26,7 +26,7 @@ BAD_DAY: Final[Rates] = {
     "lose-reply": 0.01,
     "stall-command": 0.02,
     "lose-request": 0.05,
-    "lose-response": 0.05,
+    "lose-response": 0.1,
     "repeat-request": 0.1,
     "slow-request": 0.1,
     "cut-response": 0.15,
@@ -34,7 +34,7 @@ BAD_DAY: Final[Rates] = {
     "refuse-answer": 0.1,
     "cut-answer": 0.2,
     "end-answer": 0.005,
-    "stall-answer": 0.003,
+    "stall-answer": 0.006,
     "break-answer": 0.003,
     "forget-job": 0.4,
     "fail-job": 0.15,
@@ -159,7 +159,7 @@ def _turn(rng: random.Random, name: str, model: str, servers: int) -> Turn:
         ("read", 0.3, 1.5),
         ("stop", 0.3, 1.0),
         ("stop", 0.1, 1.0),
-        ("again", 0.15, 1.2),
+        ("again", 0.25, 1.2),
         ("delete", 0.03, 1.0),
     ):
         if rng.random() < likely:

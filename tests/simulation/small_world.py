@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -30,3 +31,17 @@ def live(
         return loop.run_until_complete(main())
     finally:
         bury(loop)
+
+
+def loop_of_now() -> SimulationLoop:
+    """The loop that runs."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulationLoop)
+    return loop
+
+
+async def walk(seen: list[str], name: str, steps: int = 5) -> None:
+    """Note every step, and let others have a turn behind each."""
+    for step in range(steps):
+        seen.append(f"{name}{step}")
+        await asyncio.sleep(0)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from .history import Outcome
-from .hunting import ROOT, environment
+from .hunting import ROOT, Report, environment, hunt
 from .seeds import KNOWN, SeedFile
 from .telling import replay, story
 
 STORES = ("sqlite", "redis")
 SEEDS = range(500, 512)
 FRESH = 200
+FRESH_SECONDS = 80.0
 
 #: Another process as another machine would start it: other hashes, other addresses, other places.
 ELSEWHERE: Mapping[str, str] = {
@@ -49,20 +52,27 @@ def outcomes(store: str, seeds: Sequence[int], env: Mapping[str, str]) -> dict[i
 
 
 def hunting(
-    arguments: Sequence[str], folder: Path, source: Path | None = None, timeout: float = 280
+    arguments: Sequence[str], folder: Path, source: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the hunt as a person does, in a folder and with a product of one's own."""
     path = os.pathsep.join(map(str, filter(None, (source, ROOT))))
-    return subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.simulation", *arguments],
         env={**os.environ, "PYTHONPATH": path},
         cwd=folder,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
-        check=False,
+        start_new_session=True,
     )
+    try:
+        output, errors = process.communicate(timeout=280)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)  # with those that it has started
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
 
 # --- a seed is a history -------------------------------------------------------------------------
@@ -110,14 +120,20 @@ def test_naming_nothing_makes_a_history_in_which_nothing_goes_wrong(store: str) 
     *("no-secrets", "no-leak", "hand-over", "outage"),
 )
 @pytest.mark.parametrize("store", STORES)
-def test_fresh_seeds_break_no_promise(store: str, tmp_path: Path) -> None:
-    first = time.time_ns() // 1_000_000
-    print(f"{FRESH} seeds from {first} on")
-    words = ["--first", str(first), "--seeds", str(FRESH), "--store", store]
-    done = hunting([*words, "--jobs", "1", "--tries", "60"], tmp_path)
-    assert done.returncode == 0, f"{done.stderr}\n{done.stdout}"
-    assert f"Seeds {first} to {first + FRESH - 1} on {store}\n" in done.stdout
-    assert f"{FRESH} on {store}" in done.stdout
+def test_fresh_seeds_break_no_promise(store: str) -> None:
+    """Two hundred of them; on a machine that is busy otherwise, fewer."""
+    first, until = time.time_ns() // 1_000_000, time.monotonic() + FRESH_SECONDS
+    whole = Report()
+    with closing(hunt([store], first, FRESH, jobs=1)) as reports:
+        for report in reports:
+            whole.add(report)
+            if time.monotonic() > until:
+                break
+    print(f"{whole.histories} histories of fresh seeds, from {first} on")
+    for _, seed, _ in whole.failed:
+        pytest.fail(story(seed, store, most_tries=40) or f"seed {seed} fails now and then")
+    assert whole.histories[store] > 0
+    assert whole.figures["runs"] > whole.histories[store] / 2
 
 
 # --- seeds that once broke a promise -------------------------------------------------------------
@@ -167,7 +183,7 @@ def defective(tmp_path: Path) -> Path:
 
 @pytest.mark.timeout(300)
 def test_a_planted_defect_is_found_told_and_kept(defective: Path, tmp_path: Path) -> None:
-    words = ["--seeds", "60", "--store", "sqlite", "--tries", "30", "--jobs", "1"]
+    words = ["--seeds", "60", "--store", "sqlite", "--tries", "12", "--jobs", "1"]
     done = hunting(words, tmp_path, defective)
     assert (done.returncode, done.stderr) == (1, "")
     [path] = (tmp_path / "hunt").iterdir()
@@ -175,7 +191,7 @@ def test_a_planted_defect_is_found_told_and_kept(defective: Path, tmp_path: Path
     assert kept.only
     told = done.stdout
     assert f"Seed {kept.seed} on sqlite breaks a promise.\n\n  {kept.broke[:20]}" in told
-    assert "It needs " in told
+    assert "It needs " in told or "It is too long to be shrunk within 12 tries" in told
     for name in kept.only:
         assert f"  - {name}\n" in told
     assert "What happened:\n\n     0.0000 s  A1 starts" in told

@@ -74,11 +74,15 @@ class Dialer:
             redis.RedisError: it could not be opened, the server refused the sign-in, or it is a
                 replica, whose data are not the latest.
         """
+        cancelled = _Cancelled()
         try:
             connection = self._connection(node or await self._place())
             await connection.connect()
             if self._address.mode != "cluster":
                 await _refuse_replica(connection)
+            if cancelled.meanwhile:
+                await connection.disconnect(nowait=True)
+                raise asyncio.CancelledError
         except RedisError as error:
             if any(
                 isinstance(cause, ssl.SSLError | ConnectionResetError) for cause in causes(error)
@@ -161,6 +165,22 @@ class Dialer:
                 "socket_connect_timeout": seconds,
             }
         )
+
+
+class _Cancelled:
+    """Whether the running task is cancelled from now on.
+
+    redis-py waits with `asyncio.wait_for`, which before Python 3.12 may lose a cancellation that
+    comes in the same turn as what it waits for.
+    """
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._before = self._task.cancelling() if self._task is not None else 0
+
+    @property
+    def meanwhile(self) -> bool:
+        return self._task is not None and self._task.cancelling() > self._before
 
 
 async def _refuse_replica(connection: AbstractConnection) -> None:

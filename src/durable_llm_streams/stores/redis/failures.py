@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -73,6 +75,12 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         told.append(seen)
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def retrieved(task: asyncio.Task[Any]) -> None:
+    """For a task that others wait for: if all of them have gone, nobody asks how it ended."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _meaning(error: Exception) -> str | None:

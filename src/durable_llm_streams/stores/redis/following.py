@@ -26,6 +26,7 @@ from durable_llm_streams.store import Append, Page
 
 from .context import Shared
 from .events import Events
+from .failures import retrieved
 from .logs import Logs
 from .replies import writer
 from .tails import Tail
@@ -105,6 +106,7 @@ class Following:
     async def _make_live(self, run_id: str, tail: Tail) -> None:
         if tail.making_live is None:
             tail.making_live = asyncio.create_task(self._subscribe(run_id, tail))
+            tail.making_live.add_done_callback(retrieved)
         try:
             await asyncio.shield(tail.making_live)
         except asyncio.CancelledError:

@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .address import Node
 from .dialing import Dials
-from .failures import code
+from .failures import code, retrieved
 from .link import Link
 
 #: Answers of a server that is not, or not yet, the one to ask: the next link may find another one.
@@ -86,7 +86,7 @@ class Line:
             return self._link
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
-            self._opening.add_done_callback(_retrieved)
+            self._opening.add_done_callback(retrieved)
         try:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.shield(self._opening)
@@ -125,9 +125,3 @@ class OneServer:
     async def close(self) -> None:
         """See `Routes.close`."""
         await self._line.close()
-
-
-def _retrieved(task: asyncio.Task[Link]) -> None:
-    """Those who waited have the error; if nobody did, there is nobody to tell."""
-    if not task.cancelled():
-        task.exception()

@@ -1,0 +1,177 @@
+"""A provider over real HTTP whose words tell who asked for them.
+
+    python -m tests.crash.provider --seed 1        # prints its base address on the first line
+
+An answer is the words 1, 2, 3, … as `NUMBER@ASKER.REQUEST `: word 7 of the request with number 35,
+which the server `redis-0` made, is `7@redis-0.35 `. So every record of a log names the attempt that
+wrote it, whatever the log's own spans say. The asker is in the address: `BASE/redis-0/v1`.
+
+A model is `KIND-WORDS-RATE`: how the beginning of an answer is continued, how many words it has and
+how many come in a second. Kinds:
+
+    goes-on     it goes on behind the last word that it is given (the rung `prefill`)
+    refuses     it answers HTTP 400 to a beginning
+    anew        nobody gives it one: it is not declared able
+
+Some requests fail, by the seed: HTTP 503, a connection that is reset after some words, an end
+without a finish, silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import re
+import socket
+import struct
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Literal, NamedTuple
+
+from aiohttp import web
+
+WORD = re.compile(r"(\d+)@(\S+)")
+
+_Fault = Literal["", "busy", "reset", "end", "silence"]
+
+#: How often each fault strikes, of a hundred requests.
+FAULTS: dict[_Fault, int] = {"": 86, "busy": 3, "reset": 6, "end": 3, "silence": 2}
+
+_START_SECONDS = 30.0
+
+
+class Model(NamedTuple):
+    """What a model's name says."""
+
+    kind: str
+    words: int
+    rate: float
+
+    @classmethod
+    def parse(cls, name: str) -> Model:
+        """Read a name such as `goes-on-60-30`."""
+        kind, words, rate = name.rsplit("-", 2)
+        return cls(kind, int(words), float(rate))
+
+
+class Word(NamedTuple):
+    """One word of an answer: its number, and the request that brought it."""
+
+    number: int
+    request: str
+
+
+def words_of(text: str) -> list[Word]:
+    """The words of a text."""
+    return [Word(int(number), request) for number, request in WORD.findall(text)]
+
+
+class Provider:
+    """The provider's application.
+
+    Args:
+        rng: draws the faults.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._numbers = itertools.count(1)
+        self.application = web.Application()
+        self.application.router.add_post("/{asker}/v1/chat/completions", self._complete)
+
+    async def _complete(self, http: web.Request) -> web.StreamResponse:
+        body = await http.json()
+        model = Model.parse(body["model"])
+        last = body["messages"][-1]
+        said = words_of(last["content"]) if last["role"] == "assistant" else []
+        if said and model.kind == "refuses":
+            return web.json_response({"error": {"message": "No beginnings."}}, status=400)
+        request = f"{http.match_info['asker']}.{next(self._numbers)}"
+        first = said[-1].number + 1 if said else 1
+        fault = self._rng.choices([*FAULTS], [*FAULTS.values()])[0]
+        if fault == "busy":
+            return web.json_response({"error": {"message": "Busy."}}, status=503)
+        strikes = self._rng.randint(first, max(first, model.words)) if fault else model.words + 1
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(http)
+            numbers = range(first, min(strikes, model.words + 1))
+            await _say(response, numbers, request, model.rate)
+            await _end(http, response, fault)
+        return response
+
+
+async def _say(
+    response: web.StreamResponse, numbers: Sequence[int], request: str, rate: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    begun, lot = loop.time(), max(1, int(rate / 100))  # no more than a hundred writes a second
+    for index in range(0, len(numbers), lot):
+        await asyncio.sleep(begun + index / rate - loop.time())
+        words = (f"{number}@{request} " for number in numbers[index : index + lot])
+        await response.write(b"".join(_event({"content": word}) for word in words))
+
+
+async def _end(http: web.Request, response: web.StreamResponse, fault: _Fault) -> None:
+    if fault == "silence":
+        await asyncio.Event().wait()  # until whoever asked hangs up
+    elif fault == "reset":
+        assert http.transport is not None
+        connection: socket.socket = http.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        http.transport.abort()
+    elif not fault:
+        await response.write(_event({}, "stop") + b"data: [DONE]\n\n")
+
+
+def _event(delta: dict[str, str], reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+@asynccontextmanager
+async def provider_process(seed: int) -> AsyncGenerator[str, None]:
+    """A provider in a process of its own. Gives its base address."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.crash.provider",
+        f"--seed={seed}",
+        stdin=asyncio.subprocess.PIPE,  # it ends with whoever holds the other end
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(_START_SECONDS):
+            line = await process.stdout.readline()
+        assert line, "The provider did not start."
+        yield line.decode().strip()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _serve(seed: int) -> None:
+    provider = Provider(random.Random(seed))
+    runner = web.AppRunner(provider.application, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    left = asyncio.Event()
+    asyncio.get_running_loop().add_reader(0, left.set)
+    await left.wait()
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description="A provider whose words tell who asked.")
+    options.add_argument("--seed", type=int, default=1)
+    asyncio.run(_serve(options.parse_args().seed))

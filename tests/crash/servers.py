@@ -1,0 +1,154 @@
+"""A server behind a proxy that is started again whenever it has died."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import aiohttp
+
+from tests.crash.chronicle import Chronicle
+from tests.crash.zygote import Zygote
+from tests.processes import Process, ServerProcess
+from tests.redis_servers.ports import unused_port
+from tests.tcp_proxy import TcpProxy
+
+#: One start of so many is of a fresh interpreter, the others are forked.
+FRESH = 20
+
+#: A server that is told to end has ended after so many seconds.
+END_SECONDS = 20.0
+
+_POLL_SECONDS = 0.05
+_NOT_STARTED = 2  # the status of `dls serve` that cannot start, for want of its store
+
+
+class CrashServer(ServerProcess):
+    """One server of the campaign.
+
+    Args:
+        name: for the chronicle, and for the words that it asks the provider for.
+        folder: where its log is.
+        settings: its environment variables.
+        zygote: who forks it.
+        chronicle: is told what happens to it.
+        store_was_away: whether the store was away at a moment since then, in the chronicle's time.
+
+    Attributes:
+        name: see above.
+        proxy: what clients connect to.
+        is_ready: whether it has taken work since its start.
+        frozen: whether it stands still.
+        wrong: what it did that no server may do.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        settings: Mapping[str, str],
+        zygote: Zygote,
+        chronicle: Chronicle,
+        store_was_away: Callable[[float], bool],
+    ) -> None:
+        super().__init__(folder, settings, port=unused_port())
+        self.name = name
+        self.proxy = TcpProxy(self.port)
+        self.is_ready = self.frozen = False
+        self.wrong: list[str] = []
+        self._zygote = zygote
+        self._chronicle = chronicle
+        self._store_was_away = store_was_away
+        self._starts = 0
+        self._began = 0.0
+        self._due: set[int] = set()  # the signals that it was sent
+        self._must_end: asyncio.TimerHandle | None = None
+        self._over = False
+
+    async def keep(self) -> None:
+        """Start it, and again whenever it has died, until `finish`."""
+        try:
+            async with aiohttp.ClientSession() as session:
+                while not self._over:
+                    await self._live(session)
+        finally:
+            self.send(signal.SIGKILL)  # where the campaign has broken off
+
+    async def _live(self, session: aiohttp.ClientSession) -> None:
+        """One life."""
+        self._starts += 1
+        self.is_ready = self.frozen = False
+        self._due.clear()
+        self._began = self._chronicle.now
+        await self.launch()
+        assert self._process is not None
+        self._chronicle.note(f"{self.name} starts as process {self.pid}", "starts")
+        if self._over:
+            self.send(signal.SIGTERM)
+        waking = asyncio.create_task(self._wait_until_ready(session), name=f"{self.name} wakes")
+        try:
+            status = await self._process.wait()
+        finally:
+            waking.cancel()
+            await asyncio.wait([waking])
+        if self._must_end is not None:
+            self._must_end.cancel()
+            self._must_end = None
+        self._chronicle.note(f"{self.name} is gone, with status {status}")
+        self._look_at(status)
+
+    async def _wait_until_ready(self, session: aiohttp.ClientSession) -> None:
+        while not self.is_ready:
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                self.is_ready = await self.ready(session)
+            await asyncio.sleep(_POLL_SECONDS)
+        self._chronicle.note(f"{self.name} is ready")
+
+    def _look_at(self, status: int) -> None:
+        """See that it has ended of what was done to it."""
+        if status == -signal.SIGKILL:
+            fine = signal.SIGKILL in self._due
+        elif status == -signal.SIGTERM:
+            fine = signal.SIGTERM in self._due and not self.is_ready
+        elif status == _NOT_STARTED:
+            fine = not self.is_ready and self._store_was_away(self._began)
+        else:
+            fine = status == 0 and signal.SIGTERM in self._due
+        if not fine:
+            sent = sorted(signal.Signals(number).name for number in self._due)
+            self.wrong.append(f"{self.name} ended with status {status}; it was sent {sent}")
+
+    def send(self, number: int) -> bool:
+        """Send a signal. Returns whether there was a process to take it."""
+        if not self.running:
+            return False
+        self._due.add(number)
+        self._signal(number)
+        self._chronicle.note(f"{signal.Signals(number).name} to {self.name}")
+        if number == signal.SIGTERM and self._must_end is None:
+            loop = asyncio.get_running_loop()
+            self._must_end = loop.call_later(END_SECONDS, self._does_not_end)
+        return True
+
+    def _does_not_end(self) -> None:
+        self.wrong.append(f"{self.name} has not ended {END_SECONDS:g} s after SIGTERM")
+        self.send(signal.SIGKILL)
+
+    @property
+    def ending(self) -> bool:
+        """Whether it was told to end."""
+        return signal.SIGTERM in self._due
+
+    def finish(self) -> None:
+        """It shall end now and for good."""
+        self._over = True
+        self.send(signal.SIGTERM)
+
+    async def _spawn(self, log: BinaryIO) -> Process:
+        fresh = self._starts % FRESH == 0
+        self._chronicle.counts["starts of a fresh interpreter"] += fresh
+        return await self._zygote.fork(self.environment, self.log, fresh=fresh)

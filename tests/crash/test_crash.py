@@ -1,0 +1,145 @@
+"""A small campaign over each store, and a few hundred races; `python -m tests.crash` has no end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.crash.campaign import ATTEMPTS, Campaign, Options
+from tests.crash.plan import WEIGHTS, chat_plan, faults
+from tests.crash.provider import provider_process
+from tests.crash.races import racing
+from tests.crash.zygote import ForkedProcess, Zygote
+from tests.processes import ServerProcess
+from tests.redis_servers import require_redis
+from tests.tcp_proxy import TcpProxy
+
+# They are heavy: not both at once.
+pytestmark = [pytest.mark.xdist_group("crash"), pytest.mark.timeout(300)]
+
+STORES = ["redis", "sqlite"]
+KILLS = 15
+RACES = 200
+
+
+def require(store: str) -> None:
+    """Skip the test, or fail it in CI, where there is no Redis to run it on."""
+    if store == "redis":
+        require_redis()
+
+
+@pytest.mark.promise(
+    *("prefix", "fencing", "one-end", "stop", "idempotent-send", "history-is-fold"),
+    *("seen-is-durable", "takeover", "one-clean-answer", "honest-failure", "outage", "no-leak"),
+)
+@pytest.mark.parametrize("store", STORES)
+async def test_nothing_is_lost_doubled_or_mixed_up_whoever_is_killed(
+    tmp_path: Path, store: str
+) -> None:
+    require(store)
+    options = Options(store, seed=1, folder=tmp_path, kills=KILLS, every=0.5, chats=6)
+    async with Zygote() as zygote, provider_process(options.seed) as provider:
+        outcome = await Campaign(options, zygote, provider).run()
+    assert not outcome.wrong, "\n\n".join(outcome.wrong)
+    counts = outcome.counts
+    assert counts["kills"] >= KILLS
+    assert counts["answers of more than one epoch"] > 0, "nothing was taken over"
+    assert counts["answers finished"] > 0
+    assert counts["events compared with records"] > 0
+    assert counts["logs looked at once more"] == counts["sends"] > 0
+
+
+@pytest.mark.promise("stop", "one-end", "prefix", "fencing", "history-is-fold")
+@pytest.mark.parametrize("store", STORES)
+async def test_nothing_is_written_behind_a_stop_that_races_with_writes(
+    tmp_path: Path, store: str
+) -> None:
+    require(store)
+    async with racing(store, tmp_path, seed=1) as races:
+        await races.run(RACES)
+    assert not races.violations, "\n".join(races.violations)
+    assert races.count == RACES
+    assert races.tally["records after a stop"] == 0
+    # Else the stops fell between writes, and it was no race.
+    assert races.tally["writes that came behind a stop, and were refused"] > RACES / 10
+
+
+# --- the tools ---------------------------------------------------------------------------------
+
+
+def test_a_plan_is_its_seed() -> None:
+    first, again, other = (
+        [next(plan) for _ in range(300)]
+        for plan in (faults(seed, 3, 0.5, of_store=True) for seed in ("1", "1", "2"))
+    )
+    assert first == again != other
+    assert {fault.kind for fault in first} == set(WEIGHTS)
+    assert chat_plan("1", 7, 3) == chat_plan("1", 7, 3) != chat_plan("1", 8, 3)
+    assert not any(
+        fault.kind.startswith("store")
+        for fault, _ in zip(faults("1", 3, 0.5, of_store=False), range(300), strict=False)
+    )
+    assert ATTEMPTS > 1
+
+
+def open_files(pid: int) -> set[str]:
+    """What a process has open, but for kinds of files that have no names."""
+    files = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    return {name for name in files if not name.startswith("anon_inode")}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_a_forked_server_is_a_process_of_its_own(tmp_path: Path, fresh: bool) -> None:
+    place = ServerProcess(tmp_path)
+    async with Zygote() as zygote:
+        child = await zygote.fork(place.environment, place.log, fresh=fresh)
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            while not await place.ready(session):
+                assert child.returncode is None, place.log.read_text()
+                await asyncio.sleep(0.02)
+        assert os.getsid(child.pid) == child.pid
+        own = open_files(child.pid)
+        assert {os.devnull, str(place.log)} <= own
+        assert own & open_files(zygote.pid) <= {os.devnull}, "it holds the zygote's"
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 0
+        dead = await zygote.fork({"PATH": os.environ["PATH"], "DLS_STORE": "no"}, tmp_path / "log")
+        assert await dead.wait() == 2  # what `dls serve` says to an address that is none
+    assert "Traceback" not in place.log.read_text() + (tmp_path / "log").read_text()
+
+
+async def test_no_forked_server_outlives_whoever_forked_it(tmp_path: Path) -> None:
+    ends: list[ForkedProcess] = []
+    async with Zygote() as zygote:
+        place = ServerProcess(tmp_path)
+        ends.append(await zygote.fork(place.environment, place.log))
+    assert ends[0].returncode == -signal.SIGKILL
+
+
+async def test_a_cut_after_some_bytes_loses_nothing_of_other_connections() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1):
+            writer.write(data * 1000)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, TcpProxy(server.sockets[0].getsockname()[1]) as proxy:
+        ends = [await asyncio.open_connection("127.0.0.1", proxy.port) for _ in range(5)]
+        proxy.cut_after(2500, clean=True)
+        for _ in range(4):
+            for _, writer in ends:
+                writer.write(b"x")
+        for _, writer in ends:
+            writer.write_eof()
+        async with asyncio.timeout(20):
+            sizes = [len(await reader.read(-1)) for reader, _ in ends]
+        for _, writer in ends:
+            writer.close()
+    assert proxy.cuts == 1
+    assert sum(size != 4000 for size in sizes) == 1
