@@ -120,7 +120,13 @@ class CrashServer(ServerProcess):
             fine = status == 0 and signal.SIGTERM in self._due
         if not fine:
             sent = sorted(signal.Signals(number).name for number in self._due)
-            self.wrong.append(f"{self.name} ended with status {status}; it was sent {sent}")
+            age = self._chronicle.now - self._began
+            state = "ready" if self.is_ready else "not ready"
+            last = "\n".join(self.log.read_text(errors="replace").splitlines()[-6:])
+            self.wrong.append(
+                f"{self.name} ended with status {status}, {state}, {age:.1f} s after its start; "
+                f"it was sent {sent}; its last words:\n{last}"
+            )
 
     def send(self, number: int) -> bool:
         """Send a signal. Returns whether there was a process to take it."""
