@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -126,6 +127,7 @@ async def test_a_cookie_without_a_time_is_still_known_and_is_renewed() -> None:
         '"\\303\\377"',
         "x" * 8000,
     ],
+    ids=itertools.count(),  # some hold the time
 )
 async def test_a_cookie_that_was_not_signed_here_counts_as_none(cookie: str) -> None:
     visitor = await anonymous(b"k" * 32)(connection(cookie))
