@@ -99,7 +99,8 @@ class Worker:
         self._stopper = Stopper(store, self._jobs, name, self.limits.lease)
         self._running: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loops: list[asyncio.Task[None]] = []
+        self._loops: list[asyncio.Task[None]] = []  # but for the one that claims
+        self._claiming: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
         self._reserved = 0  # room for runs that are being claimed
         self._hold_until = 0.0
@@ -119,8 +120,8 @@ class Worker:
     async def start(self) -> None:
         """Begin to look for runs, to renew leases and to delete what is over age."""
         self._renewed_at = self.now()
-        loops = (self._claim_loop, self._work_loop, self._heartbeat_loop, self._expire_loop)
-        for loop in loops:
+        self._claiming = asyncio.create_task(self._claim_loop(), name="claim_loop")
+        for loop in (self._work_loop, self._heartbeat_loop, self._expire_loop):
             self._loops.append(asyncio.create_task(loop(), name=loop.__name__.strip("_")))
 
     async def send(self, order: Order) -> Sent:
@@ -201,10 +202,11 @@ class Worker:
         held = list(self._running.values())
         if held:
             logger.info("Handing over %d answers", len(held))
-        claiming = set(self._loops[:1])  # has ended, or waits for what it must give back
         ending = {*self._loops, *self._tasks}
-        for task in ending - claiming:
+        for task in ending:
             task.cancel()
+        if self._claiming is not None:  # it ends by itself, when it has given back what it claims
+            ending.add(self._claiming)
         # The leases run on meanwhile: one task that will not end must not cost the others theirs,
         # nor their readers the time that it takes.
         farewell = self._farewell
@@ -215,8 +217,8 @@ class Worker:
                 held = [(claim, task) for claim, task in held if task in stubborn]
                 late = asyncio.wait(stubborn, timeout=farewell)
                 await asyncio.gather(self._give_back(quick), late)
-        for task in claiming:
-            task.cancel()
+        if self._claiming is not None:
+            self._claiming.cancel()
         await _bounded(self._flusher.close(), farewell)
         await self._give_back([claim for claim, _ in held])
         await self._jobs.close(farewell)
