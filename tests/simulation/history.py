@@ -214,6 +214,7 @@ class History:
             excused=self.faults.counts["term"] + self.faults.counts["refuse-prefill"],
             forgotten=self.site.forgotten,
             leaks=self._leaks(),
+            faults=self.faults.counts,
         )
 
     async def _truth(self, store: Store, run_id: str, chat: str) -> Truth:
@@ -235,8 +236,6 @@ class History:
             " ".join(repr(about[key]) for key in ("message", "exception", "task") if key in about)
             for about in loop.complaints
         ]
-        if self.provider.heard:
-            leaks.append(f"{self.provider.heard} answers of the provider are still open")
         me = asyncio.current_task()
         leaks += [f"the task {task.get_name()}" for task in WORLD.tasks if task is not me]
         return leaks

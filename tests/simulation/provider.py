@@ -46,10 +46,9 @@ class Provider:
         self.open: dict[object, Process] = {}
         self.jobs: dict[str, KeptAnswer] = {}
 
-    @property
-    def heard(self) -> int:
-        """How many answers are being made for processes that live."""
-        return sum(not process.dead for process in self.open.values())
+    def heard_by(self, process: Process) -> int:
+        """How many answers are being made for a process."""
+        return sum(each is process for each in self.open.values())
 
     def source(self, process: Process) -> OpenAIResponses:
         """The product's source for a process, speaking to this provider."""

@@ -248,6 +248,8 @@ class Server:
         left = sorted(other.get_name() for other in process.tasks if other is not task)
         if left:
             self.leaks.append(f"{process.name} left tasks behind: {', '.join(left)}")
+        if heard := self._provider.heard_by(process):
+            self.leaks.append(f"{process.name} left {heard} of the provider's answers open")
         self._story.tell(process.name, "has ended")
         process.kill()
         self._site.killed(process)
