@@ -18,6 +18,24 @@ from tests.redis_faults.oracle import Log
 if TYPE_CHECKING:
     from tests.crash.work import Chat
 
+#: What the guarantees' page tells of a campaign; the rest is in its file.
+_TOLD = (
+    "kills",
+    "planned ends",
+    "thaws after more than a lease",
+    "zombies: thaws of who had lost a run",
+    "store kills",
+    "store freezes",
+    "answers finished",
+    "answers stopped",
+    "answers failed",
+    "takeovers and hand-overs (epochs)",
+    "events compared with records",
+    "records of an old epoch behind a newer claim",
+    "races of a stop against writes",
+    "records after a stop",
+)
+
 _GAP = "seconds without an event, of a reader, at the most"
 _DELAY = "seconds behind another reader, at the most"
 _BEFORE, _AFTER = 15, 5
@@ -150,6 +168,18 @@ def write(path: Path, options: dict[str, Any], parts: Sequence[dict[str, Any]]) 
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
     }
-    report = {"options": options, "machine": machine, "parts": list(parts)}
+    whole = sum((Counter(part["counts"]) for part in parts), Counter())
+    names = {name for part in parts for name in part["counts"]}
+    words = " ".join(f"--{name} {options[name]}" for name in ("kills", "count") if name in options)
+    report = {
+        "command": f"make crash ARGS='{options['what']} {words} --seed {options['seed']}'",
+        "counts": {
+            **{name: whole[name] for name in _TOLD if name in names},
+            "promises broken": sum(len(part["violations"]) for part in parts),
+        },
+        "options": options,
+        "machine": machine,
+        "parts": list(parts),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from collections import Counter
 from typing import NoReturn
 
@@ -26,20 +27,29 @@ from .hunting import Report
 
 
 def main() -> NoReturn:
-    """See above."""
-    logging.disable(logging.CRITICAL)  # the product tells its operator of every fault
-    store, number, what = sys.argv[1:]
+    """See above. However it ends, nothing of the dead is finalized."""
+    status = 1
+    try:
+        logging.disable(logging.CRITICAL)  # the product tells its operator of every fault
+        sys.stdout.buffer.write(_output(*sys.argv[1:]))
+        sys.stdout.flush()
+        status = 0
+    except BrokenPipeError:
+        pass  # nobody waits for it any more
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _output(store: str, number: str, what: str) -> bytes:
     if what == "replay":
         only = msgspec.json.decode(sys.stdin.buffer.read(), type=list[str] | None)
-        output = msgspec.json.encode(run(int(number), store, only))
-    elif what == "whole":
+        return msgspec.json.encode(run(int(number), store, only))
+    if what == "whole":
         seeds = map(int, number.split(","))
-        output = msgspec.json.encode([run(seed, store, with_logs=True) for seed in seeds])
-    else:
-        output = msgspec.json.encode(portion(store, int(number), int(what)))
-    sys.stdout.buffer.write(output)
-    sys.stdout.flush()
-    os._exit(0)  # nothing of the dead is finalized
+        return msgspec.json.encode([run(seed, store, with_logs=True) for seed in seeds])
+    return msgspec.json.encode(portion(store, int(number), int(what)))
 
 
 def portion(store: str, first: int, count: int) -> Report:

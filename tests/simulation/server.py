@@ -24,6 +24,7 @@ from .provider import MODELS, Provider
 from .spoiling import Ledger, SpoiledStore
 from .story import Story
 
+_LAST_TURNS = 5
 _GRACEFUL_SECONDS = 3.0  # as `dls serve` tells uvicorn
 
 
@@ -200,6 +201,8 @@ class Server:
             await source.close()
             await store.close()
             self._site.let_go(process)
+            for _ in range(_LAST_TURNS):  # as `asyncio.run` lets what was dropped be closed
+                await asyncio.sleep(0)
 
     async def _work(self, process: Process, inner: Store, source: Source) -> None:
         store = SpoiledStore(inner, process, self._faults, self._ledger, self._story)

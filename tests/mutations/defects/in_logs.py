@@ -1,0 +1,109 @@
+"""Slips in the writing and reading of logs, whatever the store, and in the bytes of records."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutations.defect import Defect
+
+_LOG = "log.py"
+_CHUNKS = "chunks.py"
+
+IN_LOGS: Final = (
+    Defect(
+        id="unknown-is-done",
+        slip="A flush of which nobody knows whether it was written counts as written.",
+        breaks=("outage", "honest-failure"),
+        file=_LOG,
+        diff="""
+-                if self._closing:
+-                    raise
+@@
+                 logger.warning("%s", error)
++                return [True] * len(batch)
+""",
+        tests=("tests/test_log.py::test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was",),
+    ),
+    Defect(
+        id="unknown-is-failed",
+        slip="A flush of which nobody knows whether it was written counts as refused.",
+        breaks=("outage",),
+        file=_LOG,
+        diff="""
+-                if self._closing:
+-                    raise
+@@
+                 logger.warning("%s", error)
++                return [False] * len(batch)
+""",
+        stores=(),
+        tests=("tests/test_log.py::test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was",),
+    ),
+    Defect(
+        id="close-without-flush",
+        slip="Closing ends the flusher where it is, whatever it still holds.",
+        breaks=("hand-over",),
+        file=_LOG,
+        diff="""
+-                await self._task
++                self._task.cancel()
++                await asyncio.wait([self._task])
++                self._task = None
+""",
+        stores=(),
+        tests=(
+            "tests/test_log.py::test_closing_writes_what_is_pending_and_fences_whoever_writes_after_it",
+        ),
+    ),
+    Defect(
+        id="flusher-dies-with-its-batch",
+        slip="A flusher that is ended tells those who wait for the next flush, not for this one.",
+        breaks=("no-leak", "outage"),
+        file=_LOG,
+        diff="""
+-            given_up, self._dirty, self._urgent = [*lot, *self._dirty, *self._urgent], [], []
++            given_up, self._dirty, self._urgent = [*self._dirty, *self._urgent], [], []
+""",
+        stores=(),
+        tests=(
+            "tests/test_log.py::test_nobody_waits_for_a_flusher_that_has_died_and_another_one_takes_its_place",
+        ),
+    ),
+    Defect(
+        id="cursor-by-number-alone",
+        slip="A cursor is compared by its number; who wrote its record is not looked at.",
+        breaks=("lost-tail-is-told",),
+        file=_LOG,
+        diff="""
+-    if cursor.seq > 0 and token_at(page.spans, cursor.seq) != cursor.token:
++    if cursor.seq > page.last and not page.spans:
+""",
+        stores=("redis",),
+        tests=(
+            "tests/test_http_following.py::test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text",
+            "tests/test_http_following.py::test_a_cursor_that_the_log_does_not_hold_is_lost",
+        ),
+    ),
+    Defect(
+        id="merged-under-the-first-id",
+        slip="Deltas that are merged for a late reader get the number of the first one.",
+        breaks=("prefix",),
+        file=_CHUNKS,
+        diff="""
+-                    merged.append((index - 1, head + b"".join(texts) + b'"}'))
++                    merged.append((index - len(texts), head + b"".join(texts) + b'"}'))
+""",
+    ),
+    Defect(
+        id="merged-over-parts",
+        slip="Deltas are merged when they are of one kind, whatever part they belong to.",
+        breaks=("history-is-fold", "compatible"),
+        file=_CHUNKS,
+        diff="""
+-                if record.startswith(head) and _is_one_string(record, len(head)):
++                if record.startswith(head[:24]) and _is_one_string(record, len(head)):
+""",
+        stores=(),
+        tests=("tests/test_chunks.py::test_deltas_of_different_parts_stay_apart",),
+    ),
+)
