@@ -36,7 +36,7 @@ def main() -> NoReturn:
         status = 0
     except BrokenPipeError:
         pass  # nobody waits for it any more
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - it is told, then everything ends
         traceback.print_exc()
     finally:
         os._exit(status)
