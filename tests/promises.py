@@ -137,8 +137,9 @@ _ALL = (
         "Two attempts are never shown together: whatever way an answer goes on, its reader sees"
         " one.",
         ("docs/continuing.md#after-the-first-token",),
-        "The next attempt continues from the last word that is in the log, or writes `reset-step`"
-        " before its own text; the fold and every client drop what is void (`runs/answer.py`).",
+        "The next attempt listens again to the provider's own job, or continues from the last word"
+        " that is in the log, or writes `reset-step` before its own text; the fold and every client"
+        " drop what is void (`runs/ladder.py`, `runs/answer.py`).",
     ),
     Promise(
         "honest-failure",
@@ -152,11 +153,13 @@ _ALL = (
     Promise(
         "hand-over",
         "Hand-over",
-        "A planned end of a server commits what was said, ends streams cleanly and gives its"
-        " answers to others at once, not after a lease; it counts as no failure.",
+        "A server that is told to end finishes what it can within its grace, commits what was said,"
+        " gives the rest to others at once, not after a lease, and ends its streams cleanly; it"
+        " counts as no failure.",
         ("docs/deployment.md#ends-and-updates", "docs/continuing.md#when-a-worker-dies"),
-        "The worker takes no more work, flushes, and releases its runs, each step with a bound"
-        " (`runs/worker.py`, `server/app.py`).",
+        "The worker begins nothing more, finishes within `DLS_GRACE`, then stops its sources,"
+        " flushes and releases its runs, each step with a bound (`runs/worker.py`, `runs/gate.py`,"
+        " `cli/serve.py`).",
     ),
     Promise(
         "outage",
