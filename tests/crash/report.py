@@ -170,9 +170,10 @@ def write(path: Path, options: dict[str, Any], parts: Sequence[dict[str, Any]]) 
     }
     whole = sum((Counter(part["counts"]) for part in parts), Counter())
     names = {name for part in parts for name in part["counts"]}
-    words = " ".join(f"--{name} {options[name]}" for name in ("kills", "count") if name in options)
+    given = [name for name in ("kills", "every", "count", "seed") if name in options]
+    words = " ".join([options["what"], *(f"--{name} {options[name]}" for name in given)])
     report = {
-        "command": f"make crash ARGS='{options['what']} {words} --seed {options['seed']}'",
+        "command": f"make crash ARGS='{words}'",
         "counts": {
             **{name: whole[name] for name in _TOLD if name in names},
             "promises broken": sum(len(part["violations"]) for part in parts),
