@@ -265,7 +265,7 @@ def test_the_results_of_campaigns_are_counted(tmp_path: Path) -> None:
     save(tmp_path / "bench/results/latest/rolling.json", {"outcome": {"figures": [figure]}})
     assert count_table(tmp_path).splitlines()[2:] == [
         "| `make hunt` | seeds | 10,000 |",
-        "| `make crash` | kills | 5 |",
+        "| `…` | kills | 5 |",
         "| `make bench ARGS=rolling` | replaced: longest gap | 9 to 12.5 ms |",
     ]
 

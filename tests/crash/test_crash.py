@@ -33,10 +33,9 @@ def require(store: str) -> None:
         require_redis()
 
 
-@pytest.mark.promise(
-    *("prefix", "fencing", "one-end", "stop", "idempotent-send", "history-is-fold"),
-    *("seen-is-durable", "takeover", "one-clean-answer", "honest-failure", "outage", "no-leak"),
-)
+@pytest.mark.promise("prefix", "fencing", "one-end", "stop", "idempotent-send", "history-is-fold")
+@pytest.mark.promise("seen-is-durable", "takeover", "one-clean-answer", "honest-failure")
+@pytest.mark.promise("outage", "no-leak")
 @pytest.mark.parametrize("store", STORES)
 async def test_nothing_is_lost_doubled_or_mixed_up_whoever_is_killed(
     tmp_path: Path, store: str

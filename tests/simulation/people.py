@@ -171,8 +171,12 @@ class Person:
                 self._tell(f"asks {key} in {chat}: run {run_id[-4:]}")
                 await self._receive(exchange, reading)
                 return await self._read_on(reading, run_id)
-            lost = chat in self.town.deleted or self.town.tails_lost
-            await self._not_now(exchange, {404, 409, 410} if lost else {409})
+            gone = exchange.status in {404, 410} and (
+                chat in self.town.deleted or self.town.tails_lost > 0
+            )
+            await self._not_now(exchange, {404, 409, 410} if gone else {409})
+            if gone:
+                return reading  # what it refers to is not there any more
         return reading
 
     async def follow(self, chat: str, after: Cursor | None = None) -> Reading:
