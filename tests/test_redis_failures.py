@@ -30,5 +30,10 @@ def test_an_error_that_is_its_own_cause_has_a_meaning() -> None:
     assert unavailable(error) is not None
 
 
+def test_an_error_without_a_text_is_called_by_its_name() -> None:
+    error = unavailable(RedisTimeoutError())
+    assert str(error) == "Redis does not answer in time (TimeoutError); it is tried again."
+
+
 def test_a_mistake_in_a_script_does_not_pass_by_itself() -> None:
     assert unavailable(ResponseError("ERR user_script:3: attempt to index a nil value")) is None

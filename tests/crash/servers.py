@@ -114,8 +114,11 @@ class CrashServer(ServerProcess):
             fine = signal.SIGKILL in self._due
         elif status == -signal.SIGTERM:
             fine = signal.SIGTERM in self._due and not self.is_ready
-        elif status == _NOT_STARTED:
-            fine = not self.is_ready and self._store_was_away(self._began)
+        elif (
+            status == _NOT_STARTED
+        ):  # who stood still finds that the store has not answered in time
+            stood_still = signal.SIGSTOP in self._due
+            fine = not self.is_ready and (stood_still or self._store_was_away(self._began))
         else:
             fine = status == 0 and signal.SIGTERM in self._due
         if not fine:

@@ -84,7 +84,7 @@ def retrieved(task: asyncio.Task[Any]) -> None:
 
 
 def _meaning(error: Exception) -> str | None:
-    text = f"{error!s:.200}".rstrip(".")
+    text = f"{error!s:.200}".rstrip(".") or type(error).__name__
     known = _PASSING.get(code(error)) or next(
         (known for part, known in _WORDS.items() if part in text.lower()), None
     )
