@@ -273,6 +273,8 @@ def _asked_for_nothing(evidence: Evidence) -> Iterator[str]:
     """The provider is asked once for a run, and again for each failure, within the budget."""
     most: Counter[str] = Counter()
     for truth in () if evidence.forgotten else evidence.truths.values():
+        if truth.run.chat_id in evidence.deleted:
+            continue  # there were more runs, which are gone
         told = 1 + truth.run.takeovers + Fold.of(truth.records).retries
         most[truth.run.prompt_id] += min(told, evidence.attempts) + evidence.excused
     for name, times in most.items():
