@@ -242,6 +242,8 @@ class Person:
         reading.lost = True
         if self.town.tails_lost:
             self._tell("is told to start over")
+        elif reading.chat in self.town.deleted:
+            return  # also where a message that is sent again has made the chat anew
         elif status == 410:
             raise Broken(
                 "lost-tail-is-told", f"{self.name} is told that its cursor {reading.cursor} is lost"
