@@ -6,12 +6,14 @@ the next process opens the copy. Closing the dead one's connection would tidy th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from durable_llm_streams.errors import NotFound
 from durable_llm_streams.store import Store
 from durable_llm_streams.stores import SQLiteStore
 
@@ -76,7 +78,8 @@ class SQLiteSite:
     def length(self, run_id: str) -> int | None:
         """How many records a run's log has now; None when no process lives."""
         for store in self._open.values():
-            return store._logs.page(run_id, 0).next_seq - 1
+            with contextlib.suppress(NotFound):  # deleted since
+                return store._logs.page(run_id, 0).next_seq - 1
         return None
 
     async def active(self) -> bool:
