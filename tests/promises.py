@@ -158,8 +158,8 @@ _ALL = (
         " counts as no failure.",
         ("docs/deployment.md#ends-and-updates", "docs/continuing.md#when-a-worker-dies"),
         "The worker begins nothing more, finishes within `DLS_GRACE`, then stops its sources,"
-        " flushes and releases its runs, each step with a bound (`runs/worker.py`, `runs/gate.py`,"
-        " `cli/serve.py`).",
+        " flushes and releases its runs, each step with a bound"
+        " (`runs/worker.py`, `cli/serve.py`).",
     ),
     Promise(
         "outage",

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from abc import ABC, abstractmethod
 
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from tests.contract import StoreFactory
+from tests.contract.harness import PATIENCE
 
 _PREFIXES = itertools.count(1)
 
 
-class RedisStores(StoreFactory):
-    """Stores on one server, each under a prefix of its own.
+class OpenedStores(StoreFactory, ABC):
+    """Stores that stand beside each other, as processes do.
 
     A crash leaves the old object as it is, connections and all: Redis is told nothing of it.
-
-    Args:
-        url: the server's address.
-        real_time: leave the time to the server, as in production.
-
-    Attributes:
-        root: what the store's keys begin with.
     """
 
     leases_die_with_the_process = False
 
-    def __init__(self, url: str, *, real_time: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._now = None if real_time else self.clock
-        self._address = RedisAddress.parse(f"{url}?prefix=contract{next(_PREFIXES)}")
         self._opened: list[RedisStore] = []
-        self.root = f"{{{self._address.prefix}:0}}"
+
+    @abstractmethod
+    def _made(self) -> RedisStore:
+        """Another store, not open yet."""
 
     async def open(self) -> RedisStore:
-        store = RedisStore(self._address, now=self._now, token=self.tokens)
+        store = self._made()
         self._opened.append(store)
         await store.open()
         return store
@@ -51,7 +47,28 @@ class RedisStores(StoreFactory):
             await self._opened.pop().close()
 
     async def settle(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await super().settle()
             while any(store.arriving for store in self._opened):
                 await asyncio.sleep(0.001)
+
+
+class RedisStores(OpenedStores):
+    """Stores on one server, each under a prefix of its own.
+
+    Args:
+        url: the server's address.
+        real_time: leave the time to the server, as in production.
+
+    Attributes:
+        root: what the store's keys begin with.
+    """
+
+    def __init__(self, url: str, *, real_time: bool = False) -> None:
+        super().__init__()
+        self._now = None if real_time else self.clock
+        self._address = RedisAddress.parse(f"{url}?prefix=contract{next(_PREFIXES)}")
+        self.root = f"{{{self._address.prefix}:0}}"
+
+    def _made(self) -> RedisStore:
+        return RedisStore(self._address, now=self._now, token=self.tokens)

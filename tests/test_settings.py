@@ -76,7 +76,7 @@ def test_without_any_setting_the_demo_answers_from_an_embedded_store(
     assert limits == Limits()
     assert config == ServerConfig(models=config.models)
     assert [(model.id, model.demo) for model in config.models] == [(DEMO_MODEL, True)]
-    assert isinstance(worker._source._source, Demo)  # behind the worker's gate
+    assert isinstance(worker._source, Demo)
     assert worker._system == ""
     assert (tmp_path / "data" / "chats.db").is_file()
 
@@ -135,7 +135,7 @@ def test_the_rest_reaches_the_server_the_worker_and_the_store(
     assert limits.concurrent_runs == 3
     assert (config.on_busy, config.max_message_bytes) == ("queue", 99)
     assert worker._system == "Be brief."
-    assert worker._source._source._interval == 0  # behind the worker's gate
+    assert worker._source._interval == 0
     assert (tmp_path / "other" / "file.db").is_file()
 
 

@@ -153,7 +153,7 @@ class Cursor(NamedTuple):
         Raises:
             InvalidCursor: the text is none.
         """
-        match = _CURSOR.match(text)
+        match = CURSOR_PATTERN.match(text)
         if match is None:
             raise InvalidCursor(
                 "This is not a cursor. Use the id of the last event that you received, unchanged."
@@ -161,7 +161,8 @@ class Cursor(NamedTuple):
         return cls(match[1], int(match[2], 16), match[3])
 
 
-_CURSOR = re.compile(r"([0-9a-z]{1,64})\.([0-9a-f]{8})\.([0-9a-f]{0,32})\Z")
+#: A cursor as text.
+CURSOR_PATTERN = re.compile(r"([0-9a-z]{1,64})\.([0-9a-f]{8})\.([0-9a-f]{0,32})\Z")
 
 
 def token_at(spans: tuple[Span, ...], seq: int) -> str:

@@ -22,7 +22,7 @@ from .telling import replay, story
 
 STORES = ("sqlite", "redis")
 SEEDS = range(500, 512)
-FRESH = 200
+FRESH, FRESH_AT_LEAST = 200, 150
 FRESH_SECONDS = 140.0
 
 #: Another process as another machine would start it: other hashes, other addresses, other places.
@@ -120,18 +120,18 @@ def test_naming_nothing_makes_a_history_in_which_nothing_goes_wrong(store: str) 
 @pytest.mark.promise("hand-over", "outage")
 @pytest.mark.parametrize("store", STORES)
 def test_fresh_seeds_break_no_promise(store: str) -> None:
-    """Two hundred of them; on a machine that is busy otherwise, fewer."""
+    """Two hundred of them; on a machine that is busy otherwise, at least 150."""
     first, until = time.time_ns() // 1_000_000, time.monotonic() + FRESH_SECONDS
     whole = Report()
     with closing(hunt([store], first, FRESH, jobs=1)) as reports:
         for report in reports:
             whole.add(report)
-            if time.monotonic() > until:
+            if time.monotonic() > until and whole.histories[store] >= FRESH_AT_LEAST:
                 break
     print(f"{whole.histories} histories of fresh seeds, from {first} on")
     for _, seed, _ in whole.failed:
         pytest.fail(story(seed, store, most_tries=40) or f"seed {seed} fails now and then")
-    assert whole.histories[store] > 0
+    assert whole.histories[store] >= FRESH_AT_LEAST
     assert whole.figures["runs"] > whole.histories[store] / 2
 
 

@@ -17,9 +17,10 @@ from durable_llm_streams.errors import CursorLost
 from durable_llm_streams.log import check_cursor, follow
 from durable_llm_streams.model import Cursor, token_at
 from durable_llm_streams.stores.redis import RedisStore, Retention
-from tests.contract import StoreContract, StoreFactory, compare_with_model
+from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import LEASE, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
+from tests.redis_stores import OpenedStores
 
 from .redis_model import ModelNetwork, ModelRedis, model_store
 
@@ -30,19 +31,16 @@ ROOT = "{dls:0}"
 CONTRACTS = Retention(log=1000 * 365 * 24 * HOUR, chat=0)
 
 
-class ModelStores(StoreFactory):
-    """Stores on one model. A crash leaves the old object as it is, connections and all.
+class ModelStores(OpenedStores):
+    """Stores on one model.
 
     Args:
         retention: how long keys live.
     """
 
-    leases_die_with_the_process = False
-
     def __init__(self, retention: Retention = CONTRACTS) -> None:
         super().__init__()
         self._retention = retention
-        self._opened: list[RedisStore] = []
         self.use(ModelRedis(self.clock))
 
     def use(self, server: ModelRedis, now: Callable[[], int] | None = None) -> None:
@@ -51,31 +49,11 @@ class ModelStores(StoreFactory):
         self.network = ModelNetwork(server)
         self._now = now
 
-    async def open(self) -> RedisStore:
+    def _made(self) -> RedisStore:
         name = f"process {len(self._opened)}"
-        store = model_store(
+        return model_store(
             self.network, name, token=self.tokens, retention=self._retention, now=self._now
         )
-        self._opened.append(store)
-        await store.open()
-        return store
-
-    async def reopen(self) -> RedisStore:
-        await self.clean_up()
-        return await self.open()
-
-    async def crash(self) -> RedisStore:
-        return await self.open()
-
-    async def clean_up(self) -> None:
-        while self._opened:
-            await self._opened.pop().close()
-
-    async def settle(self) -> None:
-        async with asyncio.timeout(PATIENCE):
-            await super().settle()
-            while any(store.arriving for store in self._opened):
-                await asyncio.sleep(0)
 
 
 @pytest.fixture

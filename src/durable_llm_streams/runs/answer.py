@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from durable_llm_streams import chunks
-from durable_llm_streams.errors import Fenced, ModelError, StoreUnavailable
+from durable_llm_streams.errors import Fenced, ModelError, ShuttingDown, StoreUnavailable
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import FULL, Flusher, LogWriter, read_all
 from durable_llm_streams.model import Claim, Run, Status
@@ -59,6 +59,7 @@ class Answer:
         flusher: the process's group commit.
         source: where the answer comes from.
         jobs: ends the jobs that are given up.
+        begins: asked before each attempt whether this process begins one any more.
         system: the system prompt, or "".
         limits: see `Limits`.
         now: the wall clock, in milliseconds.
@@ -73,6 +74,7 @@ class Answer:
         flusher: Flusher,
         source: Source,
         jobs: Jobs,
+        begins: Callable[[], bool],
         system: str,
         limits: Limits,
         now: Callable[[], int],
@@ -84,6 +86,7 @@ class Answer:
         self._writer: LogWriter = flusher.writer(claim)
         self._source = source
         self._jobs = jobs
+        self._begins = begins
         self._prefill = source.can_prefill(claim.run.model)
         self._system = system
         self._limits = limits
@@ -105,6 +108,8 @@ class Answer:
             Fenced: the claim is lost; another worker has the run, or it has ended.
             RunNotFound: the run is gone.
             StoreUnavailable: the run is left as it is; when its lease runs out it is claimed again.
+            ShuttingDown: another attempt is needed, which this process does not begin; what was
+                said is in the log.
         """
         try:
             await self._answer()
@@ -224,6 +229,9 @@ class Answer:
 
     async def _take(self, fold: Fold, step: Step, turns: list[Turn]) -> Finish:
         """One attempt, on the rung that was chosen."""
+        if not self._begins():
+            await self._writer.drain()
+            raise ShuttingDown("This process begins no attempt any more.")
         self._spoke = False
         self._parts = len(fold.parts)
         self._kind, self._part = step.part

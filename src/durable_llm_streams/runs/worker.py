@@ -38,7 +38,6 @@ from durable_llm_streams.model import Claim, Run
 from durable_llm_streams.store import Order, Sent, Store
 
 from .answer import Answer
-from .gate import gated
 from .jobs import Jobs
 from .limits import Limits
 from .patience import cancelled
@@ -89,7 +88,7 @@ class Worker:
     ) -> None:
         self.limits = limits or Limits()
         self._store = store
-        self._source = gated(source, lambda: not self._draining)
+        self._source = source
         self._name = name
         self._system = system
         self.now = now
@@ -257,6 +256,7 @@ class Worker:
             flusher=self._flusher,
             source=self._source,
             jobs=self._jobs,
+            begins=lambda: not self._draining,
             system=self._system,
             limits=self.limits,
             now=self.now,
@@ -264,10 +264,8 @@ class Worker:
         )
         try:
             await answer.execute()
-        except asyncio.CancelledError:
-            if cancelled():
-                raise
-            await self._give_back([claim])  # its next attempt did not pass the gate
+        except ShuttingDown:
+            await self._give_back([claim])
         except (Fenced, NotFound):
             logger.info("Run %s is no longer ours", claim.run.id)
         except StoreUnavailable as error:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from fastapi import Query
 from pydantic.json_schema import SkipJsonSchema
 
-from durable_llm_streams.model import ID_PATTERN, Status
+from durable_llm_streams.model import CURSOR_PATTERN, ID_PATTERN, Status
 
 Schema = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
@@ -23,8 +23,9 @@ MAX_TITLE_LENGTH: Final = 200
 MAX_QUERY_LENGTH: Final = 200
 MOST_CHATS: Final = 100
 
-_ID_RULE = "^" + ID_PATTERN.pattern.replace(r"\Z", "$")
-_CURSOR_RULE = r"^[0-9a-z]{1,64}\.[0-9a-f]{8}\.[0-9a-f]{0,32}$"
+_ID_RULE, _CURSOR_RULE = (
+    "^" + rule.pattern.replace(r"\Z", "$") for rule in (ID_PATTERN, CURSOR_PATTERN)
+)
 
 #: What is no white space to Python, said so that it is the same in JavaScript.
 _NOT_WHITE = r"[^\s\u001c-\u001f\u0085]|\ufeff"
