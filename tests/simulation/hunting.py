@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -128,12 +127,3 @@ def _finished(working: list[subprocess.Popen[bytes]]) -> Report:
                     f"{process.args!r} ended with {process.returncode}: its messages stand above."
                 )
             return msgspec.json.decode(output, type=Report)
-
-
-def total(reports: Iterator[Report]) -> Report:
-    """Everything together."""
-    began, whole = time.monotonic(), Report()
-    for report in reports:
-        whole.add(report)
-    whole.seconds = time.monotonic() - began
-    return whole

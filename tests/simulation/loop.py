@@ -165,10 +165,6 @@ class SimulationLoop(asyncio.BaseEventLoop):
         """Seconds since the history's beginning."""
         return self._seconds
 
-    def jump(self, seconds: float) -> None:
-        """Time passes, and nothing happens."""
-        self._seconds += seconds
-
     def _run_once(self) -> None:
         """One turn of one process, or a step ahead in time."""
         runnable = [p for p in self._ready.processes if p.ready and not p.frozen]
