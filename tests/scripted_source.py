@@ -80,7 +80,7 @@ class Fail:
 
     retryable: bool = True
     retry_after: float | None = None
-    refused_prefill: bool = False
+    refused_rung: bool = False
     sentence: str = "The model is overloaded."
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class Fail:
             self.sentence,
             retryable=self.retryable,
             retry_after=self.retry_after,
-            refused_prefill=self.refused_prefill,
+            refused_rung=self.refused_rung,
             metadata=self.metadata,
             detail=PROVIDER_TEXT,
         )

@@ -211,7 +211,7 @@ async def test_each_status_has_its_sentence(
     events, error = await fail(source, prompt(f"fake:status={status}"))
     assert events == []
     assert error.retryable is retryable
-    assert not error.refused_prefill
+    assert not error.refused_rung
     assert says in str(error)
     assert f"HTTP {status}" in error.detail
 
@@ -439,7 +439,7 @@ async def test_a_beginning_of_white_space_alone_is_asked_anew(
 
 async def test_a_refused_beginning_is_told_apart(source: OpenAICompatible) -> None:
     _, error = await fail(source, prompt("fake:prefill=refuse", "w1 "))
-    assert error.refused_prefill
+    assert error.refused_rung
     assert not error.retryable
 
 
@@ -449,7 +449,7 @@ async def test_a_model_that_cannot_continue_is_not_asked_to(
     assert source.can_prefill("fake:")
     assert not source.can_prefill("other")
     _, error = await fail(source, prompt("other", "w1 "))
-    assert error.refused_prefill
+    assert error.refused_rung
     assert provider.requests == []
 
 

@@ -119,7 +119,7 @@ async def test_after_a_cut_another_model_begins_again_and_the_first_text_is_drop
 async def test_a_model_that_refuses_to_continue_begins_again_at_once(tmp_path: Path) -> None:
     source = ScriptedSource(
         [Tell(TEXT, upto=20)],
-        [Fail(retryable=False, refused_prefill=True)],
+        [Fail(retryable=False, refused_rung=True)],
         [Tell(TEXT, upto=9)],
         [Tell(TEXT), Done()],
         can_prefill=True,

@@ -57,6 +57,28 @@ def part_end(kind: str, part: str) -> bytes:
     return f'{{"type":"{kind}-end","id":"{part}"}}'.encode()
 
 
+def file(media_type: str, url: str) -> bytes:
+    """`file`: a whole part, a picture for instance.
+
+    Args:
+        media_type: such as `image/png`.
+        url: a `data:` URL or an address.
+    """
+    return encode({"type": "file", "url": url, "mediaType": media_type})
+
+
+def source_url(source_id: str, url: str, title: str) -> bytes:
+    """`source-url`: a whole part, a page that the answer refers to.
+
+    Args:
+        source_id: unique within the message.
+        url: of the page.
+        title: of the page, or "".
+    """
+    about = {"title": title} if title else {}
+    return encode({"type": "source-url", "sourceId": source_id, "url": url, **about})
+
+
 def metadata(values: Mapping[str, Any]) -> bytes:
     """`message-metadata`: merged deeply into the message's metadata."""
     return encode({"type": "message-metadata", "messageMetadata": values})

@@ -134,7 +134,10 @@ class ModelError(DurableError):
         message: a sentence for the reader.
         retryable: whether trying again may help.
         retry_after: seconds that the provider asked to wait, if it did.
-        refused_prefill: whether the provider refused to continue a partial answer.
+        meaning: what kind of failure it is, a word of the table in docs/providers.md; "" for a
+            failure that the table does not know.
+        refused_rung: whether the provider refused to go on from a partial answer. The next rung
+            is tried at once and this failure costs no attempt.
         job_over: whether the job that made the answer is over, or cannot be listened to any more.
         metadata: what is known of the failed attempt all the same: `usage`, `cost`; see `Finish`.
         detail: what the operator's log may hold. Never shown to a reader.
@@ -144,17 +147,19 @@ class ModelError(DurableError):
         self,
         message: str,
         *,
+        meaning: str = "",
         retryable: bool = False,
         retry_after: float | None = None,
-        refused_prefill: bool = False,
+        refused_rung: bool = False,
         job_over: bool = False,
         metadata: Mapping[str, Any] | None = None,
         detail: str = "",
     ) -> None:
         super().__init__(message)
+        self.meaning = meaning
         self.retryable = retryable
         self.retry_after = retry_after
-        self.refused_prefill = refused_prefill
+        self.refused_rung = refused_rung
         self.job_over = job_over
         self.metadata = metadata or {}
         self.detail = detail

@@ -86,7 +86,7 @@ def refusal(data: bytes) -> None:
     for continuing in (False, True):
         error = _failures.refused(status, body, retry_after=wait, continuing=continuing)
         _told(error)
-        assert error.refused_prefill <= continuing
+        assert error.refused_rung <= continuing
     _told(_failures.not_a_stream(body))
 
 

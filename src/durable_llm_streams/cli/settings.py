@@ -74,6 +74,20 @@ class Settings(BaseSettings):
     port: int = _named(
         "DLS_PORT", "PORT", default=8000, description="The port to listen on.", ge=0, le=65535
     )
+    base_path: str = Field(
+        "",
+        description="The path below which everything is served, such as `/chat`, where a proxy "
+        "hands on a part of a site only.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins of other sites whose pages may call the API, separated by commas, "
+        "such as `https://app.example.org`.",
+    )
+    frame_ancestors: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins of sites that may show the chat in a frame, separated by commas.",
+    )
     model: str | None = Field(
         None,
         description="The model used when a client names none. Default: `openrouter/auto` with an "
@@ -89,6 +103,13 @@ class Settings(BaseSettings):
         "",
         description="Models that can continue their own partial answer after a cut: patterns, "
         "separated by commas; see docs/continuing.md.",
+    )
+    continue_: Literal["on", "prose", "off"] = _named(
+        "DLS_CONTINUE",
+        default="on",
+        description="Whether models that cannot be prefilled are asked to go on from their partial "
+        "answer after a cut: `on`; `prose`: not inside code, nor where the answer is JSON; `off`: "
+        "the answer begins again. See docs/continuing.md.",
     )
     background: str = Field(
         "",
@@ -125,7 +146,14 @@ class Settings(BaseSettings):
         "that it is writing; what is unfinished then, others go on with.",
     )
     first_token_timeout: Seconds = Field(
-        120.0, description="Seconds that a model may take to its first token."
+        120.0,
+        description="Seconds that a model may be silent before its first token. Keep-alives of the "
+        "provider are signs of life.",
+    )
+    thinking_timeout: Seconds = Field(
+        900.0,
+        description="Seconds that a model may take to its first token while there are signs of "
+        "life, or while it is known to think in silence.",
     )
     token_timeout: Seconds = Field(
         60.0, description="Seconds that a model may take from one token to the next."
@@ -168,7 +196,7 @@ class Settings(BaseSettings):
         description="Any OpenAI-compatible endpoint, up to `/v1`; needs no key if it wants none.",
     )
 
-    @field_validator("models", "fallback_models", mode="before")
+    @field_validator("models", "fallback_models", "cors_origins", "frame_ancestors", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -199,6 +227,7 @@ class Settings(BaseSettings):
             concurrent_runs=self.max_runs,
             attempts=self.attempts,
             first_token=self.first_token_timeout,
+            thinking=self.thinking_timeout,
             next_token=self.token_timeout,
             whole_run=self.run_timeout,
             log_age=self.retention_log,

@@ -127,7 +127,7 @@ def refused(
         sentence,
         retryable=retryable,
         retry_after=retry_after if retryable else None,
-        refused_prefill=continuing and status in (400, 422),
+        refused_rung=continuing and status in (400, 422),
         detail=f"HTTP {status}: {body}",
     )
 

@@ -149,7 +149,7 @@ class OpenAICompatible:
             return None
         style = self._prefill.style(prompt.model)
         if style is None:
-            raise ModelError("This model cannot continue an answer.", refused_prefill=True)
+            raise ModelError("This model cannot continue an answer.", refused_rung=True)
         return style
 
     @contextmanager

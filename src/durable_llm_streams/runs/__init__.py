@@ -1,11 +1,29 @@
 """Runs: claim, heartbeat, execute, take over, stop, hand over."""
 
 from .limits import Limits
-from .source import Event, Finish, Job, JobSource, Prompt, ReasoningDelta, Source, TextDelta, Turn
+from .source import (
+    Alive,
+    Citation,
+    ContinuingSource,
+    Event,
+    File,
+    Finish,
+    Job,
+    JobSource,
+    Prompt,
+    ReasoningDelta,
+    Source,
+    TextDelta,
+    Turn,
+)
 from .worker import Worker
 
 __all__ = [
+    "Alive",
+    "Citation",
+    "ContinuingSource",
     "Event",
+    "File",
     "Finish",
     "Job",
     "JobSource",

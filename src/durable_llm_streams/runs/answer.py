@@ -35,7 +35,19 @@ from .jobs import Jobs
 from .ladder import Diverged, Step, choose, skip
 from .limits import Limits
 from .patience import Patience, cancelled
-from .source import Event, Finish, Job, Prompt, ReasoningDelta, Source, TextDelta, Turn
+from .source import (
+    Alive,
+    Citation,
+    Event,
+    File,
+    Finish,
+    Job,
+    Prompt,
+    ReasoningDelta,
+    Source,
+    TextDelta,
+    Turn,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +210,7 @@ class Answer:
                 "Run %s, attempt %d: %s %s", self._run.id, attempt, failure, failure.detail
             )
             self._judge_job(step, attempt, failure)
-            if failure.refused_prefill:
+            if failure.refused_rung:
                 self._prefill = False
             elif not failure.retryable:
                 return await self._fail(str(failure), failure)
@@ -269,8 +281,13 @@ class Answer:
                     patience.pause()
                     await self._keep(event)
                     patience.happened(patience.limit)
-                else:
+                elif isinstance(event, Alive):
+                    pass
+                elif isinstance(event, Finish):
                     return event
+                else:
+                    text_head = reasoning_head = None
+                    write(self._whole(event))
                 patience.last = loop.time()
                 if len(self._writer.pending) > pending_limit:
                     patience.pause()  # the store's delay is not the model's
@@ -302,10 +319,21 @@ class Answer:
         self._writer.write(chunks.part_start(kind, self._part))
         return chunks.delta_prefix(kind, self._part)
 
+    def _whole(self, event: File | Citation) -> bytes:
+        """The record of a part that comes whole. It ends the part that is open."""
+        self._spoke = True
+        if self._kind:
+            self._writer.write(chunks.part_end(self._kind, self._part))
+            self._kind = ""
+        self._parts += 1
+        if isinstance(event, File):
+            return chunks.file(event.media_type, event.url)
+        return chunks.source_url(f"s{self._parts}", event.url, event.title)
+
     async def _pause(self, attempt: int, failure: ModelError, step: Step) -> None:
         """Tell the readers that it is tried again, and wait."""
         delay = self._limits.delay(attempt, failure.retry_after, self._rng)
-        if failure.refused_prefill:
+        if failure.refused_rung:
             delay = 0.0
         self._notice(
             {

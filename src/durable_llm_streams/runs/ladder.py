@@ -21,7 +21,7 @@ from durable_llm_streams.errors import ModelError
 from durable_llm_streams.fold import Fold
 
 from .patience import Patience
-from .source import Event, Finish, Job, ReasoningDelta, TextDelta
+from .source import Alive, Citation, Event, File, Finish, Job, ReasoningDelta, TextDelta
 
 Rung = Literal["first", "reattach", "prefill", "restart"]
 
@@ -106,8 +106,8 @@ async def skip(
             patience.last = loop.time()
             if event is None:
                 return None  # cut, as whoever reads on finds
-            if isinstance(event, Job):
-                continue  # its mark is not where the log ends
+            if isinstance(event, Job | Alive | File | Citation):
+                continue  # a mark that is not where the log ends; what the log has as whole parts
             if isinstance(event, Finish) or kind != _kind(event):
                 raise Diverged
             rest = text[at : at + len(event.text)]

@@ -16,7 +16,9 @@ class Limits(Struct, frozen=True, kw_only=True):
         poll: how often a worker looks for runs that nobody executes.
         concurrent_runs: how many runs a process executes at once; more wait in the queue.
         attempts: how often a run is tried before it fails.
-        first_token: from the request to the first token of an attempt.
+        first_token: from the request, or from the last sign of life, to the first token of an
+            attempt.
+        thinking: from the request to the first token, however many signs of life there are.
         next_token: from one token to the next.
         whole_run: from a run's start to its end, all attempts together.
         backoff, longest_backoff: the first wait between attempts, doubled each time, and the last.
@@ -31,6 +33,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     concurrent_runs: int = 1000
     attempts: int = 5
     first_token: float = 120.0
+    thinking: float = 900.0
     next_token: float = 60.0
     whole_run: float = 3600.0
     backoff: float = 0.5

@@ -43,6 +43,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
         turns: the conversation, oldest first; the last turn is the user's.
         said: the beginning of the answer that stands already and is to be continued (the rung
             `prefill`), or "" for an answer from the start. Only for models that can.
+        continues: the rung `continue`: the last two turns are the partial answer and a request to
+            go on from its end. An answer that says nothing more is then a whole one.
         job: the job to listen to again (the rung `reattach`): everything that it says after its
             mark, also what it has said already. None to ask the model. Only for a `JobSource`.
     """
@@ -50,6 +52,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     model: str
     turns: Sequence[Turn]
     said: str = ""
+    continues: bool = False
     job: Job | None = None
 
 
@@ -63,6 +66,43 @@ class ReasoningDelta(Struct, frozen=True, gc=False):
     """A piece of the model's reasoning."""
 
     text: str
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """A picture or another file that belongs to the answer.
+
+    Attributes:
+        media_type: such as `image/png`.
+        url: a `data:` URL with the whole file, or an `https:` address.
+    """
+
+    media_type: str
+    url: str
+
+
+class Citation(Struct, frozen=True, kw_only=True):
+    """A web page that the answer refers to.
+
+    Attributes:
+        url: an `http:` or `https:` address.
+        title: of the page, or "".
+    """
+
+    url: str
+    title: str = ""
+
+
+class Alive(Struct, frozen=True):
+    """A sign of life without output. It moves time limits and leaves no trace in the answer.
+
+    Attributes:
+        kind: `chunk`: a part of the protocol that holds nothing to show; the same as a token to
+            the limit between tokens. `comment`: a keep-alive; it counts before the first token
+            only. `thinking`: the model may be silent while it thinks; from now on only the longer
+            limit before the first token (`Limits.thinking`) counts.
+    """
+
+    kind: Literal["chunk", "comment", "thinking"]
 
 
 class Finish(Struct, frozen=True, kw_only=True):
@@ -79,7 +119,7 @@ class Finish(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, Any]
 
 
-Event = TextDelta | ReasoningDelta | Job | Finish
+Event = TextDelta | ReasoningDelta | File | Citation | Alive | Job | Finish
 
 
 class Source(Protocol):
@@ -103,6 +143,15 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class ContinuingSource(Source, Protocol):
+    """A source whose models can be asked in words to go on from a partial answer."""
+
+    def can_continue(self, model: str) -> bool:
+        """Whether a model may be asked to; see `Prompt.continues`."""
         ...
 
 
