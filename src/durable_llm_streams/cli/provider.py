@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+import logging
+from typing import Any, Final, NamedTuple
 
-from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers._request import detect_dialect, endpoint_url
+import msgspec
+
+from durable_llm_streams.errors import InvalidSetting, ModelError
+from durable_llm_streams.providers._dialect import Dialects, Row
+from durable_llm_streams.providers._dialect_file import read_rows
+from durable_llm_streams.providers._listing import AUTO
+from durable_llm_streams.providers._request import base_address
 from durable_llm_streams.providers.background import BackgroundModels
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
@@ -16,8 +23,13 @@ from durable_llm_streams.server import OfferedModel
 
 from .settings import Settings
 
+logger = logging.getLogger(__name__)
+
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
 OPENAI_URL = "https://api.openai.com/v1"
+
+LIST_SECONDS: Final = 2.0
+_MOST_MODELS: Final = 50
 
 
 class Provider(NamedTuple):
@@ -34,53 +46,119 @@ class Provider(NamedTuple):
 
 
 def provider(settings: Settings) -> Provider:
-    """Choose the provider by the keys that are set.
+    """Choose the provider by the keys that are set. Nothing is asked yet.
+
+    Where no model is set and the provider has no default, one placeholder is offered; see
+    `with_models`.
 
     Raises:
         InvalidSetting: a value that no request could be made with.
     """
-    prefill = PrefillTable.parse(settings.prefill)
     if settings.openrouter_api_key:
         _no_background(settings, "OpenRouter keeps no answers. Unset one of them.")
-        headers = {"X-OpenRouter-Title": settings.app_title}
+        options = _options(settings)
+        attribution = {"X-OpenRouter-Title": settings.app_title}
         if settings.app_url:
-            headers["HTTP-Referer"] = settings.app_url
+            attribution["HTTP-Referer"] = settings.app_url
         source = OpenAICompatible(
             base_url=OPENROUTER_URL,
             api_key=settings.openrouter_api_key,
-            headers=headers,
             fallback_models=settings.fallback_models,
-            prefill=prefill,
-            reasoning_effort=settings.reasoning_effort,
+            **options | {"headers": attribution | options["headers"]},
         )
-        return Provider("OpenRouter", source, _models(settings, "openrouter/auto"))
+        return Provider("OpenRouter", source, _models(settings, source))
     if settings.openai_api_key or settings.openai_base_url:
         url = settings.openai_base_url or OPENAI_URL
-        return Provider(url, _openai(settings, url, prefill), _models(settings, "gpt-5-mini"))
+        source = _openai(settings, url)
+        name = str(base_address(url).with_user(None).with_query(None))
+        return Provider(name, source, _models(settings, source))
     _no_background(settings, "The demo needs none. Set OPENAI_API_KEY, or unset it.")
     demo = OfferedModel(DEMO_MODEL, "Demo (not a real model)", demo=True)
     name = "the built-in demo; set OPENROUTER_API_KEY or OPENAI_API_KEY for real answers"
     return Provider(name, Demo(settings.demo_tokens_per_second), (demo,))
 
 
-def _openai(settings: Settings, url: str, prefill: PrefillTable) -> Source:
+async def with_models(chosen: Provider) -> Provider:
+    """With the models that the provider lists, where none is set.
+
+    A provider that does not answer soon is asked again with the first question.
+
+    Args:
+        chosen: what `provider` chose.
+    """
+    source = chosen.source
+    if chosen.models[0].id != AUTO or not isinstance(source, OpenAICompatible):
+        return chosen
+    try:
+        async with asyncio.timeout(LIST_SECONDS):
+            ids = await source.models()
+    except (ModelError, TimeoutError) as error:
+        logger.warning("The models of %s are not known yet: %s", chosen.name, error)
+        return chosen
+    return chosen._replace(models=tuple(OfferedModel(id_, id_) for id_ in ids[:_MOST_MODELS]))
+
+
+def _openai(settings: Settings, url: str) -> OpenAICompatible:
     background = BackgroundModels.parse(settings.background)
+    options = _options(settings) | {"base_url": url, "api_key": settings.openai_api_key}
     if not background.rules:
-        return OpenAICompatible(
-            base_url=url,
-            api_key=settings.openai_api_key,
-            prefill=prefill,
-            reasoning_effort=settings.reasoning_effort,
-        )
-    if detect_dialect(endpoint_url(url, "responses")) == "openrouter":
+        return OpenAICompatible(**options)
+    if Dialects(base_address(url)).of().fallbacks:
         _no_background(settings, "OpenRouter keeps no answers. Unset it.")
-    return OpenAIResponses(
-        background=background,
-        base_url=url,
-        api_key=settings.openai_api_key,
-        prefill=prefill,
-        reasoning_effort=settings.reasoning_effort,
-    )
+    return OpenAIResponses(background=background, **options)
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """What is the same for every provider."""
+    rows = [] if settings.provider_config is None else _rows(settings.provider_config)
+    if settings.provider_stream == "off":
+        rows.append(Row({"stream": False}))
+    proxy = settings.provider_proxy
+    return {
+        "prefill": PrefillTable.parse(settings.prefill),
+        "continues": settings.continue_ != "off",
+        "reasoning_effort": settings.reasoning_effort,
+        "max_tokens": settings.max_tokens,
+        "temperature": settings.temperature,
+        "headers": _headers(settings.provider_headers),
+        "extra_body": _body(settings.provider_body),
+        "rows": rows,
+        "proxy": "" if proxy is not None and proxy.lower() == "off" else proxy,
+        "ca_file": settings.provider_ca,
+    }
+
+
+def _rows(path: str) -> list[Row]:
+    try:
+        return read_rows(path)
+    except InvalidSetting as error:
+        raise InvalidSetting(f"DLS_PROVIDER_CONFIG: {error}") from None
+
+
+def _headers(setting: str) -> dict[str, str]:
+    """Read `name: value; name: value`."""
+    headers = {}
+    for entry in filter(None, map(str.strip, setting.replace("\n", ";").split(";"))):
+        name, colon, value = map(str.strip, entry.partition(":"))
+        if not (name and colon):
+            raise InvalidSetting(
+                "DLS_PROVIDER_HEADERS holds what is no header. "
+                "Write NAME: VALUE, separated by semicolons, such as `api-key: {key}`."
+            )
+        headers[name] = value
+    return headers
+
+
+def _body(setting: str) -> dict[str, Any]:
+    if not setting:
+        return {}
+    try:
+        return msgspec.json.decode(setting, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise InvalidSetting(
+            "DLS_PROVIDER_BODY is no JSON object. "
+            'Write the fields in braces, such as {"top_p": 0.9}.'
+        ) from None
 
 
 def _no_background(settings: Settings, why: str) -> None:
@@ -88,6 +166,9 @@ def _no_background(settings: Settings, why: str) -> None:
         raise InvalidSetting(f"DLS_BACKGROUND is for OpenAI's own models. {why}")
 
 
-def _models(settings: Settings, default: str) -> tuple[OfferedModel, ...]:
-    ids = dict.fromkeys((settings.model or default, *settings.models))
+def _models(settings: Settings, source: OpenAICompatible) -> tuple[OfferedModel, ...]:
+    first = settings.model or (None if settings.models else source.default_model)
+    ids = dict.fromkeys((*([first] if first else []), *settings.models))
+    if tuple(ids) == (AUTO,) and not settings.model:
+        return (OfferedModel(AUTO, "A model of the provider's server"),)
     return tuple(OfferedModel(id_, id_) for id_ in ids)

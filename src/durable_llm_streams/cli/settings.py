@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None,
         description="The model used when a client names none. Default: `openrouter/auto` with an "
-        "OpenRouter key, `gpt-5-mini` with OpenAI and others, else the demo.",
+        "OpenRouter key, `gpt-5-mini` with OpenAI, with others a model that the server lists.",
     )
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="More models to offer, separated by commas."
@@ -119,6 +119,47 @@ class Settings(BaseSettings):
     )
     reasoning_effort: str | None = Field(
         None, description="How much models shall think: `low`, `medium`, `high`, …"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, description="The longest answer, in tokens. Default: the provider's."
+    )
+    temperature: float | None = Field(
+        None,
+        ge=0,
+        le=_LONGEST,
+        description="How freely models choose their words. Default: the provider's.",
+    )
+    provider_headers: str = Field(
+        "",
+        description="More headers for the model provider, such as `api-key: {key}; X-Team: blue`. "
+        "`{key}` stands for the key, which is then sent in no other header.",
+        repr=False,
+    )
+    provider_body: str = Field(
+        "",
+        description="More fields of each request to the model provider, as a JSON object.",
+        repr=False,
+    )
+    provider_stream: Literal["auto", "off"] = Field(
+        "auto",
+        description="`off` asks the model provider for whole answers. They then come at once, at "
+        "their end.",
+    )
+    provider_ca: str | None = Field(
+        None,
+        description="A file of certificates (PEM) that are trusted for the model provider, as well "
+        "as the system's.",
+    )
+    provider_proxy: str | None = Field(
+        None,
+        description="The proxy to the model provider, such as `http://proxy.example.org:3128`; "
+        "`off` for none. Default: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, not for a "
+        "provider on this machine.",
+        repr=False,
+    )
+    provider_config: str | None = Field(
+        None,
+        description="A TOML file that says how models are asked; see below.",
     )
     system_prompt: str = Field("", description="What every conversation begins with.")
     on_busy: Literal["reject", "queue", "interrupt"] = Field(
@@ -192,8 +233,10 @@ class Settings(BaseSettings):
     )
     openai_base_url: str | None = _named(
         "OPENAI_BASE_URL",
+        "OPENAI_API_BASE",
         default=None,
         description="Any OpenAI-compatible endpoint, up to `/v1`; needs no key if it wants none.",
+        repr=False,
     )
 
     @field_validator("models", "fallback_models", "cors_origins", "frame_ancestors", mode="before")

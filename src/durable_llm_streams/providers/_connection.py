@@ -1,17 +1,140 @@
-"""Holding a response while its body is read.
+"""The way to a provider, and holding a response while its body is read.
 
-A reader must hear of it when the connection is gone. aiohttp (3.14, its C parser) closes the
-connection after a broken transfer encoding, such as a proxy makes that writes its own error into a
-stream, but leaves whoever reads the body waiting for ever.
+1. A proxy is the one that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, also
+   in lower case). A provider on this very machine is never behind it: a proxy elsewhere would look
+   for it on its own machine.
+2. The body's reader must be told when the connection is gone. aiohttp (3.14, its C parser) closes
+   the connection after a broken transfer encoding, such as a proxy makes that writes its own error
+   into a stream, but leaves the reader of the body waiting for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import NamedTuple, Self
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from yarl import URL
+
+from durable_llm_streams.errors import InvalidSetting
+
+logger = logging.getLogger(__name__)
+
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # SSL_CERT_FILE is read by OpenSSL itself
+
+
+class Route(NamedTuple):
+    """How an address is reached.
+
+    Attributes:
+        proxy: the proxy's address, or None.
+        context: the certificates that are trusted; None for the system's.
+    """
+
+    proxy: URL | None = None
+    context: ssl.SSLContext | None = None
+
+    @property
+    def secret(self) -> str | None:
+        """The proxy's password."""
+        return self.proxy.password if self.proxy is not None else None
+
+    @classmethod
+    def to(cls, address: URL, *, proxy: str | None = None, ca_file: str | None = None) -> Self:
+        """The way to an address.
+
+        Args:
+            address: of the provider.
+            proxy: the address of a proxy; None for what the environment says, "" for none.
+            ca_file: certificates (PEM) that are trusted as well as the system's.
+
+        Raises:
+            InvalidSetting: a proxy or certificates that cannot be used.
+        """
+        text = _from_environment(address) if proxy is None else proxy
+        return cls(_proxy(text) if text else None, _context(ca_file))
+
+
+def _proxy(text: str) -> URL:
+    try:
+        url = URL(text if "://" in text else f"http://{text}")
+        usable = url.scheme in ("http", "https") and bool(url.host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidSetting(
+            "The proxy for the model provider cannot be used: only http:// and https:// ones can. "
+            "Change HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, name the provider's host in NO_PROXY, or "
+            "set DLS_PROVIDER_PROXY (`off`: none is used)."
+        )
+    return url
+
+
+def _from_environment(address: URL) -> str | None:
+    host = address.host or ""
+    if _is_here(host) or proxy_bypass(f"{host}:{address.port}") or _is_excepted(host):
+        return None
+    proxies = getproxies()
+    return proxies.get(address.scheme) or proxies.get("all")
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_excepted(host: str) -> bool:
+    """Whether NO_PROXY names a network that the host is in."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    for entry in getproxies().get("no", "").split(","):
+        try:
+            if "/" in entry and address in ip_network(entry.strip(), strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext | None:
+    bundles = {name: path for name in _BUNDLES if (path := os.environ.get(name))}
+    if not ca_file and not bundles:
+        return None
+    context = ssl.create_default_context()
+    for name, path in bundles.items():
+        if not _load(context, path):
+            logger.warning("%s names certificates that cannot be read. They are not used.", name)
+    if ca_file and not _load(context, ca_file):
+        raise InvalidSetting(
+            f"The certificates in {ca_file} cannot be read. "
+            "DLS_PROVIDER_CA must name a file in PEM form that this user may read."
+        )
+    return context
+
+
+def _load(context: ssl.SSLContext, path: str) -> bool:
+    try:
+        is_folder = Path(path).is_dir()
+        context.load_verify_locations(
+            cafile=None if is_folder else path, capath=path if is_folder else None
+        )
+    except (OSError, ValueError):  # an SSLError is an OSError
+        return False
+    return True
 
 
 @contextmanager
