@@ -21,8 +21,11 @@
   // What an answer's Markdown shows, or the plain text before it, without thoughts and buttons.
   // Formulas are left out: each is set anew as a whole while it grows, and TeX until KaTeX is there.
   const shownBy = (answer) => {
-    const body = answer.querySelector(":scope > .md, :scope > .whitespace-pre-wrap");
-    if (body === null) return "";
+    const bodies = answer.querySelectorAll('[data-testid="said"] > :is(.md, .whitespace-pre-wrap)');
+    return [...bodies].map(lettersOf).join("");
+  };
+
+  const lettersOf = (body) => {
     const words = document.createTreeWalker(body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
       if (node.nodeType === Node.TEXT_NODE) return NodeFilter.FILTER_ACCEPT;
       return node.matches(".katex") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP;

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { refusal, ResumableChatTransport, TransportError } from "@/transport/index";
 import { Conversation } from "./conversation";
-import { type FeedEvent, type Message, textOf } from "./model";
+import type { UIMessageChunk } from "ai";
+import { type FeedEvent, type Message, type RunNotice, textOf } from "./model";
 import { addToOutbox, outboxOf, removeChatFromOutbox, type OutboxItem } from "./outbox";
 import { problem, Wire } from "./testing/wire";
 
@@ -55,6 +56,10 @@ const isIdle = (): Promise<void> => until(() => expect(view().status).toBe("read
 function send(id: string, text: string, more: Partial<OutboxItem> = {}): void {
   addToOutbox({ id, chat: "c1", text, ...more });
   void conversation.deliver();
+}
+
+function notice(data: RunNotice): UIMessageChunk {
+  return { type: "data-run", data, transient: true };
 }
 
 function runEvent(type: "run-started" | "run-ended"): FeedEvent {
@@ -291,6 +296,62 @@ describe("an answer", () => {
     expect(view().problem).toBeNull();
     send("m2", "Again");
     await until(() => expect(said()).toContain("Again"));
+  });
+
+  it("that begins anew keeps the text of the cut attempt until it is dropped, or the run ends", async () => {
+    conversation.begin();
+    send("m1", "Hello");
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("One two three");
+    await shows("Hello", "One two three");
+    wire.write(notice({ event: "takeover", attempt: 2, rung: "restart", repeated: 13 }));
+    wire.write({ type: "reset-step" });
+    await shows("Hello", "");
+    expect(textOf(view().cut!)).toBe("One two three");
+    expect(view().notice).toMatchObject({ rung: "restart", repeated: 13 });
+    wire.write({ type: "text-start", id: "p2" }, { type: "text-delta", id: "p2", delta: "Uno" });
+    await shows("Hello", "Uno");
+    expect(textOf(view().cut!)).toBe("One two three");
+    conversation.dropCut();
+    wire.write({ type: "text-delta", id: "p2", delta: " due" });
+    await shows("Hello", "Uno due");
+    expect(view().cut).toBeNull();
+    wire.write({ type: "reset-step" });
+    await until(() => expect(textOf(view().cut!)).toBe("Uno due"));
+    wire.write({ type: "error", errorText: "The model failed." });
+    await isIdle();
+    expect(view().cut).toBeNull();
+    await shows("Hello", "");
+  });
+
+  it("that goes on where it was cut off shows nothing void, whatever way was tried", async () => {
+    conversation.begin();
+    send("m1", "Hello");
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("One ");
+    await shows("Hello", "One ");
+    wire.write(notice({ event: "takeover", attempt: 2, rung: "prefill" }));
+    wire.write(notice({ event: "rung", rung: "continue" }));
+    await until(() => expect(view().notice).toMatchObject({ event: "takeover", rung: "continue" }));
+    wire.say("two");
+    await shows("Hello", "One two");
+    expect(view()).toMatchObject({ cut: null, notice: { rung: "continue" } });
+    wire.write(notice({ event: "rung", rung: "restart", repeated: 7 }), { type: "reset-step" });
+    await until(() => expect(view().cut && textOf(view().cut!)).toBe("One two"));
+    expect(view().notice).toMatchObject({ event: "takeover", rung: "restart", repeated: 7 });
+  });
+
+  it("that begins anew while it is loaded again shows one text", async () => {
+    wire.ask("m1", "Hello");
+    wire.say("One two three");
+    wire.write({ type: "reset-step" }, { type: "text-start", id: "p2" });
+    wire.messages[1]!.parts = [{ type: "text", text: "", state: "streaming" }];
+    wire.say("Uno", "p2");
+    await conversation.load();
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say(" due", "p2");
+    await shows("Hello", "Uno due");
+    expect(view().cut).toBeNull();
   });
 
   it("that is asked for again becomes a version", async () => {

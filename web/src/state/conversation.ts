@@ -18,14 +18,16 @@
 import { AbstractChat, type ChatStatus } from "ai";
 import { createStore, type StoreApi } from "zustand/vanilla";
 import { TransportError } from "@/transport/index";
+import { cutAttempt } from "./cut";
 import { Delivery, type Recipient } from "./delivery";
 import { FrameState } from "./frames";
 import { asProblem, Loading } from "./loading";
-import { type FeedEvent, isForPeople, type Message, type Snapshot } from "./model";
+import type { FeedEvent, Message, Snapshot } from "./model";
+import { News } from "./news";
 import { type OutboxItem, outboxOf, removeFromOutbox, setRefused } from "./outbox";
 import { Replay } from "./replay";
 import { onNewRun } from "./runs";
-import { hasEnded, hasRun, isOnBranch, reuse, saidBy } from "./snapshots";
+import { hasRun, isNews, isOnBranch, reuse, saidBy } from "./snapshots";
 import type { ConversationTools } from "./tools";
 import { lineage, Versions } from "./versions";
 import { type ConversationView, UNKNOWN } from "./view";
@@ -45,7 +47,7 @@ export class Conversation {
   #replay: Replay | null = null;
   /** The last run that the feed said has started, to be looked at when the chat is idle. */
   #startedElsewhere: string | null = null;
-  #saidAtNotice = "";
+  readonly #news = new News();
   #resuming = false;
   #shown = false;
   /** Whether something happened that was not looked at, because the chat was not shown. */
@@ -64,9 +66,10 @@ export class Conversation {
       transport: tools.transport,
       state: this.#state,
       onData: (part) => {
-        if (part.type !== "data-run" || !isForPeople(part.data)) return;
-        this.#saidAtNotice = saidBy(this.#state.messages.at(-1));
-        this.store.setState({ notice: part.data });
+        if (part.type !== "data-run") return;
+        const { notice } = this.store.getState();
+        const now = this.#replay === null ? Date.now() : null;
+        this.store.setState(this.#news.hear(notice, part.data, this.#said, now));
       },
     });
     const recipient: Recipient = {
@@ -81,6 +84,10 @@ export class Conversation {
   /** Whether an answer is awaited or being written here. */
   get busy(): boolean {
     return this.#status !== "ready" && this.#status !== "error";
+  }
+
+  get #said(): string {
+    return saidBy(this.#state.messages.at(-1));
   }
 
   /** The SDK calls a chat ready until the stream that it picks up again is open. */
@@ -159,22 +166,7 @@ export class Conversation {
   /** What the feed tells of this chat. */
   hear(event: FeedEvent): void {
     if (event.type === "run-started" && this.busy) this.#startedElsewhere = event.run;
-    else if (this.#concerns(event)) this.#look();
-  }
-
-  #concerns(event: FeedEvent): boolean {
-    switch (event.type) {
-      case "run-started":
-        return !hasRun(this.#state.messages, event.run);
-      case "run-ended":
-        return !this.busy && !hasEnded(this.#state.messages, event.message);
-      case "open":
-        return this.#exists && !this.busy && !event.complete;
-      case "chat-deleted":
-        return true;
-      default:
-        return false;
-    }
+    else if (isNews(event, this.#state.messages, this.busy, this.#exists)) this.#look();
   }
 
   #look(): void {
@@ -266,17 +258,21 @@ export class Conversation {
   #publish(): void {
     const { messages } = this.#state;
     const status = this.#status;
-    const said = saidBy(messages.at(-1));
+    const said = this.#said;
     const { cursor } = this.tools.transport.getState(this.id);
     if (this.busy && this.#replay?.hasCaughtUp(cursor, said, Date.now()) === false) {
       this.store.setState({ status });
       return;
     }
     this.#replay = null;
-    const { notice } = this.store.getState();
-    // A step that begins again says nothing at first; the next attempt works when it says something.
-    const isOver = notice?.event === "retry" && said !== "" && said !== this.#saidAtNotice;
-    this.store.setState(isOver ? { status, messages, notice: null } : { status, messages });
+    const { notice, cut: kept, messages: before } = this.store.getState();
+    const cut = this.busy ? cutAttempt(before.at(-1), messages.at(-1), kept) : null;
+    this.store.setState({ status, messages, cut, notice: this.#news.after(notice, said) });
+  }
+
+  /** The text of the cut attempt is no longer needed: the new one is as long. */
+  dropCut(): void {
+    this.store.setState({ cut: null });
   }
 
   // --- sending ------------------------------------------------------------------------------
@@ -332,7 +328,7 @@ export class Conversation {
     this.#replay = null;
     this.#resuming = false;
     this.#leaf = null;
-    this.store.setState({ problem: null, notice: null, found: false, stopping: false });
+    this.store.setState({ problem: null, notice: null, cut: null, found: false, stopping: false });
     return ++this.#stream;
   }
 

@@ -11,7 +11,14 @@ export interface AnswerMetadata {
   status?: RunStatus;
   error?: string;
   attempts?: number;
+  /** Why the model ended: `stop`, `length`, `content-filter`, `tool-calls`, `other`. */
+  finishReason?: string;
+  /** US dollars, of the last time that the model was asked. */
   cost?: number;
+  /** US dollars, of all times together. */
+  totalCost?: number;
+  /** How the model was asked, once for each time; there when that was more than once. */
+  ladder?: readonly Rung[];
   usage?: {
     inputTokens?: number;
     outputTokens?: number;
@@ -22,18 +29,29 @@ export interface AnswerMetadata {
   timing?: { firstTokenMs?: number; totalMs?: number };
 }
 
-/** A transient `data-run` chunk: what happens to a run. */
-export interface RunNotice {
-  event: "takeover" | "retry" | (string & {});
-  attempt?: number;
-  attempts?: number;
-  delay?: number;
-  reason?: string;
+/** One time that the model was asked. Numbers are characters. */
+export interface Rung {
+  rung: "first" | "reattach" | "prefill" | "continue" | "restart" | (string & {});
+  /** Dropped, and asked for again. */
+  repeated?: number;
+  /** `continue`: held back until they could be judged. */
+  held?: number;
+  /** `continue`: not shown, because they repeated what stood there or led up to it. */
+  dropped?: number;
 }
 
-/** Whether a notice is for those who watch; others are for whoever goes on with the answer. */
-export function isForPeople(notice: RunNotice): boolean {
-  return notice.event === "takeover" || notice.event === "retry";
+/** A transient `data-run` chunk: what happens to a run. */
+export interface RunNotice {
+  event: "takeover" | "retry" | "rung" | (string & {});
+  attempt?: number;
+  attempts?: number;
+  /** Seconds until the next attempt. */
+  delay?: number;
+  reason?: string;
+  /** How the next attempt goes on. */
+  rung?: Rung["rung"];
+  /** Characters that are dropped and asked for again. */
+  repeated?: number;
 }
 
 export type Message = UIMessage<AnswerMetadata, { run: RunNotice }>;

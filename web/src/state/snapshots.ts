@@ -1,5 +1,5 @@
 /** What a page makes of a chat's snapshot. */
-import type { Message, Snapshot } from "./model";
+import type { FeedEvent, Message, Snapshot } from "./model";
 
 /** Whether an answer belongs to the shown branch: it is shown, or answers the last message shown. */
 export function isOnBranch(snapshot: Snapshot, answer: string): boolean {
@@ -32,7 +32,33 @@ export function hasRun(messages: readonly Message[], run: string): boolean {
 }
 
 /** Whether an answer is among the messages with its end. */
-export function hasEnded(messages: readonly Message[], answer: string): boolean {
+function hasEnded(messages: readonly Message[], answer: string): boolean {
   const status = messages.find((message) => message.id === answer)?.metadata?.status;
   return status === "finished" || status === "failed" || status === "stopped";
+}
+
+/**
+ * Whether an event of the feed tells of something that the messages do not hold.
+ *
+ * @param busy - whether an answer is followed here already.
+ * @param exists - whether the server knows the chat.
+ */
+export function isNews(
+  event: FeedEvent,
+  messages: readonly Message[],
+  busy: boolean,
+  exists: boolean,
+): boolean {
+  switch (event.type) {
+    case "run-started":
+      return !hasRun(messages, event.run);
+    case "run-ended":
+      return !busy && !hasEnded(messages, event.message);
+    case "open":
+      return exists && !busy && !event.complete;
+    case "chat-deleted":
+      return true;
+    default:
+      return false;
+  }
 }

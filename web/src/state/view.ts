@@ -16,6 +16,10 @@ export interface ConversationView {
   stopping: boolean;
   /** The last thing that happened to the run that is being followed. */
   notice: RunNotice | null;
+  /** When the next attempt begins (milliseconds since the epoch), where that is known. */
+  retryAt: number | null;
+  /** The answer as the attempt left it that was cut off, while it is written anew. */
+  cut: Message | null;
   /** Whether the answer was already being written when this page found it. */
   found: boolean;
   /** The answer that is being written on another branch than the shown one. */
@@ -31,6 +35,8 @@ export const UNKNOWN: ConversationView = {
   problem: null,
   stopping: false,
   notice: null,
+  retryAt: null,
+  cut: null,
   found: false,
   elsewhere: null,
 };

@@ -1,9 +1,9 @@
 import clsx from "clsx";
 import { RefreshCw } from "lucide-react";
-import { memo } from "react";
+import { memo, useState } from "react";
 import { models, currentModel } from "@/state/models";
 import type { Conversation } from "@/state/conversation";
-import { type Message, reasoningOf, textOf } from "@/state/model";
+import { type Message, textOf } from "@/state/model";
 import type { Place } from "@/state/versions";
 import { Button } from "@/ui/button";
 import { Tip } from "@/ui/tip";
@@ -11,9 +11,11 @@ import { words } from "@/words";
 import { useConnection } from "../hooks";
 import { CopyButton } from "./copy-button";
 import { Details } from "./details";
-import { LazyMarkdown } from "./lazy-markdown";
-import { Reasoning } from "./reasoning";
+import { Ending } from "./ending";
 import { RunLine } from "./run-state";
+import { Said } from "./said";
+import { Sources } from "./sources";
+import { Standing } from "./standing";
 import { VersionArrows } from "./versions";
 
 export interface AnswerProps {
@@ -26,12 +28,14 @@ export interface AnswerProps {
   /** Whether the chat is idle, so that another answer can be asked for. */
   idle: boolean;
   place: Place | null;
+  /** What it said before it began anew, while that is longer than what it says now. */
+  cut: Message | null;
 }
 
 export const Answer = memo(function Answer(props: AnswerProps) {
-  const { conversation, message, live, last, idle, place } = props;
+  const { conversation, message, live, last, idle, place, cut } = props;
   const text = textOf(message);
-  const reasoning = reasoningOf(message);
+  const [unfolded, onUnfold] = useState<boolean | null>(null);
   const about = message.metadata ?? {};
   return (
     <article
@@ -44,24 +48,29 @@ export const Answer = memo(function Answer(props: AnswerProps) {
       className="group relative min-w-0"
     >
       {live && <Line chat={conversation.id} />}
-      {reasoning && <Reasoning text={reasoning} live={live && !text} />}
-      {text ? <LazyMarkdown text={text} live={live} /> : live && !reasoning && <Dots />}
+      <Standing
+        cut={cut && <Said message={cut} live unfolded={unfolded} onUnfold={onUnfold} />}
+        onCovered={() => conversation.dropCut()}
+      >
+        <Said
+          message={message}
+          live={live}
+          unfolded={unfolded}
+          onUnfold={onUnfold}
+          empty={live && !cut && <Dots />}
+        />
+      </Standing>
+      <Sources message={message} />
       {live && <RunLine conversation={conversation} />}
-      {!live && about.status === "stopped" && (
-        <p className="mt-3 text-[13px] text-muted-foreground" data-testid="ending">
-          {words.stopped}
-        </p>
-      )}
-      {!live && about.status === "failed" && (
-        <p className="mt-3 flex flex-wrap items-center gap-x-3 gap-y-1 text-sm text-destructive" data-testid="ending">
-          {about.error ?? words.failed}
+      {!live && (
+        <Ending about={about}>
           {last && idle && (
             <Button size="sm" variant="outline" className="text-foreground" onClick={() => again(conversation, message)}>
               <RefreshCw aria-hidden />
               {words.tryAgain}
             </Button>
           )}
-        </p>
+        </Ending>
       )}
       {!live && (
         <div

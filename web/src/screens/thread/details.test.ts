@@ -29,3 +29,34 @@ it("tells attempts where there was more than one, and nothing of what is not kno
   expect(facts({ cost: 0 })).toEqual({ Cost: "$0.00" });
   expect(facts({ timing: { firstTokenMs: 3 } })).toEqual({ "First words after": "< 0.01 s" });
 });
+
+it("tells how the model was asked each time, and what was not shown", () => {
+  const ladder = [
+    { rung: "first" },
+    { rung: "continue", held: 120, dropped: 34 },
+    { rung: "restart", repeated: 1005 },
+    { rung: "reattach" },
+    { rung: "prefill" },
+    { rung: "by pigeon" },
+  ];
+  expect(factsOf({ attempts: 5, totalCost: 0.02, ladder })).toEqual([
+    ["… of all attempts", "$0.02"],
+    ["Attempts", "5"],
+    ["Asked, 1", "from the start"],
+    ["Asked, 2", "asked to go on"],
+    ["… held back", "120 characters"],
+    ["… dropped", "34 characters"],
+    ["Asked, 3", "begun again"],
+    ["… written again", "1,005 characters"],
+    ["Asked, 4", "listened to again"],
+    ["Asked, 5", "continued from its text"],
+    ["Asked, 6", "by pigeon"],
+  ]);
+  expect(factsOf({ ladder: [{ rung: "first" }] })).toEqual([]);
+});
+
+it("tells what ended an answer that did not end by itself", () => {
+  expect(facts({ finishReason: "length" })).toEqual({ "Ended by": "its length limit" });
+  expect(facts({ finishReason: "content-filter" })).toEqual({ "Ended by": "the provider's filter" });
+  expect(factsOf({ finishReason: "stop" })).toEqual([]);
+});

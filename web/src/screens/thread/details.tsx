@@ -4,7 +4,7 @@ import type { AnswerMetadata } from "@/state/model";
 import { Button } from "@/ui/button";
 import { words } from "@/words";
 
-/** Usage, cost and timing of an answer, on demand. */
+/** Usage, cost, timing and making of an answer, on demand. */
 export function Details({ about }: { about: AnswerMetadata }) {
   const facts = factsOf(about);
   if (facts.length === 0) return null;
@@ -22,11 +22,11 @@ export function Details({ about }: { about: AnswerMetadata }) {
           sideOffset={6}
           collisionPadding={8}
           aria-label={words.details}
-          className="pop z-50 w-64 rounded-lg border border-border bg-popover p-3 text-popover-foreground shadow-lg"
+          className="pop z-50 max-h-(--radix-popover-content-available-height) w-68 overflow-y-auto rounded-lg border border-border bg-popover p-3 text-popover-foreground shadow-lg"
         >
           <dl className="grid grid-cols-[1fr_auto] gap-x-4 gap-y-1.5 text-[13px]">
-            {facts.map(([name, value]) => (
-              <div key={name} className="contents">
+            {facts.map(([name, value], index) => (
+              <div key={index} className="contents">
                 <dt className="text-muted-foreground">{name}</dt>
                 <dd className="max-w-40 truncate text-right tabular-nums" title={value}>
                   {value}
@@ -42,7 +42,21 @@ export function Details({ about }: { about: AnswerMetadata }) {
 
 type Fact = [name: string, value: string];
 
-export function factsOf({ model, usage, cost, timing, attempts }: AnswerMetadata): Fact[] {
+const WAYS: Record<string, string> = {
+  first: "from the start",
+  reattach: "listened to again",
+  prefill: "continued from its text",
+  continue: "asked to go on",
+  restart: "begun again",
+};
+
+const ENDS: Record<string, string> = {
+  length: "its length limit",
+  "content-filter": "the provider's filter",
+};
+
+export function factsOf(about: AnswerMetadata): Fact[] {
+  const { model, usage, cost, totalCost, timing, attempts, finishReason = "" } = about;
   const facts: (Fact | null)[] = [
     model === undefined ? null : ["Model", model],
     tokens("Question", usage?.inputTokens),
@@ -50,11 +64,29 @@ export function factsOf({ model, usage, cost, timing, attempts }: AnswerMetadata
     tokens("Answer", usage?.outputTokens),
     tokens("… of it thoughts", usage?.reasoningTokens),
     cost === undefined ? null : ["Cost", dollars(cost)],
+    totalCost === undefined ? null : ["… of all attempts", dollars(totalCost)],
     seconds("First words after", timing?.firstTokenMs),
     seconds("Whole answer", timing?.totalMs),
+    ENDS[finishReason] === undefined ? null : ["Ended by", ENDS[finishReason]],
     attempts === undefined || attempts < 2 ? null : ["Attempts", String(attempts)],
+    ...waysOf(about),
   ];
   return facts.filter((fact) => fact !== null);
+}
+
+/** How the model was asked each time, where that was more than once. */
+function waysOf({ ladder = [] }: AnswerMetadata): (Fact | null)[] {
+  if (ladder.length < 2) return [];
+  return ladder.flatMap(({ rung, repeated, held, dropped }, index) => [
+    [`Asked, ${index + 1}`, WAYS[rung] ?? rung] satisfies Fact,
+    characters("… written again", repeated),
+    characters("… held back", held),
+    characters("… dropped", dropped),
+  ]);
+}
+
+function characters(name: string, count: number | undefined): Fact | null {
+  return count ? [name, `${count.toLocaleString("en")} characters`] : null;
 }
 
 function tokens(name: string, count: number | undefined): Fact | null {

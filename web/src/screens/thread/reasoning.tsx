@@ -1,18 +1,25 @@
 import clsx from "clsx";
 import { ChevronRight } from "lucide-react";
-import { useState } from "react";
 import { words } from "@/words";
 
+export interface ReasoningProps {
+  text: string;
+  /** Whether nothing else is there to read yet. */
+  live: boolean;
+  /** The reader's choice; null: open while it is live. */
+  unfolded: boolean | null;
+  onUnfold: (unfolded: boolean) => void;
+}
+
 /** What the model thought before it answered: folded, open while nothing else is there to read. */
-export function Reasoning({ text, live }: { text: string; live: boolean }) {
-  const [chosen, setChosen] = useState<boolean | null>(null);
-  const open = chosen ?? live;
+export function Reasoning({ text, live, unfolded, onUnfold }: ReasoningProps) {
+  const open = unfolded ?? live;
   return (
     <div className="mb-3">
       <button
         type="button"
         aria-expanded={open}
-        onClick={() => setChosen(!open)}
+        onClick={() => onUnfold(!open)}
         className="-ml-1 flex items-center gap-1 rounded-md px-1 py-0.5 text-[13px] text-muted-foreground outline-none hover:text-foreground focus-visible:ring-2 focus-visible:ring-ring"
       >
         <ChevronRight aria-hidden className={clsx("size-3.5 transition-transform", open && "rotate-90")} />

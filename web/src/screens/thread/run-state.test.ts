@@ -3,27 +3,28 @@ import { describe, expect, it, vi } from "vitest";
 
 vi.mock("@/state/app", () => ({ transport: {} }));
 
-import { isForPeople } from "@/state/model";
-import type { ConversationView } from "@/state/view";
-import { Versions } from "@/state/versions";
+import type { RunNotice } from "@/state/model";
 import type { ConnectionState } from "@/transport/index";
 import { runStateOf } from "./run-state";
 
 const CALM: ConnectionState = { phase: "live", attempt: 0, resumes: 0, skipped: 0 };
-const VIEW: ConversationView = {
-  loading: "ready",
-  messages: [],
-  versions: new Versions(),
-  status: "streaming",
-  problem: null,
+const VIEW: Parameters<typeof runStateOf>[0] = {
   stopping: false,
   notice: null,
+  retryAt: null,
   found: false,
-  elsewhere: null,
+  isCut: false,
+  isQuiet: false,
 };
 
-const kind = (view: Partial<ConversationView>, connection: Partial<ConnectionState>): string =>
+const kind = (view: Partial<typeof VIEW>, connection: Partial<ConnectionState>): string =>
   runStateOf({ ...VIEW, ...view }, { ...CALM, ...connection }, 0).kind;
+const text = (notice: RunNotice, view: Partial<typeof VIEW> = {}): string =>
+  runStateOf({ ...VIEW, notice, ...view }, CALM, 1_000).text;
+
+const LOST = "Continued after a restart. Nothing was lost.";
+const GO_ON = "The model was asked to go on where it was cut off.";
+const AGAIN = "The answer begins again; the text so far stays until the new one is as long.";
 
 describe("the line below an answer", () => {
   it("says nothing when all is well", () => {
@@ -46,18 +47,48 @@ describe("the line below an answer", () => {
     expect(at(undefined)).toBe("Reconnecting…");
   });
 
-  it("tells nothing of what only the next worker needs", () => {
-    expect(["takeover", "retry", "job", "rung"].filter((event) => isForPeople({ event }))).toEqual([
-      "takeover",
-      "retry",
-    ]);
-  });
-
   it("tells of retries, takeovers and resumed streams", () => {
-    const retry = { event: "retry", attempt: 2, attempts: 5 };
-    expect(runStateOf({ ...VIEW, notice: retry }, CALM, 0).text).toContain("Attempt 2 of 5");
+    expect(kind({ notice: { event: "retry" } }, {})).toBe("retrying");
     expect(kind({ notice: { event: "takeover" } }, { resumes: 3 })).toBe("taken-over");
     expect(kind({}, { resumes: 1 })).toBe("resumed");
     expect(kind({ found: true }, {})).toBe("resumed");
+  });
+
+  it("says of a takeover what is true of the way on that was taken", () => {
+    const event = "takeover";
+    expect(text({ event, rung: "reattach" })).toBe(LOST);
+    expect(text({ event, rung: "prefill" })).toBe(LOST);
+    expect(text({ event, rung: "continue" })).toBe(GO_ON);
+    expect(text({ event, rung: "restart", repeated: 1005 }, { isCut: true })).toBe(AGAIN);
+    expect(text({ event, rung: "restart", repeated: 1005 })).toBe(
+      "The answer was cut off and has begun again.",
+    );
+    expect(text({ event, rung: "restart" })).toBe(LOST); // nothing had been said
+  });
+
+  it("says that the answer begins again in the midst of an attempt, and nothing of refused ways", () => {
+    expect(text({ event: "rung", rung: "restart", repeated: 40 }, { isCut: true })).toBe(AGAIN);
+    expect(text({ event: "rung", rung: "continue" })).toBe(GO_ON);
+    expect(text({ event: "rung", rung: "prefill" })).toBe("");
+  });
+
+  it("says why an attempt failed and when the next one begins, then how it goes on", () => {
+    const retry = { event: "retry", attempt: 2, attempts: 5, reason: "The model is overloaded." };
+    const soon = { retryAt: 4_500 };
+    expect(text(retry, soon)).toBe("The model is overloaded. Trying again in 4 s. Attempt 2 of 5…");
+    expect(text(retry, { retryAt: 900 })).toBe("The model is overloaded. Attempt 2 of 5…");
+    expect(text({ event: "retry" })).toBe("The model did not answer. Attempt 2 of 2…");
+    expect(text({ ...retry, rung: "continue" })).toBe(`${GO_ON} Attempt 2 of 5…`);
+    expect(text({ ...retry, rung: "restart" }, { isCut: true })).toBe(`${AGAIN} Attempt 2 of 5…`);
+  });
+
+  it("gives a sign of life in every wait", () => {
+    const awaits = (view: Partial<typeof VIEW>): boolean | undefined =>
+      runStateOf({ ...VIEW, ...view }, CALM, 0).awaits;
+    expect(runStateOf({ ...VIEW, isQuiet: true }, CALM, 0)).toMatchObject({ kind: "waiting", awaits: true });
+    expect(awaits({ notice: { event: "retry" } })).toBe(true);
+    expect(awaits({ isCut: true })).toBe(true);
+    expect(awaits({ notice: { event: "takeover", rung: "continue" }, isQuiet: true })).toBe(true);
+    expect(awaits({ notice: { event: "takeover", rung: "continue" } })).toBe(false);
   });
 });

@@ -2,46 +2,91 @@ import clsx from "clsx";
 import { useEffect, useState } from "react";
 import { transport } from "@/state/app";
 import type { Conversation } from "@/state/conversation";
+import type { RunNotice } from "@/state/model";
 import type { ConversationView } from "@/state/view";
 import type { ConnectionState } from "@/transport/index";
 import { words } from "@/words";
 import { useConnection, usePart } from "../hooks";
 
+/** So long nothing need come before the wait is worth a word. */
+const QUIET_MS = 4_000;
+
 type Tone = "live" | "wait" | "quiet";
 
 export interface RunState {
   /** For tests and styles: what the line means. */
-  kind: "none" | "reconnecting" | "offline" | "paused" | "stopping" | "retrying" | "taken-over" | "resumed";
+  kind:
+    | "none"
+    | "reconnecting"
+    | "offline"
+    | "paused"
+    | "stopping"
+    | "retrying"
+    | "begins-again"
+    | "taken-over"
+    | "going-on"
+    | "waiting"
+    | "resumed";
   tone: Tone;
   text: string;
+  /** Whether nothing comes, and something is awaited. */
+  awaits?: boolean;
 }
 
 const NONE: RunState = { kind: "none", tone: "quiet", text: "" };
 
+type Told = Pick<ConversationView, "stopping" | "notice" | "retryAt" | "found"> & {
+  /** Whether the text of a cut attempt is shown. */
+  isCut: boolean;
+  /** Whether nothing has come for a while. */
+  isQuiet: boolean;
+};
+
 /** The one sentence that is worth saying about an answer that is being written. */
-export function runStateOf(
-  view: Pick<ConversationView, "stopping" | "notice" | "found">,
-  connection: ConnectionState,
-  now: number,
-): RunState {
-  const { phase, retryAt, resumes } = connection;
+export function runStateOf(view: Told, connection: ConnectionState, now: number): RunState {
+  const { phase, resumes } = connection;
   if (phase === "offline") return { kind: "offline", tone: "wait", text: words.offlineAnswer };
   if (phase === "paused") return { kind: "paused", tone: "wait", text: words.pausedAnswer };
-  if (phase === "reconnecting") {
-    const seconds = retryAt === undefined ? 0 : Math.ceil((retryAt - now) / 1000);
-    const text = seconds > 1 ? words.reconnectingIn(seconds) : words.reconnecting;
-    return { kind: "reconnecting", tone: "wait", text };
-  }
+  if (phase === "reconnecting") return reconnecting(connection.retryAt, now);
   if (view.stopping) return { kind: "stopping", tone: "quiet", text: words.stopping };
   const { notice } = view;
-  if (notice?.event === "retry") {
-    const text = words.retrying(notice.attempt ?? 2, notice.attempts ?? 2);
-    return { kind: "retrying", tone: "wait", text };
+  if (notice?.event === "retry") return retrying(notice, view, now);
+  if (view.isCut) {
+    const kind = notice?.event === "takeover" ? "taken-over" : "begins-again";
+    return { kind, tone: "live", text: words.beginsAgain, awaits: true };
   }
-  if (notice?.event === "takeover") return { kind: "taken-over", tone: "live", text: words.takenOver };
+  if (notice?.event === "takeover" || notice?.event === "rung") {
+    const text = sentenceOf(notice);
+    const kind = notice.event === "takeover" ? "taken-over" : "going-on";
+    if (text !== null) return { kind, tone: "live", text, awaits: view.isQuiet };
+  }
+  if (view.isQuiet) return { kind: "waiting", tone: "quiet", text: words.waitingForModel, awaits: true };
   if (resumes > 0) return { kind: "resumed", tone: "live", text: words.resumed };
   if (view.found) return { kind: "resumed", tone: "live", text: words.found };
   return NONE;
+}
+
+function reconnecting(retryAt: number | undefined, now: number): RunState {
+  const seconds = retryAt === undefined ? 0 : Math.ceil((retryAt - now) / 1000);
+  const text = seconds > 1 ? words.reconnectingIn(seconds) : words.reconnecting;
+  return { kind: "reconnecting", tone: "wait", text };
+}
+
+/** Why an attempt failed and when the next one begins; then how that one goes on. */
+function retrying(notice: RunNotice, { retryAt, isCut }: Told, now: number): RunState {
+  const attempt = words.attempt(notice.attempt ?? 2, notice.attempts ?? 2);
+  const seconds = retryAt === null ? 0 : Math.ceil((retryAt - now) / 1000);
+  const why = notice.reason ?? words.noAnswer;
+  const what = isCut ? words.beginsAgain : notice.rung === "continue" ? words.askedToGoOn : why;
+  const text = seconds > 0 ? `${why} ${words.tryingAgainIn(seconds)}` : what;
+  return { kind: "retrying", tone: "wait", text: `${text} ${attempt}`, awaits: true };
+}
+
+/** What is true of the way on that was taken. */
+function sentenceOf({ event, rung, repeated = 0 }: RunNotice): string | null {
+  if (rung === "continue") return words.askedToGoOn;
+  if (rung === "restart" && repeated > 0) return words.begunAgain;
+  return event === "takeover" ? words.continued : null;
 }
 
 const TONES: Record<Tone, string> = {
@@ -52,22 +97,26 @@ const TONES: Record<Tone, string> = {
 
 /** A small line below the answer: how it comes, when that is worth a word. */
 export function RunLine({ conversation }: { conversation: Conversation }) {
-  const view = usePart(conversation.store, ({ stopping, notice, found }) => ({
+  const view = usePart(conversation.store, ({ stopping, notice, retryAt, found, cut }) => ({
     stopping,
     notice,
+    retryAt,
     found,
+    isCut: cut !== null,
   }));
+  const isQuiet = useQuiet(conversation);
   const connection = useConnection(conversation.id);
-  const counting = connection.phase === "reconnecting" && connection.retryAt !== undefined;
+  const counting = connection.retryAt !== undefined || (view.notice?.event === "retry" && view.retryAt !== null);
   const now = useNow(counting);
-  const state = runStateOf(view, connection, now);
+  const state = runStateOf({ ...view, isQuiet }, connection, now);
   return (
     // Its place is kept while there is nothing to say, and what is hidden is not moved for anybody.
     <div
-      className={clsx("mt-2 flex h-6 items-center gap-2 text-[13px]", !state.text && "invisible")}
+      className={clsx("mt-2 flex min-h-6 items-center gap-2 text-[13px] leading-5", !state.text && "invisible")}
       data-testid="run-state"
       data-kind={state.kind}
     >
+      {state.awaits && <span aria-hidden className="dot shrink-0" />}
       {state.text && <span className={clsx("rise", TONES[state.tone])}>{state.text}</span>}
       {state.kind === "reconnecting" && (
         <button
@@ -91,4 +140,16 @@ function useNow(running: boolean): number {
     return () => clearInterval(timer);
   }, [running]);
   return now;
+}
+
+/** Whether nothing has come for a while. */
+function useQuiet(conversation: Conversation): boolean {
+  const { messages } = usePart(conversation.store, (view) => ({ messages: view.messages }));
+  const [isQuiet, setQuiet] = useState(false);
+  useEffect(() => {
+    setQuiet(false);
+    const timer = setTimeout(() => setQuiet(true), QUIET_MS);
+    return () => clearTimeout(timer);
+  }, [messages]);
+  return isQuiet;
 }

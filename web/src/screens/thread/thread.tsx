@@ -22,7 +22,7 @@ export interface ThreadProps {
 export function Thread({ conversation, onEdit }: ThreadProps) {
   const view = useAll(conversation.store);
   const items = useAll(outbox);
-  const { messages, versions, status } = view;
+  const { messages, versions, status, cut } = view;
   const busy = status === "submitted" || status === "streaming";
   const shownIds = useMemo(() => new Set(messages.map((message) => message.id)), [messages]);
   const own = items.filter((item) => item.chat === conversation.id);
@@ -77,6 +77,7 @@ export function Thread({ conversation, onEdit }: ThreadProps) {
                 last={message === last}
                 idle={!busy}
                 place={place}
+                cut={message === last ? cut : null}
               />
             );
           })}

@@ -91,8 +91,8 @@ export class Wire {
     for (const listener of this.#listeners) listener();
   }
 
-  say(delta: string): void {
-    this.write({ type: "text-delta", id: "p1", delta });
+  say(delta: string, id = "p1"): void {
+    this.write({ type: "text-delta", id, delta });
   }
 
   finish(): void {

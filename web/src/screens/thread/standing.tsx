@@ -1,0 +1,63 @@
+import { type ReactNode, useLayoutEffect, useRef } from "react";
+import { words } from "@/words";
+
+export interface StandingProps {
+  /** What the answer says now. */
+  children: ReactNode;
+  /** What the attempt said that was cut off, while the answer is written anew. */
+  cut: ReactNode;
+  /** The new text is as long. */
+  onCovered: () => void;
+}
+
+/** So much room the label needs. */
+const LABEL_PX = 28;
+
+/**
+ * What stands on the screen never shrinks: an answer that is written anew grows over the text of the
+ * attempt that was cut off. Below the new text the rest of the old one stays, dimmed, until the new
+ * one is as high. The height does not change meanwhile, so nothing moves.
+ *
+ * The old text is inert: it cannot be selected, searched or focused, and no screen reader reads it.
+ */
+export function Standing({ children, cut, onCovered }: StandingProps) {
+  const frame = useRef<HTMLDivElement>(null);
+  const fresh = useRef<HTMLDivElement>(null);
+  const old = useRef<HTMLDivElement>(null);
+  const covered = useRef(onCovered);
+  covered.current = onCovered;
+  const isCut = cut !== null;
+  useLayoutEffect(() => {
+    if (!isCut || !frame.current || !fresh.current || !old.current) return;
+    const [outer, above, below] = [frame.current, fresh.current, old.current];
+    const measure = (): void => {
+      const height = above.offsetHeight;
+      outer.style.setProperty("--said", `${height}px`);
+      outer.toggleAttribute("data-begun", height > 0);
+      outer.toggleAttribute("data-nearly", below.offsetHeight - height < LABEL_PX);
+      if (height > 0 && height >= below.offsetHeight) covered.current();
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(above);
+    observer.observe(below);
+    return () => observer.disconnect();
+  }, [isCut]);
+  return (
+    <div ref={frame} className="standing">
+      <div ref={fresh} className="standing-new" data-testid="said">
+        {children}
+      </div>
+      {isCut && (
+        <div className="standing-cut">
+          <div ref={old} inert className="standing-old" data-testid="cut">
+            {cut}
+          </div>
+          <div className="standing-rail">
+            <p className="standing-label">{words.cutAttempt}</p>
+          </div>
+        </div>
+      )}
+    </div>
+  );
+}

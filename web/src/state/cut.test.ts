@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { cutAttempt } from "./cut";
+import type { Message } from "./model";
+
+type Parts = Message["parts"];
+
+const step: Parts[number] = { type: "step-start" };
+const text = (said: string): Parts[number] => ({ type: "text", text: said });
+const thought = (said: string): Parts[number] => ({ type: "reasoning", id: "r", text: said });
+const file: Parts[number] = { type: "file", mediaType: "image/png", url: "data:image/png;base64,AA==" };
+const answer = (...parts: Parts): Message => ({ id: "a1", role: "assistant", parts });
+
+describe("the cut attempt", () => {
+  it("is nothing while the answer goes on from what it said", () => {
+    const before = answer(step, thought("Hm"), text("One "));
+    const after = answer(step, thought("Hm, so"), text("One two"), file);
+    expect(cutAttempt(before, after, null)).toBeNull();
+    expect(cutAttempt(undefined, after, null)).toBeNull();
+  });
+
+  it("is what the answer said when that is gone, or is another text", () => {
+    const before = answer(step, text("One two"));
+    expect(cutAttempt(before, answer(step), null)).toBe(before);
+    expect(cutAttempt(before, answer(step, text("Two one, and much more")), null)).toBe(before);
+    expect(cutAttempt(answer(step, file), answer(step, text("T")), null)).toEqual(answer(step, file));
+  });
+
+  it("stays while the new text grows", () => {
+    const kept = answer(step, text("One two"));
+    expect(cutAttempt(answer(step), answer(step, text("O")), kept)).toBe(kept);
+    expect(cutAttempt(answer(step, text("O")), answer(step, text("On")), kept)).toBe(kept);
+  });
+
+  it("is the longer one when a second attempt is cut off too", () => {
+    const first = answer(step, text("One two three"));
+    const second = answer(step, text("Uno"));
+    expect(cutAttempt(second, answer(step), first)).toBe(first);
+    const longer = answer(step, text("One two three four"));
+    expect(cutAttempt(longer, answer(step), first)).toBe(longer);
+  });
+
+  it("does not outlive its answer", () => {
+    const before = answer(step, text("One"));
+    const question: Message = { id: "q2", role: "user", parts: [text("And?")] };
+    expect(cutAttempt(before, question, before)).toBeNull();
+    expect(cutAttempt(before, { ...answer(step), id: "a2" }, before)).toBeNull();
+  });
+});

@@ -1,0 +1,40 @@
+/**
+ * The text of an attempt that was cut off.
+ *
+ * After `reset-step` the answer is written anew, and what it said is void. On the screen that text
+ * stays until the new one is as long; see `screens/thread/standing.tsx`.
+ */
+import type { Message } from "./model";
+
+/**
+ * What the cut attempt said, after a change of the last message.
+ *
+ * @param before - the last message as it was shown.
+ * @param now - the last message as it is now.
+ * @param kept - the cut attempt that is shown already; the longer one of two stays.
+ */
+export function cutAttempt(
+  before: Message | undefined,
+  now: Message | undefined,
+  kept: Message | null,
+): Message | null {
+  if (before === undefined || now?.id !== before.id || now.role !== "assistant") return null;
+  if (continues(before, now)) return kept;
+  return kept !== null && sizeOf(kept) >= sizeOf(before) ? kept : before;
+}
+
+/** Whether a message holds all that it held before. */
+function continues(before: Message, now: Message): boolean {
+  return before.parts.every((part, index) => {
+    const other = now.parts[index];
+    if (part.type !== "text" && part.type !== "reasoning") return other?.type === part.type;
+    return other?.type === part.type && other.text.startsWith(part.text);
+  });
+}
+
+function sizeOf(message: Message): number {
+  const sizes = message.parts.map((part) =>
+    part.type === "text" || part.type === "reasoning" ? part.text.length : 0,
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

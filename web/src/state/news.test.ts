@@ -1,0 +1,33 @@
+import { describe, expect, it } from "vitest";
+import { isForPeople, latest, News } from "./news";
+
+describe("the news of a run", () => {
+  it("leave out what only the next worker needs", () => {
+    const events = ["takeover", "retry", "rung", "job"];
+    expect(events.filter((event) => isForPeople({ event }))).toEqual(["takeover", "retry", "rung"]);
+    expect(new News().hear(null, { event: "job" }, "", 0)).toEqual({});
+  });
+
+  it("keep a takeover when the way on is another one", () => {
+    const takeover = { event: "takeover", attempt: 2, rung: "continue" };
+    const rung = { event: "rung", rung: "restart", repeated: 12 };
+    expect(latest(takeover, rung)).toEqual({ ...takeover, rung: "restart", repeated: 12 });
+    expect(latest(null, rung)).toBe(rung);
+  });
+
+  it("tell when the next attempt begins, but not in a replay", () => {
+    const retry = { event: "retry", delay: 4 };
+    expect(new News().hear(null, retry, "", 1_000)).toMatchObject({ retryAt: 5_000 });
+    expect(new News().hear(null, retry, "", null)).toMatchObject({ retryAt: null });
+    expect(new News().hear(null, { event: "takeover" }, "", 1_000)).toMatchObject({ retryAt: null });
+  });
+
+  it("are over when the next attempt says something; a takeover is not", () => {
+    const news = new News();
+    const retry = { event: "retry" };
+    news.hear(null, retry, "One", 0);
+    expect(["One", "", "O"].map((said) => news.after(retry, said))).toEqual([retry, retry, null]);
+    const takeover = { event: "takeover" };
+    expect(news.after(takeover, "One two")).toBe(takeover);
+  });
+});
