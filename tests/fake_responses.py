@@ -5,7 +5,8 @@
     GET responses/{id}                                  the response as it is now
     POST responses/{id}/cancel                          ends the job; again: nothing more
 
-A job goes on whoever listens. Its script is the one of the request that began it.
+A job goes on, with and without listeners. Its script is the one of the request that began it.
+`Jobs` has more options, which hold for all jobs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,15 @@ from aiohttp import web
 from tests.fake_provider_script import Script, cut, error_body, refusal
 
 Event = dict[str, Any]
+
+_TOO_OLD = {
+    "error": {
+        "message": "This response can no longer be streamed because it is more than 5 minutes old.",
+        "type": "invalid_request_error",
+        "param": "stream",
+        "code": None,
+    }
+}
 
 
 @dataclasses.dataclass
@@ -47,6 +57,7 @@ class Job:
         status: as OpenAI names it.
         listened: for each time that somebody listened again: after which event (-1: from the first)
             and with which HTTP status.
+        polls: the HTTP status of each poll.
         cancels: how often somebody wanted to end it.
         listeners: how many connections follow it now.
     """
@@ -57,6 +68,7 @@ class Job:
         self.status = "queued"
         self.events: list[Event] = []
         self.listened: list[tuple[int, int]] = []
+        self.polls: list[int] = []
         self.cancels = 0
         self.listeners = 0
         self._request = request
@@ -86,6 +98,7 @@ class Job:
             "model": f"{self._request.body['model']}-used",
             "error": error_body(self.script)["error"] if failed else None,
             "incomplete_details": {"reason": self.script.reason} if incomplete else None,
+            "output": self._output() if self.over else [],
             "usage": self._usage() if self.over and self.script.usage else None,
         }
 
@@ -134,6 +147,18 @@ class Job:
         self._change(next((end for after, end in ends if after == self._words), "completed"))
         self._tell(f"response.{self.status}", response=self.response())
 
+    def _output(self) -> list[dict[str, Any]]:
+        """What was said, as a whole."""
+        said: dict[str, str] = {"text": "", "reasoning": ""}
+        for event in self.events:
+            if "delta" in event:
+                said["text" if _is_text(event) else "reasoning"] += event["delta"]
+        summary = [{"type": "summary_text", "text": said["reasoning"]}]
+        content = [{"type": "output_text", "text": said["text"], "annotations": []}]
+        reasoning = [{"type": "reasoning", "id": "rs_1", "summary": summary}]
+        message = [{"type": "message", "id": "msg_1", "role": "assistant", "content": content}]
+        return [*(reasoning if said["reasoning"] else []), *(message if said["text"] else [])]
+
     def _tell(self, kind: str, **fields: Any) -> None:
         self.events.append({"type": kind, "sequence_number": len(self.events), **fields})
         self._wake()
@@ -161,10 +186,23 @@ class Jobs:
 
     Args:
         take: takes a request for an answer: returns it and its script.
+
+    Attributes:
+        all: the jobs, oldest first.
+        too_old: whether nobody may listen again: OpenAI streams a job for five minutes only.
+        polled: what each poll does in turn: an HTTP status, or 0 to answer. Afterwards: answer.
+        rewrites: what polls give as the text, instead of the job's own.
+        together: the most jobs that were at work at once.
+        as_json: whether the request for a job is answered with the job as JSON, without a stream.
     """
 
     def __init__(self, take: Callable[[web.Request], Awaitable[tuple[Request, Script]]]) -> None:
         self.all: list[Job] = []
+        self.too_old = False
+        self.polled: list[int] = []
+        self.rewrites = ""
+        self.together = 0
+        self.as_json = False
         self._take = take
 
     def add_routes(self, application: web.Application) -> None:
@@ -192,6 +230,9 @@ class Jobs:
                 return web.Response(text="<h1>no</h1>", content_type="text/html")
             job = Job(len(self.all) + 1, request, script)
             self.all.append(job)
+            self.together = max(self.together, sum(not each.over for each in self.all))
+            if self.as_json:
+                return web.json_response(job.response())
             return await _Listener(http, request, job).follow(-1)
         except (asyncio.CancelledError, ConnectionError):
             request.closed_early = True
@@ -205,12 +246,26 @@ class Jobs:
             return refusal(Script(), 404)
         after = int(http.query.get("starting_after", -1))
         if http.query.get("stream") != "true":
+            return self._poll(job)
+        if self.as_json:
             return web.json_response(job.response())
-        status = 404 if job.gone else job.script.refuse
+        status = 404 if job.gone else 400 if self.too_old else job.script.refuse
         job.listened.append((after, status or 200))
+        if self.too_old and not job.gone:
+            return web.json_response(_TOO_OLD, status=400)
         if status:
             return refusal(job.script, status)
         return await _Listener(http, None, job).follow(after)
+
+    def _poll(self, job: Job) -> web.Response:
+        status = 404 if job.gone else self.polled.pop(0) if self.polled else 0
+        job.polls.append(status or 200)
+        if status:
+            return refusal(job.script, status)
+        response = job.response()
+        if self.rewrites and job.over:
+            response["output"][-1]["content"][0]["text"] = self.rewrites
+        return web.json_response(response)
 
     async def _cancel(self, http: web.Request) -> web.StreamResponse:
         job = self._find(http)

@@ -6,8 +6,11 @@ Theory of operation
    to it again, from behind any event. OpenAI keeps what it said for about ten minutes.
 2. Until the job's id is known, nobody can end it. So what asks for it is not cancelled: it goes on
    by itself for a moment, learns the id and ends the job.
-3. A refusal to be listened to again (the window has passed, the job was cancelled) is `job_over`. A
-   provider that is busy or cannot be reached has refused nothing.
+3. A refusal to stream a job again is not its end: OpenAI streams one for five minutes only. The job
+   is then polled until it has ended, and what the log does not have yet is yielded.
+4. A job that cannot be polled either, or that says something else, is ended before the failure is
+   raised as `job_over`. The next attempt asks anew, and two jobs are never paid at once. A provider
+   that is busy or cannot be reached has refused nothing.
 Source: https://developers.openai.com/api/docs/guides/background and the API reference.
 """
 
@@ -15,16 +18,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, aclosing
 from typing import Any, NamedTuple
 
 import aiohttp
+from yarl import URL
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._connection import held
+from durable_llm_streams.providers._polling import LogOfJob, log_of_job, pauses
 from durable_llm_streams.providers._request import background_body, endpoint_url
+from durable_llm_streams.providers._response_body import read_response
 from durable_llm_streams.providers._responses_sse import ResponsesParser, is_id, starting_after
 from durable_llm_streams.providers.background import BackgroundModels
 from durable_llm_streams.providers.openai_compatible import (
@@ -34,40 +40,61 @@ from durable_llm_streams.providers.openai_compatible import (
     check,
 )
 from durable_llm_streams.providers.prefill import trimmed
-from durable_llm_streams.runs.source import Event, Job, Prompt
+from durable_llm_streams.runs.source import Alive, Event, Job, Prompt
 
 logger = logging.getLogger(__name__)
 
 _NO_BACKGROUND = (400, 404, 405, 422, 501)  # the model or the server knows no such thing
 _BUSY = (408, 409, 425, 429)
+_UNKNOWN = (401, 404, 410)  # a poll would be refused as well
 _OVER = (400, 404, 409, 410)  # nothing is left to be cancelled
 _LEFT_SECONDS = 15.0
 _CLOSE_SECONDS = 3.0
+_END_SECONDS = 5.0
+_POLL_SECONDS = 30.0
+_POLL_FAILURES = 5  # in a row
 
 
 class _Begun(NamedTuple):
-    """A response that is being read; `stack` lets go of it."""
+    """A response that is being read.
+
+    Attributes:
+        response: the HTTP response.
+        parser: reads it.
+        events: what was read already.
+        streams: whether there is more to read, and not one JSON object that was read.
+        stack: lets go of the response.
+    """
 
     response: aiohttp.ClientResponse
     parser: ResponsesParser
     events: list[Event]
+    streams: bool
     stack: ExitStack
 
 
 class OpenAIResponses(OpenAICompatible):
     """A `JobSource` that asks some models in background mode, and all others as usual.
 
-    A continuation (`Prompt.said`) is asked as usual, and so is a model that the endpoint does not
-    take in background mode; the operator's log tells of it.
+    A continuation (`Prompt.said`, `Prompt.continues`) is asked as usual, and so is a model that the
+    endpoint does not take in background mode; the operator's log names it.
 
     Args:
         background: which models.
+        sleep: waits for so many seconds between two polls.
         options: see `OpenAICompatible`.
     """
 
-    def __init__(self, *, background: BackgroundModels, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        background: BackgroundModels,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._background = background
+        self._sleep = sleep
         self._left: set[asyncio.Task[None]] = set()
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
@@ -76,9 +103,10 @@ class OpenAIResponses(OpenAICompatible):
         Raises:
             ModelError: the provider failed, or its answer was cut, empty or no stream.
         """
-        if prompt.job is not None or (
-            self._background.has(prompt.model) and not trimmed(prompt.said)
-        ):
+        if prompt.job is not None:
+            return self._stream_again(prompt, prompt.job)
+        goes_on = prompt.continues or trimmed(prompt.said)
+        if self._background.has(prompt.model) and not goes_on:
             return self._stream_job(prompt)
         return super().stream(prompt)
 
@@ -105,46 +133,124 @@ class OpenAIResponses(OpenAICompatible):
 
     async def _stream_job(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         with self._redacted():
-            job = prompt.job
-            begun = await (self._ask(prompt) if job is None else self._listen(job))
+            begun = await self._ask(prompt)
             if begun is not None:
-                response, parser, first, stack = begun
-                with stack:
-                    for event in first:
+                async with aclosing(self._read_all(begun, may_be_empty=False)) as events:
+                    async for event in events:
                         yield event
-                    while not parser.done:
-                        for event in await self._read(response, parser):
-                            yield event
-                    yield parser.finish(may_be_empty=job is not None)
                 return
         async with aclosing(super().stream(prompt)) as events:
             async for event in events:
                 yield event
 
-    async def _listen(self, job: Job) -> _Begun:
-        """Go on reading what a job says."""
+    async def _stream_again(self, prompt: Prompt, job: Job) -> AsyncGenerator[Event, None]:
+        """Everything that a job says after its mark."""
         if not is_id(job.id):
             raise _failures.job_gone("no id that OpenAI gives")
+        log = log_of_job(prompt)
+        parser = ResponsesParser(job, told=log.before if log else None)
+        with self._redacted():
+            try:
+                begun = await self._listen(job, parser)
+                if begun is not None:
+                    again = self._read_all(begun, may_be_empty=True)
+                elif log is not None:
+                    parser = ResponsesParser(job, told=[*log.before, *log.since])
+                    again = self._poll(parser, job, log)
+                else:
+                    raise _failures.job_gone("It is not streamed any more.")
+                async with aclosing(again) as events:
+                    async for event in events:
+                        yield event
+            except ModelError as error:
+                if error.job_over and not parser.ended:
+                    await self._end(job)
+                raise
+
+    async def _read_all(self, begun: _Begun, *, may_be_empty: bool) -> AsyncGenerator[Event, None]:
+        """What a response says, up to its end."""
+        response, parser, first, streams, stack = begun
+        with stack:
+            for event in first:
+                yield event
+            while streams and not parser.done:
+                for event in await self._read(response, parser):
+                    yield event
+        if not parser.done and parser.job is not None:
+            async with aclosing(self._poll(parser, parser.job, LogOfJob((), ()))) as events:
+                async for event in events:
+                    yield event
+        else:
+            yield parser.finish(may_be_empty=may_be_empty)
+
+    async def _listen(self, job: Job, parser: ResponsesParser) -> _Begun | None:
+        """Go on reading what a job says. None if it is not streamed (any more)."""
         after = starting_after(job)
-        url = endpoint_url(self._base_url, f"responses/{job.id}").update_query(stream="true")
-        session = self._opened()
-        try:
-            response = await session.get(
-                url if after < 0 else url.update_query(starting_after=after),
-                headers=self._headers,
-                allow_redirects=False,
-            )
-        except NETWORK as why:
-            raise _failures.unreachable(why) from None
+        url = self._job_url(job).update_query(stream="true")
+        response = await self._requested(
+            url if after < 0 else url.update_query(starting_after=after)
+        )
         with ExitStack() as stack:
             stack.enter_context(held(response))
             try:
                 await check(response, continuing=False)
             except ModelError as error:
-                if response.status < 500 and response.status not in _BUSY:
-                    raise _failures.job_gone(error.detail) from None
-                raise
-            return _Begun(response, ResponsesParser(job), [], stack.pop_all())
+                if not _has_refused(response.status) or response.status in _UNKNOWN:
+                    raise _judged(error, response.status) from None
+                logger.info("The job %s is polled. %s", job.id, self._redact(error.detail))
+                return None
+            if _is_json(response):
+                return None
+            return _Begun(response, parser, [], streams=True, stack=stack.pop_all())
+
+    async def _poll(
+        self, parser: ResponsesParser, job: Job, log: LogOfJob
+    ) -> AsyncGenerator[Event, None]:
+        """Wait for the end of a job that is not streamed, and yield what the log does not have."""
+        for event in log.events():
+            yield event
+        failures = 0
+        for pause in pauses():
+            try:
+                response = await self._look(job)
+            except ModelError as error:
+                failures += 1
+                if error.job_over or failures >= _POLL_FAILURES:
+                    raise
+            else:
+                failures = 0
+                for event in parser.whole(response, polled=True):
+                    yield event
+                if parser.done:
+                    break
+                yield Alive("chunk")
+            await self._sleep(pause)
+        yield parser.finish(may_be_empty=True)
+
+    async def _look(self, job: Job) -> dict[str, Any]:
+        """The job as it is now.
+
+        Raises:
+            ModelError: with `job_over` if the provider refuses, otherwise it is to be repeated.
+        """
+        try:
+            async with asyncio.timeout(_POLL_SECONDS):
+                response = await self._requested(self._job_url(job))
+                with held(response):
+                    if 200 <= response.status < 300:
+                        return await read_response(response)
+                    error = _failures.refused(response.status, await beginning(response))
+                    raise _judged(error, response.status)
+        except TimeoutError as why:
+            raise _failures.unreachable(why) from None
+
+    async def _end(self, job: Job) -> None:
+        """End a job before another one is asked for, if that can be done soon."""
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                await self.cancel(job)
+        except (ModelError, TimeoutError) as error:
+            logger.warning("The job %s may go on at the provider: %s", job.id, error)
 
     async def _ask(self, prompt: Prompt) -> _Begun | None:
         """Ask for a job; see rule 2. None if it is not to be had in background mode."""
@@ -168,10 +274,11 @@ class OpenAIResponses(OpenAICompatible):
                 return None
             await check(response, continuing=False)
             parser = ResponsesParser()
-            first: list[Event] = []
-            while not (first or parser.done):
+            streams = not _is_json(response)
+            first = [] if streams else parser.whole(await read_response(response))
+            while streams and not (parser.begun or parser.done):
                 first += await self._read(response, parser)
-            return _Begun(response, parser, first, stack.pop_all())
+            return _Begun(response, parser, first, streams, stack.pop_all())
 
     async def _end_unheard(self, beginning_job: asyncio.Task[_Begun | None]) -> None:
         """End a job that was asked for by somebody who has left since."""
@@ -180,7 +287,32 @@ class OpenAIResponses(OpenAICompatible):
                 begun = await beginning_job
                 if begun is not None:
                     begun.stack.close()
-                    if begun.parser.job is not None:
+                    if begun.parser.job is not None and not begun.parser.ended:
                         await self.cancel(begun.parser.job)
         except (ModelError, TimeoutError) as error:
             logger.warning("A job that nobody waits for may go on at the provider: %s", error)
+
+    async def _requested(self, url: URL) -> aiohttp.ClientResponse:
+        """Raises ModelError where there is no answer at all."""
+        session = self._opened()
+        try:
+            return await session.get(url, headers=self._headers, allow_redirects=False)
+        except NETWORK as why:
+            raise _failures.unreachable(why) from None
+
+    def _job_url(self, job: Job) -> URL:
+        return endpoint_url(self._base_url, f"responses/{job.id}")
+
+
+def _is_json(response: aiohttp.ClientResponse) -> bool:
+    return response.content_type == "application/json"
+
+
+def _has_refused(status: int) -> bool:
+    """Whether a status says that the job is not to be had, and not that the provider is busy."""
+    return status < 500 and status not in _BUSY
+
+
+def _judged(error: ModelError, status: int) -> ModelError:
+    """What a failure to reach a job means."""
+    return _failures.job_gone(error.detail) if _has_refused(status) else error

@@ -1,0 +1,49 @@
+"""Joining a job that is polled to what the log has of it.
+
+A job that is listened to is asked for from behind its mark. A poll gives the whole answer, from its
+beginning. So what the log has of the job must be known from its beginning, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from durable_llm_streams.runs.source import Event, Prompt, ReasoningDelta, TextDelta
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 10.0
+
+_Texts = Sequence[tuple[str, str]]
+
+
+class LogOfJob(NamedTuple):
+    """What the log has of a job, as (kind, text).
+
+    Attributes:
+        before: up to the job's mark.
+        since: from the mark on.
+    """
+
+    before: _Texts
+    since: _Texts
+
+    def events(self) -> list[Event]:
+        """What the job said from its mark on, as the log has it."""
+        kinds = {"text": TextDelta, "reasoning": ReasoningDelta}
+        return [kinds[kind](text) for kind, text in self.since]
+
+
+def log_of_job(prompt: Prompt) -> LogOfJob | None:
+    """What the log has of the prompt's job; None if that is not known."""
+    before = getattr(prompt, "before", None)
+    since = getattr(prompt, "heard", None)
+    return None if before is None or since is None else LogOfJob(before, since)
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait after each poll, without an end."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)

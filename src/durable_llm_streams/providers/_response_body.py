@@ -1,0 +1,41 @@
+"""Reading a response that comes as one JSON object."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from durable_llm_streams.providers import _failures
+from durable_llm_streams.providers.openai_compatible import NETWORK
+
+MOST_BYTES: Final = 32 * 1024 * 1024  # a picture is in it as base64
+
+
+async def read_response(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """The object.
+
+    Args:
+        response: a success.
+
+    Raises:
+        ModelError: the connection broke, it is no such object, or it is an error.
+    """
+    body = bytearray()
+    try:
+        while data := await response.content.readany():
+            body += data
+            if len(body) > MOST_BYTES:
+                raise _failures.too_much()
+    except NETWORK as why:
+        raise _failures.cut(why) from None
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not {"status", "output", "error"} & found.keys():
+        raise _failures.unreadable(bytes(body))
+    if found.get("error") is not None and "status" not in found:
+        raise _failures.reported(found["error"])
+    return found

@@ -1,0 +1,290 @@
+"""A job that the provider does not stream any more is polled; otherwise it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from durable_llm_streams.errors import ModelError
+from durable_llm_streams.providers.background import BackgroundModels
+from durable_llm_streams.providers.openai_responses import OpenAIResponses
+from durable_llm_streams.runs.source import (
+    Alive,
+    Event,
+    Finish,
+    Job,
+    Prompt,
+    ReasoningDelta,
+    TextDelta,
+    Turn,
+)
+from tests.fake_provider import FakeProvider, answer
+
+KEY = "sk-test-0123456789abcdef"
+ALIVE = Alive("chunk")
+
+
+class Listening(Prompt, frozen=True, kw_only=True):
+    """A prompt for a job, with what the log has of it."""
+
+    before: Sequence[tuple[str, str]] | None = None
+    heard: Sequence[tuple[str, str]] = ()
+
+
+class Clock:
+    """Counts the seconds that were slept, and lets some be followed by an event."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+        self.until = 0
+        self.then = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        if len(self.pauses) >= self.until:
+            self.then.set()
+        await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[FakeProvider]:
+    async with FakeProvider() as fake:
+        fake.jobs.too_old = True
+        yield fake
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def source(provider: FakeProvider, clock: Clock) -> AsyncIterator[OpenAIResponses]:
+    background = BackgroundModels.parse("*")
+    made = OpenAIResponses(
+        background=background, base_url=provider.base_url, api_key=KEY, sleep=clock.sleep
+    )
+    yield made
+    await made.close()
+
+
+def listening(
+    *heard: tuple[str, str], before: Sequence[tuple[str, str]] | None = (), mark: str = "2"
+) -> Prompt:
+    turns = [Turn("user", "Count.")]
+    job = Job("resp_1", mark)
+    return Listening(model="fake:", turns=turns, job=job, before=before, heard=heard)
+
+
+async def begin(source: OpenAIResponses, options: str) -> list[Event]:
+    """Ask for a job whose connection is cut after some words. Returns what was said."""
+    prompt = Prompt(model=f"fake:{options}", turns=[Turn("user", "Count.")])
+    events: list[Event] = []
+    with pytest.raises(ModelError):
+        async for event in source.stream(prompt):
+            events.append(event)  # noqa: PERF401
+    return events
+
+
+async def ask(source: OpenAIResponses, prompt: Prompt) -> list[Event]:
+    async with asyncio.timeout(20):
+        return [event async for event in source.stream(prompt)]
+
+
+async def fail(source: OpenAIResponses, prompt: Prompt) -> tuple[list[Event], ModelError]:
+    events: list[Event] = []
+    with pytest.raises(ModelError) as caught:
+        async with asyncio.timeout(20):
+            async for event in source.stream(prompt):
+                events.append(event)  # noqa: PERF401
+    assert KEY not in caught.value.detail
+    return events, caught.value
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def ended(provider: FakeProvider, number: int = 0) -> None:
+    async with asyncio.timeout(20):
+        while len(provider.jobs.all) <= number or not provider.jobs.all[number].over:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_job_that_is_too_old_to_stream_is_polled_to_its_end(
+    provider: FakeProvider, source: OpenAIResponses, clock: Clock
+) -> None:
+    await begin(source, "tokens=40,rate=200,cut_after=2")
+    events = await ask(source, listening(("text", "w1 "), ("text", "w2 ")))
+    assert text_of(events) == answer(40)
+    assert isinstance(events[-1], Finish)
+    assert events[-1].metadata["usage"]["outputTokens"] == 40
+    (job,) = provider.jobs.all
+    assert (job.cancels, set(job.polls)) == (0, {200})
+    assert len(provider.requests) == 1
+    assert events.count(ALIVE) == len(job.polls) - 1 == len(clock.pauses) > 0
+
+
+async def test_the_pauses_between_polls_grow_from_one_to_ten_seconds(
+    source: OpenAIResponses, clock: Clock, provider: FakeProvider
+) -> None:
+    await begin(source, "tokens=3,rate=1,cut_at=3")
+    clock.until = 7
+    polling = asyncio.create_task(fail(source, listening()))
+    async with asyncio.timeout(20):
+        await clock.then.wait()
+    await source.cancel(Job("resp_1"))
+    await polling
+    assert clock.pauses[:7] == [1, 2, 4, 8, 10, 10, 10]
+
+
+@pytest.mark.parametrize("words", range(6))
+@pytest.mark.parametrize("marked", range(3))
+async def test_what_the_log_has_of_a_polled_job_is_not_given_twice(
+    provider: FakeProvider, source: OpenAIResponses, words: int, marked: int
+) -> None:
+    await begin(source, "tokens=5,cut_after=3")
+    await ended(provider)
+    log = answer(words)
+    before, since = log[: marked * 3], log[marked * 3 :]
+    prompt = listening(
+        *([("text", since)] if since else []), before=[("text", before)] if before else []
+    )
+    assert before + text_of(await ask(source, prompt)) == answer(5)
+
+
+@pytest.mark.parametrize(
+    ("before", "heard", "rest"),
+    [
+        ([], [], [ReasoningDelta("r1 r2 "), TextDelta("w1 w2 ")]),
+        ([], [("reasoning", "r1 ")], [ReasoningDelta("r2 "), TextDelta("w1 w2 ")]),
+        ([("reasoning", "r1 ")], [], [ReasoningDelta("r2 "), TextDelta("w1 w2 ")]),
+        ([("reasoning", "r1 r2 ")], [("text", "w1 ")], [TextDelta("w2 ")]),
+        ([("reasoning", "other")], [("text", "w1 ")], [TextDelta("w2 ")]),
+        ([("reasoning", "other")], [], [TextDelta("w1 w2 ")]),
+        ([("text", "w1 ")], [("text", "w2 ")], []),
+    ],
+)
+async def test_reasoning_is_joined_as_far_as_it_is_the_same(
+    provider: FakeProvider,
+    source: OpenAIResponses,
+    before: list[tuple[str, str]],
+    heard: list[tuple[str, str]],
+    rest: list[Event],
+) -> None:
+    await begin(source, "tokens=2,reasoning=2,cut_after=1")
+    await ended(provider)
+    events = await ask(source, listening(*heard, before=before))
+    assert events[len(heard) : -1] == rest
+
+
+async def test_a_finished_job_that_says_something_else_is_over_and_is_not_believed(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    provider.jobs.rewrites = "Quite another answer."
+    await begin(source, "tokens=5,cut_after=2")
+    await ended(provider)
+    events, error = await fail(source, listening(("text", answer(2))))
+    assert (text_of(events), error.job_over, error.retryable) == (answer(2), True, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [("incomplete_after=3", "length"), ("tokens=3", "stop")]
+)
+async def test_a_polled_answer_has_the_reason_for_its_end(
+    source: OpenAIResponses, options: str, reason: str
+) -> None:
+    await begin(source, f"{options},cut_after=2")
+    events = await ask(source, listening(("text", answer(2))))
+    assert isinstance(events[-1], Finish)
+    assert (text_of(events), events[-1].reason) == (answer(3), reason)
+
+
+@pytest.mark.parametrize("options", ["fail_after=3", "incomplete_after=3,reason=steered"])
+async def test_a_polled_job_that_failed_is_over_and_is_not_ended_again(
+    provider: FakeProvider, source: OpenAIResponses, options: str
+) -> None:
+    await begin(source, f"{options},cut_after=2")
+    _, error = await fail(source, listening(("text", answer(2))))
+    assert (error.job_over, error.retryable) == (True, True)
+    assert error.metadata["usage"]["outputTokens"] == 3
+    assert provider.jobs.all[0].cancels == 0
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405])
+async def test_a_job_that_cannot_be_polled_is_ended_before_the_failure(
+    provider: FakeProvider, source: OpenAIResponses, status: int
+) -> None:
+    provider.jobs.polled = [0, 0, status]
+    await begin(source, "tokens=1000,rate=50,cut_after=2")
+    _, error = await fail(source, listening(("text", answer(2))))
+    assert (error.job_over, error.retryable) == (True, True)
+    assert (provider.jobs.all[0].status, provider.jobs.all[0].cancels) == ("cancelled", 1)
+
+
+async def test_a_job_of_which_the_log_is_not_known_is_ended_and_not_polled(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    await begin(source, "tokens=1000,rate=50,cut_after=2")
+    prompt = Prompt(model="fake:", turns=[Turn("user", "Count.")], job=Job("resp_1", "3"))
+    for asked in (prompt, listening(before=None)):
+        _, error = await fail(source, asked)
+        assert error.job_over
+    assert (provider.jobs.all[0].status, provider.jobs.all[0].polls) == ("cancelled", [])
+
+
+async def test_no_second_job_is_asked_for_while_the_first_is_at_work(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    provider.jobs.polled = [400]
+    await begin(source, "tokens=1000,rate=50,cut_after=2")
+    await fail(source, listening(("text", answer(2))))
+    provider.plan("tokens=2")
+    assert text_of(await ask(source, Prompt(model="m", turns=[Turn("user", "Count.")]))) == answer(
+        2
+    )
+    assert (len(provider.jobs.all), provider.jobs.together) == (2, 1)
+
+
+async def test_polls_that_fail_for_now_are_repeated(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    provider.jobs.polled = [503, 429, 500, 0, 502, 502, 502, 502]
+    await begin(source, "tokens=10,rate=400,cut_after=2")
+    events = await ask(source, listening(("text", answer(2))))
+    assert text_of(events) == answer(10)
+    assert provider.jobs.all[0].polls[:3] == [503, 429, 500]
+
+
+async def test_a_provider_that_stays_away_while_it_is_polled_has_not_refused_the_job(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    provider.jobs.polled = [503] * 5
+    await begin(source, "tokens=1000,rate=50,cut_after=2")
+    _, error = await fail(source, listening(("text", answer(2))))
+    assert (error.job_over, error.retryable) == (False, True)
+    assert (provider.jobs.all[0].cancels, len(provider.jobs.all[0].polls)) == (0, 5)
+
+
+async def test_a_job_that_comes_as_json_is_polled_from_its_beginning(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    provider.jobs.as_json = True
+    asked = Prompt(model="fake:tokens=20,rate=400", turns=[Turn("user", "Count.")])
+    events = await ask(source, asked)
+    assert events[0] == Job("resp_1", "")
+    assert text_of(events) == answer(20)
+    again = await ask(source, listening(("text", answer(3)), mark=""))
+    assert text_of(again) == answer(20)
+
+
+async def test_closing_a_stream_that_polls_leaves_the_job_alone(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    await begin(source, "tokens=1000,rate=50,cut_after=2")
+    stream = source.stream(listening())
+    assert await anext(stream) == ALIVE
+    await stream.aclose()
+    assert (provider.jobs.all[0].status, provider.jobs.all[0].cancels) == ("in_progress", 0)
