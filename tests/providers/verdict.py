@@ -1,0 +1,111 @@
+"""Compares what came of a case with what its file expects."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tests.providers.case import Asked as ExpectedRequest
+from tests.providers.case import Expect
+from tests.providers.meanings import sentence
+from tests.providers.raw_provider import Asked
+from tests.providers.walk import Outcome
+
+_ABSENT: Final = "(absent)"
+
+
+def differences(expect: Expect, got: Outcome) -> dict[str, tuple[Any, Any]]:
+    """What is not as expected, by its name in the file: (expected, observed)."""
+    assert not got.unanswered, f"the case has no answer for {got.unanswered}"
+    found: dict[str, tuple[Any, Any]] = {"requests": (expect.requests, len(got.requests))}
+    if expect.status == "refused":
+        found["status"] = ("refused", "taken" if got.status == 200 else "refused")
+    else:
+        found |= _answer(expect, got)
+    for at, asked in enumerate(expect.request):
+        if at < len(got.requests):
+            for name, pair in _request(asked, got.requests[at]).items():
+                found[f"request {at + 1}: {name}"] = pair
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def _answer(expect: Expect, got: Outcome) -> dict[str, tuple[Any, Any]]:
+    if got.status != 200:
+        return {"status": (expect.status, f"HTTP {got.status}")}
+    metadata = got.metadata
+    found: dict[str, tuple[Any, Any]] = {
+        "the fold of the stream": (got.message, got.folded),
+        "status": (expect.status, metadata["status"]),
+        "reasoning": (expect.reasoning, got.reasoning),
+        "files": (expect.files, _pieces(expect.files, got.parts("file"), "mediaType", "url")),
+        "sources": (
+            expect.sources,
+            _pieces(expect.sources, got.parts("source-url"), "url", "title"),
+        ),
+        "resets": (expect.resets, len(got.of("reset-step"))),
+        "sentence": (_sentence(expect), metadata.get("error", "")),
+    }
+    if expect.text is not None or expect.status == "failed":
+        found["text"] = (expect.text or "", got.text)
+    for part in expect.text_has:
+        found[f"text_has {part!r}"] = (part, part if part in got.text else got.text)
+    if expect.finish is not None:
+        found["finish"] = (expect.finish, metadata.get("finishReason", _ABSENT))
+    elif expect.status == "finished":
+        found["finish"] = ("stop", metadata.get("finishReason", _ABSENT))
+    if expect.rungs is not None:
+        ladder = metadata.get("ladder", [{"rung": "first"}])
+        found["rungs"] = (expect.rungs, [asked["rung"] for asked in ladder])
+    for name, number in expect.usage.items():
+        found[f"usage {name}"] = (number, metadata.get("usage", {}).get(name, _ABSENT))
+    if expect.delay is not None:
+        found["delay"] = _delay(expect.delay, got)
+    return found
+
+
+def _sentence(expect: Expect) -> str:
+    return sentence(expect.meaning) if expect.meaning else expect.sentence
+
+
+def _pieces(
+    expected: list[str | list[str]], parts: list[dict[str, Any]], first: str, second: str
+) -> list[str | list[str]]:
+    """The parts in the form in which the file gives them."""
+    pieces: list[str | list[str]] = []
+    for at, part in enumerate(parts):
+        short = at >= len(expected) or isinstance(expected[at], str)
+        pieces.append(part[first] if short else [part[first], part.get(second, "")])
+    return pieces
+
+
+def _delay(limits: tuple[float, float], got: Outcome) -> tuple[Any, Any]:
+    notices = [chunk["data"] for chunk in got.of("data-run")]
+    delays = [notice["delay"] for notice in notices if notice.get("event") == "retry"]
+    if delays and limits[0] <= delays[0] <= limits[1]:
+        return limits, limits
+    return limits, delays[:1]
+
+
+def _request(expect: ExpectedRequest, got: Asked) -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
+    if expect.path and not got.path.endswith(expect.path):
+        found["path"] = (expect.path, got.path)
+    if expect.method:
+        found["method"] = (expect.method, got.method)
+    for name, value in expect.headers.items():
+        found[f"header {name}"] = (value, got.headers.get(name.lower(), _ABSENT))
+    for name in expect.has:
+        found[f"has {name}"] = (True, got.has(name))
+    for name in expect.lacks:
+        found[f"lacks {name}"] = (False, got.has(name))
+    for name, value in expect.body.items():
+        found[f"body {name}"] = (value, got.field(name) if got.has(name) else _ABSENT)
+    contents = [message.get("content") for message in got.messages]
+    if expect.roles is not None:
+        found["roles"] = (expect.roles, [message.get("role") for message in got.messages])
+    if expect.contents is not None:
+        found["contents"] = (expect.contents, contents)
+    if expect.first is not None:
+        found["first"] = (expect.first, contents[0])
+    if expect.last is not None:
+        found["last"] = (expect.last, contents[-1])
+    return found

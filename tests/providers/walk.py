@@ -1,0 +1,176 @@
+"""One case from end to end: the real application, over real HTTP, asks a provider of exact bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+import msgspec
+import pytest
+import uvicorn
+
+from durable_llm_streams.cli.provider import provider
+from durable_llm_streams.cli.serve import Server
+from durable_llm_streams.cli.settings import Settings, load
+from durable_llm_streams.fold import Fold
+from durable_llm_streams.runs import Worker
+from durable_llm_streams.server import ServerConfig, create_app
+from durable_llm_streams.server.context import Context
+from durable_llm_streams.stores import SQLiteStore
+from tests.app import Reading, _errors, _shutdown
+from tests.providers.body import filled
+from tests.providers.case import Case
+from tests.providers.raw_provider import Asked, RawProvider
+
+#: What `dls serve` is set to, unless the case says otherwise. No case needs more than a second.
+DEFAULTS: Final = {
+    "OPENAI_BASE_URL": "http://127.0.0.1:@{port}/v1",
+    "DLS_MODEL": "m",
+    "DLS_FIRST_TOKEN_TIMEOUT": "5",
+    "DLS_TOKEN_TIMEOUT": "5",
+}
+_AMBIENT = re.compile(r"DLS_(?!CHROMIUM|NGINX|REDIS|WEB)|OPENAI_|OPENROUTER_|\w+_PROXY$", re.I)
+_SURROGATE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_BACKOFF = 0.01
+_SECONDS = 30.0
+
+
+class Outcome(NamedTuple):
+    """What one message came to.
+
+    Attributes:
+        status: of the HTTP response to it.
+        message: as it is stored.
+        chunks: of the stream, without `[DONE]`.
+        folded: what a client makes of the stream.
+        requests: what the provider got until then, from the first message on.
+        unanswered: those among them that the case has no answer for.
+    """
+
+    status: int
+    message: dict[str, Any]
+    chunks: list[dict[str, Any]]
+    folded: dict[str, Any]
+    requests: list[Asked]
+    unanswered: list[Asked]
+
+    @property
+    def text(self) -> str:
+        return self._texts("text")
+
+    @property
+    def reasoning(self) -> str:
+        return self._texts("reasoning")
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = self.message["metadata"]
+        return metadata
+
+    def parts(self, kind: str) -> list[dict[str, Any]]:
+        """The message's parts of a kind."""
+        return [part for part in self.message["parts"] if part["type"] == kind]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The stream's chunks of a kind."""
+        return [chunk for chunk in self.chunks if chunk["type"] == kind]
+
+    def _texts(self, kind: str) -> str:
+        return "".join(part["text"] for part in self.parts(kind))
+
+
+async def walk(case: Case, folder: Path, patch: pytest.MonkeyPatch) -> list[Outcome]:
+    """Send a case's messages one after the other.
+
+    Args:
+        case: the case.
+        folder: an empty folder for the store and the case's files.
+        patch: sets the environment.
+    """
+    for name, text in case.files.items():
+        (folder / name).write_text(text)
+    async with RawProvider(case, {"folder": str(folder)}) as faked:
+        settings = _settings(case.settings, faked.values, patch)
+        async with _serving(settings, folder) as url, _guest() as http:
+            outcomes = [
+                await _ask(http, url, text, number, faked)
+                for number, text in enumerate(case.ask, 1)
+            ]
+    return outcomes
+
+
+def _settings(
+    own: Mapping[str, str], values: Mapping[str, str], patch: pytest.MonkeyPatch
+) -> Settings:
+    for name in [name for name in os.environ if _AMBIENT.match(name)]:
+        patch.delenv(name)
+    for name, value in (DEFAULTS | own).items():
+        patch.setenv(name, filled(value, values))
+    return load()
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, folder: Path) -> AsyncGenerator[str, None]:
+    """What `dls serve` does, in this process. Gives its address."""
+    chosen = provider(settings)
+    store = SQLiteStore(folder / "chats.db")
+    limits = msgspec.structs.replace(settings.limits(), backoff=_BACKOFF)
+    worker = Worker(
+        store, chosen.source, name="corpus", system=settings.system_prompt, limits=limits
+    )
+    app = create_app(store, worker, ServerConfig(models=chosen.models), ui=None)
+    shared = app.state.durable
+    assert isinstance(shared, Context)
+    options = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False)
+    options.load()
+    server = Server(options, app)
+    server.lifespan = options.lifespan_class(options)
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    try:
+        with _errors() as errors:
+            await server.startup(sockets=[listener])
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                await _shutdown(server, shared)
+            assert errors == []
+            assert worker.running == 0
+    finally:
+        await chosen.source.close()
+        await store.close()
+
+
+def _guest() -> aiohttp.ClientSession:
+    """A browser. It follows no proxy: those in the environment are for the server."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), trust_env=False)
+
+
+async def _ask(
+    http: aiohttp.ClientSession, url: str, text: str, number: int, faked: RawProvider
+) -> Outcome:
+    """Send one message and read everything that came of it."""
+    text = _SURROGATE.sub(lambda found: chr(int(found[1], 16)), text)
+    message = {"id": f"m{number}", "role": "user", "parts": [{"type": "text", "text": text}]}
+    body = json.dumps({"id": "c", "message": message}).encode()
+    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    headers = {"Content-Type": "application/json"}
+    async with http.post(
+        f"{url}/api/chat", data=body, headers=headers, timeout=timeout
+    ) as response:
+        reading = Reading(response.status, response.headers, await response.read())
+    if reading.status != 200:
+        return Outcome(reading.status, {}, [], {}, list(faked.requests), list(faked.unanswered))
+    assert reading.done, "The stream ended without [DONE]."
+    folded = Fold.of([frame.data.encode() for frame in reading.records]).message()
+    async with http.get(f"{url}/api/chats/c", timeout=timeout) as response:
+        stored = (await response.json())["messages"][-1]
+    chunks = [frame.chunk for frame in reading.records]
+    return Outcome(200, stored, chunks, folded, list(faked.requests), list(faked.unanswered))
