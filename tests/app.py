@@ -21,6 +21,7 @@ from durable_llm_streams.cli.serve import Server
 from durable_llm_streams.runs import Event, Finish, Limits, Prompt, TextDelta, Worker
 from durable_llm_streams.server import Authenticate, OfferedModel, ServerConfig, create_app
 from durable_llm_streams.server.context import Context
+from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.stores import SQLiteStore
 
 JSON = dict[str, Any]
@@ -322,9 +323,18 @@ async def running_app(
     authenticate: Authenticate | None = None,
     limits: Limits | None = None,
     ui: Path | None = None,
+    proxies: Sequence[str] = (),
     **uvicorn_options: Any,
 ) -> AsyncGenerator[App, None]:
-    """Serve a store in this event loop. At the end nothing may be left open or have been logged."""
+    """Serve a store in this event loop. At the end nothing may be left open or have been logged.
+
+    Args:
+        folder: where the store is.
+        config, authenticate, ui: as for `create_app`.
+        limits: the worker's.
+        proxies: addresses whose `X-Forwarded-…` is believed.
+        uvicorn_options: more of them.
+    """
     script = Script()
     store = SQLiteStore(folder / "chats.db")
     worker = Worker(store, script, name="test", limits=limits or Limits(backoff=0.01))
@@ -332,7 +342,8 @@ async def running_app(
     shared = app.state.durable
     assert isinstance(shared, Context)
     options = {"log_config": None, "access_log": False, "proxy_headers": False, **uvicorn_options}
-    settings = uvicorn.Config(app, timeout_graceful_shutdown=3, **options)
+    served = behind_proxies(app, list(proxies)) if proxies else app
+    settings = uvicorn.Config(served, timeout_graceful_shutdown=3, **options)
     settings.load()
     server = Server(settings, app)
     server.lifespan = settings.lifespan_class(settings)

@@ -61,7 +61,8 @@ NOWHERE = [
     ("GET", "/api/chats?q=" + "x" * 60_000, 400),
     ("GET", "/api/chats/none", 404),
     ("GET", "/api/chats/none?leaf=m1", 404),
-    ("GET", "/api/chat/none/stream", 404),
+    ("GET", "/api/chat/none/stream?after=none", 400),
+    ("GET", "/api/chat/none/stream?after=run.00000001.abcd", 404),
     ("POST", "/api/chat/none/stop", 404),
     ("DELETE", "/api/chats/none", 404),
 ]
@@ -238,6 +239,20 @@ async def test_an_id_that_cannot_be_one_is_refused_in_a_path(guest: Guest) -> No
             body = {"json": {"title": "x"}} if method == "PATCH" else {}
             escaped = path.replace("@", quote(bad, safe=""))
             assert_problem(await as_is(guest, method, escaped, **body), 400, 404, 405)
+
+
+async def test_half_a_surrogate_pair_in_a_message_costs_one_mark(guest: Guest) -> None:
+    whole, cut = rb"\ud83d\ude00 and \\ud83d", rb"cut \ud83d"
+    for number, (text, taken) in enumerate(((whole, "😀 and \\ud83d"), (cut, "cut \ufffd"))):
+        name = b"m%d" % number
+        part = b'{"type":"text","text":"' + text + b'"}'
+        message = b'{"id":"' + name + b'","role":"user","parts":[' + part + b"]}"
+        history = b'{"id":"a0","role":"assistant","parts":[{"type":"text","text":"\\udc00"}]}'
+        for body in (b'"message":' + message, b'"messages":[' + history + b"," + message + b"]"):
+            chat = f"c{number}{len(body)}"
+            reading = await raw(guest, b'{"id":"' + chat.encode() + b'",' + body + b"}")
+            assert reading.status == 200, reading.raw
+            assert (await guest.said(chat))[0] == ("user", taken)
 
 
 async def test_a_body_that_is_not_declared_as_json_is_refused(guest: Guest) -> None:

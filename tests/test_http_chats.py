@@ -91,8 +91,8 @@ async def test_deleting_a_chat_in_mid_answer_ends_its_streams_and_its_run(
             reading = await read_until(stream, lambda reading: reading.done)
             assert reading.end == "abort"
     await until(lambda: app.worker.running == 0)
-    for path in ("/api/chats/c1", "/api/chat/c1/stream"):
-        assert (await guest.get(path)).status == 404
+    assert (await guest.get("/api/chats/c1")).status == 404
+    assert (await guest.get("/api/chat/c1/stream")).status == 204
     assert (await guest.call("DELETE", "/api/chats/c1")).status == 404
     assert await app.store.runs() == []
     app.script.free()
@@ -208,6 +208,7 @@ async def test_the_api_describes_itself(guest: Guest) -> None:
         "/api/chats/{chat_id}": {"get", "patch", "delete"},
         "/api/events": {"get"},
         "/api/models": {"get"},
+        "/api/visitor": {"get"},
         "/healthz": {"get"},
         "/readyz": {"get"},
     }

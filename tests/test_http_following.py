@@ -36,11 +36,16 @@ def after(cursor: object) -> dict[str, dict[str, str]]:
     return {"headers": {"Last-Event-ID": str(cursor)}}
 
 
-async def test_without_an_active_run_there_is_nothing_to_follow(guest: Guest) -> None:
-    assert (await guest.get(STREAM)).status == 404
+async def test_without_an_active_run_there_is_nothing_to_follow(app: App, guest: Guest) -> None:
+    unknown = await guest.get(STREAM)
+    assert (unknown.status, unknown.raw) == (204, b"")
     await guest.send()
-    reading = await guest.get(STREAM)
-    assert (reading.status, reading.raw) == (204, b"")
+    idle = await guest.get(STREAM)
+    assert (idle.status, idle.raw) == (204, b"")
+    async with app.guest() as stranger:
+        theirs = await stranger.get(STREAM)
+        assert (theirs.status, theirs.raw) == (204, b"")
+        assert set(theirs.headers) == set(unknown.headers)
 
 
 @pytest.mark.promise("prefix")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,53 @@ async def test_a_message_sent_again_in_the_middle_follows_from_the_start(
 
 
 @pytest.mark.promise("idempotent-send")
+@pytest.mark.promise("idempotent-send")
+@pytest.mark.parametrize("way", ["header", "query"])
+async def test_a_message_sent_again_with_a_cursor_goes_on_after_it(
+    app: App, guest: Guest, way: str
+) -> None:
+    def from_the(cursor: str) -> dict[str, Any]:
+        named = {"Last-Event-ID": cursor}
+        return {"headers": named} if way == "header" else {"params": {"after": cursor}}
+
+    body = guest.body("Hi")
+    app.script.hold()
+    async with await guest.open("POST", "/api/chat", json=body) as first:
+        app.script.allow(2)
+        seen = await read_until(first, lambda reading: reading.text == "Hello, ")
+        again = await guest.open("POST", "/api/chat", json=body, **from_the(seen.ids[-1]))
+        async with again:
+            app.script.free()
+            rest = await read_until(again, lambda reading: reading.done)
+            whole = await read_until(first, lambda reading: reading.done)
+    assert (rest.text, rest.end) == ("world.", "finish")
+    assert rest.ids == whole.ids
+    ended = await guest.post(body, **from_the(seen.ids[-1]))
+    assert (ended.status, ended.text, ended.done) == (200, "world.", True)
+    nothing = await guest.post(body, **from_the(whole.ids[-1]))
+    assert (nothing.status, nothing.records, nothing.done) == (200, [], True)
+    assert len(app.script.prompts) == 1
+
+
+@pytest.mark.promise("idempotent-send")
+async def test_a_message_sent_again_with_a_cursor_that_is_not_its_runs_is_refused(
+    app: App, guest: Guest
+) -> None:
+    body = guest.body("Hi")
+    malformed = {"headers": {"Last-Event-ID": "not a cursor"}}
+    refused = await guest.post(body, **malformed)
+    assert (refused.status, refused.json["type"].rpartition(":")[2]) == (400, "invalid-cursor")
+    assert app.script.prompts == []
+    other = await guest.send("Before", chat="c2")
+    foreign = {"headers": {"Last-Event-ID": other.ids[-1]}}
+    new = await guest.post(body, **foreign)  # nothing of it can have been read
+    assert new.text == "Hello, world."
+    lost = await guest.post(body, **foreign)
+    assert (lost.status, lost.json["type"].rpartition(":")[2]) == (410, "cursor-lost")
+    beyond = f"{new.ids[-1].split('.')[0]}.0000ffff.{new.ids[-1].split('.')[2]}"
+    assert (await guest.post(body, headers={"Last-Event-ID": beyond})).status == 410
+
+
 async def test_the_id_of_a_message_cannot_be_used_for_another_text(app: App, guest: Guest) -> None:
     await guest.send("Hi", message_id="m1")
     reading = await guest.send("Something else", message_id="m1")

@@ -242,7 +242,8 @@ async def test_a_page_runs_only_its_own_scripts_and_stands_in_no_other_page(
         assert policy["default-src"] == ["'none'"]
         assert policy["script-src"] == policy["connect-src"] == ["'self'"]
         assert policy["img-src"] == ["'self'", "data:"]
-        for closed in ("base-uri", "form-action", "frame-ancestors"):
+        assert policy["base-uri"] == ["'self'"]
+        for closed in ("form-action", "frame-ancestors"):
             assert policy[closed] == ["'none'"]
         assert headers["x-frame-options"] == "DENY"
         assert headers["referrer-policy"] == "no-referrer"

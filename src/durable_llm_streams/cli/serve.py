@@ -10,25 +10,31 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from durable_llm_streams._version import __version__
-from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.server import ServerConfig, create_app
 from durable_llm_streams.server.context import Context
+from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.stores import open_store, without_password
 
+from .listening import listen, place
 from .provider import provider
 from .settings import Settings, load, unknown
 
 logger = logging.getLogger(__name__)
 
+#: How long a connection without a request is kept. Proxies keep theirs for 60 s by default, and
+#: whoever sends must be the one who closes first.
+KEEP_ALIVE_SECONDS = 75
+
 _CONNECTIONS_SECONDS = 3
+_PROXIES = "127.0.0.1,::1"  # on this machine: `localhost` is either
 _BACKLOG = 4096
 
 
@@ -107,37 +113,23 @@ def serve() -> None:
     )
     for name in unknown():
         logger.warning("%s is not a setting. `dls settings` lists them.", name)
-    with _listen(settings) as listener:
-        _run(settings, listener)
+    with contextlib.ExitStack() as stack:
+        listeners = listen(settings.host, settings.port)
+        for listener in listeners:
+            stack.enter_context(listener)
+        _run(settings, listeners)
 
 
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where the protocol is named; without it tokens wait for others.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name can be
-        listener.close()
-        reason = getattr(error, "strerror", None) or "not an address"
-        raise InvalidSetting(
-            f"Cannot listen on {settings.host}, port {settings.port} ({reason}). "
-            "Set DLS_PORT or DLS_HOST to another one, or end the program that uses it."
-        ) from error
-    return listener
-
-
-def _run(settings: Settings, listener: socket.socket) -> None:
+def _run(settings: Settings, listeners: Sequence[socket.socket]) -> None:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_serve(settings, listener))
+        asyncio.run(_serve(settings, listeners))
     else:
-        uvloop.run(_serve(settings, listener))
+        uvloop.run(_serve(settings, listeners))
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None:
     chosen = provider(settings)
     address = settings.store_address()
     store = open_store(
@@ -161,10 +153,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             on_busy=settings.on_busy,
             max_message_bytes=settings.max_message_bytes,
             store_patience=settings.store_patience,
+            base_path=settings.base_path,
+            cors_origins=settings.cors_origins,
+            frame_ancestors=settings.frame_ancestors,
         )
         app = create_app(store, worker, config)
-        host, port = listener.getsockname()[:2]
-        logger.info("Durable LLM Streams %s on http://%s:%d", __version__, host, port)
+        where = place(listeners, app.root_path)
+        logger.info("Durable LLM Streams %s on %s", __version__, where)
         logger.info("Answers come from %s.", chosen.name)
         logger.info("Everything is kept in %s.", without_password(address))
         # What exists now lives as long as the process: the collector need not look at it again.
@@ -173,7 +168,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         gc.set_threshold(50_000, 20, 50)
         server = Server(
             uvicorn.Config(
-                app,
+                behind_proxies(app, os.environ.get("FORWARDED_ALLOW_IPS", _PROXIES)),
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 log_config=None,
                 log_level="warning",
                 access_log=False,
@@ -183,7 +180,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             ),
             app,
         )
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=list(listeners))
     finally:
         await chosen.source.close()
         await store.close()

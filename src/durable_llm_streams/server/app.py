@@ -11,15 +11,18 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from durable_llm_streams._version import __version__
-from durable_llm_streams.errors import DurableError
+from durable_llm_streams.errors import DurableError, InvalidSetting
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
-from . import chats, feed, health, sending
+from . import chats, feed, health, introduction, sending
 from .context import Context, ServerConfig
+from .crossing import Crossing
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
+from .site import Site
 from .streams import HandsOver
 from .ui import BUILT, add_interface
 from .visitors import Authenticate, anonymous
@@ -50,14 +53,19 @@ def create_app(
         authenticate: tells whose a request is; by default everybody is an anonymous visitor with
             a signed cookie.
         ui: the folder of the built web interface, by default the package's own; None for none.
+
+    Raises:
+        InvalidSetting: what `config` says of other sites cannot be; the text says what to change.
     """
+    site = Site.checked(config.base_path, config.cors_origins, config.frame_ancestors)
     shared = Context(store, worker, config, authenticate)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         await store.open()
         if shared.authenticate is None:
-            shared.authenticate = anonymous(await store.secret())
+            secret = await store.secret()
+            shared.authenticate = anonymous(secret, cross_site=site.shared)
         await worker.start()
         try:
             yield
@@ -70,16 +78,35 @@ def create_app(
         description="LLM answers that survive.",
         lifespan=lifespan,
         redirect_slashes=False,
+        root_path=site.base_path,
     )
+    if site.shared:
+        app.gate = Crossing(app.answer, site.cors_origins)
     app.state.durable = shared
-    for router in (sending.router, chats.router, feed.router, health.router):
-        app.include_router(router)
-    add_interface(app, ui)
+    for part in (sending, chats, feed, introduction, health):
+        app.include_router(part.router)
+    add_interface(app, ui, site.frame_ancestors)
+    _check_base_path(app)
     app.add_exception_handler(DurableError, handle_durable_error)
     app.add_exception_handler(HTTPException, handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_invalid)
     app.add_exception_handler(Exception, handle_unexpected)
     return app
+
+
+def _check_base_path(app: FastAPI) -> None:
+    """Refuse a path that is also one of ours: a proxy may hand requests on with it or without."""
+    base = app.root_path
+    if not base:
+        return
+    scope = {"type": "http", "method": "GET", "path": base}
+    for route in app.routes:
+        path = str(getattr(route, "path", ""))
+        if path.startswith(f"{base}/") or route.matches(scope)[0] is not Match.NONE:
+            raise InvalidSetting(
+                f"DLS_BASE_PATH cannot be `{base}`: the application has this path itself. "
+                "Choose another one, such as `/chat`."
+            )
 
 
 async def _handle_invalid(_: Request, error: Exception) -> Response:

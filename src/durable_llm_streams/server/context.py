@@ -47,6 +47,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
         max_message_bytes: the longest message taken, in UTF-8 bytes.
         max_body_bytes: the largest body read.
         store_patience: seconds that open streams wait for a store that does not answer.
+        base_path: the path below which everything is served, such as `/chat`; "" for none.
+        cors_origins: origins of other sites whose pages may call the API.
+        frame_ancestors: origins of sites whose pages may show ours in a frame.
     """
 
     models: Sequence[OfferedModel]
@@ -54,6 +57,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     max_message_bytes: int = 256 * 1024
     max_body_bytes: int = 8 * 1024 * 1024
     store_patience: float = 60.0
+    base_path: str = ""
+    cors_origins: Sequence[str] = ()
+    frame_ancestors: Sequence[str] = ()
 
 
 class Context:
@@ -71,7 +77,9 @@ class Context:
     async def visitor(self, request: Request) -> Visitor:
         """Who asks. Raises what the hook raises."""
         assert self.authenticate is not None
-        return await self.authenticate(request)
+        visitor = await self.authenticate(request)
+        request.state.visitor = visitor
+        return visitor
 
     def model(self, asked: str | None) -> str:
         """The model to use. Raises InvalidRequest when it is not offered."""
@@ -114,8 +122,8 @@ def context(request: Request) -> Context:
 async def read_json(request: Request, max_bytes: int) -> bytes:
     """A JSON body.
 
-    A request of another site cannot have this content type without a preflight, which is refused:
-    with the cookie's SameSite that is what keeps foreign pages out.
+    A request of another site cannot have this content type without a preflight, which is refused
+    to sites that are not named: with the cookie's SameSite that keeps foreign pages out.
 
     Raises:
         UnsupportedMediaType: it is not declared as JSON.

@@ -89,17 +89,13 @@ _CHAT_ID = _parameter("path", "chat_id", "The chat's id, as its client named it.
 _LAST_EVENT_ID = "Last-Event-ID"
 
 IN_A_CHAT: Schema = {"parameters": [_CHAT_ID]}
-FROM_A_CURSOR: Schema = {
-    "parameters": [
-        _CHAT_ID,
-        _parameter(
-            "header",
-            _LAST_EVENT_ID,
-            f"{_CURSOR_TEXT} It counts before `after`.",
-            {"type": "string", "pattern": _CURSOR_RULE},
-        ),
-    ]
-}
+_FROM_CURSOR = _parameter(
+    "header",
+    _LAST_EVENT_ID,
+    f"{_CURSOR_TEXT} It counts before `after`.",
+    {"type": "string", "pattern": _CURSOR_RULE},
+)
+FROM_A_CURSOR: Schema = {"parameters": [_CHAT_ID, _FROM_CURSOR]}
 FROM_A_POSITION: Schema = {
     "parameters": [
         _parameter("header", _LAST_EVENT_ID, f"{_POSITION_TEXT} It counts before `after`.", _STRING)
@@ -161,7 +157,8 @@ SENDING: Schema = {
             "Idempotency-Key",
             "Repeating it makes no second run, whatever the request is.",
             {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
-        )
+        ),
+        _FROM_CURSOR,
     ],
     **_body(_SEND),
 }
@@ -293,6 +290,18 @@ SNAPSHOT = _json(
 )
 DELETED: Responses = {204: {"description": "It is gone, with all that was in it."}}
 MODELS = _json("The models offered.", _object({"models": {"type": "array", "items": _MODEL}}))
+VISITOR = _json(
+    "Whether the visitor was here before.",
+    _object(
+        {
+            "known": {
+                "type": "boolean",
+                "description": "Whether the request brought the cookie of an earlier answer, or "
+                "told in another way who asks.",
+            }
+        }
+    ),
+)
 FEED: Responses = {
     200: _events(
         "The feed, which does not end; every event's id is a position in it.",

@@ -37,6 +37,10 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
 }
 
 _MEDIA_TYPE = "application/problem+json"
+_WITHOUT_COOKIE = (
+    "This request came without a cookie of this server, so it is nobody's that was here before. "
+    "Allow cookies for this site, or keep the cookie of the first answer and send it each time."
+)
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _RETRY_AFTER_SECONDS = 2
 
@@ -133,9 +137,13 @@ def from_error(error: errors.DurableError) -> Response:
     return problem(status, name, title, detail, extra)
 
 
-async def handle_durable_error(_: Request, error: Exception) -> Response:
+async def handle_durable_error(request: Request, error: Exception) -> Response:
     """For `add_exception_handler`."""
     assert isinstance(error, errors.DurableError)
+    visitor = getattr(request.state, "visitor", None)
+    if isinstance(error, errors.ChatNotFound) and visitor is not None and not visitor.known:
+        # The same for chats of others and for those that do not exist: it tells of the request.
+        return from_error(type(error)(f"{error} {_WITHOUT_COOKIE}"))
     return from_error(error)
 
 

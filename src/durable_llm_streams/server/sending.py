@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from durable_llm_streams.errors import (
-    ChatBusy,
     ChatNotFound,
     CursorLost,
     DurableError,
@@ -20,7 +19,7 @@ from durable_llm_streams.model import Cursor, Run
 from durable_llm_streams.store import Order, Sent
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Reading, Send, parse_send
 
-from . import description
+from . import description, moving_on
 from .context import Context, chat_id, context, json_response, new_id, read_json
 from .problems import described
 from .streams import RunStream
@@ -28,7 +27,6 @@ from .visitors import Visitor
 
 router = APIRouter(tags=["answers"])
 
-_INTERRUPTS = 8
 _TITLE_LENGTH = 80
 
 
@@ -39,12 +37,13 @@ _TITLE_LENGTH = 80
     responses=description.SENT | described(400, 401, 404, 409, 410, 413, 415, 503),
     openapi_extra=description.SENDING,
 )
-async def send(request: Request) -> Response:
+async def send(request: Request, after: description.After = None) -> Response:
     """Send a message, edit one, or ask for another answer. Answers with the run's stream.
 
     Repeating the request (the same message id, or the same `Idempotency-Key`) makes no second run:
-    it follows the first one's stream.
+    it follows the first one's stream, with a cursor only what comes after it.
     """
+    cursor = _cursor(request, after)
     shared = context(request)
     visitor = await shared.visitor(request)
     data = await read_json(request, shared.config.max_body_bytes)
@@ -54,36 +53,33 @@ async def send(request: Request) -> Response:
         raise InvalidRequest(
             f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
         )
-    sent = await _send_first_that_fits(shared, visitor, asked, key)
-    await shared.store.read(sent.run.id, 0, max_bytes=1)  # CursorLost, if it is all long ago
-    return _stream(shared, visitor, sent.run, 0)
+    sent = await _send_first_that_fits(shared, visitor, asked, key, data)
+    if cursor is None or sent.created:  # of a run that is new, a client has nothing
+        await shared.store.read(sent.run.id, 0, max_bytes=1)  # CursorLost, if it is all long ago
+        return _stream(shared, visitor, sent.run, 0)
+    if cursor.run_id != sent.run.id:
+        raise CursorLost
+    await check_cursor(shared.store, cursor)
+    return _stream(shared, visitor, sent.run, cursor.seq)
+
+
+def _cursor(request: Request, after: str | None) -> Cursor | None:
+    """The place that a client goes on from; None for the beginning. Raises InvalidCursor."""
+    text = request.headers.get("last-event-id") or after
+    return Cursor.parse(text) if text else None
 
 
 async def _send_first_that_fits(
-    shared: Context, visitor: Visitor, asked: Send, key: str | None
+    shared: Context, visitor: Visitor, asked: Send, key: str | None, body: bytes
 ) -> Sent:
     misfit: DurableError = InvalidRequest("There is nothing to answer.")
     for reading in asked.readings:
+        order = _order(shared, visitor, asked, reading, key)
         try:
-            return await _send(shared, _order(shared, visitor, asked, reading, key))
+            return await moving_on.send(shared, order, body)
         except (ChatNotFound, MessageNotFound, MessageConflict) as error:
             misfit = error
     raise misfit
-
-
-async def _send(shared: Context, order: Order) -> Sent:
-    for _ in range(_INTERRUPTS):
-        try:
-            return await shared.worker.send(order)
-        except ChatBusy as busy:
-            if shared.config.on_busy != "interrupt":
-                raise
-            try:
-                run = await shared.store.find_run(order.owner, order.chat_id, busy.run_id)
-                await shared.worker.stop(run)
-            except RunNotFound:
-                continue
-    return await shared.worker.send(order)
 
 
 def _order(
@@ -108,7 +104,6 @@ def _order(
         model=shared.model(asked.model),
         key=key,
         title=_title(reading.text),
-        queue=shared.config.on_busy == "queue",
         now=now,
     )
 
@@ -137,18 +132,20 @@ async def resume(request: Request, after: description.After = None) -> Response:
 
     The cursor is the id of the last event received, as `Last-Event-ID` header or as `after`. It
     names its run: the rest of a run that has ended meanwhile is sent too.
+
+    A chat that does not exist, or is somebody else's, has no active run: a client may ask before
+    its first message.
     """
     shared = context(request)
     visitor = await shared.visitor(request)
     chat = chat_id(request)
-    cursor = request.headers.get("last-event-id") or after
-    if not cursor:
+    place = _cursor(request, after)
+    if place is None:
         try:
             run = await shared.store.find_run(visitor.owner, chat)
-        except RunNotFound:
+        except (ChatNotFound, RunNotFound):
             return Response(status_code=204, headers=dict(visitor.headers))
         return _stream(shared, visitor, run, 0)
-    place = Cursor.parse(cursor)
     try:
         run = await shared.store.find_run(visitor.owner, chat, place.run_id)
     except RunNotFound as error:

@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from fastapi import FastAPI
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from durable_llm_streams.chunks import merge
 from durable_llm_streams.errors import (
@@ -58,6 +59,7 @@ class Streams:
     def __init__(self, patience: float = 60.0) -> None:
         self.patience = patience
         self._open: set[asyncio.Task[None]] = set()
+        self._followed: dict[str, _Followed] = {}
         self.closing = False
 
     def __len__(self) -> int:
@@ -71,6 +73,35 @@ class Streams:
         """A stream has ended."""
         self._open.discard(task)
 
+    @contextmanager
+    def following(self, run_id: str) -> Iterator[None]:
+        """Somebody follows a run here."""
+        followed = self._followed.setdefault(run_id, _Followed())
+        followed.readers += 1
+        try:
+            yield
+        finally:
+            followed.readers -= 1
+            if not followed.readers:
+                del self._followed[run_id]
+                followed.left.set()
+
+    async def left(self, run_id: str, seconds: float) -> bool:
+        """Whether nobody follows a run here, now or within so many seconds.
+
+        A client that goes away and asks for something else does both at once: the news of the one
+        may come after the other.
+        """
+        followed = self._followed.get(run_id)
+        if followed is None:
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await followed.left.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def check_open(self) -> None:
         """Raise ShuttingDown when no stream shall open any more."""
         if self.closing:
@@ -83,12 +114,26 @@ class Streams:
             task.cancel()
 
 
+class _Followed:
+    """A run that is followed here: by how many, and when the last of them has left."""
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.left = asyncio.Event()
+
+
 class HandsOver(FastAPI):
     """An application whose streams run when the routing is over.
 
     A stream lives for minutes. Behind the middlewares and the routing it would keep all of their
-    frames in memory and pass every chunk through their hands.
+    frames in memory and pass every chunk through their hands. What they do with the response's
+    headers is done before: only the body is sent afterwards.
+
+    Attributes:
+        gate: what requests pass before the routing, around all of it; None for nothing.
     """
+
+    gate: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request (ASGI)."""
@@ -97,9 +142,19 @@ class HandsOver(FastAPI):
             return
         waiting: list[EventStream] = []
         # A copy of the scope, because what the routing leaves in it would live as long.
-        await super().__call__({**scope, _WAITING: waiting}, receive, send)
+        copy = {**scope, _WAITING: waiting}
+        await (self.gate or self.answer)(copy, receive, send)
         for stream in waiting:
             await stream.run(receive, send)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, without the gate."""
+        if self.root_path and scope["path"] == self.root_path:
+            query = scope["query_string"].decode("latin-1")
+            address = f"{self.root_path}/" + (f"?{query}" if query else "")
+            await RedirectResponse(address)(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
 
 
 class EventStream(Response, ABC):
@@ -143,21 +198,21 @@ class EventStream(Response, ABC):
         return began
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream (ASGI), or leave that to the application around (see `HandsOver`)."""
+        """Send the stream (ASGI), or leave its body to the application around (`HandsOver`)."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        self.raw_headers = []
         if _WAITING in scope:
             scope[_WAITING].append(self)
         else:
             await self.run(receive, send)
 
     async def run(self, receive: Receive, send: Send) -> None:
-        """Send the stream."""
+        """Send the body."""
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)
         watcher = asyncio.create_task(_cancel_on_disconnect(receive, task))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            self.raw_headers = []
             if not self._streams.closing:
                 await self._pump(send)
         except asyncio.CancelledError:
@@ -199,6 +254,10 @@ class RunStream(EventStream):
         self._after = after
 
     async def _pump(self, send: Send) -> None:
+        with self._streams.following(self._run_id):
+            await self._follow(send)
+
+    async def _follow(self, send: Send) -> None:
         # As `log.follow` does it, but without a generator between every chunk and its reader.
         encoder, read = FrameEncoder(self._run_id), self._store.read
         run_id, after = self._run_id, self._after

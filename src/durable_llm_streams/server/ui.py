@@ -12,12 +12,17 @@ Theory of operation
    else be somebody else's.
 5. Pages are sent with a policy that lets them run the scripts of this folder and no others: what a
    model writes may end up in a page, never as code.
+6. Below a path, the page's `<base>` names it; all other addresses in the page are relative to that.
+   The path is that of the request (`root_path`), so that mounted applications work as well.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Mapping
+import html
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -29,12 +34,15 @@ from starlette.responses import PlainTextResponse, Response
 from durable_llm_streams.errors import DurableError
 
 from .context import context
+from .policy import page_headers
 from .problems import problem
 
 #: Where the build puts the interface.
 BUILT: Final = Path(__file__).with_name("static")
 
 _PAGE: Final = "index.html"
+_BASE: Final = re.compile(rb'<base href="/" ?/?>')
+_MOST_BASES: Final = 8  # kept; more of them are made anew each time
 _PAGES: Final = ("/", "/c/{chat_id:path}")  # whether there is such a chat, and whose, the API tells
 _ICON: Final = "icon.svg"
 _FORMS: Final = {"br": ".br", "gzip": ".gz"}  # the best first
@@ -60,25 +68,6 @@ _FILE_HEADERS: Final = {"vary": "Accept-Encoding", "x-content-type-options": "no
 _FOR_EVER: Final = {**_FILE_HEADERS, "cache-control": "public, max-age=31536000, immutable"}
 _ASK_AGAIN: Final = {**_FILE_HEADERS, "cache-control": "no-cache"}
 
-#: Styles may stand in elements: Radix and Streamdown place and colour things so.
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_PAGE_HEADERS: Final = {
-    **_FILE_HEADERS,
-    "cache-control": "private, no-cache",  # there may be a cookie in it
-    "content-security-policy": CONTENT_SECURITY_POLICY,
-    "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": (
-        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), "
-        "magnetometer=(), microphone=(), midi=(), payment=(), usb=()"
-    ),
-    "referrer-policy": "no-referrer",
-    "x-frame-options": "DENY",
-}
-
 _NOT_BUILT: Final = """Durable LLM Streams is running, without its web interface.
 
 In a checkout, end this server and start it with `make run`: that builds the interface first.
@@ -98,7 +87,12 @@ class _Form(NamedTuple):
 
 
 class _File:
-    """A file in all its forms."""
+    """A file in all its forms.
+
+    Args:
+        path: where it is. Beside it are the forms that are compressed.
+        headers: that it is sent with.
+    """
 
     def __init__(self, path: Path, headers: Mapping[str, str]) -> None:
         self._type = _TYPES.get(path.suffix, "application/octet-stream")
@@ -113,18 +107,41 @@ class _File:
         body = path.read_bytes()
         if self._headers is _FOR_EVER:
             return _Form(body, f'"{quote(path.name)}"')  # the name tells of the content already
-        return _Form(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+        return _Form(body, _tag(body))
 
     async def respond(self, request: Request) -> Response:
         """The form that the client takes, or 304 when it has it."""
         coding = _choose(request.headers.get("accept-encoding", ""), self._forms)
-        form = self._plain if coding is None else self._forms[coding]
+        return self._send(request, self._plain if coding is None else self._forms[coding], coding)
+
+    def _send(self, request: Request, form: _Form, coding: str | None) -> Response:
         headers = {**self._headers, "etag": form.tag}
         if _names(request.headers.get("if-none-match", ""), form.tag):
             return Response(status_code=304, headers=headers)
         if coding is not None:
             headers["content-encoding"] = coding
         return Response(form.body, headers=headers, media_type=self._type)
+
+
+class _Page(_File):
+    """The page, which names the path below which it is served."""
+
+    async def respond(self, request: Request) -> Response:
+        """As a file; below a path the form that names it, which no build has compressed."""
+        root = request.scope.get("root_path") or ""
+        if not root or not _BASE.search(self._plain.body):
+            return await super().respond(request)
+        return self._send(request, self._below(root), None)
+
+    @functools.lru_cache(maxsize=_MOST_BASES)  # noqa: B019 - pages live as long as the process
+    def _below(self, root: str) -> _Form:
+        base = f'<base href="{html.escape(root)}/" />'.encode()
+        body = _BASE.sub(lambda _: base, self._plain.body, count=1)
+        return _Form(body, _tag(body))
+
+
+def _tag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def _choose(accepted: str, forms: Mapping[str, _Form]) -> str | None:
@@ -148,19 +165,20 @@ def _names(if_none_match: str, tag: str) -> bool:
     return "*" in named or tag in named
 
 
-def add_interface(app: FastAPI, folder: Path | None) -> None:
+def add_interface(app: FastAPI, folder: Path | None, frame_ancestors: Sequence[str] = ()) -> None:
     """Give an application its pages.
 
     Args:
         app: its other routes go before these.
         folder: what the build made; where it is None or holds no page, there is a text that says
             what to do.
+        frame_ancestors: origins of sites whose pages may show ours in a frame.
     """
     if folder is None or not (folder / _PAGE).is_file():
         for address in _PAGES:
             app.router.add_route(address, _not_built, include_in_schema=False)
         return
-    files, assets = _read(folder)
+    files, assets = _read(folder, {**_FILE_HEADERS, **page_headers(frame_ancestors)})
     page = files.pop(_PAGE)
     for name, file in files.items():
         app.router.add_route(f"/{name}", file.respond, include_in_schema=False)
@@ -180,7 +198,9 @@ def add_interface(app: FastAPI, folder: Path | None) -> None:
     app.router.add_route("/assets/{name:path}", send_asset, include_in_schema=False)
 
 
-def _read(folder: Path) -> tuple[dict[str, _File], dict[str, _File]]:
+def _read(
+    folder: Path, page_headers: Mapping[str, str]
+) -> tuple[dict[str, _File], dict[str, _File]]:
     """The files with lasting names by these, and the others by what follows `assets/`."""
     files: dict[str, _File] = {}
     assets: dict[str, _File] = {}
@@ -191,9 +211,10 @@ def _read(folder: Path) -> tuple[dict[str, _File], dict[str, _File]]:
             continue
         if name.parts[0] == "assets":
             assets[name.relative_to("assets").as_posix()] = _File(path, _FOR_EVER)
+        elif path.suffix == ".html":
+            files[name.as_posix()] = _Page(path, page_headers)
         else:
-            headers = _PAGE_HEADERS if path.suffix == ".html" else _ASK_AGAIN
-            files[name.as_posix()] = _File(path, headers)
+            files[name.as_posix()] = _File(path, _ASK_AGAIN)
     if _ICON in files:
         files.setdefault("favicon.ico", files[_ICON])  # some ask for it whatever the page says
     return files, assets

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 from itsdangerous import BadSignature, Signer, TimestampSigner
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, cookie_parser
 
-COOKIE = "dls_visitor"
+#: What the cookie was called when every server used the same name; it is still read.
+COOKIE: Final = "dls_visitor"
 
-_YEAR_SECONDS = 365 * 24 * 3600
-_RENEW_SECONDS = 7 * 24 * 3600
+_YEAR_SECONDS: Final = 365 * 24 * 3600
+_RENEW_SECONDS: Final = 7 * 24 * 3600
+_NAME_DIGITS: Final = 8
+_CROSS_SITE: Final = "_x"
 
 
 class Visitor(NamedTuple):
@@ -22,10 +27,12 @@ class Visitor(NamedTuple):
     Attributes:
         owner: what chats are filed under.
         headers: for the response, a new cookie perhaps.
+        known: whether the request itself told who asks. False: it came without a cookie of ours.
     """
 
     owner: str
     headers: Mapping[str, str] = {}
+    known: bool = True
 
 
 #: The hook: who asks? Raise `server.Unauthenticated` when nobody knows.
@@ -43,38 +50,85 @@ class _Stamp(TimestampSigner):
         return int(self._now())
 
 
-def anonymous(secret: bytes, *, now: Callable[[], float] = time.time) -> Authenticate:
-    """Everybody who comes is a visitor of his own, known again by a signed cookie.
+class _Known(NamedTuple):
+    """Whose a cookie is, and whether it is young enough to stay."""
 
-    The cookie is HttpOnly and SameSite=Lax, and Secure over https. It lasts a year and is renewed
-    once a week at the most, so that it never ends for somebody who comes back. A cookie that was
-    not signed with the secret counts as none.
+    owner: str
+    is_fresh: bool
+
+
+def cookie_name(secret: bytes) -> str:
+    """What the cookie of a store's servers is called.
+
+    Browsers keep one cookie of a name for a host, whatever the port (RFC 6265, section 8.5). The
+    name holds something of the secret, so that the servers of two stores do not overwrite each
+    other's.
+    """
+    digest = hmac.digest(secret, b"the cookie's name", hashlib.sha256)
+    return f"{COOKIE}_{digest.hex()[:_NAME_DIGITS]}"
+
+
+def anonymous(
+    secret: bytes, *, now: Callable[[], float] = time.time, cross_site: bool = False
+) -> Authenticate:
+    """Every browser is a visitor of its own, known again by a signed cookie.
+
+    The cookie is HttpOnly and SameSite=Lax, and Secure over https. It holds for the path below
+    which the application is served. It lasts a year and is renewed once a week at the most, so that
+    it never ends for somebody who comes back. A cookie that was not signed with the secret counts
+    as none, and is left alone.
 
     Args:
         secret: the key; the same for all servers of a store.
         now: the time, in seconds since 1970 UTC.
+        cross_site: whether pages of other sites send the cookie too: over https it is then
+            SameSite=None, under a second name, so that nobody loses the cookie from before.
     """
     signer = _Stamp(secret, f"{COOKIE} with time", now)
     without_time = Signer(secret, salt=COOKIE)  # what earlier versions signed: renewed when seen
+    own = cookie_name(secret)
+    names = (own, own + _CROSS_SITE, COOKIE)  # in the order in which they count
 
-    def known(cookie: str) -> tuple[str, bool]:
-        """Whose cookie it is, and whether it is fresh."""
+    def known(cookie: str) -> _Known | None:
         try:
-            owner, signed_at = signer.unsign(cookie, return_timestamp=True)
-        except BadSignature:
-            return without_time.unsign(cookie).decode(), False
-        return owner.decode(), abs(now() - signed_at.timestamp()) < _RENEW_SECONDS
+            try:
+                owner, signed_at = signer.unsign(cookie, return_timestamp=True)
+            except BadSignature:
+                return _Known(without_time.unsign(cookie).decode(), False)
+            return _Known(owner.decode(), abs(now() - signed_at.timestamp()) < _RENEW_SECONDS)
+        except (BadSignature, UnicodeDecodeError):
+            return None
 
     async def authenticate(connection: HTTPConnection) -> Visitor:
-        try:
-            owner, fresh = known(connection.cookies.get(COOKIE, ""))
-        except (BadSignature, UnicodeDecodeError):
-            owner, fresh = f"visitor-{secrets.token_urlsafe(18)}", False
-        if fresh:
+        secure = connection.url.scheme == "https"
+        name = own + _CROSS_SITE if cross_site and secure else own
+        found: dict[str, _Known] = {}
+        for each, value in _cookies(connection, names):
+            cookie = known(value)
+            if cookie is not None:
+                found.setdefault(each, cookie)  # the first one is that of the longest path
+        owners = [found[each].owner for each in names if each in found]
+        owner = owners[0] if owners else f"visitor-{secrets.token_urlsafe(18)}"
+        stays = name in found and (found[name].is_fresh or found[name].owner != owner)
+        if stays:
             return Visitor(owner)
-        secure = "; Secure" if connection.url.scheme == "https" else ""
         value = signer.sign(owner).decode()
-        attributes = f"Path=/; Max-Age={_YEAR_SECONDS}; HttpOnly; SameSite=Lax{secure}"
-        return Visitor(owner, {"set-cookie": f"{COOKIE}={value}; {attributes}"})
+        cookie_line = f"{name}={value}; {_attributes(connection, secure, name != own)}"
+        return Visitor(owner, {"set-cookie": cookie_line}, bool(owners))
 
     return authenticate
+
+
+def _cookies(connection: HTTPConnection, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The cookies of these names, all of them, in the order in which they came."""
+    for line in connection.headers.getlist("cookie"):
+        for pair in line.split(";"):
+            if pair.partition("=")[0].strip() in names:
+                yield from cookie_parser(pair).items()
+
+
+def _attributes(connection: HTTPConnection, secure: bool, cross_site: bool) -> str:
+    path = connection.scope.get("root_path") or "/"
+    same_site = "None" if cross_site else "Lax"
+    ending = "; Secure" if secure else ""
+    return f"Path={path}; Max-Age={_YEAR_SECONDS}; HttpOnly; SameSite={same_site}{ending}"

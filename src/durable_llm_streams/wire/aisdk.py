@@ -18,6 +18,7 @@ from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.model import valid_id
 
 from . import sse
+from .surrogates import decode_mended
 
 #: The response headers of a UI message stream, as the SDK's own server sends them.
 STREAM_HEADERS = {**sse.HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
@@ -72,6 +73,34 @@ class Send(Struct, frozen=True, kw_only=True):
     readings: Sequence[Reading]
 
 
+class History(Struct, frozen=True):
+    """A client's own view of the conversation, without its new message.
+
+    Attributes:
+        messages: id and role of each; empty where the client sent only its new message.
+        whole: whether the client sent its view.
+    """
+
+    messages: Sequence[tuple[str, str]]
+    whole: bool
+
+    def knows(self, question: str, answer: str) -> bool:
+        """Whether the new message was written by somebody who knew of an unfinished answer.
+
+        Then the view holds the answer, as far as it came; or it holds the question without an
+        answer, because nothing of it had come yet.
+
+        Args:
+            question: the id of the message that is being answered.
+            answer: the id of the answer.
+        """
+        if any(id_ == answer for id_, _ in self.messages):
+            return True
+        followers = [role for _, role in self.messages[1:]] + ["user"]
+        pairs = zip(self.messages, followers, strict=False)
+        return any(id_ == question and after == "user" for (id_, _), after in pairs)
+
+
 class _Body(Struct, rename="camel"):
     id: str
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
@@ -95,7 +124,10 @@ class _Message(Struct):
 
 class _Named(Struct):
     id: str
+    role: str = ""
 
+
+_NO_MESSAGE = (b"", b"null")
 
 T = TypeVar("T")
 
@@ -125,6 +157,25 @@ def parse_send(data: bytes, *, max_text_bytes: int) -> Send:
         shown=not again and body.message_id is not None,
         readings=readings,
     )
+
+
+def parse_history(data: bytes) -> History:
+    """What a client that sends the AI SDK's default body has of the conversation.
+
+    Args:
+        data: the body, as for `parse_send`, which took it.
+    """
+    body = _decoded(_decode_body, data)
+    whole = body.messages is not None and bytes(body.message) in _NO_MESSAGE
+    messages = [_named(message) for message in (body.messages or [])[:-1]] if whole else []
+    return History(messages, whole)
+
+
+def _named(message: Raw) -> tuple[str, str]:
+    with suppress(InvalidRequest):
+        named = _decoded(_decode_named, message)
+        return named.id, named.role
+    return "", ""  # a message that nobody can mean
 
 
 def _new(body: _Body, max_text_bytes: int) -> list[Reading]:
@@ -176,7 +227,7 @@ def _edited_id(message_id: str, edited: str, content: str) -> str:
 
 def _new_message(body: _Body) -> _Message:
     raw = body.message
-    if bytes(raw) in (b"", b"null") and body.messages:
+    if bytes(raw) in _NO_MESSAGE and body.messages:
         raw = body.messages[-1]
     if not bytes(raw):
         raise InvalidRequest("There is no message. Send `messages` or `message`.")
@@ -212,9 +263,9 @@ def _last_id(messages: Sequence[Raw] | None) -> str | None:
     return _decoded(_decode_named, messages[-1], "message").id
 
 
-def _decoded(decode: Callable[[bytes | Raw], T], data: bytes | Raw, what: str = "body") -> T:
+def _decoded(decode: Callable[[bytes], T], data: bytes | Raw, what: str = "body") -> T:
     try:
-        return decode(data)
+        return decode_mended(decode, bytes(data))
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"The {what} has not the expected form: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,0 +1,27 @@
+"""`GET /api/visitor`: whether a client's cookie comes back."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from . import description
+from .context import context, json_response
+from .problems import described
+
+router = APIRouter(tags=["visitors"])
+
+
+@router.get(
+    "/api/visitor",
+    operation_id="get_visitor",
+    response_class=Response,
+    responses=description.VISITOR | described(401),
+)
+async def get_visitor(request: Request) -> Response:
+    """Whether this request told who asks. If not, the answer brings a cookie.
+
+    A client that asks twice and is unknown both times loses its cookies, and with them its chats.
+    """
+    visitor = await context(request).visitor(request)
+    return json_response({"known": visitor.known}, visitor)

@@ -1,0 +1,38 @@
+"""What browsers may do with our pages: the headers that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+# Styles may stand in elements: Radix and Streamdown place and colour things so. Pictures in answers
+# come as data in the address; nothing is loaded from elsewhere. A link that is clicked leaves the
+# page, which no directive here restricts.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    "base-uri 'self'; form-action 'none'; frame-ancestors "
+)
+_HEADERS: Final = {
+    "cache-control": "private, no-cache",  # there may be a cookie in it
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": (
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), "
+        "magnetometer=(), microphone=(), midi=(), payment=(), usb=()"
+    ),
+    "referrer-policy": "no-referrer",
+}
+
+
+def page_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:
+    """The headers of a page.
+
+    Args:
+        frame_ancestors: origins of sites that may show it in a frame. `X-Frame-Options` cannot
+            name any, so it is only sent where there is none.
+    """
+    if not frame_ancestors:
+        policy = f"{_POLICY}'none'"
+        return {**_HEADERS, "content-security-policy": policy, "x-frame-options": "DENY"}
+    policy = f"{_POLICY}'self' {' '.join(frame_ancestors)}"
+    return {**_HEADERS, "content-security-policy": policy}
