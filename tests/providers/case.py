@@ -48,6 +48,7 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         path: the request's path ends with this; a query counts if this has one.
+        query: stands somewhere in the query.
         method: `GET` or `POST`.
         field, no_field: the JSON body has, or lacks, this field (dots lead inwards).
         header, no_header: the request has, or lacks, this header.
@@ -57,6 +58,7 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     path: str = ""
+    query: str = ""
     method: str = ""
     field: str = ""
     no_field: str = ""

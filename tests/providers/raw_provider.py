@@ -58,11 +58,13 @@ class Asked(NamedTuple):
 
     def fits(self, when: When) -> bool:
         """Whether every condition holds."""
-        path = self.path if "?" in when.path else self.path.partition("?")[0]
+        bare, _, query = self.path.partition("?")
+        path = self.path if "?" in when.path else bare
         roles = [message.get("role") for message in self.messages]
         return all(
             (
                 not when.path or path.endswith(when.path),
+                when.query in query,
                 not when.method or self.method == when.method,
                 not when.field or self.has(when.field),
                 not (when.no_field and self.has(when.no_field)),

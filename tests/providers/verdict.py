@@ -42,7 +42,7 @@ def _answer(expect: Expect, got: Outcome) -> dict[str, tuple[Any, Any]]:
             _pieces(expect.sources, got.parts("source-url"), "url", "title"),
         ),
         "resets": (expect.resets, len(got.of("reset-step"))),
-        "sentence": (_sentence(expect), metadata.get("error", "")),
+        "sentence": _sentence(expect, metadata.get("error", "")),
     }
     if expect.text is not None or expect.status == "failed":
         found["text"] = (expect.text or "", got.text)
@@ -62,8 +62,10 @@ def _answer(expect: Expect, got: Outcome) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def _sentence(expect: Expect) -> str:
-    return sentence(expect.meaning) if expect.meaning else expect.sentence
+def _sentence(expect: Expect, got: str) -> tuple[str, str]:
+    """The expected sentence may have words about the attempts before it."""
+    expected = expect.sentence or (sentence(expect.meaning) if expect.meaning else "")
+    return expected, expected if expected and expected in got else got
 
 
 def _pieces(
@@ -86,26 +88,20 @@ def _delay(limits: tuple[float, float], got: Outcome) -> tuple[Any, Any]:
 
 
 def _request(expect: ExpectedRequest, got: Asked) -> dict[str, tuple[Any, Any]]:
-    found: dict[str, tuple[Any, Any]] = {}
-    if expect.path and not got.path.endswith(expect.path):
-        found["path"] = (expect.path, got.path)
-    if expect.method:
-        found["method"] = (expect.method, got.method)
+    contents = [message.get("content") for message in got.messages]
+    pairs: dict[str, tuple[Any, Any]] = {
+        "path": (expect.path, got.path if not got.path.endswith(expect.path) else expect.path),
+        "method": (expect.method or got.method, got.method),
+        "roles": (expect.roles, [message.get("role") for message in got.messages]),
+        "contents": (expect.contents, contents),
+        "first": (expect.first, contents[0] if contents else _ABSENT),
+        "last": (expect.last, contents[-1] if contents else _ABSENT),
+    }
+    found = {name: pair for name, pair in pairs.items() if pair[0] is not None}
     for name, value in expect.headers.items():
         found[f"header {name}"] = (value, got.headers.get(name.lower(), _ABSENT))
-    for name in expect.has:
-        found[f"has {name}"] = (True, got.has(name))
-    for name in expect.lacks:
-        found[f"lacks {name}"] = (False, got.has(name))
+    found |= {f"has {name}": (True, got.has(name)) for name in expect.has}
+    found |= {f"lacks {name}": (False, got.has(name)) for name in expect.lacks}
     for name, value in expect.body.items():
         found[f"body {name}"] = (value, got.field(name) if got.has(name) else _ABSENT)
-    contents = [message.get("content") for message in got.messages]
-    if expect.roles is not None:
-        found["roles"] = (expect.roles, [message.get("role") for message in got.messages])
-    if expect.contents is not None:
-        found["contents"] = (expect.contents, contents)
-    if expect.first is not None:
-        found["first"] = (expect.first, contents[0])
-    if expect.last is not None:
-        found["last"] = (expect.last, contents[-1])
     return found

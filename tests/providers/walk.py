@@ -1,4 +1,4 @@
-"""One case from end to end: the real application, over real HTTP, asks a provider of exact bytes."""
+"""One case from end to end: the real application asks a provider of exact bytes, over HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import uvicorn
 
-from durable_llm_streams.cli.provider import provider
+from durable_llm_streams.cli.provider import provider, with_models
 from durable_llm_streams.cli.serve import Server
 from durable_llm_streams.cli.settings import Settings, load
 from durable_llm_streams.fold import Fold
@@ -36,7 +36,9 @@ DEFAULTS: Final = {
     "DLS_FIRST_TOKEN_TIMEOUT": "5",
     "DLS_TOKEN_TIMEOUT": "5",
 }
-_AMBIENT = re.compile(r"DLS_(?!CHROMIUM|NGINX|REDIS|WEB)|OPENAI_|OPENROUTER_|\w+_PROXY$", re.I)
+_AMBIENT = re.compile(
+    r"DLS_(?!CHROMIUM|NGINX|REDIS|WEB)|OPENAI_|OPENROUTER_|.*_PROXY$", re.IGNORECASE
+)
 _SURROGATE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _BACKOFF = 0.01
 _SECONDS = 30.0
@@ -119,7 +121,7 @@ def _settings(
 @asynccontextmanager
 async def _serving(settings: Settings, folder: Path) -> AsyncGenerator[str, None]:
     """What `dls serve` does, in this process. Gives its address."""
-    chosen = provider(settings)
+    chosen = await with_models(provider(settings))
     store = SQLiteStore(folder / "chats.db")
     limits = msgspec.structs.replace(settings.limits(), backoff=_BACKOFF)
     worker = Worker(
