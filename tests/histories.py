@@ -19,8 +19,6 @@ TITLES = ("Trees", "100%", "ÄPFEL & Öl", "snow ☃ and 🦉", 'a "quote" | a p
 TEXTS = ("hello", "grüße 🌍", "line\nfeed", "\u2028 and \x00", "x" * 900)
 
 DAY = 24 * 3600.0
-#: Logs older than this were deleted from a written history.
-LOG_AGE = 2 * DAY
 
 Place = Literal["follow", "edit", "again"]
 Outcome = Literal["finished", "failed", "stopped", "running", "queued", "given back"]
@@ -63,19 +61,26 @@ class Histories:
 
     async def write(self, chats: int) -> None:
         """Some chats of some owners with all that may happen in them."""
-        for number in range(chats):
-            chat, owner = f"chat-{self._seed}-{number}", self._rng.choice(OWNERS)
-            questions: list[str] = []
-            for turn in range(self._rng.randint(1, 5)):
+        owners = [self._rng.choice(OWNERS) for _ in range(chats)]
+        asked: list[list[str]] = [[] for _ in range(chats)]
+        for number in range(0, chats, 3):
+            await self.turn(
+                f"chat-{self._seed}-{number}", owners[number], questions=asked[number], old=True
+            )
+        # what has ended by now has lost its log
+        while await self.store.expire(now=self._now, log_age=-1.0, chat_age=0):
+            pass
+        for number, (owner, questions) in enumerate(zip(owners, asked, strict=True)):
+            chat = f"chat-{self._seed}-{number}"
+            for _ in range(self._rng.randint(1, 5)):
                 place: Place = self._rng.choice(("follow", "follow", "edit", "again"))
                 if not questions:
                     place = "follow"
-                await self.turn(chat, owner, place, questions, old=turn == 0 and number % 3 == 0)
+                await self.turn(chat, owner, place, questions)
             for outcome in [*self._rng.choices(("running", "queued", "given back", ""), k=1), ""]:
                 if outcome:
                     await self.turn(chat, owner, "follow", questions, outcome=outcome)
                     await self.turn(chat, owner, "follow", questions, outcome="queued")
-        await self.store.expire(now=self._now, log_age=LOG_AGE, chat_age=0)
 
     async def turn(
         self,

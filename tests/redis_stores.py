@@ -67,8 +67,11 @@ class RedisStores(OpenedStores):
     def __init__(self, url: str, *, real_time: bool = False) -> None:
         super().__init__()
         self._now = None if real_time else self.clock
+        self._monotonic = None if real_time else self.clock.monotonic
         self._address = RedisAddress.parse(f"{url}?prefix=contract{next(_PREFIXES)}")
         self.root = f"{{{self._address.prefix}:0}}"
 
     def _made(self) -> RedisStore:
-        return RedisStore(self._address, now=self._now, token=self.tokens)
+        return RedisStore(
+            self._address, now=self._now, monotonic=self._monotonic, token=self.tokens
+        )

@@ -24,7 +24,9 @@ class SQLiteStores(StoreFactory):
         self.store: SQLiteStore | None = None
 
     async def open(self) -> SQLiteStore:
-        self.store = SQLiteStore(self.path, now=self.clock, token=self.tokens)
+        self.store = SQLiteStore(
+            self.path, now=self.clock, monotonic=self.clock.monotonic, token=self.tokens
+        )
         return self.store
 
     async def reopen(self) -> SQLiteStore:

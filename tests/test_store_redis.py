@@ -230,7 +230,9 @@ async def test_every_key_of_an_ended_run_has_a_time_to_live(
 ) -> None:
     await talk.answer(key="k")
     staying = await keys_without_ttl(redis_server.url, stores.root)
-    indexes = {f"{stores.root}:{name}" for name in ("ages", "changes", "ended", "number", "runs")}
+    indexes = {
+        f"{stores.root}:{name}" for name in ("ages", "changes", "clock", "ended", "number", "runs")
+    }
     assert set(staying) == indexes
 
 
@@ -241,7 +243,7 @@ async def test_a_deleted_chat_leaves_nothing_but_the_news_of_it(
     await talk.answer()
     await talk.store.delete("ann", "c1")
     left = {key.decode() for key in await redis_server.command("KEYS", f"{stores.root}:*")}
-    assert left == {f"{stores.root}:{name}" for name in ("changes", "number", "feed:ann")}
+    assert left == {f"{stores.root}:{name}" for name in ("changes", "clock", "number", "feed:ann")}
 
 
 @pytest.mark.promise("feed")

@@ -19,7 +19,7 @@ import pytest
 from durable_llm_streams.errors import StoreLocked, StoreUnavailable, StoreUnusable
 from durable_llm_streams.store import Changes
 from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
-from durable_llm_streams.stores.sqlite.file import APPLICATION_ID
+from durable_llm_streams.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
 from tests.contract.harness import LAST, LEASE, PATIENCE, Talk, bounded, records
 from tests.sqlite_stores import SQLiteStores
 
@@ -278,14 +278,14 @@ def another_application(folder: Path) -> Path:
 
 def newer(folder: Path) -> Path:
     mark = f"PRAGMA application_id={APPLICATION_ID}"
-    return make(folder / "newer.db", "CREATE TABLE run (x)", mark, "PRAGMA user_version=2")
+    return make(folder / "newer.db", "CREATE TABLE run (x)", mark, f"PRAGMA user_version={SCHEMA_VERSION + 1}")
 
 
 def damaged(folder: Path) -> Path:
     path = folder / "damaged.db"
     connection = sqlite3.connect(path)
     connection.executescript(
-        f"CREATE TABLE run (x); PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=1;"
+        f"CREATE TABLE run (x); PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
     )
     connection.close()
     with path.open("r+b") as file:

@@ -19,6 +19,7 @@ for module in Path(__file__).parent.glob("*.py"):
 from .append import AppendContract  # noqa: E402
 from .chats import ChatsContract  # noqa: E402
 from .claim import ClaimContract  # noqa: E402
+from .clock import ClockContract  # noqa: E402
 from .end import EndContract  # noqa: E402
 from .feed import FeedContract  # noqa: E402
 from .harness import StoreFactory, Talk  # noqa: E402
@@ -41,6 +42,7 @@ class StoreContract(
     ChatsContract,
     FeedContract,
     KeepContract,
+    ClockContract,
 ):
     """Every sentence of the Store contract."""
 

@@ -122,7 +122,7 @@ class FeedContract:
     async def test_chats_that_are_over_age_are_told_as_deleted(self, talk: Talk) -> None:
         for number in range(3):
             await talk.answer(chat=f"c{number}")
-        talk.clock.advance(DAY)
+        await talk.pass_time(DAY)
         await talk.answer(chat="young")
         after = await here(talk)
         while await talk.store.expire(now=talk.clock(), log_age=DAY / 2, chat_age=DAY / 2):

@@ -16,19 +16,39 @@ PATIENCE = 10.0
 
 LEASE = 30.0
 
+HOUR = 3600.0
+DAY = 24 * HOUR
+
 _QUIET = 0.05
 
 
+#: So many seconds pass between two looks at the clock, in `Talk.pass_time`.
+_BETWEEN_LOOKS = 300.0
+
+_FOR_EVER = 1e9
+
+
 class Clock:
-    """A wall clock that stands until it is moved."""
+    """A wall clock that stands until it is moved, and a monotonic one beside it."""
 
     def __init__(self) -> None:
         self.milliseconds = 1_700_000_000_000
+        self._passed = 0
 
     def __call__(self) -> int:
         return self.milliseconds
 
+    def monotonic(self) -> int:
+        """Milliseconds that have really passed, and some."""
+        return 5_000_000 + self._passed
+
     def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.milliseconds += round(seconds * 1000)
+        self._passed += round(seconds * 1000)
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
         self.milliseconds += round(seconds * 1000)
 
 
@@ -98,6 +118,29 @@ class Talk:
     async def crash(self) -> None:
         """Go on as the next process does after this one was killed."""
         self.store = await self.stores.crash()
+
+    async def look(self) -> None:
+        """What a server does once a minute, when nothing is due."""
+        assert await self.store.expire(now=self.clock(), log_age=_FOR_EVER, chat_age=0) == 0
+
+    async def expire(self, *, log_age: float = HOUR, chat_age: float = DAY) -> int:
+        """What a server does once a minute, until nothing is due; how much went."""
+        gone = 0
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                now = self.clock()
+                more = await self.store.expire(now=now, log_age=log_age, chat_age=chat_age)
+                if not more:
+                    return gone
+                gone += more
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass as it does where a server runs: the store looks at its clock."""
+        while seconds > 0:
+            step = min(seconds, _BETWEEN_LOOKS)
+            self.clock.advance(step)
+            await self.look()
+            seconds -= step
 
     def order(self, message: str | None = "m1", chat: str = "c1", **fields: Any) -> Order:
         number = next(self._numbers)

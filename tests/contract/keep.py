@@ -9,25 +9,11 @@ import pytest
 from durable_llm_streams.errors import ChatNotFound, CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Status
 
-from .harness import LAST, LEASE, PATIENCE, Talk, records
-
-HOUR = 3600.0
-DAY = 24 * HOUR
+from .harness import DAY, HOUR, LAST, LEASE, PATIENCE, Talk, records
 
 
 class KeepContract:
     """Nothing is kept longer than it shall be, and nothing shorter."""
-
-    async def expire(self, talk: Talk, *, log_age: float = HOUR, chat_age: float = DAY) -> int:
-        """Until nothing is left to do; how much was done."""
-        gone = 0
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                now = talk.clock()
-                more = await talk.store.expire(now=now, log_age=log_age, chat_age=chat_age)
-                if not more:
-                    return gone
-                gone += more
 
     @pytest.mark.promise("bounded")
     async def test_a_log_goes_its_message_stays(self, talk: Talk) -> None:
@@ -35,21 +21,21 @@ class KeepContract:
         assert await talk.append(claim, records(100, size=400))
         run = await talk.end(claim)
         before = await talk.store.snapshot("ann", "c1")
-        talk.clock.advance(HOUR - 1)
-        assert await self.expire(talk) == 0
+        await talk.pass_time(HOUR - 1)
+        assert await talk.expire() == 0
         assert len(await talk.log(run.id)) == 101
-        talk.clock.advance(2)
-        assert await self.expire(talk) == 1
+        await talk.pass_time(2)
+        assert await talk.expire() == 1
         with pytest.raises(CursorLost):
             await talk.store.read(run.id, 0)
         assert await talk.store.snapshot("ann", "c1") == before
         assert await talk.store.find_run("ann", "c1", run.id) == run
-        assert await self.expire(talk) == 0
+        assert await talk.expire() == 0
 
     async def test_who_has_the_whole_log_that_went_has_missed_nothing(self, talk: Talk) -> None:
         run = await talk.answer()
-        talk.clock.advance(HOUR + 1)
-        await self.expire(talk)
+        await talk.pass_time(HOUR + 1)
+        await talk.expire()
         page = await talk.store.read(run.id, 1)
         assert list(page.records) == []
         assert page.status is Status.FINISHED
@@ -57,10 +43,10 @@ class KeepContract:
     @pytest.mark.promise("bounded")
     async def test_a_chat_goes_when_it_was_not_changed_for_long(self, talk: Talk) -> None:
         old = await talk.answer(chat="c1")
-        talk.clock.advance(HOUR)
+        await talk.pass_time(HOUR)
         await talk.answer(chat="c2")
-        talk.clock.advance(DAY - HOUR + 1)
-        await self.expire(talk)
+        await talk.pass_time(DAY - HOUR + 1)
+        await talk.expire()
         assert await talk.chat_ids() == ["c2"]
         with pytest.raises(RunNotFound):
             await talk.store.read(old.id, 0)
@@ -69,21 +55,21 @@ class KeepContract:
 
     async def test_chats_can_be_kept_for_ever(self, talk: Talk) -> None:
         await talk.answer()
-        talk.clock.advance(10_000 * DAY)
-        await self.expire(talk, chat_age=0)
+        await talk.pass_time(2 * DAY)
+        await talk.expire(chat_age=0)
         assert await talk.chat_ids() == ["c1"]
 
     async def test_a_chat_in_which_an_answer_is_written_stays(self, talk: Talk) -> None:
         claim = await talk.start(chat="c1")
         waiting = (await talk.send(chat="c2")).run
         assert await talk.append(claim, records(3))
-        talk.clock.advance(2 * DAY)
-        assert await self.expire(talk) == 0
+        await talk.pass_time(2 * DAY)
+        assert await talk.expire() == 0
         assert await talk.log(claim.run.id) == records(3)
         assert await talk.append(claim, records(1), at=4)
         assert (await talk.store.find_run("ann", "c2")) == waiting
         await talk.crash()
-        assert await self.expire(talk) == 0
+        assert await talk.expire() == 0
         assert await talk.log(claim.run.id) == records(3) + records(1)
 
     @pytest.mark.promise("bounded")
@@ -92,10 +78,10 @@ class KeepContract:
     ) -> None:
         for n in range(60):
             await talk.send(chat=f"c{n}")
-        talk.clock.advance(1)
+        await talk.pass_time(1)
         await talk.answer(chat="old")
-        talk.clock.advance(2 * DAY)
-        await self.expire(talk)
+        await talk.pass_time(2 * DAY)
+        await talk.expire()
         assert "old" not in await talk.chat_ids(limit=100)
         assert len(await talk.chat_ids(limit=100)) == 60
 
@@ -103,18 +89,18 @@ class KeepContract:
     async def test_everything_that_is_due_goes_in_the_end(self, talk: Talk) -> None:
         for n in range(230):
             await talk.answer(chat=f"c{n}")
-        talk.clock.advance(HOUR + 1)
-        assert await self.expire(talk) == 230
-        talk.clock.advance(DAY)
-        assert await self.expire(talk) == 230
+        await talk.pass_time(HOUR + 1)
+        assert await talk.expire() == 230
+        await talk.pass_time(DAY)
+        assert await talk.expire() == 230
         assert await talk.chat_ids() == []
         assert await talk.store.runs() == []
 
     @pytest.mark.promise("idempotent-send")
     async def test_a_repetition_is_recognised_after_its_log_went(self, talk: Talk) -> None:
         run = await talk.answer(key="k1", content="x")
-        talk.clock.advance(HOUR + 1)
-        await self.expire(talk)
+        await talk.pass_time(HOUR + 1)
+        await talk.expire()
         assert (await talk.send(key="k1", content="x")).run == run
 
     async def test_the_secret_is_drawn_once(self, talk: Talk) -> None:

@@ -296,7 +296,10 @@ class StoreMachine(Comparison):
 
     @rule(seconds=st.sampled_from([0, 1, 6, 11, 40]))
     def advance(self, seconds: int) -> None:
+        """Time passes where a server runs: the store looks at its clock."""
         self.clock.advance(seconds)
+        look = self.store.expire(now=self.clock(), log_age=1e9, chat_age=0)
+        assert self.wait(look) == 0
 
     @rule(kindly=st.booleans())
     def reopen(self, kindly: bool) -> None:

@@ -143,6 +143,7 @@ class RedisSite:
             name,
             token=lambda: self._rng.randbytes(4).hex(),
             economy=self._economy,
+            monotonic=true_time,
         )
 
     def _start(self, state: State | None) -> None:

@@ -17,7 +17,7 @@ from durable_llm_streams.errors import NotFound
 from durable_llm_streams.store import Store
 from durable_llm_streams.stores import SQLiteStore
 
-from .determinism import wall_clock
+from .determinism import true_time, wall_clock
 from .faults import Faults
 from .loop import WORLD, Process
 from .story import Story
@@ -44,7 +44,9 @@ class SQLiteSite:
 
     async def open(self, process: Process) -> Store:
         """The store for a process."""
-        store = SQLiteStore(self._path, now=wall_clock, token=self._token)
+        store = SQLiteStore(
+            self._path, now=wall_clock, monotonic=true_time, token=self._token
+        )
         self._open[process] = store
         return store
 

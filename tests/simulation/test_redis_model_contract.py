@@ -52,7 +52,12 @@ class ModelStores(OpenedStores):
     def _made(self) -> RedisStore:
         name = f"process {len(self._opened)}"
         return model_store(
-            self.network, name, token=self.tokens, retention=self._retention, now=self._now
+            self.network,
+            name,
+            token=self.tokens,
+            retention=self._retention,
+            now=self._now,
+            monotonic=self.clock.monotonic,
         )
 
 
@@ -140,7 +145,7 @@ async def test_every_key_of_an_ended_run_goes_by_itself() -> None:
     talk = Talk(stores, await stores.open())
     await talk.answer(key="k")
     server = stores.server
-    indexes = {f"{ROOT}:{name}" for name in ("ages", "changes", "ended", "number", "runs")}
+    indexes = {f"{ROOT}:{name}" for name in ("ages", "changes", "clock", "ended", "number", "runs")}
     staying = indexes | {"{dls}:meta"}
     assert set(filter(lambda key: server.ttl(key) is None, server.keys())) == staying
     talk.clock.advance(800 * 24 * HOUR)

@@ -304,14 +304,24 @@ class Store(LogStore, RunStore, ChatStore, FeedStore, Protocol):
         ...
 
     async def check(self) -> None:
-        """Do nothing, through the same path as a write. Raises StoreUnavailable."""
+        """Write something that means nothing, as an append would be written.
+
+        Called often: where a write costs, one a second is enough.
+
+        Raises:
+            StoreUnavailable: it could not be written, or soon cannot be: the disk is full.
+        """
         ...
 
     async def expire(self, *, now: int, log_age: float, chat_age: float) -> int:
         """Delete what has outlived its retention, a portion at a time: call again until it is 0.
 
+        Ages are of time that the store has seen pass (see `stores/seen_time.py`). Each call is a
+        look at the clock: call about once a minute. A clock that jumps deletes nothing; it is
+        logged.
+
         Args:
-            now: the time, in milliseconds.
+            now: the wall clock in milliseconds, for a store that has none of its own.
             log_age: seconds after a run's end when its log goes (its message stays).
             chat_age: seconds after a chat's last change when the chat goes; 0 keeps it for ever.
 

@@ -29,12 +29,14 @@ class MovedRun(Struct, frozen=True):
         content: the fingerprint of what was asked under its key.
         next_seq: the sequence number that the log's next record gets, or would get.
         has_log: whether the records are there; they go some time after the run's end.
+        age: milliseconds since its end, by the time that the store has seen; 0 before it.
     """
 
     run: Run
     content: str
     next_seq: int
     has_log: bool
+    age: int = 0
 
 
 class Outline(Struct, frozen=True):
@@ -44,11 +46,13 @@ class Outline(Struct, frozen=True):
         chat: its active run is left out: it is the first of `runs` that has not ended.
         messages: all branches, oldest first, with empty bodies.
         runs: oldest first.
+        age: milliseconds since its last change, by the time that the store has seen.
     """
 
     chat: Chat
     messages: tuple[Message, ...]
     runs: tuple[MovedRun, ...]
+    age: int = 0
 
 
 class Bodies(NamedTuple):

@@ -46,6 +46,7 @@ def model_store(
     retention: Retention | None = None,
     economy: bool = False,
     now: Callable[[], int] | None = None,
+    monotonic: Callable[[], int] | None = None,
 ) -> RedisStore:
     """A store that is not open yet.
 
@@ -54,13 +55,14 @@ def model_store(
         process: the name of the process that it belongs to.
         prefix: what its keys begin with.
         timeout: seconds that it waits for the server.
-        token, retention, economy, now: see `RedisStore`.
+        token, retention, economy, now, monotonic: see `RedisStore`.
     """
     return RedisStore(
         RedisAddress.parse(_ADDRESS.format(prefix=prefix, timeout=timeout)),
         retention=retention,
         economy=economy,
         now=now,
+        monotonic=monotonic,
         token=token,
         dialer=ModelDialer(network, process),
     )

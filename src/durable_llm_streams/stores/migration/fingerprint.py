@@ -52,7 +52,8 @@ async def fingerprint(store: Portable, chat_id: str) -> Fingerprint | None:
 def difference(source: Outline, target: Outline) -> str | None:
     """How two outlines differ, as the end of a sentence about the target's chat; None: not.
 
-    Whether logs are there does not count: they go by themselves.
+    Whether logs are there does not count: they go by themselves. Nor do ages: each store counts
+    its own time.
     """
     if target.chat.owner != source.chat.owner:
         return "belongs to another owner there"
@@ -92,7 +93,7 @@ def whole_difference(
 
 
 def _without_logs(outline: Outline) -> list[object]:
-    return [structs.replace(moved, has_log=False) for moved in outline.runs]
+    return [structs.replace(moved, has_log=False, age=0) for moved in outline.runs]
 
 
 def _digest() -> hashlib.blake2b:

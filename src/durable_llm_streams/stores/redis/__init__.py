@@ -28,6 +28,7 @@ from durable_llm_streams.store import (
     Snapshot,
 )
 from durable_llm_streams.stores.bells import Bells
+from durable_llm_streams.stores.seen_time import monotonic_clock
 
 from . import scripts
 from .address import RedisAddress
@@ -61,6 +62,8 @@ class RedisStore:
         retention: how long keys live that nobody deletes earlier.
         economy: whether to spare commands, for a Redis that is paid by the command.
         now: a wall clock in milliseconds, for tests; None is the server's, the same for all.
+        monotonic: a clock that nobody sets, in milliseconds, for tests. Without it a given `now`
+            stands for both.
         token: draws the token of an epoch, lower-case hexadecimal digits.
         dialer: opens the connections; without it, the address says how.
     """
@@ -72,12 +75,19 @@ class RedisStore:
         retention: Retention | None = None,
         economy: bool = False,
         now: Callable[[], int] | None = None,
+        monotonic: Callable[[], int] | None = None,
         token: Callable[[], str] = random_token,
         dialer: Dials | None = None,
     ) -> None:
         self.pace = ECONOMY if economy else PACE
         self._database = Database(address, dialer)
-        self._shared = Shared(self._database, retention or Retention(), now, token)
+        self._shared = Shared(
+            self._database,
+            retention or Retention(),
+            now,
+            token,
+            monotonic or now or monotonic_clock,
+        )
         self._bells = Bells()
         self._work = asyncio.Event()
         self._logs = Logs(self._shared)
@@ -230,8 +240,8 @@ class RedisStore:
         await self._shared.call_all(scripts.CHECK)
 
     async def expire(self, *, now: int, log_age: float, chat_age: float) -> int:
-        """See `Store.expire`."""
-        return await self._chats.expire(now, log_age, chat_age)
+        """See `Store.expire`. The time is Redis's, one for all processes."""
+        return await self._chats.expire(log_age, chat_age)
 
     async def close(self) -> None:
         """See `Store.close`."""

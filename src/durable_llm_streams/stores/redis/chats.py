@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.model import Chat, Message
 from durable_llm_streams.store import ChatPage, Snapshot
+from durable_llm_streams.stores.seen_time import Watch
 
 from . import scripts
 from .context import Shared, milliseconds
@@ -26,6 +27,7 @@ class Chats:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._watches: dict[str, Watch] = {}  # by partition
 
     async def snapshot(self, owner: str, chat_id: str, leaf: str | None) -> Snapshot:
         """See `ChatStore.snapshot`."""
@@ -82,17 +84,26 @@ class Chats:
         root = self._shared.partitions.of_chat(chat_id)
         accepted(await self._shared.call(scripts.DELETE, root, owner, chat_id))
 
-    async def expire(self, now: int, log_age: float, chat_age: float) -> int:
-        """See `Store.expire`."""
-        record_age = max(self._shared.retention.record, log_age)
-        chats_before = now - milliseconds(chat_age) if chat_age > 0 else ""
-        gone = await self._shared.call_all(
-            scripts.EXPIRE,
-            now - milliseconds(log_age),
-            chats_before,
-            now - milliseconds(record_age),
-        )
-        return sum(gone)
+    async def expire(self, log_age: float, chat_age: float) -> int:
+        """See `Store.expire`. One jump of the clock is logged once, not for each partition."""
+        shared = self._shared
+        record_age = max(shared.retention.record, log_age)
+        gone, logged = 0, False
+        for root in shared.partitions.roots:
+            watch = self._watches.setdefault(root, Watch(shared.monotonic, "The clock of Redis"))
+            look = watch.look(log_age, chat_age)
+            went, before, wall = await shared.call(
+                scripts.EXPIRE,
+                root,
+                milliseconds(log_age),
+                milliseconds(chat_age) if chat_age > 0 else "",
+                milliseconds(record_age),
+                shared.clock,
+                look.most,
+            )
+            gone += went
+            logged |= watch.looked(look, int(wall), int(before), quiet=logged)
+        return gone
 
 
 def _read_token(more: str | None) -> tuple[str, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.stores.seen_time import monotonic_clock
 
 from .database import Database, Script
 from .partitions import Partitions
@@ -48,6 +48,7 @@ class Shared:
         retention: see `Retention`.
         now: a wall clock in milliseconds, for tests; None is the server's, the same for all.
         token: draws the token of an epoch.
+        monotonic: a clock that nobody sets, in milliseconds.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Shared:
         retention: Retention,
         now: Callable[[], int] | None = None,
         token: Callable[[], str] = random_token,
+        monotonic: Callable[[], int] = monotonic_clock,
     ) -> None:
         self.database = database
+        self.monotonic = monotonic
         self.retention = retention
         self.token = token
         self._now = now
@@ -81,10 +84,6 @@ class Shared:
     def clock(self) -> str:
         """What scripts are given as their clock: '' for the server's."""
         return "" if self._now is None else str(self._now())
-
-    def wall_clock(self) -> int:
-        """Milliseconds since 1970 UTC, for what is measured in days."""
-        return time.time_ns() // 1_000_000 if self._now is None else self._now()
 
     async def call(self, script: Script, root: str, *args: str | bytes | int) -> Any:
         """Run a script on a partition.

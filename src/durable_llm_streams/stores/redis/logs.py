@@ -76,6 +76,7 @@ class Logs:
             milliseconds(retention.log),
             milliseconds(retention.record),
             milliseconds(retention.chat),
+            shared.clock,
             *ending.records,
         )
         return run_from(accepted(reply))

@@ -143,16 +143,19 @@ class PortableRedis:
     async def outline(self, chat_id: str) -> Outline | None:
         """See `Portable.outline`."""
         place = self._shared.partitions.of_chat(chat_id)
-        reply = await self._shared.call(scripts.PORTABLE_OUTLINE, place, chat_id)
+        reply = await self._shared.call(
+            scripts.PORTABLE_OUTLINE, place, chat_id, self._shared.clock
+        )
         if not reply:
             return None
-        about, versions, runs = reply
+        about, versions, runs, (age, *ages) = reply
         flat = [part for id_, entry in zip(*[iter(versions)] * 2, strict=True)
                 for part in (id_, entry, b"")]  # fmt: skip
         return Outline(
             structs.replace(chat_from(about), active_run=None),
             tuple(messages_from(flat)),
-            tuple(map(_moved_from, runs)),
+            tuple(map(_moved_from, runs, map(int, ages))),
+            int(age),
         )
 
     async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
@@ -191,7 +194,9 @@ class PortableRedis:
             scripts.PORTABLE_PUT_CHAT,
             *(chat.id, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head or ""),
             len(outline.messages),
-            self._left(chat.updated_at, self._shared.retention.chat),
+            self._left(outline.age, self._shared.retention.chat),
+            outline.age,
+            self._shared.clock,
             *(part for moved in outline.runs for part in self._about(moved)),
         )
         if reply == b"lost":
@@ -201,18 +206,17 @@ class PortableRedis:
     def _about(self, moved: MovedRun) -> tuple[str | int, ...]:
         """What the last step is told of a run."""
         length = moved.next_seq - 1 if moved.has_log else 0
-        ended, retention = moved.run.ended_at, self._shared.retention
-        if ended is None:
-            return (moved.run.id, length, 0, 0)
-        log, record = self._left(ended, retention.log), self._left(ended, retention.record)
-        return (moved.run.id, length, log, record)
+        age, retention = moved.age, self._shared.retention
+        if moved.run.ended_at is None:
+            return (moved.run.id, length, 0, 0, 0)
+        log, record = self._left(age, retention.log), self._left(age, retention.record)
+        return (moved.run.id, length, log, record, age)
 
-    def _left(self, since: int, seconds: float) -> int:
+    def _left(self, age: int, seconds: float) -> int:
         """How many milliseconds something still lives that lives so long; 0 is for ever."""
         if seconds <= 0:
             return 0
-        left = since + milliseconds(seconds) - self._shared.wall_clock()
-        return max(left, milliseconds(_LEAST_SECONDS))
+        return max(milliseconds(seconds) - age, milliseconds(_LEAST_SECONDS))
 
     async def secret(self) -> bytes | None:
         """See `Portable.secret`."""
@@ -274,12 +278,12 @@ class _Putting:
             await self.records(Records(run_id, 1, ()))
 
 
-def _moved_from(reply: Sequence[Any]) -> MovedRun:
-    """A run from {run, fields, next}."""
+def _moved_from(reply: Sequence[Any], age: int) -> MovedRun:
+    """A run from {run, fields, next}, and the milliseconds since its end."""
     run, (_, flat, after_log) = run_from(reply), reply
     fields = dict(zip(*[iter(flat)] * 2, strict=True))
     next_seq = int(fields[b"next"]) if run.status.ended else after_log
-    return MovedRun(at_rest(run), fields[b"content"].decode(), next_seq, next_seq == after_log)
+    return MovedRun(at_rest(run), fields[b"content"].decode(), next_seq, next_seq == after_log, age)
 
 
 def _fields(chat_id: str, moved: MovedRun) -> list[str | int]:

@@ -26,13 +26,16 @@ from durable_llm_streams.store import (
     Sent,
     Snapshot,
 )
+from durable_llm_streams.stores.seen_time import monotonic_clock
 
 from .chats import Chats
 from .endings import Endings
 from .feeds import Feeds
 from .file import DatabaseFile, Synchronous, unusable
 from .logs import Logs
+from .readiness import Readiness
 from .rows import RUN_COLUMNS, run_from_row
+from .seen_time import SeenTime
 from .view import SQLiteView
 
 __all__ = ["SQLiteStore", "SQLiteView", "Synchronous"]
@@ -52,7 +55,9 @@ class SQLiteStore:
     Args:
         path: the file; made when it is not there.
         synchronous: `NORMAL` survives a killed process, `FULL` also a power failure.
-        now: the wall clock, in milliseconds.
+        now: a wall clock in milliseconds, for tests.
+        monotonic: a clock that nobody sets, in milliseconds, for tests. Without it a given `now`
+            stands for both.
         token: draws the token of an epoch, lower-case hexadecimal digits.
 
     Raises:
@@ -67,20 +72,26 @@ class SQLiteStore:
         path: Path,
         *,
         synchronous: Synchronous = "NORMAL",
-        now: Callable[[], int] = _wall_clock,
+        now: Callable[[], int] | None = None,
+        monotonic: Callable[[], int] | None = None,
         token: Callable[[], str] = _random_token,
     ) -> None:
+        monotonic = monotonic or now or monotonic_clock
+        now = now or _wall_clock
         self._file = DatabaseFile(path, synchronous)
         try:
-            self._logs = Logs(self._file, now, token)
+            self._logs = Logs(self._file, now, monotonic, token)
+            self._seen = SeenTime(self._file, now, monotonic)
         except BaseException as error:
             self._file.close()
-            if isinstance(error, sqlite3.Error):
-                raise unusable(path, error) from error
+            cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+            if isinstance(cause, sqlite3.Error):
+                raise unusable(path, cause) from error
             raise
         self._feeds = Feeds()
-        self._endings = Endings(self._file, self._logs, self._feeds)
-        self._chats = Chats(self._file, self._logs, self._feeds)
+        self._endings = Endings(self._file, self._logs, self._feeds, self._seen)
+        self._chats = Chats(self._file, self._logs, self._feeds, self._seen)
+        self._readiness = Readiness(self._file, monotonic)
 
     async def open(self) -> None:
         """See `Store.open`. The constructor has done it."""
@@ -177,8 +188,7 @@ class SQLiteStore:
 
     async def check(self) -> None:
         """See `Store.check`."""
-        with self._file.transaction():
-            pass
+        self._readiness.check()
 
     async def expire(self, *, now: int, log_age: float, chat_age: float) -> int:
         """See `Store.expire`."""

@@ -32,6 +32,7 @@ from .rows import (
     run_from_row,
     spans_to_blob,
 )
+from .seen_time import SeenTime
 
 _MESSAGE_COLUMNS = "id, parent, role, body, created_at, run"
 
@@ -41,8 +42,9 @@ _WHOLE_LOG = 1 << 62
 class Chats:
     """Chats over the file; the active runs come from `logs`."""
 
-    def __init__(self, file: DatabaseFile, logs: Logs, feeds: Feeds) -> None:
+    def __init__(self, file: DatabaseFile, logs: Logs, feeds: Feeds, seen: SeenTime) -> None:
         self._file = file
+        self._seen = seen
         self._logs = logs
         self._feeds = feeds
 
@@ -77,8 +79,9 @@ class Chats:
                 run = self._logs.claimed(run, next_seq=1)
             run_key = _insert_run(connection, order, key, run)
             connection.execute(
-                "UPDATE chat SET updated_at = max(updated_at, ?), head = ? WHERE key = ?",
-                (order.now, order.answer_id, key),
+                "UPDATE chat SET updated_at = max(updated_at, ?), seen_at = ?, head = ?"
+                " WHERE key = ?",
+                (order.now, self._seen.stamp(), order.answer_id, key),
             )
             row = chat_row(connection, key)
         active = ActiveRun(run_key, key, run)
@@ -89,7 +92,7 @@ class Chats:
         self._feeds.tell("run-started", told, run)
         if run.status is Status.QUEUED:
             return Sent(run, created=True, claim=None)
-        active.lease_until = order.now + round(order.lease * 1000)
+        active.lease_until = self._logs.lease_until(order.lease)
         return Sent(run, created=True, claim=Claim(run, run.epoch, 1))
 
     def _show(self, connection: sqlite3.Connection, chat: int, answer: str) -> None:
@@ -244,10 +247,10 @@ class Chats:
         """See `Store.expire`."""
         gone = 0
         deleted: list[ChatRow] = []
-        with self._file.transaction() as connection:
+        with self._seen.look(now, log_age, chat_age) as (connection, seen):
             rows = connection.execute(
-                "SELECT key FROM run WHERE ended_at < ? AND has_log LIMIT 200",
-                (now - round(log_age * 1000),),
+                "SELECT key FROM run WHERE seen_at < ? AND has_log LIMIT 200",
+                (seen - round(log_age * 1000),),
             ).fetchall()
             for row in rows:
                 connection.execute("DELETE FROM segment WHERE run = ?", row)
@@ -255,10 +258,10 @@ class Chats:
             gone += len(rows)
             if chat_age > 0:
                 deleted = connection.execute(
-                    f"SELECT {CHAT_COLUMNS} FROM chat WHERE updated_at < ?"
+                    f"SELECT {CHAT_COLUMNS} FROM chat WHERE seen_at < ?"
                     " AND NOT EXISTS (SELECT 1 FROM run WHERE chat = chat.key"
                     " AND status IN ('queued', 'running')) LIMIT 50",
-                    (now - round(chat_age * 1000),),
+                    (seen - round(chat_age * 1000),),
                 ).fetchall()
                 connection.executemany("DELETE FROM chat WHERE key = ?", [r[:1] for r in deleted])
                 gone += len(deleted)

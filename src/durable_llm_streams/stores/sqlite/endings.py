@@ -13,13 +13,15 @@ from .file import DatabaseFile
 from .journal import SEGMENT_BYTES, ActiveRun, with_span
 from .logs import Logs
 from .rows import chat_from_row, chat_row, insert_segment, update_run
+from .seen_time import SeenTime
 
 
 class Endings:
     """Ends the runs that `logs` holds."""
 
-    def __init__(self, file: DatabaseFile, logs: Logs, feeds: Feeds) -> None:
+    def __init__(self, file: DatabaseFile, logs: Logs, feeds: Feeds, seen: SeenTime) -> None:
         self._file = file
+        self._seen = seen
         self._logs = logs
         self._feeds = feeds
 
@@ -30,16 +32,17 @@ class Endings:
             return self._already_ended(ending)
         ended = self._as_ended(active, ending)
         next_seq = active.next_seq + len(ending.records)
+        seen_at = self._seen.stamp()
         with self._file.transaction() as connection:
             insert_segment(connection, active, ending.records)
-            update_run(connection, ended, next_seq)
+            update_run(connection, ended, next_seq, seen_at)
             connection.execute(
                 "UPDATE message SET body = ? WHERE chat = ? AND id = ?",
                 (ending.body, active.chat, ended.message_id),
             )
             connection.execute(
-                "UPDATE chat SET updated_at = max(updated_at, ?) WHERE key = ?",
-                (ending.now, active.chat),
+                "UPDATE chat SET updated_at = max(updated_at, ?), seen_at = ? WHERE key = ?",
+                (ending.now, seen_at, active.chat),
             )
             row = chat_row(connection, active.chat)
         # Waiting readers get the end itself: should the chat be deleted next, they still have it.

@@ -34,7 +34,7 @@ Synchronous = Literal["NORMAL", "FULL"]
 
 #: "DLS" and a version of the marking, in the header of the file.
 APPLICATION_ID = 0x444C5301
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _CHECKPOINT_SECONDS = 0.5
 _LARGE_WAL = 32 * 1024 * 1024
@@ -152,8 +152,10 @@ class DatabaseFile:
         self._finish_checkpoint.clear()
         with contextlib.suppress(sqlite3.Error):  # tried again after the next round
             self.connection.execute("PRAGMA busy_timeout=0")  # waits for no reader
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self.connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+            try:
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self.connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
 
     def _checkpoint_loop(self) -> None:
         connection = sqlite3.connect(self.path, isolation_level=None)
@@ -224,8 +226,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version < SCHEMA_VERSION:
+        name = "schema.sql" if version == 0 else "upgrade_2.sql"
+        schema = resources.files(__package__).joinpath(name).read_text("utf-8")
         connection.executescript(
             f"BEGIN IMMEDIATE;{schema};PRAGMA application_id={APPLICATION_ID};"
             f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;"

@@ -69,7 +69,7 @@ class ActiveRun:
         next_seq: what the next record gets.
         tail, tail_first: the records since the last segment, and the first one's number.
         journal_row, tail_since: where and when (milliseconds) the tail begins.
-        lease_until: milliseconds; 0 when it is nobody's.
+        lease_until: milliseconds of the monotonic clock; 0 when it is nobody's.
     """
 
     __slots__ = (

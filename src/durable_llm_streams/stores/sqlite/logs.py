@@ -38,14 +38,20 @@ class Logs:
     Args:
         file: the serving connection.
         now: the wall clock, in milliseconds.
+        monotonic: a clock that nobody sets, in milliseconds: leases go by it.
         token: draws a new epoch's token.
     """
 
     def __init__(
-        self, file: DatabaseFile, now: Callable[[], int], token: Callable[[], str]
+        self,
+        file: DatabaseFile,
+        now: Callable[[], int],
+        monotonic: Callable[[], int],
+        token: Callable[[], str],
     ) -> None:
         self._file = file
         self._now = now
+        self._monotonic = monotonic
         self._token = token
         self.active: dict[str, ActiveRun] = {}  # oldest first
         self.queues: dict[int, list[str]] = {}  # chat key -> its active runs, oldest first
@@ -222,9 +228,9 @@ class Logs:
 
     def claim(self, limit: int, lease: float) -> list[Claim]:
         """See `RunStore.claim`."""
-        now = self._now()
+        now = self._monotonic()
         free = [active for active in self.active.values() if self._claimable(active, now)][:limit]
-        return self._claim(free, [self.claimed(a.run, a.next_seq) for a in free], now, lease)
+        return self._claim(free, [self.claimed(a.run, a.next_seq) for a in free], lease)
 
     def seize(self, run_id: str, lease: float) -> Claim:
         """See `RunStore.seize`."""
@@ -235,11 +241,9 @@ class Logs:
             raise Fenced("This run has ended already.")
         run = self.claimed(active.run, active.next_seq)
         run = structs.replace(run, takeovers=active.run.takeovers)
-        return self._claim([active], [run], self._now(), lease)[0]
+        return self._claim([active], [run], lease)[0]
 
-    def _claim(
-        self, free: Sequence[ActiveRun], runs: Sequence[Run], now: int, lease: float
-    ) -> list[Claim]:
+    def _claim(self, free: Sequence[ActiveRun], runs: Sequence[Run], lease: float) -> list[Claim]:
         if not free:
             return []
         with self._file.transaction() as connection:
@@ -247,9 +251,13 @@ class Logs:
                 update_run(connection, run, active.next_seq)
         for active, run in zip(free, runs, strict=True):
             active.become(run)
-            active.lease_until = now + round(lease * 1000)
+            active.lease_until = self.lease_until(lease)
             active.wake()  # a queued run's readers see that it runs
         return [Claim(a.run, a.run.epoch, a.next_seq) for a in free]
+
+    def lease_until(self, seconds: float) -> int:
+        """When a lease that begins now runs out, by the monotonic clock."""
+        return self._monotonic() + round(seconds * 1000)
 
     def _claimable(self, active: ActiveRun, now: int) -> bool:
         if active.run.status is Status.QUEUED:
@@ -274,7 +282,7 @@ class Logs:
 
     def renew(self, claims: Sequence[Claim], lease: float) -> list[Claim]:
         """See `RunStore.renew`. In memory: whoever opens the file next owes no lease to anybody."""
-        until = self._now() + round(lease * 1000)
+        until = self.lease_until(lease)
         lost = []
         for claim in claims:
             active = self.active.get(claim.run.id)

@@ -21,6 +21,7 @@ from durable_llm_streams.stores.portable import (
     Records,
     at_rest,
 )
+from durable_llm_streams.stores.seen_time import monotonic_clock
 
 from .file import DatabaseFile, Synchronous, unusable
 from .journal import SEGMENT_BYTES
@@ -32,6 +33,7 @@ from .rows import (
     run_from_row,
     spans_to_blob,
 )
+from .seen_time import SeenTime
 
 _LISTED_AT_ONCE = 500
 
@@ -55,12 +57,14 @@ class PortableSQLite:
         try:
             # What a killed server has left in the journal belongs to the logs.
             self._logs = Logs(
-                self._file, lambda: time.time_ns() // 1_000_000, lambda: secrets.token_hex(4)
+                self._file, _wall_clock, monotonic_clock, lambda: secrets.token_hex(4)
             )
+            self._seen = SeenTime(self._file, _wall_clock, monotonic_clock)
         except BaseException as error:
             self._file.close()
-            if isinstance(error, sqlite3.Error):
-                raise unusable(path, error) from error
+            cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+            if isinstance(cause, sqlite3.Error):
+                raise unusable(path, cause) from error
             raise
 
     async def refuse_served(self) -> None:
@@ -76,49 +80,57 @@ class PortableSQLite:
 
     async def listing(self, place: str = "") -> Listing:
         """See `Portable.listing`."""
-        updated_at, key = map(int, place.split("-")) if place else (0, 0)
+        seen_at, key = map(int, place.split(":")) if place else (-(1 << 62), 0)
         with self._file.translated_errors():
             rows = self._file.connection.execute(
-                "SELECT id, updated_at, key FROM chat WHERE (updated_at, key) > (?, ?)"
-                " ORDER BY updated_at, key LIMIT ?",
-                (updated_at, key, _LISTED_AT_ONCE),
+                "SELECT id, seen_at, key FROM chat WHERE (seen_at, key) > (?, ?)"
+                " ORDER BY seen_at, key LIMIT ?",
+                (seen_at, key, _LISTED_AT_ONCE),
             ).fetchall()
         last = rows[-1] if len(rows) == _LISTED_AT_ONCE else None
-        return Listing([row[0] for row in rows], last and f"{last[1]}-{last[2]}")
+        return Listing([row[0] for row in rows], last and f"{last[1]}:{last[2]}")
 
     async def outline(self, chat_id: str) -> Outline | None:
         """See `Portable.outline`."""
         connection = self._file.connection
         with self._file.translated_errors():
             row = connection.execute(
-                f"SELECT {CHAT_COLUMNS} FROM chat WHERE id = ?", (chat_id,)
+                f"SELECT {CHAT_COLUMNS}, seen_at FROM chat WHERE id = ?", (chat_id,)
             ).fetchone()
             if row is None:
                 return None
+            *columns, seen_at = row
             messages = connection.execute(
                 "SELECT id, parent, role, created_at, run FROM message WHERE chat = ? ORDER BY key",
                 row[:1],
             ).fetchall()
             runs = connection.execute(
-                f"SELECT content, next_seq, has_log, {RUN_COLUMNS} FROM run WHERE chat = ?"
+                f"SELECT content, next_seq, has_log, seen_at, {RUN_COLUMNS} FROM run WHERE chat = ?"
                 " ORDER BY key",
                 row[:1],
             ).fetchall()
         return Outline(
-            chat_from_row(row, None),
+            chat_from_row(tuple(columns), None),
             tuple(
                 Message(id=id_, parent=parent, role=role, body=b"", created_at=at, run_id=run)
                 for id_, parent, role, at, run in messages
             ),
             tuple(self._moved(*run) for run in runs),
+            self._age(seen_at),
         )
 
-    def _moved(self, content: str, next_seq: int, has_log: int, *columns: object) -> MovedRun:
+    def _age(self, seen_at: int) -> int:
+        return max(0, self._seen.stamp() - seen_at)
+
+    def _moved(
+        self, content: str, next_seq: int, has_log: int, seen_at: int | None, *columns: object
+    ) -> MovedRun:
         run = run_from_row(columns)
         active = self._logs.active.get(run.id)
         if active is not None:
             next_seq = active.next_seq
-        return MovedRun(at_rest(run), content, next_seq, bool(has_log))
+        age = 0 if seen_at is None else self._age(seen_at)
+        return MovedRun(at_rest(run), content, next_seq, bool(has_log), age)
 
     async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
         """See `Portable.contents`."""
@@ -160,8 +172,9 @@ class PortableSQLite:
         with self._file.transaction() as connection:
             if _is_taken(connection, outline):
                 return False
-            chat = _insert_chat(connection, outline)
-            keys = {m.run.id: _insert_run(connection, chat, m) for m in outline.runs}
+            seen = self._seen.stamp()
+            chat = _insert_chat(connection, outline, seen)
+            keys = {m.run.id: _insert_run(connection, chat, m, seen) for m in outline.runs}
             there = dict.fromkeys(keys, 1)
             messages = 0
             async for content in contents:
@@ -198,6 +211,10 @@ class PortableSQLite:
         self._file.close()
 
 
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _is_taken(connection: sqlite3.Connection, outline: Outline) -> bool:
     ids = [("chat", outline.chat.id), *(("run", moved.run.id) for moved in outline.runs)]
     return any(
@@ -206,12 +223,20 @@ def _is_taken(connection: sqlite3.Connection, outline: Outline) -> bool:
     )
 
 
-def _insert_chat(connection: sqlite3.Connection, outline: Outline) -> int:
+def _insert_chat(connection: sqlite3.Connection, outline: Outline, seen: int) -> int:
     chat = outline.chat
     cursor = connection.execute(
-        "INSERT INTO chat (id, owner, title, created_at, updated_at, head)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (chat.id, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head),
+        "INSERT INTO chat (id, owner, title, created_at, updated_at, head, seen_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            chat.id,
+            chat.owner,
+            chat.title,
+            chat.created_at,
+            chat.updated_at,
+            chat.head,
+            seen - outline.age,
+        ),
     )
     return cursor.lastrowid or 0
 
@@ -229,15 +254,17 @@ def _insert_messages(
     )
 
 
-def _insert_run(connection: sqlite3.Connection, chat: int, moved: MovedRun) -> int:
+def _insert_run(connection: sqlite3.Connection, chat: int, moved: MovedRun, seen: int) -> int:
     run = moved.run
+    seen_at = None if run.ended_at is None else seen - moved.age
     cursor = connection.execute(
         "INSERT INTO run (id, chat, dedup, content, prompt, answer, model, status, epoch, token,"
-        " takeovers, spans, next_seq, created_at, started_at, ended_at, has_log)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " takeovers, spans, next_seq, created_at, started_at, ended_at, has_log, seen_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (run.id, chat, run.key, moved.content, run.prompt_id, run.message_id, run.model,
          run.status, run.epoch.number, run.epoch.token, run.takeovers, spans_to_blob(run.spans),
-         moved.next_seq, run.created_at, run.started_at, run.ended_at, int(moved.has_log)),
+         moved.next_seq, run.created_at, run.started_at, run.ended_at, int(moved.has_log),
+         seen_at),
     )  # fmt: skip
     return cursor.lastrowid or 0
 

@@ -112,11 +112,20 @@ def insert_segment(
         )
 
 
-def update_run(connection: sqlite3.Connection, run: Run, next_seq: int) -> None:
-    """Write what changes about a run."""
+def update_run(
+    connection: sqlite3.Connection, run: Run, next_seq: int, seen_at: int | None = None
+) -> None:
+    """Write what changes about a run.
+
+    Args:
+        connection: in a transaction.
+        run: as it is now.
+        next_seq: the sequence number that its next record gets.
+        seen_at: the store's time at the run's end; None while it has not ended.
+    """
     connection.execute(
         "UPDATE run SET status = ?, epoch = ?, token = ?, takeovers = ?, spans = ?, next_seq = ?,"
-        " started_at = ?, ended_at = ? WHERE id = ?",
+        " started_at = ?, ended_at = ?, seen_at = ? WHERE id = ?",
         (run.status, run.epoch.number, run.epoch.token, run.takeovers, spans_to_blob(run.spans),
-         next_seq, run.started_at, run.ended_at, run.id),
+         next_seq, run.started_at, run.ended_at, seen_at, run.id),
     )  # fmt: skip

@@ -1,7 +1,11 @@
--- Version 1. Times are milliseconds since 1970 UTC. Applied once, in one transaction.
+-- Version 2. Times are milliseconds since 1970 UTC. Applied once, in one transaction; `upgrade_2.sql`
+-- makes the same of a file of version 1.
 
 -- `node`: raised by every process that opens the file to serve it; each write checks it.
 -- `secret`: what signs visitors' cookies.
+-- `seen`: how much time the servers have seen pass, which `seen_at` and retention go by; `wall`: the
+-- wall clock when `seen` was written (stores/seen_time.py tells the rule).
+-- `check`: written to see whether the file can be written.
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
   value BLOB NOT NULL
@@ -14,10 +18,11 @@ CREATE TABLE chat (
   title      TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
-  head       TEXT
+  head       TEXT,
+  seen_at    INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX chat_of_owner ON chat (owner, updated_at DESC, key DESC);
-CREATE INDEX chat_by_age ON chat (updated_at);
+CREATE INDEX chat_by_age ON chat (seen_at);
 
 -- An assistant message's body is empty until its run ends.
 CREATE TABLE message (
@@ -53,11 +58,12 @@ CREATE TABLE run (
   started_at INTEGER,
   ended_at   INTEGER,
   has_log    INTEGER NOT NULL DEFAULT 1,
+  seen_at    INTEGER,
   UNIQUE (chat, dedup)
 );
 CREATE INDEX run_of_chat ON run (chat, key);
 CREATE INDEX run_active ON run (key) WHERE status IN ('queued', 'running');
-CREATE INDEX run_ended ON run (ended_at) WHERE ended_at IS NOT NULL AND has_log;
+CREATE INDEX run_ended ON run (seen_at) WHERE seen_at IS NOT NULL AND has_log;
 
 -- One row for each flush: the records of all runs that wrote something.
 CREATE TABLE journal (

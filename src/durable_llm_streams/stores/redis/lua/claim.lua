@@ -16,6 +16,7 @@
 -- tokens come again with the worker's next claim: a run that still has one of them is handed over.
 -- include shared.lua
 -- include claiming.lua
+local LONGEST = 100 -- leases of another server's setting
 local limit, lease, now = tonumber(ARGV[2]), tonumber(ARGV[3]), clock(ARGV[4])
 local unanswered = tonumber(ARGV[5])
 local claims = {}
@@ -31,6 +32,12 @@ if unanswered > 0 then
       claims[#claims + 1] = run_reply(run)
     end
   end
+end
+
+-- No lease is this long: it was given while the clock was ahead, and would hold up its run for as long.
+for _, run in ipairs(call('ZRANGEBYSCORE', root .. ':leases', '(' .. whole(now + LONGEST * lease), '+inf',
+    'LIMIT', 0, 1000)) do
+  call('ZADD', root .. ':leases', now + lease, run)
 end
 
 local free = {}

@@ -13,7 +13,8 @@
 -- ARGV[8]  how long the log is kept, milliseconds
 -- ARGV[9]  how long the run's record is kept, milliseconds
 -- ARGV[10] how long the chat is kept, milliseconds, or 0
--- ARGV[11…] the last records
+-- ARGV[11] clock, or '' for the server's
+-- ARGV[12…] the last records
 --
 -- Replies {'ok', run, fields, next} or {refusal, detail}.
 -- include shared.lua
@@ -47,7 +48,7 @@ if writer == '' then
     'spans', with_span(held[5], next_seq, number, ARGV[7]))
 end
 local log = key('log', run)
-for from = 11, #ARGV, 1000 do
+for from = 12, #ARGV, 1000 do
   call('RPUSH', log, unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
 call('HSET', key('run', run), 'status', status, 'ended', now, 'next', call('LLEN', log) + 1)
@@ -55,12 +56,13 @@ call('HDEL', key('run', run), 'writer', 'worker')
 for _, index in ipairs({root .. ':queue', root .. ':leases', root .. ':running', key('active', chat)}) do
   call('ZREM', index, run)
 end
-call('ZADD', root .. ':ended', now, run)
+local seen = stamp(clock(ARGV[11]))
+call('ZADD', root .. ':ended', whole(seen), run)
 call('PEXPIRE', log, ARGV[8])
 call('PEXPIRE', key('run', run), ARGV[9])
 call('HSET', key('body', chat), held[7], ARGV[5])
 local about = call('HMGET', key('chat', chat), 'owner', 'updated')
-touch(chat, about[1], whole(math.max(tonumber(now), tonumber(about[2]))))
+touch(chat, about[1], whole(math.max(tonumber(now), tonumber(about[2]))), seen)
 keep_chat(chat, about[1], ARGV[10])
 
 local waiting = active_run(chat)
@@ -73,7 +75,7 @@ if waiting ~= '' then
 end
 tell('run-ended', about[1], chat, {run, held[7], status})
 call('PUBLISH', root .. ':tail:' .. run,
-  at .. ' ' .. writer .. ' ' .. status .. '\n' .. table.concat(ARGV, '\n', 11))
+  at .. ' ' .. writer .. ' ' .. status .. '\n' .. table.concat(ARGV, '\n', 12))
 publish('e' .. run)
 local reply = run_reply(run)
 return {'ok', reply[1], reply[2], reply[3]}

@@ -11,8 +11,10 @@
 -- ARGV[7]  head, or ''
 -- ARGV[8]  how many messages it has
 -- ARGV[9]  how long it is kept, milliseconds, or 0
--- ARGV[10…] for each run, oldest first: run, how many records, how long they are kept and how long
---          its own record is kept, milliseconds (0: for ever)
+-- ARGV[10] milliseconds since its last change, by the time that stores see pass
+-- ARGV[11] clock, or '' for the server's
+-- ARGV[12…] for each run, oldest first: run, how many records, how long they are kept and how long
+--          its own record is kept, milliseconds (0: for ever), milliseconds since its end
 --
 -- Replies 'ok', 'taken' when the chat or a run of it is there, 'lost' when a piece is missing.
 -- include shared.lua
@@ -25,7 +27,7 @@ end
 if call('ZCARD', staged(token, 'order', chat)) ~= messages then
   return 'lost'
 end
-for index = 10, #ARGV, 4 do
+for index = 12, #ARGV, 5 do
   local run = ARGV[index]
   if call('EXISTS', key('run', run)) == 1 then
     return 'taken'
@@ -36,6 +38,7 @@ for index = 10, #ARGV, 4 do
 end
 
 -- Nothing can be refused any more.
+local seen = stamp(clock(ARGV[11]))
 local function move(kind, id, milliseconds)
   if call('EXISTS', staged(token, kind, id)) == 1 then
     call('RENAME', staged(token, kind, id), key(kind, id))
@@ -50,7 +53,7 @@ end
 for _, kind in ipairs({'order', 'tree', 'body', 'keys', 'active'}) do
   call('DEL', key(kind, chat)) -- of an earlier chat of this name, which ended by its age
 end
-for index = 10, #ARGV, 4 do
+for index = 12, #ARGV, 5 do
   local run, number = ARGV[index], call('INCR', root .. ':number')
   move('log', run, tonumber(ARGV[index + 2]))
   move('run', run, tonumber(ARGV[index + 3]))
@@ -61,7 +64,8 @@ for index = 10, #ARGV, 4 do
     call('ZADD', key('active', chat), number, run)
     call('ZADD', root .. ':running', number, run)
   else
-    call('ZADD', root .. (ARGV[index + 1] == '0' and ':kept' or ':ended'), held[1], run)
+    local index_of = ARGV[index + 1] == '0' and ':kept' or ':ended'
+    call('ZADD', root .. index_of, whole(seen - tonumber(ARGV[index + 4])), run)
   end
   if held[2] and held[2] ~= '' then
     call('HSET', key('keys', chat), held[2], run)
@@ -76,7 +80,7 @@ if ARGV[7] ~= '' then
   call('HSET', key('chat', chat), 'head', ARGV[7])
 end
 local left = call('PTTL', key('owner', owner)) -- -1: for ever, -2: not there
-touch(chat, owner, ARGV[6])
+touch(chat, owner, ARGV[6], seen - tonumber(ARGV[10]))
 if lifetime == 0 then
   call('PERSIST', key('owner', owner))
 else

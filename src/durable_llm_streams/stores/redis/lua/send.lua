@@ -149,7 +149,7 @@ if before == '' then
   end
 end
 call('HSET', key('chat', chat), 'head', answer)
-touch(chat, owner, whole(math.max(now, tonumber(known[3] or '0'))))
+touch(chat, owner, whole(math.max(now, tonumber(known[3] or '0'))), stamp(clock(ARGV[18])))
 keep_chat(chat, owner, ARGV[20])
 if is_new then
   tell('chat-created', owner, chat)

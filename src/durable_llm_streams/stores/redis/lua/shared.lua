@@ -10,6 +10,8 @@
 --    there is, have `flags=allow-oom`.
 -- 3. Times are milliseconds. The clock is the server's; a given clock is for tests.
 -- 4. A refusal is a reply, not an error: its first element says which.
+-- 5. Retention goes by the time that the partition has seen pass, not by the clock, which may jump.
+--    `expire` lets that time go on; `seen_at` and `stamp` tell it. stores/seen_time.py has the whole rule.
 local root = KEYS[1]
 local call = redis.call
 
@@ -28,6 +30,43 @@ end
 -- Numbers above 10^14 would be written with an exponent otherwise.
 local function whole(number)
   return string.format('%.0f', number)
+end
+
+-- As in stores/seen_time.py.
+local FIRST = 1577836800000
+local MOST_BETWEEN_LOOKS = 5 * 60 * 1000
+
+-- The partition's time when nothing is known of it yet: its newest stamp, or the clock if that is
+-- earlier. Whichever was wrong, nothing is older than it was.
+local function first_seen(now)
+  local newest = -math.huge
+  for _, index in ipairs({'ages', 'ended'}) do
+    local last = call('ZREVRANGE', root .. ':' .. index, 0, 0, 'WITHSCORES')[2]
+    newest = math.max(newest, tonumber(last or '-inf') or newest)
+  end
+  if newest > -math.huge then
+    now = math.min(now, newest)
+  end
+  return math.max(now, FIRST)
+end
+
+-- The time that the partition has seen pass, and whether it is written down.
+local function seen_at(now)
+  local held = call('HMGET', root .. ':clock', 'seen', 'wall')
+  if not held[1] then
+    return first_seen(now), false
+  end
+  local moved = math.min(now - tonumber(held[2]), MOST_BETWEEN_LOOKS)
+  return tonumber(held[1]) + math.max(0, moved), true
+end
+
+-- The same, for what is stamped now.
+local function stamp(now)
+  local seen, known = seen_at(now)
+  if not known then
+    call('HSET', root .. ':clock', 'seen', whole(seen), 'wall', whole(now))
+  end
+  return seen
 end
 
 local function publish(event)
@@ -103,10 +142,10 @@ local function with_span(spans, first, number, token)
   return spans .. whole(first) .. ':' .. number .. ':' .. token
 end
 
-local function touch(chat, owner, updated)
+local function touch(chat, owner, updated, seen)
   call('HSET', key('chat', chat), 'updated', updated)
   call('ZADD', key('owner', owner), updated, chat)
-  call('ZADD', root .. ':ages', updated, chat)
+  call('ZADD', root .. ':ages', whole(seen), chat)
 end
 
 -- What a chat consists of goes by itself so long after its last change, and a day; 0: never. The day

@@ -1,0 +1,151 @@
+"""How much time a store has seen pass: what retention goes by, instead of a wall clock.
+
+Theory of operation
+===================
+1. Wall clocks jump: ahead by a year and back, or to 1970 at boot until the network sets them. A
+   store that compared its stamps with such a clock would delete everything in that moment.
+2. So a store counts the time that it has seen. Housekeeping looks at the wall clock about once a
+   minute. A look adds what that clock moved since the look before, but not more than a monotonic
+   clock did, and never more than `MOST_BETWEEN_LOOKS`. A clock that was set back adds nothing.
+3. No monotonic clock runs on while no process serves. The first look of a process adds at most
+   `MOST_UNSERVED`, and at most a tenth of the shortest retention.
+4. A chat gets the store's time at each change, a run at its end. Only these stamps are compared
+   with an age. Deletion may come late, after a long stop; no jump makes it come early.
+5. The count lies in the store. Processes that share a Redis use its clock, and each adds only what
+   that clock moved since anybody's look, so none counts a minute again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+#: So many milliseconds count between two looks of a process, at the most.
+MOST_BETWEEN_LOOKS: Final = 5 * 60 * 1000
+#: So many count between the last look of one process and the first look of the next.
+MOST_UNSERVED: Final = 60 * 60 * 1000
+#: The least that a count begins with: 2020. An older stamp comes from a clock that was wrong.
+FIRST: Final = 1_577_836_800_000
+
+_SHARE_UNSERVED = 10
+_TOLERANCE = 5 * 60 * 1000
+_LONG_UNSERVED = 30 * 24 * 60 * 60 * 1000
+
+logger = logging.getLogger(__name__)
+
+
+def monotonic_clock() -> int:
+    """Milliseconds of a clock that nobody sets. It may stand still while the machine sleeps."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def counted(moved: int, most: int) -> int:
+    """What a look adds to the store's time, in milliseconds.
+
+    Args:
+        moved: how far the wall clock moved since the look before.
+        most: see `Watch.look`.
+    """
+    return max(0, min(moved, most))
+
+
+class Look(NamedTuple):
+    """A look at the wall clock that is being made.
+
+    Attributes:
+        at: the monotonic clock, in milliseconds.
+        most: so many milliseconds can have passed since the look before.
+    """
+
+    at: int
+    most: int
+
+
+class Watch:
+    """One process's looks at a wall clock. It bounds what each may count, and logs jumps.
+
+    Args:
+        monotonic: a clock that nobody sets, in milliseconds.
+        whose: how the wall clock is called in the log.
+    """
+
+    def __init__(self, monotonic: Callable[[], int], whose: str = "The clock") -> None:
+        self._monotonic = monotonic
+        self._whose = whose
+        self._last: tuple[int, int] | None = None  # wall and monotonic clock
+
+    def look(self, log_age: float, chat_age: float) -> Look:
+        """Begin a look.
+
+        Args:
+            log_age: seconds that logs are kept.
+            chat_age: seconds that chats are kept; 0: for ever.
+        """
+        at = self._monotonic()
+        if self._last is not None:
+            return Look(at, counted(at - self._last[1], MOST_BETWEEN_LOOKS))
+        shortest = min(log_age, chat_age) if chat_age > 0 else log_age
+        share = round(max(0.0, shortest) * 1000 / _SHARE_UNSERVED)
+        return Look(at, min(share, MOST_UNSERVED))
+
+    def looked(self, look: Look, wall: int, before: int, *, quiet: bool = False) -> bool:
+        """The look is in the store. A jump of the clock is logged, once.
+
+        Args:
+            look: what `look` has returned.
+            wall: what the wall clock showed, in milliseconds since 1970 UTC.
+            before: what it showed at the last look that the store knows of.
+            quiet: log nothing.
+
+        Returns:
+            Whether there was something to log.
+        """
+        last, self._last = self._last, (wall, look.at)
+        if last is None:
+            level, what = _about_unserved(wall - before, look.most)
+        else:
+            before = last[0]
+            level, what = _about_jump(wall - before, look.most)
+        if level and not quiet:
+            since, now, counts = _date(before), _date(wall), _span(look.most)
+            logger.log(level, what.format(whose=self._whose, since=since, now=now, counts=counts))
+        return level > 0
+
+
+def _about_unserved(moved: int, most: int) -> tuple[int, str]:
+    """What is logged about a process's first look; level 0: nothing."""
+    if moved < -_TOLERANCE:
+        return logging.WARNING, (
+            "{whose} shows {now}, but it showed {since} when this store was last looked after: it "
+            "is wrong now or was wrong then. Nothing is deleted because of it."
+        )
+    if moved <= max(most, MOST_UNSERVED):
+        return 0, ""
+    return logging.WARNING if moved > _LONG_UNSERVED else logging.INFO, (
+        "{whose} shows {now}, and it showed {since} when this store was last looked after. Nobody "
+        "can tell whether that time has passed, so {counts} of it count towards retention."
+    )
+
+
+def _about_jump(moved: int, most: int) -> tuple[int, str]:
+    """The same about each later look."""
+    if abs(moved - most) <= _TOLERANCE:
+        return 0, ""
+    return logging.WARNING, (
+        "{whose} jumped from {since} to {now}: somebody set it, or this machine stood still. "
+        "Nothing is deleted because of it: {counts} count towards retention."
+    )
+
+
+def _date(milliseconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"{milliseconds} ms"
+
+
+def _span(milliseconds: int) -> str:
+    return str(timedelta(seconds=milliseconds // 1000))

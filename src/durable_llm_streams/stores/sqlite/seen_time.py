@@ -1,0 +1,95 @@
+"""The time that a file's servers have seen pass. See `stores/seen_time.py` for the rule."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+
+from durable_llm_streams.stores.seen_time import FIRST, MOST_BETWEEN_LOOKS, Watch, counted
+
+from .file import DatabaseFile
+
+
+class SeenTime:
+    """The count in `meta`: `seen`, and `wall`, the wall clock at the last look.
+
+    Args:
+        file: the serving connection.
+        now: the wall clock, in milliseconds.
+        monotonic: a clock that nobody sets, in milliseconds.
+
+    Raises:
+        StoreUnavailable: the count could not be begun.
+    """
+
+    def __init__(
+        self, file: DatabaseFile, now: Callable[[], int], monotonic: Callable[[], int]
+    ) -> None:
+        self._file = file
+        self._monotonic = monotonic
+        self._watch = Watch(monotonic)
+        seen, _ = _read(file.connection)
+        if seen is None:
+            with file.transaction() as connection:
+                seen = _begin(connection, now())
+        self._seen = seen
+        self._since = monotonic()
+
+    def stamp(self) -> int:
+        """The store's time now, for a chat that changes or a run that ends."""
+        return self._seen + counted(self._monotonic() - self._since, MOST_BETWEEN_LOOKS)
+
+    @contextlib.contextmanager
+    def look(
+        self, wall: int, log_age: float, chat_age: float
+    ) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """A transaction in which the store's time goes on. Gives the connection and that time.
+
+        Args:
+            wall: the wall clock, in milliseconds.
+            log_age: seconds that logs are kept.
+            chat_age: seconds that chats are kept; 0: for ever.
+        """
+        look = self._watch.look(log_age, chat_age)
+        with self._file.transaction() as connection:
+            seen, before = _read(connection)
+            if seen is None or before is None:
+                seen, before = _begin(connection, wall), wall
+            seen += counted(wall - before, look.most)
+            _write(connection, seen, wall)
+            yield connection, seen
+        self._seen, self._since = seen, look.at
+        self._watch.looked(look, wall, before)
+
+
+def _read(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
+    rows = connection.execute("SELECT name, value FROM meta WHERE name IN ('seen', 'wall')")
+    held: dict[str, int] = dict(rows.fetchall())
+    return held.get("seen"), held.get("wall")
+
+
+def _write(connection: sqlite3.Connection, seen: int, wall: int) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO meta VALUES (?, ?)", (("seen", seen), ("wall", wall))
+    )
+
+
+def _begin(connection: sqlite3.Connection, now: int) -> int:
+    """Begin the count, for a new file or one whose stamps are a wall clock's.
+
+    It begins at the newest stamp, or now if that is earlier: whichever clock was wrong, nothing is
+    older than it was. A stamp that no right clock can have made counts as new.
+    """
+    (newest,) = connection.execute(
+        "SELECT max(seen_at) FROM (SELECT max(seen_at) AS seen_at FROM chat"
+        " UNION ALL SELECT max(seen_at) FROM run)"
+    ).fetchone()
+    seen = max(FIRST, now if newest is None else min(now, newest))
+    for table in ("chat", "run"):
+        connection.execute(
+            f"UPDATE {table} SET seen_at = ? WHERE seen_at NOT BETWEEN ? AND ?",
+            (seen, FIRST, seen),
+        )
+    _write(connection, seen, now)
+    return seen

@@ -1,0 +1,202 @@
+"""`Store`: what it keeps when the wall clock is wrong: retention goes by time that passed."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from durable_llm_streams.errors import ChatNotFound, CursorLost
+
+from .harness import DAY, HOUR, StoreFactory, Talk, records
+
+YEAR = 365 * DAY
+MINUTE = 60.0
+
+
+def to_1970(talk: Talk) -> float:
+    """Set the clock to where a machine without a battery boots. Returns how far that is."""
+    seconds = talk.clock() / 1000 - 100
+    talk.clock.jump(-seconds)
+    return seconds
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged about clocks, from the level on that people see."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.endswith("seen_time") and record.levelno >= logging.WARNING
+    ]
+
+
+class ClockContract:
+    """No jump of the wall clock deletes anything, and time that passes is not forgotten."""
+
+    @pytest.mark.promise("bounded")
+    async def test_a_year_ahead_for_half_a_minute_deletes_nothing(self, talk: Talk) -> None:
+        old = await talk.answer(chat="old")
+        active = await talk.start(chat="active")
+        assert await talk.append(active, records(3))
+        await talk.look()
+        await talk.pass_time(MINUTE)
+        talk.clock.jump(YEAR)
+        assert await talk.expire() == 0
+        ahead = await talk.answer(chat="ahead")
+        talk.clock.advance(30)
+        assert await talk.expire() == 0
+        talk.clock.jump(-YEAR)
+        assert await talk.expire() == 0
+        assert sorted(await talk.chat_ids()) == ["active", "ahead", "old"]
+        for run in (old, ahead):
+            assert len(await talk.log(run.id)) == 1
+        assert await talk.log(active.run.id) == records(3)
+
+    @pytest.mark.promise("bounded")
+    async def test_a_clock_that_is_ahead_at_every_start_deletes_nothing(self, talk: Talk) -> None:
+        run = await talk.answer()
+        await talk.look()
+        for _ in range(5):
+            talk.clock.jump(YEAR)
+            await talk.crash()
+            assert await talk.expire() == 0
+            talk.clock.jump(-YEAR)
+            await talk.crash()
+            assert await talk.expire() == 0
+        assert await talk.chat_ids() == ["c1"]
+        assert len(await talk.log(run.id)) == 1
+
+    @pytest.mark.promise("bounded")
+    async def test_a_clock_in_1970_at_the_start_deletes_nothing_then_or_later(
+        self, talk: Talk
+    ) -> None:
+        await talk.answer(chat="before")
+        await talk.look()
+        away = to_1970(talk)
+        await talk.crash()
+        assert await talk.expire() == 0
+        run = await talk.answer(chat="in 1970")
+        await talk.pass_time(MINUTE)
+        talk.clock.jump(away)
+        assert await talk.expire() == 0
+        await talk.crash()
+        assert await talk.expire() == 0
+        assert sorted(await talk.chat_ids()) == ["before", "in 1970"]
+        assert len(await talk.log(run.id)) == 1
+
+    @pytest.mark.promise("bounded")
+    async def test_a_store_that_was_made_in_1970_keeps_its_chats_when_the_clock_is_right(
+        self, stores: StoreFactory
+    ) -> None:
+        talk = Talk(stores, None)  # type: ignore[arg-type]  # the clock comes first
+        away = to_1970(talk)
+        talk.store = await stores.open()
+        await talk.answer()
+        await talk.pass_time(MINUTE)
+        talk.clock.jump(away)
+        assert await talk.expire() == 0
+        await talk.crash()
+        assert await talk.expire() == 0
+        await talk.pass_time(HOUR)
+        assert await talk.expire() == 1
+        assert await talk.chat_ids() == ["c1"]
+
+    @pytest.mark.promise("bounded")
+    @pytest.mark.parametrize("jump", [YEAR, -YEAR])
+    async def test_what_a_wrong_clock_has_stamped_does_not_live_for_ever(
+        self, talk: Talk, jump: float
+    ) -> None:
+        await talk.look()
+        talk.clock.jump(jump)
+        run = await talk.answer()
+        talk.clock.jump(-jump)
+        await talk.look()
+        await talk.pass_time(HOUR - 2 * MINUTE)
+        assert await talk.expire() == 0
+        await talk.pass_time(10 * MINUTE)
+        assert await talk.expire() == 1
+        with pytest.raises(CursorLost):
+            await talk.store.read(run.id, 0)
+        await talk.pass_time(DAY - HOUR - 10 * MINUTE)
+        assert await talk.expire() == 0
+        await talk.pass_time(10 * MINUTE)
+        assert await talk.expire() == 1
+        with pytest.raises(ChatNotFound):
+            await talk.store.snapshot("ann", "c1")
+
+    @pytest.mark.promise("bounded")
+    async def test_time_passes_over_processes_that_live_for_less_than_a_look(
+        self, talk: Talk
+    ) -> None:
+        run = await talk.answer()
+        for _ in range(12):
+            await talk.crash()
+            assert await talk.expire() == 0
+            talk.clock.advance(290)
+        for _ in range(2):
+            await talk.crash()
+            await talk.expire()
+            talk.clock.advance(290)
+        with pytest.raises(CursorLost):
+            await talk.store.read(run.id, 0)
+        assert await talk.chat_ids() == ["c1"]
+
+    async def test_a_long_stop_makes_deletion_late_not_early(self, talk: Talk) -> None:
+        run = await talk.answer()
+        await talk.look()
+        talk.clock.advance(2 * YEAR)
+        await talk.crash()
+        assert await talk.expire() == 0
+        assert len(await talk.log(run.id)) == 1
+        await talk.pass_time(HOUR)
+        assert await talk.expire() == 1
+
+    async def test_a_clock_that_is_set_back_holds_up_deletion_by_one_look(self, talk: Talk) -> None:
+        run = await talk.answer()
+        await talk.look()
+        talk.clock.jump(-YEAR)
+        await talk.pass_time(HOUR)
+        assert await talk.expire() == 0
+        await talk.pass_time(6 * MINUTE)
+        assert await talk.expire() == 1
+        with pytest.raises(CursorLost):
+            await talk.store.read(run.id, 0)
+
+    async def test_a_jump_is_logged_once_with_both_times(
+        self, talk: Talk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await talk.look()
+        await talk.pass_time(3 * MINUTE)
+        assert said(caplog) == []
+        talk.clock.jump(YEAR)
+        await talk.pass_time(3 * MINUTE)
+        (text,) = said(caplog)
+        assert "2023-11-14" in text
+        assert "2024-11-13" in text
+        caplog.clear()
+        talk.clock.jump(-YEAR)
+        await talk.pass_time(3 * MINUTE)
+        await talk.pass_time(3 * MINUTE)
+        assert len(said(caplog)) == 1
+
+    async def test_a_clock_that_is_behind_at_the_start_is_logged(
+        self, talk: Talk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await talk.answer()
+        await talk.look()
+        to_1970(talk)
+        await talk.crash()
+        await talk.look()
+        (text,) = said(caplog)
+        assert "1970-01-01 00:01:40 UTC" in text
+
+    async def test_a_lease_does_not_outlast_the_year_that_the_clock_was_ahead(
+        self, talk: Talk
+    ) -> None:
+        talk.clock.jump(YEAR)
+        claim = await talk.start()
+        talk.clock.jump(-YEAR)
+        assert len(await talk.store.claim("w2", 9, 30.0)) == 0
+        talk.clock.advance(31)
+        (again,) = await talk.store.claim("w2", 9, 30.0)
+        assert again.run.id == claim.run.id
