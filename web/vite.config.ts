@@ -10,6 +10,7 @@ const src = path.resolve(import.meta.dirname, "src");
 const server = process.env.DLS_URL ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
+  base: "./", // below what <base> says
   plugins: [react(), tailwindcss(), leanSdk(), woff2Only(), precompress()],
   resolve: { alias: { "@": src } },
   build: {

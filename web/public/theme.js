@@ -2,11 +2,13 @@
 // A file of its own, because the Content-Security-Policy allows no inline scripts.
 // src/state/theme.ts keeps the theme up to date.
 (() => {
+  const base = new URL(document.querySelector("base")?.href ?? "/", location.href).pathname;
+  const scope = base === "/" ? "dls:" : `dls:${base}:`; // as in src/state/base.ts
   let chosen = null;
   let sidebar = null;
   try {
-    chosen = localStorage.getItem("dls:theme");
-    sidebar = localStorage.getItem("dls:sidebar");
+    chosen = localStorage.getItem(`${scope}theme`);
+    sidebar = localStorage.getItem(`${scope}sidebar`);
   } catch {
     // storage is forbidden: follow the system
   }

@@ -7,10 +7,12 @@ import { CrashScreen } from "./screens/crash";
 import { loadMarkdown } from "./screens/thread/lazy-markdown";
 import { start } from "./state/app";
 import { place } from "./state/router";
+import { followAnchors } from "./ui/anchors";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("The page has no #root.");
 start();
+document.addEventListener("click", followAnchors);
 if (place.getState().chat !== null) void loadMarkdown(); // there is something to read at once
 createRoot(root).render(
   <StrictMode>

@@ -96,6 +96,8 @@ export const words = {
   stale: "A newer version of this page is there.",
   storageForbidden: "This browser keeps nothing: drafts and waiting messages will not survive a reload.",
   storageFull: "This browser's storage is full: drafts and waiting messages will not survive a reload.",
+  noCookies:
+    "This browser (or a proxy) does not send cookies to this server, so chats cannot be kept. Allow cookies for this site and reload.",
   expired: "Your session has ended. Sign in again to go on; what you wrote is kept here.",
   demo: "Demo answers",
   demoWhat: "no model is set up",

@@ -1,4 +1,4 @@
-import { CloudOff, HardDrive, RefreshCw, WifiOff } from "lucide-react";
+import { CloudOff, Cookie, HardDrive, RefreshCw, WifiOff } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
 import { announce, page } from "@/state/notices";
 import { storageTrouble } from "@/state/storage";
@@ -7,9 +7,10 @@ import { useAll } from "./hooks";
 
 /** What concerns the whole page, most pressing first; nothing when all is well. */
 export function Banner() {
-  const { offline, feed, expired, stale } = useAll(page);
+  const { offline, feed, expired, cookieless, stale } = useAll(page);
   const trouble = useAll(storageTrouble);
   if (expired) return <Line kind="expired" icon={<CloudOff aria-hidden />} text={words.expired} reload />;
+  if (cookieless) return <Line kind="cookies" icon={<Cookie aria-hidden />} text={words.noCookies} reload />;
   if (offline) return <Line kind="offline" icon={<WifiOff aria-hidden />} text={words.offlineBanner} />;
   if (feed === "down") return <Line kind="down" icon={<CloudOff aria-hidden />} text={words.feedDown} />;
   if (stale) return <Line kind="stale" icon={<RefreshCw aria-hidden />} text={words.stale} reload />;

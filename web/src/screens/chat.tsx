@@ -39,10 +39,11 @@ export function Chat({ id, isNew, composer, onStop }: ChatProps) {
     return () => conversation.leave();
   }, [conversation]);
   useEffect(() => whenIdle(() => void loadMarkdown()), []);
-  const onSend = (text: string): void => {
-    send(id, text);
+  const onSend = (text: string): boolean => {
+    if (!send(id, text)) return false;
     announce(words.sent);
     if (matchMedia("(pointer: fine)").matches) composer.current?.focus();
+    return true;
   };
   if (loading === "missing") {
     return (

@@ -20,7 +20,8 @@ export interface ComposerProps {
   chat: string | null;
   busy: boolean;
   stopping: boolean;
-  onSend: (text: string) => void;
+  /** Returns whether it was taken; else it stays in the box. */
+  onSend: (text: string) => boolean;
   onStop: () => void;
 }
 
@@ -46,10 +47,9 @@ export const Composer = forwardRef<ComposerHandle, ComposerProps>(function Compo
 
   const submit = (): void => {
     const text = value.trim();
-    if (!text) return;
+    if (!text || !onSend(text)) return;
     setValue("");
     writeDraft(key, "");
-    onSend(text);
   };
 
   return (

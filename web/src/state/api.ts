@@ -1,5 +1,6 @@
 /** The server's calls, apart from the streams. Every failure is a `TransportError`. */
 import { refusal, TransportError } from "@/transport/index";
+import { at } from "./base";
 import type { ChatRow, OfferedModel, Snapshot } from "./model";
 
 export interface ChatPage {
@@ -13,7 +14,7 @@ export class Api {
   listChats(query: { q?: string; limit?: number; before?: string } = {}): Promise<ChatPage> {
     const search = new URLSearchParams();
     for (const [name, value] of Object.entries(query)) search.set(name, String(value));
-    return this.#json<ChatPage>(`/api/chats?${search}`);
+    return this.#json<ChatPage>(at(`api/chats?${search}`));
   }
 
   getChat(id: string, leaf: string | null = null): Promise<Snapshot> {
@@ -35,7 +36,12 @@ export class Api {
   }
 
   async models(): Promise<OfferedModel[]> {
-    return (await this.#json<{ models: OfferedModel[] }>("/api/models")).models;
+    return (await this.#json<{ models: OfferedModel[] }>(at("api/models"))).models;
+  }
+
+  /** Whether the server knows this browser: whether its cookie came back. */
+  async isKnown(): Promise<boolean> {
+    return (await this.#json<{ known?: boolean }>(at("api/visitor"))).known !== false;
   }
 
   async #json<T>(path: string, init?: RequestInit): Promise<T> {
@@ -62,5 +68,5 @@ export class Api {
 }
 
 function chatPath(id: string): string {
-  return `/api/chats/${encodeURIComponent(id)}`;
+  return at(`api/chats/${encodeURIComponent(id)}`);
 }

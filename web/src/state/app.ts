@@ -1,6 +1,7 @@
 /** The page's parts, put together: what the screens call. The only module here with one instance. */
 import { ResumableChatTransport, type TransportError } from "@/transport/index";
 import { Api } from "./api";
+import { at, scope } from "./base";
 import {
   chats,
   dropChat,
@@ -24,6 +25,7 @@ import { pause } from "./patience";
 import { go, place, watchAddress } from "./router";
 import { watchStorage } from "./storage";
 import { watchTheme } from "./theme";
+import { hasNoCookies } from "./visitor";
 import { words } from "@/words";
 
 const UNDO_MS = 7_000;
@@ -31,7 +33,7 @@ const SHORT_LOSS_MS = 2_000;
 const KEPT_CONVERSATIONS = 4;
 
 export const api = new Api();
-export const transport = new ResumableChatTransport<Message>();
+export const transport = new ResumableChatTransport<Message>({ api: at("api/chat") });
 
 const conversations = new Map<string, Conversation>();
 const watches = new Map<string, () => void>();
@@ -67,8 +69,16 @@ async function openChat(id: string, leaf: string | null): Promise<Snapshot> {
   return snapshot;
 }
 
-/** Send a message: it is safe in the outbox before anything else happens. */
-export function send(chat: string, text: string, replaces?: string): void {
+/**
+ * Send a message: it is safe in the outbox before anything else happens.
+ *
+ * @returns whether it was taken. Nothing is, while no cookie comes back to the server.
+ */
+export function send(chat: string, text: string, replaces?: string): boolean {
+  if (page.getState().cookieless) {
+    announce(words.noCookies);
+    return false;
+  }
   const model = currentModel(models.getState());
   const isNew = !chats.getState().rows.some((row) => row.id === chat);
   const item: Omit<OutboxItem, "at"> = { id: newId(), chat, text };
@@ -78,6 +88,7 @@ export function send(chat: string, text: string, replaces?: string): void {
   const conversation = conversations.get(chat) ?? conversationOf(chat, { isNew });
   if (place.getState().chat !== chat) go(chat, { replace: true });
   void conversation.deliver();
+  return true;
 }
 
 /** Send what an earlier visit could not. */
@@ -152,7 +163,7 @@ export function start(): void {
   document.addEventListener("visibilitychange", lookedAt);
   place.subscribe(lookedAt);
   chats.subscribe(lookedAt);
-  new Feed("/api/events", {
+  new Feed(at("api/events"), {
     onEvent: hear,
     onStatus: hearOfFeed,
   }).start();
@@ -165,7 +176,14 @@ export function start(): void {
       throw error;
     }
   });
-  flushOutbox();
+  void meet();
+}
+
+/** See whether the server knows this browser; then send what waits, unless it would be lost. */
+async function meet(): Promise<void> {
+  const cookieless = await hasNoCookies(api);
+  page.setState({ cookieless });
+  if (!cookieless) flushOutbox();
 }
 
 let feedTimer: ReturnType<typeof setTimeout> | undefined;
@@ -255,6 +273,6 @@ async function untilLoaded(load: () => Promise<void>): Promise<void> {
 
 /** Let one tab at a time do it; the locks of a closed tab are free again. */
 async function exclusively(name: string, work: () => Promise<void>): Promise<void> {
-  if ("locks" in navigator) await navigator.locks.request(`dls:${name}`, work);
+  if ("locks" in navigator) await navigator.locks.request(`${scope}${name}`, work);
   else await work();
 }

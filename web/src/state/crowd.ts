@@ -10,7 +10,9 @@
  *    go on when they are seen.
  * 3. Tabs that are seen keep their connections: windows side by side are rarely many.
  */
-const NAME = "dls:following";
+import { scope } from "./base";
+
+const NAME = `${scope}following`;
 const MOST = 3;
 
 export interface Followers {

@@ -11,10 +11,11 @@
  *    A tab that joins asks nobody: it loads the list anyway.
  * 5. Where there are no locks (plain http in a local network), each tab reads for itself.
  */
+import { scope } from "./base";
 import type { FeedEvent } from "./model";
 import { pause } from "./patience";
 
-const NAME = "dls:feed";
+const NAME = `${scope}feed`;
 const HIDDEN_MS = 30_000;
 
 type Status = "up" | "down";

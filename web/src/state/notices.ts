@@ -1,5 +1,6 @@
 /** What the page tells its reader beside the answers: banners, toasts, and words for screen readers. */
 import { createStore } from "zustand/vanilla";
+import { at } from "./base";
 
 export interface Toast {
   id: number;
@@ -14,6 +15,8 @@ export interface PageState {
   feed: "connecting" | "up" | "down";
   /** The server no longer knows who asks. */
   expired: boolean;
+  /** No cookie comes back to the server: nothing that is sent can be found again. */
+  cookieless: boolean;
   /** Part of the interface is gone: another version was deployed. */
   stale: boolean;
   toasts: readonly Toast[];
@@ -23,6 +26,7 @@ export const page = createStore<PageState>(() => ({
   offline: !navigator.onLine,
   feed: "connecting",
   expired: false,
+  cookieless: false,
   stale: false,
   toasts: [],
 }));
@@ -58,7 +62,7 @@ export function announce(text: string): void {
  */
 export async function missPart(): Promise<void> {
   try {
-    await fetch("/healthz", { cache: "no-store" });
+    await fetch(at("healthz"), { cache: "no-store" });
     page.setState({ stale: true });
   } catch {
     // no network, or no server: that is told elsewhere

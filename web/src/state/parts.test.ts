@@ -60,6 +60,8 @@ describe("a file", () => {
   it("has a name without folders and without what turns it around", () => {
     expect(shown("text/csv", "data:text/csv,a", "../../etc/pass\u202Ewd\n.csv").name).toBe(".._.._etc_passwd.csv");
     expect(shown("x", "data:x,a").name).toBe("file.bin");
+    expect(shown("application/pdf", "https://example.org/a/report.pdf?x").name).toBe("report.pdf");
+    expect(shown("application/pdf", "https://example.org/").name).toBe("file.pdf");
   });
 });
 

@@ -1,5 +1,6 @@
-/** Addresses: `/` is a new chat, `/c/ID` a chat, `?leaf=MESSAGE` another version of it. */
+/** Addresses below the base: none is a new chat, `c/ID` a chat, `?leaf=MESSAGE` another version. */
 import { createStore } from "zustand/vanilla";
+import { at, base } from "./base";
 
 export interface Place {
   /** The chat that is shown; null for a new one. */
@@ -11,7 +12,7 @@ export interface Place {
 export const place = createStore<Place>(() => here());
 
 export function href(chat: string | null): string {
-  return chat === null ? "/" : `/c/${encodeURIComponent(chat)}`;
+  return at(chat === null ? "" : `c/${encodeURIComponent(chat)}`);
 }
 
 /** Show a chat. `replace` keeps the place that is left out of the history. */
@@ -28,7 +29,8 @@ export function watchAddress(): void {
 }
 
 function here(): Place {
-  const match = /^\/c\/(.+?)\/?$/.exec(location.pathname);
+  const path = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : "";
+  const match = /^c\/(.+?)\/?$/.exec(path);
   let chat: string | null = null;
   if (match?.[1] !== undefined) {
     try {

@@ -5,8 +5,9 @@
  * and `trouble` says so: the interface tells that it will not survive a reload.
  */
 import { createStore } from "zustand/vanilla";
+import { scope } from "./base";
 
-const PREFIX = "dls:";
+const PREFIX = scope;
 
 export type StorageTrouble = "forbidden" | "full" | null;
 

@@ -50,6 +50,7 @@ export const Answer = memo(function Answer(props: AnswerProps) {
       {live && <Line chat={conversation.id} />}
       <Standing
         cut={cut && <Said message={cut} live unfolded={unfolded} onUnfold={onUnfold} />}
+        comparable={cut !== null && (text !== "" || textOf(cut) === "")}
         onCovered={() => conversation.dropCut()}
       >
         <Said

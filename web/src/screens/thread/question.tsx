@@ -36,8 +36,7 @@ export const Question = memo(function Question(props: QuestionProps) {
   const text = textOf(message);
   if (editing && idle) {
     const save = (changed: string): void => {
-      setEditing(false);
-      if (changed !== text) send(conversation.id, changed, message.id);
+      if (changed === text || send(conversation.id, changed, message.id)) setEditing(false);
     };
     return <Editor text={text} onSave={save} onCancel={() => setEditing(false)} />;
   }

@@ -1,5 +1,5 @@
 import clsx from "clsx";
-import { useEffect, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { transport } from "@/state/app";
 import type { Conversation } from "@/state/conversation";
 import type { RunNotice } from "@/state/model";
@@ -109,9 +109,15 @@ export function RunLine({ conversation }: { conversation: Conversation }) {
   const counting = connection.retryAt !== undefined || (view.notice?.event === "retry" && view.retryAt !== null);
   const now = useNow(counting);
   const state = runStateOf({ ...view, isQuiet }, connection, now);
+  const line = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const box = line.current; // a sentence of two lines gives way to one of one line: nothing moves
+    if (box) box.style.minHeight = `${box.offsetHeight}px`;
+  }, [state.text]);
   return (
     // Its place is kept while there is nothing to say, and what is hidden is not moved for anybody.
     <div
+      ref={line}
       className={clsx("mt-2 flex min-h-6 items-center gap-2 text-[13px] leading-5", !state.text && "invisible")}
       data-testid="run-state"
       data-kind={state.kind}

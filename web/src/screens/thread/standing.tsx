@@ -6,7 +6,9 @@ export interface StandingProps {
   children: ReactNode;
   /** What the attempt said that was cut off, while the answer is written anew. */
   cut: ReactNode;
-  /** The new text is as long. */
+  /** Whether the new text may take the old one's place: thoughts alone do not stand for an answer. */
+  comparable: boolean;
+  /** The new text is as high. */
   onCovered: () => void;
 }
 
@@ -20,7 +22,7 @@ const LABEL_PX = 28;
  *
  * The old text is inert: it cannot be selected, searched or focused, and no screen reader reads it.
  */
-export function Standing({ children, cut, onCovered }: StandingProps) {
+export function Standing({ children, cut, comparable, onCovered }: StandingProps) {
   const frame = useRef<HTMLDivElement>(null);
   const fresh = useRef<HTMLDivElement>(null);
   const old = useRef<HTMLDivElement>(null);
@@ -30,19 +32,27 @@ export function Standing({ children, cut, onCovered }: StandingProps) {
   useLayoutEffect(() => {
     if (!isCut || !frame.current || !fresh.current || !old.current) return;
     const [outer, above, below] = [frame.current, fresh.current, old.current];
+    let next = 0;
     const measure = (): void => {
       const height = above.offsetHeight;
       outer.style.setProperty("--said", `${height}px`);
       outer.toggleAttribute("data-begun", height > 0);
       outer.toggleAttribute("data-nearly", below.offsetHeight - height < LABEL_PX);
-      if (height > 0 && height >= below.offsetHeight) covered.current();
+      // In the next frame: a change of the layout in the midst of measuring would be an error.
+      cancelAnimationFrame(next);
+      if (!comparable || height === 0 || height < below.offsetHeight) return;
+      next = requestAnimationFrame(() => covered.current());
     };
     measure();
     const observer = new ResizeObserver(measure);
     observer.observe(above);
     observer.observe(below);
-    return () => observer.disconnect();
-  }, [isCut]);
+    return () => {
+      observer.disconnect();
+      cancelAnimationFrame(next);
+      outer.removeAttribute("data-begun");
+    };
+  }, [isCut, comparable]);
   return (
     <div ref={frame} className="standing">
       <div ref={fresh} className="standing-new" data-testid="said">

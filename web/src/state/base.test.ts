@@ -1,0 +1,80 @@
+// @vitest-environment jsdom
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+beforeEach(() => {
+  vi.resetModules();
+  document.head.innerHTML = "";
+  localStorage.clear();
+});
+afterEach(() => history.replaceState(null, "", "/"));
+
+/** The modules as a page has them that the server serves under a path. */
+function under(path: string): void {
+  document.head.innerHTML = `<base href="${path}" />`;
+}
+
+describe("an interface under a path", () => {
+  it("asks the server there", async () => {
+    under("/chat/");
+    const { Api } = await import("./api");
+    const asked: string[] = [];
+    const api = new Api(async (input) => {
+      asked.push(String(input));
+      return Response.json({ models: [], chats: [], next: null, known: true });
+    });
+    await api.models();
+    await api.listChats({ limit: 5 });
+    await api.getChat("a b", "m1");
+    await api.delete("c1");
+    await api.isKnown();
+    expect(asked).toEqual([
+      "/chat/api/models",
+      "/chat/api/chats?limit=5",
+      "/chat/api/chats/a%20b?leaf=m1",
+      "/chat/api/chats/c1",
+      "/chat/api/visitor",
+    ]);
+  });
+
+  it("has its chats there", async () => {
+    under("/a/b/");
+    history.replaceState(null, "", "/a/b/c/one?leaf=m1");
+    const { go, href, place } = await import("./router");
+    expect(place.getState()).toEqual({ chat: "one", leaf: "m1" });
+    expect([href(null), href("x/y")]).toEqual(["/a/b/", "/a/b/c/x%2Fy"]);
+    go("two");
+    expect(location.pathname).toBe("/a/b/c/two");
+    go(null);
+    expect(location.pathname).toBe("/a/b/");
+  });
+
+  it("takes nothing for a chat that lies elsewhere", async () => {
+    under("/chat/");
+    history.replaceState(null, "", "/c/one");
+    const { place } = await import("./router");
+    expect(place.getState().chat).toBeNull();
+  });
+
+  it("keeps nothing under the names of another instance", async () => {
+    const root = await import("./storage");
+    root.write("draft:new", "Root");
+    vi.resetModules();
+    under("/chat/");
+    const chat = await import("./storage");
+    expect(chat.read("draft:new")).toBeNull();
+    chat.write("draft:new", "Chat");
+    expect(chat.namesOf("draft:")).toEqual(["draft:new"]);
+    expect(root.namesOf("draft:")).toEqual(["draft:new"]);
+    expect([root.read("draft:new"), chat.read("draft:new")]).toEqual(["Root", "Chat"]);
+    const { scope } = await import("./base");
+    expect(scope).toBe("dls:/chat/:");
+  });
+
+  it("lies at the root where the page does not say otherwise", async () => {
+    history.replaceState(null, "", "/c/one");
+    const { at, base, baseOf, scope } = await import("./base");
+    expect([base, scope, at("api/chat")]).toEqual(["/", "dls:", "/api/chat"]);
+    under("/chat/");
+    expect(baseOf(document.querySelector("base"))).toBe("/chat/");
+  });
+});
