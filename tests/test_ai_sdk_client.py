@@ -254,8 +254,8 @@ async def test_nobody_else_can_resume(scene: Scene, node_program: list[str]) -> 
         theirs = await stranger.open(scene.server.url, scene.chat)
         await theirs.resume()
         state = await theirs.settled()
-    assert state.requests[-1]["status"] == 404
-    assert state.messages == []
+    assert state.requests[-1]["status"] == 204
+    assert (state.status, state.messages) == ("ready", [])
     assert (await page.settled()).text == WHOLE
 
 
@@ -272,6 +272,17 @@ async def test_resuming_a_finished_answer_is_204_and_changes_nothing(scene: Scen
     assert state.status == "ready"
     assert state.error is None
     assert state.messages == before.messages
+
+
+async def test_resuming_a_chat_that_does_not_exist_yet_is_no_error(scene: Scene) -> None:
+    """`useChat({ id, resume: true })` does so when it is mounted."""
+    page = await scene.open()
+    await page.resume()
+    state = await page.settled()
+    assert [request["status"] for request in state.requests] == [204]
+    assert (state.status, state.error, state.messages) == ("ready", None, [])
+    await page.send("Hello")
+    assert (await page.settled()).text == answer(20)
 
 
 async def test_regenerating_gives_another_answer_to_the_same_question(scene: Scene) -> None:
@@ -427,6 +438,53 @@ async def test_the_clients_own_stop_only_leaves_and_the_answer_can_be_resumed(sc
     assert len(state.answers) == 1
 
 
+@pytest.mark.promise("stop")
+async def test_after_the_clients_own_stop_the_next_question_is_answered(scene: Scene) -> None:
+    scene.provider.plan("tokens=600,rate=20", "tokens=3")
+    page = await scene.open()
+    await page.send("Hello")
+    seen = await page.shows(30)
+    await page.stop()
+    await page.send("And now?")
+    state = await page.settled()
+    assert (state.status, state.error) == ("ready", None)
+    assert [message["role"] for message in state.messages] == ["user", "assistant"] * 2
+    assert state.text == answer(3)
+    stored = (await scene.stored())["messages"]
+    assert [message["id"] for message in stored] == [message["id"] for message in state.messages]
+    assert text_of(stored[1]).startswith(seen.text)
+    assert len(text_of(stored[1])) < len(answer(600))
+    assert scene.asked()[-1] == ("user", "And now?")
+
+
+@pytest.mark.promise("stop")
+async def test_after_a_stop_before_the_first_word_the_next_question_is_answered(
+    scene: Scene,
+) -> None:
+    scene.provider.plan("stall_after=0", "tokens=3")
+    page = await scene.open()
+    await page.send("Hello")
+    await scene.provider.request(0)
+    await page.stop()
+    await page.send("And now?")
+    state = await page.settled()
+    assert (state.status, state.text) == ("ready", answer(3))
+
+
+@pytest.mark.promise("stop")
+async def test_after_the_clients_own_stop_the_question_can_be_edited(scene: Scene) -> None:
+    scene.provider.plan("tokens=600,rate=20", "tokens=3")
+    page = await scene.open()
+    await page.send("Hello")
+    question = (await page.shows(30)).messages[0]["id"]
+    await page.stop()
+    await page.edit(question, "Better")
+    state = await page.settled()
+    assert [text_of(message) for message in state.messages] == ["Better", answer(3)]
+    stored = (await scene.stored())["messages"]
+    assert [text_of(message) for message in stored] == ["Better", answer(3)]
+
+
 @pytest.mark.promise("takeover")
 async def test_an_answer_whose_server_is_killed_is_whole_after_its_restart(doomed: Scene) -> None:
     doomed.provider.plan(SLOW, SLOWER)
@@ -494,20 +552,36 @@ async def test_a_message_that_arrived_and_is_sent_again_has_one_answer(
     assert state.messages == (await scene.stored())["messages"]
 
 
-async def test_a_message_while_an_answer_is_written_is_refused_and_disturbs_nothing(
+async def test_a_message_of_a_page_that_knows_nothing_of_the_answer_is_refused(
     scene: Scene,
 ) -> None:
     scene.provider.plan(SLOW)
     page = await scene.open()
     await page.send("Hello")
     await page.shows(30)
-    other = await scene.reload()
+    other = await scene.open()
     await other.send("Me too")
     refused = await other.settled()
     assert refused.status == "error"
     assert refused.requests[-1]["status"] == 409
     assert (await page.settled()).text == WHOLE
     assert len((await scene.stored())["messages"]) == 2
+
+
+async def test_a_message_while_another_page_follows_the_answer_waits_and_disturbs_nothing(
+    scene: Scene,
+) -> None:
+    scene.provider.plan(SLOWER, "tokens=3")
+    page = await scene.open()
+    await page.send("Hello")
+    await page.shows(30)
+    other = await scene.reload()
+    await other.send("Me too")
+    state = await other.settled()
+    assert (state.status, state.text) == ("ready", answer(3))
+    assert (await page.settled()).text == WHOLE
+    stored = [text_of(message) for message in (await scene.stored())["messages"]]
+    assert stored == ["Hello", WHOLE, "Me too", answer(3)]
 
 
 @pytest.mark.promise("idempotent-send")
