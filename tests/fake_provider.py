@@ -51,6 +51,15 @@ Answers in background mode (`POST responses`) are in `fake_responses`. For these
 `error_after`, `cut_after`, `end_after`, `done_after`, `stall_after`, `junk_after` and `chunk_after`
 strike the connection there too, and not the job.
 
+A provider that is particular about requests is made by `FakeProvider(...)`:
+
+    models=[...]       what `GET /v1/models` lists; None: 404, there is no list
+    requires=HEADER    HTTP 401 unless this header holds KEY
+    refusals=[...]     functions of a request's body that give (status, JSON) or None; the first
+                       that gives something refuses the request
+
+A request with `"stream": false` gets one JSON answer.
+
 `GET /state` on the server gives `{"open", "peak", "requests": [...], "jobs": [...]}` to other
 processes.
 """
@@ -64,6 +73,7 @@ import re
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,13 +93,30 @@ from tests.fake_provider_script import (
 )
 from tests.fake_responses import Jobs, Request
 
-__all__ = ["ODD", "SECRET_WORDS", "FakeProvider", "Request", "Script", "answer"]
+__all__ = ["KEY", "ODD", "SECRET_WORDS", "FakeProvider", "Request", "Script", "answer"]
+
+
+#: That a provider wants in the header that it requires.
+KEY = "sk-test-0123456789abcdef"
+
+Refusal = Callable[[dict[str, Any]], tuple[int, Any] | None]
 
 
 class FakeProvider:
     """The server. Also an asynchronous context manager."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        models: Sequence[str] | None = None,
+        requires: str = "",
+        refusals: Sequence[Refusal] = (),
+    ) -> None:
+        self.models = models
+        self.listed = 0
+        self._requires = requires
+        self._refusals = refusals
         self.requests: list[Request] = []
         self.open = 0
         self.peak = 0
@@ -100,6 +127,7 @@ class FakeProvider:
         self.jobs = Jobs(self._asked_for)
         application = web.Application()
         application.router.add_get("/state", self._state)
+        application.router.add_get("/v1/models", self._list)
         application.router.add_post("/{base:.*}chat/completions", self._complete)
         self.jobs.add_routes(application)
         self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
@@ -158,6 +186,23 @@ class FakeProvider:
             self.open -= 1
             request.ended.set()
 
+    async def _list(self, http: web.Request) -> web.Response:
+        self.listed += 1
+        if self._requires and http.headers.get(self._requires) != KEY:
+            return web.json_response({"error": {"message": SECRET_WORDS}}, status=401)
+        if self.models is None:
+            return web.Response(text="404 page not found", status=404)
+        data = [{"id": name, "object": "model", "owned_by": "library"} for name in self.models]
+        return web.json_response({"object": "list", "data": data})
+
+    def _refused(self, request: Request) -> web.Response | None:
+        if self._requires and request.headers.get(self._requires) != KEY:
+            return web.json_response({"error": {"message": SECRET_WORDS}}, status=401)
+        for judge in self._refusals:
+            if (found := judge(request.body)) is not None:
+                return web.json_response(found[1], status=found[0])
+        return None
+
     async def _asked_for(self, http: web.Request) -> tuple[Request, Script]:
         """Take a request for an answer, whichever way."""
         path = http.path.partition("/v1/")[2]
@@ -177,6 +222,8 @@ class FakeProvider:
     async def _answer(
         self, http: web.Request, request: Request, script: Script
     ) -> web.StreamResponse:
+        if (refused := self._refused(request)) is not None:
+            return refused
         last = request.body["messages"][-1]
         said = last["content"] if last["role"] == "assistant" else ""
         refuses = bool(said) and script.prefill == "refuse"
@@ -188,6 +235,8 @@ class FakeProvider:
             return web.json_response(error_body(script) if script.code else {"choices": []})
         if script.redirect:
             raise web.HTTPTemporaryRedirect("/elsewhere")
+        if request.body["stream"] is False:
+            return web.json_response(_whole(script, said))
         response = web.StreamResponse(headers={"X-Generation-Id": "gen-header"})
         response.content_type = "text/event-stream"
         await response.prepare(http)
@@ -280,6 +329,13 @@ def _rest(script: Script, said: str) -> str:
     return rest.lstrip() if script.prefill == "trim" else rest
 
 
+def _whole(script: Script, said: str) -> dict[str, Any]:
+    """The answer as one JSON document."""
+    message = {"role": "assistant", "content": _rest(script, said)}
+    choice = {"index": 0, "message": message, "finish_reason": script.finish}
+    return {"object": "chat.completion", "choices": [choice], "usage": _usage(script.tokens)}
+
+
 def _usage(words: int) -> dict[str, Any]:
     return {
         "prompt_tokens": 7,
@@ -292,8 +348,8 @@ def _usage(words: int) -> dict[str, Any]:
     }
 
 
-async def _serve(port: int) -> None:
-    async with FakeProvider(port) as provider:
+async def _serve(port: int, models: Sequence[str] | None) -> None:
+    async with FakeProvider(port, models=models) as provider:
         print(provider.base_url, flush=True)
         await asyncio.Event().wait()
 
@@ -301,4 +357,6 @@ async def _serve(port: int) -> None:
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description="A fake model provider on 127.0.0.1.")
     options.add_argument("--port", type=int, default=0, help="0: any that is free")
-    asyncio.run(_serve(options.parse_args().port))
+    options.add_argument("--models", help="what it lists, separated by commas")
+    chosen = options.parse_args()
+    asyncio.run(_serve(chosen.port, chosen.models.split(",") if chosen.models else None))

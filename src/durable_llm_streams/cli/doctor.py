@@ -1,9 +1,10 @@
-"""`dls doctor`: what is wrong, dangerous or good to know about the store that is set."""
+"""`dls doctor`: what is wrong, dangerous or good to know about the store and the provider."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from durable_llm_streams.errors import StoreError
 from durable_llm_streams.stores import SQLiteView, is_sqlite, open_store, sqlite_path
 from durable_llm_streams.stores.finding import Finding, Level
 
+from .doctor_provider import DEMO, examine_provider
 from .rendering import harmless
 from .settings import Settings, load
 
@@ -26,11 +28,12 @@ LITTLE_SPACE = 256 * 1024 * 1024
 _MEBIBYTE = 1024 * 1024
 
 
-async def doctor(console: Console) -> bool:
-    """Look at the store that the environment names, and print a line for each finding.
+async def doctor(console: Console, *, asks: bool = True) -> bool:
+    """Look at the store and the model provider that the environment names.
 
     Args:
-        console: where to.
+        console: where a line for each finding goes.
+        asks: whether the provider is asked a short question, which may cost a little.
 
     Returns:
         Whether nothing is wrong or dangerous.
@@ -44,17 +47,33 @@ async def doctor(console: Console) -> bool:
         findings = await _sqlite(settings, sqlite_path(address))
     else:
         findings = await _redis(address)
-    for finding in findings:
-        mark, style = _MARKS[finding.level]
-        _print(console, mark, style, finding.text)
-    levels = {finding.level for finding in findings}
+    levels = _report(console, findings)
     if "fatal" in levels:
         _print(console, "✗", "bold red", "The server cannot start with this store.")
     elif "danger" in levels:
         _print(console, "!", "bold yellow", "The server starts, but answers may be lost.")
     else:
         _print(console, "✓", "bold green", "The store is fit for serving.")
+    if asks:
+        levels |= await _provider(console, settings)
     return not levels & {"fatal", "danger"}
+
+
+async def _provider(console: Console, settings: Settings) -> set[Level]:
+    findings = await examine_provider(settings)
+    levels = _report(console, findings)
+    if "fatal" in levels:
+        _print(console, "✗", "bold red", "No answer comes from this model provider.")
+    elif findings != [DEMO]:
+        _print(console, "✓", "bold green", "The model provider answers.")
+    return levels
+
+
+def _report(console: Console, findings: Collection[Finding]) -> set[Level]:
+    for finding in findings:
+        mark, style = _MARKS[finding.level]
+        _print(console, mark, style, finding.text)
+    return {finding.level for finding in findings}
 
 
 def _print(console: Console, mark: str, style: str, text: str) -> None:

@@ -45,11 +45,20 @@ class Provider(NamedTuple):
     models: tuple[OfferedModel, ...]
 
 
-def provider(settings: Settings) -> Provider:
-    """Choose the provider by the keys that are set. Nothing is asked yet.
+class Endpoint(NamedTuple):
+    """An endpoint that the settings name.
 
-    Where no model is set and the provider has no default, one placeholder is offered; see
-    `with_models`.
+    Attributes:
+        name: for people.
+        options: the arguments of `OpenAICompatible`.
+    """
+
+    name: str
+    options: dict[str, Any]
+
+
+def endpoint(settings: Settings) -> Endpoint | None:
+    """The endpoint, by the keys and the address that are set; None for the demo.
 
     Raises:
         InvalidSetting: a value that no request could be made with.
@@ -60,18 +69,41 @@ def provider(settings: Settings) -> Provider:
         attribution = {"X-OpenRouter-Title": settings.app_title}
         if settings.app_url:
             attribution["HTTP-Referer"] = settings.app_url
-        source = OpenAICompatible(
-            base_url=OPENROUTER_URL,
-            api_key=settings.openrouter_api_key,
-            fallback_models=settings.fallback_models,
-            **options | {"headers": attribution | options["headers"]},
-        )
-        return Provider("OpenRouter", source, _models(settings, source))
+        options |= {
+            "base_url": OPENROUTER_URL,
+            "api_key": settings.openrouter_api_key,
+            "fallback_models": settings.fallback_models,
+            "headers": attribution | options["headers"],
+        }
+        return Endpoint("OpenRouter", options)
     if settings.openai_api_key or settings.openai_base_url:
         url = settings.openai_base_url or OPENAI_URL
-        source = _openai(settings, url)
+        if Dialects(base_address(url)).of().fallbacks:
+            _no_background(settings, "OpenRouter keeps no answers. Unset it.")
+        options = _options(settings) | {"base_url": url, "api_key": settings.openai_api_key}
         name = str(base_address(url).with_user(None).with_query(None))
-        return Provider(name, source, _models(settings, source))
+        return Endpoint(name, options)
+    return None
+
+
+def provider(settings: Settings) -> Provider:
+    """Choose the provider by the keys that are set. Nothing is asked yet.
+
+    Where no model is set and the provider has no default, one placeholder is offered; see
+    `with_models`.
+
+    Raises:
+        InvalidSetting: a value that no request could be made with.
+    """
+    found = endpoint(settings)
+    if found is not None:
+        background = BackgroundModels.parse(settings.background)
+        source = (
+            OpenAIResponses(background=background, **found.options)
+            if background.rules
+            else OpenAICompatible(**found.options)
+        )
+        return Provider(found.name, source, offered(settings, source))
     _no_background(settings, "The demo needs none. Set OPENAI_API_KEY, or unset it.")
     demo = OfferedModel(DEMO_MODEL, "Demo (not a real model)", demo=True)
     name = "the built-in demo; set OPENROUTER_API_KEY or OPENAI_API_KEY for real answers"
@@ -98,14 +130,18 @@ async def with_models(chosen: Provider) -> Provider:
     return chosen._replace(models=tuple(OfferedModel(id_, id_) for id_ in ids[:_MOST_MODELS]))
 
 
-def _openai(settings: Settings, url: str) -> OpenAICompatible:
-    background = BackgroundModels.parse(settings.background)
-    options = _options(settings) | {"base_url": url, "api_key": settings.openai_api_key}
-    if not background.rules:
-        return OpenAICompatible(**options)
-    if Dialects(base_address(url)).of().fallbacks:
-        _no_background(settings, "OpenRouter keeps no answers. Unset it.")
-    return OpenAIResponses(background=background, **options)
+def offered(settings: Settings, source: OpenAICompatible) -> tuple[OfferedModel, ...]:
+    """The models that the settings name, the default first, or the provider's default.
+
+    Args:
+        settings: which may name models.
+        source: that knows the provider's default.
+    """
+    first = settings.model or (None if settings.models else source.default_model)
+    ids = dict.fromkeys((*([first] if first else []), *settings.models))
+    if tuple(ids) == (AUTO,) and not settings.model:
+        return (OfferedModel(AUTO, "A model of the provider's server"),)
+    return tuple(OfferedModel(id_, id_) for id_ in ids)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -164,11 +200,3 @@ def _body(setting: str) -> dict[str, Any]:
 def _no_background(settings: Settings, why: str) -> None:
     if settings.background:
         raise InvalidSetting(f"DLS_BACKGROUND is for OpenAI's own models. {why}")
-
-
-def _models(settings: Settings, source: OpenAICompatible) -> tuple[OfferedModel, ...]:
-    first = settings.model or (None if settings.models else source.default_model)
-    ids = dict.fromkeys((*([first] if first else []), *settings.models))
-    if tuple(ids) == (AUTO,) and not settings.model:
-        return (OfferedModel(AUTO, "A model of the provider's server"),)
-    return tuple(OfferedModel(id_, id_) for id_ in ids)

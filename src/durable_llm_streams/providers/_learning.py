@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from durable_llm_streams.providers import _refusals
+from durable_llm_streams.errors import ModelError
+from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._dialect import Dialect, Dialects
 from durable_llm_streams.providers._request import RequestOptions, optional_fields
+from durable_llm_streams.providers._wordings import TOO_MANY_TOKENS
 from durable_llm_streams.runs.source import Prompt
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,16 @@ _MODELS: Final = 1000  # of which something is remembered
 _LIMITS: Final = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
+}
+
+
+_LEFT_OUT: Final[dict[str, dict[str, Any]]] = {
+    "stream_options": {"stream_options": False},
+    "temperature": {"temperature": False},
+    "max_tokens": {"max_tokens": ""},
+    "max_completion_tokens": {"max_tokens": ""},
+    "reasoning_effort": {"effort": "none"},
+    "reasoning": {"effort": "none"},
 }
 
 
@@ -57,12 +69,13 @@ class Lessons:
         """What was learned about a model, in words, oldest first."""
         return self._of(model).words
 
-    def learn(self, prompt: Prompt, status: int, text: str) -> bool:
+    def learn(self, prompt: Prompt, refusal: ModelError, status: int, text: str) -> bool:
         """Read a refusal.
 
         Args:
             prompt: what was refused.
-            status: the HTTP status.
+            refusal: what it means.
+            status: the HTTP status; 200 for a failure inside an answer.
             text: what the provider said.
 
         Returns:
@@ -71,8 +84,11 @@ class Lessons:
         known = self._of(prompt.model)
         if len(known.words) >= MOST:
             return False
-        for words, changed in self._lessons(known.dialect, prompt, status, text):
-            if words not in known.words:
+        field = _failures.unsupported_field(status, text) or ""
+        if refusal.meaning == "unverified":
+            field = "stream"
+        for words, changed in self._lessons(known, field, status, text):
+            if words not in known.words and changed != known.dialect:
                 if len(self._learned) >= _MODELS:
                     self._learned.clear()
                 self._learned[prompt.model] = _Learned(changed, (*known.words, words))
@@ -86,26 +102,28 @@ class Lessons:
         return self._learned[model]
 
     def _lessons(
-        self, dialect: Dialect, prompt: Prompt, status: int, text: str
+        self, known: _Learned, field: str, status: int, text: str
     ) -> Iterator[tuple[str, Dialect]]:
-        field = (_refusals.unsupported_field(status, text) or "").partition(".")[0]
+        """What may help, the likeliest first."""
+        dialect = known.dialect
         if field == "stream":
             yield "without streaming", replace(dialect, stream=False)
         elif self._is_ours(field, dialect):
-            if field in _LIMITS:
-                other = _LIMITS[field]
+            other = _LIMITS.get(field)
+            if other and f"with `{field}`" not in known.words and not _is_about_size(text):
                 yield f"with `{other}`", replace(dialect, max_tokens=other)
-                yield "without a limit of tokens", replace(dialect, max_tokens="")
-            elif field == "stream_options":
-                yield "without `stream_options`", replace(dialect, stream_options=False)
-            elif field == "temperature":
-                yield "without `temperature`", replace(dialect, temperature=False)
-            else:
-                yield f"without `{field}`", replace(dialect, effort="none")
-        # Neighbours of one role were joined before; what is left of a role problem is the rules'.
-        if _refusals.role_rule(status, text) and any(t.role == "system" for t in prompt.turns):
+            yield f"without `{field}`", replace(dialect, **_LEFT_OUT[field])
+        # Neighbours of one role were joined before. What is left is the system's message, which
+        # some templates count as one of the turns.
+        if _failures.role_rule(status, text):
             yield "without a system role", replace(dialect, system=False)
 
     def _is_ours(self, field: str, dialect: Dialect) -> bool:
         theirs = {**dialect.body, **self._options.extra_body}
-        return field not in theirs and field in optional_fields(self._options, dialect, thinks=True)
+        sent = optional_fields(self._options, dialect, thinks=True)
+        return field in sent and field not in theirs
+
+
+def _is_about_size(text: str) -> bool:
+    """Whether the limit is larger than the model's own, so that another name is of no use."""
+    return TOO_MANY_TOKENS.search(text.lower()) is not None

@@ -8,7 +8,6 @@ failures mean is in `_failures`, which models can continue an answer is in `pref
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -20,7 +19,7 @@ from yarl import URL
 
 from durable_llm_streams._version import __version__
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers import _failures, _refusals
+from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._answer_parser import AnswerParser
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.providers._connection import Route, held
@@ -251,9 +250,11 @@ class OpenAICompatible:
             said = await beginning(response)
         if response.status == 404:
             self._listing.forget()
-        if self._lessons.learn(prompt, response.status, said):
+        continuing = style is not None or prompt.continues
+        refusal = _refused(response, said, continuing=continuing)
+        if self._lessons.learn(prompt, refusal, response.status, said):
             return None
-        raise _refused(response, said, continuing=style is not None or prompt.continues)
+        raise refusal
 
     def _finish(
         self, response: aiohttp.ClientResponse, parser: ChatParser, prompt: Prompt, *, spoke: bool
@@ -266,10 +267,9 @@ class OpenAICompatible:
         except ModelError as error:
             if spoke:
                 raise
-            if self._lessons.learn(prompt, 400, error.detail):
+            if self._lessons.learn(prompt, error, 200, error.detail):
                 return None
-            error.refused_rung = error.refused_rung or (goes_on and _refusals.refuses_rung(error))
-            raise
+            raise (_failures.as_refused_rung(error) if goes_on else error) from None
 
     @contextmanager
     def _redacted(self) -> Iterator[None]:
@@ -381,5 +381,4 @@ def _is_success(response: aiohttp.ClientResponse) -> bool:
 
 
 def _refused(response: aiohttp.ClientResponse, said: str, *, continuing: bool) -> ModelError:
-    wait = _failures.wait_asked(response.headers.get("Retry-After"), time.time())
-    return _failures.refused(response.status, said, retry_after=wait, continuing=continuing)
+    return _failures.refused(response.status, said, headers=response.headers, continuing=continuing)
