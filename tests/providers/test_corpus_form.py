@@ -1,0 +1,104 @@
+"""The corpus itself: its form is strict, its files are complete, its kinds are documented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from durable_llm_streams.providers._meanings import MEANINGS
+from tests.providers.case import CORPUS, CaseError, load, name_of, paths
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs/providers.md").read_text()
+
+GOOD = """
+title = "A case"
+kind = "end"
+
+[[answer]]
+body = 'data: [DONE]'
+
+[expect]
+text = "x"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "end" / "case.toml"
+    path.parent.mkdir()
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('kind = "end"', 'kind = "end"\ncolour = 1', "`colour` means nothing in the file.*answer"),
+        ("body = ", "bodi = ", "`bodi` means nothing in `answer`.*framing"),
+        ("body = '", "body = [{ paus = 1.0 }, '", "`paus` means nothing in `body`.*reset"),
+        ('text = "x"', 'texd = "x"', "`texd` means nothing in `expect`.*reasoning"),
+        ('text = "x"', 'status = "failed"', "needs `meaning` or `sentence`"),
+        ('text = "x"', "requests = 1", "needs `text`"),
+        ('text = "x"', "text = 7", "Expected `str | null`, got `int`"),
+        ("[[answer]]\nbody = 'data: [DONE]'", "", r"no \[\[answer\]\]"),
+        ('kind = "end"', "", "missing required field `kind`"),
+        ('title = "A case"', "title = ", "Invalid value"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_with_its_name(
+    old: str, new: str, words: str, tmp_path: Path
+) -> None:
+    text = GOOD.replace(old, new)
+    if new.startswith("body = ["):
+        text = text.replace("[DONE]'", "[DONE]']")
+    with pytest.raises(CaseError, match=rf"(?s)end/case\.toml: .*{words}"):
+        load(written(tmp_path, text))
+
+
+def test_the_example_of_the_form_is_a_case(tmp_path: Path) -> None:
+    assert load(written(tmp_path, GOOD)).title == "A case"
+    (example,) = re.findall(r"```toml\n(.+?)```", (CORPUS / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "end" / "case.toml").write_text(example)
+    load(tmp_path / "end" / "case.toml")
+
+
+def test_every_file_lies_in_the_folder_of_its_kind() -> None:
+    assert {name_of(path): load(path).kind for path in paths()} == {
+        name_of(path): path.parent.name for path in paths()
+    }
+
+
+def test_no_two_files_have_the_same_title_in_one_kind() -> None:
+    titles = [(path.parent.name, load(path).title) for path in paths()]
+    assert sorted(titles) == sorted(set(titles))
+
+
+def test_the_corpus_is_as_large_as_is_promised() -> None:
+    assert len(list(paths())) >= 150
+
+
+def test_every_kind_of_the_corpus_is_a_row_of_the_table_of_kinds() -> None:
+    rows = re.findall(r"^\| `([a-z]+)` \|", DOCS.partition("## Failures")[0], re.MULTILINE)
+    assert sorted(rows) == sorted({path.parent.name for path in paths()})
+
+
+def test_every_meaning_of_a_failure_is_documented_with_its_sentence() -> None:
+    for name, meaning in MEANINGS.items():
+        rows = [line for line in DOCS.splitlines() if line.startswith(f"| `{name}` |")]
+        assert len(rows) == 1, name
+        assert meaning.sentence in rows[0]
+        assert meaning.asked_again in rows[0]
+
+
+def test_every_meaning_of_a_failure_has_a_case() -> None:
+    expected = {expect.meaning for path in paths() for expect in load(path).expectations}
+    assert set(MEANINGS) - expected <= {
+        "job-gone",
+        "job-ended",
+        "too-large",
+        "roles",
+        "prefill",
+        "nothing",
+    }
