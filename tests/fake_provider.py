@@ -70,10 +70,12 @@ import argparse
 import asyncio
 import json
 import re
+import ssl
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -133,6 +135,10 @@ class FakeProvider:
         self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
 
     @property
+    def port(self) -> int:
+        return self._port
+
+    @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._port}/v1"
 
@@ -153,6 +159,13 @@ class FakeProvider:
         await site.start()
         self._port = self._runner.addresses[0][1]
         return self
+
+    @asynccontextmanager
+    async def also_with(self, context: ssl.SSLContext) -> AsyncIterator[int]:
+        """Listen on a second port, with TLS; gives the port."""
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        yield self._runner.addresses[-1][1]
 
     async def __aexit__(self, *_: object) -> None:
         await self.jobs.close()

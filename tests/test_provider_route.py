@@ -1,0 +1,200 @@
+"""The way to a provider: proxies, certificates. Real proxies and real TLS."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+from yarl import URL
+
+from durable_llm_streams.cli.provider import provider
+from durable_llm_streams.cli.settings import Settings
+from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.providers._connection import Route
+from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from tests.app import Guest
+from tests.asking import ask, fail, opened, text_of
+from tests.fake_provider import FakeProvider, answer
+from tests.http_proxy import HttpProxy
+from tests.processes import serving
+
+ELSEWHERE = "http://llm.corp.invalid/v1"
+NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*NAMES, *map(str.lower, NAMES), *BUNDLES):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_the_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    async with FakeProvider() as fake, HttpProxy(fake.port) as proxy:
+        monkeypatch.setenv(name, f"http://me:pass-word@127.0.0.1:{proxy.port}")
+        async with opened(base_url=ELSEWHERE) as source:
+            assert text_of(await ask(source)) == answer(3)
+    ((line, credentials),) = proxy.seen
+    assert line == f"POST {ELSEWHERE}/chat/completions HTTP/1.1"
+    assert credentials == "basic " + base64.b64encode(b"me:pass-word").decode().lower()
+
+
+async def test_a_proxy_can_be_set_for_the_provider_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeProvider() as fake, HttpProxy(fake.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        address = f"http://127.0.0.1:{proxy.port}"
+        async with opened(base_url=ELSEWHERE, proxy=address) as source:
+            assert text_of(await ask(source)) == answer(3)
+        async with opened(base_url=fake.base_url, proxy=address) as source:
+            await ask(source)
+        assert len(proxy.seen) == 2
+        async with opened(base_url=fake.base_url, proxy="") as source:
+            await ask(source)
+        assert len(proxy.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "no_proxy", "used"),
+    [
+        ("http://llm.example/v1", "", True),
+        ("http://llm.example/v1", "other.example", True),
+        ("http://llm.example/v1", "llm.example", False),
+        ("http://llm.example/v1", ".example", False),
+        ("http://llm.example/v1", "*", False),
+        ("http://llm.example:81/v1", "llm.example:81", False),
+        ("http://10.1.2.3/v1", "10.0.0.0/8", False),
+        ("http://11.1.2.3/v1", "10.0.0.0/8, x/y", True),
+        ("http://localhost:11434/v1", "", False),
+        ("http://app.localhost/v1", "", False),
+        ("http://127.0.0.2:1/v1", "", False),
+        ("http://[::1]:1/v1", "", False),
+        ("https://llm.example/v1", "", False),  # HTTPS_PROXY is not set
+    ],
+)
+def test_exceptions_and_this_very_machine_need_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, address: str, no_proxy: str, used: bool
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    route = Route.to(URL(address))
+    assert route.proxy == (URL("http://proxy.example:3128") if used else None)
+
+
+def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@proxy.example:1080")
+    with pytest.raises(InvalidSetting, match="only http:// and https://") as caught:
+        OpenAICompatible(base_url=ELSEWHERE)
+    assert "secret" not in str(caught.value)
+    OpenAICompatible(base_url="http://127.0.0.1:1/v1")
+    chosen = provider(Settings(OPENAI_BASE_URL=ELSEWHERE, provider_proxy="off"))
+    assert isinstance(chosen.source, OpenAICompatible)
+
+
+@pytest.mark.promise("no-secrets")
+async def test_the_password_of_a_proxy_is_not_in_the_log() -> None:
+    async with opened(base_url=ELSEWHERE, proxy="http://me:pass-word@127.0.0.1:1") as source:
+        error = await fail(source)
+    assert "pass-word" not in f"{error} {error.detail}"
+
+
+@asynccontextmanager
+async def behind_tls(fake: FakeProvider, authority: trustme.CA) -> AsyncIterator[str]:
+    """The fake once more, with TLS; gives its base address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "llm.corp.invalid").configure_cert(context)
+    async with fake.also_with(context) as port:
+        yield f"https://localhost:{port}/v1"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+async def test_certificates_of_ones_own_are_trusted(
+    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, bundle: Path
+) -> None:
+    async with FakeProvider() as fake, behind_tls(fake, authority) as address:
+        async with opened(base_url=address) as source:
+            await fail(source)
+        async with opened(base_url=address, ca_file=str(bundle)) as source:
+            assert text_of(await ask(source)) == answer(3)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        async with opened(base_url=address) as source:
+            assert text_of(await ask(source)) == answer(3)
+
+
+async def test_tls_goes_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, bundle: Path
+) -> None:
+    async with FakeProvider() as fake, behind_tls(fake, authority) as address:
+        port = URL(address).port
+        assert port is not None
+        async with HttpProxy(port) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            base = "https://llm.corp.invalid/v1"
+            async with opened(base_url=base, ca_file=str(bundle)) as source:
+                assert text_of(await ask(source)) == answer(3)
+    assert [line for line, _ in proxy.seen] == ["CONNECT llm.corp.invalid:443 HTTP/1.1"]
+
+
+@pytest.mark.parametrize("content", [None, "this is no certificate"])
+def test_certificates_that_cannot_be_read_are_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InvalidSetting, match="DLS_PROVIDER_CA") as caught:
+        OpenAICompatible(base_url="https://h/v1", ca_file=str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_certificates_of_other_programs_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CURL_CA_BUNDLE", "/no/such/file.pem")
+    OpenAICompatible(base_url="https://h/v1")
+    assert "CURL_CA_BUNDLE" in caplog.text
+
+
+async def test_a_server_asks_through_a_proxy_with_its_key_in_a_header(tmp_path: Path) -> None:
+    def strict(body: dict[str, object]) -> tuple[int, object] | None:
+        if "stream_options" not in body:
+            return None
+        return 422, {"error": {"message": "stream_options: Extra inputs are not permitted"}}
+
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with (
+        FakeProvider(models=["m"], requires="api-key", refusals=[strict]) as fake,
+        HttpProxy(fake.port) as proxy,
+        serving(
+            tmp_path,
+            {
+                "OPENAI_BASE_URL": ELSEWHERE,
+                "OPENAI_API_KEY": "sk-test-0123456789abcdef",
+                "DLS_PROVIDER_HEADERS": "api-key: {key}; X-Team: blue",
+                "HTTP_PROXY": f"http://127.0.0.1:{proxy.port}",
+                "NO_PROXY": "other.invalid",
+            },
+        ) as server,
+        aiohttp.ClientSession(cookie_jar=jar) as http,
+    ):
+        reading = await Guest(server.url, http).send("Hi")
+    assert (reading.end, reading.text) == ("finish", answer(20))
+    assert "Authorization" not in fake.requests[-1].headers
+    assert fake.requests[-1].headers["X-Team"] == "blue"
