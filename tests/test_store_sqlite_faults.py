@@ -278,7 +278,12 @@ def another_application(folder: Path) -> Path:
 
 def newer(folder: Path) -> Path:
     mark = f"PRAGMA application_id={APPLICATION_ID}"
-    return make(folder / "newer.db", "CREATE TABLE run (x)", mark, f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    return make(
+        folder / "newer.db",
+        "CREATE TABLE run (x)",
+        mark,
+        f"PRAGMA user_version={SCHEMA_VERSION + 1}",
+    )
 
 
 def damaged(folder: Path) -> Path:

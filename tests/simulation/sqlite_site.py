@@ -44,9 +44,7 @@ class SQLiteSite:
 
     async def open(self, process: Process) -> Store:
         """The store for a process."""
-        store = SQLiteStore(
-            self._path, now=wall_clock, monotonic=true_time, token=self._token
-        )
+        store = SQLiteStore(self._path, now=wall_clock, monotonic=true_time, token=self._token)
         self._open[process] = store
         return store
 

@@ -27,8 +27,6 @@ from typing import Final, NamedTuple
 MOST_BETWEEN_LOOKS: Final = 5 * 60 * 1000
 #: So many count between the last look of one process and the first look of the next.
 MOST_UNSERVED: Final = 60 * 60 * 1000
-#: The least that a count begins with: 2020. An older stamp comes from a clock that was wrong.
-FIRST: Final = 1_577_836_800_000
 
 _SHARE_UNSERVED = 10
 _TOLERANCE = 5 * 60 * 1000

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 
-from durable_llm_streams.stores.seen_time import FIRST, MOST_BETWEEN_LOOKS, Watch, counted
+from durable_llm_streams.stores.seen_time import MOST_BETWEEN_LOOKS, Watch, counted
 
 from .file import DatabaseFile
 
@@ -76,20 +76,12 @@ def _write(connection: sqlite3.Connection, seen: int, wall: int) -> None:
 
 
 def _begin(connection: sqlite3.Connection, now: int) -> int:
-    """Begin the count, for a new file or one whose stamps are a wall clock's.
+    """Begin the count, for a new file or one of a version that had none.
 
-    It begins at the newest stamp, or now if that is earlier: whichever clock was wrong, nothing is
-    older than it was. A stamp that no right clock can have made counts as new.
+    What an older version has stamped may come from a wrong clock, and so may `now`: all of it counts
+    as new. It lives longer for that, once.
     """
-    (newest,) = connection.execute(
-        "SELECT max(seen_at) FROM (SELECT max(seen_at) AS seen_at FROM chat"
-        " UNION ALL SELECT max(seen_at) FROM run)"
-    ).fetchone()
-    seen = max(FIRST, now if newest is None else min(now, newest))
-    for table in ("chat", "run"):
-        connection.execute(
-            f"UPDATE {table} SET seen_at = ? WHERE seen_at NOT BETWEEN ? AND ?",
-            (seen, FIRST, seen),
-        )
-    _write(connection, seen, now)
-    return seen
+    connection.execute("UPDATE chat SET seen_at = ?", (now,))
+    connection.execute("UPDATE run SET seen_at = ? WHERE ended_at IS NOT NULL", (now,))
+    _write(connection, now, now)
+    return now

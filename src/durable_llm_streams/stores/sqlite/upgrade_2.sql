@@ -1,9 +1,7 @@
--- From version 1 to version 2, in one transaction. `seen_at` gets the wall clock's stamps here; what of
--- them can be believed is decided when the count of seen time begins (seen_time.py).
+-- From version 1 to version 2, in one transaction. `seen_at` is filled in when the count of seen time
+-- begins (seen_time.py).
 ALTER TABLE chat ADD COLUMN seen_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN seen_at INTEGER;
-UPDATE chat SET seen_at = updated_at;
-UPDATE run SET seen_at = ended_at;
 DROP INDEX chat_by_age;
 CREATE INDEX chat_by_age ON chat (seen_at);
 DROP INDEX run_ended;

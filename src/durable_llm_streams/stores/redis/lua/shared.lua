@@ -32,12 +32,11 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- As in stores/seen_time.py.
-local FIRST = 1577836800000
-local MOST_BETWEEN_LOOKS = 5 * 60 * 1000
+local MOST_BETWEEN_LOOKS = 5 * 60 * 1000 -- as in stores/seen_time.py
+local FIRST = 1577836800000 -- 2020: no right clock has stamped anything here before
 
 -- The partition's time when nothing is known of it yet: its newest stamp, or the clock if that is
--- earlier. Whichever was wrong, nothing is older than it was.
+-- earlier. So a clock that is ahead makes nothing old. Stamps of an earlier version count on.
 local function first_seen(now)
   local newest = -math.huge
   for _, index in ipairs({'ages', 'ended'}) do

@@ -1,0 +1,122 @@
+"""Whether an SQLite store says that it is ready: it writes, and looks at the free space."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.stores.sqlite import readiness
+from tests.contract.harness import Talk, records
+from tests.sqlite_stores import SQLiteStores
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 60.0
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
+    factory = SQLiteStores(tmp_path)
+    yield factory
+    await factory.clean_up()
+
+
+@pytest.fixture
+async def talk(stores: SQLiteStores) -> Talk:
+    return Talk(stores, await stores.open())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 6 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all that is left."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            return ballast
+
+
+@pytest.mark.promise("outage")
+async def test_a_full_disk_is_not_ready_and_ready_again_when_there_is_room(
+    small_disk: Path,
+) -> None:
+    stores = SQLiteStores(small_disk)
+    talk = Talk(stores, await stores.open())
+    try:
+        await talk.store.check()
+        claim = await talk.start()
+        assert await talk.append(claim, records(9, size=90))
+        ballast = fill(small_disk)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="space"):
+                await talk.store.check()
+            talk.clock.advance(2)
+        ballast.unlink()
+        await talk.store.check()
+        assert await talk.append(claim, records(1), at=10)
+    finally:
+        await stores.clean_up()
+
+
+@pytest.mark.promise("outage")
+async def test_a_file_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.sqlite_without_room", str(tmp_path / "chats.db"),
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(START_SECONDS):
+        said, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"cannot be written now" in said
+
+
+@pytest.mark.promise("outage")
+async def test_a_disk_with_little_room_is_not_ready(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await talk.store.check()
+    monkeypatch.setattr(readiness, "FLOOR_BYTES", 1 << 62)
+    with pytest.raises(StoreUnavailable, match="KiB left"):
+        await talk.store.check()
+
+
+async def test_a_check_writes_at_most_once_a_second(talk: Talk, stores: SQLiteStores) -> None:
+    assert stores.store is not None
+    connection = stores.store._file.connection
+    changes = []
+    for _ in range(3):
+        for _ in range(50):
+            await talk.store.check()
+        changes.append(connection.total_changes)
+        talk.clock.advance(1)
+    assert changes[1:] == [changes[0] + 1, changes[0] + 2]
+
+
+async def test_a_check_that_failed_is_made_again_at_once(talk: Talk, stores: SQLiteStores) -> None:
+    await talk.store.check()
+    talk.clock.advance(1)
+    stores.break_off("PRAGMA query_only=1")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await talk.store.check()
+    stores.break_off("PRAGMA query_only=0")
+    await talk.store.check()

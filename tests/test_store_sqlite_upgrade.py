@@ -1,0 +1,98 @@
+"""A file that an earlier version made is opened, keeps what it holds, and is as a new one then."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from durable_llm_streams.errors import CursorLost
+from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
+from durable_llm_streams.stores.sqlite.file import SCHEMA_VERSION
+from tests.contract.harness import DAY, HOUR, Talk
+from tests.sqlite_stores import SQLiteStores
+
+VERSION_1 = Path(__file__).with_name("sqlite_version_1.sql").read_text()
+ALL = ["early", "late", "older", "recent"]
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
+    """A file of version 1, not open yet."""
+    factory = SQLiteStores(tmp_path)
+    connection = sqlite3.connect(factory.path)
+    connection.executescript(VERSION_1)
+    connection.close()
+    yield factory
+    await factory.clean_up()
+
+
+def shape(path: Path) -> dict[str, list[object]]:
+    """The tables and indexes of a file, whatever way they were made."""
+    connection = sqlite3.connect(path)
+    try:
+        objects = connection.execute("SELECT type, name FROM sqlite_master").fetchall()
+        found: dict[str, list[object]] = {}
+        for kind, name in objects:
+            pragma = "table_info" if kind == "table" else "index_xinfo"
+            found[f"{kind} {name}"] = connection.execute(f"PRAGMA {pragma}({name})").fetchall()
+        found["partial"] = sorted(
+            connection.execute(
+                "SELECT name, substr(sql, instr(sql, 'WHERE')) FROM sqlite_master"
+                " WHERE type = 'index' AND sql LIKE '%WHERE%'"
+            )
+        )
+        return found
+    finally:
+        connection.close()
+
+
+async def test_an_old_file_becomes_what_a_new_one_is(stores: SQLiteStores, tmp_path: Path) -> None:
+    await stores.open()
+    await stores.clean_up()
+    await SQLiteStore(tmp_path / "new.db").close()
+    assert shape(stores.path) == shape(tmp_path / "new.db")
+    assert stores.query("PRAGMA user_version") == SCHEMA_VERSION
+
+
+async def test_an_old_file_can_be_looked_at_before_it_is_served(stores: SQLiteStores) -> None:
+    view = SQLiteView(stores.path)
+    assert [run.id for run in await view.runs()] == ["r4", "r3", "r2", "r1"]
+    assert list((await view.read("r1", 0)).records) == [b'{"n":1}', b'{"type":"finish"}']
+    await view.close()
+    assert stores.query("PRAGMA user_version") == 1
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.parametrize("wrong", [0, 365 * DAY, -365 * DAY, -1_699_999_900.0])
+async def test_nothing_of_an_old_file_goes_at_once_whatever_the_clock_says(
+    stores: SQLiteStores, wrong: float
+) -> None:
+    stores.clock.jump(wrong)
+    talk = Talk(stores, await stores.open())
+    assert await talk.expire(log_age=11 * HOUR) == 0
+    stores.clock.jump(-wrong)
+    await talk.crash()
+    assert await talk.expire(log_age=11 * HOUR) == 0
+    assert sorted(await talk.chat_ids()) == ALL
+    for number in range(1, 5):
+        assert len(await talk.log(f"r{number}")) == 2
+    assert (await talk.store.snapshot("ann", "early")).chat.updated_at == 200_000
+
+
+@pytest.mark.promise("bounded")
+async def test_what_an_old_file_holds_is_kept_once_more_and_then_goes(
+    stores: SQLiteStores,
+) -> None:
+    talk = Talk(stores, await stores.open())
+    await talk.pass_time(HOUR)
+    assert await talk.expire() == 0
+    await talk.pass_time(300)
+    assert await talk.expire() == 4
+    with pytest.raises(CursorLost):
+        await talk.store.read("r1", 0)
+    await talk.pass_time(DAY)
+    assert await talk.expire() == 4
+    assert await talk.chat_ids() == []
