@@ -1,158 +1,150 @@
-"""What a provider's failure means: a sentence for people, and whether to try again.
+"""A provider's failure as the error that a run gets: a sentence for people, and a rule.
 
-The sentences hold nothing of the provider's own text, key or address. Its text goes to `detail`,
-for the operator's log, and there only through `Redactor`.
+What it means is found by `_classify`, what follows from that stands in `_meanings`. The sentences
+hold nothing of the provider's own text, key or address. Its text goes to `detail`, for the
+operator's log, and there only through `Redactor`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from email.utils import parsedate_to_datetime
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
-from msgspec import Struct
-
 from durable_llm_streams.errors import ModelError
-
-MAX_WAIT: Final = 3600.0  # seconds; more than that of a Retry-After is not believed
-MAX_DETAIL: Final = 1000  # characters
-
-_KEY = (
-    "The server's key for the model provider was refused. "
-    "Whoever runs this server must set a valid key."
+from durable_llm_streams.providers import _meanings as meanings
+from durable_llm_streams.providers import _wordings as wordings
+from durable_llm_streams.providers._classify import classify, true_status
+from durable_llm_streams.providers._evidence import MAX_BODY, Evidence, from_body, from_value
+from durable_llm_streams.providers._meanings import MAX_WAIT, MEANINGS, Meaning, refuses_rung
+from durable_llm_streams.providers._redactor import MAX_DETAIL, Redactor
+from durable_llm_streams.providers._refused_fields import (
+    field_instead,
+    role_rule,
+    unsupported_field,
 )
-_CREDIT = (
-    "The server's account with the model provider has no credit left. "
-    "Whoever runs this server must add some."
-)
-_TOO_LONG = (
-    "The conversation is too long for this model. "
-    "Start a new chat, or choose a model that reads longer ones."
-)
-_REFUSED = "The model provider refused the request."
-_FLAGGED = "The model provider's rules did not let this message through. Try other words."
-_NO_MODEL = "The model provider does not offer this model. Choose another one."
-_BUSY = "The model provider is too busy now. Try again in a moment."
-_SLOW = "The model provider took too long. Try again."
-_FAILED = "The model provider had a problem. Try again."
-_MOVED = "The model provider's address leads elsewhere. Whoever runs this server must correct it."
-_NO_STREAM = (
-    "The model provider did not answer with a stream. "
-    "Whoever runs this server must check the provider's address."
-)
+from durable_llm_streams.providers._retry_after import LONGEST, wait_asked, wait_found
+from durable_llm_streams.providers._unreachable import unreachable
 
-# status: (sentence, whether trying again may help); every other 4xx is refused, 5xx has failed
-_STATUSES: dict[int, tuple[str, bool]] = {
-    400: (_REFUSED, False),
-    401: (_KEY, False),
-    402: (_CREDIT, False),
-    403: (_KEY, False),
-    404: (_NO_MODEL, False),
-    408: (_SLOW, True),
-    409: (_FAILED, True),
-    413: (_TOO_LONG, False),
-    425: (_BUSY, True),
-    429: (_BUSY, True),
-    503: (_BUSY, True),
-    504: (_SLOW, True),
-    529: (_BUSY, True),
-}
+__all__ = [
+    "LONGEST",
+    "MAX_DETAIL",
+    "MAX_WAIT",
+    "MEANINGS",
+    "Meaning",
+    "Redactor",
+    "as_refused_rung",
+    "cut",
+    "empty",
+    "field_instead",
+    "job_ended",
+    "job_gone",
+    "not_a_stream",
+    "nothing",
+    "refused",
+    "refuses_rung",
+    "reported",
+    "role_rule",
+    "too_much",
+    "unreachable",
+    "unreadable",
+    "unsupported_field",
+    "wait_asked",
+]
 
-# the providers' own words for a failure (OpenAI, OpenRouter, vLLM), where they say more
-_CODES: dict[str, tuple[str, bool]] = {
-    "authentication_error": (_KEY, False),
-    "bio_policy": (_FLAGGED, False),
-    "content_filter": (_FLAGGED, False),
-    "content_policy_violation": (_FLAGGED, False),
-    "context_length_exceeded": (_TOO_LONG, False),
-    "data_residency_mismatch": (_REFUSED, False),
-    "insufficient_quota": (_CREDIT, False),
-    "invalid_api_key": (_KEY, False),
-    "invalid_prompt": (_FLAGGED, False),
-    "invalid_request_error": (_REFUSED, False),
-    "misalignment_policy_violation": (_FLAGGED, False),
-    "model_not_found": (_NO_MODEL, False),
-    "permission_error": (_KEY, False),
-    "rate_limit_exceeded": (_BUSY, True),
-    "string_above_max_length": (_TOO_LONG, False),
-}
-_VAGUE = frozenset({"invalid_request_error"})  # says less than a status
-
-_CONTEXT = re.compile(r"context.?(length|window)|maximum context|prompt is too long", re.IGNORECASE)
-
-
-class Redactor:
-    """Makes a provider's text fit for the operator's log.
-
-    Args:
-        secrets: what must not be in it; short ones (under 8 characters) are no secrets.
-    """
-
-    def __init__(self, secrets: Iterable[str | None]) -> None:
-        found = {secret for secret in secrets if secret and len(secret) >= 8}
-        self._secrets = sorted(found, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        """Without the secrets, on one line, at most `MAX_DETAIL` characters."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[redacted]")
-        text = "".join(mark if mark.isprintable() else " " for mark in text[: 4 * MAX_DETAIL])
-        return " ".join(text.split())[:MAX_DETAIL]
-
-
-class _Error(Struct):
-    code: Any = None
-    type: Any = None
-    message: Any = None
-    metadata: Any = None
+# When a limit of these kinds ends is worth knowing, although nothing is asked again.
+_MAY_WAIT: Final = frozenset({"rate-long"})
 
 
 def refused(
-    status: int, body: str, *, retry_after: float | None = None, continuing: bool = False
+    status: int,
+    body: str,
+    *,
+    retry_after: float | None = None,
+    headers: Mapping[str, str] | None = None,
+    continuing: bool = False,
+    now: float | None = None,
 ) -> ModelError:
     """The provider answered with an HTTP status that is no success.
 
     Args:
         status: the HTTP status.
-        body: what it said, for the log and for its error code.
-        retry_after: seconds that it asked to wait.
+        body: what it said.
+        retry_after: seconds that it asked to wait, where that is known already.
+        headers: the headers of the response, where a time to wait may stand.
         continuing: whether the request carried the beginning of the answer.
+        now: the time, in seconds since the epoch; the system's clock if None.
     """
-    if 300 <= status < 400:
-        return ModelError(_MOVED, detail=f"HTTP {status}")
-    sentence, retryable = _judge(status, _error_in(body), body)
-    return ModelError(
-        sentence,
-        retryable=retryable,
-        retry_after=retry_after if retryable else None,
-        refused_rung=continuing and status in (400, 422),
-        detail=f"HTTP {status}: {body}",
-    )
+    found = from_body(body)
+    now = time.time() if now is None else now
+    if retry_after is None:
+        retry_after = wait_found(headers, now, found, true_status(status, found))
+    meaning = classify(status, found, continuing=continuing)
+    said = "" if meaning == "moved" else f": {body}"
+    return _error(meaning, found, f"HTTP {status}{said}", retry_after, now, continuing=continuing)
 
 
-def reported(error: Any, *, job_over: bool = False) -> ModelError:
+def reported(
+    error: Any, *, job_over: bool = False, continuing: bool = False, now: float | None = None
+) -> ModelError:
     """The provider reported an error inside its answer.
 
     Args:
-        error: the `error` value of the event: an object, or whatever it was.
+        error: the `error` value of the event: an object, a text, or whatever it was.
         job_over: whether the job that makes the answer is over with it.
+        continuing: whether the request carried the beginning of the answer, and the provider had
+            not said a word before it failed.
+        now: the time, in seconds since the epoch; the system's clock if None.
     """
-    found = _as_error(error)
-    code = found.code
-    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) == 3:
-        code = int(code)
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    sentence, retryable = _judge(status, found, str(found.message))
-    detail = f"in the answer: {error}"
-    return ModelError(sentence, retryable=retryable, job_over=job_over, detail=detail)
+    found = from_value(error)
+    now = time.time() if now is None else now
+    status = true_status(0, found)
+    wait = wait_found(None, now, found, status)
+    meaning = classify(0, found, continuing=continuing)
+    detail = f"in the answer: {_shown(error)}"
+    failure = _error(meaning, found, detail, wait, now, continuing=continuing)
+    failure.job_over = job_over
+    return failure
+
+
+def not_a_stream(
+    body: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    continuing: bool = False,
+    now: float | None = None,
+) -> ModelError:
+    """A success whose body is no event stream: a page, or JSON with or without an error in it.
+
+    Args:
+        body: what the provider said.
+        headers: the headers of the response, where a time to wait may stand.
+        continuing: whether the request carried the beginning of the answer.
+        now: the time, in seconds since the epoch; the system's clock if None.
+    """
+    found = from_body(body)
+    now = time.time() if now is None else now
+    meaning = classify(200, found, continuing=continuing) if found.form == "json" else ""
+    if not meaning or (meaning == "broken" and not found.is_error):
+        meaning = "not-a-stream"
+    wait = wait_found(headers, now, found, true_status(200, found))
+    return _error(meaning, found, body, wait, now, continuing=continuing)
+
+
+def as_refused_rung(error: ModelError) -> ModelError:
+    """Mark a failure of a request that went on from a partial answer, before its first word.
+
+    Args:
+        error: the failure; returned, with `refused_rung` set if failures of its kind refuse one.
+    """
+    error.refused_rung = error.refused_rung or refuses_rung(error.meaning)
+    return error
 
 
 def job_gone(detail: str) -> ModelError:
-    """The provider keeps the job no longer, or lets nobody listen to it."""
-    sentence = "The model provider does not keep this answer any more."
-    return ModelError(sentence, retryable=True, job_over=True, detail=detail)
+    """The provider no longer keeps the job, or lets nobody listen to it."""
+    return _plain("job-gone", detail, job_over=True)
 
 
 def job_ended(status: Any) -> ModelError:
@@ -161,97 +153,99 @@ def job_ended(status: Any) -> ModelError:
     Args:
         status: the provider's word for it.
     """
-    sentence = "The model provider ended its work on this answer. Try again."
-    return ModelError(sentence, retryable=True, job_over=True, detail=f"the job is {status!r}")
-
-
-def not_a_stream(body: str) -> ModelError:
-    """A success whose body is no event stream: a page, or JSON with or without an error in it."""
-    error = _error_in(body)
-    if error.code is not None or error.message is not None:
-        return reported(msgspec.to_builtins(error))
-    return ModelError(_NO_STREAM, detail=body)
+    return _plain("job-ended", f"the job is {status!r}", job_over=True)
 
 
 def cut(why: BaseException | None = None) -> ModelError:
     """The answer ended before its end."""
-    detail = "" if why is None else f"{type(why).__name__}: {why}"
-    sentence = "The model provider's answer broke off. Try again."
-    return ModelError(sentence, retryable=True, detail=detail)
+    return _plain("cut", "" if why is None else f"{type(why).__name__}: {why}")
 
 
 def nothing() -> ModelError:
     """A stream without a single event."""
-    return ModelError("The model provider answered with nothing. Try again.", retryable=True)
+    return _plain("nothing")
 
 
 def empty() -> ModelError:
     """A finished answer without a word."""
-    return ModelError("The model gave an empty answer.", retryable=True, job_over=True)
+    return _plain("empty", job_over=True)
 
 
 def unreadable(payload: bytes) -> ModelError:
     """An event that is not what this kind of provider sends."""
-    sentence = "The model provider sent something that cannot be read. Try again."
-    text = payload[: 4 * MAX_DETAIL].decode(errors="replace")
-    return ModelError(sentence, retryable=True, detail=text)
+    return _plain("unreadable", payload[: 4 * MAX_DETAIL].decode(errors="replace"))
 
 
 def too_much() -> ModelError:
     """A line longer than any answer's."""
-    return ModelError("The model provider sent a piece that is too large to read.")
+    return _plain("too-large")
 
 
-def unreachable(why: BaseException) -> ModelError:
-    """No connection to the provider, or none until its first byte."""
-    sentence = "The model provider cannot be reached. Try again in a moment."
-    return ModelError(sentence, retryable=True, detail=f"{type(why).__name__}: {why}")
-
-
-def wait_asked(value: str | None, now: float) -> float | None:
-    """What a `Retry-After` header asks for.
-
-    Args:
-        value: the header: seconds, or an HTTP date.
-        now: the time, in seconds since the epoch.
-
-    Returns:
-        Seconds, at most `MAX_WAIT`; None for no header, the past and what cannot be read.
-    """
-    text = (value or "").strip()
-    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
-        seconds = float(text)
-    else:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - now
-        except (ValueError, TypeError, OverflowError, IndexError):
-            return None
-    return min(seconds, MAX_WAIT) if seconds >= 0 else None
-
-
-def _judge(status: int, error: _Error, text: str) -> tuple[str, bool]:
-    for word in (error.code, error.type):
-        if isinstance(word, str) and word in _CODES and (status == 500 or word not in _VAGUE):
-            return _CODES[word]
-    if status in (400, 413, 422) and _CONTEXT.search(text):
-        return _TOO_LONG, False
-    if status == 403 and isinstance(error.metadata, dict) and "reasons" in error.metadata:
-        return _FLAGGED, False  # OpenRouter's moderation
-    return _STATUSES.get(status, (_FAILED, True) if status >= 500 else (_REFUSED, False))
-
-
-def _error_in(body: str) -> _Error:
-    """The error object of a JSON body; an empty one where there is none."""
+def _shown(value: Any) -> str:
+    """A value as text, for the log."""
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return _Error()
-    if isinstance(value, dict):
-        return _as_error(value.get("error", value if "message" in value else None))
-    return _Error()
+        return str(value)[:MAX_BODY]
+    except RecursionError:
+        return "nested too deep to be shown"
 
 
-def _as_error(value: Any) -> _Error:
-    if isinstance(value, dict):
-        return _Error(*(value.get(name) for name in ("code", "type", "message", "metadata")))
-    return _Error(message=value)
+def _plain(meaning: str, detail: str = "", *, job_over: bool = False) -> ModelError:
+    known = MEANINGS[meaning]
+    return ModelError(
+        known.sentence,
+        meaning=meaning,
+        retryable=known.retryable,
+        job_over=job_over,
+        detail=detail,
+    )
+
+
+def _error(
+    meaning: str,
+    found: Evidence,
+    body: str,
+    wait: float | None,
+    now: float,
+    *,
+    continuing: bool,
+) -> ModelError:
+    """The error of a meaning; a wait that is too long for a person makes it `rate-long`."""
+    if MEANINGS[meaning].retryable and wait is not None and wait > MAX_WAIT:
+        meaning = "rate-long"
+    sentence = _sentence(meaning, found, wait, now)
+    retryable = MEANINGS[meaning].retryable
+    return ModelError(
+        sentence,
+        meaning=meaning,
+        retryable=retryable,
+        retry_after=wait if retryable else None,
+        refused_rung=continuing and refuses_rung(meaning),
+        detail=body,
+    )
+
+
+def _sentence(meaning: str, found: Evidence, wait: float | None, now: float) -> str:
+    if meaning == "no-credit" and (afford := wordings.CAN_AFFORD.search(found.text)):
+        tokens = int(afford[1])
+        return meanings.CAN_AFFORD.format(f" to {tokens}" if tokens else "")
+    if meaning == "unsupported" and wordings.TOO_MANY_TOKENS.search(found.text):
+        return meanings.TOO_MANY_TOKENS
+    if meaning in _MAY_WAIT and _is_believable(found, wait):
+        assert wait is not None
+        return meanings.BUSY_UNTIL.format(_time(now + wait))
+    return MEANINGS[meaning].sentence
+
+
+def _is_believable(found: Evidence, wait: float | None) -> bool:
+    """Whether the limit ends then. Google asks to wait seconds for a limit of a day."""
+    if wait is None or wait >= LONGEST:
+        return False
+    return wait > MAX_WAIT or not (
+        "resource_exhausted" in found.words or "generativelanguage" in found.text
+    )
+
+
+def _time(seconds: float) -> str:
+    """The minute in which it is over, in UTC."""
+    whole = -(-seconds // 60) * 60
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%d %H:%M UTC")

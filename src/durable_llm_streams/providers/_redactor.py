@@ -1,0 +1,41 @@
+"""A provider's text, made fit for the operator's log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+MAX_DETAIL: Final = 1000  # characters
+
+_REDACTED = "[redacted]"
+
+# what looks like somebody's key, whether or not it is ours
+_TOKENS = re.compile(
+    r"(?<=[Bb]earer )[^\s\"',;]{8,}"
+    r"|\b(?:sk|pk|rk|gsk|xai|pplx|csk|nvapi|fw|tgp|hf|ghp|gho|glpat)[-_][A-Za-z0-9_-]{12,}"
+    r"|\bAIza[A-Za-z0-9_-]{20,}"
+    r"|\bgithub_pat_[A-Za-z0-9_]{12,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
+)
+
+
+class Redactor:
+    """Makes a provider's text fit for the operator's log.
+
+    Args:
+        secrets: what must not be in it; short ones (under 8 characters) are no secrets.
+    """
+
+    def __init__(self, secrets: Iterable[str | None]) -> None:
+        found = {secret for secret in secrets if secret and len(secret) >= 8}
+        # The longest first: a secret may contain another one.
+        self._secrets = sorted(found, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Without secrets and keys, on one line, at most `MAX_DETAIL` characters."""
+        for secret in self._secrets:
+            text = text.replace(secret, _REDACTED)
+        text = _TOKENS.sub(_REDACTED, text[: 8 * MAX_DETAIL])
+        text = "".join(mark if mark.isprintable() else " " for mark in text[: 4 * MAX_DETAIL])
+        return " ".join(text.split())[:MAX_DETAIL]
