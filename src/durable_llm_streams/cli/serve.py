@@ -158,7 +158,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             frame_ancestors=settings.frame_ancestors,
         )
         app = create_app(store, worker, config)
-        where = place(listeners, app.root_path)
+        where = place(listeners, app.base_path)
         logger.info("Durable LLM Streams %s on %s", __version__, where)
         logger.info("Answers come from %s.", chosen.name)
         logger.info("Everything is kept in %s.", without_password(address))

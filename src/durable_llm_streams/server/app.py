@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -27,6 +28,14 @@ from .streams import HandsOver
 from .ui import BUILT, add_interface
 from .visitors import Authenticate, anonymous
 
+_ROUTERS: Final = (
+    sending.router,
+    chats.router,
+    feed.router,
+    introduction.router,
+    health.router,
+)
+
 
 def create_app(
     store: Store,
@@ -35,7 +44,7 @@ def create_app(
     *,
     authenticate: Authenticate | None = None,
     ui: Path | None = BUILT,
-) -> FastAPI:
+) -> HandsOver:
     """Make the ASGI application.
 
     It opens the store, starts the worker and closes that; to close the store is the caller's.
@@ -78,15 +87,15 @@ def create_app(
         description="LLM answers that survive.",
         lifespan=lifespan,
         redirect_slashes=False,
-        root_path=site.base_path,
     )
+    app.base_path = site.base_path
     if site.shared:
         app.gate = Crossing(app.answer, site.cors_origins)
     app.state.durable = shared
-    for part in (sending, chats, feed, introduction, health):
-        app.include_router(part.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     add_interface(app, ui, site.frame_ancestors)
-    _check_base_path(app)
+    _check_base_path(app, site.base_path)
     app.add_exception_handler(DurableError, handle_durable_error)
     app.add_exception_handler(HTTPException, handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_invalid)
@@ -94,13 +103,12 @@ def create_app(
     return app
 
 
-def _check_base_path(app: FastAPI) -> None:
+def _check_base_path(app: FastAPI, base: str) -> None:
     """Refuse a path that is also one of ours: a proxy may hand requests on with it or without."""
-    base = app.root_path
     if not base:
         return
     scope = {"type": "http", "method": "GET", "path": base}
-    for route in app.routes:
+    for route in (*app.routes, *(route for router in _ROUTERS for route in router.routes)):
         path = str(getattr(route, "path", ""))
         if path.startswith(f"{base}/") or route.matches(scope)[0] is not Match.NONE:
             raise InvalidSetting(

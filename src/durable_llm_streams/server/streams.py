@@ -130,9 +130,11 @@ class HandsOver(FastAPI):
     headers is done before: only the body is sent afterwards.
 
     Attributes:
+        base_path: the path below which everything is served; "" or without a slash at its end.
         gate: what requests pass before the routing, around all of it; None for nothing.
     """
 
+    base_path: str = ""
     gate: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,12 +150,20 @@ class HandsOver(FastAPI):
             await stream.run(receive, send)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, without the gate."""
-        if self.root_path and scope["path"] == self.root_path:
-            query = scope["query_string"].decode("latin-1")
-            address = f"{self.root_path}/" + (f"?{query}" if query else "")
-            await RedirectResponse(address)(scope, receive, send)
-            return
+        """Answer a request, without the gate.
+
+        A proxy may hand requests on with the path before them or without it: where `root_path` is
+        not how the path begins, Starlette takes the whole path.
+        """
+        if self.base_path:
+            root = scope.get("root_path", "") + self.base_path
+            scope = {**scope, "root_path": root}
+            if scope["path"] == root:
+                query = scope["query_string"].decode("latin-1")
+                await RedirectResponse(f"{root}/" + (f"?{query}" if query else ""))(
+                    scope, receive, send
+                )
+                return
         await super().__call__(scope, receive, send)
 
 

@@ -27,12 +27,26 @@ class Visitor(NamedTuple):
     Attributes:
         owner: what chats are filed under.
         headers: for the response, a new cookie perhaps.
-        known: whether the request itself told who asks. False: it came without a cookie of ours.
     """
 
     owner: str
     headers: Mapping[str, str] = {}
-    known: bool = True
+
+    @property
+    def known(self) -> bool:
+        """Whether the request itself told who asks."""
+        return True
+
+
+class Newcomer(Visitor):
+    """A visitor whose request came without a cookie of ours."""
+
+    __slots__ = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether the request itself told who asks."""
+        return False
 
 
 #: The hook: who asks? Raise `server.Unauthenticated` when nobody knows.
@@ -114,7 +128,7 @@ def anonymous(
             return Visitor(owner)
         value = signer.sign(owner).decode()
         cookie_line = f"{name}={value}; {_attributes(connection, secure, name != own)}"
-        return Visitor(owner, {"set-cookie": cookie_line}, bool(owners))
+        return (Visitor if owners else Newcomer)(owner, {"set-cookie": cookie_line})
 
     return authenticate
 
