@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +11,19 @@ from hypothesis import strategies as st
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers._chat_sse import ChatParser
-from durable_llm_streams.runs.source import Event, Finish, ReasoningDelta, TextDelta
+from durable_llm_streams.runs.source import Alive, Event, Finish, ReasoningDelta, TextDelta
+from tests.chat_streams import (
+    DONE,
+    bytes_of,
+    delta,
+    finish,
+    line,
+    outcome,
+    pieces_of,
+    read,
+    said,
+    text,
+)
 
 # As OpenRouter sends it: a comment first, reasoning, text, usage last with no choices.
 GOLDEN = (
@@ -56,53 +67,12 @@ GOLDEN_EVENTS: list[Event] = [
 ]
 
 
-def read(*pieces: bytes, max_line: int = 8 * 1024 * 1024) -> list[Event]:
-    """All events; raises what the parser raises."""
-    parser = ChatParser(max_line=max_line)
-    events = [event for piece in pieces for event in parser.feed(piece)]
-    events += parser.end()
-    return [*events, parser.finish()]
-
-
-def outcome(*pieces: bytes, max_line: int = 8 * 1024 * 1024) -> list[Any]:
-    """The events and, at their end, the sentence of the failure if there is one."""
-    parser = ChatParser(max_line=max_line)
-    events: list[Any] = [event for piece in pieces for event in parser.feed(piece)]
-    events += parser.end()
-    try:
-        events.append(parser.finish())
-    except ModelError as error:
-        events.append((str(error), error.retryable, error.detail))
-    return events
-
-
-def line(choice: Any = None, **fields: Any) -> bytes:
-    chunk = fields if choice is None else {"choices": [choice], **fields}
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
-
-
-def text(content: Any) -> bytes:
-    return line({"delta": {"content": content}})
-
-
-def finish(reason: Any = "stop") -> bytes:
-    return line({"delta": {}, "finish_reason": reason})
-
-
-DONE = b"data: [DONE]\n\n"
-
-
-def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
-    places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[begin:end] for begin, end in pairwise(places)]
-
-
 def test_the_golden_stream_gives_its_events() -> None:
     assert read(GOLDEN) == GOLDEN_EVENTS
 
 
 def test_a_stream_in_single_bytes_gives_the_same_events() -> None:
-    assert read(*(GOLDEN[i : i + 1] for i in range(len(GOLDEN)))) == GOLDEN_EVENTS
+    assert read(*bytes_of(GOLDEN)) == GOLDEN_EVENTS
 
 
 @pytest.mark.promise("foreign-bytes")
@@ -117,7 +87,7 @@ def test_any_text_comes_through_as_it_is(texts: list[str], cuts: list[int]) -> N
     chunks = [{"choices": [{"delta": {"content": each}}]} for each in texts]
     raw = (json.dumps(chunk, ensure_ascii=False).encode() for chunk in chunks)
     data = b"".join(b"data: " + each + b"\n\n" for each in raw) + finish() + DONE
-    assert read(*pieces_of(data, cuts))[:-1] == [TextDelta(each) for each in texts]
+    assert said(*pieces_of(data, cuts)) == "".join(texts)
 
 
 FRAGMENTS = st.sampled_from(
@@ -174,15 +144,28 @@ def test_odd_values_in_fields_that_do_not_matter_break_nothing(value: Any) -> No
         ("content_filter", "content-filter"),
         ("tool_calls", "tool-calls"),
         ("function_call", "tool-calls"),
-        ("eos", "other"),
+        ("eos", "stop"),
+        ("END_TURN", "stop"),
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("model_length", "length"),
+        ("SAFETY", "content-filter"),
+        ("refusal", "content-filter"),
+        ("tool_use", "tool-calls"),
+        ("something new", "other"),
     ],
 )
 def test_finish_reasons_get_the_names_of_the_ai_sdk(theirs: str, ours: str) -> None:
     assert read(text("a"), finish(theirs), DONE)[-1] == Finish(reason=ours, metadata={})
 
 
+def test_a_whole_read_without_output_is_a_sign_of_life() -> None:
+    parser = ChatParser()
+    assert parser.feed(b": OPENROUTER PROCESSING\n\n") == [Alive("comment")]
+
+
 @pytest.mark.promise("honest-failure")
-@pytest.mark.parametrize("end", [b"", DONE, b'data: {"choices": [{"del'])
+@pytest.mark.parametrize("end", [b"", text(""), b'data: {"choices": [{"del'])
 def test_an_end_without_a_finish_reason_is_a_cut(end: bytes) -> None:
     with pytest.raises(ModelError, match="broke off") as caught:
         read(text("a"), end)
@@ -204,13 +187,13 @@ def test_a_byte_order_mark_hides_no_first_word() -> None:
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 def test_both_names_of_reasoning_are_read_and_come_before_the_text(field: str) -> None:
-    delta = {"content": "a", field: "think"}
-    assert read(line({"delta": delta}), finish())[:-1] == [ReasoningDelta("think"), TextDelta("a")]
+    events = read(delta(**{"content": "a", field: "think"}), finish())
+    assert events[:-1] == [ReasoningDelta("think"), TextDelta("a")]
 
 
 def test_reasoning_under_both_names_at_once_is_told_once() -> None:
-    delta = {"reasoning": "think", "reasoning_content": "think"}
-    assert read(line({"delta": delta}), finish())[:-1] == [ReasoningDelta("think")]
+    both = delta(reasoning="think", reasoning_content="think")
+    assert read(both, text("a"), finish())[:-1] == [ReasoningDelta("think"), TextDelta("a")]
 
 
 def test_a_content_made_of_parts_is_read() -> None:
@@ -227,7 +210,8 @@ def test_a_refusal_is_the_answers_text() -> None:
 
 @pytest.mark.promise("foreign-bytes")
 def test_a_lone_surrogate_becomes_a_replacement_character() -> None:
-    assert read(text("a\ud83d"), finish())[0] == TextDelta("a\ufffd")
+    assert said(text("a\ud83d"), finish()) == "a\ufffd"
+    assert said(text("a\ud83d"), text("b"), finish()) == "a\ufffdb"
 
 
 @pytest.mark.parametrize(

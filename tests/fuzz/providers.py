@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 from durable_llm_streams.chunks import encode
 from durable_llm_streams.errors import InvalidSetting, ModelError
@@ -13,8 +14,18 @@ from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._answer_parser import MAX_LINE, AnswerParser
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.providers._responses_sse import ResponsesParser, is_id
+from durable_llm_streams.providers._think_tags import LateThought
 from durable_llm_streams.providers.prefill import PrefillTable, Seam, trimmed
-from durable_llm_streams.runs.source import Event, Finish, Job, ReasoningDelta, TextDelta
+from durable_llm_streams.runs.source import (
+    Alive,
+    Citation,
+    Event,
+    File,
+    Finish,
+    Job,
+    ReasoningDelta,
+    TextDelta,
+)
 from tests.fuzz.harness import SECRET, assert_sentence, plain, splits
 
 _SHORT_LINE = 64
@@ -25,6 +36,7 @@ _redact = _failures.Redactor([SECRET])
 def chat_stream(data: bytes) -> None:
     """A stream of chat-completion chunks."""
     _compare(ChatParser, data)
+    _compare(partial(ChatParser, late_thoughts=True), data)
 
 
 def response_stream(data: bytes) -> None:
@@ -52,11 +64,9 @@ def _read(parser: AnswerParser, pieces: list[bytes]) -> list[Any]:
     for event in events:
         if isinstance(event, Job):
             assert is_id(event.id)  # where it is told again follows the pieces
-            continue
-        assert isinstance(event, TextDelta | ReasoningDelta)
-        assert event.text
-        event.text.encode()
-        told.append(event)
+        elif not isinstance(event, Alive):  # one for each read, as the pieces are
+            _check(event)
+            told.append(event)
     try:
         end = parser.finish()
     except ModelError as error:
@@ -64,6 +74,21 @@ def _read(parser: AnswerParser, pieces: list[bytes]) -> list[Any]:
     assert isinstance(end, Finish)
     encode({"reason": end.reason, "metadata": end.metadata})
     return [*told, end]
+
+
+def _check(event: Event | LateThought) -> None:
+    """What an event holds can be stored, and followed."""
+    match event:
+        case TextDelta(text=text) | ReasoningDelta(text=text):
+            assert text.encode()
+        case File(media_type=media, url=url):
+            assert media.isascii()
+            assert url.startswith("data:") or urlsplit(url).scheme.lower() in ("http", "https")
+        case Citation(url=url, title=title):
+            assert urlsplit(url).scheme.lower() in ("http", "https")
+            assert len(title.encode()) < 2000
+        case _:
+            assert isinstance(event, LateThought)
 
 
 def _told(error: ModelError) -> tuple[str, bool, float | None, str]:
@@ -133,13 +158,18 @@ def _texts(text: str) -> list[list[str]]:
 
 
 _CHAT_TOKENS = (
-    *(b"data: ", b"data:", b"\n\n", b"\r\n", b": comment\n\n", b"[DONE]", b"\xef\xbb\xbf"),
-    *(b'{"choices":[', b'{"delta":{', b'"content":"', b'"reasoning":"', b'"reasoning_content":"'),
-    *(b'"refusal":"', b'"finish_reason":"', b'"stop"', b'"length"', b'"error"', b'{"error":'),
+    *(b"data: ", b"data:", b"\n\n", b"\r\n", b"\r", b": comment\n\n", b"[DONE]", b"\xef\xbb\xbf"),
+    *(b"event: error\n", b"event: ping\n", b'{"choices":[', b'{"delta":{', b'"content":"'),
+    *(b'"reasoning":"', b'"reasoning_content":"', b'"refusal":"', b'"finish_reason":"', b'"stop"'),
+    *(b'"length"', b'"abort"', b'"error"', b'{"error":', b'{"message":{', b'"images":["'),
+    *(b'"url":"', b"data:image/png;base64,", b"https://example.org/", b'"b64_json":"'),
+    *(b'"annotations":[{"url_citation":{', b'"citations":["', b"<think>", b"</think>", b"<thi"),
+    *(b"```\\n", b"\\n", b"`", b"null", b"true", b"1e999", b"-1", b"NaN", b"\\ud83d", b"\\ude00"),
     *(b'"usage":{', b'"prompt_tokens":', b'"completion_tokens":', b'"total_tokens":', b'"cost":'),
     *(b'"prompt_tokens_details":{"cached_tokens":', b'"id":', b'"model":', b'"code":', b'"type":'),
-    *(b'"message":"', b'"thinking":[', b'"text":"', b"null", b"true", b"1e999", b"-1", b"\\ud83d"),
-    *(b"}]}", b"}}", b"]}", b"NaN", b"9" * 400, b"9" * 5000, b"[" * 2000, SECRET.encode()),
+    *(b'"message":"', b'"thinking":[', b'"text":"', b"\xf0\x9f", b"\x98\x80", b"<!DOCTYPE html>"),
+    *(b"{\n", b"[{", b"}]}", b"}}", b"]}", b'"}', b"9" * 400, b"9" * 5000, b"[" * 2000, b"A" * 300),
+    SECRET.encode(),
 )
 _RESPONSE_TOKENS = (
     *(b"data: ", b"\n\n", b"[DONE]", b'{"type":"', b"response.created", b"response.completed"),

@@ -1,4 +1,4 @@
-"""The shape of one chat-completion chunk: of all its fields, those that are read here.
+"""The shape of one chat-completion chunk: what is read on the hot path, and the slow way.
 
 Fields that do not decide over the answer are `Any`, so that an odd one cannot break it.
 """
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
+from durable_llm_streams.providers._characters import cleaned, decoded
 
 T = TypeVar("T")
 
@@ -20,7 +20,8 @@ class Delta(Struct, gc=False):
     content: Any = None
     reasoning: Any = None  # OpenRouter
     reasoning_content: Any = None  # DeepSeek, vLLM, llama.cpp
-    refusal: Any = None  # OpenAI
+    images: Any = None  # OpenRouter
+    annotations: Any = None  # OpenAI, OpenRouter
 
 
 class Choice(Struct, gc=False):
@@ -33,13 +34,17 @@ class Chunk(Struct, gc=False):
     choices: list[Choice] | None = None
     error: Any = None
     usage: Any = None
-    id: Any = None
-    model: Any = None
+    citations: Any = None  # Perplexity, xAI
+    search_results: Any = None  # Perplexity
 
 
 decode: Final = msgspec.json.Decoder(Chunk).decode
+decode_any: Final = msgspec.json.Decoder().decode
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+_MOST_DIGITS = 300  # of a number; more are no count of anything
+_BETWEEN = " \t\r\n,"
 
 
 def decode_slowly(payload: bytes, kind: type[T]) -> T | None:
@@ -53,34 +58,49 @@ def decode_slowly(payload: bytes, kind: type[T]) -> T | None:
         It, with U+FFFD for every such half, or None if it is something else.
     """
     try:
-        value = json.loads(payload)
-        return msgspec.convert(_scrubbed(value), kind)
+        return msgspec.convert(cleaned(json.loads(payload)), kind)
     except (ValueError, RecursionError, msgspec.ValidationError):
         return None
 
 
-def _scrubbed(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_scrubbed(item) for item in value]
-    if isinstance(value, dict):
-        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
-    return value
+def decode_all(payload: bytes) -> list[Any] | None:
+    """Every JSON value of a payload, read as leniently as possible.
+
+    Several values may stand behind each other, also with a `data:` that lost its line feed.
+    Control characters in strings and bytes that are no UTF-8 are read (see `_characters`).
+
+    Returns:
+        The values before the first place that cannot be read; None if there is none.
+    """
+    text = decoded(payload)
+    values: list[Any] = []
+    at = _skip(text, 0)
+    while at < len(text):
+        try:
+            value, at = _lenient.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        values.append(value)
+        at = _skip(text, at)
+        if text.startswith("data:", at):
+            at = _skip(text, at + 5)
+        if text.startswith(_DONE, at):
+            values.append(_DONE)
+            at = _skip(text, at + len(_DONE))
+    return values or None
 
 
-def parts(content: list[Any]) -> list[Event]:
-    """A content made of parts (Mistral's reasoning models): texts, and thinking made of texts."""
-    events: list[Event] = []
-    for part in content:
-        if not isinstance(part, dict):
-            continue
-        text, thinking = part.get("text"), part.get("thinking")
-        if isinstance(text, str) and text:
-            events.append(TextDelta(text))
-        if isinstance(thinking, list):
-            texts = [piece.get("text") for piece in thinking if isinstance(piece, dict)]
-            thinking = "".join(piece for piece in texts if isinstance(piece, str))
-        if isinstance(thinking, str) and thinking:
-            events.append(ReasoningDelta(thinking))
-    return events
+_DONE = "[DONE]"
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _BETWEEN:
+        at += 1
+    return at
+
+
+def _number(digits: str) -> float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float("inf")
+
+
+_lenient = json.JSONDecoder(strict=False, parse_int=_number)

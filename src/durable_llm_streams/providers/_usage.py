@@ -7,10 +7,10 @@ from typing import Any
 _MAX_COUNT = 2**53  # what JavaScript counts exactly
 _MAX_NAME = 200  # characters
 
-#: Where a count is: in a chat completion's usage, then in a response's.
+#: Where a count is: in a chat completion's usage, then in a response's, then in Ollama's object.
 _COUNTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "inputTokens": (("prompt_tokens",), ("input_tokens",)),
-    "outputTokens": (("completion_tokens",), ("output_tokens",)),
+    "inputTokens": (("prompt_tokens",), ("input_tokens",), ("prompt_eval_count",)),
+    "outputTokens": (("completion_tokens",), ("output_tokens",), ("eval_count",)),
     "totalTokens": (("total_tokens",),),
     "reasoningTokens": (
         ("completion_tokens_details", "reasoning_tokens"),
@@ -42,6 +42,23 @@ def answer_metadata(model: Any, usage: Any, generation_id: Any) -> dict[str, Any
         "generationId": _name(generation_id),
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def usage_in(value: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any] | None:
+    """The usage that a chat-completion object tells of.
+
+    Args:
+        value: the object.
+        choice: its first choice, where some providers put it.
+    """
+    places = (value.get("usage"), choice.get("usage"), _inside(value, "x_groq", "usage"))
+    usage = next((place for place in places if isinstance(place, dict) and place), None)
+    return value if usage is None and "eval_count" in value else usage
+
+
+def made_tokens(usage: Any) -> bool:
+    """Whether a usage says that output was made, and so has to be paid."""
+    return any(_count(usage, *path) for path in _COUNTS["outputTokens"])
 
 
 def _inside(value: Any, *path: str) -> Any:

@@ -1,0 +1,70 @@
+"""The text and the reasoning of one answer, as pieces that can be stored. No I/O."""
+
+from __future__ import annotations
+
+from durable_llm_streams.providers._characters import Characters
+from durable_llm_streams.providers._think_tags import LateThought, ThinkTags
+from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
+
+
+class AnswerText:
+    """Joins cut characters and takes thoughts out of the text.
+
+    Args:
+        late_thoughts: see `ThinkTags`.
+
+    Attributes:
+        spoke: whether the answer has a text that is not blank.
+        thought: whether it has reasoning.
+        recent: see `ThinkTags`.
+    """
+
+    def __init__(self, *, late_thoughts: bool = False) -> None:
+        self.spoke = False
+        self.thought = False
+        self._text = Characters()
+        self._reasoning = Characters()
+        self._tags = ThinkTags(late_thoughts=late_thoughts)
+        self.recent = self._tags.recent
+
+    @property
+    def passes(self) -> bool:
+        """Whether a text without "<" can be told as it is."""
+        return self._tags.passes and not self._text.held
+
+    @property
+    def thinks(self) -> bool:
+        """Whether reasoning can be told as it is."""
+        return self._tags.has_reasoning and not self._reasoning.held
+
+    def text(self, piece: str, events: list[Event]) -> None:
+        """Read the next piece of the text."""
+        if text := self._text.join(piece):
+            before = len(events)
+            self._tags.read(text, events)
+            self._note(events[before:])
+
+    def reasoning(self, piece: str, events: list[Event]) -> None:
+        """Read the next piece of the reasoning that comes beside the text."""
+        self.thought = self._tags.has_reasoning = True
+        if text := self._reasoning.join(piece):
+            events.append(ReasoningDelta(text))
+
+    def end(self, events: list[Event]) -> None:
+        """Nothing more is expected; what was held back is told."""
+        if rest := self._reasoning.end():
+            events.append(ReasoningDelta(rest))
+        before = len(events)
+        if rest := self._text.end():
+            self._tags.read(rest, events)
+        self._tags.end(events)
+        self._note(events[before:])
+
+    def _note(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, TextDelta):
+                self.spoke = self.spoke or not event.text.isspace()
+            elif isinstance(event, LateThought):
+                self.spoke, self.thought = False, True
+            else:
+                self.thought = True

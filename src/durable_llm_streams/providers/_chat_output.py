@@ -1,0 +1,149 @@
+"""What a chat-completion object holds that readers get: of a chunk, or of a whole answer.
+
+1. A chunk has `delta`, a whole answer `message`, a text completion `text`; of each choice list only
+   the first choice is read. Ollama's own objects have `message` without choices.
+2. Reasoning comes before text, text before files, and pages last.
+3. A `message` beside deltas, or after them, repeats their text; only its files and pages count.
+4. Tool calls, log-probabilities and whatever else there is are passed over.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable_llm_streams.providers._answer_text import AnswerText
+from durable_llm_streams.providers._long_lines import CUT
+from durable_llm_streams.providers._other_parts import OtherParts, is_file
+from durable_llm_streams.runs.source import Event
+
+_REASONINGS = ("reasoning", "reasoning_content", "thinking")
+_SOUND = "\n\n[The model sent sound. It cannot be kept here.]\n\n"
+
+
+class ChatOutput:
+    """Reads the objects of one answer.
+
+    Args:
+        late_thoughts: see `ThinkTags`.
+
+    Attributes:
+        words: the text and the reasoning.
+        has_file: whether the answer has a file, or a sentence about one.
+    """
+
+    def __init__(self, *, late_thoughts: bool = False) -> None:
+        self.words = AnswerText(late_thoughts=late_thoughts)
+        self.has_file = False
+        self._parts = OtherParts()
+        self._has_sound = False
+        self._has_deltas = False
+
+    def read(self, value: dict[str, Any], choice: dict[str, Any], events: list[Event]) -> bool:
+        """Read one object.
+
+        Args:
+            value: the object.
+            choice: its first choice, or the object itself.
+            events: where the output goes; some of it may be held back.
+
+        Returns:
+            Whether there is any output.
+        """
+        delta, message = choice.get("delta"), choice.get("message")
+        said = isinstance(delta, dict) and self._turn(delta, events)
+        self._has_deltas = self._has_deltas or said
+        if isinstance(message, dict):
+            turn = message if not isinstance(delta, dict) and not self._has_deltas else None
+            said = self._turn(turn or _without_words(message), events) or said
+        if not said:
+            said = self._content(choice.get("text"), events)
+        for about in (choice, value):
+            self._parts.citations(about.get("citations"), events)
+            self._parts.citations(about.get("search_results"), events)
+        return said
+
+    def _turn(self, turn: dict[str, Any], events: list[Event]) -> bool:
+        said = self._reasoning(turn, events)
+        said = self._content(turn.get("content"), events) or said
+        said = self._content(turn.get("refusal"), events) or said
+        said = self._files(turn.get("images"), events) or said
+        said = self._audio(turn.get("audio"), events) or said
+        for name in ("annotations", "citations"):
+            self._parts.citations(turn.get(name), events)
+        return said
+
+    def _reasoning(self, turn: dict[str, Any], events: list[Event]) -> bool:
+        for name in _REASONINGS:
+            reasoning = turn.get(name)
+            if isinstance(reasoning, str) and reasoning:
+                self.words.reasoning(reasoning, events)
+                return True
+        details = turn.get("reasoning_details")
+        said = False
+        for detail in details if isinstance(details, list) else ():
+            if isinstance(detail, dict):
+                text = detail.get("text") or detail.get("summary")
+                said = self._thinking(text, events) or said
+        return said
+
+    def _thinking(self, thinking: Any, events: list[Event]) -> bool:
+        """Thinking that is a text, or made of texts (Mistral)."""
+        if isinstance(thinking, list):
+            texts = [piece.get("text") for piece in thinking if isinstance(piece, dict)]
+            thinking = "".join(piece for piece in texts if isinstance(piece, str))
+        if not isinstance(thinking, str) or not thinking:
+            return False
+        self.words.reasoning(thinking, events)
+        return True
+
+    def _content(self, content: Any, events: list[Event]) -> bool:
+        if isinstance(content, str):
+            if CUT in content:
+                return self._files([{"url": content}], events)
+            if content:
+                self.words.text(content, events)
+            return bool(content) and not content.isspace()
+        said = False
+        parts = [content] if isinstance(content, dict) else content
+        for part in parts if isinstance(parts, list) else ():
+            said = self._part(part, events) or said
+        return said
+
+    def _part(self, part: Any, events: list[Event]) -> bool:
+        if isinstance(part, str):
+            return self._content(part, events)
+        if not isinstance(part, dict):
+            return False
+        self._parts.citations(part.get("annotations"), events)
+        said = self._thinking(part.get("thinking"), events)
+        text = part.get("text")
+        if isinstance(text, str) and text:
+            return self._content(text, events)
+        return said or self._files([part], events)
+
+    def _files(self, parts: Any, events: list[Event]) -> bool:
+        before = len(events)
+        if parts:
+            self._parts.files(parts, events)
+        said = len(events) > before
+        self.has_file = self.has_file or said
+        return said
+
+    def _audio(self, audio: Any, events: list[Event]) -> bool:
+        """A transcript is text. The sound itself may come in pieces, which make no file."""
+        if not isinstance(audio, dict):
+            return False
+        if self._content(audio.get("transcript"), events):
+            return True
+        if not audio.get("data") or self._has_sound:
+            return False
+        self._has_sound = True
+        return self._content(_SOUND, events)
+
+
+def _without_words(turn: dict[str, Any]) -> dict[str, Any]:
+    content = turn.get("content")
+    parts = [part for part in content if is_file(part)] if isinstance(content, list) else None
+    return {name: turn.get(name) for name in ("images", "annotations", "citations")} | {
+        "content": parts
+    }
