@@ -317,10 +317,23 @@ def test_it_keeps_jobs() -> None:
 def test_the_first_rule_that_matches_decides_over_a_model() -> None:
     models = BackgroundModels.parse(" !gpt-5-nano*, GPT-5*,o? ")
     asked = ["gpt-5-mini", "gpt-5-nano", "O3", "o33", "gpt-4"]
-    assert [models.has(model) for model in asked] == [True, False, True, False, False]
+    assert [bool(models.kind(model)) for model in asked] == [True, False, True, False, False]
 
 
-@pytest.mark.parametrize("setting", ["!", "a b", "!!a", "gpt-5=plain"])
+def test_a_rule_may_name_the_way_in_which_answers_are_kept() -> None:
+    models = BackgroundModels.parse("!qwen-tiny, qwen* = llama.cpp, gpt*=responses, *=LLAMA.CPP")
+    asked = ["qwen-tiny", "Qwen3", "gpt-5", "other"]
+    kinds = [None, "llama.cpp", "responses", "llama.cpp"]
+    assert [models.kind(model) for model in asked] == kinds
+
+
+@pytest.mark.parametrize("setting", ["!", "a b", "!!a", "=llama.cpp", "!a=llama.cpp"])
 def test_what_names_no_model_is_refused(setting: str) -> None:
     with pytest.raises(InvalidSetting, match="names no model"):
+        BackgroundModels.parse(setting)
+
+
+@pytest.mark.parametrize("setting", ["gpt-5=plain", "gpt-5=", "a=llama.cpp=b"])
+def test_a_way_that_nobody_knows_is_refused(setting: str) -> None:
+    with pytest.raises(InvalidSetting, match="names no way"):
         BackgroundModels.parse(setting)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from durable_llm_streams.runs.source import Citation, Event, ReasoningDelta, TextDelta
+from durable_llm_streams.providers._other_parts import OtherParts
+from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
 
 
 def events_of(output: Any) -> list[Event]:
@@ -23,41 +24,35 @@ def events_of(output: Any) -> list[Event]:
 
 def item_events(item: Any) -> list[Event]:
     """What one item says: each text in one piece, citations after the text that they belong to."""
-    if not isinstance(item, dict):
-        return []
-    kind = item.get("type")
+    kind = item.get("type") if isinstance(item, dict) else None
     if kind == "message":
         return [event for part in _objects(item.get("content")) for event in _part_events(part)]
     if kind == "reasoning":
         return _reasoning(item)
-    return []
+    events: list[Event] = []
+    if kind == "image_generation_call":
+        OtherParts().files(item, events)
+    return events
 
 
 def part_text(part: Any) -> str:
     """The text of a message's part, or of a refusal; "" for anything else."""
     if not isinstance(part, dict):
         return ""
-    name = "refusal" if part.get("type") == "refusal" else "text"
-    text = part.get(name)
+    text = part.get("refusal" if part.get("type") == "refusal" else "text")
     return text if isinstance(text, str) else ""
 
 
-def citation(annotation: Any) -> Citation | None:
-    """The web page that an annotation refers to; None for any other annotation."""
-    if not isinstance(annotation, dict) or annotation.get("type") != "url_citation":
-        return None
-    nested = annotation.get("url_citation")  # as in chat completions
-    about = nested if isinstance(nested, dict) else annotation
-    url, title = about.get("url"), about.get("title")
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        return None
-    return Citation(url=url, title=title if isinstance(title, str) else "")
+def citations(annotations: Any) -> list[Event]:
+    """The web pages that a list of annotations refers to."""
+    events: list[Event] = []
+    OtherParts().citations(annotations, events)
+    return events
 
 
 def _part_events(part: dict[str, Any]) -> list[Event]:
     text = part_text(part)
-    found = [citation(annotation) for annotation in _objects(part.get("annotations"))]
-    return [*([TextDelta(text)] if text else []), *(each for each in found if each is not None)]
+    return [*([TextDelta(text)] if text else []), *citations(part.get("annotations"))]
 
 
 def _reasoning(item: dict[str, Any]) -> list[Event]:

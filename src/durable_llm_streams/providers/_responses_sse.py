@@ -2,37 +2,40 @@
 
 1. Every event has a `sequence_number`, and a stream can be asked for from behind any of them. An
    event that was read already is passed over, so that nothing is said twice.
-2. The job is told as soon as its id is known, and again after every `MARK_EVERY` events, at the end
-   of a read: that costs nothing per event, and whoever listens again hears little twice.
-3. Only the path from a line to `delta` is hot. Events that are unknown are passed over.
-4. What a whole text holds beyond its deltas is said as well; see `_told`.
-5. Citations wait for the end of their item: they must not break a part of the message in two.
+2. The job is yielded as soon as its id is known, and again after every `MARK_EVERY` events, at the
+   end of a read: that costs nothing per event, and little is read twice after a break.
+3. Only the path from a line to `delta` is hot. All else is read leniently, as in `_chat_sse`: events
+   that are unknown are alive, payloads that are no objects are noise, a broken event is passed over.
+4. One JSON response instead of a stream is read as its last event; see `whole`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import msgspec
+
+from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._answer_parser import DONE, MAX_LINE, AnswerParser
-from durable_llm_streams.providers._chat_chunk import UNREADABLE, decode_slowly
+from durable_llm_streams.providers._characters import clean
+from durable_llm_streams.providers._chat_chunk import UNREADABLE, decode_all
+from durable_llm_streams.providers._chat_end import empty
+from durable_llm_streams.providers._error_objects import error_in
+from durable_llm_streams.providers._odd_lines import OddLines
 from durable_llm_streams.providers._response_event import ResponseEvent, decode
-from durable_llm_streams.providers._response_output import (
-    citation,
-    events_of,
-    item_events,
-    part_text,
-)
-from durable_llm_streams.providers._told import Level, Told
-from durable_llm_streams.runs.source import Citation, Event, File, Job, ReasoningDelta, TextDelta
+from durable_llm_streams.providers._response_output import part_text
+from durable_llm_streams.providers._response_said import ResponseSaid
+from durable_llm_streams.runs.source import Event, Job, TextDelta
 
 MARK_EVERY: Final = 1024
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,200}")  # what is safe in an address
 _MARK = re.compile(r"[0-9]{1,15}")
 _REASONS = {"max_output_tokens": "length", "content_filter": "content-filter"}
+_NAMES = (b"data", b"event", b"id", b"retry")
 _TEXTS = ("response.output_text.delta", "response.refusal.delta")
 _REASONINGS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
@@ -44,13 +47,16 @@ class ResponsesParser(AnswerParser):
         job: the job that is listened to again, from behind its mark; None for a new one.
         told: (kind, text) of what the job said before; None if that is not known. Only for a job
             that is listened to again.
-        max_line: the longest line accepted, in bytes; a longer one fails the answer.
+        max_line: see `AnswerParser`.
 
     Attributes:
-        job: the job, with the last mark that was told; None while its id is unknown.
+        job: the job, with the last mark that was yielded; None while its id is unknown.
         begun: an event was read.
         ended: the provider said that its work on the answer is over.
+        is_unfinished: one JSON response was read, and the job is still at work.
     """
+
+    _tells_alive = True
 
     def __init__(
         self,
@@ -61,20 +67,21 @@ class ResponsesParser(AnswerParser):
     ) -> None:
         super().__init__(max_line=max_line)
         self.job = job
-        self.begun = self.ended = False
+        self.begun = self.ended = self.is_unfinished = False
         at_mark = job is not None and starting_after(job) > 0  # before it something may be said
-        self._told = Told(told if told is not None or at_mark else ())
-        self._waiting: list[Citation] = []
-        self._given: set[str] = set()  # the addresses of citations and files
-        self._polled = False
+        self._said = ResponseSaid(told if told is not None or at_mark else ())
+        self._texts, self._characters = self._said.texts, self._said.characters
+        self._odd = OddLines()
         self._again = job is not None
+        self._is_ending = self._polled = False
         self._marked = self._sequence = starting_after(job) if job is not None else -1
         self._id = job.id if job is not None else None
 
     def feed(self, data: bytes) -> list[Event]:
         """Read the next bytes; see `AnswerParser.feed`. A mark may follow the deltas."""
         events = super().feed(data)
-        if self.job is not None and self._sequence - self._marked >= MARK_EVERY and not self.done:
+        is_due = self._sequence - self._marked >= MARK_EVERY
+        if is_due and self.job is not None and not (self.done or self._characters.held):
             self._mark(self.job.id, events)
         return events
 
@@ -87,68 +94,136 @@ class ResponsesParser(AnswerParser):
                 one that was said fails then.
 
         Returns:
-            What it says beyond what was told. The parser is `done` unless it is still being made.
+            What it says beyond what was said. The parser is `done` if the response is over.
         """
         self._polled = polled
-        self._seen = True
         events: list[Event] = []
         status = response.get("status")
         kind = f"response.{status}" if isinstance(status, str) else "response.completed"
         if response.get("error") is not None and status not in ("failed", "cancelled"):
             kind = "error"
-        if kind in _HANDLERS:
-            event = ResponseEvent(type=kind, response=response, error=response.get("error"))
-            _HANDLERS[kind](self, event, events)
-        else:
+        if kind not in _HANDLERS:
             self._fail(_failures.unreadable(f"the status {status!r}".encode()))
+            return events
+        self._read(ResponseEvent(type=kind, response=response, error=response.get("error")), events)
+        self.is_unfinished = not self.done
         return events
 
     def _data(self, payload: bytes, events: list[Event]) -> None:
         try:
-            event: ResponseEvent | None = decode(payload)
+            event = decode(payload)
         except UNREADABLE:
-            event = self._odd(payload)
-        if event is None:
+            self._no_event(payload, events)
             return
-        self._seen = self.begun = True
+        number, kind = event.sequence_number, event.type
+        if kind in _TEXTS and type(event.delta) is str and not self._characters.held:
+            self.begun = self._seen = self._got_chunk = True
+            if type(number) is int:
+                if number <= self._sequence:
+                    return
+                self._sequence = number
+            if event.delta:
+                events.append(TextDelta(event.delta))
+                self._texts.append(event.delta)
+        elif type(kind) is str:
+            self._read(event, events)
+        else:
+            self._no_event(payload, events)
+
+    def _no_event(self, payload: bytes, events: list[Event]) -> None:
+        """What is no event at first sight: the end, noise, or one to be read leniently."""
+        word = payload.strip()
+        if word == DONE:
+            self.done = True
+        elif word[:1] in (b"{", b"[") or self._pending:
+            values = None if self._pending else decode_all(word)
+            if values is None:
+                self._hold(payload)
+            self._values(values or (), events)
+        elif word and self._is_error:
+            self._fail(_failures.reported(word.decode(errors="replace"), job_over=self._again))
+
+    def _values(self, values: Iterable[Any], events: list[Event]) -> None:
+        for value in values:
+            if isinstance(value, list):
+                self._values((item for item in value if isinstance(item, dict)), events)
+            elif value == DONE.decode():
+                self.done = True
+            elif isinstance(value, dict) and not self.done:
+                self._object(value, events)
+
+    def _object(self, value: dict[str, Any], events: list[Event]) -> None:
+        """Read one object leniently."""
+        if value.get("object") == "response" or ("output" in value and "status" in value):
+            events += self.whole(value)
+        elif isinstance(value.get("type"), str) and not self._is_error:
+            self._read(msgspec.convert(value, ResponseEvent), events)
+        elif error := error_in(value, is_error=self._is_error):
+            self._seen = self._got_chunk = True
+            self._fail(_failures.reported(error, job_over=self._again))
+
+    def _read(self, event: ResponseEvent, events: list[Event]) -> None:
+        """Read any event."""
+        self.begun = self._seen = self._got_chunk = True
         number, kind = event.sequence_number, event.type
         if type(number) is int:
             if number <= self._sequence:
                 return
             self._sequence = number
-        if kind in _TEXTS:
-            if type(event.delta) is str and event.delta:
-                events.append(TextDelta(event.delta))
-                self._told.texts.append(event.delta)
-                self._spoke = True
-        else:
-            self._other(kind, event, events)
-
-    def _other(self, kind: Any, event: ResponseEvent, events: list[Event]) -> None:
-        """What is no text of the answer."""
-        if kind in _REASONINGS:
-            if type(event.delta) is str and event.delta:
-                self._think(event.delta, events)
-        elif type(kind) is str:
-            handler = _HANDLERS.get(kind)
-            if handler is not None:
-                handler(self, event, events)
-        elif event.error is not None:  # a gateway's own, before any event
-            self._error(event, events)
-
-    def _odd(self, payload: bytes) -> ResponseEvent | None:
-        """What is no event at first sight: the end, nothing, one to repair, or a failure."""
-        word = payload.strip()
-        if word == DONE:
-            self.done = True
-            return None
-        event = decode_slowly(payload, ResponseEvent)
-        if event is None and word:
-            self._fail(_failures.unreadable(payload))
-        return event
+        if kind in _TEXTS or kind in _REASONINGS:
+            if type(event.delta) is not str or not event.delta:
+                return
+            if kind in _TEXTS:
+                self._said.text(event.delta, events)
+            else:
+                self._said.reasoning(clean(event.delta), events)
+        elif handler := _HANDLERS.get(kind):
+            handler(self, event, events)
 
     def _is_event(self, payload: bytes) -> bool:
-        return decode_slowly(payload, ResponseEvent) is not None
+        return decode_all(payload) is not None
+
+    def _no_field(self, line: bytes, events: list[Event]) -> None:
+        if self._pending or line.lstrip()[:1] in (b"{", b"["):
+            self._odd.is_document = self._odd.is_document or not self._seen
+            self._data(line, events)
+        elif not self._seen and (failure := self._odd.add(line)) is not None:
+            self._fail(failure)
+
+    def _last(self, line: bytes, events: list[Event]) -> None:
+        if not any(name.startswith(line) for name in _NAMES):  # of a field that was cut
+            self._any_line(line, events)
+
+    def _blank(self, events: list[Event]) -> None:
+        if self._is_ending or not (self._odd.is_document and self._pending):
+            super()._blank(events)
+
+    def end(self) -> list[Event]:
+        """The connection ended in order; see `AnswerParser.end`."""
+        self._is_ending = True
+        return super().end()
+
+    def _joined(self, payload: bytes, events: list[Event]) -> None:
+        values = decode_all(payload.strip())
+        if values is None and (failure := self._odd.broken(payload)) is not None:
+            self._fail(failure)
+        self._values(values or (), events)
+
+    def _too_long(self) -> None:
+        self._odd.is_too_long = True
+
+    def _judge(self, *, may_be_empty: bool) -> ModelError | None:
+        spoke = self._said.spoke or bool("".join(self._texts).strip())
+        if self._reason:
+            is_one = spoke or may_be_empty
+            return None if is_one else empty(self._reason, self._usage, thought=self._said.thought)
+        if not spoke and (failure := self._odd.failure()) is not None:
+            return failure
+        if self._odd.text and not self._seen:
+            return self._odd.not_a_stream()
+        if self._odd.is_too_long:
+            return _failures.too_much()
+        return _failures.cut() if self._seen else _failures.nothing()
 
     def _begun(self, event: ResponseEvent, events: list[Event]) -> None:
         response = self._response(event)
@@ -162,84 +237,44 @@ class ResponsesParser(AnswerParser):
         self.job = Job(job, str(self._marked) if self._marked >= 0 else "")
         events.append(self.job)
 
-    def _think(self, text: str, events: list[Event]) -> None:
-        events.append(ReasoningDelta(text))
-        self._told.thoughts.append(text)
-        self._spoke = True
-
     def _next_summary(self, event: ResponseEvent, events: list[Event]) -> None:
         if type(event.summary_index) is int and event.summary_index > 0:
-            self._think("\n\n", events)
+            self._said.reasoning("\n\n", events)
 
     def _text_done(self, event: ResponseEvent, events: list[Event]) -> None:
         text = event.text if type(event.text) is str else event.refusal
-        self._catch_up(text if type(text) is str else "", "part", events)
+        if type(text) is str:
+            self._said.text_done(clean(text), "part", events)
 
     def _part_done(self, event: ResponseEvent, events: list[Event]) -> None:
-        self._catch_up(part_text(event.part), "part", events)
+        self._said.text_done(clean(part_text(event.part)), "part", events)
 
     def _item_done(self, event: ResponseEvent, events: list[Event]) -> None:
-        said = item_events(event.item)
-        text = "".join(each.text for each in said if isinstance(each, TextDelta))
-        reasoning = "".join(each.text for each in said if isinstance(each, ReasoningDelta))
-        if reasoning and self._told.known and not (self._told.thoughts or self._told.texts):
-            self._think(reasoning, events)
-        self._catch_up(text, "item", events)
-        self._give([each for each in said if isinstance(each, Citation | File)], events)
-
-    def _catch_up(self, text: str, level: Level, events: list[Event]) -> None:
-        """Say what a whole text holds beyond its deltas."""
-        if text and (rest := self._told.rest(text, level)):
-            events.append(TextDelta(rest))
-            self._spoke = True
+        self._said.item_done(event.item, events)
 
     def _annotated(self, event: ResponseEvent, _: list[Event]) -> None:
-        found = citation(event.annotation)
-        if found is not None:
-            self._waiting.append(found)
-
-    def _give(self, more: Sequence[Citation | File], events: list[Event]) -> None:
-        """Give the citations that wait, and more."""
-        for each in (*self._waiting, *more):
-            if each.url not in self._given:
-                self._given.add(each.url)
-                events.append(each)
-                self._spoke = True
-        self._waiting.clear()
-
-    def _whole(self, response: dict[str, Any], events: list[Event]) -> None:
-        """The answer is whole: say what was not said yet."""
-        self.ended = True
-        whole = events_of(response.get("output"))
-        rest = self._told.beyond(whole) if whole or self._polled else []
-        if rest is None and self._polled:
-            self._fail(_failures.job_gone("The finished answer is not the one that was said."))
-            return
-        if rest is None:
-            rest = [each for each in whole if isinstance(each, Citation | File)]
-        for each in rest:
-            if isinstance(each, Citation | File):
-                self._give([each], events)
-            else:
-                events.append(each)
-                self._spoke = True
-        self._give((), events)
+        self._said.annotation(event.annotation)
 
     def _completed(self, event: ResponseEvent, events: list[Event]) -> None:
-        self._whole(self._response(event), events)
-        if not self.done:
-            self._reason, self.done = "stop", True
+        self._over("stop", self._response(event), events)
 
     def _incomplete(self, event: ResponseEvent, events: list[Event]) -> None:
         response = self._response(event)
         details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
         if isinstance(reason, str) and reason in _REASONS:
-            self._whole(response, events)
-            self._reason, self.done = _REASONS[reason], True
+            self._over(_REASONS[reason], response, events)
         else:
             self.ended = True
             self._fail(_failures.job_ended(f"incomplete: {reason}"))
+
+    def _over(self, reason: str, response: dict[str, Any], events: list[Event]) -> None:
+        """The answer is whole: say what was not said yet."""
+        self.ended = True
+        if self._said.whole(response.get("output"), events) or not self._polled:
+            self._reason, self.done = reason, True
+        else:
+            self._fail(_failures.job_gone("The finished answer is not the one that was said."))
 
     def _failed(self, event: ResponseEvent, _: list[Event]) -> None:
         self.ended = True

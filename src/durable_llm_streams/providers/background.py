@@ -1,40 +1,53 @@
-"""Which models are asked in background mode."""
+"""Which models are asked for answers that the provider keeps, and in which way."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self, get_args
 
 from durable_llm_streams.errors import InvalidSetting
 
-_HOW = "Write a comma list of PATTERN, and of !PATTERN for models that shall not."
+JobKind = Literal["responses", "llama.cpp"]
+KINDS: Final[tuple[JobKind, ...]] = get_args(JobKind)
+
+_HOW = (
+    "Write a comma list of PATTERN (OpenAI's background mode), of PATTERN=llama.cpp, "
+    "and of !PATTERN for models that shall not."
+)
 
 
 class BackgroundModels(NamedTuple):
     """Rules in order; the first that matches decides, and no match means that a model is not.
 
     Args:
-        rules: pairs of (pattern of the model's id as in a shell, in lower case; whether it is).
+        rules: pairs of (pattern of the model's id as in a shell, in lower case; the kind of job, or
+            None for a model that is asked as usual).
     """
 
-    rules: tuple[tuple[str, bool], ...] = ()
+    rules: tuple[tuple[str, JobKind | None], ...] = ()
 
     @classmethod
     def parse(cls, setting: str) -> Self:
-        """Read a setting such as `!gpt-5-nano, gpt-5*`. Empty for none.
+        """Read a setting such as `!gpt-5-nano, gpt-5*, qwen*=llama.cpp`. Empty for none.
 
         Raises:
             InvalidSetting: the text is none of that; the sentence says what to write.
         """
-        rules: list[tuple[str, bool]] = []
-        for entry in filter(None, map(str.strip, setting.split(","))):
-            pattern = entry.removeprefix("!").strip().lower()
-            if not pattern or any(mark in pattern for mark in " !="):
-                raise InvalidSetting(f"DLS_BACKGROUND: `{entry}` names no model. {_HOW}")
-            rules.append((pattern, not entry.startswith("!")))
-        return cls(tuple(rules))
+        entries = filter(None, map(str.strip, setting.split(",")))
+        return cls(tuple(map(_rule, entries)))
 
-    def has(self, model: str) -> bool:
-        """Whether a model is one."""
+    def kind(self, model: str) -> JobKind | None:
+        """How a model is asked for answers that are kept; None if it is asked as usual."""
         name = model.lower()
-        return next((yes for pattern, yes in self.rules if fnmatchcase(name, pattern)), False)
+        return next((kind for pattern, kind in self.rules if fnmatchcase(name, pattern)), None)
+
+
+def _rule(entry: str) -> tuple[str, JobKind | None]:
+    pattern, is_named, name = map(str.strip, entry.removeprefix("!").partition("="))
+    is_barred = entry.startswith("!")
+    if not pattern or any(mark in pattern for mark in " !=") or (is_barred and is_named):
+        raise InvalidSetting(f"DLS_BACKGROUND: `{entry}` names no model. {_HOW}")
+    kind = next((kind for kind in KINDS if kind == (name.lower() or "responses")), None)
+    if kind is None or (is_named and not name):
+        raise InvalidSetting(f"DLS_BACKGROUND: `{entry}` names no way to keep answers. {_HOW}")
+    return pattern.lower(), None if is_barred else kind

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing
 from typing import Any, NamedTuple
 
@@ -28,18 +28,12 @@ from yarl import URL
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._connection import held
-from durable_llm_streams.providers._polling import LogOfJob, log_of_job, pauses
+from durable_llm_streams.providers._polling import log_of_job, pauses
 from durable_llm_streams.providers._request import background_body, endpoint_url
 from durable_llm_streams.providers._response_body import read_response
 from durable_llm_streams.providers._responses_sse import ResponsesParser, is_id, starting_after
-from durable_llm_streams.providers.background import BackgroundModels
-from durable_llm_streams.providers.openai_compatible import (
-    NETWORK,
-    OpenAICompatible,
-    beginning,
-    check,
-)
-from durable_llm_streams.providers.prefill import trimmed
+from durable_llm_streams.providers._keeping import Keeping
+from durable_llm_streams.providers.openai_compatible import NETWORK, beginning, check
 from durable_llm_streams.runs.source import Alive, Event, Job, Prompt
 
 logger = logging.getLogger(__name__)
@@ -50,7 +44,6 @@ _UNKNOWN = (401, 404, 410)  # a poll would be refused as well
 _OVER = (400, 404, 409, 410)  # nothing is left to be cancelled
 _LEFT_SECONDS = 15.0
 _CLOSE_SECONDS = 3.0
-_END_SECONDS = 5.0
 _POLL_SECONDS = 30.0
 _POLL_FAILURES = 5  # in a row
 
@@ -62,38 +55,30 @@ class _Begun(NamedTuple):
         response: the HTTP response.
         parser: reads it.
         events: what was read already.
-        streams: whether there is more to read, and not one JSON object that was read.
         stack: lets go of the response.
     """
 
     response: aiohttp.ClientResponse
     parser: ResponsesParser
     events: list[Event]
-    streams: bool
     stack: ExitStack
 
 
-class OpenAIResponses(OpenAICompatible):
+class OpenAIResponses(Keeping):
     """A `JobSource` that asks some models in background mode, and all others as usual.
 
     A continuation (`Prompt.said`, `Prompt.continues`) is asked as usual, and so is a model that the
     endpoint does not take in background mode; the operator's log names it.
 
     Args:
-        background: which models.
         sleep: waits for so many seconds between two polls.
-        options: see `OpenAICompatible`.
+        options: see `Keeping` and `OpenAICompatible`.
     """
 
     def __init__(
-        self,
-        *,
-        background: BackgroundModels,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        **options: Any,
+        self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, **options: Any
     ) -> None:
         super().__init__(**options)
-        self._background = background
         self._sleep = sleep
         self._left: set[asyncio.Task[None]] = set()
 
@@ -105,8 +90,7 @@ class OpenAIResponses(OpenAICompatible):
         """
         if prompt.job is not None:
             return self._stream_again(prompt, prompt.job)
-        goes_on = prompt.continues or trimmed(prompt.said)
-        if self._background.has(prompt.model) and not goes_on:
+        if self._keeps(prompt, "responses"):
             return self._stream_job(prompt)
         return super().stream(prompt)
 
@@ -133,11 +117,17 @@ class OpenAIResponses(OpenAICompatible):
 
     async def _stream_job(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         with self._redacted():
+            prompt = await self._named(prompt)
             begun = await self._ask(prompt)
             if begun is not None:
                 async with aclosing(self._read_all(begun, may_be_empty=False)) as events:
                     async for event in events:
                         yield event
+                job = begun.parser.job
+                if begun.parser.is_unfinished and job is not None:
+                    async with aclosing(self._poll(ResponsesParser(job), job, ())) as events:
+                        async for event in events:
+                            yield event
                 return
         async with aclosing(super().stream(prompt)) as events:
             async for event in events:
@@ -153,15 +143,16 @@ class OpenAIResponses(OpenAICompatible):
             try:
                 begun = await self._listen(job, parser)
                 if begun is not None:
-                    again = self._read_all(begun, may_be_empty=True)
-                elif log is not None:
+                    async with aclosing(self._read_all(begun, may_be_empty=True)) as events:
+                        async for event in events:
+                            yield event
+                if begun is None or parser.is_unfinished:
+                    if log is None:
+                        raise _failures.job_gone("It is not streamed any more.")
                     parser = ResponsesParser(job, told=[*log.before, *log.since])
-                    again = self._poll(parser, job, log)
-                else:
-                    raise _failures.job_gone("It is not streamed any more.")
-                async with aclosing(again) as events:
-                    async for event in events:
-                        yield event
+                    async with aclosing(self._poll(parser, job, log.events())) as events:
+                        async for event in events:
+                            yield event
             except ModelError as error:
                 if error.job_over and not parser.ended:
                     await self._end(job)
@@ -169,18 +160,14 @@ class OpenAIResponses(OpenAICompatible):
 
     async def _read_all(self, begun: _Begun, *, may_be_empty: bool) -> AsyncGenerator[Event, None]:
         """What a response says, up to its end."""
-        response, parser, first, streams, stack = begun
+        response, parser, first, stack = begun
         with stack:
             for event in first:
                 yield event
-            while streams and not parser.done:
+            while not parser.done:
                 for event in await self._read(response, parser):
                     yield event
-        if not parser.done and parser.job is not None:
-            async with aclosing(self._poll(parser, parser.job, LogOfJob((), ()))) as events:
-                async for event in events:
-                    yield event
-        else:
+        if not parser.is_unfinished:
             yield parser.finish(may_be_empty=may_be_empty)
 
     async def _listen(self, job: Job, parser: ResponsesParser) -> _Begun | None:
@@ -199,15 +186,19 @@ class OpenAIResponses(OpenAICompatible):
                     raise _judged(error, response.status) from None
                 logger.info("The job %s is polled. %s", job.id, self._redact(error.detail))
                 return None
-            if _is_json(response):
-                return None
-            return _Begun(response, parser, [], streams=True, stack=stack.pop_all())
+            return _Begun(response, parser, [], stack.pop_all())
 
     async def _poll(
-        self, parser: ResponsesParser, job: Job, log: LogOfJob
+        self, parser: ResponsesParser, job: Job, heard: Sequence[Event]
     ) -> AsyncGenerator[Event, None]:
-        """Wait for the end of a job that is not streamed, and yield what the log does not have."""
-        for event in log.events():
+        """Wait for the end of a job that is not streamed, and yield what it says.
+
+        Args:
+            parser: knows what was said.
+            job: the job.
+            heard: what the log has of it from its mark on.
+        """
+        for event in heard:
             yield event
         failures = 0
         for pause in pauses():
@@ -244,14 +235,6 @@ class OpenAIResponses(OpenAICompatible):
         except TimeoutError as why:
             raise _failures.unreachable(why) from None
 
-    async def _end(self, job: Job) -> None:
-        """End a job before another one is asked for, if that can be done soon."""
-        try:
-            async with asyncio.timeout(_END_SECONDS):
-                await self.cancel(job)
-        except (ModelError, TimeoutError) as error:
-            logger.warning("The job %s may go on at the provider: %s", job.id, error)
-
     async def _ask(self, prompt: Prompt) -> _Begun | None:
         """Ask for a job; see rule 2. None if it is not to be had in background mode."""
         beginning_job = asyncio.create_task(self._begin(prompt))
@@ -274,11 +257,10 @@ class OpenAIResponses(OpenAICompatible):
                 return None
             await check(response, continuing=False)
             parser = ResponsesParser()
-            streams = not _is_json(response)
-            first = [] if streams else parser.whole(await read_response(response))
-            while streams and not (parser.begun or parser.done):
+            first: list[Event] = []
+            while not (parser.begun or parser.done):
                 first += await self._read(response, parser)
-            return _Begun(response, parser, first, streams, stack.pop_all())
+            return _Begun(response, parser, first, stack.pop_all())
 
     async def _end_unheard(self, beginning_job: asyncio.Task[_Begun | None]) -> None:
         """End a job that was asked for by somebody who has left since."""
@@ -302,10 +284,6 @@ class OpenAIResponses(OpenAICompatible):
 
     def _job_url(self, job: Job) -> URL:
         return endpoint_url(self._base_url, f"responses/{job.id}")
-
-
-def _is_json(response: aiohttp.ClientResponse) -> bool:
-    return response.content_type == "application/json"
 
 
 def _has_refused(status: int) -> bool:
