@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.runs import Event, Finish, Prompt, ReasoningDelta, TextDelta
+from durable_llm_streams.runs import (
+    Alive,
+    Citation,
+    Event,
+    File,
+    Finish,
+    Prompt,
+    ReasoningDelta,
+    TextDelta,
+)
 
 #: What a provider writes into its errors. Nobody but the operator may ever see it.
 PROVIDER_TEXT = "<provider said: sk-secret>"
@@ -57,6 +66,16 @@ class Reason:
 
     async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         yield ReasoningDelta(self.text)
+
+
+@dataclass(frozen=True)
+class Show:
+    """Yield an event that is neither text nor reasoning."""
+
+    event: File | Citation | Alive
+
+    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        yield self.event
 
 
 @dataclass(frozen=True)
@@ -144,7 +163,7 @@ class Done:
         yield Finish(reason=self.reason, metadata=self.metadata)
 
 
-Step = Say | Tell | Reason | Wait | Fail | Bug | Do | Stubborn | Done
+Step = Say | Tell | Reason | Show | Wait | Fail | Bug | Do | Stubborn | Done
 Scene = Sequence[Step]
 
 
@@ -202,6 +221,14 @@ class ScriptedSource:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+class ContinuingScriptedSource(ScriptedSource):
+    """The same for models that can be asked in words to go on."""
+
+    def can_continue(self, model: str) -> bool:
+        """Always."""
+        return True
 
 
 async def _rest(seconds: float) -> None:

@@ -76,14 +76,22 @@ def test_the_wait_between_attempts_doubles_up_to_a_limit_with_equal_jitter() -> 
 
 
 @pytest.mark.parametrize(
-    ("asked", "least", "most"), [(7.0, 7, 7.1), (0.0, 0.25, 0.6), (3600.0, 60, 60.1)]
+    ("asked", "least", "most"), [(7.0, 7, 7.1), (0.0, 0.25, 0.6), (120.0, 120, 120.1)]
 )
 @virtual
-async def test_what_the_provider_asks_to_wait_is_waited_up_to_a_minute(
+async def test_what_the_provider_asks_to_wait_is_waited(
     tmp_path: Path, asked: float, least: float, most: float
 ) -> None:
     source = ScriptedSource([Fail(retry_after=asked)], [Say("A"), Done()])
     assert least <= await elapsed(play(tmp_path, source)) <= most
+
+
+@virtual
+async def test_a_provider_that_asks_to_wait_too_long_fails_the_run_at_once(tmp_path: Path) -> None:
+    source = ScriptedSource([Fail(retry_after=121, sentence="Try again at noon.")])
+    ended = await play(tmp_path, source)
+    assert (ended.status, len(source.prompts)) == (Status.FAILED, 1)
+    assert ended.metadata["error"] == "Try again at noon."
 
 
 @pytest.mark.promise("one-clean-answer")
@@ -127,7 +135,8 @@ async def test_a_model_that_refuses_to_continue_begins_again_at_once(tmp_path: P
     ended = await play(tmp_path, source)
     assert [prompt.said for prompt in source.prompts] == ["", TEXT[:20], "", ""]
     assert ended.text == TEXT
-    assert ended.notices[1]["delay"] == 0
+    assert [notice["event"] for notice in ended.notices] == ["retry", "rung", "retry"]
+    assert ended.metadata["attempts"] == 3  # the refusal costs none
 
 
 @pytest.mark.promise("one-clean-answer")

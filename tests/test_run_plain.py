@@ -50,6 +50,7 @@ async def test_a_plain_answer_is_in_the_log_record_by_record(tmp_path: Path) -> 
                     "usage": USAGE,
                     "timing": timing,
                     "attempts": 1,
+                    "finishReason": "stop",
                 },
             },
         ]

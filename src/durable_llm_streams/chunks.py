@@ -103,6 +103,10 @@ def notice(values: Mapping[str, Any]) -> bytes:
       one; `usage` and `cost` of the failed one, if they are known.
     - `takeover`: another worker goes on. `attempt`.
     - `rung`: the rung that was tried was refused, and the same attempt goes on with the next one.
+    - `judged`: the model was asked in words to go on, and how its text begins is known. `rung`:
+      `continue`, or `restart` where it began anew (then `asked` is `continue`, and the reset of
+      the step follows). `held` and `dropped`: how many characters were held back, and how many of
+      them are not shown.
     - `job`: the provider keeps this answer under the id `job`, and the log has what it said up to
       `mark`.
 

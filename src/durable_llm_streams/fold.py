@@ -37,7 +37,7 @@ class Fold:
         parts: the message's parts, in order.
         retries: how many failed attempts the log tells of.
         ladder: how the model was asked, once for each time: `rung`, and where it is known
-            `repeated` (see `chunks.notice`), `usage` and `cost`.
+            `repeated`, `asked`, `held`, `dropped` (see `chunks.notice`), `usage` and `cost`.
         job: the (id, mark) of the job at the provider whose text this is; None where there is none.
         failed: the text of an `error` record, or what a client could not follow; None if all is
             well.
@@ -189,7 +189,8 @@ class Fold:
         self.parts.append(dict(chunk))
 
     def _notice(self, notice: Mapping[str, Any]) -> None:
-        event, rung, job = notice.get("event"), notice.get("rung"), notice.get("job")
+        event, job = notice.get("event"), notice.get("job")
+        rung = notice.get("rung") if event != "judged" else None
         self.retries += event == "retry"
         _copy(notice, self.ladder[-1], "usage", "cost")  # of the attempt that is over
         if isinstance(rung, str):
@@ -197,6 +198,10 @@ class Fold:
             _copy(notice, self.ladder[-1], "repeated")
             if rung != "reattach":
                 self.job = None
+        if event == "judged":  # what came of the last request, which began no new one
+            self.ladder[-1].update(
+                {key: notice[key] for key in _JUDGED if notice.get(key) is not None}
+            )
         if event == "job" and isinstance(job, str):
             self.job = (job, str(notice.get("mark", "")))
             self._mark = (len(self.parts), len(_text(self.parts[-1])) if self.parts else 0)
@@ -225,6 +230,9 @@ def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
             result[key] = value
     return result
 
+
+#: What a notice says of a continuation that was judged.
+_JUDGED = ("rung", "asked", "repeated", "held", "dropped")
 
 #: Names with a meaning in JavaScript, which the SDK's merge passes over.
 _NEVER_MERGED = frozenset({"__proto__", "constructor", "prototype"})

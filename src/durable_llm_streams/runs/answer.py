@@ -5,9 +5,10 @@ Theory of operation
 1. The log is the only memory. What was said, how often it failed, which parts are open: all of it
    is the fold of the log, so that a worker that takes over and one that tries again do the same.
 2. After a failure the next attempt takes the best rung of the ladder that is possible; see
-   `ladder`. A rung that is refused costs no attempt where nothing was asked of the model.
+   `ladder`. A rung that is refused costs no attempt. One that adds nothing twice is left.
 3. Failures are counted in the log (`data-run` notices) and by the store (takeovers). Together they
-   are the budget.
+   are the budget. What will come again is not asked for again: neither a failure that is not
+   `retryable`, nor a second time limit in a row without a word.
 4. The id of a job at the provider is in the log before the first delta of it. A job is ended when
    its answer is given up, and when nobody could know of it; never because this process ends.
 5. Only the end of the run writes the terminal record, in one step with status and history. A
@@ -19,46 +20,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from durable_llm_streams import chunks
 from durable_llm_streams.errors import Fenced, ModelError, ShuttingDown, StoreUnavailable
 from durable_llm_streams.fold import Fold
-from durable_llm_streams.log import FULL, Flusher, LogWriter, read_all
+from durable_llm_streams.log import Flusher, LogWriter, read_all
 from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.store import Store
 
 from . import endings
+from .attempt import Attempt, Stalled
+from .continuation import Mode, request
 from .jobs import Jobs
-from .ladder import Diverged, Step, choose, skip
+from .ladder import Diverged, Step, choose
 from .limits import Limits
-from .patience import Patience, cancelled
-from .source import (
-    Alive,
-    Citation,
-    Event,
-    File,
-    Finish,
-    Job,
-    Prompt,
-    ReasoningDelta,
-    Source,
-    TextDelta,
-    Turn,
-)
+from .parts import PartWriter
+from .patience import cancelled
+from .source import ContinuingSource, Finish, Job, Prompt, Source, Turn
 
 logger = logging.getLogger(__name__)
 
-_Events = AsyncGenerator[Event, None]
-
 _FLUSH_SECONDS = 2.0
-_CLOSE_SECONDS = 5.0
+_FRUITLESS = 2  # such attempts are enough: the next one takes another rung
+_STALLS = 2
 _STORE_RETRIES = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
 
-_CUT = "The model's answer was cut off."
 _TOO_LONG = "The answer took too long and was ended. Try again, perhaps with a shorter question."
+_FAILED = "The model provider had a problem. Try again."
 _BROKEN = "Something went wrong on the server. Try again."
 
 
@@ -100,16 +91,15 @@ class Answer:
         self._jobs = jobs
         self._begins = begins
         self._prefill = source.can_prefill(claim.run.model)
+        self._continues = _continues(source, claim.run.model, limits.continues)
         self._system = system
         self._limits = limits
         self._now = now
         self._rng = rng
         self._failures = 0
-        self._first_token_at: int | None = None
-        self._kind = ""  # of the open part, "" for none
-        self._part = ""
-        self._parts = 0
-        self._spoke = False  # whether this attempt said anything new
+        self._parts = PartWriter(self._writer.write, now)
+        self._fruitless = 0  # attempts in a row that went on from a text and added nothing to it
+        self._stalls = 0  # attempts in a row that ran into a time limit before a word
         self._job: Job | None = None  # that makes the answer, and can be listened to again
         self._untold: Job | None = None  # the same while the log may not know of it
 
@@ -174,7 +164,12 @@ class Answer:
         return self._failures + 1
 
     def _choose(self, fold: Fold) -> Step:
-        return choose(fold, reattach=self._job is not None, prefill=self._prefill)
+        return choose(
+            fold,
+            reattach=self._job is not None,
+            prefill=self._prefill,
+            continues=self._continues,
+        )
 
     def _notice(self, values: dict[str, Any]) -> None:
         self._writer.write(chunks.notice(values))
@@ -202,39 +197,58 @@ class Answer:
                 return await self._finish(await self._take(fold, step, turns))
             except ModelError as error:
                 failure = error
-            except TimeoutError:
-                failure = _Stalled()
+            except TimeoutError as error:  # the source's own
+                failure = ModelError(_FAILED, retryable=True, detail=f"time limit: {error}")
             if cancelled():
                 raise asyncio.CancelledError  # the source made a failure of it
             logger.warning(
                 "Run %s, attempt %d: %s %s", self._run.id, attempt, failure, failure.detail
             )
-            self._judge_job(step, attempt, failure)
-            if failure.refused_rung:
-                self._prefill = False
-            elif not failure.retryable:
+            refused = self._refuses(step, attempt, failure)
+            if not refused and not self._is_worth_trying(failure):
                 return await self._fail(str(failure), failure)
-            refused = step.job is not None and self._job is None and not self._spoke
             if attempt >= self._limits.attempts and not refused:
                 return await self._give_up(failure)
             await self._writer.drain()
             step = self._choose(await self._read())
-            if refused:  # the rung, by a job that is over: nothing was asked of the model
-                self._notice({"event": "rung", **step.notice()})
+            if refused:  # the rung: this costs no attempt
+                self._notice({"event": "rung", **step.notice(), **_spent(failure)})
             else:
                 await self._pause(attempt, failure, step)
             fold = await self._read()
+
+    def _is_worth_trying(self, failure: ModelError) -> bool:
+        wait = failure.retry_after or 0.0
+        return failure.retryable and wait <= self._limits.longest_wait and self._stalls < _STALLS
+
+    def _refuses(self, step: Step, attempt: int, failure: ModelError) -> bool:
+        """Whether it was only the way to go on that failed. What is no use is not tried again."""
+        spoke = self._parts.spoke
+        self._stalls = self._stalls + 1 if isinstance(failure, Stalled) and not spoke else 0
+        self._judge_job(step, attempt, failure)
+        if step.rung not in ("prefill", "continue"):
+            return step.job is not None and self._job is None and not spoke
+        self._fruitless = 0 if spoke else self._fruitless + 1
+        refused = failure.refused_rung and not spoke
+        is_last_chance = self._fruitless and attempt + 1 >= self._limits.attempts
+        if refused or is_last_chance or self._fruitless >= _FRUITLESS:
+            self._fruitless = 0
+            if step.rung == "prefill":
+                self._prefill = False
+            else:
+                self._continues = "off"
+        return refused
 
     def _judge_job(self, step: Step, attempt: int, failure: ModelError) -> None:
         """Whether the job can be listened to after this failure; if not, it is ended."""
         if self._job is None:
             return
-        fruitless = step.job is not None and not self._spoke
+        fruitless = step.job is not None and not self._parts.spoke
         last = attempt + 1 >= self._limits.attempts  # which shall be asked of the model
         if failure.job_over:
             self._job = None
         elif isinstance(failure, Diverged) or (
-            fruitless and (last or isinstance(failure, _Stalled))
+            fruitless and (last or isinstance(failure, Stalled))
         ):
             self._jobs.abandon(self._job)
             self._job = None
@@ -244,56 +258,26 @@ class Answer:
         if not self._begins():
             await self._writer.drain()
             raise ShuttingDown("This process begins no attempt any more.")
-        self._spoke = False
-        self._parts = len(fold.parts)
-        self._kind, self._part = step.part
+        self._parts.begin(len(fold.parts), step.part)
         if step.resets:
-            self._writer.write(chunks.RESET_STEP)
-        prompt = Prompt(model=self._run.model, turns=turns, said=step.said, job=step.job)
-        return await self._stream(prompt, step.heard)
-
-    async def _stream(self, prompt: Prompt, heard: Sequence[tuple[str, str]]) -> Finish:
-        limits, write, loop = self._limits, self._writer.write, asyncio.get_running_loop()
-        pending_limit, encode = FULL, chunks.encode
-        text_head: bytes | None = None
-        reasoning_head: bytes | None = None
-        async with (
-            _closing(self._source.stream(prompt)) as events,
-            Patience(limits.first_token) as patience,
-        ):
-            new = await skip(events, heard, patience)
-            if new is not None:
-                kind = "text" if isinstance(new, TextDelta) else "reasoning"
-                write(self._open(kind) + encode(new.text) + b"}")
-                patience.happened(limits.next_token)
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    if text_head is None:
-                        text_head, reasoning_head = self._open("text"), None
-                        patience.happened(limits.next_token)
-                    write(text_head + encode(event.text) + b"}")
-                elif isinstance(event, ReasoningDelta):
-                    if reasoning_head is None:
-                        text_head, reasoning_head = None, self._open("reasoning")
-                        patience.happened(limits.next_token)
-                    write(reasoning_head + encode(event.text) + b"}")
-                elif isinstance(event, Job):
-                    patience.pause()
-                    await self._keep(event)
-                    patience.happened(patience.limit)
-                elif isinstance(event, Alive):
-                    pass
-                elif isinstance(event, Finish):
-                    return event
-                else:
-                    text_head = reasoning_head = None
-                    write(self._whole(event))
-                patience.last = loop.time()
-                if len(self._writer.pending) > pending_limit:
-                    patience.pause()  # the store's delay is not the model's
-                    await self._writer.drain()
-                    patience.happened(limits.next_token)
-        raise ModelError(_CUT, retryable=True, detail="no finish")
+            self._parts.reset()
+        continues = step.rung == "continue"
+        prompt = Prompt(
+            model=self._run.model,
+            turns=[*turns, *request(step.said)] if continues else turns,
+            said="" if continues else step.said,
+            continues=continues,
+            job=step.job,
+        )
+        attempt = Attempt(
+            step,
+            source=self._source,
+            writer=self._writer,
+            parts=self._parts,
+            limits=self._limits,
+            keep=self._keep,
+        )
+        return await attempt.run(prompt)
 
     async def _keep(self, job: Job) -> None:
         """Tell in the log which job says this, and how far the log has it."""
@@ -305,36 +289,9 @@ class Answer:
             await self._writer.drain()
             self._untold = None
 
-    def _open(self, kind: str) -> bytes:
-        """Have a part of this kind open. Returns what its deltas begin with."""
-        self._spoke = True
-        if kind == self._kind:  # the attempt goes on in the part of the one before
-            return chunks.delta_prefix(kind, self._part)
-        if self._first_token_at is None:
-            self._first_token_at = self._now()
-        if self._kind:
-            self._writer.write(chunks.part_end(self._kind, self._part))
-        self._parts += 1
-        self._kind, self._part = kind, f"p{self._parts}"
-        self._writer.write(chunks.part_start(kind, self._part))
-        return chunks.delta_prefix(kind, self._part)
-
-    def _whole(self, event: File | Citation) -> bytes:
-        """The record of a part that comes whole. It ends the part that is open."""
-        self._spoke = True
-        if self._kind:
-            self._writer.write(chunks.part_end(self._kind, self._part))
-            self._kind = ""
-        self._parts += 1
-        if isinstance(event, File):
-            return chunks.file(event.media_type, event.url)
-        return chunks.source_url(f"s{self._parts}", event.url, event.title)
-
     async def _pause(self, attempt: int, failure: ModelError, step: Step) -> None:
         """Tell the readers that it is tried again, and wait."""
         delay = self._limits.delay(attempt, failure.retry_after, self._rng)
-        if failure.refused_rung:
-            delay = 0.0
         self._notice(
             {
                 "event": "retry",
@@ -351,6 +308,7 @@ class Answer:
 
     async def _finish(self, event: Finish) -> None:
         about = {"model": self._run.model, **event.metadata, **self._about()}
+        about["finishReason"] = event.reason
         await self._end(Status.FINISHED, endings.finished(event.reason, about))
 
     async def _give_up(self, failure: ModelError | None) -> None:
@@ -387,16 +345,9 @@ class Answer:
     def _about(self) -> dict[str, Any]:
         """What the message's metadata says of the making of the answer."""
         timing = {"totalMs": max(0, self._now() - self._run.created_at)}
-        if self._first_token_at is not None:
-            timing["firstTokenMs"] = max(0, self._first_token_at - self._run.created_at)
+        if self._parts.first_at is not None:
+            timing["firstTokenMs"] = max(0, self._parts.first_at - self._run.created_at)
         return {"timing": timing, "attempts": min(self._failures + 1, self._limits.attempts)}
-
-
-class _Stalled(ModelError):
-    """Nothing came for too long."""
-
-    def __init__(self) -> None:
-        super().__init__("The model stopped answering.", retryable=True, detail="time limit")
 
 
 def _spent(failure: ModelError | None) -> dict[str, Any]:
@@ -405,14 +356,6 @@ def _spent(failure: ModelError | None) -> dict[str, Any]:
     return {name: metadata[name] for name in ("usage", "cost") if name in metadata}
 
 
-@asynccontextmanager
-async def _closing(events: _Events) -> AsyncIterator[_Events]:
-    """Close a source's generator at the end, whatever it does then: the answer is what it said."""
-    try:
-        yield events
-    finally:
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await events.aclose()
-        except Exception:
-            logger.warning("A source could not be closed in order", exc_info=True)
+def _continues(source: Source, model: str, mode: Mode) -> Mode:
+    able = isinstance(source, ContinuingSource) and source.can_continue(model)
+    return mode if able else "off"

@@ -3,7 +3,8 @@
 1. `reattach`: the provider keeps the answer as a job. It is listened to again from the job's mark;
    what the log has since then is told again, compared character by character, and skipped.
 2. `prefill`: the text is handed to the model, which goes on from there.
-3. `restart`: the step begins again behind a `reset-step`.
+3. `continue`: the model is asked in words to go on; see `continuation`.
+4. `restart`: the step begins again behind a `reset-step`.
 
 The best rung that is possible is taken. An attempt that said nothing leaves nothing to go on from
 and nothing to reset: it is restarted, unless there is a job.
@@ -20,10 +21,13 @@ from msgspec import Struct
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.fold import Fold
 
+from .continuation import Mode, may_continue
 from .patience import Patience
 from .source import Alive, Citation, Event, File, Finish, Job, ReasoningDelta, TextDelta
 
-Rung = Literal["first", "reattach", "prefill", "restart"]
+Rung = Literal["first", "reattach", "prefill", "continue", "restart"]
+
+_WHOLE = {"file", "source-url"}  # parts that an answer goes on behind
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -31,12 +35,13 @@ class Step(Struct, frozen=True, kw_only=True):
 
     Attributes:
         rung: which one; `first` where nothing was asked before.
-        said: `prefill`: the text that the model goes on from.
+        said: `prefill`, `continue`: the text that the model goes on from.
         job: `reattach`: the job to listen to.
         heard: `reattach`: what the log has of it since its mark, as in `Fold.heard`.
         part: the (kind, id) of the open part that it goes on in; ("", "") for none.
         resets: `restart`: whether something is there that readers must drop.
-        repeated: `restart`: how many characters that is.
+        repeated: `restart`: how many characters that is. `continue`: how many it would be if the
+            model begins anew.
     """
 
     rung: Rung
@@ -49,17 +54,19 @@ class Step(Struct, frozen=True, kw_only=True):
 
     def notice(self) -> dict[str, Any]:
         """What a notice tells of it."""
-        repeated = {"repeated": self.repeated} if self.repeated else {}
+        is_said_again = self.rung == "restart" and self.repeated
+        repeated = {"repeated": self.repeated} if is_said_again else {}
         return {"rung": self.rung, **repeated}
 
 
-def choose(fold: Fold, *, reattach: bool, prefill: bool) -> Step:
+def choose(fold: Fold, *, reattach: bool, prefill: bool, continues: Mode) -> Step:
     """Take the best rung.
 
     Args:
         fold: of the log so far.
         reattach: whether the log's job can be listened to.
         prefill: whether the model can go on from a text.
+        continues: which texts it can be asked in words to go on from.
     """
     if not fold.message_id:
         return Step(rung="first")
@@ -67,12 +74,15 @@ def choose(fold: Fold, *, reattach: bool, prefill: bool) -> Step:
     if reattach and fold.job is not None:
         return Step(rung="reattach", job=Job(*fold.job), heard=fold.heard, part=part)
     kinds = {each["type"] for each in fold.step_parts}
+    repeated = sum(len(each.get("text", "")) for each in fold.step_parts)
     open_kinds = {kind for kind, _ in fold.open_parts}
     said = "".join(each["text"] for each in fold.step_parts if each["type"] == "text")
-    if prefill and said and kinds <= {"text", "reasoning"} and open_kinds <= {"text"}:
-        return Step(rung="prefill", said=said, part=part)
-    texts = [each.get("text", "") for each in fold.step_parts]
-    return Step(rung="restart", resets=bool(texts), repeated=sum(map(len, texts)))
+    if kinds <= {"text", "reasoning", *_WHOLE} and open_kinds <= {"text"}:
+        if prefill and said:
+            return Step(rung="prefill", said=said, part=part)
+        if may_continue(said, continues):
+            return Step(rung="continue", said=said, part=part, repeated=repeated)
+    return Step(rung="restart", resets=bool(fold.step_parts), repeated=repeated)
 
 
 class Diverged(ModelError):

@@ -6,6 +6,8 @@ import random
 
 from msgspec import Struct
 
+from .continuation import Mode
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """The limits of a worker and of the runs that it executes. Times are seconds.
@@ -16,12 +18,16 @@ class Limits(Struct, frozen=True, kw_only=True):
         poll: how often a worker looks for runs that nobody executes.
         concurrent_runs: how many runs a process executes at once; more wait in the queue.
         attempts: how often a run is tried before it fails.
+        continues: which partial answers a model is asked in words to go on with, see
+            `continuation.may_continue`.
         first_token: from the request, or from the last sign of life, to the first token of an
             attempt.
         thinking: from the request to the first token, however many signs of life there are.
         next_token: from one token to the next.
         whole_run: from a run's start to its end, all attempts together.
         backoff, longest_backoff: the first wait between attempts, doubled each time, and the last.
+        longest_wait: what a provider may ask to wait before the next attempt; if it asks for more,
+            the run fails at once.
         grace: how long a process that is told to end goes on with what it writes, see
             `Worker.finish`; 0 gives it back at once.
         farewell: how long a planned end of the process waits for its runs to let go.
@@ -32,12 +38,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     poll: float = 0.5
     concurrent_runs: int = 1000
     attempts: int = 5
+    continues: Mode = "on"
     first_token: float = 120.0
     thinking: float = 900.0
     next_token: float = 60.0
     whole_run: float = 3600.0
     backoff: float = 0.5
     longest_backoff: float = 30.0
+    longest_wait: float = 120.0
     grace: float = 5.0
     farewell: float = 5.0
     log_age: float = 24 * 3600.0
@@ -46,8 +54,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     def delay(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
         """Seconds to wait before the next attempt: doubled each time, with equal jitter.
 
-        What the provider asked for is waited at the least, up to a minute.
+        What the provider asked for is waited at the least.
         """
         ceiling = min(self.longest_backoff, self.backoff * 2.0 ** (failures - 1))
         delay = ceiling / 2 + rng.uniform(0, ceiling / 2)
-        return delay if retry_after is None else max(delay, min(retry_after, 60.0))
+        return delay if retry_after is None else max(delay, retry_after)

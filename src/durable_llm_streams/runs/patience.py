@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -21,32 +22,57 @@ class Patience:
 
     Args:
         limit: seconds; may be changed at any moment, which counts from the next look on.
+        longest: seconds from the start until `happened` is called for the first time, whatever
+            moves `last` meanwhile.
 
     Raises:
-        TimeoutError: nothing happened for `limit` seconds.
+        TimeoutError: nothing happened for `limit` seconds, or not what was awaited for `longest`.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, longest: float = inf) -> None:
         self.limit = limit
         self._loop = asyncio.get_running_loop()
         self.last = self._loop.time()
+        self._deadline = self.last + longest
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
 
     def happened(self, limit: float) -> None:
-        """Something happened; from now on this is the limit."""
+        """What was awaited happened; from now on this is the limit."""
         self.last = self._loop.time()
+        self._deadline = inf
         if limit != self.limit or self._timer is None:
             self.limit = limit
             self._look()
+
+    def extend(self, limit: float) -> None:
+        """The other side needs longer for what is awaited: from now on this is the limit."""
+        self.limit = limit
+        self._look()
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
         self._look()
         return self
 
+    @property
+    def awaits_first(self) -> bool:
+        """Whether what was awaited has not happened yet."""
+        return self._deadline < inf
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether `longest` has passed, although there were signs of life."""
+        now = self._loop.time()
+        return now >= self._deadline and now < self.last + self.limit
+
+    def resume(self) -> None:
+        """The pause is over; the limit counts from now."""
+        self.last = self._loop.time()
+        self._look()
+
     def pause(self) -> None:
-        """What happens now is not the other side's delay; `happened` ends the pause."""
+        """What happens now is not the other side's delay; `resume` or `happened` ends the pause."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -66,7 +92,7 @@ class Patience:
             self._timer.cancel()
         if self._timeout.expired():
             return  # whoever went on all the same is left to the limits around this one
-        until = self.last + self.limit
+        until = min(self.last + self.limit, self._deadline)
         if until <= self._loop.time():
             self._timer = None
             self._timeout.reschedule(self._loop.time())

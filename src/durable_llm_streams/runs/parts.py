@@ -1,0 +1,88 @@
+"""The parts of a message while they are written: events of a source in, records out. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from durable_llm_streams import chunks
+
+from .source import Citation, File
+
+
+class PartWriter:
+    """Opens, goes on with and closes the parts of one message.
+
+    Args:
+        write: takes a record.
+        now: the wall clock, in milliseconds.
+
+    Attributes:
+        spoke: whether anything was written since `begin`.
+        first_at: when the first part began, in milliseconds; None before.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], now: Callable[[], int]) -> None:
+        self.spoke = False
+        self.first_at: int | None = None
+        self._write = write
+        self._now = now
+        self._kind = ""  # of the open part, "" for none
+        self._part = ""
+        self._count = 0
+
+    def begin(self, count: int, part: tuple[str, str]) -> None:
+        """An attempt begins.
+
+        Args:
+            count: how many parts the message has had; the next id follows.
+            part: the (kind, id) of the part that is open; ("", "") for none.
+        """
+        self.spoke = False
+        self._count = max(count, self._count)
+        self._kind, self._part = part
+
+    def open(self, kind: str) -> bytes:
+        """Have a part of this kind open.
+
+        Returns:
+            What stands before the JSON string of each of its deltas.
+        """
+        self.spoke = True
+        if kind != self._kind:
+            self._close()
+            self._count_one()
+            self._kind, self._part = kind, f"p{self._count}"
+            self._write(chunks.part_start(kind, self._part))
+        return chunks.delta_prefix(kind, self._part)
+
+    def delta(self, kind: str, text: str) -> None:
+        """Write one delta."""
+        self._write(self.open(kind) + chunks.encode(text) + b"}")
+
+    def whole(self, event: File | Citation) -> None:
+        """Write a part that comes whole.
+
+        A file stands where it comes. A citation is shown apart, so text around it is not cut.
+        """
+        self.spoke = True
+        self._count_one()
+        if isinstance(event, File):
+            self._close()
+            self._write(chunks.file(event.media_type, event.url))
+        else:
+            self._write(chunks.source_url(f"s{self._count}", event.url, event.title))
+
+    def reset(self) -> None:
+        """Make void what the step has so far."""
+        self._kind = ""
+        self._write(chunks.RESET_STEP)
+
+    def _count_one(self) -> None:
+        self._count += 1
+        if self.first_at is None:
+            self.first_at = self._now()
+
+    def _close(self) -> None:
+        if self._kind:
+            self._write(chunks.part_end(self._kind, self._part))
+            self._kind = ""

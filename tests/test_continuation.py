@@ -1,0 +1,225 @@
+"""How the beginning of a continuation is judged: what was said and new text in, a verdict out."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+
+import pytest
+
+from durable_llm_streams.providers import demo_answer
+from durable_llm_streams.runs.continuation import (
+    MAX_HELD,
+    MIN_SAID,
+    Judged,
+    Opening,
+    may_continue,
+    request,
+)
+
+SAID = "The log is the only truth. A reader that comes back names its cursor, and gets what"
+REST = " comes after it. Nothing is sent twice, and nothing is left out."
+
+WORDS = re.split(
+    " ",
+    "the a cat sat on mat and then it ran over hills because nothing could stop JavaScript from "
+    "GitHub users who wrote `code` in **bold** Paris 12 3.5 na\u00efve \u4e2d\u6587\u5b57\u7b26 "
+    "\u00e9moji \U0001f389 end",
+)
+
+
+def judge(said: str, text: str, *, piece: int = 17) -> tuple[Judged, str]:
+    """The verdict, and all of the new text that readers get."""
+    opening = Opening(said)
+    pieces = [text[at : at + piece] for at in range(0, len(text), piece)]
+    for number, part in enumerate(pieces, 1):
+        judged = opening.add(part)
+        if judged is not None:
+            return judged, judged.text + "".join(pieces[number:])
+    judged = opening.end()
+    return judged, judged.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        REST,
+        " gets what" + REST,
+        "A reader that comes back names its cursor, and gets what" + REST,
+        "names its cursor, and gets what" + REST,
+        "\u201cnames its cursor, and gets what\u201d" + REST,
+        "\u2026names its cursor, and gets what" + REST,
+        "Sure, continuing:" + " " + REST,
+        "Sure, continuing:\n\n" + REST,
+        "Of course! Here is the rest of the answer:\n\nnames its cursor, and gets what" + REST,
+        "Continuing from where I left off:\n" + REST,
+    ],
+)
+def test_an_overlap_and_a_preamble_are_dropped(text: str) -> None:
+    judged, rest = judge(SAID, text)
+    if " gets what" in text[:11]:
+        assert judged.verdict == "unfit"  # a few words may be a coincidence
+    else:
+        assert judged.verdict == "joins"
+        assert SAID + rest == SAID + REST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SAID + REST,
+        "The log is the only truth. Every reader is equal.",
+        "Certainly! Here's the answer again:\n\n" + SAID + REST,
+        "I'm sorry, I can't continue that. " + SAID + REST,
+    ],
+)
+def test_a_text_that_begins_like_the_answer_is_the_answer_anew(text: str) -> None:
+    judged, rest = judge(SAID, text)
+    assert judged.verdict == "anew"
+    assert text.endswith(rest)
+    assert rest.startswith("The log is the only truth. ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I cannot see your previous message.",
+        "It seems like your message was cut off. Could you repeat it?",
+        "Sure! What would you like to know?",
+        "Something else altogether, which has nothing to do with it.",
+        "The log is a list of records. It has no end.",
+    ],
+)
+def test_what_is_no_continuation_is_not_joined(text: str) -> None:
+    assert judge(SAID, text)[0].verdict == "unfit"
+
+
+def test_white_space_that_was_not_sent_is_not_said_twice() -> None:
+    for space in (" ", "\n\n", "\n    "):
+        said = SAID + space
+        assert judge(said, space + "comes after it.", piece=1)[1] == "comes after it."
+        assert judge(said, "comes after it.", piece=1)[1] == "comes after it."
+
+
+def test_a_long_repetition_of_the_end_is_held_until_it_is_over() -> None:
+    said = " ".join(f"word{number}" for number in range(200))
+    again = said[-900:]
+    opening = Opening(said)
+    for at in range(0, 900, 30):
+        assert opening.add(again[at : at + 30]) is None
+        assert opening.time_is_up() is None
+    judged = opening.add(" and the rest")
+    assert judged == Judged("joins", " and the rest", 913)
+
+
+def test_without_a_repetition_a_bounded_text_is_held() -> None:
+    opening = Opening(SAID)
+    new = " ".join(f"new{number}" for number in range(200))
+    held = 0
+    while opening.add(new[held : held + 10]) is None:
+        held += 10
+    assert held < MAX_HELD <= held + 10
+    assert Opening(SAID).time_is_up() is None  # nothing has come
+    opening = Opening(SAID)
+    assert opening.add(" comes") is None
+    assert opening.time_is_up() == Judged("joins", " comes", 6)
+
+
+def test_a_slow_answer_anew_is_not_joined_when_the_time_is_up() -> None:
+    opening = Opening(SAID)
+    assert opening.add("The log") is None
+    assert opening.time_is_up() is None
+    assert opening.add(" is the only") is None
+    judged = opening.add(" truth. A text with another end follows.")
+    assert judged is not None
+    assert judged.verdict == "anew"
+
+
+def test_what_is_not_worth_continuing_or_not_allowed_is_begun_again() -> None:
+    assert may_continue("x" * MIN_SAID, "on")
+    assert not may_continue("x" * (MIN_SAID - 1) + " \n", "on")
+    assert not may_continue(SAID, "off")
+    assert may_continue(SAID, "prose")
+    for whole in (
+        '{"answer": [1, 2, 3, 4, 5, 6',
+        "[1, 2, 3, 4, 5, 6, 7, 8, 9",
+        "Run:\n```python\nx = 1\ny =",
+    ):
+        assert may_continue(whole, "on")
+        assert not may_continue(whole, "prose")
+
+
+def test_the_request_ends_with_the_answer_and_quotes_its_last_words() -> None:
+    answer, ask = request(SAID + "\n")
+    assert (answer.role, answer.text, ask.role) == ("assistant", SAID, "user")
+    assert "comes back names its cursor, and gets what" in ask.text
+    assert "truth" not in ask.text
+
+
+# --- every cut of many answers ---------------------------------------------------------------
+
+
+def answers(count: int) -> list[str]:
+    """Texts of the kinds that models write: prose, lists, tables, code, numbers."""
+    rng = random.Random(5)
+    texts = [demo_answer.SHORT, demo_answer.CHALLENGE, demo_answer.JOURNAL, demo_answer.THOUGHT]
+    return [_answer(number % 8, rng, texts[number % 4]).strip() for number in range(count)]
+
+
+def _answer(kind: int, rng: random.Random, text: str) -> str:
+    if kind < 3:
+        begin = rng.randrange(max(1, len(text) - 200))
+        return text[begin : begin + rng.randint(60, 200)]
+    if kind == 3:
+        return " ".join(f"w{number}" for number in range(1, rng.randint(20, 50)))
+    if kind == 4:
+        lines = (f"- **Item {number}**: {' '.join(rng.choices(WORDS, k=4))}" for number in range(6))
+        return "\n".join(lines)
+    if kind == 5:
+        lines = (
+            "    " * (number % 3) + f"x{number} = f({rng.randrange(9)})" for number in range(9)
+        )
+        return "```python\n" + "\n".join(lines) + "\n```\nDone."
+    words = [" ".join(rng.choices(WORDS, k=9)).capitalize() for _ in range(4)]
+    return "".join(each + rng.choice([". ", ".\n\n", "! ", ", and "]) for each in words)
+
+
+def _quote(said: str) -> str:
+    begun = request(said)[1].text.partition("last words:\n\n")[2]
+    return begun.partition("\n\nDo not begin again")[0]
+
+
+PROVIDERS: dict[str, Callable[[str, str], str]] = {
+    "well": lambda whole, begun: whole[len(begun) :],
+    "overlap": lambda whole, begun: whole[max(0, len(begun) - 25) :],
+    "quoted": lambda whole, begun: _quote(begun) + whole[len(begun) :],
+    "last line": lambda whole, begun: whole[begun.rfind("\n") + 1 :],
+    "anew": lambda whole, begun: whole,
+    "preamble": lambda whole, begun: "Sure, continuing:\n\n" + whole[len(begun) :],
+    "sorry": lambda whole, begun: "I'm sorry, I can't continue that. " + whole,
+}
+
+
+@pytest.mark.promise("one-clean-answer")
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_at_every_cut_of_200_answers_no_text_is_lost_or_doubled(provider: str) -> None:
+    made = restarted = joined = 0
+    for whole in answers(200):
+        for cut in range(1, len(whole)):
+            said = whole[:cut]
+            if not may_continue(said, "on"):
+                continue
+            judged, text = judge(said, PROVIDERS[provider](whole, said.rstrip()), piece=60)
+            made += 1
+            restarted += judged.verdict == "unfit"
+            joined += judged.verdict == "joins"
+            if judged.verdict == "joins":
+                assert said + text == whole
+            elif judged.verdict == "anew":
+                assert text == whole
+                assert provider not in ("well", "preamble")
+    assert made > 20_000
+    assert restarted < made * (0.15 if provider == "last line" else 0.04)
+    least = {"anew": 0, "sorry": 0, "last line": made // 4}.get(provider, made // 2)
+    assert joined >= least
