@@ -52,7 +52,8 @@ class Fold:
         self.job: tuple[str, str] | None = None
         self.failed: str | None = None
         self._open: dict[tuple[str, str], Part] = {}
-        self._mark = (0, 0)  # of the job: how many parts there were, and the last one's length
+        # of the job: how many parts there were, and the last one's length
+        self._begin = self._mark = (0, 0)
 
     @classmethod
     def of(cls, records: Iterable[bytes]) -> Fold:
@@ -90,16 +91,12 @@ class Fold:
     @property
     def heard(self) -> list[tuple[str, str]]:
         """What the log has of the job since its mark: (kind, text), no kind twice in a row."""
-        count, length = self._mark
-        heard: list[tuple[str, str]] = []
-        for part in self.parts[max(0, count - 1) :]:
-            kind, text = part["type"], _text(part)[length:]
-            length = 0
-            if text and heard and heard[-1][0] == kind:
-                heard[-1] = (kind, heard[-1][1] + text)
-            elif text:
-                heard.append((kind, text))
-        return heard
+        return self._between(self._mark, (len(self.parts), None))
+
+    @property
+    def before(self) -> list[tuple[str, str]]:
+        """What the log has of the job from its beginning to its mark, in the same form."""
+        return self._between(self._begin, self._mark)
 
     def closing(self) -> list[bytes]:
         """The chunks that close what is open, so that a client's message is in order."""
@@ -115,6 +112,21 @@ class Fold:
     def body(self) -> bytes:
         """The `UIMessage` as JSON."""
         return encode(self.message())
+
+    def _between(
+        self, begin: tuple[int, int], end: tuple[int, int | None]
+    ) -> list[tuple[str, str]]:
+        count, length = begin
+        first = max(0, count - 1)
+        texts: list[tuple[str, str]] = []
+        for index, part in enumerate(self.parts[first : end[0]], first):
+            cut = end[1] if index == end[0] - 1 else None
+            kind, text = part["type"], _text(part)[length if index == count - 1 else 0 : cut]
+            if text and texts and texts[-1][0] == kind:
+                texts[-1] = (kind, texts[-1][1] + text)
+            elif text:
+                texts.append((kind, text))
+        return texts
 
     def _step_begin(self) -> int:
         for index in range(len(self.parts) - 1, -1, -1):
@@ -203,8 +215,10 @@ class Fold:
                 {key: notice[key] for key in _JUDGED if notice.get(key) is not None}
             )
         if event == "job" and isinstance(job, str):
-            self.job = (job, str(notice.get("mark", "")))
             self._mark = (len(self.parts), len(_text(self.parts[-1])) if self.parts else 0)
+            if self.job is None or self.job[0] != job:
+                self._begin = self._mark
+            self.job = (job, str(notice.get("mark", "")))
 
 
 def _text(part: Part) -> str:

@@ -204,7 +204,7 @@ class Answer:
             logger.warning(
                 "Run %s, attempt %d: %s %s", self._run.id, attempt, failure, failure.detail
             )
-            refused = self._refuses(step, attempt, failure)
+            refused = await self._refuses(step, attempt, failure)
             if not refused and not self._is_worth_trying(failure):
                 return await self._fail(str(failure), failure)
             if attempt >= self._limits.attempts and not refused:
@@ -221,11 +221,11 @@ class Answer:
         wait = failure.retry_after or 0.0
         return failure.retryable and wait <= self._limits.longest_wait and self._stalls < _STALLS
 
-    def _refuses(self, step: Step, attempt: int, failure: ModelError) -> bool:
+    async def _refuses(self, step: Step, attempt: int, failure: ModelError) -> bool:
         """Whether it was only the way to go on that failed. What is no use is not tried again."""
         spoke = self._parts.spoke
         self._stalls = self._stalls + 1 if isinstance(failure, Stalled) and not spoke else 0
-        self._judge_job(step, attempt, failure)
+        await self._judge_job(step, attempt, failure)
         if step.rung not in ("prefill", "continue"):
             return step.job is not None and self._job is None and not spoke
         self._fruitless = 0 if spoke else self._fruitless + 1
@@ -239,7 +239,7 @@ class Answer:
                 self._continues = "off"
         return refused
 
-    def _judge_job(self, step: Step, attempt: int, failure: ModelError) -> None:
+    async def _judge_job(self, step: Step, attempt: int, failure: ModelError) -> None:
         """Whether the job can be listened to after this failure; if not, it is ended."""
         if self._job is None:
             return
@@ -250,7 +250,7 @@ class Answer:
         elif isinstance(failure, Diverged) or (
             fruitless and (last or isinstance(failure, Stalled))
         ):
-            self._jobs.abandon(self._job)
+            await self._jobs.end(self._job)
             self._job = None
 
     async def _take(self, fold: Fold, step: Step, turns: list[Turn]) -> Finish:
@@ -258,7 +258,8 @@ class Answer:
         if not self._begins():
             await self._writer.drain()
             raise ShuttingDown("This process begins no attempt any more.")
-        self._parts.begin(len(fold.parts), step.part)
+        known = {part["url"] for part in fold.step_parts if step.job and "url" in part}
+        self._parts.begin(len(fold.parts), step.part, known)
         if step.resets:
             self._parts.reset()
         continues = step.rung == "continue"
@@ -268,6 +269,8 @@ class Answer:
             said="" if continues else step.said,
             continues=continues,
             job=step.job,
+            before=step.before,
+            heard=step.heard,
         )
         attempt = Attempt(
             step,

@@ -16,6 +16,7 @@ from .source import Job, JobSource, Source
 logger = logging.getLogger(__name__)
 
 _TRY_SECONDS = 10.0
+_END_SECONDS = 5.0
 _PAUSES = (1.0, 5.0, None)  # seconds after each try; None: no further one
 
 
@@ -36,14 +37,20 @@ class Jobs:
         """Whether there are jobs that can be listened to at all."""
         return self._source is not None
 
-    def abandon(self, job: Job) -> None:
-        """End a job, now or soon. Repeating it is harmless."""
+    def abandon(self, job: Job) -> asyncio.Task[None] | None:
+        """End a job, now or soon. Repeating it is harmless. Returns what does it."""
         if self._source is None or self._closed:
             logger.warning("The job %s at the provider is left to end by itself", job.id)
-            return
+            return None
         task = asyncio.create_task(_cancel(self._source, job), name=f"end of job {job.id}")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+        return task
+
+    async def end(self, job: Job) -> None:
+        """End a job before another one is asked for, if that can be done soon."""
+        if (task := self.abandon(job)) is not None:
+            await asyncio.wait([task], timeout=_END_SECONDS)
 
     async def close(self, seconds: float) -> None:
         """Wait until all jobs are ended that were abandoned, but no longer than so many seconds."""

@@ -37,6 +37,7 @@ class Step(Struct, frozen=True, kw_only=True):
         rung: which one; `first` where nothing was asked before.
         said: `prefill`, `continue`: the text that the model goes on from.
         job: `reattach`: the job to listen to.
+        before: `reattach`: what the log has of it up to its mark, as in `Fold.before`.
         heard: `reattach`: what the log has of it since its mark, as in `Fold.heard`.
         part: the (kind, id) of the open part that it goes on in; ("", "") for none.
         resets: `restart`: whether something is there that readers must drop.
@@ -47,6 +48,7 @@ class Step(Struct, frozen=True, kw_only=True):
     rung: Rung
     said: str = ""
     job: Job | None = None
+    before: Sequence[tuple[str, str]] | None = None
     heard: Sequence[tuple[str, str]] = ()
     part: tuple[str, str] = ("", "")
     resets: bool = False
@@ -72,7 +74,8 @@ def choose(fold: Fold, *, reattach: bool, prefill: bool, continues: Mode) -> Ste
         return Step(rung="first")
     part = fold.open_parts[-1] if fold.open_parts else ("", "")
     if reattach and fold.job is not None:
-        return Step(rung="reattach", job=Job(*fold.job), heard=fold.heard, part=part)
+        job = Job(*fold.job)
+        return Step(rung="reattach", job=job, before=fold.before, heard=fold.heard, part=part)
     kinds = {each["type"] for each in fold.step_parts}
     repeated = sum(len(each.get("text", "")) for each in fold.step_parts)
     open_kinds = {kind for kind, _ in fold.open_parts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from durable_llm_streams import chunks
 
@@ -29,15 +29,18 @@ class PartWriter:
         self._kind = ""  # of the open part, "" for none
         self._part = ""
         self._count = 0
+        self._known: Collection[str] = ()
 
-    def begin(self, count: int, part: tuple[str, str]) -> None:
+    def begin(self, count: int, part: tuple[str, str], known: Collection[str] = ()) -> None:
         """An attempt begins.
 
         Args:
             count: how many parts the message has had; the next id follows.
             part: the (kind, id) of the part that is open; ("", "") for none.
+            known: addresses of files and citations that the message has already.
         """
         self.spoke = False
+        self._known = known
         self._count = max(count, self._count)
         self._kind, self._part = part
 
@@ -64,6 +67,8 @@ class PartWriter:
 
         A file stands where it comes. A citation is shown apart, so text around it is not cut.
         """
+        if event.url in self._known:
+            return
         self.spoke = True
         self._count_one()
         if isinstance(event, File):

@@ -47,6 +47,10 @@ class Prompt(Struct, frozen=True, kw_only=True):
             go on from its end. An answer that says nothing more is then a whole one.
         job: the job to listen to again (the rung `reattach`): everything that it says after its
             mark, also what it has said already. None to ask the model. Only for a `JobSource`.
+        before: with a `job`: (kind, text) of what the log has of it from its beginning to its mark,
+            for a source that gets the whole answer and must find the mark in it; None if that is
+            not known. The kinds are `text` and `reasoning`.
+        heard: with a `job`: the same from its mark on. The source yields it all the same.
     """
 
     model: str
@@ -54,6 +58,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     said: str = ""
     continues: bool = False
     job: Job | None = None
+    before: Sequence[tuple[str, str]] | None = None
+    heard: Sequence[tuple[str, str]] = ()
 
 
 class TextDelta(Struct, frozen=True, gc=False):
@@ -160,7 +166,8 @@ class JobSource(Source, Protocol):
     """A source of which a provider keeps answers as jobs.
 
     It yields a `Job` before the first delta of such an answer, and listens to one again when the
-    prompt names it. A `ModelError` with `job_over` says that this is no use (any more).
+    prompt names it. A `ModelError` with `job_over` says that this is no use (any more), and that
+    the source has ended the job, as far as that could be done: the next attempt asks anew.
     """
 
     async def cancel(self, job: Job) -> None:
