@@ -823,4 +823,363 @@ WORDINGS: Final[list[tuple[int, str, str]]] = [
     (200, "Ollama is running", "not-a-stream"),
     (200, '{"status":"ok"}', "not-a-stream"),
     (200, '{"message":"Hello"}', "not-a-stream"),
+    # more of the same kinds
+    (
+        400,
+        openai(
+            "This model's maximum context length is 4097 tokens, however you requested 5000 tokens (1000 in your prompt; 4000 for the completion). Please reduce your prompt; or completion length."
+        ),
+        "too-long",
+    ),
+    (
+        400,
+        openai("The total number of tokens in the prompt and completion exceeds the limit"),
+        "too-long",
+    ),
+    (
+        400,
+        '{"error":{"message":"Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens.","code":"context_length_exceeded"}}',
+        "too-long",
+    ),
+    (
+        400,
+        '{"error":{"code":400,"message":"request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it","type":"exceed_context_size_error"}}',
+        "too-long",
+    ),
+    (
+        400,
+        '{"message":"The model returned the following errors: Input is too long for requested model."}',
+        "too-long",
+    ),
+    (
+        400,
+        '{"error":{"message":"{\\"message\\":\\"The model returned the following errors: prompt is too long: 200500 tokens > 199999 maximum\\"}","code":400}}',
+        "too-long",
+    ),
+    (
+        400,
+        '{"error":{"object":"error","type":"invalid_request_error","message":"The prompt is too long: 210000, model maximum context length: 131071"}}',
+        "too-long",
+    ),
+    (500, '{"error":"context length exceeded"}', "too-long"),
+    (400, '{"error":"input length exceeds maximum context length"}', "too-long"),
+    (400, '{"error":{"message":"context window exceeds limit (2013)"}}', "too-long"),
+    (
+        400,
+        '{"error":{"message":"Requested token count exceeds the model\'s maximum context length of 32768 tokens. You requested a total of 40000 tokens: 30000 tokens from the input messages and 10000 tokens for the completion."}}',
+        "too-long",
+    ),
+    (413, '{"error":{"message":"Payload Too Large"}}', "too-long"),
+    (
+        400,
+        '{"error":{"code":"string_above_max_length","message":"Invalid \'messages[1].content\': string too long. Expected a string with maximum length 1048576"}}',
+        "too-long",
+    ),
+    (400, openai("Token limit exceeded: your request has 9000 tokens"), "too-long"),
+    (
+        429,
+        '{"error":{"code":"429","message":"Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-06-01 have exceeded token rate limit of your current OpenAI S0 pricing tier. Please retry after 6 seconds. Please contact Azure support service if you would like to further increase the default rate limit."}}',
+        "rate-now",
+    ),
+    (
+        429,
+        '{"error":{"code":"429","message":"... have exceeded call rate limit ... Please retry after 86400 seconds."}}',
+        "rate-long",
+    ),
+    (
+        429,
+        '{ "statusCode": 429, "message": "Rate limit is exceeded. Try again in 30 seconds." }',
+        "rate-now",
+    ),
+    (
+        429,
+        '{"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your organization\'s rate limit of 30,000 input tokens per minute. For details, refer to: https://docs.anthropic.com/en/api/rate-limits; see the response headers for current usage. Please reduce the prompt length or the maximum tokens requested, or try again later."}}',
+        "rate-now",
+    ),
+    (
+        429,
+        '{"type":"error","error":{"type":"rate_limit_error","message":"Number of request tokens has exceeded your daily rate limit"}}',
+        "rate-long",
+    ),
+    (
+        429,
+        '{"error":{"message":"litellm.RateLimitError: No deployments available for selected model, Try again in 60 seconds. Passed model=x","type":"None","code":"429"}}',
+        "rate-now",
+    ),
+    (
+        429,
+        '{"code":"Some resource","error":"Too many requests for team x and model grok-4. Your team\'s rate limit is - Requests per Minute (actual/limit): 61/60."}',
+        "rate-now",
+    ),
+    (
+        429,
+        openai(
+            "Tokens per minute limit exceeded - too many tokens processed.",
+            type="too_many_tokens_error",
+            code="token_quota_exceeded",
+        ),
+        "rate-now",
+    ),
+    (
+        429,
+        openai(
+            "Requests per day limit exceeded - too many requests sent.",
+            code="request_quota_exceeded",
+        ),
+        "rate-long",
+    ),
+    (
+        429,
+        openai(
+            "We're experiencing high traffic right now! Please try again soon.",
+            code="queue_exceeded",
+        ),
+        "overloaded",
+    ),
+    (
+        429,
+        openai(
+            "That model is currently overloaded with other requests. You can retry your request"
+        ),
+        "overloaded",
+    ),
+    (503, "no healthy upstream", "overloaded"),
+    (
+        503,
+        '{"error":"Model meta-llama/x is currently loading","estimated_time":20.0}',
+        "overloaded",
+    ),
+    (
+        500,
+        '{"error":{"message":"Model is overloaded, please wait","type":"internal"}}',
+        "overloaded",
+    ),
+    (
+        401,
+        '{"error":{"message":"Authentication Error, LiteLLM Virtual Key expected.","type":"auth_error","param":"None","code":"401"}}',
+        "bad-key",
+    ),
+    (
+        401,
+        '{"error":{"message":"key not allowed to access model. This key can only access models=[\'a\']. Tried to access b","type":"key_model_access_denied","param":"model","code":"401"}}',
+        "no-model",
+    ),
+    (
+        401,
+        '{"error":{"code":"401","message":"Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource."}}',
+        "bad-key",
+    ),
+    (
+        403,
+        '{"error":{"code":"403","message":"Access denied due to Virtual Network/Firewall rules."}}',
+        "not-allowed",
+    ),
+    (
+        403,
+        '{"error":{"code":403,"message":"Permission denied: Consumer has been suspended.","status":"PERMISSION_DENIED"}}',
+        "not-allowed",
+    ),
+    (
+        403,
+        '{"error":{"code":403,"message":"Generative Language API has not been used in project 1 before or it is disabled.","status":"PERMISSION_DENIED"}}',
+        "not-allowed",
+    ),
+    (
+        403,
+        '{"error":{"code":403,"message":"Method doesn\'t allow unregistered callers (callers without established identity). Please use API Key or other form of API consumer identity to call this API.","status":"PERMISSION_DENIED"}}',
+        "bad-key",
+    ),
+    (403, '{"error":{"message":"The api_key is invalid.","code":403}}', "bad-key"),
+    (403, "Forbidden", "not-allowed"),
+    (
+        404,
+        '{"error":{"message":"No endpoints found matching your data policy (Free model training). Configure: https://openrouter.ai/settings/privacy","code":404}}',
+        "no-model",
+    ),
+    (
+        400,
+        '{"error":{"message":"The requested model \'x\' is not supported by any provider you have enabled.","code":"model_not_supported"}}',
+        "no-model",
+    ),
+    (
+        404,
+        '{"error":{"message":"Model not found, inaccessible, and/or not deployed","code":"NOT_FOUND","param":"model"}}',
+        "no-model",
+    ),
+    (
+        404,
+        '{"id":"x","error":{"message":"Unable to access model foo. Please visit https://api.together.ai/models","type":"invalid_request_error","param":null,"code":"model_not_available"}}',
+        "no-model",
+    ),
+    (
+        404,
+        '{"error":{"code":404,"message":"Publisher Model `projects/x/models/y` was not found or your project does not have access to it.","status":"NOT_FOUND"}}',
+        "no-model",
+    ),
+    (
+        400,
+        "Invalid model 'xyz'. Permitted models can be found in the documentation at https://docs.perplexity.ai",
+        "no-model",
+    ),
+    (
+        400,
+        '{"error":{"message":"Invalid model \'xyz\'. Permitted models can be found in the documentation","type":"invalid_model","code":400}}',
+        "no-model",
+    ),
+    (404, '{"error":"model not found"}', "no-model"),
+    (404, '{"message":"no Route matched with those values"}', "wrong-address"),
+    (404, '{"error":{"message":"Not Found","type":"invalid_request_error"}}', "wrong-address"),
+    (404, '{"error":"Not found"}', "wrong-address"),
+    (404, '{"code":404,"message":"path not found"}', "wrong-address"),
+    (404, "default backend - 404", "wrong-address"),
+    (
+        404,
+        '{"success":false,"errors":[{"code":7000,"message":"No route for that URI"}]}',
+        "wrong-address",
+    ),
+    (
+        404,
+        '{"success":false,"errors":[{"code":7003,"message":"Could not route to /client/v4/accounts/ai/v1/chat/completions, perhaps your object identifier is invalid?"}]}',
+        "wrong-address",
+    ),
+    (
+        400,
+        '{"success":false,"errors":[{"code":5007,"message":"No such model @cf/x or task"}]}',
+        "no-model",
+    ),
+    (400, "Client sent an HTTP request to an HTTPS server.", "wrong-address"),
+    (
+        402,
+        '{"error":{"message":"Insufficient credits. This account never purchased credits.","code":402}}',
+        "no-credit",
+    ),
+    (
+        429,
+        openai("You exceeded your current quota, please check your plan and billing details."),
+        "no-credit",
+    ),
+    (
+        429,
+        '{"error":{"message":"{\\n  \\"error\\": {\\n    \\"code\\": 429,\\n    \\"message\\": \\"You exceeded your current quota, please check your plan and billing details.\\\\nPlease retry in 5.2s.\\",\\n    \\"status\\": \\"RESOURCE_EXHAUSTED\\"}}","code":429,"status":"Too Many Requests"}}',
+        "rate-now",
+    ),
+    (
+        403,
+        '{"error":{"message":"用户额度不足, 剩余额度: 0","type":"new_api_error","code":"insufficient_user_quota"}}',
+        "no-credit",
+    ),
+    (401, '{"error":{"message":"无效的令牌 (request id: 1)","type":"new_api_error"}}', "bad-key"),
+    (
+        400,
+        '{"error":{"message":"The request was rejected because it was considered high risk","type":"content_filter"}}',
+        "refused-content",
+    ),
+    (
+        400,
+        google(
+            400, "INVALID_ARGUMENT", "* GenerateContentRequest.contents: contents is not specified"
+        ),
+        "refused",
+    ),
+    (
+        400,
+        '{"error":{"message":"Your request was rejected as a result of our safety system.","code":"content_policy_violation"}}',
+        "refused-content",
+    ),
+    (
+        403,
+        '{"error":{"message":"Input prompt blocked by guardrail","code":403}}',
+        "refused-content",
+    ),
+    (500, '{"error":{"message":"unmarshal: invalid message content type: <nil>"}}', "broken"),
+    (400, '{"error":{"message":"invalid message content type: <nil>"}}', "refused"),
+    (
+        400,
+        openai(
+            "Invalid value: 'tool'. Supported values are: 'system', 'assistant', 'user', and 'function'.",
+            param="messages[2].role",
+        ),
+        "refused",
+    ),
+    (400, openai("Unrecognized request argument supplied: reasoning_effort"), "unsupported"),
+    (
+        400,
+        openai(
+            "'reasoning_effort' does not support 'minimal' with this model. Supported values are: 'low'",
+            param="reasoning_effort",
+            code="unsupported_value",
+        ),
+        "unsupported",
+    ),
+    (400, openai("`reasoning_effort` is not supported with this model"), "unsupported"),
+    (400, '{"error":"registry.ollama.ai/library/llama3 does not support thinking"}', "unsupported"),
+    (
+        400,
+        '{"error":{"message":"property \'stream_options\' is unsupported","type":"invalid_request_error"}}',
+        "unsupported",
+    ),
+    (400, '{"error":{"message":"parameter stream_options not allowed"}}', "unsupported"),
+    (400, '{"error":{"message":"Field stream_options is not permitted"}}', "unsupported"),
+    (
+        400,
+        '{"error_code":"BAD_REQUEST","message":"Bad request: json: unknown field \\"stream_options\\"\\n"}',
+        "unsupported",
+    ),
+    (
+        400,
+        '{"error_code":"BAD_REQUEST","message":"{\\"message\\":\\"stream_options.include_usage: Extra inputs are not permitted\\"}"}',
+        "unsupported",
+    ),
+    (400, '{"message":"Unexpected field: stream_options"}', "unsupported"),
+    (400, '{"detail":"Unsupported parameter: max_output_tokens"}', "unsupported"),
+    (
+        400,
+        '{"error":{"message":"messages: final assistant content cannot end with trailing whitespace"}}',
+        "prefill",
+    ),
+    (
+        400,
+        '{"error":{"message":"The last message of deepseek-reasoner must be a user message, or an assistant message with prefix mode on (refer to https://api-docs.deepseek.com/guides/chat_prefix_completion)."}}',
+        "prefill",
+    ),
+    (
+        400,
+        '{"error":{"message":"Requests ending with an assistant message are not supported"}}',
+        "prefill",
+    ),
+    (400, '{"error":{"message":"The final message must not be from the assistant"}}', "prefill"),
+    (
+        400,
+        '{"error":{"message":"Please ensure that single turn requests end with a user role or the role field is empty."}}',
+        "prefill",
+    ),
+    (400, '{"error":{"message":"`tool_use` ids were found"}}', "refused"),
+    (
+        400,
+        '{"object":"error","message":"Cannot set `add_generation_prompt` to True when the last message is from the assistant. Consider using `continue_final_message` instead."}',
+        "prefill",
+    ),
+    (400, '{"error":{"message":"System messages are not allowed for this model"}}', "roles"),
+    (
+        400,
+        '{"error":{"message":"messages: Unexpected role \\"system\\". The Messages API accepts a top-level `system` parameter, not \\"system\\" as an input message role."}}',
+        "roles",
+    ),
+    (400, '{"error":{"message":"Messages with role \'system\' are not supported."}}', "roles"),
+    (400, '{"error":{"message":"Consecutive messages with role user are not allowed"}}', "roles"),
+    (
+        400,
+        '{"message":"A conversation must start with a user message. Try again with a conversation that starts with a user message."}',
+        "roles",
+    ),
+    (
+        400,
+        '{"message":"A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again."}',
+        "roles",
+    ),
+    (
+        400,
+        '{"error":{"message":"Bedrock: The model that you are using requires the last turn in the conversation to be a user message. Add a user message to the conversation and try again."}}',
+        "prefill",
+    ),
 ]

@@ -212,6 +212,7 @@ def test_the_value_of_the_header_alone_is_understood() -> None:
         (openai("No deployments available, retry after 30"), 30),
         (openai("slow down (reset after 23s)"), 23),
         (openai("You will regain access on 2026-06-01 at 00:00 UTC."), 272000),
+        (openai("Out of call volume quota. Quota will be replenished in 02:12:10."), 7930),
         (openai("try again in 5 more attempts"), None),
         (openai("Try again later."), None),
         (google(429, "RESOURCE_EXHAUSTED", "x", [RETRY_34]), 34),

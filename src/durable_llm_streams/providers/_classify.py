@@ -181,7 +181,7 @@ def _by_wording(status: int, found: Evidence, text: str) -> str:
 
 
 def _by_status(status: int, found: Evidence, text: str) -> str:
-    if status in (0, 200, 400, 500, 502) and wordings.RATE.search(text):
+    if status in (0, 200, 400, 403, 500, 502) and wordings.RATE.search(text):
         return _rate_kind(found, text)
     if status in (0, 200, 500, 502):
         if wordings.OVERLOADED.search(text):

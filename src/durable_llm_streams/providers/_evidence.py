@@ -23,6 +23,7 @@ _TEXT = 4000  # characters of one message: its head and its tail
 _ALL_TEXT = 8000
 
 _DECODER = json.JSONDecoder()
+_CLASS = re.compile(r"\b[a-z]{4,40}(?:error|exception)\b")
 _TAG = re.compile(r"<[^<>]{0,300}>")
 
 # what holds a sentence, and what holds a word that the provider's documentation lists
@@ -61,7 +62,7 @@ class Evidence(Struct):
     Attributes:
         form: `json`, `text` or `page`.
         is_error: whether the JSON says of itself that it is an error.
-        words: codes, types and the like, in lower case, outermost first.
+        words: codes, types, names of exceptions and the like, in lower case, outermost first.
         numbers: codes that can be HTTP statuses, each with its depth.
         texts: sentences, on one line, as they were written.
         params: names of request fields that the error is about, such as `messages.0.role`.
@@ -212,7 +213,9 @@ class _Walk:
         if name in _SENTENCES and text:
             if text[0] in "{[":
                 self.embedded(text, depth)
-            self._found.texts.append(_line(text))
+            line = _line(text)
+            self._found.texts.append(line)
+            self._found.words += _CLASS.findall(line.lower())[:10]
             if text[0] not in "{[":
                 self.embedded(text, depth)
 

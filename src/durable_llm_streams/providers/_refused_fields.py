@@ -83,7 +83,6 @@ _LIKELY: Final = _patterns(
 
 _NAMING = re.compile(r"unsupported_parameter|unknown_parameter|unsupported_value|extra_forbidden")
 _INSTEAD = re.compile(r"\buse ['\"`]?(?P<name>[a-z][a-z0-9_]{0,40})['\"`]? instead")
-_ROLE = re.compile(r"(?:^|\.)messages?\W.*role$")
 
 
 def unsupported_field(status: int, body: str) -> str | None:
@@ -136,7 +135,7 @@ def named_field(status: int, found: Evidence) -> str | None:
         return _likely(text, only="max_") or "max_tokens"
     if wordings.TOO_LONG.search(text):
         return None
-    if role := _role(found, text):
+    if role := _role(text):
         return role
     return _by_param(found, text) or _certain(text) or _likely(text)
 
@@ -148,18 +147,15 @@ def broken_role_rule(status: int, found: Evidence) -> Literal["alternate", "no-s
     text = found.text
     # A template's own source may hold both rules: what it said at last counts.
     *_, text = wordings.EXCEPTION.split(text)
-    if wordings.NO_SYSTEM.search(text) or _role(found, text) == "system":
+    if wordings.NO_SYSTEM.search(text):
         return "no-system"
     return "alternate" if wordings.ALTERNATE.search(text) else None
 
 
-def _role(found: Evidence, text: str) -> str | None:
+def _role(text: str) -> str | None:
     if wordings.NO_DEVELOPER.search(text):
         return "developer"
-    about_roles = any(_ROLE.search(param) for param in found.params)
-    if wordings.NO_SYSTEM.search(text) or (about_roles and "'system'" in text):
-        return "system"
-    return None
+    return "system" if wordings.NO_SYSTEM.search(text) else None
 
 
 def _by_param(found: Evidence, text: str) -> str | None:

@@ -38,6 +38,9 @@ _SAID_DATE = re.compile(
     r"(?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?) ?"
     r"(?P<zone>z\b|utc|gmt|[+-][0-9]{2}:?[0-9]{2})?"
 )
+_SAID_CLOCK = re.compile(
+    r"(?:replenished|again|retry|reset) in ([0-9]{1,3}):([0-9]{2}):([0-9]{2})\b"
+)
 _SCALES: Final = {"m": 60.0, "h": 3600.0, "d": 86400.0, "s": 1.0}
 
 
@@ -127,6 +130,9 @@ def _field(name: str, value: Any, now: float) -> float | None:
 def _sentence(text: str, now: float) -> float | None:
     if said := _SAID.search(text):
         return _moment(said["wait"].strip(" ,").removesuffix(" and"), now)
+    if said := _SAID_CLOCK.search(text):
+        hours, minutes, seconds = map(float, said.groups())
+        return hours * 3600 + minutes * 60 + seconds
     if said := _SAID_DATE.search(text):
         zone = (said["zone"] or "z").replace("utc", "z").replace("gmt", "z")
         return _until(f"{said['day']}t{said['time']}{zone}".upper(), now, datetime.fromisoformat)

@@ -69,7 +69,7 @@ TOO_MANY_TOKENS: Final = _any(
 )
 
 TOO_LONG: Final = _any(
-    r"context.{0,2}(?:length|window|size|limit|overflow)|maximum context|available context",
+    r"context.{0,2}(?:length|window|size|limit|overflow|shift)|maximum context|available context",
     r"max(?:imum)?[ _](?:prompt|input|model|sequence)[ _]?(?:length|len|size|tokens?)",
     r"(?:prompt|input|request|conversation|message|text|string)s? (?:is |are |"
     r"was )?too (?:long|large)",
@@ -105,6 +105,7 @@ BAD_KEY: Final = _any(
     r"could not (?:resolve authentication|authenticate)|didn't provide an api key",
     r"(?:valid|use another) api[ _-]?key|signature does not match|"
     r"account (?:has been )?deactivated",
+    r"unregistered callers|please use api key",
     r"(?:api.?key|令牌|密钥).{0,10}(?:无效|过期)|无效的令牌",
 )
 
@@ -130,6 +131,7 @@ NO_MODEL: Final = _any(
 
 WRONG_ADDRESS: Final = _any(
     r"page not found|unexpected endpoint|invalid url|unknown request url|unrecognized request url",
+    r"no route for|could not route to|http request to an https server",
     r"plain http request was sent to https|no route matched|no static resource|cannot post /",
     r"(?:resource|file|path|route|endpoint|url|uri)\b.{0,60}not found|method not allowed",
     r"^(?:404 |error:? )?not found\.? ?$|wrong api endpoint",
@@ -144,10 +146,12 @@ NOT_ALLOWED: Final = _any(
 PREFILL: Final = _any(
     r"assistant.{0,60}pre-?fill|pre-?fill.{0,60}(?:assistant|not support|unsupported|incompatible)",
     r"(?:not|n't) (?:support|allow|accept)\w{0,3}.{0,30}pre-?fill",
-    r"must end with (?:a |an )?['\"`]?user|expected (?:the )?last role",
-    r"(?:last|final) (?:message|turn|role)\b.{0,60}(?:must|should|has to|needs to).{0,40}"
+    r"end(?:s|ing)? with (?:a |an )?['\"`]?user|final assistant content",
+    r"expected (?:the )?last role",
+    r"(?:last|final) (?:message|turn|role)\b.{0,60}(?:must|should|has to|needs to|to be).{0,40}"
     r"(?:\buser\b|not be.{0,20}assistant)",
     r"(?:cannot|can't|end(?:s|ing)?) (?:with )?(?:an )?assistant (?:message|turn|role)",
+    r"assistant (?:message|turn)s? (?:cannot|can't|must not|may not).{0,20}(?:last|end|final)",
     r"continue_final_message|cannot continue final message|add_generation_prompt|continue_final",
     r"final message does not appear|prefix mode|message in the final position",
     r"assistant messages at the end of the list",
@@ -156,7 +160,9 @@ PREFILL: Final = _any(
 )
 
 ALTERNATE: Final = _any(
-    r"(?:roles?|messages?|turns?|turn requests|multiturn requests)\b.{0,60}\balternat(?:e|ing)\b",
+    r"(?:roles?|messages?|turns?|conversations?|turn requests|multiturn requests)\b"
+    r".{0,60}"
+    r"\balternat(?:e|es|ing)\b",
     r"(?:successive|consecutive) (?:user|assistant|messages)|interleave",
     r"(?:first|1st) (?:message|turn|content|role)\b.{0,60}\buser\b",
     r"(?:start|begin)s? with (?:a |an )?['\"`]?user|unexpected role.{0,30}after role",
@@ -183,7 +189,8 @@ NO_DEVELOPER: Final = _any(
 )
 
 TEMPLATE: Final = _any(
-    r"jinja|chat[ _]template|templateerror|raise_exception|rendering prompt|template error",
+    r"jinja|(?:chat|custom)[ _]template|templateerror|raise_exception|rendering prompt",
+    r"template error",
     r"apply.{0,8}template|template render",
 )
 
@@ -194,7 +201,7 @@ RATE: Final = _any(
     r"rate.?limit|too many (?:requests|concurrent)|too many tokens,? please|quota.{0,20}exceeded",
     r"exceeded.{0,40}(?:quota|usage limit)|resource (?:has been )?exhausted|throttl",
     r"(?:requests|tokens|calls) (?:per|/) ?(?:second|minute|min|hour|day|month)",
-    r"usage limits?\b|limit reached|\brpm\b|\btpm\b|concurrency limit",
+    r"volume quota|usage limits?\b|limit reached|\brpm\b|\btpm\b|concurrency limit",
     r"per-?(?:second|minute|hour|day)|并发|速率限制|频率",
 )
 
