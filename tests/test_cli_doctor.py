@@ -1,4 +1,4 @@
-"""`dls doctor`: what it prints about the store that is set, and its verdict."""
+"""`dls doctor`: what it prints about the store and the provider that are set, and its verdict."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ import pytest
 from rich.console import Console
 
 from durable_llm_streams.cli.doctor import doctor
+from durable_llm_streams.cli.settings import Settings, names
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.stores import open_store
+from tests.fake_provider import KEY, FakeProvider
 from tests.redis_servers import RedisServer
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +29,12 @@ SECONDS = 30.0
 
 FIT = "✓ The store is fit for serving."
 LOSSY = "! The server starts, but answers may be lost."
+DEMO = (
+    "· No model provider is set, so the built-in demo answers. "
+    "Set OPENROUTER_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL for real answers."
+)
+ANSWERS = "✓ The model provider answers."
+SILENT = "✗ No answer comes from this model provider."
 UNFIT = "✗ The server cannot start with this store."
 
 
@@ -36,12 +44,24 @@ class Report(NamedTuple):
 
 
 async def report(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Report:
-    for name in ("DLS_STORE", "REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"):
+    """What is said about the store."""
+    return await _report(monkeypatch, asks=False, **environment)
+
+
+async def whole_report(monkeypatch: pytest.MonkeyPatch, store: Path, **environment: str) -> Report:
+    """What is said about a good store, without its lines, and about the provider."""
+    address = f"sqlite:///{store}/chats.db"
+    well, lines = await _report(monkeypatch, asks=True, DLS_STORE=address, **environment)
+    return Report(well, lines[lines.index(FIT) + 1 :])
+
+
+async def _report(monkeypatch: pytest.MonkeyPatch, *, asks: bool, **environment: str) -> Report:
+    for name in {name for field in Settings.model_fields for name in names(field)}:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     screen = StringIO()
-    well = await doctor(Console(file=screen, width=40))
+    well = await doctor(Console(file=screen, width=40), asks=asks)
     return Report(well, screen.getvalue().splitlines())
 
 
@@ -180,17 +200,23 @@ async def test_a_file_or_folder_that_cannot_be_written_is_unfit(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.doctor_without_rights"),
         cwd=ROOT,
-        env={**os.environ, "DLS_STORE": f"sqlite:///{path}"},
+        env={**_without_settings(), "DLS_STORE": f"sqlite:///{path}"},
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(SECONDS):
         said, _ = await process.communicate()
-    first, last = said.decode().splitlines()
+    first, last, provider = said.decode().splitlines()
     assert first.startswith("✗ ")
     assert str(path) in first
     assert "folder writable" in first
     assert last == UNFIT
+    assert provider == DEMO
     assert process.returncode == 1
+
+
+def _without_settings() -> dict[str, str]:
+    every = {name for field in Settings.model_fields for name in names(field)}
+    return {name: value for name, value in os.environ.items() if name not in every}
 
 
 @pytest.fixture
@@ -214,3 +240,119 @@ async def test_a_disk_that_is_nearly_full_is_a_danger(
     assert not well
     assert "is nearly full" in lines[0]
     assert lines[-1] == LOSSY
+
+
+async def test_without_a_provider_the_demo_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await whole_report(monkeypatch, tmp_path) == (True, [DEMO])
+
+
+@pytest.mark.promise("no-secrets")
+async def test_a_provider_that_answers_is_said_to_and_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeProvider(requires="api-key") as fake:
+        well, lines = await whole_report(
+            monkeypatch,
+            tmp_path,
+            OPENAI_BASE_URL=fake.base_url,
+            OPENAI_API_KEY=KEY,
+            DLS_MODEL="m",
+            DLS_PROVIDER_HEADERS="api-key: {key}",
+        )
+        assert len(fake.requests) == 1
+    assert well
+    assert lines == [f"· {fake.base_url} answers with the model m.", ANSWERS]
+    assert KEY not in "".join(lines)
+
+
+async def test_what_the_provider_does_differently_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(body: dict[str, object]) -> tuple[int, object] | None:
+        if "stream_options" in body:
+            return 422, {"error": {"message": "stream_options: Extra inputs are not permitted"}}
+        return None
+
+    async with FakeProvider(models=["nomic-embed-text", "llama3.2"], refusals=[judge]) as fake:
+        well, lines = await whole_report(monkeypatch, tmp_path, OPENAI_BASE_URL=fake.base_url)
+        assert well
+        assert [line.partition("`stream_options`")[1] != "" for line in lines].count(True) == 1
+        assert "answers with the model llama3.2" in lines[0]
+        assert "No DLS_MODEL is set" in lines[1]
+        fake.plan("tokens=1", "tokens=1")  # the first request is refused
+        _, lines = await whole_report(
+            monkeypatch, tmp_path, OPENAI_BASE_URL=fake.base_url, DLS_MODEL="m"
+        )
+        assert "came in one piece" in lines[2]
+        _, lines = await whole_report(
+            monkeypatch,
+            tmp_path,
+            OPENAI_BASE_URL=fake.base_url,
+            DLS_MODEL="m",
+            DLS_PROVIDER_STREAM="off",
+        )
+        assert "Answers come whole" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("plan", "environment", "says"),
+    [
+        ("status=401", {}, "set a valid key"),
+        ("status=404,code=model_not_found", {}, "does not offer this model"),
+        ("status=500", {}, "had a problem"),
+        ("html", {}, "did not answer with a stream"),
+        ("redirect", {}, "leads elsewhere"),
+        ("end_after=1", {}, "broke off"),
+        ("", {"OPENAI_API_KEY": "two words"}, "Copy it again"),
+        ("", {"OPENAI_BASE_URL": "127.0.0.1:1/v1"}, "Write it in full: http://127.0.0.1:1/v1"),
+        ("", {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, "cannot be reached"),
+        ("", {"DLS_PROVIDER_CONFIG": "/no/such.toml"}, "DLS_PROVIDER_CONFIG"),
+        ("", {"DLS_BACKGROUND": "a b"}, "DLS_BACKGROUND"),
+    ],
+)
+async def test_what_is_wrong_with_a_provider_is_said_in_a_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plan: str,
+    environment: dict[str, str],
+    says: str,
+) -> None:
+    async with FakeProvider() as fake:
+        fake.plan(plan)
+        given = {"OPENAI_BASE_URL": fake.base_url, "DLS_MODEL": "m", **environment}
+        well, lines = await whole_report(monkeypatch, tmp_path, **given)
+    assert not well
+    assert says in lines[0]
+    assert lines[1:] == [SILENT]
+
+
+@pytest.mark.promise("no-secrets")
+async def test_what_the_provider_said_is_shown_to_the_operator_without_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeProvider() as fake:
+        fake.plan("status=400")
+        _, lines = await whole_report(
+            monkeypatch,
+            tmp_path,
+            OPENAI_BASE_URL=fake.base_url,
+            OPENAI_API_KEY="upstream-secret",
+            DLS_MODEL="m",
+        )
+    assert "internal.example" in lines[0]
+    assert "upstream-secret" not in lines[0]
+
+
+async def test_a_provider_that_says_nothing_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durable_llm_streams.cli.doctor_provider.SECONDS", 0.05)
+    async with FakeProvider() as fake:
+        fake.plan("stall_after=0")
+        well, lines = await whole_report(
+            monkeypatch, tmp_path, OPENAI_BASE_URL=fake.base_url, DLS_MODEL="m"
+        )
+    assert not well
+    assert "gave no answer" in lines[0]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from durable_llm_streams.cli import serve
+from durable_llm_streams.cli.listening import listen
 from durable_llm_streams.cli.provider import OPENAI_URL, provider
 from durable_llm_streams.cli.settings import Settings, load, names, unknown
 from durable_llm_streams.errors import InvalidSetting
@@ -167,7 +168,18 @@ def test_openrouter_answers_when_its_key_is_set(monkeypatch: pytest.MonkeyPatch)
     [
         ({"OPENROUTER_API_KEY": "k"}, "OpenRouter", "openrouter/auto"),
         ({"OPENAI_API_KEY": "k"}, OPENAI_URL, "gpt-5-mini"),
-        ({"OPENAI_BASE_URL": "http://localhost:8080/v1"}, "http://localhost:8080/v1", "gpt-5-mini"),
+        ({"OPENAI_BASE_URL": "http://localhost:8080/v1"}, "http://localhost:8080/v1", "auto"),
+        ({"OPENAI_API_BASE": "http://localhost:8080/v1"}, "http://localhost:8080/v1", "auto"),
+        (
+            {"OPENAI_BASE_URL": "https://openrouter.ai/api/v1", "OPENAI_API_KEY": "k"},
+            "https://openrouter.ai/api/v1",
+            "openrouter/auto",
+        ),
+        (
+            {"OPENAI_BASE_URL": "http://localhost:1/v1", "DLS_MODELS": "a,b"},
+            "http://localhost:1/v1",
+            "a",
+        ),
         (
             {"OPENAI_BASE_URL": "http://localhost:1/v1", "OPENAI_API_KEY": "k", "DLS_MODEL": "m"},
             "http://localhost:1/v1",
@@ -196,8 +208,13 @@ def test_the_port_has_the_name_that_platforms_set(monkeypatch: pytest.MonkeyPatc
 def test_small_writes_leave_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The event loop sets TCP_NODELAY only on connections whose protocol is named."""
     monkeypatch.setenv("DLS_PORT", "0")
-    with serve._listen(load()) as listener:
-        assert listener.proto == socket.IPPROTO_TCP
+    settings = load()
+    listeners = listen(settings.host, settings.port)
+    try:
+        assert {listener.proto for listener in listeners} == {socket.IPPROTO_TCP}
+    finally:
+        for listener in listeners:
+            listener.close()
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +252,11 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("DLS_LOG_LEVEL", "loud"),
         ("DLS_DEMO_TOKENS_PER_SECOND", "-1"),
         ("DLS_DEMO_TOKENS_PER_SECOND", "nan"),
+        ("DLS_MAX_TOKENS", "0"),
+        ("DLS_MAX_TOKENS", "many"),
+        ("DLS_TEMPERATURE", "-1"),
+        ("DLS_TEMPERATURE", "nan"),
+        ("DLS_PROVIDER_STREAM", "on"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_in_one_line(
@@ -340,7 +362,7 @@ def test_models_are_asked_in_background_mode_where_that_is_set(
     source = provider(load()).source
     assert isinstance(source, OpenAIResponses)
     asked = ("gpt-5-mini", "gpt-5-nano", "gpt-4o")
-    assert [source._background.has(model) for model in asked] == [True, False, False]
+    assert [source._background.kind(model) for model in asked] == ["responses", None, None]
 
 
 @pytest.mark.parametrize(

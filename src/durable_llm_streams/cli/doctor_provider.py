@@ -8,6 +8,7 @@ from typing import Final
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers._trial import Answered, Trial
+from durable_llm_streams.providers.background import BackgroundModels
 from durable_llm_streams.stores.finding import Finding
 
 from .provider import endpoint, offered
@@ -35,6 +36,7 @@ async def examine_provider(settings: Settings) -> list[Finding]:
         found = endpoint(settings)
         if found is None:
             return [DEMO]
+        BackgroundModels.parse(settings.background)
         trial = Trial(**found.options)
     except InvalidSetting as error:
         return [Finding("fatal", str(error))]
@@ -46,8 +48,8 @@ async def examine_provider(settings: Settings) -> list[Finding]:
         said = f" What the provider said: {error.detail}" if error.detail else ""
         return [Finding("fatal", f"{found.name}: {error}{said}")]
     except TimeoutError:
-        text = f"{found.name} gave no answer within {SECONDS:.0f} seconds. Check that it is running"
-        return [Finding("fatal", f"{text}, and that a proxy does not stand in the way.")]
+        text = f"{found.name} gave no answer within {SECONDS:g} seconds."
+        return [Finding("fatal", f"{text} Check its address, or choose a model that is faster.")]
     finally:
         await trial.close()
     return list(_findings(found.name, model, answered, settings))

@@ -113,9 +113,9 @@ class Settings(BaseSettings):
     )
     background: str = Field(
         "",
-        description="OpenAI: models whose answers it shall keep while they are made: patterns, "
-        "separated by commas; after a crash such an answer goes on without a token said twice; see "
-        "docs/continuing.md.",
+        description="Models whose answers the provider shall keep while they are made: patterns, "
+        "separated by commas, for OpenAI, and `PATTERN=llama.cpp` for llama.cpp. After a crash "
+        "such an answer goes on without a token said twice; see docs/continuing.md.",
     )
     reasoning_effort: str | None = Field(
         None, description="How much models shall think: `low`, `medium`, `high`, …"

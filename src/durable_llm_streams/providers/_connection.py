@@ -68,7 +68,7 @@ def _proxy(text: str) -> URL:
         url = URL(text if "://" in text else f"http://{text}")
         usable = url.scheme in ("http", "https") and bool(url.host)
     except ValueError:
-        usable = False
+        url, usable = URL(), False
     if not usable:
         raise InvalidSetting(
             "The proxy for the model provider cannot be used: only http:// and https:// ones can. "

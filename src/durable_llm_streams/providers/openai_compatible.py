@@ -181,6 +181,7 @@ class OpenAICompatible:
         with self._redacted():
             prompt = await self._named(prompt)
             style = self._style(prompt)
+            seam = Seam(prompt.said, echoes=style == "mistral")
             finish: Finish | None = None
             while finish is None:
                 dialect = self._lessons.dialect(prompt.model)
@@ -192,7 +193,6 @@ class OpenAICompatible:
                 with held(response):
                     if dialect.stream and self._thinks(dialect, style):
                         yield _THINKING
-                    seam = Seam(prompt.said, echoes=style == "mistral")
                     parser = ChatParser()
                     spoke = False
                     while not parser.done:
