@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers import demo_answer
-from durable_llm_streams.providers.demo import DEMO_MODEL, Demo, answer, tokens
+from durable_llm_streams.providers.demo import DEMO_MODEL, Demo, GoesOn, answer, tokens
 from durable_llm_streams.runs.source import Event, Finish, Prompt, ReasoningDelta, TextDelta, Turn
+
+from .run_world import World
+from .virtual_time import virtual
 
 
 def prompt(*questions: str, said: str = "") -> Prompt:
@@ -189,6 +194,34 @@ async def test_the_demo_continues_answers_and_holds_nothing() -> None:
     demo = Demo()
     assert demo.can_prefill(DEMO_MODEL)
     await demo.close()
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "rungs"),
+    [
+        ("exactly", ["first", "prefill"]),
+        ("asked", ["first", "prefill", "continue"]),
+        ("badly", ["first", "prefill", "continue"]),
+        ("anew", ["first", "prefill", "restart"]),
+        ("never", ["first", "prefill", "continue", "restart"]),
+    ],
+)
+@virtual
+async def test_after_a_kill_the_demo_goes_on_as_it_was_told_to(
+    tmp_path: Path, goes_on: GoesOn, rungs: list[str]
+) -> None:
+    async with World(tmp_path) as world:
+        dying = await world.worker(Demo(40, goes_on=goes_on))
+        run = await world.ask(dying, text="A long one, please")
+        await asyncio.sleep(3)
+        begun = await world.text(run)
+        await dying.close()
+        await world.worker(Demo(40, goes_on=goes_on))
+        ended = await world.ended(run)
+    whole = answer(Prompt(model=DEMO_MODEL, turns=[Turn("user", "A long one, please")]))
+    assert (whole.startswith(begun), ended.text == whole) == (True, True)
+    assert [entry["rung"] for entry in ended.metadata["ladder"]] == rungs
+    assert ended.kinds.count("reset-step") == ("restart" in rungs)
 
 
 @pytest.mark.parametrize("section", [*demo_answer.TOPICS, demo_answer.TOY])

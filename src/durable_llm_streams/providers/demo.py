@@ -9,19 +9,30 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from math import isinf, isnan
-from typing import Any, Final
+from typing import Any, Final, Literal
 from zlib import crc32
 
-from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.runs.source import Event, Finish, Prompt, ReasoningDelta, TextDelta
+from durable_llm_streams.errors import InvalidSetting, ModelError
+from durable_llm_streams.runs.source import (
+    Event,
+    Finish,
+    Prompt,
+    ReasoningDelta,
+    TextDelta,
+    Turn,
+)
 
 from . import demo_answer as text
 
 #: The id under which the demo is offered.
 DEMO_MODEL: Final = "demo"
 
+#: How the demo goes on after a cut; see `Demo`.
+GoesOn = Literal["exactly", "asked", "badly", "anew", "never"]
+
+_OVERLAP: Final = 40  # characters
 _QUOTED: Final = 160
 _BREATH: Final = 16
 _TOKEN: Final = re.compile(r"\s+|\S+\s*")
@@ -40,6 +51,10 @@ class Demo:
 
     Args:
         tokens_per_second: the pace; 0 or infinity is as fast as it goes.
+        goes_on: what it does with a partial answer, as models differ in this. `exactly`: it is
+            prefilled with it. All others refuse that, and when they are asked in words to go on,
+            `asked` does so exactly, `badly` after a preamble and a repetition, `anew` begins again,
+            and `never` refuses.
         clock: seconds that never go back; None takes the event loop's.
         sleep: waits for so many seconds.
 
@@ -51,23 +66,33 @@ class Demo:
         self,
         tokens_per_second: float = 40.0,
         *,
+        goes_on: GoesOn = "exactly",
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if isnan(tokens_per_second) or tokens_per_second < 0:
             raise InvalidSetting("The demo's tokens per second must be 0 (no limit) or more.")
         fastest = tokens_per_second == 0 or isinf(tokens_per_second)
+        self._goes_on = goes_on
         self._interval = 0.0 if fastest else 1 / tokens_per_second
         self._clock = clock
         self._sleep = sleep
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        """Say the answer, or what is left of it."""
+        """Say the answer, or what is left of it.
+
+        Raises:
+            ModelError: it does not go on in the way that it is asked to.
+        """
+        if prompt.said and self._goes_on != "exactly":
+            raise ModelError("The demo was told to refuse this.", refused_rung=True)
+        if prompt.continues and self._goes_on == "never":
+            raise ModelError("The demo was told to refuse this.", refused_rung=True)
         whole, thought = answer(prompt), reasoning(prompt)
         deltas: list[Event] = []
-        if not prompt.said:
+        if not (prompt.said or prompt.continues):
             deltas += map(ReasoningDelta, tokens(thought))
-        deltas += map(TextDelta, tokens(_rest(whole, prompt.said)))
+        deltas += map(TextDelta, tokens(self._words(prompt, whole)))
         clock = self._clock or asyncio.get_running_loop().time
         begin = clock()
         for number, delta in enumerate(deltas):
@@ -80,11 +105,25 @@ class Demo:
         yield Finish(reason="stop", metadata=_metadata(prompt, whole, thought))
 
     def can_prefill(self, model: str) -> bool:
-        """Always: the answer goes on exactly where the said text ends."""
+        """Always; whether it does so is another matter, see `goes_on`."""
+        return True
+
+    def can_continue(self, model: str) -> bool:
+        """Always."""
         return True
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    def _words(self, prompt: Prompt, whole: str) -> str:
+        if not prompt.continues:
+            return _rest(whole, prompt.said)
+        said = prompt.turns[-2].text
+        if self._goes_on == "anew" or not whole.startswith(said):
+            return whole
+        if self._goes_on == "badly":
+            return "Sure, continuing:\n\n" + whole[max(0, len(said) - _OVERLAP) :]
+        return whole[len(said) :]
 
 
 def answer(prompt: Prompt) -> str:
@@ -118,7 +157,12 @@ def tokens(words: str) -> list[str]:
 
 
 def _questions(prompt: Prompt) -> list[str]:
-    return [turn.text for turn in prompt.turns if turn.role == "user"] or [""]
+    return [turn.text for turn in _conversation(prompt) if turn.role == "user"] or [""]
+
+
+def _conversation(prompt: Prompt) -> Sequence[Turn]:
+    """The turns, without a partial answer and the request to go on with it."""
+    return prompt.turns[:-2] if prompt.continues else prompt.turns
 
 
 def _rest(whole: str, said: str) -> str:
@@ -147,7 +191,7 @@ def _join(*sections: str) -> str:
 
 
 def _metadata(prompt: Prompt, whole: str, thought: str) -> dict[str, Any]:
-    asked = sum(len(tokens(turn.text)) for turn in prompt.turns)
+    asked = sum(len(tokens(turn.text)) for turn in _conversation(prompt))
     thinking = len(tokens(thought))
     told = len(tokens(whole)) + thinking
     usage = {"inputTokens": asked, "outputTokens": told, "totalTokens": asked + told}
