@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from durable_llm_streams.providers._characters import cleaned, decoded
+from durable_llm_streams.providers._characters import cleaned
 
 T = TypeVar("T")
 
@@ -25,6 +25,7 @@ class Delta(Struct, gc=False):
 
 
 class Choice(Struct, gc=False):
+    index: Any = None
     delta: Delta | None = None
     finish_reason: Any = None
     error: Any = None
@@ -67,12 +68,12 @@ def decode_all(payload: bytes) -> list[Any] | None:
     """Every JSON value of a payload, read as leniently as possible.
 
     Several values may stand behind each other, also with a `data:` that lost its line feed.
-    Control characters in strings and bytes that are no UTF-8 are read (see `_characters`).
+    Control characters in strings are read, and bytes that are no UTF-8 become U+FFFD.
 
     Returns:
         The values before the first place that cannot be read; None if there is none.
     """
-    text = decoded(payload)
+    text = payload.decode(errors="replace")
     values: list[Any] = []
     at = _skip(text, 0)
     while at < len(text):

@@ -1,7 +1,7 @@
 """What a chat-completion object holds that readers get: of a chunk, or of a whole answer.
 
-1. A chunk has `delta`, a whole answer `message`, a text completion `text`; of each choice list only
-   the first choice is read. Ollama's own objects have `message` without choices.
+1. A chunk has `delta`, a whole answer `message`, a text completion `text`. Of several choices only
+   one is read. Ollama's own objects have `message` without choices.
 2. Reasoning comes before text, text before files, and pages last.
 3. A `message` beside deltas, or after them, repeats their text; only its files and pages count.
 4. Tool calls, log-probabilities and whatever else there is are passed over.
@@ -29,14 +29,32 @@ class ChatOutput:
     Attributes:
         words: the text and the reasoning.
         has_file: whether the answer has a file, or a sentence about one.
+        has_choice: whether there was any choice, with output or without.
     """
 
     def __init__(self, *, late_thoughts: bool = False) -> None:
         self.words = AnswerText(late_thoughts=late_thoughts)
         self.has_file = False
+        self.has_choice = False
+        self._index: Any = None
         self._parts = OtherParts()
         self._has_sound = False
         self._has_deltas = False
+
+    def choice(self, value: dict[str, Any]) -> dict[str, Any] | None:
+        """The choice of an object that belongs to the answer; None where it has none.
+
+        Where several answers were made, it is the one that began first.
+        """
+        choices = value.get("choices")
+        for item in choices if isinstance(choices, list) else ():
+            if isinstance(item, dict):
+                index = item.get("index") or 0
+                self._index = index if self._index is None else self._index
+                if index == self._index:
+                    self.has_choice = True
+                    return item
+        return None
 
     def read(self, value: dict[str, Any], choice: dict[str, Any], events: list[Event]) -> bool:
         """Read one object.

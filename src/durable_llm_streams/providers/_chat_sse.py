@@ -78,7 +78,11 @@ class ChatParser(AnswerParser):
             choice = chunk.choices[0]
             delta = choice.delta
             if delta is not None and not (
-                choice.finish_reason or choice.error or delta.images or delta.annotations
+                choice.index
+                or choice.finish_reason
+                or choice.error
+                or delta.images
+                or delta.annotations
             ):
                 text = delta.content
                 reasoning = delta.reasoning or delta.reasoning_content
@@ -136,7 +140,7 @@ class ChatParser(AnswerParser):
     def _object(self, value: dict[str, Any], payload: bytes, events: list[Event]) -> None:
         if self.done:
             return
-        choice = _first_choice(value)
+        choice = self._output.choice(value)
         error = error_in(value, is_error=self._is_error) or (choice or {}).get("error")
         if choice is None and not error and not _is_chunk(value):
             if self._pending:
@@ -216,12 +220,13 @@ class ChatParser(AnswerParser):
         return decode_all(payload) is not None
 
     def _no_field(self, line: bytes, events: list[Event]) -> None:
-        word = line.strip()
-        if self._pending or word[:1] in (b"{", b"["):
+        is_json = bool(self._pending) or line.lstrip()[:1] in (b"{", b"[")
+        failure = None if self._seen else self._odd.add(line)
+        if failure is not None:
+            self._fail(failure)
+        elif is_json:
             self._odd.is_document = self._odd.is_document or not self._seen
             self._data(line, events)
-        elif not self._seen and (failure := self._odd.add(line)) is not None:
-            self._fail(failure)
 
     def _blank(self, events: list[Event]) -> None:
         if not (self._odd.is_document and self._pending):
@@ -231,9 +236,8 @@ class ChatParser(AnswerParser):
         values = decode_all(payload.strip())
         for value in values or ():
             self._value(value, payload, events)
-        if values is None and payload.lstrip()[:1] == b"[":
-            self._odd.add(payload)
-        elif values is None and (failure := self._odd.broken(payload)) is not None:
+        is_noise = payload.lstrip()[:1] == b"["
+        if values is None and not is_noise and (failure := self._odd.broken(payload)) is not None:
             self._fail(failure)
 
     def _too_long(self) -> None:
@@ -252,19 +256,12 @@ class ChatParser(AnswerParser):
         if self._said or self._ending.is_broken:
             return _failures.too_much() if self._odd.is_too_long else _failures.cut()
         if (failure := self._odd.failure()) is not None:
-            return failure
-        if self._odd.text and not self._seen:
+            return _failures.cut() if self._odd.is_document else failure
+        if self._odd.text and not (self._seen and self._output.has_choice):
             return self._odd.not_a_stream()
         if self._seen and self._ending.is_done:
             return empty("stop", self._usage, thought=False)
         return _failures.cut() if self._seen else _failures.nothing()
-
-
-def _first_choice(value: dict[str, Any]) -> dict[str, Any] | None:
-    """The first choice of an object; None where it has none."""
-    choices = value.get("choices")
-    items = choices if isinstance(choices, list) else ()
-    return next((item for item in items if isinstance(item, dict)), None)
 
 
 def _is_chunk(value: dict[str, Any]) -> bool:

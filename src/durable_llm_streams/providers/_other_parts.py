@@ -23,6 +23,7 @@ _MOST = 500  # files and pages of one answer
 
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,60}")
 _DATA = re.compile(r"data:([^;,]{1,80})[^,]{0,200},", re.IGNORECASE)
+_BASE64_BEGINS = re.compile(r"[A-Za-z0-9+/_-]{2,64}={0,2}")
 _INNER = (
     *("image_url", "inline_data", "inlineData", "source", "file", "video_url", "audio_url"),
     *("input_audio", "output_image", "image", "audio"),
@@ -108,7 +109,7 @@ def _file(part: Any) -> tuple[str, str] | None:
         media = found[1].lower() if found is not None else media
     elif url.startswith(("http://", "https://")):
         media = media or mimetypes.guess_type(url.partition("?")[0])[0] or ""
-    elif data or (url and inner is not part and len(url) > MAX_ADDRESS):
+    elif len(data or url) >= 4 and _BASE64_BEGINS.fullmatch((data or url)[:64]):
         media = media if _MEDIA.fullmatch(media) else default
         url = f"data:{media};base64,{data or url}"
     else:
