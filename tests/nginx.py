@@ -50,6 +50,8 @@ class Nginx:
         folder: where it gets a folder of its own.
         servers: the ports of the servers on 127.0.0.1, three at the most.
         tls: it takes TLS as well, with a certificate of a CA whose certificate is the file `ca`.
+        path: it serves below this path, as docs/deployment.md tells.
+        strips: it hands requests on without that path.
 
     Attributes:
         url: where it takes plain requests.
@@ -57,7 +59,15 @@ class Nginx:
         tls_port: the port of that.
     """
 
-    def __init__(self, folder: Path, servers: Sequence[int], *, tls: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        servers: Sequence[int],
+        *,
+        tls: bool = False,
+        path: str = "",
+        strips: bool = False,
+    ) -> None:
         self._program = require_nginx()
         self._folder = folder / "nginx"
         self._folder.mkdir()
@@ -70,6 +80,7 @@ class Nginx:
         if tls:
             text = re.sub(r"^(\s*)#tls ", r"\1", text, flags=re.MULTILINE)
             self._make_certificate()
+        text = _below(text, path, strips)
         places = [*servers, *(unused_port() for _ in range(3 - len(servers)))]
         changes = {
             "listen 8080": f"listen 127.0.0.1:{port}",
@@ -154,3 +165,14 @@ class Nginx:
         certificate.private_key_pem.write_to_path(self._folder / "privkey.pem")
         for part in certificate.cert_chain_pems:
             part.write_to_path(self._folder / "fullchain.pem", append=True)
+
+
+def _below(text: str, path: str, strips: bool) -> str:
+    """The configuration for a part of a site: its three locations begin with the path."""
+    for location in ("location /", "location /api/", "location = /api/chat"):
+        kind, _, where = location.rpartition(" ")
+        old = f"{location} {{\n            proxy_pass http://servers;"
+        assert old in text
+        target = f"http://servers{where}" if strips else "http://servers"
+        text = text.replace(old, f"{kind} {path}{where} {{\n            proxy_pass {target};")
+    return text

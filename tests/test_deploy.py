@@ -18,7 +18,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import uvicorn
 
 from durable_llm_streams.cli import serve
 from durable_llm_streams.cli.settings import Settings, names
@@ -286,8 +285,7 @@ def test_whoever_ends_a_server_gives_it_the_time_that_it_may_need() -> None:
 
 def test_nginx_and_the_servers_agree_on_times_and_sizes() -> None:
     text = CONFIGURATION.read_text()
-    kept = uvicorn.Config("none:app").timeout_keep_alive
-    assert max(seconds(r"^        keepalive_timeout (\d+)s", text)) < kept
+    assert max(seconds(r"^        keepalive_timeout (\d+)s", text)) < serve.KEEP_ALIVE_SECONDS
     assert min(seconds(r"(?:read|send)_timeout (\d+)s", text)) >= 4 * HEARTBEAT_SECONDS
     largest = ServerConfig(models=MODELS).max_body_bytes
     assert min(seconds(r"client_max_body_size (\d+)m", text)) * 1024 * 1024 > largest
@@ -397,3 +395,38 @@ async def until_ready(guest: Guest, log: Path) -> None:
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"No server at {guest.url}:\n{log.read_text()}") from None
+
+
+@pytest.mark.parametrize("strips", [False, True], ids=["handed on", "taken away"])
+async def test_nginx_serves_it_as_a_part_of_a_site(tmp_path: Path, strips: bool) -> None:
+    async with (
+        serving(tmp_path, {"DLS_BASE_PATH": "/chat", "DLS_DEMO_TOKENS_PER_SECOND": "0"}) as server,
+        Nginx(tmp_path, [server.port], path="/chat", strips=strips) as nginx,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
+    ):
+        guest = Guest(f"{nginx.url}/chat", session)
+        page = await guest.get("/")
+        assert page.status == 200
+        assert "; Path=/chat;" in page.headers["Set-Cookie"]
+        assert (await guest.get("")).status == 200  # it leads to /chat/
+        sent = await guest.send("Hello")
+        assert sent.end == "finish"
+        assert (await guest.get("/api/visitor")).json == {"known": True}
+        follow = {"Last-Event-ID": sent.ids[0]}
+        assert (await guest.get("/api/chat/c1/stream", headers=follow)).end == "finish"
+        assert (await guest.get("/openapi.json")).json["servers"] == [{"url": "/chat"}]
+        assert (await Guest(nginx.url, session).get("/api/chats")).status == 404
+
+
+@pytest.mark.parametrize("outer", ["https", "HTTPS", "https, http"])
+async def test_nginx_hands_the_scheme_of_an_outer_proxy_on(tmp_path: Path, outer: str) -> None:
+    async with (
+        serving(tmp_path) as server,
+        Nginx(tmp_path, [server.port]) as nginx,
+        aiohttp.ClientSession() as session,
+    ):
+        headers = {"X-Forwarded-Proto": outer}
+        answer = await Guest(nginx.url, session).get("/api/visitor", headers=headers)
+        assert "; Secure" in answer.headers["Set-Cookie"]
+        plain = await Guest(nginx.url, session).get("/api/visitor")
+        assert "; Secure" not in plain.headers["Set-Cookie"]
