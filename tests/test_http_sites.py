@@ -56,8 +56,8 @@ async def test_below_a_path_everything_is_served(tmp_path: Path, folder: Path, p
             page = await guest.get(prefix + path, headers={"Accept-Encoding": "br", **cookie})
             assert page.raw.decode() == PAGE.replace('href="/"', 'href="/tools/chat/"')
             assert "content-encoding" not in page.headers
-        again = {"If-None-Match": page.headers["etag"]}
-        assert (await guest.get(f"{prefix}/", headers=again)).status == 304
+            again = {"If-None-Match": page.headers["etag"]}
+            assert (await guest.get(f"{prefix}/", headers=again)).status == 304
         for path, text in (("/theme.js", "1"), ("/assets/a-B.js", "2"), ("/healthz", "ok\n")):
             assert (await guest.get(prefix + path)).raw.decode() == text
         body = guest.body("Hi")

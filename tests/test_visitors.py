@@ -140,7 +140,7 @@ async def test_servers_of_two_stores_on_one_host_leave_each_others_cookies_alone
     other = b"o" * 32
     foreign = Signer(other, salt=COOKIE).sign("visitor-of-another").decode()
     jar = {COOKIE: foreign}
-    owners = {}
+    owners: dict[bytes, str] = {}
     for secret in (SECRET, other, SECRET, other):
         visitor = await anonymous(secret)(connection(**jar))
         if "set-cookie" in visitor.headers:
