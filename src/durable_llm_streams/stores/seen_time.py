@@ -73,7 +73,8 @@ class Watch:
     def __init__(self, monotonic: Callable[[], int], whose: str = "The clock") -> None:
         self._monotonic = monotonic
         self._whose = whose
-        self._last: tuple[int, int] | None = None  # wall and monotonic clock
+        self._looked: int | None = None  # the monotonic clock at the last look
+        self._glanced: tuple[int, int] | None = None  # wall and monotonic clock
 
     def look(self, log_age: float, chat_age: float) -> Look:
         """Begin a look.
@@ -83,8 +84,8 @@ class Watch:
             chat_age: seconds that chats are kept; 0: for ever.
         """
         at = self._monotonic()
-        if self._last is not None:
-            return Look(at, counted(at - self._last[1], MOST_BETWEEN_LOOKS))
+        if self._looked is not None:
+            return Look(at, counted(at - self._looked, MOST_BETWEEN_LOOKS))
         shortest = min(log_age, chat_age) if chat_age > 0 else log_age
         share = round(max(0.0, shortest) * 1000 / _SHARE_UNSERVED)
         return Look(at, min(share, MOST_UNSERVED))
@@ -101,16 +102,42 @@ class Watch:
         Returns:
             Whether there was something to log.
         """
-        last, self._last = self._last, (wall, look.at)
-        if last is None:
-            level, what = _about_unserved(wall - before, look.most)
-        else:
-            before = last[0]
-            level, what = _about_jump(wall - before, look.most)
+        is_first, self._looked = self._looked is None, look.at
+        jumped = self.glance(wall, quiet=quiet)
+        if not is_first:
+            return jumped
+        level, what = _about_unserved(wall - before, look.most)
         if level and not quiet:
             since, now, counts = _date(before), _date(wall), _span(look.most)
             logger.log(level, what.format(whose=self._whose, since=since, now=now, counts=counts))
-        return level > 0
+        return jumped or level > 0
+
+    def glance(self, wall: int, *, quiet: bool = False) -> bool:
+        """Compare the wall clock with the monotonic one; a jump is logged, and nothing else done.
+
+        Args:
+            wall: what the wall clock shows, in milliseconds since 1970 UTC.
+            quiet: log nothing.
+
+        Returns:
+            Whether it jumped since the last glance or look.
+        """
+        at = self._monotonic()
+        last, self._glanced = self._glanced, (wall, at)
+        if last is None:
+            return False
+        passed = counted(at - last[1], MOST_BETWEEN_LOOKS)
+        if abs(wall - last[0] - passed) <= _TOLERANCE:
+            return False
+        if not quiet:
+            logger.warning(
+                "%s jumped from %s to %s: somebody set it, or this machine stood still. Nothing is "
+                "deleted because of it; retention counts the time that a server has seen pass.",
+                self._whose,
+                _date(last[0]),
+                _date(wall),
+            )
+        return True
 
 
 def _about_unserved(moved: int, most: int) -> tuple[int, str]:
@@ -125,16 +152,6 @@ def _about_unserved(moved: int, most: int) -> tuple[int, str]:
     return logging.WARNING if moved > _LONG_UNSERVED else logging.INFO, (
         "{whose} shows {now}, and it showed {since} when this store was last looked after. Nobody "
         "can tell whether that time has passed, so {counts} of it count towards retention."
-    )
-
-
-def _about_jump(moved: int, most: int) -> tuple[int, str]:
-    """The same about each later look."""
-    if abs(moved - most) <= _TOLERANCE:
-        return 0, ""
-    return logging.WARNING, (
-        "{whose} jumped from {since} to {now}: somebody set it, or this machine stood still. "
-        "Nothing is deleted because of it: {counts} count towards retention."
     )
 
 

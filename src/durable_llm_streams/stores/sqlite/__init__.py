@@ -116,6 +116,7 @@ class SQLiteStore:
 
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
         """See `RunStore.claim`. One process serves the file, so the worker's name tells nothing."""
+        self._seen.glance()  # workers look for runs all the time
         return self._logs.claim(limit, lease)
 
     async def work(self, wait: float) -> None:

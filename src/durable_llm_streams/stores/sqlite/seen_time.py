@@ -27,6 +27,7 @@ class SeenTime:
         self, file: DatabaseFile, now: Callable[[], int], monotonic: Callable[[], int]
     ) -> None:
         self._file = file
+        self._now = now
         self._monotonic = monotonic
         self._watch = Watch(monotonic)
         seen, _ = _read(file.connection)
@@ -39,6 +40,10 @@ class SeenTime:
     def stamp(self) -> int:
         """The store's time now, for a chat that changes or a run that ends."""
         return self._seen + counted(self._monotonic() - self._since, MOST_BETWEEN_LOOKS)
+
+    def glance(self) -> None:
+        """Log a jump of the wall clock soon after it happened. Costs two readings of clocks."""
+        self._watch.glance(self._now())
 
     @contextlib.contextmanager
     def look(
@@ -78,8 +83,8 @@ def _write(connection: sqlite3.Connection, seen: int, wall: int) -> None:
 def _begin(connection: sqlite3.Connection, now: int) -> int:
     """Begin the count, for a new file or one of a version that had none.
 
-    What an older version has stamped may come from a wrong clock, and so may `now`: all of it counts
-    as new. It lives longer for that, once.
+    What an older version has stamped may come from a wrong clock, and so may `now`: all of it
+    counts as new. It lives longer for that, once.
     """
     connection.execute("UPDATE chat SET seen_at = ?", (now,))
     connection.execute("UPDATE run SET seen_at = ? WHERE ended_at IS NOT NULL", (now,))
