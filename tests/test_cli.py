@@ -69,7 +69,7 @@ def assert_refused(ended: Ended, *words: str) -> None:
 def test_help_names_every_command_and_loads_no_server() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("serve", "chat", "runs", "tail", "doctor", "migrate", "settings"):
+    for command in ("serve", "chat", "runs", "tail", "doctor", "capture", "migrate", "settings"):
         assert command in result.output
 
 

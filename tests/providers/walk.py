@@ -99,8 +99,8 @@ async def walk(case: Case, folder: Path, patch: pytest.MonkeyPatch) -> list[Outc
     for name, text in case.files.items():
         (folder / name).write_text(text)
     async with RawProvider(case, {"folder": str(folder)}) as faked:
-        settings = _settings(case.settings, faked.values, patch)
-        async with _serving(settings, folder) as url, _guest() as http:
+        environ(case.settings, faked.values, patch)
+        async with _serving(load(), folder) as url, _guest() as http:
             outcomes = [
                 await _ask(http, url, text, number, faked)
                 for number, text in enumerate(case.ask, 1)
@@ -108,14 +108,12 @@ async def walk(case: Case, folder: Path, patch: pytest.MonkeyPatch) -> list[Outc
     return outcomes
 
 
-def _settings(
-    own: Mapping[str, str], values: Mapping[str, str], patch: pytest.MonkeyPatch
-) -> Settings:
+def environ(own: Mapping[str, str], values: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
+    """Set the environment of a case, and nothing else of what `dls serve` reads."""
     for name in [name for name in os.environ if _AMBIENT.match(name)]:
         patch.delenv(name)
     for name, value in (DEFAULTS | own).items():
         patch.setenv(name, filled(value, values))
-    return load()
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,9 @@ from durable_llm_streams._version import __version__
 from durable_llm_streams.errors import DurableError
 
 # Each command imports what it needs: `dls --help` should not load a web server.
+
+#: What `dls capture` asks: short, and long enough to see how an answer is streamed.
+QUESTION = "Count from one to five, in words."
 
 app = typer.Typer(
     name="dls",
@@ -94,6 +98,20 @@ def doctor_command() -> None:
 
     if not asyncio.run(doctor(_console())):
         raise typer.Exit(1)
+
+
+@app.command("capture")
+def capture_command(
+    path: Annotated[Path, typer.Argument(help="The file to write, such as odd-answer.toml.")],
+    question: Annotated[str, typer.Argument(help="What to ask.")] = QUESTION,
+) -> None:
+    """Ask the model provider that is set one question and write its raw answer to a file.
+
+    The key, cookies and secret headers are taken out. See docs/providers.md.
+    """
+    from .capture import capture
+
+    capture(_console(), path, question)
 
 
 @app.command("migrate")

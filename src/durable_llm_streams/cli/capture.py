@@ -1,0 +1,153 @@
+"""`dls capture`: asks the provider that is set one question and writes its raw answer to a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from durable_llm_streams.errors import InvalidRequest, InvalidSetting, ModelError
+from durable_llm_streams.providers._listing import AUTO
+from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.runs.source import (
+    Citation,
+    File,
+    Finish,
+    Prompt,
+    ReasoningDelta,
+    TextDelta,
+    Turn,
+)
+
+from .captured_case import Masker, case
+from .provider import endpoint, provider
+from .recording import Exchange, Recorder
+from .settings import Settings, load, names
+
+#: What a case needs beside the defaults of the test: it changes how is asked and what comes.
+_KEPT: Final = ("max_tokens", "temperature", "reasoning_effort", "provider_stream", "background")
+
+
+def capture(console: Console, path: Path, question: str) -> None:
+    """Ask one question and write what comes.
+
+    Args:
+        console: where the summary goes.
+        path: of the file, which must not exist yet.
+        question: what is asked.
+
+    Raises:
+        InvalidSetting: no provider is set.
+        InvalidRequest: the file exists already, or cannot be written.
+        ModelError: the provider cannot be reached, so there is nothing to write.
+    """
+    settings = load()
+    if path.exists():
+        raise InvalidRequest(f"{path} exists already. Name another file.")
+    if not path.absolute().parent.is_dir():
+        raise InvalidRequest(f"{path} cannot be written: its folder does not exist.")
+    source, model = _source(settings)
+    exchanges, expect = asyncio.run(_record(settings, source, model, question))
+    if not any(each.status or each.end for each in exchanges):
+        raise ModelError(expect["sentence"])
+    environment = dict(_environment(settings, model))
+    if expect.get("status") == "failed":
+        environment["DLS_ATTEMPTS"] = "1"  # the answer is the same each time
+    mask = Masker(_secrets(settings))
+    text = case(exchanges, question=question, settings=environment, expect=expect, mask=mask)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be written: {error.strerror}.") from None
+    size = sum(len(read.data) for each in exchanges for read in each.reads)
+    console.print(
+        f"{path}: {len(exchanges)} requests, {size} bytes. What came of it: "
+        f"{expect.get('sentence') or 'an answer.'}\n"
+        "The question and the answer are in it: read it before you send it to anybody.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+async def _record(
+    settings: Settings, source: OpenAICompatible, model: str, question: str
+) -> tuple[list[Exchange], dict[str, Any]]:
+    """Everything that was sent and received, and what came of it."""
+    recorder = Recorder(settings.first_token_timeout)
+    recorder.listen_to(source)
+    turns = [Turn("system", settings.system_prompt)] if settings.system_prompt else []
+    prompt = Prompt(model=model, turns=[*turns, Turn("user", question)])
+    try:
+        expect = await _expect(source, prompt)
+    finally:
+        await source.close()
+    exchanges = recorder.exchanges
+    # A server whose models cannot be listed is asked for them at its start, and with the question.
+    twice = model == AUTO and all(each.method == "GET" for each in exchanges)
+    expect["requests"] = len(exchanges) * (2 if twice else 1)
+    return exchanges, expect
+
+
+def _source(settings: Settings) -> tuple[OpenAICompatible, str]:
+    """The source as the server has it, and the model."""
+    chosen = provider(settings)
+    if not isinstance(chosen.source, OpenAICompatible):
+        raise InvalidSetting(
+            "No model provider is set, so there is nothing to capture. "
+            "Set OPENROUTER_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL."
+        )
+    return chosen.source, chosen.models[0].id
+
+
+async def _expect(source: OpenAICompatible, prompt: Prompt) -> dict[str, Any]:
+    """What the product makes of the answer, by the names of `[expect]`."""
+    text, reasoning = "", ""
+    files: list[str] = []
+    sources: list[Any] = []
+    end: dict[str, Any] = {}
+    try:
+        async for event in source.stream(prompt):
+            if isinstance(event, TextDelta):
+                text += event.text
+            elif isinstance(event, ReasoningDelta):
+                reasoning += event.text
+            elif isinstance(event, File):
+                files.append(event.media_type)
+            elif isinstance(event, Citation):
+                sources.append([event.url, event.title])
+            elif isinstance(event, Finish):
+                end = {"finish": event.reason}
+    except ModelError as error:
+        end = {"status": "failed", "sentence": str(error)}
+        if error.meaning:
+            end["meaning"] = error.meaning
+    found = {"reasoning": reasoning, "files": files, "sources": sources}
+    return {"text": text, **{name: value for name, value in found.items() if value}, **end}
+
+
+def _environment(settings: Settings, model: str) -> Iterator[tuple[str, str]]:
+    yield "DLS_MODEL", "" if model == AUTO else model
+    for field in _KEPT:
+        value = getattr(settings, field)
+        if value and field in settings.model_fields_set:
+            yield names(field)[0], str(value)
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """What must not be in the file: keys, the values of headers, passwords in addresses."""
+    found = endpoint(settings)
+    assert found is not None
+    options = found.options
+    for value in (options["api_key"], *options["headers"].values()):
+        if value:
+            yield from (value, value.rpartition(" ")[2])
+    for address in (options["base_url"], options["proxy"]):
+        before, at, _ = (address or "").rpartition("@")
+        if at:
+            yield before.rpartition(":")[2]
+    yield from (value for value in (settings.openai_api_key, settings.openrouter_api_key) if value)
