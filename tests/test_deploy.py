@@ -25,7 +25,7 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Status
 from durable_llm_streams.server import ServerConfig
 from durable_llm_streams.server.streams import HEARTBEAT_SECONDS
-from tests.app import MODELS, SECONDS, Guest, Reading, read_until, text_of
+from tests.app import MODELS, SECONDS, Guest, Reading, assistant, read_until, text_of, user
 from tests.fake_provider import FakeProvider, answer
 from tests.nginx import CONFIGURATION, Nginx
 from tests.node import missing
@@ -135,6 +135,29 @@ async def test_a_reader_goes_on_by_its_cursor_at_another_server(deployment: Depl
         for request in ("POST /api/chat", "GET /api/chat/c1/stream")
     ]
     assert sorted(places) == sorted(server.port for server in deployment.servers)
+
+
+@pytest.mark.promise("stop")
+async def test_who_leaves_an_answer_and_asks_on_at_another_server_is_answered(
+    deployment: Deployment,
+) -> None:
+    deployment.provider.plan(STALLS, WHOLE)
+    one, two = deployment.servers
+    async with deployment.guest() as guest:
+        here, there = Guest(one.url, guest.session), Guest(two.url, guest.session)
+        question = user("m1", "One")
+        async with await here.open(
+            "POST", "/api/chat", json={"id": "c1", "messages": [question]}
+        ) as stream:
+            said = await read_said(stream)
+            stream.close()
+        view = [question, assistant(said.records[0].chunk["messageId"], said.text)]
+        asked = await there.post({"id": "c1", "messages": [*view, user("m2", "Two")]})
+        assert (asked.status, asked.end, asked.text) == (200, "finish", answer(ALL))
+        assert await there.said() == [
+            ("user", "One"), ("assistant", answer(SAID)), ("user", "Two"),
+            ("assistant", answer(ALL)),
+        ]  # fmt: skip
 
 
 @pytest.mark.promise("takeover")

@@ -34,7 +34,7 @@ def listening(host: str, port: int = 0) -> Iterator[list[socket.socket]]:
 
 def opened(address: str) -> None:
     """Connect to an address as a browser reads it."""
-    host, _, port = address.removeprefix("http://").split("/")[0].partition(",")[0].rpartition(":")
+    host, _, port = address.removeprefix("http://").split("/")[0].partition(" ")[0].rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
 
 
@@ -60,7 +60,7 @@ def test_an_ipv6_address_may_stand_in_brackets_and_is_printed_so(host: str) -> N
 def test_every_address_is_of_both_kinds_and_the_one_printed_opens(host: str) -> None:
     with listening(host) as listeners:
         port = listeners[0].getsockname()[1]
-        assert place(listeners).startswith(f"http://127.0.0.1:{port}, and on every other")
+        assert place(listeners).startswith(f"http://127.0.0.1:{port} (and every other")
         for each in ("127.0.0.1", "[::1]"):
             opened(f"http://{each}:{port}")
 

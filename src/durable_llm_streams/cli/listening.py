@@ -83,6 +83,6 @@ def place(listeners: Sequence[socket.socket], base_path: str = "") -> str:
         host = _LOOPBACK[0]
     # A zone, as in fe80::1%eth0, is of no use to a browser.
     shown = f"[{host.partition('%')[0]}]" if ":" in host else host
-    ending = ", and on every other address of this machine" if everywhere else ""
+    ending = " (and every other address of this machine)" if everywhere else ""
     path = f"{base_path}/" if base_path else ""
     return f"http://{shown}:{port}{path}{ending}"
