@@ -89,10 +89,18 @@ def test_a_text_that_begins_like_the_answer_is_the_answer_anew(text: str) -> Non
         "Sure! What would you like to know?",
         "Something else altogether, which has nothing to do with it.",
         "The log is a list of records. It has no end.",
+        "# Logs\n\nA log is a list.",
+        "- A log is a list of records.",
     ],
 )
 def test_what_is_no_continuation_is_not_joined(text: str) -> None:
     assert judge(SAID, text)[0].verdict == "unfit"
+
+
+@pytest.mark.parametrize("end", [" ", "\n\n", ". ", ".", ", ", ":\n\n"])
+def test_another_answer_is_not_joined_wherever_the_first_was_cut(end: str) -> None:
+    other = "A completely different answer begins here, and it is a long one."
+    assert judge(SAID + end, other)[0].verdict == "unfit"
 
 
 def test_white_space_that_was_not_sent_is_not_said_twice() -> None:
@@ -197,6 +205,7 @@ PROVIDERS: dict[str, Callable[[str, str], str]] = {
     "last line": lambda whole, begun: whole[begun.rfind("\n") + 1 :],
     "anew": lambda whole, begun: whole,
     "preamble": lambda whole, begun: "Sure, continuing:\n\n" + whole[len(begun) :],
+    "something else": lambda whole, begun: "Quite another text, which was never asked for.",
     "sorry": lambda whole, begun: "I'm sorry, I can't continue that. " + whole,
 }
 
@@ -220,6 +229,7 @@ def test_at_every_cut_of_200_answers_no_text_is_lost_or_doubled(provider: str) -
                 assert text == whole
                 assert provider not in ("well", "preamble")
     assert made > 20_000
-    assert restarted < made * (0.15 if provider == "last line" else 0.04)
-    least = {"anew": 0, "sorry": 0, "last line": made // 4}.get(provider, made // 2)
-    assert joined >= least
+    most = {"last line": 0.15, "something else": 1}.get(provider, 0.03)
+    least = {"anew": 0, "sorry": 0, "something else": 0, "last line": 0.4}.get(provider, 0.69)
+    assert restarted <= most * made
+    assert least * made <= joined <= (1 if least else 0.12) * made

@@ -62,7 +62,11 @@ _SORRY = re.compile(
 )
 _SORRY_SENTENCE = re.compile(_SORRY.pattern + r"[^\n.!:]{0,160}[.!:]+\s", re.IGNORECASE)
 _BREAK = re.compile(r"[:.!\u2026]\s+|\n+")
-_SENTENCE = re.compile(r"[A-Z][a-z]+[ ,'\u2019]")
+_NEW_SENTENCE = re.compile(
+    r"[\"'\u201c(*_]{0,3}[A-Z\u00c0-\u00de][a-z\u00df-\u00ff]*[\s,:;'\u2019]"
+    r"|#{1,6} |[-+>] |\d{1,3}[.)] |```"
+)
+_ENDS = ".!?,;:"
 
 
 class Judged(Struct, frozen=True):
@@ -226,9 +230,16 @@ class Opening:
         rest = _without_preamble(text)
         if _SORRY.match(rest) or _BARE_OPENER.match(rest) or self._begins_alike(rest):
             return self._unfit()
-        if self._begun[-1:].islower() and not self._space and _SENTENCE.match(rest):
-            return self._unfit()  # a sentence in the middle of a word
+        if self._is_new_sentence(rest):
+            return self._unfit()
         return self._last_words(rest) or self._joins(rest)
+
+    def _is_new_sentence(self, text: str) -> bool:
+        """Whether a sentence or block begins without the white space that a continuation has."""
+        if not _NEW_SENTENCE.match(text):
+            return False
+        before = self._begun[-1:]
+        return bool(self._space) or before.islower() or before.isdigit() or before in _ENDS
 
     def _begins_alike(self, text: str) -> bool:
         """Whether it seems to begin anew with the same words."""
