@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers._answer_parser import MAX_LINE
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.runs.source import Alive, Event, Finish, ReasoningDelta, TextDelta
 
@@ -53,15 +52,15 @@ def events_of(parser: ChatParser, pieces: Iterable[bytes]) -> list[Event]:
     return [event for event in events if not isinstance(event, Alive)]
 
 
-def read(*pieces: bytes, max_line: int = MAX_LINE, late_thoughts: bool = False) -> list[Event]:
+def read(*pieces: bytes, **options: Any) -> list[Event]:
     """All events and the finish; raises what the parser raises."""
-    parser = ChatParser(max_line=max_line, late_thoughts=late_thoughts)
+    parser = ChatParser(**options)
     return [*events_of(parser, pieces), parser.finish()]
 
 
-def outcome(*pieces: bytes, max_line: int = MAX_LINE, late_thoughts: bool = False) -> list[Any]:
+def outcome(*pieces: bytes, **options: Any) -> list[Any]:
     """The events and, at their end, what is known of the failure if there is one."""
-    parser = ChatParser(max_line=max_line, late_thoughts=late_thoughts)
+    parser = ChatParser(**options)
     events: list[Any] = [*events_of(parser, pieces)]
     try:
         events.append(parser.finish())

@@ -133,7 +133,7 @@ class AnswerParser(ABC):
         elif line and not self.done:
             self._last(line.removeprefix(_BOM), events)
         if self._is_open:
-            self._blank(events)
+            self._end_event(events)
         self.done = True
         return events
 
@@ -201,6 +201,10 @@ class AnswerParser(ABC):
             self._no_field(line, events)
 
     def _blank(self, events: list[Event]) -> None:
+        """Read a blank line behind an event that is open."""
+        self._end_event(events)
+
+    def _end_event(self, events: list[Event]) -> None:
         """The open event is whole."""
         payload = b"\n".join(self._pending)
         self._pending, self._pending_size, self._is_open = [], 0, False

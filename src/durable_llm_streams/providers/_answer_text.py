@@ -11,7 +11,7 @@ class AnswerText:
     """Joins cut characters and takes thoughts out of the text.
 
     Args:
-        late_thoughts: see `ThinkTags`.
+        late_thoughts, begins_thinking: see `ThinkTags`.
 
     Attributes:
         spoke: whether the answer has a text that is not blank.
@@ -19,12 +19,12 @@ class AnswerText:
         recent: see `ThinkTags`.
     """
 
-    def __init__(self, *, late_thoughts: bool = False) -> None:
+    def __init__(self, *, late_thoughts: bool = False, begins_thinking: bool = False) -> None:
         self.spoke = False
         self.thought = False
         self._text = Characters()
         self._reasoning = Characters()
-        self._tags = ThinkTags(late_thoughts=late_thoughts)
+        self._tags = ThinkTags(late_thoughts=late_thoughts, begins_thinking=begins_thinking)
         self.recent = self._tags.recent
 
     @property
@@ -58,6 +58,12 @@ class AnswerText:
         if rest := self._text.end():
             self._tags.read(rest, events)
         self._tags.end(events)
+        self._note(events[before:])
+
+    def whole(self, events: list[Event]) -> None:
+        """The answer ended in order; see `ThinkTags.whole`."""
+        before = len(events)
+        self._tags.whole(events)
         self._note(events[before:])
 
     def _note(self, events: list[Event]) -> None:

@@ -24,16 +24,15 @@ class ChatOutput:
     """Reads the objects of one answer.
 
     Args:
-        late_thoughts: see `ThinkTags`.
+        words: reads the text and the reasoning.
 
     Attributes:
-        words: the text and the reasoning.
         has_file: whether the answer has a file, or a sentence about one.
         has_choice: whether there was any choice, with output or without.
     """
 
-    def __init__(self, *, late_thoughts: bool = False) -> None:
-        self.words = AnswerText(late_thoughts=late_thoughts)
+    def __init__(self, words: AnswerText) -> None:
+        self.words = words
         self.has_file = False
         self.has_choice = False
         self._index: Any = None
@@ -71,7 +70,8 @@ class ChatOutput:
         said = isinstance(delta, dict) and self._turn(delta, events)
         self._has_deltas = self._has_deltas or said
         if isinstance(message, dict):
-            turn = message if not isinstance(delta, dict) and not self._has_deltas else None
+            repeats = isinstance(delta, dict) or (self._has_deltas and choice is not value)
+            turn = None if repeats else message
             said = self._turn(turn or _without_words(message), events) or said
         if not said:
             said = self._content(choice.get("text"), events)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._answer_parser import DONE, MAX_LINE, AnswerParser
+from durable_llm_streams.providers._answer_text import AnswerText
 from durable_llm_streams.providers._chat_chunk import (
     UNREADABLE,
     decode,
@@ -43,15 +44,22 @@ class ChatParser(AnswerParser):
 
     Args:
         max_line: see `AnswerParser`.
-        late_thoughts: whether the reader of the events knows `LateThought`.
+        late_thoughts: whether whoever reads the events knows `LateThought`.
+        begins_thinking: whether the model's text begins inside a thought, without an opening tag.
     """
 
     _tells_alive = True
 
-    def __init__(self, *, max_line: int = MAX_LINE, late_thoughts: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        max_line: int = MAX_LINE,
+        late_thoughts: bool = False,
+        begins_thinking: bool = False,
+    ) -> None:
         super().__init__(max_line=max_line)
-        self._output = ChatOutput(late_thoughts=late_thoughts)
-        self._words = self._output.words
+        self._words = AnswerText(late_thoughts=late_thoughts, begins_thinking=begins_thinking)
+        self._output = ChatOutput(self._words)
         self._recent = self._words.recent
         self._plain = False  # a text without "<" can be told as it is
         self._plainly_thinks = False  # so can reasoning
@@ -141,8 +149,10 @@ class ChatParser(AnswerParser):
         if self.done:
             return
         choice = self._output.choice(value)
-        error = error_in(value, is_error=self._is_error) or (choice or {}).get("error")
-        if choice is None and not error and not _is_chunk(value):
+        error = error_in(value, is_error=self._is_error)
+        if error is None and choice is not None:
+            error = choice.get("error") or None
+        if choice is None and error is None and not _is_chunk(value):
             if self._pending:
                 self._hold(payload)
             return
@@ -153,8 +163,8 @@ class ChatParser(AnswerParser):
         if said and (self._reason or self._ending.loose or self._ending.is_broken):
             self._reason = ""
             self._ending.void()
-        self._end_of(value, choice, events, said=said, failed=bool(error))
-        if error:
+        self._end_of(value, choice, events, said=said, failed=error is not None)
+        if error is not None:
             self._error(error)
         self._plain = self._words.passes and not (self._reason or self._ending.is_near)
         self._plainly_thinks = self._words.thinks and not (self._reason or self._ending.is_near)
@@ -184,8 +194,7 @@ class ChatParser(AnswerParser):
         elif choice is value and value.get("usage"):
             firm = self._ending.usage()
         if firm:
-            self._reason = firm
-            self._words.end(events)
+            self._ended(firm, events)
 
     def _error(self, error: Any) -> None:
         failure = _failures.reported(error)
@@ -193,19 +202,26 @@ class ChatParser(AnswerParser):
             self._ending.error = failure
         self._fail(failure)
 
+    def _ended(self, reason: str, events: list[Event]) -> None:
+        """The output is complete: what was held back is told."""
+        self._words.end(events)
+        self._reason = reason
+        if reason == "stop":
+            self._words.whole(events)
+
     def _end_word(self, events: list[Event]) -> None:
         self._words.end(events)
-        self._reason = self._reason or self._ending.at(is_done=True, said=self._said)
+        reason = self._ending.at(is_done=True, said=self._said)
+        self._ended(self._reason or reason, events)
         self.done = True
 
     def end(self) -> list[Event]:
         """The connection ended in order; see `AnswerParser.end`."""
-        self._odd.is_document = False  # what is held of it is all
         events = super().end()
         if self._failure is None:
             self._words.end(events)
-            is_done = self._odd.is_whole
-            self._reason = self._reason or self._ending.at(is_done=is_done, said=self._said)
+            reason = self._ending.at(is_done=self._odd.is_whole, said=self._said)
+            self._ended(self._reason or reason, events)
         return events
 
     @property
@@ -236,6 +252,8 @@ class ChatParser(AnswerParser):
         values = decode_all(payload.strip())
         for value in values or ():
             self._value(value, payload, events)
+        if values is None and self._is_error:
+            self._fail(_failures.reported(payload.decode(errors="replace")))
         is_noise = payload.lstrip()[:1] == b"["
         if values is None and not is_noise and (failure := self._odd.broken(payload)) is not None:
             self._fail(failure)

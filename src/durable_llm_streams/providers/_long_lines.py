@@ -16,7 +16,7 @@ LONGEST: Final = 384 * 1024  # bytes
 CUT: Final = "\0cut:"  # what stands behind the beginning of a cut string; then its length in bytes
 
 _STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # the inside, as far as it goes
-_DATA = re.compile(rb"(?:data:[\x20-\x7e]{0,200}?,)?[A-Za-z0-9+/=_\\-]{16}")
+_DATA = re.compile(rb"(?:data:[\x20-\x7e]{0,200}?,)?(?:[A-Za-z0-9+/=_-]|\\/){128}")
 _HEAD = re.compile(rb'(?:[^"\\]|\\u[0-9A-Fa-f]{4}|\\[^u])*')
 _KEPT = 256  # bytes of a cut string
 
@@ -77,7 +77,8 @@ class LongLine:
             self._line += data[at:end]
             if self._size > self._longest and _DATA.match(self._line, self._begin):
                 self._is_data = True
-                head = _HEAD.match(self._line, self._begin, self._begin + _KEPT)
+                kept = self._begin + min(_KEPT, self._longest)
+                head = _HEAD.match(self._line, self._begin, kept)
                 del self._line[head.end() if head is not None else self._begin :]
         if end == len(data):
             return end

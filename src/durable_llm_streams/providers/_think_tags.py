@@ -6,8 +6,10 @@
 3. A closing tag without an opening one makes everything before it a thought, once, if no tag and no
    reasoning came before it, it is no code, and it does not stand in mid-sentence. What was told as
    text already is taken back by `LateThought`.
-4. A tag may be cut anywhere: what may become one is held back, nothing else.
-5. A text that holds no "<" passes without being looked at; it is only remembered, for rule 1.
+4. Where it is known that a text begins inside a thought, it is one until `</think>`. If that never
+   comes, and the answer ends in order, the thought was the answer and is told again as text.
+5. A tag may be cut anywhere: what may become one is held back, nothing else.
+6. A text that holds no "<" passes without being looked at; it is only remembered, for rule 1.
 """
 
 from __future__ import annotations
@@ -53,16 +55,19 @@ class ThinkTags:
 
     Args:
         late_thoughts: whether `LateThought` may be told (rule 3). If not, the tag is dropped.
+        begins_thinking: whether the text begins inside a thought (rule 4).
 
     Attributes:
         recent: pieces of text that passed without being looked at; whoever passes one appends it.
         has_reasoning: whether reasoning came beside the text.
     """
 
-    def __init__(self, *, late_thoughts: bool = False) -> None:
+    def __init__(self, *, late_thoughts: bool = False, begins_thinking: bool = False) -> None:
         self.recent: deque[str] = deque(maxlen=_REMEMBERED)
         self.has_reasoning = False
         self._late_thoughts = late_thoughts
+        self._begins_thinking = begins_thinking
+        self._presumed: list[str] = []  # a thought without an opening tag, while it is open
         self._place: Literal["begin", "text", "thought"] = "begin"
         self._closing = ""  # the tag that ends the thought
         self._is_blank = False  # the thought has no word yet
@@ -90,14 +95,20 @@ class ThinkTags:
         """Nothing more is expected: what is held back is what it is."""
         text, self._held = self._held, ""
         if self._place == "thought":
-            if text:
-                events.append(ReasoningDelta(text))
+            self._think(text, events)
         elif self._place == "begin":
             self._tell(text.lstrip() if self._saw_tag else text, events)
         elif text:
             self._look_at_code()
             if _TAG.fullmatch(text) is None or not self._closes("\n"):
                 self._tell(text, events)
+
+    def whole(self, events: list[Event]) -> None:
+        """The answer ended in order (rule 4)."""
+        text, self._presumed = "".join(self._presumed), []
+        if text and self._place == "thought":
+            self._place = "text"
+            self._tell(text, events)
 
     def _begin(self, text: str) -> str:
         """The beginning of the answer, or what follows a thought: a tag, or text."""
@@ -113,6 +124,10 @@ class ThinkTags:
         if any(tag.startswith(beginning) for pair in TAGS.items() for tag in pair):
             self._held = text  # also where there is only white space
             return ""
+        if self._begins_thinking and not (self._saw_tag or self.has_reasoning):
+            self._begins_thinking = False
+            self._place, self._closing, self._presumed = "thought", "</think>", [""]
+            return text
         self._place = "text"
         return bare if self._saw_tag else text
 
@@ -125,12 +140,11 @@ class ThinkTags:
         while at > 0 and text[at - 1] == "`":
             at = lowered.find(self._closing, at + 1)
         end = at if at >= 0 else len(text) - _cut_tag([self._closing], lowered)
-        if end:
-            events.append(ReasoningDelta(text[:end]))
+        self._think(text[:end], events)
         if at < 0:
             self._held = text[end:]
             return ""
-        self._place = "begin"
+        self._place, self._presumed, self._saw_tag = "begin", [], True
         return text[at + len(self._closing) :]
 
     def _text(self, text: str, events: list[Event]) -> str:
@@ -178,6 +192,12 @@ class ThinkTags:
         if self._late_thoughts:
             events.append(cast("Event", LateThought()))
             self._place = "begin"
+
+    def _think(self, text: str, events: list[Event]) -> None:
+        if text:
+            events.append(ReasoningDelta(text))
+            if self._presumed:
+                self._presumed.append(text)
 
     def _tell(self, text: str, events: list[Event]) -> None:
         if text:

@@ -1,0 +1,291 @@
+"""Chat streams, from bytes to chunks: lines, noise, JSON instead of a stream, signs of life."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_llm_streams.providers._chat_sse import ChatParser
+from durable_llm_streams.runs.source import Alive, Citation, Event, ReasoningDelta, TextDelta
+from tests.chat_streams import (
+    DONE,
+    bytes_of,
+    delta,
+    fail,
+    finish,
+    line,
+    outcome,
+    pieces_of,
+    read,
+    said,
+    text,
+    told,
+    usage,
+)
+
+COMPLETION = {
+    "id": "gen-1",
+    "object": "chat.completion",
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "Hello\nworld",
+                "reasoning": "Hm.",
+                "annotations": [{"url_citation": {"url": "https://example.org/a", "title": "A"}}],
+            },
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+}
+
+
+@pytest.mark.promise("foreign-bytes")
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("pieces", [pieces_of, lambda data, _: bytes_of(data)])
+def test_every_line_end_of_the_specification_counts(end: bytes, pieces: Any) -> None:
+    data = (text("a") + b": ping\n\n" + text("b") + finish() + DONE).replace(b"\n", end)
+    assert told(*pieces(data, [])) == [TextDelta("ab"), "stop"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b"data:%s\n\n",
+        b"data:   %s  \n\n",
+        b"  data: %s\n\n",
+        b"data: %s\n",
+        b"id: 7\nevent: message\nretry: 10\ndata: %s\n\n",
+        b": comment\ndata: %s\n: comment\n\n",
+        b"data\ndata: %s\n\n",
+        b"\xef\xbb\xbfdata: %s\n\n",
+        b"\n\n\ndata: %s\n\n\n\n",
+        b"%s\n",
+    ],
+)
+def test_every_form_of_a_data_line_is_read(form: bytes) -> None:
+    chunks = [{"choices": [{"delta": {"content": each}}]} for each in ("a", "b")]
+    data = b"".join(form % json.dumps(chunk).encode() for chunk in chunks)
+    assert said(data, finish()) == "ab"
+
+
+@pytest.mark.promise("foreign-bytes")
+@given(st.lists(st.integers(0, 100_000), max_size=8), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_json_over_several_data_lines_is_one_event(cuts: list[int], end: bytes) -> None:
+    chunk = json.dumps({"choices": [{"delta": {"content": "a"}}]}, indent=1)
+    lines = b"".join(b"data: " + each.encode() + b"\n" for each in chunk.splitlines())
+    data = (lines + b"\n" + lines + b"\n" + finish() + DONE).replace(b"\n", end)
+    assert told(*pieces_of(data, cuts)) == [TextDelta("aa"), "stop"]
+
+
+def test_a_data_line_is_read_before_its_event_is_over() -> None:
+    parser = ChatParser()
+    assert parser.feed(text("a").rstrip() + b"\n") == [TextDelta("a")]
+
+
+def test_two_objects_in_one_line_are_both_read() -> None:
+    one = json.dumps({"choices": [{"delta": {"content": "a"}}]}).encode()
+    for between in (b"", b" ", b"data: ", b","):
+        assert said(b"data: " + one + between + one + b"\n\n", finish()) == "aa"
+    assert said(b"data: " + one + b"[DONE]\n\n") == "a"
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        *(
+            b": keepalive",
+            b"ping",
+            b"null",
+            b"undefined",
+            b"1767225600",
+            b"[]",
+            b'["a"]',
+            b"[ping]",
+        ),
+        *(b'"text"', b"true", b"2026-01-01T00:00:00Z", b"", b"   ", b"{}", b'{"type":"ping"}'),
+        *(b'{"status":"ok"}', b'{"choices":null}', b'{"choices":{}}', b'{"choices":[null]}'),
+        *(b'{"choices":[{"delta":null}]}', b'{"choices":[{"delta":"x"}]}', b'{"error":null}'),
+        *(b'{"choices":[{"delta":{"content":5}}]}', b'{"error":""}', b'{"error":{}}'),
+        *(b'{"usage":"much"}', b'{"error":false}', b'{"choices":[],"usage":null}', b"1e999"),
+        *(b'{"choices":[{"delta":{"content":{"a":1}}}]}', b'{"choices":[{"delta":{"images":7}}]}'),
+        *(b'{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"a"}}]}}]}', b"[[[["),
+        *(b'{"choices":[{"delta":{},"finish_reason":7}]}', b'{"choices":[{"finish_reason":[]}]}'),
+        *(b'{"choices":[{"delta":{},"finish_reason":""}]}', b'{"id":' + b"9" * 5000 + b"}"),
+        b'{"choices":[{"index":0,"delta":{"content":""},"logprobs":{"content":[{"token":"a"}]}}]}',
+    ],
+)
+@pytest.mark.parametrize("form", [b"data: %s\n\n", b"event: ping\ndata: %s\n\n"])
+def test_noise_is_passed_over(noise: bytes, form: bytes) -> None:
+    data = form % noise
+    assert told(data, text("a"), data, text("b"), finish(), data, DONE) == [TextDelta("ab"), "stop"]
+
+
+@pytest.mark.parametrize("broken", [b'{"choices":[{"delta":{"con', b"{'choices': []}", b"{"])
+def test_a_broken_event_costs_no_more_than_itself(broken: bytes) -> None:
+    data = b"data: " + broken + b"\n\n"
+    assert said(data, text("a"), data, text("b"), finish()) == "ab"
+    assert said(text("a"), b"data: " + broken + b"\n", text("b"), finish()) == "ab"
+
+
+def test_an_answer_of_broken_events_cannot_be_read() -> None:
+    broken = b'data: {"choices"\n\n'
+    assert "cannot be read" in str(fail(broken, DONE))
+    assert "cannot be read" in str(fail(broken, finish(), DONE))
+    *_, failure = outcome(text("a"), broken * 4, text("b"), finish())
+    assert "cannot be read" in failure[0]
+    assert failure[1] is True
+
+
+@pytest.mark.promise("honest-failure")
+def test_a_broken_event_hides_no_cut() -> None:
+    assert fail(text("a"), b'data: {"choices"\n\n').meaning == "cut"
+
+
+@pytest.mark.promise("foreign-bytes")
+@given(st.lists(st.integers(0, 100_000), max_size=6), st.sampled_from([None, 0, 1, 4]))
+def test_one_json_answer_is_an_answer(cuts: list[int], indent: int | None) -> None:
+    data = b"\n\n" + json.dumps(COMPLETION, indent=indent).encode()
+    events = read(*pieces_of(data, cuts))
+    assert events[:-1] == [
+        ReasoningDelta("Hm."),
+        TextDelta("Hello\nworld"),
+        Citation(url="https://example.org/a", title="A"),
+    ]
+    assert events[-1].metadata["usage"] == {"inputTokens": 3, "outputTokens": 2}  # type: ignore[union-attr]
+
+
+def test_one_json_answer_needs_no_finish_reason() -> None:
+    body = {"choices": [{"message": {"content": [{"type": "text", "text": "a"}]}}]}
+    assert told(json.dumps(body).encode()) == [TextDelta("a"), "stop"]
+    assert told(json.dumps({"choices": [{"text": "a"}]}).encode(), DONE) == [TextDelta("a"), "stop"]
+
+
+def test_one_json_answer_may_stand_in_an_event() -> None:
+    assert said(b"data: " + json.dumps(COMPLETION).encode() + b"\n\n", DONE) == "Hello\nworld"
+
+
+def test_a_whole_message_behind_its_deltas_is_no_second_text() -> None:
+    whole = b"data: " + json.dumps(COMPLETION).encode() + b"\n\n"
+    assert said(text("Hello\n"), text("world"), whole, DONE) == "Hello\nworld"
+    both = line({"delta": {"content": "b"}, "message": {"content": "ab"}})
+    last = line({"delta": {"content": ""}, "message": {"content": "ab"}, "finish_reason": "stop"})
+    assert said(text("a"), both, last) == "ab"
+
+
+@pytest.mark.promise("honest-failure")
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_answer_that_breaks_off_is_a_cut(indent: int | None) -> None:
+    data = json.dumps(COMPLETION, indent=indent).encode()
+    assert fail(data[: len(data) // 2]).meaning == "cut"
+
+
+def test_one_object_for_each_line_is_read_as_chunks() -> None:
+    parser = ChatParser()
+    chunk = json.dumps({"choices": [{"delta": {"content": "a"}}]}).encode()
+    assert parser.feed(chunk + b"\n") == [TextDelta("a")]
+    ollama = {"model": "m", "message": {"role": "assistant", "content": "b"}, "done": False}
+    last = ollama | {"message": {"content": ""}, "done": True, "done_reason": "length"}
+    assert parser.feed(json.dumps(ollama).encode() + b"\n") == [TextDelta("b")]
+    parser.feed(json.dumps(last | {"eval_count": 2}).encode())
+    parser.end()
+    end = parser.finish()
+    assert (end.reason, end.metadata["usage"]) == ("length", {"outputTokens": 2})
+
+
+@pytest.mark.parametrize(
+    ("body", "meaning"),
+    [
+        (b"<!DOCTYPE html>\n<html><body>Hello</body></html>", "not-a-stream"),
+        (b"<html>" + b"x" * 10_000, "not-a-stream"),
+        (b"Service is running.\n", "not-a-stream"),
+        (b'{"status":"ok"}', "not-a-stream"),
+        (b'{"object":"list","data":[]}', "not-a-stream"),
+        (b"", "nothing"),
+        (b": only comments\n\n", "nothing"),
+        (b'{"choices":[]}', "not-a-stream"),
+        (b'{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}', "empty"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_a_body_without_an_answer_says_what_it_is(body: bytes, meaning: str, size: int) -> None:
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    assert fail(*pieces).meaning == meaning
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"message":"Too many requests","code":429}}',
+        b'[{"error":{"code":429,"message":"Resource exhausted"}}]',
+        b'[\n {\n  "error": {\n   "code": 429,\n   "message": "Slow down"\n  }\n }\n]',
+        b'{"object":"error","message":"Rate limit reached","code":429}',
+        b'{"error":"rate limit exceeded","code":429}',
+        b'{"errors":[{"message":"Too many requests","code":429}]}',
+        b'{"detail":"Rate limit exceeded","status":429}',
+        b'{"type":"error","error":{"type":"rate_limit_error","message":"Slow down"}}',
+        b'{"status":"error","message":"Rate limit exceeded"}',
+        b'{"code":429,"message":"Rate limit exceeded"}',
+    ],
+)
+@pytest.mark.parametrize(
+    "form", [b"%s", b"data: %s\n\n", b": wait\n\n%s\n", b"event: error\ndata: %s\n\n"]
+)
+def test_an_error_object_of_any_form_is_a_failure(body: bytes, form: bytes) -> None:
+    if b"data: " in form:
+        body = body.replace(b"\n", b"\ndata: ")
+    for before in (b"", text("a")):
+        *events, failure = outcome(before + form % body)
+        assert events == [TextDelta("a")] * bool(before)
+        assert "busy" in failure[0]
+        assert failure[1] is True
+
+
+@pytest.mark.parametrize("data", [b'{"message":"Oh no"}', b"Oh no", b'"Oh no"', b"{}", b"[DONE]?"])
+def test_an_event_named_error_is_an_error_whatever_it_holds(data: bytes) -> None:
+    *events, failure = outcome(text("a"), b"event: error\ndata: " + data + b"\n\n", finish(), DONE)
+    assert events == [TextDelta("a")]
+    assert "broke off" not in failure[0]
+
+
+def test_the_name_of_an_event_ends_with_it() -> None:
+    assert said(b"event: error\n\n", b'data: {"message":"x"}\n\n', text("a"), finish()) == "a"
+
+
+EVENTS: list[tuple[bytes, list[Event]]] = [
+    (b": OPENROUTER PROCESSING\n\n", [Alive("comment")]),
+    (b"event: ping\ndata: {}\n\n", [Alive("comment")]),
+    (b"data: ping\n\n", [Alive("comment")]),
+    (b"data: null\n\n", [Alive("comment")]),
+    (b"\n", [Alive("comment")]),
+    (delta(role="assistant", content=""), [Alive("chunk")]),
+    (delta(reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}]), [Alive("chunk")]),
+    (delta(tool_calls=[{"function": {"arguments": "abc"}}]), [Alive("chunk")]),
+    (usage(3), [Alive("chunk")]),
+    (b'data: {"choices":[{"del', [Alive("chunk")]),
+    (b'ta":{}}]}\n\n', [Alive("chunk")]),
+    (delta(content="") + text("a"), [TextDelta("a")]),
+    (b": comment\n\n", [Alive("comment")]),
+    (finish(), [Alive("chunk")]),
+    (DONE, []),
+    (b": comment\n\n", []),
+]
+
+
+def test_each_read_without_output_is_one_sign_of_life() -> None:
+    parser = ChatParser()
+    assert [parser.feed(data) for data, _ in EVENTS] == [events for _, events in EVENTS]
+
+
+def test_the_bytes_of_a_json_answer_are_signs_of_life() -> None:
+    parser = ChatParser()
+    *pieces, last = bytes_of(json.dumps(COMPLETION).encode())
+    assert {event for piece in pieces for event in parser.feed(piece)} == {Alive("chunk")}
+    assert parser.feed(last + b"\n")[0] == ReasoningDelta("Hm.")

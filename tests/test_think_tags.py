@@ -1,0 +1,171 @@
+"""Thoughts that a model writes into its text between tags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from durable_llm_streams.providers._chat_sse import ChatParser
+from durable_llm_streams.providers._think_tags import TAGS, LateThought
+from durable_llm_streams.runs.source import ReasoningDelta, TextDelta
+from tests.chat_streams import DONE, delta, finish, outcome, pieces_of, text, told
+
+HM, ANSWER = ReasoningDelta("hm"), TextDelta("The answer.")
+
+
+def answer(*contents: str, **options: Any) -> list[Any]:
+    """What an answer of these contents says, without its finish."""
+    return told(*map(text, contents), finish(), DONE, **options)[:-1]
+
+
+@pytest.mark.parametrize(("opening", "closing"), [*TAGS.items(), ("<THINK>", "</Think>")])
+def test_every_tag_makes_reasoning(opening: str, closing: str) -> None:
+    assert answer(f"\n{opening}\nhm{closing}\n\nThe answer.") == [HM, ANSWER]
+
+
+@given(st.lists(st.integers(0, 1000), max_size=12))
+def test_a_tag_may_be_cut_anywhere(cuts: list[int]) -> None:
+    data = b"<think>\nhm</think>\n\nThe answer."
+    contents = [piece.decode() for piece in pieces_of(data, cuts)]
+    assert answer(*contents) == [HM, ANSWER]
+
+
+def test_thoughts_come_as_they_are_made() -> None:
+    parser = ChatParser()
+    parser.feed(text("<think>"))
+    assert parser.feed(text("I see a < b, ")) == [ReasoningDelta("I see a < b, ")]
+    assert parser.feed(text("so </thi")) == [ReasoningDelta("so ")]
+    assert parser.feed(text("nk>\n")) != [TextDelta("\n")]
+    assert parser.feed(text("\nYes")) == [TextDelta("Yes")]
+
+
+def test_an_answer_may_think_again() -> None:
+    assert answer("<think>a</think><think>b</think>\nOne\n", "<think>c</think>two") == [
+        ReasoningDelta("ab"),
+        TextDelta("One\n"),
+        ReasoningDelta("c"),
+        TextDelta("two"),
+    ]
+
+
+def test_an_empty_thought_leaves_nothing() -> None:
+    assert answer("<think>\n\n</think>\n\nThe answer.") == [ANSWER]
+    assert answer("</think>\n\nThe answer.") == [ANSWER]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Use `<think>` and `</think>`.",
+        "The <think> tag is closed by </think>.",
+        'Close it with "</think>".',
+        "Close it with </think> at the end.",
+        "Code:\n```xml\n<think>\nhm\n</think>\n```\nDone.",
+        "Code:\n~~~\n<think>hm</think>\n~~~\nDone.",
+        "Code:\n````\n```\n<think>hm</think>\n````\nDone.",
+        "Code:\n\n    <think>hm</think>\n",
+        "Code:\n```\n</think>\n```\n",
+        "`a\n</think>`",
+        "a < b, <b>c</b> <thin> </thinker>",
+        "<thin",
+        "Ends with <",
+        "A [THINK] in the middle [/THINK] of it",
+        "<thinker>a</thinker>",
+        "  \n<",
+    ],
+)
+@given(cuts=st.lists(st.integers(0, 1000), max_size=4))
+@settings(max_examples=20)
+def test_in_code_and_in_sentences_tags_are_text(content: str, cuts: list[int]) -> None:
+    contents = [piece.decode() for piece in pieces_of(content.encode(), cuts)]
+    for late in (False, True):
+        assert answer(*contents, late_thoughts=late) == [TextDelta(content)]
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        ("hm", "</think>", "\n\nThe answer."),
+        ("h", "m</thi", "nk>", "\n", "\nThe answer."),
+        ("hm</think>The answer.",),
+        ("hm</thinking>\nThe answer.",),
+    ],
+)
+def test_a_closing_tag_alone_makes_what_was_said_a_thought(contents: tuple[str, ...]) -> None:
+    said, late, rest = answer(*contents, late_thoughts=True)
+    assert (said, late, rest) == (TextDelta("hm"), LateThought(), ANSWER)
+
+
+def test_late_thoughts_are_told_once_and_not_behind_reasoning() -> None:
+    twice = answer("a</think>\nb\n</think>\nc", late_thoughts=True)
+    assert twice == [TextDelta("a"), LateThought(), TextDelta("b\n</think>\nc")]
+    events = told(delta(reasoning="hm"), text("a\n</think>\nb"), finish(), late_thoughts=True)
+    assert events == [HM, TextDelta("a\n</think>\nb"), "stop"]
+
+
+def test_a_reader_without_late_thoughts_gets_text_without_the_tag() -> None:
+    assert answer("hm\n", "</think>\n\nThe answer.") == [TextDelta("hm\n\n\nThe answer.")]
+
+
+def test_a_thought_without_an_answer_is_none() -> None:
+    *_, failure = outcome(text("hm"), text("\n</think>\n"), finish(), late_thoughts=True)
+    assert "thought but gave no answer" in failure[0]
+
+
+def test_a_text_that_begins_inside_a_thought_is_one_until_its_tag() -> None:
+    for contents in (("h", "m</th", "ink>\n\nThe answer."), ("<think>hm</think>The answer.",)):
+        assert answer(*contents, begins_thinking=True) == [HM, ANSWER]
+
+
+def test_a_presumed_thought_that_never_ends_was_the_answer() -> None:
+    assert answer("The ", "answer.", begins_thinking=True) == [
+        ReasoningDelta("The answer."),
+        ANSWER,
+    ]
+    events = told(text("The answer."), finish("length"), begins_thinking=True)
+    assert events == [ReasoningDelta("The answer."), "length"]
+
+
+def test_reasoning_beside_the_text_shows_that_the_text_is_no_thought() -> None:
+    events = told(delta(reasoning="hm"), text("The answer."), finish(), begins_thinking=True)
+    assert events == [HM, ANSWER, "stop"]
+
+
+@pytest.mark.promise("foreign-bytes")
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *TAGS,
+                *TAGS.values(),
+                "<",
+                "</",
+                "think>",
+                "`",
+                "```",
+                "\n",
+                " ",
+                "a",
+                "b c",
+                "\ud83d",
+            ]
+        ),
+        max_size=14,
+    ),
+    st.booleans(),
+    st.booleans(),
+)
+@example(["<think>", "</think>"], True, True)
+def test_no_text_is_lost_or_made_up(contents: list[str], late: bool, begins: bool) -> None:
+    options = {"late_thoughts": late, "begins_thinking": begins}
+    *events, _ = outcome(*map(text, contents), finish("length"), **options)  # type: ignore[arg-type]
+    told_text = "".join(getattr(event, "text", "") for event in events)
+    whole = "".join(contents)
+    for tag in (*TAGS, *TAGS.values()):
+        whole = whole.replace(tag, "")
+        told_text = told_text.replace(tag, "")
+    letters = [mark for mark in whole if mark in "abc`"]
+    assert [mark for mark in told_text if mark in "abc`"] == letters
