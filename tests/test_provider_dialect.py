@@ -247,6 +247,16 @@ async def test_what_this_package_did_not_add_is_not_changed(options: dict[str, A
     assert not error.retryable
 
 
+async def test_an_order_that_no_change_would_mend_is_refused_at_once() -> None:
+    def judge(_: dict[str, Any]) -> tuple[int, Any]:
+        return 400, {"error": {"message": "Conversation roles must alternate", "code": 400}}
+
+    async with FakeProvider(refusals=[judge]) as fake, opened(base_url=fake.base_url) as source:
+        error = await fail(source, prompt(Turn("user", "One?")))
+        assert len(fake.requests) == 1
+    assert error.meaning == "roles"
+
+
 async def test_a_provider_that_refuses_whatever_it_gets_is_soon_left_alone() -> None:
     async with (
         FakeProvider(refusals=[lambda _: names("stream_options")({"stream_options": 1})]) as fake,

@@ -87,7 +87,9 @@ class Lessons:
         field = _failures.unsupported_field(status, text) or ""
         if refusal.meaning == "unverified":
             field = "stream"
-        for words, changed in self._lessons(known, field, status, text):
+        has_system = any(turn.role == "system" for turn in prompt.turns)
+        found = self._lessons(known, field, status, text, has_system=has_system)
+        for words, changed in found:
             if words not in known.words and changed != known.dialect:
                 if len(self._learned) >= _MODELS:
                     self._learned.clear()
@@ -102,7 +104,7 @@ class Lessons:
         return self._learned[model]
 
     def _lessons(
-        self, known: _Learned, field: str, status: int, text: str
+        self, known: _Learned, field: str, status: int, text: str, *, has_system: bool
     ) -> Iterator[tuple[str, Dialect]]:
         """What may help, the likeliest first."""
         dialect = known.dialect
@@ -115,7 +117,7 @@ class Lessons:
             yield f"without `{field}`", replace(dialect, **_LEFT_OUT[field])
         # Neighbours of one role were joined before. What is left is the system's message, which
         # some templates count as one of the turns.
-        if _failures.role_rule(status, text):
+        if has_system and _failures.role_rule(status, text):
             yield "without a system role", replace(dialect, system=False)
 
     def _is_ours(self, field: str, dialect: Dialect) -> bool:

@@ -46,6 +46,7 @@ from durable_llm_streams.runs.source import Alive, Event, Finish, Prompt, TextDe
 _ERROR_BODY = 64 * 1024  # bytes of a failure's body that are read
 _ERROR_BODY_WAIT = 5.0  # seconds
 _LIST_BODY = 4 * 1024 * 1024  # bytes
+_NO_CHANCE = 16  # characters; so long a beginning is not written twice by chance
 _JSON_FORMATS = ("json_object", "json_schema")
 _THINKING: Final = Alive("thinking")
 
@@ -181,7 +182,8 @@ class OpenAICompatible:
         with self._redacted():
             prompt = await self._named(prompt)
             style = self._style(prompt)
-            seam = Seam(prompt.said, echoes=style == "mistral")
+            echoes = style == "mistral" or len(prompt.said) >= _NO_CHANCE
+            seam = Seam(prompt.said, echoes=echoes)
             finish: Finish | None = None
             while finish is None:
                 dialect = self._lessons.dialect(prompt.model)
