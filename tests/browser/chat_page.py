@@ -54,6 +54,8 @@ class Watched:
         errors: uncaught exceptions of the page's scripts.
         shift: the sum of all layout shifts without the reader's doing, as a part of the page.
         shifted: the beginnings of the elements that moved.
+        shrunk: heights of a live answer, with what stays of a cut attempt, before and after a frame
+            in which less stood there.
     """
 
     frames: int = 0
@@ -62,6 +64,7 @@ class Watched:
     errors: list[str] = field(default_factory=list)
     shift: float = 0.0
     shifted: list[str] = field(default_factory=list)
+    shrunk: list[dict[str, float]] = field(default_factory=list)
 
 
 class ChatPage:
@@ -83,6 +86,7 @@ class ChatPage:
         self.answers = page.locator('[data-testid="message"][data-role="assistant"]')
         self.answer = self.answers.last
         self.live = page.locator('[data-testid="message"][data-live]')
+        self.cut = page.get_by_test_id("cut")
         self.state = page.get_by_test_id("run-state").last
         self.banner = page.get_by_test_id("banner")
         self.waiting = page.get_by_test_id("waiting")

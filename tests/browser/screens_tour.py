@@ -8,9 +8,11 @@ from typing import NamedTuple
 from playwright.async_api import BrowserContext, Page, expect
 
 from durable_llm_streams.errors import ModelError
+from durable_llm_streams.runs import Citation, File, Finish, TextDelta
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import add_chats, answer_with, row
+from tests.browser.scripted import begin_again, picture, speaks, yields
 from tests.tcp_proxy import TcpProxy
 
 RICH = """An answer lives in a **log** on the server, and this page only reads it.
@@ -80,7 +82,7 @@ async def tour(app: App, context: BrowserContext, *, phone: bool) -> AsyncGenera
         await add_chats(tab, TITLES)
         await tab.goto("/")
         app.script.hold()  # from here on each piece is allowed by itself
-        for part in (_empty, _answering, _connection, _endings, _outbox, _menus, _problems):
+        for part in PARTS:
             async for name in part(tab, Stage(app, proxy, phone)):
                 await settled(tab.page)
                 yield name, tab
@@ -153,6 +155,34 @@ async def _endings(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
     await tab.answer.get_by_role("button", name="Try again").click()
     await tab.until_shown("".join(PROSE))
     await tab.until_ended()
+
+
+async def _anew(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    await begin_again(tab, stage.app, PROSE[:2], PROSE[::-1])
+    yield "begins again"
+    stage.app.script.allow(1)
+    await tab.until_shown(PROSE[-1])
+    yield "written anew"
+    stage.app.script.allow(len(PROSE))
+    await tab.until_ended()
+    stage.app.script.pieces = PROSE
+
+
+async def _parts(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
+    yields(
+        stage.app.script,
+        TextDelta("A picture, a table, and where they are from:"),
+        File(media_type="image/png", url=picture(320, 180)),
+        File(media_type="text/csv", url="data:text/csv,a,b"),
+        Citation(url="https://www.example.org/logs", title="A short history of logs"),
+        Citation(url="https://docs.example.com/", title=""),
+        Finish(reason="length", metadata={"finishReason": "length"}),
+    )
+    await tab.send("And with pictures?")
+    await tab.until_ended()
+    await expect(tab.answer.get_by_test_id("sources")).to_be_visible()
+    yield "parts, cut at the length limit"
+    speaks(stage.app.script)
 
 
 async def _outbox(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
@@ -245,3 +275,12 @@ async def _problems(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
     await expect(tab.banner).to_be_visible()
     yield "unreachable"
     await page.unroute("**/api/**")
+    await answer_with(page, "**/api/visitor", status=200, body='{"known": false}')
+    await page.goto(tab.url)
+    await expect(tab.banner).to_have_attribute("data-kind", "cookies")
+    await tab.send("This stays in the box")
+    yield "no cookies"
+    await page.unroute("**/api/visitor")
+
+
+PARTS = (_empty, _answering, _connection, _endings, _anew, _parts, _outbox, _menus, _problems)

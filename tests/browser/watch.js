@@ -12,6 +12,8 @@
   const losses = [];
   const errors = [];
   const shifted = [];
+  const shrunk = [];
+  const heights = new WeakMap();
 
   // `$$ … $$`, and `$ … $` on one line; the last one may not be closed yet.
   const TEX = /\$\$.*?(?:\$\$|$)|\$(?=\S)[^$\n]*?(?:(?<=\S)\$(?!\d)|$)/gs;
@@ -38,6 +40,17 @@
     return text.replace(TEX, "").replace(/[^\p{L}\p{N}]/gu, "");
   };
 
+  // What stands on the screen never shrinks while an answer is written: the text of an attempt that
+  // was cut off makes up for what the new one has not said yet.
+  const measure = (answer) => {
+    const body = answer.querySelector('[data-testid="said"]')?.parentElement;
+    if (!body || !answer.matches("[data-live]")) return;
+    const before = heights.get(answer) ?? 0;
+    const now = body.getBoundingClientRect().height;
+    heights.set(answer, now);
+    if (now < before - 1) shrunk.push({ before, now });
+  };
+
   const look = () => {
     frames += 1;
     for (const answer of answers()) {
@@ -46,6 +59,7 @@
       seen.set(answer, now);
       if (before === undefined) firsts.push(now);
       else if (!now.startsWith(before)) losses.push({ before, now });
+      measure(answer);
     }
     nextFrame(look);
   };
@@ -65,7 +79,7 @@
   }).observe({ type: "layout-shift", buffered: true });
 
   window.watched = {
-    report: () => ({ frames, firsts, losses, errors, shift, shifted }),
+    report: () => ({ frames, firsts, losses, errors, shift, shifted, shrunk }),
     // Waits until what is there now has been laid out and painted.
     painted: async () => {
       for (let frame = 0; frame < 2; frame += 1) await new Promise(nextFrame);

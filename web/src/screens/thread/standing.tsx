@@ -60,7 +60,7 @@ export function Standing({ children, cut, comparable, onCovered }: StandingProps
       </div>
       {isCut && (
         <div className="standing-cut">
-          <div ref={old} inert className="standing-old" data-testid="cut">
+          <div ref={old} inert aria-hidden className="standing-old" data-testid="cut">
             {cut}
           </div>
           <div className="standing-rail">

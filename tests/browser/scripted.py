@@ -1,0 +1,65 @@
+"""A scripted model that yields any events, and one that is cut off and begins again."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import AsyncGenerator, Sequence
+
+from durable_llm_streams.errors import ModelError
+from durable_llm_streams.runs import Event, Finish, Prompt
+from tests.app import App, Script
+from tests.browser.chat_page import ChatPage
+from tests.browser.screens_support import ask_until
+
+OVERLOADED = "The model is overloaded."
+
+
+def picture(width: int, height: int) -> str:
+    """A `data:` URL of a PNG image with colours in it (ISO/IEC 15948)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    def row(y: int) -> bytes:
+        colours = (bytes((x * 255 // width, y * 255 // height, 140)) for x in range(width))
+        return bytes([0]) + b"".join(colours)
+
+    rows = map(row, range(height))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(rows)))
+    image = b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
+    return f"data:image/png;base64,{base64.b64encode(image).decode()}"
+
+
+def yields(script: Script, *events: Event) -> None:
+    """From now on every answer consists of these events, at once."""
+
+    async def stream(prompt: Prompt) -> AsyncGenerator[Event, None]:
+        script.prompts.append(prompt)
+        for event in events:
+            yield event
+        if not isinstance(events[-1], Finish):
+            yield Finish(reason="stop", metadata={"model": prompt.model})
+
+    vars(script)["stream"] = stream
+
+
+def speaks(script: Script) -> None:
+    """From now on answers consist of the script's pieces again."""
+    vars(script).pop("stream", None)
+
+
+async def begin_again(
+    tab: ChatPage, app: App, old: Sequence[str], new: Sequence[str | Exception]
+) -> None:
+    """Ask, read all of `old`, and stand where the answer was cut off and nothing new is said."""
+    app.script.pieces = (*old, ModelError(OVERLOADED, retryable=True))
+    app.script.hold()
+    app.script.allow(len(old))
+    await ask_until(tab, "At length", "".join(old))
+    app.script.pieces = new
+    app.script.allow()
+    await tab.cut.wait_for()

@@ -1,0 +1,103 @@
+"""The interface under a path of a host, beside others; and a browser that sends no cookies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from msgspec import structs
+from playwright.async_api import BrowserContext, Route, expect
+
+from tests.app import CONFIG, HELLO, App, running_app
+from tests.browser.chat_page import ChatPage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NO_COOKIES = (
+    "This browser (or a proxy) does not send cookies to this server, so chats cannot be kept. "
+    "Allow cookies for this site and reload."
+)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def below(tmp_path: Path, built: Path) -> AsyncIterator[App]:
+    """The application under `/chat`."""
+    config = structs.replace(CONFIG, base_path="/chat")
+    async with running_app(tmp_path, config, ui=built) as app:
+        yield app
+
+
+async def test_a_chat_lives_under_the_path_of_its_server(
+    below: App, context: BrowserContext
+) -> None:
+    page = await context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(below.url)))
+    tab = ChatPage(page, f"{below.url}/chat", below.url + "/chat")
+    await tab.goto("/")
+    await tab.send("Hi")
+    await tab.until_ended()
+    address = page.url.removeprefix(below.url)
+    assert address.startswith("/chat/c/")
+    await expect(tab.answer).to_contain_text("".join(HELLO))
+    await page.reload()
+    await tab.until_ended()
+    await expect(tab.answer).to_contain_text("".join(HELLO))
+    await expect(tab.rows.get_by_role("link")).to_have_attribute("href", address)
+    await page.get_by_role("button", name="New chat").first.click()
+    assert page.url == f"{below.url}/chat/"
+    await page.go_back()
+    await expect(tab.answer).to_contain_text("".join(HELLO))
+    kept = await page.evaluate("() => Object.keys(localStorage)")
+    assert kept
+    assert all(name.startswith("dls:/chat/:") for name in kept)
+    assert {path for path in asked if not path.startswith("/chat/")} == set()
+    assert (await tab.watched()).errors == []
+
+
+async def test_links_to_places_in_the_page_stay_in_the_page(
+    below: App, context: BrowserContext
+) -> None:
+    tab = ChatPage(await context.new_page(), f"{below.url}/chat", below.url + "/chat")
+    await tab.goto("/")
+    below.script.pieces = ("A claim.[^1]\n\n[^1]: Its source.",)
+    await tab.send("Hi")
+    await tab.until_ended()
+    address = tab.page.url
+    await tab.answer.locator("sup a").click()
+    assert tab.page.url == address
+    await expect(tab.page.locator(":focus")).to_contain_text("Its source.")
+    skip = tab.page.get_by_role("link", name="Skip to the message box")
+    await skip.focus()
+    await skip.press("Enter")
+    await expect(tab.composer).to_be_focused()
+    assert tab.page.url == address
+
+
+async def test_a_browser_without_cookies_is_told_and_keeps_what_was_written(
+    app: App, context: BrowserContext
+) -> None:
+    async def without_cookies(route: Route) -> None:
+        async with app.guest() as guest:  # each time somebody who was never here
+            answer = await guest.get("/api/visitor")
+        await route.fulfill(status=answer.status, body=answer.raw, content_type="application/json")
+
+    page = await context.new_page()
+    await page.route("**/api/visitor", without_cookies)
+    tab = ChatPage(page, app.url)
+    await tab.goto("/")
+    await expect(tab.banner).to_have_attribute("data-kind", "cookies")
+    await expect(tab.banner).to_contain_text(NO_COOKIES)
+    await tab.send("Worth keeping")
+    await expect(tab.composer).to_have_value("Worth keeping")
+    await expect(tab.questions).to_have_count(0)
+    assert app.script.prompts == []
+    await page.unroute("**/api/visitor")
+    await tab.banner.get_by_role("button", name="Reload").click()
+    await expect(tab.banner).to_have_count(0)
+    await expect(tab.composer).to_have_value("Worth keeping")
+    await tab.composer.press("Enter")
+    await tab.until_ended()
+    await tab.assert_exact(mounts=None)

@@ -1,0 +1,164 @@
+"""An answer that is written anew: what stands on the screen never shrinks, and nothing jumps."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import BrowserContext, expect
+
+from durable_llm_streams.errors import ModelError
+from tests.app import App
+from tests.browser.chat_page import ChatPage, eventually
+from tests.browser.scripted import OVERLOADED, begin_again
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+AGAIN = "The answer begins again; the text so far stays until the new one is as long."
+OLD = tuple(f"Old paragraph number {number} of some.\n\n" for number in range(1, 9))
+NEW = tuple(f"New paragraph number {number} of some.\n\n" for number in range(1, 12))
+LONG = tuple(f"Old paragraph number {number} of many.\n\n" for number in range(1, 61))
+LONG_NEW = tuple(f"New paragraph number {number} of many.\n\n" for number in range(1, 61))
+
+
+async def top(tab: ChatPage) -> float:
+    """Pixels above what is seen."""
+    await tab.page.evaluate("() => window.watched.painted()")
+    position: float = await tab.scroller.evaluate("(view) => view.scrollTop")
+    return position
+
+
+async def valid_text(tab: ChatPage) -> str:
+    """What a reader gets who selects the whole conversation."""
+    selected: str = await tab.page.evaluate(
+        """() => {
+          const log = document.querySelector('[role="log"]');
+          getSelection().selectAllChildren(log);
+          const text = getSelection().toString();
+          getSelection().removeAllRanges();
+          return text;
+        }"""
+    )
+    return selected
+
+
+@pytest.mark.promise("one-clean-answer")
+async def test_the_text_of_a_cut_attempt_stays_until_the_new_one_is_as_long(
+    tab: ChatPage, app: App
+) -> None:
+    await begin_again(tab, app, OLD, NEW)
+    await expect(tab.state).to_contain_text(AGAIN)
+    await expect(tab.answer).to_contain_text("Text of the attempt that was cut off")
+    for said in range(1, len(OLD)):
+        app.script.allow()
+        await tab.until_shown("".join(NEW[:said]))
+        await expect(tab.cut).to_contain_text("Old paragraph number 8 of some.")
+        await expect(tab.state).to_have_text(AGAIN)
+    app.script.allow()
+    await tab.until_shown("".join(NEW[: len(OLD)]))
+    await expect(tab.cut).to_have_count(0)
+    app.script.free()
+    await tab.until_ended()
+    assert await tab.assert_exact(resets=1) == "".join(NEW)
+    assert (await tab.watched()).shrunk == []
+
+
+async def test_the_void_text_is_for_the_eyes_alone(tab: ChatPage, app: App) -> None:
+    await begin_again(tab, app, OLD, NEW)
+    app.script.allow(2)
+    await tab.until_shown("".join(NEW[:2]))
+    selected = await valid_text(tab)
+    assert "New paragraph number 2" in selected
+    assert "Old paragraph" not in selected
+    assert "Old paragraph" not in await tab.answer.aria_snapshot()
+    found = "(text) => window.find(text, true, false, true)"
+    assert await tab.page.evaluate(found, "New paragraph number 2")
+    assert not await tab.page.evaluate(found, "Old paragraph number 8")
+    app.script.free()
+    await tab.until_ended()
+    await tab.assert_exact(resets=1)
+
+
+async def test_nothing_moves_for_who_reads_at_the_end_or_further_up(
+    tab: ChatPage, app: App
+) -> None:
+    await begin_again(tab, app, LONG, LONG_NEW)
+    end = await top(tab)
+    app.script.allow(20)
+    await tab.until_shown("".join(LONG_NEW[:20]))
+    assert await top(tab) == end
+    await tab.scroller.hover()
+    await tab.page.mouse.wheel(0, -700)
+    await tab.page.evaluate("() => window.watched.settled()")
+    before = await top(tab)
+    assert before < end
+    app.script.allow(38)
+    await tab.until_shown("".join(LONG_NEW[:58]))
+    assert abs(await top(tab) - before) <= 2
+    app.script.free()
+    await tab.until_ended()
+    assert abs(await top(tab) - before) <= 2
+    assert (await tab.watched()).shrunk == []
+    await tab.assert_exact(resets=1)
+
+
+async def test_a_page_that_is_loaded_meanwhile_shows_the_new_text_alone(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    other = await ChatPage.open(context, app.url)
+    await begin_again(tab, app, OLD, NEW)
+    await other.goto(tab.path)
+    app.script.allow(2)
+    await tab.until_shown("".join(NEW[:2]))
+    await other.until_shown("".join(NEW[:2]))
+    await other.reload()
+    await expect(other.cut).to_have_count(0)
+    await expect(tab.cut).to_have_count(1)
+    app.script.free()
+    await tab.until_ended()
+    await other.until_ended()
+    await tab.assert_exact(resets=1)
+    await other.assert_exact()
+
+
+async def test_another_tab_keeps_the_void_text_too(
+    tab: ChatPage, app: App, context: BrowserContext
+) -> None:
+    app.script.pieces = (*OLD, ModelError(OVERLOADED, retryable=True))
+    app.script.hold()
+    await tab.send("At length")
+    app.script.allow(len(OLD))
+    await tab.until_shown("".join(OLD))
+    other = await ChatPage.open(context, app.url, tab.path)
+    await other.until_shown("".join(OLD))
+    app.script.pieces = NEW
+    app.script.allow(2)
+    for each in (tab, other):
+        await each.until_shown(NEW[0])
+        await expect(each.cut).to_contain_text("Old paragraph number 8")
+    app.script.free()
+    for each in (tab, other):
+        await each.until_ended()
+        await each.assert_exact(resets=1)
+        assert (await each.watched()).shrunk == []
+
+
+async def test_the_void_text_goes_when_the_new_attempt_fails(tab: ChatPage, app: App) -> None:
+    refusal = ModelError("The model refused.", retryable=False)
+    await begin_again(tab, app, OLD, (NEW[0], refusal))
+    app.script.allow()
+    await tab.until_shown(NEW[0])
+    await expect(tab.cut).to_have_count(1)
+    app.script.free()
+    await tab.until_ended("failed")
+    await expect(tab.cut).to_have_count(0)
+    await expect(tab.page.get_by_test_id("ending")).to_contain_text("The model refused.")
+    assert await tab.assert_exact(resets=1) == NEW[0]
+
+
+async def test_a_retry_says_why_and_when(tab: ChatPage, app: App) -> None:
+    app.script.pieces = ("Hello", ModelError(OVERLOADED, retryable=True, retry_after=2.0))
+    await tab.send("Hi")
+    wait = f"{OVERLOADED} Trying again in"
+    await eventually(tab.state.inner_text, lambda text: text.startswith(wait))
+    app.script.pieces = ("Hello, world.",)
+    await tab.until_ended()
+    await tab.assert_exact(resets=1)
