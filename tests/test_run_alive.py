@@ -69,6 +69,13 @@ async def test_the_same_time_limit_is_not_bought_a_third_time(tmp_path: Path) ->
     assert "did not begin to answer in time" in ended.metadata["error"]
 
 
+@pytest.mark.promise("honest-failure")
+@virtual
+async def test_a_model_that_stops_at_the_same_word_is_not_asked_again(tmp_path: Path) -> None:
+    ended, asked = await play(tmp_path, [Say("A word"), Wait()])
+    assert (ended.status, ended.text, asked) == (Status.FAILED, "A word", 2)
+
+
 @virtual
 async def test_between_tokens_chunks_are_life_and_comments_are_not(tmp_path: Path) -> None:
     chunks = [Say("A"), *alive("chunk", times=10, every=50), Say("B"), Done()]

@@ -176,7 +176,9 @@ async def test_a_cut_in_reasoning_is_not_continued(tmp_path: Path) -> None:
 
 
 @virtual
-async def test_a_model_that_stalls_in_its_continuation_is_given_up(tmp_path: Path) -> None:
-    ended, source = await play(tmp_path, BEGUN, [Wait()])
+async def test_a_second_time_limit_without_a_new_word_is_the_last(tmp_path: Path) -> None:
+    cut = [Tell(TEXT, upto=CUT // 2), Wait()]
+    new = [Say(TEXT[CUT // 2 - 20 : CUT]), Wait()]
+    ended, source = await play(tmp_path, cut, new, [Wait()])
     assert (ended.status, ended.text) == (Status.FAILED, TEXT[:CUT])
-    assert len(source.prompts) == 3
+    assert len(source.prompts) == 4

@@ -8,7 +8,7 @@ Theory of operation
    `ladder`. A rung that is refused costs no attempt. One that adds nothing twice is left.
 3. Failures are counted in the log (`data-run` notices) and by the store (takeovers). Together they
    are the budget. What will come again is not asked for again: neither a failure that is not
-   `retryable`, nor a second time limit in a row without a word.
+   `retryable`, nor a second time limit in a row without anything new.
 4. The id of a job at the provider is in the log before the first delta of it. A job is ended when
    its answer is given up, and when nobody could know of it; never because this process ends.
 5. Only the end of the run writes the terminal record, in one step with status and history. A
@@ -99,7 +99,7 @@ class Answer:
         self._failures = 0
         self._parts = PartWriter(self._writer.write, now)
         self._fruitless = 0  # attempts in a row that went on from a text and added nothing to it
-        self._stalls = 0  # attempts in a row that ran into a time limit before a word
+        self._stalls = 0  # attempts in a row that ran into a time limit and brought nothing new
         self._job: Job | None = None  # that makes the answer, and can be listened to again
         self._untold: Job | None = None  # the same while the log may not know of it
 
@@ -224,7 +224,9 @@ class Answer:
     async def _refuses(self, step: Step, attempt: int, failure: ModelError) -> bool:
         """Whether it was only the way to go on that failed. What is no use is not tried again."""
         spoke = self._parts.spoke
-        self._stalls = self._stalls + 1 if isinstance(failure, Stalled) and not spoke else 0
+        goes_on = step.rung in ("reattach", "prefill", "continue")
+        has_stalled = isinstance(failure, Stalled) and not (goes_on and spoke)
+        self._stalls = self._stalls + 1 if has_stalled else 0
         await self._judge_job(step, attempt, failure)
         if step.rung not in ("prefill", "continue"):
             return step.job is not None and self._job is None and not spoke
