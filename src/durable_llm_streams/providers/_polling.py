@@ -30,8 +30,9 @@ class LogOfJob(NamedTuple):
 
     def events(self) -> list[Event]:
         """What the job said from its mark on, as the log has it."""
-        kinds = {"text": TextDelta, "reasoning": ReasoningDelta}
-        return [kinds[kind](text) for kind, text in self.since]
+        return [
+            TextDelta(text) if kind == "text" else ReasoningDelta(text) for kind, text in self.since
+        ]
 
 
 def log_of_job(prompt: Prompt) -> LogOfJob | None:

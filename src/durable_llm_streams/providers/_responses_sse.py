@@ -4,8 +4,8 @@
    event that was read already is passed over, so that nothing is said twice.
 2. The job is yielded as soon as its id is known, and again after every `MARK_EVERY` events, at the
    end of a read: that costs nothing per event, and little is read twice after a break.
-3. Only the path from a line to `delta` is hot. All else is read leniently, as in `_chat_sse`: events
-   that are unknown are alive, payloads that are no objects are noise, a broken event is passed over.
+3. Only the path from a line to `delta` is hot. All else is read leniently, as in `_chat_sse`: an
+   unknown event is a sign of life, a payload that is no object is noise, a broken one is left out.
 4. One JSON response instead of a stream is read as its last event; see `whole`.
 """
 

@@ -28,11 +28,11 @@ from yarl import URL
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._connection import held
+from durable_llm_streams.providers._keeping import Keeping
 from durable_llm_streams.providers._polling import log_of_job, pauses
 from durable_llm_streams.providers._request import background_body, endpoint_url
 from durable_llm_streams.providers._response_body import read_response
 from durable_llm_streams.providers._responses_sse import ResponsesParser, is_id, starting_after
-from durable_llm_streams.providers._keeping import Keeping
 from durable_llm_streams.providers.openai_compatible import NETWORK, beginning, check
 from durable_llm_streams.runs.source import Alive, Event, Job, Prompt
 
@@ -293,4 +293,5 @@ def _has_refused(status: int) -> bool:
 
 def _judged(error: ModelError, status: int) -> ModelError:
     """What a failure to reach a job means."""
-    return _failures.job_gone(error.detail) if _has_refused(status) else error
+    is_busy = error.retryable and not _has_refused(status)
+    return error if is_busy else _failures.job_gone(error.detail)

@@ -1,0 +1,347 @@
+"""Answers that a llama.cpp server keeps, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from durable_llm_streams.errors import ModelError
+from durable_llm_streams.providers.background import BackgroundModels
+from durable_llm_streams.providers.kept_answers import KeptAnswers
+from durable_llm_streams.providers.llama_cpp import LlamaCppStreams, new_id
+from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.runs import JobSource
+from durable_llm_streams.runs.source import (
+    Alive,
+    Event,
+    Finish,
+    Job,
+    Prompt,
+    ReasoningDelta,
+    TextDelta,
+    Turn,
+)
+from tests.fake_llama import Address, FakeLlama
+from tests.fake_provider_script import SECRET_WORDS, answer
+
+KEY = "sk-test-0123456789abcdef"
+ID = "dls-0123456789abcdef"
+LENGTH = 231  # bytes of three words
+
+
+@asynccontextmanager
+async def asking(server: FakeLlama, **options: Any) -> AsyncIterator[KeptAnswers]:
+    """A source of a process of its own."""
+    background = BackgroundModels.parse("*=llama.cpp")
+    source = KeptAnswers(
+        background=background,
+        base_url=server.base_url,
+        api_key=KEY,
+        new_id=lambda: ID,
+        **options,
+    )
+    try:
+        yield source
+    finally:
+        await source.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeLlama]:
+    async with FakeLlama() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def source(server: FakeLlama) -> AsyncIterator[KeptAnswers]:
+    async with asking(server) as made:
+        yield made
+
+
+def prompt(job: Job | None = None, **options: Any) -> Prompt:
+    return Prompt(model="qwen3", turns=[Turn("user", "Count.")], job=job, **options)
+
+
+async def ask(source: LlamaCppStreams, asked: Prompt) -> list[Event]:
+    async with asyncio.timeout(20):
+        return shown([event async for event in source.stream(asked)])
+
+
+async def fail(source: LlamaCppStreams, asked: Prompt) -> tuple[list[Event], ModelError]:
+    events: list[Event] = []
+    with pytest.raises(ModelError) as caught:
+        async with asyncio.timeout(20):
+            async for event in source.stream(asked):
+                events.append(event)  # noqa: PERF401
+    assert not any(word in str(caught.value) for word in (*SECRET_WORDS.split(), KEY, "127.0.0.1"))
+    assert KEY not in caught.value.detail
+    return shown(events), caught.value
+
+
+async def until_cut(source: LlamaCppStreams, asked: Prompt) -> list[Event]:
+    """What came before the connection ended; after the finish reason that is no failure."""
+    events: list[Event] = []
+    try:
+        async with asyncio.timeout(20):
+            async for event in source.stream(asked):
+                events.append(event)  # noqa: PERF401
+    except ModelError as why:
+        error = why
+    else:
+        error = ModelError("none", retryable=True)
+        assert text_of(events) == answer(3)
+    assert (error.retryable, error.job_over) == (True, False)
+    return shown(events)
+
+
+def shown(events: list[Event]) -> list[Event]:
+    return [event for event in events if not isinstance(event, Alive)]
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def last_job(events: list[Event]) -> tuple[Job, int]:
+    """The last mark, and where in the events it stands."""
+    place = max(place for place, event in enumerate(events) if isinstance(event, Job))
+    job = events[place]
+    assert isinstance(job, Job)
+    return job, place
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def test_an_answer_has_a_name_before_it_is_asked_for(
+    server: FakeLlama, source: KeptAnswers
+) -> None:
+    async with aclosing(source.stream(prompt())) as events:
+        assert await anext(events) == Job(ID)
+        assert server.asked == []
+        rest = shown([event async for event in events])
+    assert text_of(rest) == answer(5)
+    assert isinstance(rest[-1], Finish)
+    assert [headers["X-Conversation-Id"] for headers in server.asked] == [ID]
+    assert server.kept[ID].status == "done"
+
+
+def test_names_cannot_be_guessed() -> None:
+    names = {new_id() for _ in range(100)}
+    assert len(names) == 100
+    assert all(len(name) >= 36 for name in names)
+
+
+@pytest.mark.parametrize(("mark_every", "step"), [(10**9, 1), (100, 2)])
+async def test_a_cut_at_any_byte_loses_nothing_and_repeats_nothing(
+    server: FakeLlama, mark_every: int, step: int
+) -> None:
+    server.tokens = 3
+    async with asking(server, mark_every=mark_every) as source:
+        for cut in range(1, LENGTH, step):
+            server.cuts = [cut]
+            began = await until_cut(source, prompt())
+            job, place = last_job(began)
+            again = await ask(source, prompt(job))
+            assert text_of(began[:place]) + text_of(again) == answer(3)
+            assert text_of(again).startswith(text_of(began[place:]))
+            assert server.read_from.pop() == int(job.mark or 0)
+        assert len(server.kept[ID].bytes) == LENGTH
+    assert server.deleted == []
+
+
+@pytest.mark.parametrize("address", ["path", "query"])
+async def test_any_number_of_cuts_is_joined_at_either_address(address: Address) -> None:
+    cuts = [250, 90, 330, 0, 161]
+    async with (
+        FakeLlama(tokens=30, cuts=[*cuts], address=address) as server,
+        asking(server, mark_every=100) as source,
+    ):
+        asked, said = prompt(), ""
+        for _ in cuts:
+            events, error = await fail(source, asked)
+            assert not error.job_over
+            if any(isinstance(event, Job) for event in events):
+                job, place = last_job(events)
+                said += text_of(events[:place])
+                asked = prompt(job)
+        assert said + text_of(await ask(source, asked)) == answer(30)
+        assert len(server.asked) == 1
+
+
+async def test_another_process_goes_on_with_the_job_while_it_is_made(server: FakeLlama) -> None:
+    server.tokens, server.pause, server.cuts = 30, 0.005, [400]
+    async with asking(server) as first:
+        began, _ = await fail(first, prompt())
+    async with asking(server) as second:
+        again = await ask(second, prompt(last_job(began)[0]))
+    assert text_of(again) == answer(30)
+    assert server.together == 1
+
+
+async def test_reasoning_is_read_again_too(server: FakeLlama, source: KeptAnswers) -> None:
+    server.thoughts, server.cuts = 2, [300]
+    await fail(source, prompt())
+    again = await ask(source, prompt(Job(ID)))
+    assert again[:2] == [ReasoningDelta("r0 "), ReasoningDelta("r1 ")]
+
+
+@pytest.mark.promise("no-leak")
+async def test_closing_a_stream_leaves_the_answer_at_work_until_it_is_ended(
+    server: FakeLlama, source: KeptAnswers
+) -> None:
+    server.tokens, server.pause = 1000, 0.01
+    async with aclosing(source.stream(prompt())) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                break
+    assert server.at_work == 1
+    for _ in range(2):
+        await source.cancel(Job(ID))
+    assert (server.at_work, server.deleted) == (0, [ID, ID])
+
+
+@pytest.mark.parametrize("address", ["query", "none"])
+async def test_an_answer_is_ended_at_whatever_address(address: Address) -> None:
+    async with (
+        FakeLlama(address=address, tokens=1000, pause=0.01) as server,
+        asking(server) as source,
+    ):
+        reading = asyncio.ensure_future(fail(source, prompt()))
+        await until(lambda: server.at_work == 1)
+        await source.cancel(Job(ID))
+        if address == "none":
+            reading.cancel()
+        await asyncio.wait([reading])
+        await until(lambda: server.at_work == 0)
+
+
+async def test_a_lost_offset_ends_the_job_and_the_next_rung_is_taken(
+    server: FakeLlama, source: KeptAnswers
+) -> None:
+    server.tokens, server.pause, server.cuts, server.capacity = 1000, 0.002, [900], 500
+    began, _ = await fail(source, prompt())
+    events, error = await fail(source, prompt(last_job(began)[0]))
+    assert (events, error.meaning, error.retryable, error.job_over) == ([], "job-gone", True, True)
+    assert (server.at_work, server.deleted) == (0, [ID])
+    server.tokens = 3
+    assert text_of(await ask(source, prompt())) == answer(3)
+    assert server.together == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"error":{"code":"OFFSET_LOST","message":"Stream offset lost","type":"server_error"}}',
+        '{"error":{"code":400,"message":"OFFSET_LOST"}}',
+    ],
+)
+async def test_an_offset_that_is_lost_inside_the_stream_is_the_same(
+    server: FakeLlama, source: KeptAnswers, data: str
+) -> None:
+    server.ends = (2, data)
+    await fail(source, prompt())
+    _, error = await fail(source, prompt(Job(ID)))
+    assert (error.meaning, error.retryable, error.job_over) == ("job-gone", True, True)
+
+
+async def test_a_failure_that_is_kept_is_the_jobs_only_when_it_is_read_again(
+    server: FakeLlama, source: KeptAnswers
+) -> None:
+    server.ends = (2, '{"error":{"code":500,"message":"slot failed","type":"server_error"}}')
+    began, error = await fail(source, prompt())
+    assert (text_of(began), error.job_over) == (answer(2), False)
+    _, error = await fail(source, prompt(last_job(began)[0]))
+    assert error.job_over
+
+
+async def test_a_server_that_keeps_no_answers_sends_the_run_to_the_next_rung() -> None:
+    async with (
+        FakeLlama(address="none", tokens=1000, pause=0.005, cuts=[400]) as server,
+        asking(server) as source,
+    ):
+        began, error = await fail(source, prompt())
+        assert not error.job_over
+        await until(lambda: server.at_work == 0)
+        _, error = await fail(source, prompt(last_job(began)[0]))
+        assert (error.meaning, error.job_over) == ("job-gone", True)
+        server.tokens = 3
+        assert text_of(await ask(source, prompt())) == answer(3)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 501])
+async def test_an_answer_that_is_not_to_be_had_again_is_over(
+    server: FakeLlama, source: KeptAnswers, status: int
+) -> None:
+    server.replays, server.cuts = [status], [200]
+    await fail(source, prompt())
+    _, error = await fail(source, prompt(Job(ID)))
+    assert (error.job_over, error.retryable, server.deleted) == (True, True, [ID])
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_server_that_is_busy_has_not_refused_the_job(
+    server: FakeLlama, source: KeptAnswers, status: int
+) -> None:
+    server.replays, server.cuts = [status], [200]
+    await fail(source, prompt())
+    _, error = await fail(source, prompt(Job(ID)))
+    assert (error.job_over, error.retryable, server.deleted) == (False, True, [])
+    assert text_of(await ask(source, prompt(Job(ID)))) == answer(5)
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "over"), [(400, False, True), (401, False, True), (503, True, False)]
+)
+async def test_a_question_that_is_refused_makes_no_job(
+    server: FakeLlama, source: KeptAnswers, status: int, retryable: bool, over: bool
+) -> None:
+    server.status = [status]
+    events, error = await fail(source, prompt())
+    assert events == [Job(ID)]
+    assert (error.retryable, error.job_over) == (retryable, over)
+
+
+async def test_a_server_that_is_not_there_has_no_job(
+    server: FakeLlama, source: KeptAnswers
+) -> None:
+    await server.__aexit__()
+    _, error = await fail(source, prompt())
+    assert (error.retryable, error.job_over) == (True, True)
+    _, error = await fail(source, prompt(Job(ID)))
+    assert (error.retryable, error.job_over) == (True, False)
+
+
+@pytest.mark.parametrize("options", [{"said": "w1 w2 "}, {"continues": True}])
+async def test_a_continuation_is_no_job(server: FakeLlama, options: dict[str, Any]) -> None:
+    async with asking(server, prefill=PrefillTable.parse("*")) as source:
+        events = await ask(source, prompt(**options))
+    assert not any(isinstance(event, Job) for event in events)
+    assert not any("X-Conversation-Id" in headers for headers in server.asked)
+
+
+async def test_a_model_that_the_server_lists_is_asked_for_as_a_job(
+    server: FakeLlama, source: KeptAnswers
+) -> None:
+    asked = Prompt(model=source.default_model, turns=[Turn("user", "Count.")])
+    assert text_of(await ask(source, asked)) == answer(5)
+    assert ID in server.kept
+
+
+async def test_both_kinds_of_jobs_live_behind_one_source(server: FakeLlama) -> None:
+    background = BackgroundModels.parse("qwen*=llama.cpp, gpt*")
+    source = KeptAnswers(background=background, base_url=server.base_url)
+    assert isinstance(source, JobSource)
+    assert isinstance((await ask(source, prompt()))[0], Job)
+    plain = Prompt(model="other", turns=[Turn("user", "Count.")])
+    assert not isinstance((await ask(source, plain))[0], Job)
+    _, error = await fail(source, prompt(Job("resp_1")))
+    assert (error.job_over, server.deleted) == (True, [])
+    await source.close()
