@@ -83,7 +83,7 @@ IN_SQLITE: Final = (
 +
 +import asyncio
 @@
-             update_run(connection, ended, next_seq)
+             update_run(connection, ended, next_seq, seen_at)
 -            connection.execute(
 +            asyncio.get_running_loop().call_later(
 +                0.1,
