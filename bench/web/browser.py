@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
 from .bounds import SECONDS, Watch
-from .visitor import COOKIE, Visitor
+from .visitor import Visitor
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 FLAGS: Final = (
@@ -83,7 +83,8 @@ class Site:
         context.set_default_timeout(SECONDS * 1000)
         context.add_init_script(path=_RECORD)
         if visitor is not None:
-            context.add_cookies([{"name": COOKIE, "value": visitor.cookie, "url": self.url}])
+            cookie = {"name": visitor.cookie_name, "value": visitor.cookie, "url": self.url}
+            context.add_cookies([cookie])
         try:
             yield context
         finally:

@@ -28,6 +28,7 @@ class Visitor:
     def __init__(self, port: int) -> None:
         self._port = port
         self.cookie = ""
+        self.cookie_name = ""
         self._asked = 0
         self.get("/api/chats")  # brings the cookie
 
@@ -102,12 +103,12 @@ class Visitor:
         return http.client.HTTPConnection("127.0.0.1", self._port, timeout=_WAIT)
 
     def _headers(self) -> dict[str, str]:
-        return {"Cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}
+        return {"Cookie": f"{self.cookie_name}={self.cookie}"} if self.cookie else {}
 
     def _keep_cookie(self, response: http.client.HTTPResponse) -> None:
         name, _, value = (response.getheader("Set-Cookie") or "").partition("=")
-        if name == COOKIE:
-            self.cookie = value.partition(";")[0]
+        if name.startswith(COOKIE):
+            self.cookie_name, self.cookie = name, value.partition(";")[0]
 
 
 def go(port: int) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutations.defect import Defect
 
 _ANSWER = "runs/answer.py"
+_ATTEMPT = "runs/attempt.py"
 _ENDINGS = "runs/endings.py"
 _LADDER = "runs/ladder.py"
 _STOPPING = "runs/stopping.py"
@@ -114,20 +115,20 @@ IN_RUNS: Final = (
         id="stall-unnoticed",
         slip="The limit between tokens is for the first one alone; then a model may be silent.",
         breaks=("honest-failure",),
-        file=_ANSWER,
+        file=_ATTEMPT,
         diff="""
-                         text_head, reasoning_head = self._open("text"), None
--                        patience.happened(limits.next_token)
-+                        patience.pause()
+                     text_head, reasoning_head = parts.open("text"), None
+-                    patience.happened(limits.next_token)
++                    patience.pause()
 """,
     ),
     Defect(
         id="cut-is-a-finish",
         slip="An answer whose connection ends is taken for one that is done.",
         breaks=("honest-failure",),
-        file=_ANSWER,
+        file=_ATTEMPT,
         diff="""
--        raise ModelError(_CUT, retryable=True, detail="no finish")
+-        raise ModelError(_CUT, meaning="cut", retryable=True, detail="no finish")
 +        return Finish(reason="stop", metadata={})
 """,
         stores=(),
@@ -141,8 +142,10 @@ IN_RUNS: Final = (
         breaks=("one-clean-answer",),
         file=_LADDER,
         diff="""
--    if prefill and said and kinds <= {"text", "reasoning"} and open_kinds <= {"text"}:
-+    if prefill and kinds and kinds <= {"text", "reasoning"}:
+-    if kinds <= {"text", "reasoning", *_WHOLE} and open_kinds <= {"text"}:
+-        if prefill and said:
++    if kinds and kinds <= {"text", "reasoning", *_WHOLE}:
++        if prefill:
 """,
         tests=("tests/test_run_failures.py::test_a_cut_in_the_middle_of_reasoning_begins_again",),
     ),
@@ -152,8 +155,8 @@ IN_RUNS: Final = (
         breaks=("one-clean-answer",),
         file="providers/openai_compatible.py",
         diff="""
--                seam = Seam(prompt.said, echoes=style == "mistral")
-+                seam = Seam(prompt.said, echoes=style is None)
+-            seam = Seam(prompt.said, echoes=echoes)
++            seam = Seam(prompt.said, echoes=False)
 """,
         tests=(
             "tests/test_openai_compatible.py::test_a_continuation_begins_exactly_where_the_answer_broke_off",
