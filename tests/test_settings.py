@@ -17,6 +17,7 @@ from durable_llm_streams.cli.provider import OPENAI_URL, provider
 from durable_llm_streams.cli.settings import Settings, load, names, unknown
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
+from durable_llm_streams.providers.llama_cpp import LlamaCppStreams
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.openai_responses import OpenAIResponses
 from durable_llm_streams.runs import Limits
@@ -361,6 +362,7 @@ def test_models_are_asked_in_background_mode_where_that_is_set(
     monkeypatch.setenv("DLS_BACKGROUND", "!gpt-5-nano, gpt-5*")
     source = provider(load()).source
     assert isinstance(source, OpenAIResponses)
+    assert isinstance(source, LlamaCppStreams)
     asked = ("gpt-5-mini", "gpt-5-nano", "gpt-4o")
     assert [source._background.kind(model) for model in asked] == ["responses", None, None]
 

@@ -15,8 +15,8 @@ from durable_llm_streams.providers._listing import AUTO
 from durable_llm_streams.providers._request import base_address
 from durable_llm_streams.providers.background import BackgroundModels
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
+from durable_llm_streams.providers.kept_answers import KeptAnswers
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
-from durable_llm_streams.providers.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.prefill import PrefillTable
 from durable_llm_streams.runs import Source
 from durable_llm_streams.server import OfferedModel
@@ -99,7 +99,7 @@ def provider(settings: Settings) -> Provider:
     if found is not None:
         background = BackgroundModels.parse(settings.background)
         source = (
-            OpenAIResponses(background=background, **found.options)
+            KeptAnswers(background=background, **found.options)
             if background.rules
             else OpenAICompatible(**found.options)
         )
@@ -199,4 +199,4 @@ def _body(setting: str) -> dict[str, Any]:
 
 def _no_background(settings: Settings, why: str) -> None:
     if settings.background:
-        raise InvalidSetting(f"DLS_BACKGROUND is for OpenAI's own models. {why}")
+        raise InvalidSetting(f"DLS_BACKGROUND is for OpenAI and llama.cpp. {why}")
