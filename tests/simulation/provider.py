@@ -16,8 +16,9 @@ from durable_llm_streams.providers.prefill import PrefillTable
 
 from .faults import Faults
 from .loop import Process
+from .provider_chats import REPEATS
 from .provider_jobs import KeptAnswer
-from .provider_session import REPEATS, Session
+from .provider_session import Session
 from .saying import SECRET
 
 #: Models by what they can.
@@ -35,7 +36,7 @@ class Provider:
 
     Attributes:
         requests: how often a model was asked each question.
-        refused: the questions that were refused for good.
+        refused: the questions whose runs may give up early: refused for good, or silent twice.
         open: the answers that are being made now, by the process that they are made for.
     """
 
@@ -45,6 +46,13 @@ class Provider:
         self.refused: set[str] = set()
         self.open: dict[object, Process] = {}
         self.jobs: dict[str, KeptAnswer] = {}
+        self._stalls: Counter[str] = Counter()
+
+    def stalled(self, place: str) -> None:
+        """An answer fell silent. The second time, its run may give up before its attempts are."""
+        self._stalls[place] += 1
+        if self._stalls[place] > 1:
+            self.refused.add(place)
 
     def heard_by(self, process: Process) -> int:
         """How many answers are being made for a process."""

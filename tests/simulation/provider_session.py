@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.providers.shapes import refusals
+
 from .loop import Process
+from .provider_chats import REPEATS, Request, completion, continued
 from .provider_jobs import KeptAnswer
-from .question import Question
-from .saying import SECRET, carried, pieces, spoilt
+from .saying import SECRET, carried, dressed, spoilt
 
 if TYPE_CHECKING:
     from .provider import Provider
 
-REPEATS: Final = "sim/repeats"
-
 _STATUSES: Final = (400, 401, 429, 500, 503)
+_AS_IN_THE_CORPUS: Final = (400, 500)  # where a refusal of the corpus stands in for it
 
 
 class Session:
@@ -35,9 +37,8 @@ class Session:
             if job is not None:
                 job.cancel()
             return Response(self, 200 if job is not None else 404, _json({"id": url.parts[-2]}))
-        body = json.loads(data)
-        asked = [turn for turn in body.get("messages") or body["input"] if turn["role"] == "user"]
-        return await self._ask(Question.parse(asked[-1]["content"]), body)
+        asked = Request.parse(json.loads(data))
+        return await self._ask(asked)
 
     async def get(self, url: Any, **_: Any) -> Response:
         """Listen to a kept answer again."""
@@ -52,38 +53,49 @@ class Session:
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    async def _ask(self, question: Question, body: dict[str, Any]) -> Response:
-        provider, place = self._provider, question.name
+    async def _ask(self, asked: Request) -> Response:
+        provider, place = self._provider, asked.question.name
         rng = provider.faults.rng(f"answer {place} {len(provider.jobs)} {provider.requests[place]}")
         await asyncio.sleep(rng.choice((0, 0.001, 0.02, 0.2)))
-        said = ""
-        if "messages" in body and body["messages"][-1]["role"] == "assistant":
-            said = body["messages"][-1]["content"]
         if refusal := provider.faults.strikes("refuse-answer", place):
-            return self._refuse(refusal, question, said, in_background="input" in body)
-        if said and provider.faults.strikes("refuse-prefill", place):
+            return self._refuse(refusal, asked)
+        if asked.said and provider.faults.strikes("refuse-prefill", place):
             return Response(self, 400, _json({"error": {"message": "No prefill."}}))
+        if asked.continues:  # what does not fit there is asked for again, at no attempt's cost
+            words = continued(asked, rng)
+            return self._stream(completion(rng, asked, words), place)
         provider.requests[place] += 1
-        if "messages" in body:
-            events = _completion(rng, body["model"], question, said)
-            return self._stream(events, place)
+        if not asked.in_background:
+            whole = asked.question.answer
+            assert whole.startswith(asked.said), f"{asked.said!r} was never said"
+            words = whole if asked.model == REPEATS else whole[len(asked.said) :]
+            return self._stream(completion(rng, asked, words), place)
         fails = provider.faults.strikes("fail-job", place) is not None
-        job = KeptAnswer(f"resp_{place}_{provider.requests[place]}", question, rng, fails=fails)
+        name = f"resp_{place}_{provider.requests[place]}"
+        job = KeptAnswer(name, asked.question, rng, fails=fails)
         provider.jobs[job.name] = job
         return self._stream(job.listen(-1), place)
 
-    def _refuse(
-        self, refusal: random.Random, question: Question, said: str, *, in_background: bool
-    ) -> Response:
-        status = refusal.choice(_STATUSES if refusal.random() < 0.5 else (429, 503))
-        if status == 401 or (status == 400 and not (said or in_background)):
-            self._provider.refused.add(question.name)
+    def _refuse(self, rng: random.Random, asked: Request) -> Response:
+        goes_on = bool(asked.said) or asked.in_background
+        status = rng.choice(_STATUSES if rng.random() < 0.5 else (429, 503))
+        if status in _AS_IN_THE_CORPUS and not goes_on:
+            refusal = rng.choice(refusals())
+            if refusal.is_final:
+                self._provider.refused.add(asked.question.name)
+            return Response(
+                self, refusal.status, _bytes(refusal.body), refusal.media_type, refusal.headers
+            )
+        if status == 401 or (status == 400 and not goes_on):
+            self._provider.refused.add(asked.question.name)
         return Response(self, status, _json({"error": {"message": SECRET, "code": status}}))
 
     def _stream(self, events: AsyncGenerator[bytes, None], place: str) -> Response:
         faults = self._provider.faults
         rng = faults.rng(f"stream {place} {len(self._provider.open)}")
-        return Response(self, 200, carried(spoilt(events, faults, place), faults, place, rng))
+        stalled = partial(self._provider.stalled, place)
+        events = dressed(spoilt(events, faults, place, stalled), rng)
+        return Response(self, 200, carried(events, faults, place, rng))
 
     def opened(self, response: Response) -> None:
         """An answer is being made for this process."""
@@ -99,10 +111,18 @@ class Response:
 
     connection = None
 
-    def __init__(self, session: Session, status: int, body: AsyncGenerator[bytes, None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        status: int,
+        body: AsyncGenerator[bytes, None],
+        media_type: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.status = status
-        self.content_type = "text/event-stream" if status == 200 else "application/json"
-        self.headers: dict[str, str] = {}
+        usual = "text/event-stream" if status == 200 else "application/json"
+        self.content_type = media_type or usual
+        self.headers = dict(headers or {})
         self.content = self
         self._session = session
         self._body = body
@@ -121,29 +141,10 @@ class Response:
         self._session.closed(self)
 
 
+async def _bytes(data: bytes) -> AsyncGenerator[bytes, None]:
+    if data:
+        yield data
+
+
 async def _json(content: Any) -> AsyncGenerator[bytes, None]:
     yield json.dumps(content).encode()
-
-
-async def _completion(
-    rng: random.Random, model: str, question: Question, said: str
-) -> AsyncGenerator[bytes, None]:
-    """A chat completion: the events of an answer, or of what is missing of it."""
-    whole = question.answer
-    assert whole.startswith(said), f"asked to continue {said!r}, which was never said"
-    for number in range(0 if said else question.thoughts):
-        await asyncio.sleep(question.pause / 1000)
-        yield _event({"reasoning": f"{question.name}-thought-{number} "})
-    for piece in pieces(whole if model == REPEATS else whole[len(said) :], rng):
-        if question.pause:
-            await asyncio.sleep(question.pause / 1000)
-        yield _event({"content": piece})
-    yield _event({}, reason="stop")
-    usage = {"prompt_tokens": 5, "completion_tokens": question.words, "cost": 0.001}
-    yield b"data: %b\n\n" % json.dumps({"choices": [], "usage": usage}).encode()
-    yield b"data: [DONE]\n\n"
-
-
-def _event(delta: dict[str, Any], reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    return b"data: %b\n\n" % json.dumps({"id": "gen-1", "choices": [choice]}).encode()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 import aiohttp
+
+from tests.providers.shapes import Form
 
 from .faults import Faults
 
@@ -32,12 +34,30 @@ def pieces(text: str, rng: random.Random) -> list[str]:
     return said
 
 
-async def spoilt(
-    events: AsyncGenerator[bytes, None], faults: Faults, place: str
+async def dressed(
+    events: AsyncGenerator[bytes, None], rng: random.Random
 ) -> AsyncGenerator[bytes, None]:
-    """The same events, until one of them is junk, does not come, or is the last."""
+    """The same events, in one of the forms of the corpus, with its noise between them."""
+    form, first = Form.draw(rng), True
+    async for event in events:
+        yield form.dress(event, rng, first=first)
+        first = False
+
+
+async def spoilt(
+    events: AsyncGenerator[bytes, None], faults: Faults, place: str, stalled: Callable[[], None]
+) -> AsyncGenerator[bytes, None]:
+    """The same events, until one of them is junk, does not come, or is the last.
+
+    Args:
+        events: of an answer.
+        faults: decides.
+        place: whose answer it is.
+        stalled: is called when it falls silent.
+    """
     async for event in events:
         if faults.strikes("stall-answer", place):
+            stalled()
             await asyncio.sleep(1e6)
         if faults.strikes("end-answer", place):
             return
