@@ -26,13 +26,6 @@ KEY = "sk-test-0123456789abcdef"
 ALIVE = Alive("chunk")
 
 
-class Listening(Prompt, frozen=True, kw_only=True):
-    """A prompt for a job, with what the log has of it."""
-
-    before: Sequence[tuple[str, str]] | None = None
-    heard: Sequence[tuple[str, str]] = ()
-
-
 class Clock:
     """Counts the seconds that were slept, and lets some be followed by an event."""
 
@@ -75,7 +68,7 @@ def listening(
 ) -> Prompt:
     turns = [Turn("user", "Count.")]
     job = Job("resp_1", mark)
-    return Listening(model="fake:", turns=turns, job=job, before=before, heard=heard)
+    return Prompt(model="fake:", turns=turns, job=job, before=before, heard=heard)
 
 
 async def begin(source: OpenAIResponses, options: str) -> list[Event]:

@@ -172,10 +172,20 @@ _KINDS = (
     "response.refusal.delta",
     "response.reasoning_text.delta",
     "response.reasoning_summary_part.added",
+    "response.output_text.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "response.output_text.annotation.added",
     "error",
 )
-_FIELDS = ("sequence_number", "delta", "summary_index", "response", "error", "code")
-_OF_RESPONSE = ("id", "model", "status", "usage", "error", "incomplete_details", "background")
+_FIELDS = (
+    *("sequence_number", "delta", "summary_index", "response", "error", "code"),
+    *("text", "refusal", "part", "item", "annotation"),
+)
+_OF_RESPONSE = (
+    *("id", "model", "status", "usage", "error", "incomplete_details", "background", "output"),
+    *("type", "content", "summary", "annotations", "result", "text", "url"),
+)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -193,8 +203,9 @@ def test_no_event_of_an_odd_shape_breaks_the_parser(
     kind: str, fields: dict[str, Any], inner: dict[str, Any]
 ) -> None:
     parser = ResponsesParser()
-    event = {"response": inner, **fields, "type": kind}
+    event = {"response": inner, "item": inner, "part": inner, **fields, "type": kind}
     parser.feed(b"data: " + json.dumps(event).encode() + b"\n\n")
+    parser.feed(json.dumps({"object": "response", **inner}).encode() + b"\n")
     parser.end()
     with suppress(ModelError):
         parser.finish()
@@ -450,6 +461,8 @@ def test_every_read_without_output_is_one_sign_of_life() -> None:
     assert parser.feed(b": keep-alive\n\n: more\n\n") == [Alive("comment")]
     parser.feed(BEGIN)
     assert parser.feed(line("response.web_search_call.searching", 1)) == [Alive("chunk")]
+    assert parser.feed(text(2, "")) == [Alive("chunk")]
+    assert parser.feed(text(2, "read before")) == [Alive("chunk")]
     assert parser.feed(b'data: {"type":"respo') == [Alive("chunk")]
 
 

@@ -36,7 +36,8 @@ class Keeping(OpenAICompatible):
     def _keeps(self, prompt: Prompt, kind: JobKind) -> bool:
         """Whether this is asked for as a job of that kind; a continuation never is."""
         goes_on = prompt.continues or trimmed(prompt.said)
-        return not goes_on and self._background.kind(prompt.model) == kind
+        model = self._listing.chosen(prompt.model)
+        return not goes_on and self._background.kind(model) == kind
 
     async def _end(self, job: Job) -> None:
         """End a job before another one is asked for, if that can be done soon."""

@@ -37,9 +37,7 @@ class LogOfJob(NamedTuple):
 
 def log_of_job(prompt: Prompt) -> LogOfJob | None:
     """What the log has of the prompt's job; None if that is not known."""
-    before = getattr(prompt, "before", None)
-    since = getattr(prompt, "heard", None)
-    return None if before is None or since is None else LogOfJob(before, since)
+    return None if prompt.before is None else LogOfJob(prompt.before, prompt.heard)
 
 
 def pauses() -> Iterator[float]:

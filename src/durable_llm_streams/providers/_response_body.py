@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import aiohttp
-import msgspec
 
 from durable_llm_streams.providers import _failures
+from durable_llm_streams.providers._characters import cleaned
+from durable_llm_streams.providers._chat_chunk import decode_all
 from durable_llm_streams.providers.openai_compatible import NETWORK
 
 MOST_BYTES: Final = 32 * 1024 * 1024  # a picture is in it as base64
@@ -30,10 +31,8 @@ async def read_response(response: aiohttp.ClientResponse) -> dict[str, Any]:
                 raise _failures.too_much()
     except NETWORK as why:
         raise _failures.cut(why) from None
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        found = None
+    values = decode_all(bytes(body))
+    found = cleaned(values[0]) if values else None
     if not isinstance(found, dict) or not {"status", "output", "error"} & found.keys():
         raise _failures.unreadable(bytes(body))
     if found.get("error") is not None and "status" not in found:

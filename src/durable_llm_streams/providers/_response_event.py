@@ -1,7 +1,7 @@
 """The shape of one event of a response stream: of all its fields, those that are read here.
 
 Source: the streaming events of OpenAI's Responses API (`openai.types.responses` of `openai` 3).
-Fields that do not decide over the answer are `Any`, so that an odd one cannot break it.
+All fields are `Any`, so that an odd one cannot break an answer.
 """
 
 from __future__ import annotations
@@ -12,10 +12,20 @@ import msgspec
 from msgspec import Struct
 
 
-class ResponseEvent(Struct, gc=False):
+class Delta(Struct, gc=False):
+    """What is read of every event, on the hot path: enough for a piece of the text."""
+
     type: Any = None
     sequence_number: Any = None
-    delta: Any = None  # of texts
+    delta: Any = None
+
+
+class ResponseEvent(Struct, gc=False):
+    """What is read of all other events."""
+
+    type: Any = None
+    sequence_number: Any = None
+    delta: Any = None
     text: Any = None  # the whole of a text whose deltas are over
     refusal: Any = None  # the same of a refusal
     part: Any = None  # a part of a message
@@ -28,4 +38,5 @@ class ResponseEvent(Struct, gc=False):
     message: Any = None
 
 
+decode_delta: Final = msgspec.json.Decoder(Delta).decode
 decode: Final = msgspec.json.Decoder(ResponseEvent).decode

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from durable_llm_streams.providers._characters import Characters, cleaned
+from durable_llm_streams.providers._characters import Characters
 from durable_llm_streams.providers._response_output import citations, events_of, item_events
 from durable_llm_streams.providers._told import Level, Told
 from durable_llm_streams.runs.source import Citation, Event, File, ReasoningDelta, TextDelta
@@ -58,7 +58,7 @@ class ResponseSaid:
 
     def item_done(self, item: Any, events: list[Event]) -> None:
         """Read an item that is whole."""
-        said = item_events(cleaned(item))
+        said = item_events(item)
         text = "".join(each.text for each in said if isinstance(each, TextDelta))
         reasoning = "".join(each.text for each in said if isinstance(each, ReasoningDelta))
         if reasoning and self._told.known and not (self._told.thoughts or self._told.texts):
@@ -68,7 +68,7 @@ class ResponseSaid:
 
     def annotation(self, annotation: Any) -> None:
         """Read a citation."""
-        self._waiting += citations([cleaned(annotation)])
+        self._waiting += citations([annotation])
 
     def whole(self, output: Any, events: list[Event]) -> bool:
         """Read all items of a response that is over, and give what was not given yet.
@@ -77,7 +77,7 @@ class ResponseSaid:
             Whether it is the response that was said so far; otherwise only files and pages are
             given.
         """
-        items = events_of(cleaned(output))
+        items = events_of(output)
         if items:
             self.characters.end()
         rest = self._told.beyond(items)

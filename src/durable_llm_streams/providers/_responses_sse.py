@@ -15,17 +15,15 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import msgspec
-
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._answer_parser import DONE, MAX_LINE, AnswerParser
-from durable_llm_streams.providers._characters import clean
+from durable_llm_streams.providers._characters import clean, cleaned
 from durable_llm_streams.providers._chat_chunk import UNREADABLE, decode_all
 from durable_llm_streams.providers._chat_end import empty
 from durable_llm_streams.providers._error_objects import error_in
 from durable_llm_streams.providers._odd_lines import OddLines
-from durable_llm_streams.providers._response_event import ResponseEvent, decode
+from durable_llm_streams.providers._response_event import ResponseEvent, decode, decode_delta
 from durable_llm_streams.providers._response_output import part_text
 from durable_llm_streams.providers._response_said import ResponseSaid
 from durable_llm_streams.runs.source import Event, Job, TextDelta
@@ -35,6 +33,7 @@ MARK_EVERY: Final = 1024
 _ID = re.compile(r"[A-Za-z0-9_-]{1,200}")  # what is safe in an address
 _MARK = re.compile(r"[0-9]{1,15}")
 _REASONS = {"max_output_tokens": "length", "content_filter": "content-filter"}
+_FIELDS = ResponseEvent.__struct_fields__
 _NAMES = (b"data", b"event", b"id", b"retry")
 _TEXTS = ("response.output_text.delta", "response.refusal.delta")
 _REASONINGS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
@@ -111,21 +110,35 @@ class ResponsesParser(AnswerParser):
 
     def _data(self, payload: bytes, events: list[Event]) -> None:
         try:
-            event = decode(payload)
+            event = decode_delta(payload)
         except UNREADABLE:
             self._no_event(payload, events)
             return
-        number, kind = event.sequence_number, event.type
-        if kind in _TEXTS and type(event.delta) is str and not self._characters.held:
-            self.begun = self._seen = self._got_chunk = True
+        kind, delta = event.type, event.delta
+        if kind in _TEXTS and type(delta) is str and not self._characters.held:
+            number = event.sequence_number
             if type(number) is int:
                 if number <= self._sequence:
+                    self._got_chunk = True
                     return
                 self._sequence = number
-            if event.delta:
-                events.append(TextDelta(event.delta))
-                self._texts.append(event.delta)
-        elif type(kind) is str:
+            if delta:
+                events.append(TextDelta(delta))
+                self._texts.append(delta)
+            else:
+                self._got_chunk = True
+            if not self.begun:
+                self.begun = self._seen = True
+        else:
+            self._any(payload, events)
+
+    def _any(self, payload: bytes, events: list[Event]) -> None:
+        """Read what is no plain piece of the text."""
+        try:
+            event = decode(payload)
+        except UNREADABLE:
+            event = ResponseEvent()
+        if type(event.type) is str and not (self._is_error and event.type != "error"):
             self._read(event, events)
         else:
             self._no_event(payload, events)
@@ -154,10 +167,12 @@ class ResponsesParser(AnswerParser):
 
     def _object(self, value: dict[str, Any], events: list[Event]) -> None:
         """Read one object leniently."""
+        # half a character in a delta may find its other half in the next one
+        value = {name: each if name == "delta" else cleaned(each) for name, each in value.items()}
         if value.get("object") == "response" or ("output" in value and "status" in value):
             events += self.whole(value)
         elif isinstance(value.get("type"), str) and not self._is_error:
-            self._read(msgspec.convert(value, ResponseEvent), events)
+            self._read(ResponseEvent(**{name: value.get(name) for name in _FIELDS}), events)
         elif error := error_in(value, is_error=self._is_error):
             self._seen = self._got_chunk = True
             self._fail(_failures.reported(error, job_over=self._again))
@@ -210,7 +225,7 @@ class ResponsesParser(AnswerParser):
         self._values(values or (), events)
 
     def _too_long(self) -> None:
-        self._odd.is_too_long = True
+        self._odd.is_too_long = self._odd.is_too_long or not self.done
 
     def _judge(self, *, may_be_empty: bool) -> ModelError | None:
         spoke = self._said.spoke or bool("".join(self._texts).strip())
@@ -244,10 +259,10 @@ class ResponsesParser(AnswerParser):
     def _text_done(self, event: ResponseEvent, events: list[Event]) -> None:
         text = event.text if type(event.text) is str else event.refusal
         if type(text) is str:
-            self._said.text_done(clean(text), "part", events)
+            self._said.text_done(text, "part", events)
 
     def _part_done(self, event: ResponseEvent, events: list[Event]) -> None:
-        self._said.text_done(clean(part_text(event.part)), "part", events)
+        self._said.text_done(part_text(event.part), "part", events)
 
     def _item_done(self, event: ResponseEvent, events: list[Event]) -> None:
         self._said.item_done(event.item, events)
