@@ -62,7 +62,7 @@ async def test_when_the_window_has_passed_the_answer_is_restarted_and_shown_once
 ) -> None:
     async with (
         FakeProvider() as provider,
-        asking(tmp_path, settings(provider, ",window=0")) as reader,
+        asking(tmp_path, settings(provider, ",window=0") | {"DLS_CONTINUE": "off"}) as reader,
     ):
         await killed_until_done(reader, "Count", random.Random(3), kills=2)
         message = await stored_message(reader)
@@ -70,6 +70,21 @@ async def test_when_the_window_has_passed_the_answer_is_restarted_and_shown_once
         assert reader.text == answer(WORDS)
         assert rungs(message)[:3] == ["first", "reattach", "restart"]
         assert {request.path for request in provider.requests} == {"responses"}
+
+
+@pytest.mark.promise("takeover", "one-clean-answer")
+async def test_a_job_that_is_not_streamed_any_more_is_polled_after_a_kill(tmp_path: Path) -> None:
+    async with FakeProvider() as provider, asking(tmp_path, settings(provider)) as reader:
+        provider.jobs.too_old = True
+        await killed_until_done(reader, "Count", random.Random(4), kills=1)
+        message = await stored_message(reader)
+        check(reader, message)
+        assert reader.text == answer(WORDS)
+        assert not any(b"reset-step" in record for record in reader.records)
+        assert [request.path for request in provider.requests] == ["responses"]
+        (job,) = provider.jobs.all
+        assert (job.status, job.cancels, bool(job.polls)) == ("completed", 0, True)
+        assert rungs(message) == ["first", "reattach"]
 
 
 @pytest.mark.promise("hand-over", "one-clean-answer")

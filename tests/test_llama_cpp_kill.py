@@ -1,0 +1,54 @@
+"""Real servers, killed in the middle of an answer that a llama.cpp server keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.fake_llama import FakeLlama
+from tests.fake_provider_script import answer
+from tests.test_kill import asking, check, killed_until_done, stored_message
+from tests.test_openai_responses_kill import rungs, stop, until
+
+pytestmark = pytest.mark.timeout(300)
+
+WORDS = 150
+
+
+def settings(server: FakeLlama) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": server.base_url, "DLS_BACKGROUND": "*=llama.cpp"}
+
+
+@pytest.mark.promise("takeover", "one-clean-answer")
+async def test_after_every_kill_the_same_answer_goes_on_and_is_asked_for_once(
+    tmp_path: Path,
+) -> None:
+    async with (
+        FakeLlama(tokens=WORDS, pause=0.006) as server,
+        asking(tmp_path, settings(server)) as reader,
+    ):
+        await killed_until_done(reader, "Count", random.Random(1), kills=3)
+        message = await stored_message(reader)
+        check(reader, message)
+        assert reader.text == answer(WORDS)
+        assert not any(b"reset-step" in record for record in reader.records)
+        assert rungs(message) == ["first", *["reattach"] * len(server.read_from)]
+        assert server.read_from
+        assert (len(server.asked), server.deleted) == (1, [])
+
+
+@pytest.mark.promise("stop")
+async def test_stopping_ends_the_work_of_the_server(tmp_path: Path) -> None:
+    async with (
+        FakeLlama(tokens=1000, pause=0.01) as server,
+        asking(tmp_path, settings(server)) as reader,
+    ):
+        reading = asyncio.create_task(reader.ask("Count"))
+        await reader.received(20)
+        await stop(reader, "stop")
+        await until(lambda: server.at_work == 0)
+        await reading
+        assert len(server.deleted) == 1
