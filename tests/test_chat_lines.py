@@ -201,6 +201,15 @@ def test_one_object_for_each_line_is_read_as_chunks() -> None:
 
 
 @pytest.mark.parametrize(
+    "body", [b"[%s,\n%s\n]", b"[\n%s,\n%s,\n]", b"%s,\n%s,\n", b'{"choi\n%s\n%s', b"\n%s%s"]
+)
+def test_chunks_in_one_json_array_or_list_are_read(body: bytes) -> None:
+    chunk = b'{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}'
+    for pieces in ([body % (chunk, chunk)], bytes_of(body % (chunk, chunk))):
+        assert told(*pieces) == [TextDelta("aa"), "stop"]
+
+
+@pytest.mark.parametrize(
     ("body", "meaning"),
     [
         (b"<!DOCTYPE html>\n<html><body>Hello</body></html>", "not-a-stream"),

@@ -87,6 +87,25 @@ def test_a_picture_that_comes_again_is_told_once() -> None:
     assert told(*chunks) == [FILE, TextDelta("a"), "stop"]
 
 
+def test_a_picture_in_the_text_is_taken_out_of_it() -> None:
+    url = PICTURE + "A" * 1000
+    content = f"Here:\n\n![A cat]({url})\n\nAnother: ![]({url}B)."
+    assert told(text("a"), text(content), finish()) == [
+        TextDelta("aHere:\n\n"),
+        File(media_type="image/png", url=url),
+        TextDelta("\n\nAnother: "),
+        File(media_type="image/png", url=url + "B"),
+        TextDelta("."),
+        "stop",
+    ]
+    large = f"![A cat]({PICTURE}{'A' * 300_000})"
+    assert said(text(large), finish()).startswith(
+        "\n\n[The model sent a picture (image/png, 220 KiB)"
+    )
+    linked = "![A cat](https://example.org/cat.png) " * 20
+    assert said(text(linked), finish()) == linked
+
+
 def test_a_picture_that_is_too_large_is_named_in_a_sentence() -> None:
     large = PICTURE + "A" * MAX_URL
     expected = "[The model sent a picture (image/png, 192 KiB). It is too large to be kept here.]"
@@ -103,6 +122,16 @@ def test_beside_a_picture_of_megabytes_the_text_is_kept(size: int) -> None:
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     answer = said(*pieces)
     assert answer.startswith("cat\n\n[The model sent a picture (image/png, 6.4 MiB).")
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.parametrize(
+    "form", ["![A cat](data:image/png;base64,%s)", "data:image/png;base64,%s", "%s"]
+)
+def test_a_picture_of_megabytes_in_the_text_is_named(form: str) -> None:
+    content = form % ("A" * 9_000_000)
+    expected = "[The model sent a picture (image/png, 6.4 MiB). It is too large to be kept here.]"
+    assert said(text("a"), text(content), text("b"), finish()) == f"a\n\n{expected}\n\nb"
 
 
 @pytest.mark.promise("bounded")

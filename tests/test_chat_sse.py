@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -212,6 +213,33 @@ def test_a_refusal_is_the_answers_text() -> None:
 def test_a_lone_surrogate_becomes_a_replacement_character() -> None:
     assert said(text("a\ud83d"), finish()) == "a\ufffd"
     assert said(text("a\ud83d"), text("b"), finish()) == "a\ufffdb"
+    assert read(line({"delta": {"content": "a\udc00"}}, id="\ud83d"), finish())[-1] == Finish(
+        reason="stop", metadata={"generationId": "\ufffd"}
+    )
+
+
+@pytest.mark.promise("foreign-bytes")
+@given(st.text(min_size=1), st.lists(st.integers(0, 1000), max_size=8))
+def test_the_halves_of_a_character_are_joined_over_deltas(whole: str, cuts: list[int]) -> None:
+    units = whole.encode("utf-16-le")
+    places = [0, *sorted(cut % (len(units) // 2 + 1) * 2 for cut in cuts), len(units)]
+    halves = [
+        units[begin:end].decode("utf-16-le", "surrogatepass") for begin, end in pairwise(places)
+    ]
+    assert said(*map(text, halves), finish("length")) == whole
+    thoughts = [delta(reasoning=half) for half in halves]
+    events = read(*thoughts, text("a"), finish())
+    assert "".join(event.text for event in events if isinstance(event, ReasoningDelta)) == whole
+
+
+@pytest.mark.promise("foreign-bytes")
+def test_bytes_that_are_no_utf_8_become_replacement_characters() -> None:
+    first, second = (
+        b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % part
+        for part in (b"caf\xc3", b"\xa9 ok")
+    )
+    assert said(first, second, finish()) == "caf\ufffd\ufffd ok"
+    assert said(b'data: {"\xff":"\xfe","choices":[{"text":"a\x00\x07"}]}\n\n', DONE) == "a\x00\x07"
 
 
 @pytest.mark.parametrize(

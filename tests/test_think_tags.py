@@ -161,7 +161,7 @@ def test_reasoning_beside_the_text_shows_that_the_text_is_no_thought() -> None:
 @example(["<think>", "</think>"], True, True)
 def test_no_text_is_lost_or_made_up(contents: list[str], late: bool, begins: bool) -> None:
     options = {"late_thoughts": late, "begins_thinking": begins}
-    *events, _ = outcome(*map(text, contents), finish("length"), **options)  # type: ignore[arg-type]
+    *events, _ = outcome(*map(text, contents), finish("length"), **options)
     told_text = "".join(getattr(event, "text", "") for event in events)
     whole = "".join(contents)
     for tag in (*TAGS, *TAGS.values()):

@@ -1,51 +1,57 @@
-"""The shape of one chat-completion chunk: what is read on the hot path, and the slow way.
+"""The JSON of chat completions: the shape of a plain chunk for the hot path, and the slow way.
 
-Fields that do not decide over the answer are `Any`, so that an odd one cannot break it.
+The decoder of the hot path refuses whatever is not plain. That costs nothing where nothing is
+refused, and a second reading where something is.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from durable_llm_streams.providers._characters import cleaned
 
 T = TypeVar("T")
 
-
-class Delta(Struct, gc=False):
-    content: Any = None
-    reasoning: Any = None  # OpenRouter
-    reasoning_content: Any = None  # DeepSeek, vLLM, llama.cpp
-    images: Any = None  # OpenRouter
-    annotations: Any = None  # OpenAI, OpenRouter
+MAX_PLAIN: Final = 255  # characters of a plain text; one with a picture in it has more
 
 
-class Choice(Struct, gc=False):
-    index: Any = None
-    delta: Delta | None = None
-    finish_reason: Any = None
-    error: Any = None
+class PlainDelta(Struct, gc=False):
+    content: Annotated[str, Meta(max_length=MAX_PLAIN)] | None = None
+    reasoning: str | None = None  # OpenRouter
+    reasoning_content: str | None = None  # DeepSeek, vLLM, llama.cpp
+    images: None = None  # OpenRouter
+    annotations: None = None  # OpenAI, OpenRouter
 
 
-class Chunk(Struct, gc=False):
-    choices: list[Choice] | None = None
-    error: Any = None
-    usage: Any = None
-    citations: Any = None  # Perplexity, xAI
-    search_results: Any = None  # Perplexity
+class PlainChoice(Struct, gc=False):
+    delta: PlainDelta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    error: None = None
 
 
-decode: Final = msgspec.json.Decoder(Chunk).decode
+class PlainChunk(Struct, gc=False):
+    """A chunk with text or reasoning and nothing else: fields that are `None` must be null."""
+
+    choices: tuple[PlainChoice]
+    error: None = None
+    usage: None = None
+    citations: None = None  # Perplexity, xAI
+    search_results: None = None  # Perplexity
+
+
+decode_plain: Final = msgspec.json.Decoder(PlainChunk).decode
 decode_any: Final = msgspec.json.Decoder().decode
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _MOST_DIGITS = 300  # of a number; more are no count of anything
 _BETWEEN = " \t\r\n,"
+_DONE = "[DONE]"
 
 
 def decode_slowly(payload: bytes, kind: type[T]) -> T | None:
@@ -91,7 +97,15 @@ def decode_all(payload: bytes) -> list[Any] | None:
     return values or None
 
 
-_DONE = "[DONE]"
+def decode_lines(payload: bytes) -> list[Any] | None:
+    """The objects that fill a line each, where the lines together cannot be read.
+
+    Returns:
+        The objects; None if there is none.
+    """
+    lines = (line.strip(b" \t[],") for line in payload.split(b"\n"))
+    found = (decode_all(line) for line in lines if line.startswith(b"{"))
+    return [value for values in found for value in values or ()] or None
 
 
 def _skip(text: str, at: int) -> int:

@@ -9,13 +9,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from durable_llm_streams.providers._answer_text import AnswerText
+from durable_llm_streams.providers._chat_chunk import MAX_PLAIN
 from durable_llm_streams.providers._long_lines import CUT
 from durable_llm_streams.providers._other_parts import OtherParts, is_file
 from durable_llm_streams.runs.source import Event
 
+_URL = r"data:[a-z]+/[^)\s]{200,}+"
+_PICTURE = re.compile(rf"!\[[^\]\n]{{0,200}}\]\(({_URL})(?:\)|\Z)|\A\s*({_URL})\s*\Z")
 _REASONINGS = ("reasoning", "reasoning_content", "thinking")
 _SOUND = "\n\n[The model sent sound. It cannot be kept here.]\n\n"
 
@@ -116,16 +120,28 @@ class ChatOutput:
 
     def _content(self, content: Any, events: list[Event]) -> bool:
         if isinstance(content, str):
-            if CUT in content:
-                return self._files([{"url": content}], events)
-            if content:
-                self.words.text(content, events)
-            return bool(content) and not content.isspace()
+            return self._string(content, events)
         said = False
         parts = [content] if isinstance(content, dict) else content
         for part in parts if isinstance(parts, list) else ():
             said = self._part(part, events) or said
         return said
+
+    def _string(self, content: str, events: list[Event]) -> bool:
+        """A text, and the pictures that some gateways write into it as Markdown."""
+        said, at = False, 0
+        if CUT in content and "data:" not in content:
+            return self._files([{"data": content}], events)
+        for found in _PICTURE.finditer(content) if len(content) > MAX_PLAIN else ():
+            said = self._words(content[at : found.start()], events) or said
+            said = self._files([found[1] or found[2]], events) or said
+            at = found.end()
+        return self._words(content[at:], events) or said
+
+    def _words(self, text: str, events: list[Event]) -> bool:
+        if text:
+            self.words.text(text, events)
+        return bool(text) and not text.isspace()
 
     def _part(self, part: Any, events: list[Event]) -> bool:
         if isinstance(part, str):

@@ -22,9 +22,10 @@ from durable_llm_streams.providers._answer_parser import DONE, MAX_LINE, AnswerP
 from durable_llm_streams.providers._answer_text import AnswerText
 from durable_llm_streams.providers._chat_chunk import (
     UNREADABLE,
-    decode,
     decode_all,
     decode_any,
+    decode_lines,
+    decode_plain,
 )
 from durable_llm_streams.providers._chat_end import ChatEnd, empty
 from durable_llm_streams.providers._chat_output import ChatOutput
@@ -76,32 +77,20 @@ class ChatParser(AnswerParser):
 
     def _data(self, payload: bytes, events: list[Event]) -> None:
         try:
-            chunk = decode(payload)
+            delta = decode_plain(payload).choices[0].delta
         except UNREADABLE:
-            self._no_chunk(payload, events)
+            self._any(payload, events)
             return
-        if chunk.choices and not (
-            chunk.usage or chunk.error or chunk.citations or chunk.search_results
-        ):
-            choice = chunk.choices[0]
-            delta = choice.delta
-            if delta is not None and not (
-                choice.index
-                or choice.finish_reason
-                or choice.error
-                or delta.images
-                or delta.annotations
-            ):
-                text = delta.content
-                reasoning = delta.reasoning or delta.reasoning_content
-                if reasoning:
-                    if self._plainly_thinks and type(reasoning) is str and not text:
-                        events.append(ReasoningDelta(reasoning))
-                        return
-                elif self._plain and type(text) is str and text and "<" not in text:
-                    events.append(TextDelta(text))
-                    self._recent.append(text)
-                    return
+        text = delta.content
+        reasoning = delta.reasoning or delta.reasoning_content
+        if reasoning:
+            if self._plainly_thinks and not text:
+                events.append(ReasoningDelta(reasoning))
+                return
+        elif text and self._plain and "<" not in text:
+            events.append(TextDelta(text))
+            self._recent.append(text)
+            return
         self._any(payload, events)
 
     def _any(self, payload: bytes, events: list[Event]) -> None:
@@ -236,11 +225,12 @@ class ChatParser(AnswerParser):
         return decode_all(payload) is not None
 
     def _no_field(self, line: bytes, events: list[Event]) -> None:
-        is_json = bool(self._pending) or line.lstrip()[:1] in (b"{", b"[")
         failure = None if self._seen else self._odd.add(line)
         if failure is not None:
             self._fail(failure)
-        elif is_json:
+        elif self._pending:
+            self._hold(line)
+        elif line.lstrip()[:1] in (b"{", b"["):
             self._odd.is_document = self._odd.is_document or not self._seen
             self._data(line, events)
 
@@ -250,6 +240,8 @@ class ChatParser(AnswerParser):
 
     def _joined(self, payload: bytes, events: list[Event]) -> None:
         values = decode_all(payload.strip())
+        if values is None and self._odd.is_document:
+            values = decode_lines(payload)
         for value in values or ():
             self._value(value, payload, events)
         if values is None and self._is_error:

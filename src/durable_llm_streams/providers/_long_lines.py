@@ -1,7 +1,8 @@
 r"""Lines that are too long to keep: their long data strings are cut while they are read. No I/O.
 
 1. Only a line longer than the limit is treated so. Its JSON strings that hold data (a `data:` URL,
-   base64) and are longer than `longest` keep their beginning and a `CUT` mark with their length.
+   also as a Markdown picture; base64) and are longer than `longest` are cut: their beginning stays,
+   and a `CUT` mark with their length.
 2. The line stays JSON, so that the text beside a picture is read. No other string is ever cut.
 3. A line that is too long all the same is lost.
 4. However the bytes are split, the result is the same.
@@ -16,7 +17,9 @@ LONGEST: Final = 384 * 1024  # bytes
 CUT: Final = "\0cut:"  # what stands behind the beginning of a cut string; then its length in bytes
 
 _STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # the inside, as far as it goes
-_DATA = re.compile(rb"(?:data:[\x20-\x7e]{0,200}?,)?(?:[A-Za-z0-9+/=_-]|\\/){128}")
+_DATA = re.compile(
+    rb"(?:(?:!\[[^\]]{0,100}\]\()?data:[\x20-\x7e]{0,100}?,)?(?:[A-Za-z0-9+/=_-]|\\/){128}"
+)
 _HEAD = re.compile(rb'(?:[^"\\]|\\u[0-9A-Fa-f]{4}|\\[^u])*')
 _KEPT = 256  # bytes of a cut string
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from durable_llm_streams.providers._characters import clean
+
 _MAX_COUNT = 2**53  # what JavaScript counts exactly
 _MAX_NAME = 200  # characters
 
@@ -82,7 +84,7 @@ def _dollars(value: Any) -> float | None:
 
 
 def _name(value: Any) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= _MAX_NAME else None
+    return clean(value) if isinstance(value, str) and 0 < len(value) <= _MAX_NAME else None
 
 
 def _first(*values: int | None) -> int | None:
