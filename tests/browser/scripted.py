@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import struct
 import zlib
 from collections.abc import AsyncGenerator, Sequence
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.runs import Event, Finish, Prompt
+from durable_llm_streams.runs import Event, Finish, Prompt, TextDelta
 from tests.app import App, Script
 from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import ask_until
@@ -50,6 +51,34 @@ def yields(script: Script, *events: Event) -> None:
 def speaks(script: Script) -> None:
     """From now on answers consist of the script's pieces again."""
     vars(script).pop("stream", None)
+
+
+def goes_on_in_words(script: Script, said: str, then: str) -> asyncio.Event:
+    """A model that is cut off once, and can be asked in words to go on.
+
+    Args:
+        script: the application's model.
+        said: what it says before it is cut off.
+        then: what it says when it is asked to go on.
+
+    Returns:
+        What cuts it off when it is set, and lets it go on when it is set again.
+    """
+    gate = asyncio.Event()
+
+    async def stream(prompt: Prompt) -> AsyncGenerator[Event, None]:
+        script.prompts.append(prompt)
+        if not prompt.continues:
+            yield TextDelta(said)
+            await gate.wait()
+            gate.clear()
+            raise ModelError(OVERLOADED, retryable=True)
+        await gate.wait()
+        yield TextDelta(then)
+        yield Finish(reason="stop", metadata={"model": prompt.model})
+
+    vars(script).update(stream=stream, can_continue=lambda _model: True)
+    return gate
 
 
 async def begin_again(

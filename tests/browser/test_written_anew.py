@@ -8,7 +8,7 @@ from playwright.async_api import BrowserContext, expect
 from durable_llm_streams.errors import ModelError
 from tests.app import App
 from tests.browser.chat_page import ChatPage, eventually
-from tests.browser.scripted import OVERLOADED, begin_again
+from tests.browser.scripted import OVERLOADED, begin_again, goes_on_in_words
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -17,6 +17,12 @@ OLD = tuple(f"Old paragraph number {number} of some.\n\n" for number in range(1,
 NEW = tuple(f"New paragraph number {number} of some.\n\n" for number in range(1, 12))
 LONG = tuple(f"Old paragraph number {number} of many.\n\n" for number in range(1, 61))
 LONG_NEW = tuple(f"New paragraph number {number} of many.\n\n" for number in range(1, 61))
+
+
+SAID = "An answer lives in a log on the server, and every reader follows that log at its own"
+REST = (
+    " pace. When the connection is cut, the reader says what it saw last, and goes on from there."
+)
 
 
 async def top(tab: ChatPage) -> float:
@@ -52,8 +58,8 @@ async def test_the_text_of_a_cut_attempt_stays_until_the_new_one_is_as_long(
         await tab.until_shown("".join(NEW[:said]))
         await expect(tab.cut).to_contain_text("Old paragraph number 8 of some.")
         await expect(tab.state).to_have_text(AGAIN)
-    app.script.allow()
-    await tab.until_shown("".join(NEW[: len(OLD)]))
+    app.script.allow(len(NEW) - len(OLD) + 1)
+    await tab.until_shown("".join(NEW))
     await expect(tab.cut).to_have_count(0)
     app.script.free()
     await tab.until_ended()
@@ -97,6 +103,33 @@ async def test_nothing_moves_for_who_reads_at_the_end_or_further_up(
     await tab.until_ended()
     assert abs(await top(tab) - before) <= 2
     assert (await tab.watched()).shrunk == []
+    await tab.assert_exact(resets=1)
+
+
+async def test_who_reads_further_up_sees_the_same_lines_when_it_begins_again(
+    tab: ChatPage, app: App
+) -> None:
+    app.script.pieces = (*LONG, ModelError(OVERLOADED, retryable=True))
+    app.script.hold()
+    await tab.send("At length")
+    app.script.allow(len(LONG))
+    await tab.until_shown("".join(LONG))
+    await tab.scroller.hover()
+    await tab.page.mouse.wheel(0, -700)
+    await tab.page.evaluate("() => window.watched.settled()")
+    line = tab.answer.get_by_text("Old paragraph number 40 of many.")
+    await expect(line).to_be_in_viewport()
+    before = await line.bounding_box()
+    app.script.pieces = LONG_NEW
+    app.script.allow()
+    await tab.cut.wait_for()
+    await tab.page.evaluate("() => window.watched.painted()")
+    after = await line.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(after["y"] - before["y"]) <= 2
+    app.script.free()
+    await tab.until_ended()
     await tab.assert_exact(resets=1)
 
 
@@ -152,6 +185,39 @@ async def test_the_void_text_goes_when_the_new_attempt_fails(tab: ChatPage, app:
     await expect(tab.cut).to_have_count(0)
     await expect(tab.page.get_by_test_id("ending")).to_contain_text("The model refused.")
     assert await tab.assert_exact(resets=1) == NEW[0]
+
+
+async def test_a_model_that_goes_on_when_it_is_asked_leaves_nothing_void(
+    tab: ChatPage, app: App
+) -> None:
+    gate = goes_on_in_words(app.script, SAID, REST)
+    await tab.send("Hi")
+    await tab.until_shown(SAID)
+    gate.set()
+    await expect(tab.state).to_contain_text("The model was asked to go on where it was cut off.")
+    await expect(tab.cut).to_have_count(0)
+    gate.set()
+    await tab.until_ended()
+    assert await tab.assert_exact() == SAID + REST
+    assert (await tab.watched()).shrunk == []
+
+
+async def test_a_model_that_begins_anew_when_it_is_asked_to_go_on_is_a_restart(
+    tab: ChatPage, app: App
+) -> None:
+    whole = SAID + REST
+    gate = goes_on_in_words(app.script, SAID, whole)
+    await tab.send("Hi")
+    await tab.until_shown(SAID)
+    gate.set()
+    await expect(tab.state).to_contain_text("The model was asked to go on where it was cut off.")
+    gate.set()
+    await tab.until_ended()
+    assert await tab.assert_exact(resets=1) == whole
+    assert (await tab.watched()).shrunk == []
+    await tab.answer.get_by_role("button", name="About this answer").click()
+    about = tab.page.get_by_role("dialog", name="About this answer")
+    await expect(about).to_contain_text("asked to go on… butbegun again")
 
 
 async def test_a_retry_says_why_and_when(tab: ChatPage, app: App) -> None:

@@ -32,6 +32,8 @@ export interface AnswerMetadata {
 /** One time that the model was asked. Numbers are characters. */
 export interface Rung {
   rung: "first" | "reattach" | "prefill" | "continue" | "restart" | (string & {});
+  /** `continue`: a model that was asked to go on began again. */
+  asked?: string;
   /** Dropped, and asked for again. */
   repeated?: number;
   /** `continue`: held back until they could be judged. */
@@ -42,7 +44,7 @@ export interface Rung {
 
 /** A transient `data-run` chunk: what happens to a run. */
 export interface RunNotice {
-  event: "takeover" | "retry" | "rung" | (string & {});
+  event: "takeover" | "retry" | "rung" | "judged" | (string & {});
   attempt?: number;
   attempts?: number;
   /** Seconds until the next attempt. */

@@ -3,8 +3,9 @@ import { isForPeople, latest, News } from "./news";
 
 describe("the news of a run", () => {
   it("leave out what only the next worker needs", () => {
-    const events = ["takeover", "retry", "rung", "job"];
-    expect(events.filter((event) => isForPeople({ event }))).toEqual(["takeover", "retry", "rung"]);
+    const events = ["takeover", "retry", "job"];
+    expect(events.filter((event) => isForPeople({ event }))).toEqual(["takeover", "retry"]);
+    expect(["rung", "judged"].every((event) => isForPeople({ event, rung: "restart" }))).toBe(true);
     expect(new News().hear(null, { event: "job" }, "", 0)).toEqual({});
   });
 
@@ -12,7 +13,10 @@ describe("the news of a run", () => {
     const takeover = { event: "takeover", attempt: 2, rung: "continue" };
     const rung = { event: "rung", rung: "restart", repeated: 12 };
     expect(latest(takeover, rung)).toEqual({ ...takeover, rung: "restart", repeated: 12 });
-    expect(latest(null, rung)).toBe(rung);
+    expect(latest(null, rung)).toEqual(rung);
+    const judged = { ...rung, event: "judged", asked: "continue", held: 80, dropped: 0 };
+    expect(latest(takeover, judged)).toEqual({ ...takeover, rung: "restart", repeated: 12 });
+    expect(latest(null, judged)).toEqual(rung);
   });
 
   it("tell when the next attempt begins, but not in a replay", () => {

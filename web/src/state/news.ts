@@ -4,9 +4,12 @@ import type { ConversationView } from "./view";
 
 type Shown = Pick<ConversationView, "notice" | "retryAt">;
 
-/** Whether a notice is for those who watch; others are for whoever goes on with the answer. */
-export function isForPeople(notice: RunNotice): boolean {
-  return ["takeover", "retry", "rung"].includes(notice.event);
+/**
+ * Whether a notice is for those who watch: a takeover, a failure, or another way to go on. Others are
+ * for the worker that goes on with the answer.
+ */
+export function isForPeople({ event, rung }: RunNotice): boolean {
+  return event === "takeover" || event === "retry" || rung !== undefined;
 }
 
 /**
@@ -14,9 +17,9 @@ export function isForPeople(notice: RunNotice): boolean {
  * the failure that it followed; only the way is another one.
  */
 export function latest(before: RunNotice | null, notice: RunNotice): RunNotice {
-  if (notice.event !== "rung" || before === null) return notice;
-  const { rung, repeated } = notice;
-  return { ...before, rung, repeated };
+  const { event, rung, repeated } = notice;
+  if (event === "takeover" || event === "retry") return notice;
+  return { ...(before ?? { event: "rung" }), rung, repeated };
 }
 
 export class News {

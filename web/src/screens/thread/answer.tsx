@@ -58,7 +58,7 @@ export const Answer = memo(function Answer(props: AnswerProps) {
           live={live}
           unfolded={unfolded}
           onUnfold={onUnfold}
-          empty={live && !cut && <Dots />}
+          empty={live && <Dots />}
         />
       </Standing>
       <Sources message={message} />
@@ -110,7 +110,8 @@ function Line({ chat }: { chat: string }) {
 /** Before the first word. */
 export function Dots() {
   return (
-    <span className="flex h-7 items-center gap-1.5" data-testid="thinking">
+    // As high as a line of the text that takes its place.
+    <span className="flex h-[25.2px] items-center gap-1.5" data-testid="thinking">
       <span className="sr-only">{words.thinking}</span>
       {[0, 1, 2].map((index) => (
         <span key={index} aria-hidden className="dot" style={{ animationDelay: `${index * 160}ms` }} />

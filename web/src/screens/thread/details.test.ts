@@ -34,7 +34,7 @@ it("tells how the model was asked each time, and what was not shown", () => {
   const ladder = [
     { rung: "first" },
     { rung: "continue", held: 120, dropped: 34 },
-    { rung: "restart", repeated: 1005 },
+    { rung: "restart", asked: "continue", repeated: 1005 },
     { rung: "reattach" },
     { rung: "prefill" },
     { rung: "by pigeon" },
@@ -46,7 +46,8 @@ it("tells how the model was asked each time, and what was not shown", () => {
     ["Asked, 2", "asked to go on"],
     ["… held back", "120 characters"],
     ["… dropped", "34 characters"],
-    ["Asked, 3", "begun again"],
+    ["Asked, 3", "asked to go on"],
+    ["… but", "begun again"],
     ["… written again", "1,005 characters"],
     ["Asked, 4", "listened to again"],
     ["Asked, 5", "continued from its text"],

@@ -77,8 +77,9 @@ export function factsOf(about: AnswerMetadata): Fact[] {
 /** How the model was asked each time, where that was more than once. */
 function waysOf({ ladder = [] }: AnswerMetadata): (Fact | null)[] {
   if (ladder.length < 2) return [];
-  return ladder.flatMap(({ rung, repeated, held, dropped }, index) => [
-    [`Asked, ${index + 1}`, WAYS[rung] ?? rung] satisfies Fact,
+  return ladder.flatMap(({ rung, asked, repeated, held, dropped }, index) => [
+    [`Asked, ${index + 1}`, WAYS[asked ?? rung] ?? rung] satisfies Fact,
+    asked === undefined ? null : (["… but", WAYS[rung] ?? rung] satisfies Fact),
     characters("… written again", repeated),
     characters("… held back", held),
     characters("… dropped", dropped),

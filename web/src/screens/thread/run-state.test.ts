@@ -76,7 +76,7 @@ describe("the line below an answer", () => {
     const retry = { event: "retry", attempt: 2, attempts: 5, reason: "The model is overloaded." };
     const soon = { retryAt: 4_500 };
     expect(text(retry, soon)).toBe("The model is overloaded. Trying again in 4 s. Attempt 2 of 5…");
-    expect(text(retry, { retryAt: 900 })).toBe("The model is overloaded. Attempt 2 of 5…");
+    expect(text(retry, { retryAt: 1_400 })).toBe("The model is overloaded. Attempt 2 of 5…");
     expect(text({ event: "retry" })).toBe("The model did not answer. Attempt 2 of 2…");
     expect(text({ ...retry, rung: "continue" })).toBe(`${GO_ON} Attempt 2 of 5…`);
     expect(text({ ...retry, rung: "restart" }, { isCut: true })).toBe(`${AGAIN} Attempt 2 of 5…`);

@@ -8,6 +8,9 @@ import type { ConnectionState } from "@/transport/index";
 import { words } from "@/words";
 import { useConnection, usePart } from "../hooks";
 
+/** A shorter wait is over before it is read. */
+const SHORT_MS = 500;
+
 /** So long nothing need come before the wait is worth a word. */
 const QUIET_MS = 4_000;
 
@@ -75,10 +78,11 @@ function reconnecting(retryAt: number | undefined, now: number): RunState {
 /** Why an attempt failed and when the next one begins; then how that one goes on. */
 function retrying(notice: RunNotice, { retryAt, isCut }: Told, now: number): RunState {
   const attempt = words.attempt(notice.attempt ?? 2, notice.attempts ?? 2);
-  const seconds = retryAt === null ? 0 : Math.ceil((retryAt - now) / 1000);
+  const left = retryAt === null ? 0 : retryAt - now;
   const why = notice.reason ?? words.noAnswer;
   const what = isCut ? words.beginsAgain : notice.rung === "continue" ? words.askedToGoOn : why;
-  const text = seconds > 0 ? `${why} ${words.tryingAgainIn(seconds)}` : what;
+  const waits = left >= SHORT_MS && !isCut; // the text is cut when the next attempt begins
+  const text = waits ? `${why} ${words.tryingAgainIn(Math.ceil(left / 1000))}` : what;
   return { kind: "retrying", tone: "wait", text: `${text} ${attempt}`, awaits: true };
 }
 

@@ -12,13 +12,11 @@ export interface StandingProps {
   onCovered: () => void;
 }
 
-/** So much room the label needs. */
-const LABEL_PX = 28;
-
 /**
  * What stands on the screen never shrinks: an answer that is written anew grows over the text of the
  * attempt that was cut off. Below the new text the rest of the old one stays, dimmed, until the new
- * one is as high. The height does not change meanwhile, so nothing moves.
+ * one is as high. Two lines are added at once, for the first new words and for the label, so that
+ * nothing is hidden for them; from then on the height stays the same, and nothing moves.
  *
  * The old text is inert: it cannot be selected, searched or focused, and no screen reader reads it.
  */
@@ -32,16 +30,16 @@ export function Standing({ children, cut, comparable, onCovered }: StandingProps
   useLayoutEffect(() => {
     if (!isCut || !frame.current || !fresh.current || !old.current) return;
     const [outer, above, below] = [frame.current, fresh.current, old.current];
+    const room = parseFloat(getComputedStyle(below).marginTop);
     let next = 0;
     const measure = (): void => {
       const height = above.offsetHeight;
       outer.style.setProperty("--said", `${height}px`);
-      outer.toggleAttribute("data-begun", height > 0);
-      outer.toggleAttribute("data-nearly", below.offsetHeight - height < LABEL_PX);
+      const left = below.offsetHeight + room - height;
+      outer.toggleAttribute("data-nearly", left < room / 2); // no room for the label any more
       // In the next frame: a change of the layout in the midst of measuring would be an error.
       cancelAnimationFrame(next);
-      if (!comparable || height === 0 || height < below.offsetHeight) return;
-      next = requestAnimationFrame(() => covered.current());
+      if (comparable && left <= 0) next = requestAnimationFrame(() => covered.current());
     };
     measure();
     const observer = new ResizeObserver(measure);
@@ -50,9 +48,15 @@ export function Standing({ children, cut, comparable, onCovered }: StandingProps
     return () => {
       observer.disconnect();
       cancelAnimationFrame(next);
-      outer.removeAttribute("data-begun");
     };
   }, [isCut, comparable]);
+  useLayoutEffect(() => {
+    if (!isCut || !frame.current || !old.current) return;
+    // The old text is another element now: the browser does not keep it in place for who reads it.
+    const view = frame.current.closest("[data-testid=scroller]");
+    const isAbove = view && frame.current.getBoundingClientRect().top < view.getBoundingClientRect().top;
+    if (isAbove) view.scrollTop += parseFloat(getComputedStyle(old.current).marginTop);
+  }, [isCut]);
   return (
     <div ref={frame} className="standing">
       <div ref={fresh} className="standing-new" data-testid="said">
