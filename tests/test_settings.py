@@ -99,6 +99,8 @@ def test_the_defaults() -> None:
         ("DLS_ATTEMPTS", "2", "attempts", 2),
         ("DLS_LEASE", "2.5", "lease", 2.5),
         ("DLS_FIRST_TOKEN_TIMEOUT", "3", "first_token", 3.0),
+        ("DLS_THINKING_TIMEOUT", "700", "thinking", 700.0),
+        ("DLS_CONTINUE", "prose", "continues", "prose"),
         ("DLS_TOKEN_TIMEOUT", "4", "next_token", 4.0),
         ("DLS_RUN_TIMEOUT", "5", "whole_run", 5.0),
         ("DLS_RETENTION_LOG", "60", "log_age", 60.0),

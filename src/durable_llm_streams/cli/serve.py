@@ -24,7 +24,7 @@ from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.stores import open_store, without_password
 
 from .listening import listen, place
-from .provider import provider
+from .provider import provider, with_models
 from .settings import Settings, load, unknown
 
 logger = logging.getLogger(__name__)
@@ -141,6 +141,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
     )
     try:
         await store.open()
+        chosen = await with_models(chosen)
         worker = Worker(
             store,
             chosen.source,

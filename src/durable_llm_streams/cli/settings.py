@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.providers.demo import GoesOn
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.stores import is_sqlite, upstash_address
 
@@ -70,7 +71,11 @@ class Settings(BaseSettings):
         "NORMAL",
         description="`NORMAL` survives a killed process; `FULL` also a power failure, slower.",
     )
-    host: str = Field("127.0.0.1", description="The address to listen on.")
+    host: str = Field(
+        "127.0.0.1",
+        description="The address to listen on. `localhost` is both loopback addresses, `0.0.0.0` "
+        "or `[::]` all of the machine.",
+    )
     port: int = _named(
         "DLS_PORT", "PORT", default=8000, description="The port to listen on.", ge=0, le=65535
     )
@@ -215,6 +220,12 @@ class Settings(BaseSettings):
     demo_tokens_per_second: float = Field(
         40.0, ge=0, description="The demo model's pace; 0 is as fast as it goes."
     )
+    demo_goes_on: GoesOn = Field(
+        "exactly",
+        description="How the demo goes on after a cut: `exactly` where it was; or it refuses that, "
+        "and when it is asked in words it does so (`asked`), or `badly`, begins `anew`, or `never` "
+        "does.",
+    )
     app_url: str = Field("", description="OpenRouter attribution: this application's address.")
     app_title: str = Field(
         "Durable LLM Streams", description="OpenRouter attribution: this application's name."
@@ -269,6 +280,7 @@ class Settings(BaseSettings):
             poll=poll,
             concurrent_runs=self.max_runs,
             attempts=self.attempts,
+            continues=self.continue_,
             first_token=self.first_token_timeout,
             thinking=self.thinking_timeout,
             next_token=self.token_timeout,
