@@ -273,6 +273,17 @@ async def test_a_job_that_comes_as_json_is_polled_from_its_beginning(
     assert text_of(again) == answer(20)
 
 
+async def test_a_job_whose_stream_says_at_once_that_it_failed_is_polled(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    provider.jobs.too_old = False
+    await begin(source, "tokens=5,error_after=2,listeners,code=server_error")
+    await ended(provider)
+    events = await ask(source, listening(before=[("text", answer(2))], mark="4"))
+    assert answer(2) + text_of(events) == answer(5)
+    assert (provider.jobs.all[0].listened, provider.jobs.all[0].polls) == ([(4, 200)], [200])
+
+
 async def test_closing_a_stream_that_polls_leaves_the_job_alone(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:

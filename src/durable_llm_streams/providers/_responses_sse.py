@@ -52,7 +52,7 @@ class ResponsesParser(AnswerParser):
         job: the job, with the last mark that was yielded; None while its id is unknown.
         begun: an event was read.
         ended: the provider said that its work on the answer is over.
-        is_unfinished: one JSON response was read, and the job is still at work.
+        is_unfinished: nothing more can be read here, and the job may still be at work.
     """
 
     _tells_alive = True

@@ -141,12 +141,10 @@ class OpenAIResponses(Keeping):
         parser = ResponsesParser(job, told=log.before if log else None)
         with self._redacted():
             try:
-                begun = await self._listen(job, parser)
-                if begun is not None:
-                    async with aclosing(self._read_all(begun, may_be_empty=True)) as events:
-                        async for event in events:
-                            yield event
-                if begun is None or parser.is_unfinished:
+                async with aclosing(self._streamed(job, parser)) as events:
+                    async for event in events:
+                        yield event
+                if parser.is_unfinished:
                     if log is None:
                         raise _failures.job_gone("It is not streamed any more.")
                     parser = ResponsesParser(job, told=[*log.before, *log.since])
@@ -157,6 +155,23 @@ class OpenAIResponses(Keeping):
                 if error.job_over and not parser.ended:
                     await self._end(job)
                 raise
+
+    async def _streamed(self, job: Job, parser: ResponsesParser) -> AsyncGenerator[Event, None]:
+        """The same as far as it is streamed; the parser `is_unfinished` if it is to be polled."""
+        begun = await self._listen(job, parser)
+        if begun is None:
+            parser.is_unfinished = True
+            return
+        spoke = False
+        try:
+            async with aclosing(self._read_all(begun, may_be_empty=True)) as events:
+                async for event in events:
+                    spoke = spoke or type(event) is not Alive
+                    yield event
+        except ModelError as error:
+            if spoke or parser.ended or not error.job_over:
+                raise
+            parser.is_unfinished = True  # the failure may be the stream's alone
 
     async def _read_all(self, begun: _Begun, *, may_be_empty: bool) -> AsyncGenerator[Event, None]:
         """What a response says, up to its end."""
