@@ -35,6 +35,8 @@ Options, comma separated (`name=value`; `name` alone means 1):
     chunk_after=N    broken transfer encoding      after=finish   those strike after the finish
     prefill=exact    how a beginning is continued: `exact`, `trim` (no white space first), `echo`
                      (the beginning is repeated), `refuse` (HTTP 400), `ignore` (answers anew)
+    continues=anew   how it goes on when asked in words: `anew`, `exact`, `overlap`, `preamble`,
+                     `sorry` (another text), `refuse` (HTTP 400)
     times=N          the faults strike only the first N requests of this very model
 
 Answers in background mode (`POST responses`) are in `fake_responses`. For these also:
@@ -237,9 +239,10 @@ class FakeProvider:
     ) -> web.StreamResponse:
         if (refused := self._refused(request)) is not None:
             return refused
-        last = request.body["messages"][-1]
-        said = last["content"] if last["role"] == "assistant" else ""
-        refuses = bool(said) and script.prefill == "refuse"
+        messages = request.body["messages"]
+        said = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        begun = _asked_to_go_on(messages)
+        refuses = (said and script.prefill == "refuse") or (begun and script.continues == "refuse")
         if refuses or script.status:
             return refusal(script, 400 if refuses else script.status)
         if script.html:
@@ -256,7 +259,7 @@ class FakeProvider:
         if script.first:
             await asyncio.sleep(script.first)
         writer = _Writer(http, response, request, script)
-        await writer.say(_rest(script, said))
+        await writer.say(_continuation(script, begun) if begun else _rest(script, said))
         return response
 
 
@@ -340,6 +343,23 @@ def _rest(script: Script, said: str) -> str:
         return text
     rest = text[len(said) :]
     return rest.lstrip() if script.prefill == "trim" else rest
+
+
+def _asked_to_go_on(messages: list[dict[str, Any]]) -> str:
+    """The partial answer that the last message asks to go on with; "" for none."""
+    asked = messages[-1]["role"] == "user" and "Please continue" in messages[-1]["content"]
+    return str(messages[-2]["content"]) if asked else ""
+
+
+def _continuation(script: Script, begun: str) -> str:
+    text = script.text()
+    if script.continues == "sorry":
+        return "I'm sorry, but I cannot see what you mean."
+    if script.continues == "anew" or not text.startswith(begun):
+        return text
+    if script.continues == "overlap":
+        return text[max(0, len(begun) - 30) :]
+    return "Sure, continuing:\n\n" * (script.continues == "preamble") + text[len(begun) :]
 
 
 def _whole(script: Script, said: str) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Script:
     chunk_after: int = -1
     after: str = ""
     prefill: str = "exact"
+    continues: str = "anew"
     times: int = -1
     background: str = ""
     fail_after: int = -1

@@ -178,6 +178,35 @@ async def test_a_model_that_cannot_is_restarted_and_shown_once(tmp_path: Path) -
             )
 
 
+@pytest.mark.promise("prefix", "one-clean-answer", "history-is-fold")
+@pytest.mark.parametrize("way", ["exact", "overlap", "preamble"])
+async def test_a_model_that_refuses_prefill_goes_on_when_it_is_asked(
+    tmp_path: Path, way: str
+) -> None:
+    async with FakeProvider() as provider:
+        settings = {
+            "OPENAI_BASE_URL": provider.base_url,
+            "DLS_MODEL": f"fake:tokens={WORDS},rate=150,prefill=refuse,continues={way}",
+            "DLS_PREFILL": "fake*",
+        }
+        async with asking(tmp_path, settings) as reader:
+            reading = asyncio.create_task(reader.ask("Count"))
+            await reader.received(40)
+            await reader.server.kill()
+            await reading
+            seen = reader.text
+            await reader.server.start()
+            async with asyncio.timeout(60):
+                while not reader.done:
+                    await reader.resume()
+                    assert reader.text.startswith(seen)
+            check(reader, await stored_message(reader))
+            assert reader.text == answer(WORDS)
+            assert not any(b"reset-step" in record for record in reader.records)
+            rungs = [asked["rung"] for asked in reader.message["metadata"]["ladder"]]
+            assert rungs == ["first", "prefill", "continue"]
+
+
 async def test_an_answer_whose_reader_never_comes_back_completes_by_itself(
     tmp_path: Path,
 ) -> None:
