@@ -248,7 +248,7 @@ async def test_an_answer_that_is_long_enough_is_finished(source: OpenAIResponses
     assert (text_of(events), events[-1].reason) == (answer(2), "length")
 
 
-async def test_a_model_without_background_mode_is_asked_as_usual_and_the_log_tells_of_it(
+async def test_a_model_without_background_mode_is_asked_as_usual_and_the_log_says_so(
     provider: FakeProvider, source: OpenAIResponses, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
