@@ -190,7 +190,8 @@ class Jobs:
     Attributes:
         all: the jobs, oldest first.
         too_old: whether nobody may listen again: OpenAI streams a job for five minutes only.
-        polled: what each poll does in turn: an HTTP status, or 0 to answer. Afterwards: answer.
+        polled: what each poll does in turn: an HTTP status, 0 to answer, 1 for a stream, 2 for a
+            page. Afterwards: answer.
         rewrites: what polls give as the text, instead of the job's own.
         together: the most jobs that were at work at once.
         as_json: whether the request for a job is answered with the job as JSON, without a stream.
@@ -260,6 +261,9 @@ class Jobs:
     def _poll(self, job: Job) -> web.Response:
         status = 404 if job.gone else self.polled.pop(0) if self.polled else 0
         job.polls.append(status or 200)
+        if status in (1, 2):
+            kind = "text/event-stream" if status == 1 else "text/html"
+            return web.Response(text="<h1>no</h1>", content_type=kind)
         if status:
             return refusal(job.script, status)
         response = job.response()

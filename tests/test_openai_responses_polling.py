@@ -206,7 +206,7 @@ async def test_a_polled_job_that_failed_is_over_and_is_not_ended_again(
     assert provider.jobs.all[0].cancels == 0
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 405])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 1, 2])
 async def test_a_job_that_cannot_be_polled_is_ended_before_the_failure(
     provider: FakeProvider, source: OpenAIResponses, status: int
 ) -> None:

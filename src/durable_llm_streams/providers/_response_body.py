@@ -11,6 +11,7 @@ from durable_llm_streams.providers._characters import cleaned
 from durable_llm_streams.providers._chat_chunk import decode_all
 from durable_llm_streams.providers.openai_compatible import NETWORK
 
+_SHOWN = 1000  # bytes
 MOST_BYTES: Final = 32 * 1024 * 1024  # a picture is in it as base64
 
 
@@ -21,8 +22,10 @@ async def read_response(response: aiohttp.ClientResponse) -> dict[str, Any]:
         response: a success.
 
     Raises:
-        ModelError: the connection broke, it is no such object, or it is an error.
+        ModelError: the connection broke, or it is an error. With `job_over` if it is no such object.
     """
+    if response.content_type == "text/event-stream":
+        raise _failures.job_gone("A stream came, and none was asked for.")
     body = bytearray()
     try:
         while data := await response.content.readany():
@@ -34,7 +37,7 @@ async def read_response(response: aiohttp.ClientResponse) -> dict[str, Any]:
     values = decode_all(bytes(body))
     found = cleaned(values[0]) if values else None
     if not isinstance(found, dict) or not {"status", "output", "error"} & found.keys():
-        raise _failures.unreadable(bytes(body))
+        raise _failures.job_gone(bytes(body[:_SHOWN]).decode(errors="replace"))
     if found.get("error") is not None and "status" not in found:
         raise _failures.reported(found["error"])
     return found
