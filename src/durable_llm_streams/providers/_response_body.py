@@ -22,7 +22,7 @@ async def read_response(response: aiohttp.ClientResponse) -> dict[str, Any]:
         response: a success.
 
     Raises:
-        ModelError: the connection broke, or it is an error. With `job_over` if it is no such object.
+        ModelError: the connection broke, or it is an error; with `job_over` if it is neither.
     """
     if response.content_type == "text/event-stream":
         raise _failures.job_gone("A stream came, and none was asked for.")
