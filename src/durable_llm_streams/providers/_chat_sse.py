@@ -4,8 +4,8 @@
    else is read leniently: fields unknown are passed over, odd values of known ones are none.
 2. A payload that is no JSON object is noise (`ping`, `null`, a time), except `[DONE]`, an array of
    objects, and whatever an event named `error` holds.
-3. An event that begins as an object and cannot be read is passed over, a few times: a
-   lost piece is less than a lost answer. If nothing else is said, it is the failure.
+3. An event that begins as an object and cannot be read is passed over, `MAX_BROKEN` times at most:
+   a lost piece is less than a lost answer. If nothing else is said, it is the failure.
 4. A line that begins with `{` or `[` counts without `data:` too: one JSON answer, an error, or one
    object a line. Any other text without a single chunk is no stream.
 5. An error fails the answer, also after text; not after a firm finish reason (see `_chat_end`).
