@@ -61,13 +61,15 @@ def continued(asked: Request, rng: random.Random) -> str:
     whole, said = asked.question.answer, asked.said
     assert whole.startswith(said), f"asked to continue {said!r}, which was never said"
     rest = whole[len(said) :]
+    # A repetition of the whole would be a beginning anew.
+    repeated = said[-_OVERLAP:] if len(said) >= 2 * _OVERLAP else ""
     way = rng.choice(("exactly", "overlap", "overlap", "preamble", "anew", "apology"))
     if way == "exactly":
         return rest
     if way == "overlap":
-        return said[-_OVERLAP:] + rest
+        return repeated + rest
     if way == "preamble":
-        return rng.choice(_PREAMBLES) + said[-_OVERLAP:] + rest
+        return rng.choice(_PREAMBLES) + repeated + rest
     if way == "anew" and not asked.question.thoughts:  # those of a continuation are not shown
         return whole
     return "I'm sorry, but I do not see an answer to continue."
