@@ -13,8 +13,12 @@ how many come in a second. Kinds:
     refuses     it answers HTTP 400 to a beginning
     anew        nobody gives it one: it is not declared able
 
-Some requests fail, by the seed: HTTP 503, a connection that is reset after some words, an end
-without a finish, silence.
+Asked in words to go on (the rung `continue`), a model goes on behind the last word too, sometimes
+with its last words repeated, or refuses; `refuses` always does.
+
+Some requests fail, by the seed: a refusal of the corpus, a connection that is reset after some
+words, an end without a finish, silence (once for a question). Streams are written in the forms of
+the corpus, with its noise between their events.
 """
 
 from __future__ import annotations
@@ -31,9 +35,11 @@ import struct
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
+
+from tests.providers.shapes import Form, refusals
 
 WORD = re.compile(r"(\d+)@(\S+)")
 
@@ -42,6 +48,7 @@ _Fault = Literal["", "busy", "reset", "end", "silence"]
 #: How often each fault strikes, of a hundred requests.
 FAULTS: dict[_Fault, int] = {"": 86, "busy": 3, "reset": 6, "end": 3, "silence": 2}
 
+_REPEATED = 4  # words of the beginning that a continuation may repeat
 _START_SECONDS = 30.0
 
 
@@ -71,6 +78,30 @@ def words_of(text: str) -> list[Word]:
     return [Word(int(number), request) for number, request in WORD.findall(text)]
 
 
+class Asked(NamedTuple):
+    """What is asked.
+
+    Attributes:
+        said: the words of the beginning that is to be gone on with.
+        text: that beginning, as it was sent.
+        continues: whether it is asked so in words.
+    """
+
+    model: Model
+    said: Sequence[Word]
+    text: str
+    continues: bool
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> Asked:
+        """Read a request's body."""
+        turns = body["messages"]
+        continues = [turn["role"] for turn in turns[-2:]] == ["assistant", "user"]
+        last = turns[-2] if continues else turns[-1]
+        text = last["content"] if last["role"] == "assistant" else ""
+        return cls(Model.parse(body["model"]), words_of(text), text, continues)
+
+
 class Provider:
     """The provider's application.
 
@@ -81,52 +112,86 @@ class Provider:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._numbers = itertools.count(1)
+        self._silenced: set[str] = set()
+        self._transient = [each for each in refusals() if not each.is_final]
         self.application = web.Application()
         self.application.router.add_post("/{asker}/v1/chat/completions", self._complete)
 
     async def _complete(self, http: web.Request) -> web.StreamResponse:
         body = await http.json()
-        model = Model.parse(body["model"])
-        last = body["messages"][-1]
-        said = words_of(last["content"]) if last["role"] == "assistant" else []
-        if said and model.kind == "refuses":
+        asked = Asked.parse(body)
+        if asked.said and (asked.model.kind == "refuses" or self._is_refused(asked)):
             return web.json_response({"error": {"message": "No beginnings."}}, status=400)
         request = f"{http.match_info['asker']}.{next(self._numbers)}"
-        first = said[-1].number + 1 if said else 1
-        fault = self._rng.choices([*FAULTS], [*FAULTS.values()])[0]
+        first = asked.said[-1].number + 1 if asked.said else 1
+        fault = self._fault(body["messages"][0]["content"])
         if fault == "busy":
-            return web.json_response({"error": {"message": "Busy."}}, status=503)
-        strikes = self._rng.randint(first, max(first, model.words)) if fault else model.words + 1
+            refusal = self._rng.choice(self._transient)
+            headers = {**refusal.headers, "Content-Type": refusal.media_type}
+            return web.Response(body=refusal.body, status=refusal.status, headers=headers)
+        words = asked.model.words
+        strikes = self._rng.randint(first, max(first, words)) if fault else words + 1
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        stream = _Stream(response, request, random.Random(self._rng.random()))
         with contextlib.suppress(ConnectionError):
             await response.prepare(http)
-            numbers = range(first, min(strikes, model.words + 1))
-            await _say(response, numbers, request, model.rate)
-            await _end(http, response, fault)
+            if asked.continues and len(asked.said) > _REPEATED and self._rng.random() < 0.5:
+                await stream.write(_event({"content": _last_words(asked.text)}))
+            await stream.say(range(first, min(strikes, words + 1)), asked.model.rate)
+            await _end(http, stream, fault)
         return response
 
+    def _is_refused(self, asked: Asked) -> bool:
+        return asked.continues and self._rng.random() < 0.3
 
-async def _say(
-    response: web.StreamResponse, numbers: Sequence[int], request: str, rate: float
-) -> None:
-    loop = asyncio.get_running_loop()
-    begun, lot = loop.time(), max(1, int(rate / 100))  # no more than a hundred writes a second
-    for index in range(0, len(numbers), lot):
-        await asyncio.sleep(begun + index / rate - loop.time())
-        words = (f"{number}@{request} " for number in numbers[index : index + lot])
-        await response.write(b"".join(_event({"content": word}) for word in words))
+    def _fault(self, question: str) -> _Fault:
+        fault = self._rng.choices([*FAULTS], [*FAULTS.values()])[0]
+        if fault == "silence":
+            if question in self._silenced:
+                return ""  # a second silence may end the answer before its attempts are used up
+            self._silenced.add(question)
+        return fault
 
 
-async def _end(http: web.Request, response: web.StreamResponse, fault: _Fault) -> None:
+class _Stream:
+    """Writes an answer in one of the corpus's forms."""
+
+    def __init__(self, response: web.StreamResponse, request: str, rng: random.Random) -> None:
+        self._response, self._request, self._rng = response, request, rng
+        self._form = Form.draw(rng)
+        self._first = True
+
+    async def write(self, *events: bytes) -> None:
+        data = b""
+        for event in events:
+            data += self._form.dress(event, self._rng, first=self._first)
+            self._first = False
+        await self._response.write(data)
+
+    async def say(self, numbers: Sequence[int], rate: float) -> None:
+        loop = asyncio.get_running_loop()
+        begun, lot = loop.time(), max(1, int(rate / 100))  # at most a hundred writes a second
+        for index in range(0, len(numbers), lot):
+            await asyncio.sleep(begun + index / rate - loop.time())
+            words = (f"{number}@{self._request} " for number in numbers[index : index + lot])
+            await self.write(*(_event({"content": word}) for word in words))
+
+
+def _last_words(text: str) -> str:
+    """The end of what was said, as a model repeats it that is asked to go on."""
+    return " ".join(text.split()[-_REPEATED:]) + " "
+
+
+async def _end(http: web.Request, stream: _Stream, fault: _Fault) -> None:
     if fault == "silence":
-        await asyncio.Event().wait()  # until whoever asked hangs up
+        await asyncio.Event().wait()  # until the client leaves
     elif fault == "reset":
         assert http.transport is not None
         connection: socket.socket = http.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         http.transport.abort()
     elif not fault:
-        await response.write(_event({}, "stop") + b"data: [DONE]\n\n")
+        await stream.write(_event({}, "stop"), b"data: [DONE]\n\n")
 
 
 def _event(delta: dict[str, str], reason: str | None = None) -> bytes:
