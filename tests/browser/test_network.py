@@ -122,7 +122,7 @@ async def test_a_silent_connection_is_given_up_after_forty_seconds(
     await proxy.set("hang")
     app.script.allow(10)
     await far.page.clock.fast_forward(35_000)
-    assert await far.until_state("none")
+    await far.until_state("waiting")
     await far.page.clock.fast_forward(6_000)
     await far.until_state("reconnecting")
     assert await far.shown() == letters("".join(WORDS[:10]))

@@ -247,7 +247,8 @@ async def test_the_policy_allows_no_script_but_the_interface_s_own(
     assert rules["script-src"] == ["'self'"]
     assert rules["connect-src"] == ["'self'"]
     assert set(rules["img-src"]) <= {"'self'", "data:"}
-    for rule in ("base-uri", "form-action", "frame-ancestors"):
+    assert rules["base-uri"] == ["'self'"]  # the page names the path that it lies under
+    for rule in ("form-action", "frame-ancestors"):
         assert rules[rule] == ["'none'"]
 
     await page.evaluate(

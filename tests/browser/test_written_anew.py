@@ -20,9 +20,7 @@ LONG_NEW = tuple(f"New paragraph number {number} of many.\n\n" for number in ran
 
 
 SAID = "An answer lives in a log on the server, and every reader follows that log at its own"
-REST = (
-    " pace. When the connection is cut, the reader says what it saw last, and goes on from there."
-)
+REST = " pace. When the connection is cut, the reader says what it saw last and goes on there."
 
 
 async def top(tab: ChatPage) -> float:
