@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from durable_llm_streams.model import Status
 from durable_llm_streams.providers.background import BackgroundModels
 from durable_llm_streams.providers.openai_responses import OpenAIResponses
-from durable_llm_streams.runs import Citation, Event, File, Finish, TextDelta
+from durable_llm_streams.runs import Alive, Citation, Event, File, Finish, Prompt, TextDelta
 
 from .fake_provider import FakeProvider, answer
 from .run_world import World
@@ -79,6 +80,26 @@ async def test_pictures_and_citations_are_not_repeated(tmp_path: Path, cut: int)
         "text",
     ]
     assert ended.text == "A cat."
+
+
+class SlowJob(KeptSource):
+    """Its job is polled for half an hour before it says the rest."""
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        for _ in range(180 if prompt.job is not None else 0):
+            await asyncio.sleep(10)
+            yield Alive("chunk")
+        async with aclosing(super().stream(prompt)) as events:
+            async for event in events:
+                yield event
+
+
+@virtual
+async def test_a_job_may_be_polled_for_as_long_as_the_run_may_take(tmp_path: Path) -> None:
+    keeper = Keeper([TextDelta("A "), TextDelta("cat."), END], cuts=[1])
+    async with World(tmp_path) as world:
+        ended = await world.ended(await world.ask(await world.worker(SlowJob(keeper))))
+    assert (ended.status, ended.text) == (Status.FINISHED, "A cat.")
 
 
 @pytest.mark.parametrize("words", [0, 1, 7])

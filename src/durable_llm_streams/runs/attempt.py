@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from math import inf
 
 from durable_llm_streams import chunks
 from durable_llm_streams.errors import Fenced, ModelError
@@ -94,7 +95,8 @@ class Attempt:
             ModelError: the attempt failed. `PartWriter.spoke` says whether it wrote anything.
         """
         limits = self._limits
-        patience = Patience(limits.first_token, max(limits.first_token, limits.thinking))
+        longest = inf if prompt.job is not None else max(limits.first_token, limits.thinking)
+        patience = Patience(limits.first_token, longest)  # a job may be polled to its end
         try:
             async with _closing(self._source.stream(prompt)) as events, patience:
                 return await self._read(events, patience)

@@ -33,6 +33,7 @@ class Patience:
         self.limit = limit
         self._loop = asyncio.get_running_loop()
         self.last = self._loop.time()
+        self._awaits_first = True
         self._deadline = self.last + longest
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
@@ -40,7 +41,7 @@ class Patience:
     def happened(self, limit: float) -> None:
         """What was awaited happened; from now on this is the limit."""
         self.last = self._loop.time()
-        self._deadline = inf
+        self._awaits_first, self._deadline = False, inf
         if limit != self.limit or self._timer is None:
             self.limit = limit
             self._look()
@@ -58,7 +59,7 @@ class Patience:
     @property
     def awaits_first(self) -> bool:
         """Whether what was awaited has not happened yet."""
-        return self._deadline < inf
+        return self._awaits_first
 
     @property
     def is_overdue(self) -> bool:
