@@ -67,6 +67,8 @@ async def test_the_text_of_a_cut_attempt_stays_until_the_new_one_is_as_long(
 
 async def test_the_void_text_is_for_the_eyes_alone(tab: ChatPage, app: App) -> None:
     await begin_again(tab, app, OLD, NEW)
+    said = "The answer was cut off and begins again."
+    await expect(tab.page.get_by_test_id("announcer")).to_have_text(said)
     app.script.allow(2)
     await tab.until_shown("".join(NEW[:2]))
     selected = await valid_text(tab)

@@ -120,6 +120,7 @@ export const words = {
   answering: "The assistant is answering.",
   answered: "Answer complete.",
   answerStopped: "Answer stopped.",
+  answerBegunAgain: "The answer was cut off and begins again.",
   answerFailed: "Answer failed.",
   connectionLost: "Connection lost. The answer goes on on the server.",
   connectionBack: "Connected again.",

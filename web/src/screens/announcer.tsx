@@ -17,25 +17,26 @@ export function Announcer() {
 
 /** Says what happens to the conversation that is shown, and of its connections one sentence a loss. */
 export function useAnnouncements(conversation: Conversation): void {
-  const { status, ending } = usePart(conversation.store, (view) => {
+  const { status, ending, isCut } = usePart(conversation.store, (view) => {
     const last = view.messages.at(-1);
     const ended = last?.role === "assistant" ? last.metadata?.status : undefined;
-    return { status: view.status, ending: ended };
+    return { status: view.status, ending: ended, isCut: view.cut !== null };
   });
   const loss = useLoss(conversation.id);
-  const before = useRef({ status, loss });
+  const before = useRef({ status, loss, isCut });
   useEffect(() => {
     const was = before.current;
-    before.current = { status, loss };
+    before.current = { status, loss, isCut };
     if (loss !== null) {
       if (was.loss === null) announce(loss);
     } else if (was.loss !== null) announce(words.connectionBack);
+    else if (isCut && !was.isCut) announce(words.answerBegunAgain);
     else if (status === "streaming" && was.status === "submitted") announce(words.answering);
     else if (was.status === "streaming" && status === "ready") {
       if (ending === "stopped") announce(words.answerStopped);
       else announce(ending === "failed" ? words.answerFailed : words.answered);
     }
-  }, [status, loss, ending]);
+  }, [status, loss, ending, isCut]);
 }
 
 /** What is lost, in a sentence; null when nothing is. */
