@@ -270,7 +270,8 @@ def test_the_name_of_an_event_ends_with_it() -> None:
 
 EVENTS: list[tuple[bytes, list[Event]]] = [
     (b": OPENROUTER PROCESSING\n\n", [Alive("comment")]),
-    (b"event: ping\ndata: {}\n\n", [Alive("comment")]),
+    (b"event: ping\ndata: 1\n\n", [Alive("comment")]),
+    (b"event: ping\ndata: {}\n\n", [Alive("chunk")]),
     (b"data: ping\n\n", [Alive("comment")]),
     (b"data: null\n\n", [Alive("comment")]),
     (b"\n", [Alive("comment")]),

@@ -11,8 +11,8 @@ r"""Event streams of model providers, whatever their events mean: bytes in, even
    that what came before a broken line is delivered first. The failure comes out of `finish`.
 5. An end without a finish reason is a cut. After a finish reason nothing can fail any more: what
    follows (usage) is welcome and not needed.
-6. A read that gave no event gives one `Alive`: `chunk` for a chunk without output, or for bytes of
-   one that is still being received; `comment` for anything else.
+6. A read that gave no event gives one `Alive`: `chunk` for a JSON object without output, or for
+   bytes of one that is still being received; `comment` for anything else.
 """
 
 from __future__ import annotations

@@ -137,6 +137,7 @@ class ChatParser(AnswerParser):
     def _object(self, value: dict[str, Any], payload: bytes, events: list[Event]) -> None:
         if self.done:
             return
+        self._got_chunk = True
         choice = self._output.choice(value)
         error = error_in(value, is_error=self._is_error)
         if error is None and choice is not None:
@@ -145,7 +146,7 @@ class ChatParser(AnswerParser):
             if self._pending:
                 self._hold(payload)
             return
-        self._seen = self._got_chunk = True
+        self._seen = True
         choice = value if choice is None else choice
         self._about(value, choice)
         said = self._output.read(value, choice, events)
