@@ -51,7 +51,8 @@ def _positions(body: bytes) -> Iterable[int]:
 
 def _outcome(body: bytes, pieces: Sequence[bytes], *, broken: bool) -> list[Any]:
     """What comes of a body: the output in order, then how it ended."""
-    parser, told = _parser(body), []
+    told: list[Any] = []
+    parser = _parser(body)
     for piece in pieces:
         for event in parser.feed(piece):
             _add(told, event)

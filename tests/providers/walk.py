@@ -112,7 +112,7 @@ def environ(own: Mapping[str, str], values: Mapping[str, str], patch: pytest.Mon
     """Set the environment of a case, and nothing else of what `dls serve` reads."""
     for name in [name for name in os.environ if _AMBIENT.match(name)]:
         patch.delenv(name)
-    for name, value in (DEFAULTS | own).items():
+    for name, value in {**DEFAULTS, **own}.items():
         patch.setenv(name, filled(value, values))
 
 
