@@ -38,7 +38,7 @@ def alive(kind: Kind, *, times: int, every: float) -> Scene:
 async def test_a_model_may_think_for_ten_minutes_while_it_shows_life(
     tmp_path: Path, kind: Kind
 ) -> None:
-    scene = [*alive(kind, times=6, every=100), Say("A"), Done()]
+    scene: Scene = [*alive(kind, times=6, every=100), Say("A"), Done()]
     ended, asked = await play(tmp_path, scene)
     assert (ended.text, asked) == ("A", 1)
     assert ended.metadata["timing"]["firstTokenMs"] == 600_000
@@ -78,10 +78,10 @@ async def test_a_model_that_stops_at_the_same_word_is_not_asked_again(tmp_path: 
 
 @virtual
 async def test_between_tokens_chunks_are_life_and_comments_are_not(tmp_path: Path) -> None:
-    chunks = [Say("A"), *alive("chunk", times=10, every=50), Say("B"), Done()]
+    chunks: Scene = [Say("A"), *alive("chunk", times=10, every=50), Say("B"), Done()]
     ended, asked = await play(tmp_path, chunks)
     assert (ended.text, asked) == ("AB", 1)
-    comments = [Say("A"), *alive("comment", times=10, every=50), Say("B"), Done()]
+    comments: Scene = [Say("A"), *alive("comment", times=10, every=50), Say("B"), Done()]
     ended, asked = await play(tmp_path / "comments", comments, [Say("C"), Done()])
     assert (ended.text, asked) == ("C", 2)
     assert ended.notices[0]["reason"] == "The model stopped answering."
@@ -89,7 +89,14 @@ async def test_between_tokens_chunks_are_life_and_comments_are_not(tmp_path: Pat
 
 @virtual
 async def test_a_picture_stands_where_it_comes_and_a_source_cuts_no_text(tmp_path: Path) -> None:
-    scene = [Say("One "), Show(PAGE), Say("text. "), Show(PICTURE), Say("Behind it."), Done()]
+    scene: Scene = [
+        Say("One "),
+        Show(PAGE),
+        Say("text. "),
+        Show(PICTURE),
+        Say("Behind it."),
+        Done(),
+    ]
     ended, _ = await play(tmp_path, scene)
     assert [part["type"] for part in ended.fold.parts] == [
         "step-start",

@@ -28,7 +28,7 @@ TEXT = (
     "Nobody knows what it dreams of, but its paws run, and now and then it barks at something."
 )
 CUT = 100
-BEGUN = [Tell(TEXT, upto=CUT)]
+BEGUN: Scene = [Tell(TEXT, upto=CUT)]
 ANEW = Say(*(TEXT[at : at + 5] for at in range(0, len(TEXT), 5)))
 
 
@@ -79,7 +79,7 @@ async def test_a_model_that_begins_anew_is_the_restart_itself(tmp_path: Path) ->
 @pytest.mark.promise("one-clean-answer")
 @virtual
 async def test_what_does_not_fit_is_restarted_and_costs_no_attempt(tmp_path: Path) -> None:
-    sorry = [Say("I'm sorry, but I cannot see your last message."), Done()]
+    sorry: Scene = [Say("I'm sorry, but I cannot see your last message."), Done()]
     ended, source = await play(tmp_path, BEGUN, sorry, [ANEW, Done()])
     assert (ended.text, ended.metadata["attempts"]) == (TEXT, 2)
     assert [prompt.continues for prompt in source.prompts] == [False, True, False]
@@ -92,7 +92,7 @@ async def test_what_does_not_fit_is_restarted_and_costs_no_attempt(tmp_path: Pat
 async def test_a_refusal_to_go_on_is_restarted_and_costs_no_attempt(
     tmp_path: Path, retryable: bool
 ) -> None:
-    refusal = [Fail(retryable=retryable, refused_rung=True, metadata={"cost": 0.5})]
+    refusal: Scene = [Fail(retryable=retryable, refused_rung=True, metadata={"cost": 0.5})]
     ended, _ = await play(tmp_path, BEGUN, refusal, [ANEW, Done()], limits=Limits(attempts=2))
     assert (ended.text, ended.metadata["attempts"]) == (TEXT, 2)
     assert ended.kinds.count("reset-step") == 1
@@ -177,8 +177,8 @@ async def test_a_cut_in_reasoning_is_not_continued(tmp_path: Path) -> None:
 
 @virtual
 async def test_a_second_time_limit_without_a_new_word_is_the_last(tmp_path: Path) -> None:
-    cut = [Tell(TEXT, upto=CUT // 2), Wait()]
-    new = [Say(TEXT[CUT // 2 - 20 : CUT]), Wait()]
+    cut: Scene = [Tell(TEXT, upto=CUT // 2), Wait()]
+    new: Scene = [Say(TEXT[CUT // 2 - 20 : CUT]), Wait()]
     ended, source = await play(tmp_path, cut, new, [Wait()])
     assert (ended.status, ended.text) == (Status.FAILED, TEXT[:CUT])
     assert len(source.prompts) == 4

@@ -83,8 +83,8 @@ class Site:
         context.set_default_timeout(SECONDS * 1000)
         context.add_init_script(path=_RECORD)
         if visitor is not None:
-            cookie = {"name": visitor.cookie_name, "value": visitor.cookie, "url": self.url}
-            context.add_cookies([cookie])
+            name, value = visitor.cookie_name, visitor.cookie
+            context.add_cookies([{"name": name, "value": value, "url": self.url}])
         try:
             yield context
         finally:

@@ -107,8 +107,8 @@ def provider(settings: Settings) -> Provider:
     _no_background(settings, "The demo needs none. Set OPENAI_API_KEY, or unset it.")
     demo = OfferedModel(DEMO_MODEL, "Demo (not a real model)", demo=True)
     name = "the built-in demo; set OPENROUTER_API_KEY or OPENAI_API_KEY for real answers"
-    source = Demo(settings.demo_tokens_per_second, goes_on=settings.demo_goes_on)
-    return Provider(name, source, (demo,))
+    model = Demo(settings.demo_tokens_per_second, goes_on=settings.demo_goes_on)
+    return Provider(name, model, (demo,))
 
 
 async def with_models(chosen: Provider) -> Provider:

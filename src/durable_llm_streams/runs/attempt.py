@@ -203,7 +203,7 @@ class Attempt:
         if judged.verdict == "joins":
             self._notice({"rung": "continue", **counts})
         else:
-            about = {"asked": "continue", "repeated": self._step.repeated}
+            about: dict[str, str | int] = {"asked": "continue", "repeated": self._step.repeated}
             self._notice({"rung": "restart", **about, **counts})
             self._parts.reset()
         for event in self._aside:
