@@ -101,7 +101,7 @@ async def test_an_installed_wheel_serves_the_interface(
             assert response.status == 200
             page = await response.text()
         assert '<div id="root">' in page
-        (script,) = re.findall(r'<script type="module"[^>]* src="(/[^"]+)"', page)
+        (script,) = re.findall(r'<script type="module"[^>]* src="\.(/[^"]+)"', page)
         async with session.get(script) as response:
             assert response.status == 200
             assert "javascript" in response.headers["Content-Type"]

@@ -17,8 +17,8 @@ SLOWER: Final = 4.0
 PAINT_MS: Final = 1000.0
 SCRIPT_KB: Final = 180.0
 
-_SCRIPT = re.compile(r"""(?:src|href)="(/[^"]+\.js)\"""")
-_STYLE = re.compile(r"""href="(/[^"]+\.css)\"""")
+_SCRIPT = re.compile(r"""(?:src|href)="\./([^"]+\.js)\"""")
+_STYLE = re.compile(r"""href="\./([^"]+\.css)\"""")
 _STATIC_IMPORT = re.compile(r"""(?:from|import)\s*["'](\./[^"']+\.js)["']""")
 
 

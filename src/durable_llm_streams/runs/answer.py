@@ -136,7 +136,9 @@ class Answer:
             about = step.notice() if attempt <= self._limits.attempts else {}
             self._notice({"event": "takeover", "attempt": attempt, **about})
         turns = await self._turns()
-        left = self._limits.whole_run - (self._now() - (self._run.started_at or 0)) / 1000
+        # A clock that was set back since then must not give a run years.
+        passed = max(0, self._now() - (self._run.started_at or 0))
+        left = self._limits.whole_run - passed / 1000
         if left <= 0:
             return await self._fail(_TOO_LONG)
         whole = asyncio.timeout(left)

@@ -73,6 +73,7 @@ class Context:
         self.config = config
         self.streams = Streams(config.store_patience)
         self.authenticate = authenticate
+        self.is_unready = False  # as the last readiness check found
 
     async def visitor(self, request: Request) -> Visitor:
         """Who asks. Raises what the hook raises."""

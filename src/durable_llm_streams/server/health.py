@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,6 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 from durable_llm_streams.errors import StoreError
 
 from .context import context
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -37,8 +40,12 @@ async def ready(request: Request) -> Response:
     shared = context(request)
     try:
         await shared.store.check()
-    except StoreError:
+    except StoreError as error:
+        if not shared.is_unready:  # balancers look every second
+            logger.warning("Not ready: %s", error)
+        shared.is_unready = True
         return PlainTextResponse("the store is not available\n", 503)
+    shared.is_unready = False
     if not shared.worker.ready or shared.streams.closing:
         return PlainTextResponse("the worker takes no work\n", 503)
     return PlainTextResponse("ok\n")
