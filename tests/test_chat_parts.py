@@ -115,6 +115,14 @@ def test_a_picture_that_is_too_large_is_named_in_a_sentence() -> None:
 
 
 @pytest.mark.promise("bounded")
+def test_all_files_of_an_answer_are_bounded_together() -> None:
+    pictures = [image(f"{PICTURE}{at:04}{'A' * 250_000}") for at in range(20)]
+    *files, sentence, reason = told(*(delta(images=[each]) for each in pictures), finish())
+    assert sum(isinstance(each, File) for each in files) == 16
+    assert (sentence.text.count("too large"), reason) == (4, "stop")
+
+
+@pytest.mark.promise("bounded")
 @pytest.mark.parametrize("size", [65_536, 20_000_000])
 def test_beside_a_picture_of_megabytes_the_text_is_kept(size: int) -> None:
     url = "data:image/png;base64," + "A" * 9_000_000

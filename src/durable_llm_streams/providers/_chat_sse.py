@@ -87,9 +87,14 @@ class ChatParser(AnswerParser):
             if self._plainly_thinks and not text:
                 events.append(ReasoningDelta(reasoning))
                 return
-        elif text and self._plain and "<" not in text:
-            events.append(TextDelta(text))
-            self._recent.append(text)
+        elif text and self._plain:
+            if "<" not in text:
+                events.append(TextDelta(text))
+                self._recent.append(text)
+            else:
+                self._words.text(text, events)
+                self._plain = self._words.passes
+                self._got_chunk = True
             return
         self._any(payload, events)
 

@@ -1,7 +1,8 @@
 """What an answer holds beside text: pictures and other files, and the pages that it refers to.
 
 1. A file of up to `MAX_URL` characters (as a `data:` URL) is kept whole, one at an address by its
-   address. A larger one becomes a sentence in the text, once.
+   address. A larger one becomes a sentence in the text, once, and so does one that makes all of
+   an answer's files larger than `MAX_FILES`.
 2. A page is told once. Only `http:` and `https:` addresses of up to `MAX_ADDRESS` characters count.
 """
 
@@ -17,6 +18,7 @@ from durable_llm_streams.providers._long_lines import CUT
 from durable_llm_streams.runs.source import Citation, Event, File, TextDelta
 
 MAX_URL: Final = 256 * 1024  # characters
+MAX_FILES: Final = 16 * MAX_URL  # characters
 MAX_ADDRESS: Final = 2000  # characters
 MAX_TITLE: Final = 300  # characters
 _MOST = 500  # files and pages of one answer
@@ -46,6 +48,7 @@ class OtherParts:
 
     def __init__(self) -> None:
         self._told: set[int] = set()
+        self._left = MAX_FILES
 
     def files(self, parts: Any, events: list[Event]) -> None:
         """Read a list of parts, or one; what is no file is passed over.
@@ -57,7 +60,9 @@ class OtherParts:
         for part in parts if isinstance(parts, list) else [parts]:
             found = _file(part)
             if found is not None and self._is_new(found[1]):
-                events.append(_event(*found))
+                events.append(_event(*found, most=min(MAX_URL, self._left)))
+                if isinstance(events[-1], File):
+                    self._left -= len(found[1])
 
     def citations(self, pages: Any, events: list[Event]) -> None:
         """Read a list of pages.
@@ -117,11 +122,11 @@ def _file(part: Any) -> tuple[str, str] | None:
     return (media if _MEDIA.fullmatch(media) else default), url
 
 
-def _event(media: str, url: str) -> Event:
+def _event(media: str, url: str, *, most: int) -> Event:
     if url[:5].lower() != "data:":
         if _is_address(url):
             return File(media_type=media, url=url)
-    elif len(url) <= MAX_URL and CUT not in url and url.isascii():
+    elif len(url) <= most and CUT not in url and url.isascii():
         return File(media_type=media, url=url)
     what = _KINDS.get(media.partition("/")[0], "a file")
     size = _megabytes(url)
