@@ -83,15 +83,15 @@ def said(*pieces: bytes, **options: Any) -> str:
     return "".join(event.text for event in read(*pieces, **options) if isinstance(event, TextDelta))
 
 
-def told(*pieces: bytes, **options: Any) -> list[Any]:
+def joined(*pieces: bytes, **options: Any) -> list[Any]:
     """The events with neighbouring deltas joined; the reason in place of the finish."""
-    joined: list[Any] = []
+    found: list[Any] = []
     for event in read(*pieces, **options):
-        last = joined[-1] if joined else None
+        last = found[-1] if found else None
         if isinstance(event, Finish):
-            joined.append(event.reason)
+            found.append(event.reason)
         elif isinstance(event, TextDelta | ReasoningDelta) and type(last) is type(event):
-            joined[-1] = type(event)(last.text + event.text)
+            found[-1] = type(event)(last.text + event.text)
         else:
-            joined.append(event)
-    return joined
+            found.append(event)
+    return found

@@ -9,7 +9,7 @@ import pytest
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.runs.source import ReasoningDelta, TextDelta
-from tests.chat_streams import DONE, delta, fail, finish, line, outcome, said, text, told, usage
+from tests.chat_streams import DONE, delta, fail, finish, joined, line, outcome, said, text, usage
 
 
 def both(content: str, reason: Any = "stop", **fields: Any) -> bytes:
@@ -31,32 +31,32 @@ def broken(*pieces: bytes) -> ModelError | str:
 
 
 def test_done_behind_text_is_an_end() -> None:
-    assert told(text("a"), DONE) == [TextDelta("a"), "stop"]
-    assert told(text("a"), both("b", "null"), DONE) == [TextDelta("ab"), "stop"]
+    assert joined(text("a"), DONE) == [TextDelta("a"), "stop"]
+    assert joined(text("a"), both("b", "null"), DONE) == [TextDelta("ab"), "stop"]
 
 
 @pytest.mark.parametrize("name", ["finishReason", "done_reason", "stop_reason"])
 def test_a_finish_reason_may_have_another_name(name: str) -> None:
-    assert told(text("a"), line({"delta": {}, name: "length"})) == [TextDelta("a"), "length"]
+    assert joined(text("a"), line({"delta": {}, name: "length"})) == [TextDelta("a"), "length"]
 
 
 @pytest.mark.promise("honest-failure")
 @pytest.mark.parametrize("reason", [None, "", "null", "None", 0, 7, True, [], ["stop"], {"a": 1}])
 def test_what_is_no_word_is_no_finish_reason(reason: Any) -> None:
     assert fail(text("a"), finish(reason)).meaning == "cut"
-    assert told(text("a"), both("b", reason), finish()) == [TextDelta("ab"), "stop"]
+    assert joined(text("a"), both("b", reason), finish()) == [TextDelta("ab"), "stop"]
 
 
 def test_a_reason_in_every_chunk_ends_the_answer_at_its_last_one() -> None:
     chunks = [both("One "), both("two"), both(" three")]
-    assert told(*chunks, DONE) == [TextDelta("One two three"), "stop"]
-    assert told(*chunks) == [TextDelta("One two three"), "stop"]
+    assert joined(*chunks, DONE) == [TextDelta("One two three"), "stop"]
+    assert joined(*chunks) == [TextDelta("One two three"), "stop"]
     assert isinstance(broken(*chunks), ModelError)
 
 
 def test_a_reason_in_chunks_of_reasoning_is_none() -> None:
     thought = line({"delta": {"reasoning_content": "Hm."}, "finish_reason": "stop"})
-    assert told(thought, thought, text("a"), finish()) == [
+    assert joined(thought, thought, text("a"), finish()) == [
         ReasoningDelta("Hm.Hm."),
         TextDelta("a"),
         "stop",
@@ -67,7 +67,7 @@ def test_a_reason_in_chunks_of_reasoning_is_none() -> None:
 def test_a_reason_that_text_follows_was_none() -> None:
     assert fail(both("a"), text("b")).meaning == "cut"
     assert fail(text("a"), finish(), text("b")).meaning == "cut"
-    assert told(text("a"), finish("length"), text("b"), finish()) == [TextDelta("ab"), "stop"]
+    assert joined(text("a"), finish("length"), text("b"), finish()) == [TextDelta("ab"), "stop"]
 
 
 def test_the_text_is_complete_until_more_text_comes() -> None:
@@ -87,7 +87,7 @@ def test_usage_behind_a_reason_makes_the_text_complete() -> None:
 
 
 def test_white_space_behind_a_reason_changes_nothing() -> None:
-    assert told(text("a"), finish(), text("\n")) == [TextDelta("a\n"), "stop"]
+    assert joined(text("a"), finish(), text("\n")) == [TextDelta("a\n"), "stop"]
 
 
 def test_a_broken_connection_after_a_firm_reason_changes_nothing() -> None:
@@ -120,7 +120,7 @@ def test_a_reason_that_names_a_break_is_a_cut(reason: str, end: bytes) -> None:
         assert "broke off" in failure[0]
 
 
-def test_an_error_behind_a_break_says_what_it_was() -> None:
+def test_an_error_behind_a_break_names_the_failure() -> None:
     limit = line(error={"code": 429, "message": "Slow down"})
     assert fail(text("a"), finish("error"), limit).meaning == "rate-now"
 
@@ -132,8 +132,8 @@ def test_text_behind_a_break_makes_the_break_none() -> None:
 def test_an_error_beside_a_finish_reason_does_not_fail_the_answer() -> None:
     error = {"code": 500, "message": "x"}
     last = line({"delta": {}, "finish_reason": "stop"}, error=error)
-    assert told(text("a"), last) == [TextDelta("a"), "stop"]
-    assert told(text("a"), finish(), line(error=error)) == [TextDelta("a"), "stop"]
+    assert joined(text("a"), last) == [TextDelta("a"), "stop"]
+    assert joined(text("a"), finish(), line(error=error)) == [TextDelta("a"), "stop"]
 
 
 @pytest.mark.promise("honest-failure")
@@ -176,8 +176,8 @@ def test_done_alone_is_an_empty_answer() -> None:
     ("reason", "ours"), [("content_filter", "content-filter"), ("length", "length")]
 )
 def test_an_answer_emptied_by_a_filter_or_a_limit_is_one(reason: str, ours: str) -> None:
-    assert told(finish(reason), DONE) == [ours]
-    assert told(delta(reasoning="hm"), finish(reason)) == [ReasoningDelta("hm"), ours]
+    assert joined(finish(reason), DONE) == [ours]
+    assert joined(delta(reasoning="hm"), finish(reason)) == [ReasoningDelta("hm"), ours]
 
 
 def test_usage_is_found_where_providers_put_it() -> None:

@@ -17,13 +17,13 @@ from tests.chat_streams import (
     delta,
     fail,
     finish,
+    joined,
     line,
     outcome,
     pieces_of,
     read,
     said,
     text,
-    told,
     usage,
 )
 
@@ -52,7 +52,7 @@ COMPLETION = {
 @pytest.mark.parametrize("pieces", [pieces_of, lambda data, _: bytes_of(data)])
 def test_every_line_end_of_the_specification_counts(end: bytes, pieces: Any) -> None:
     data = (text("a") + b": ping\n\n" + text("b") + finish() + DONE).replace(b"\n", end)
-    assert told(*pieces(data, [])) == [TextDelta("ab"), "stop"]
+    assert joined(*pieces(data, [])) == [TextDelta("ab"), "stop"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_json_over_several_data_lines_is_one_event(cuts: list[int], end: bytes) 
     chunk = json.dumps({"choices": [{"delta": {"content": "a"}}]}, indent=1)
     lines = b"".join(b"data: " + each.encode() + b"\n" for each in chunk.splitlines())
     data = (lines + b"\n" + lines + b"\n" + finish() + DONE).replace(b"\n", end)
-    assert told(*pieces_of(data, cuts)) == [TextDelta("aa"), "stop"]
+    assert joined(*pieces_of(data, cuts)) == [TextDelta("aa"), "stop"]
 
 
 def test_a_data_line_is_read_before_its_event_is_over() -> None:
@@ -125,7 +125,10 @@ def test_two_objects_in_one_line_are_both_read() -> None:
 @pytest.mark.parametrize("form", [b"data: %s\n\n", b"event: ping\ndata: %s\n\n"])
 def test_noise_is_passed_over(noise: bytes, form: bytes) -> None:
     data = form % noise
-    assert told(data, text("a"), data, text("b"), finish(), data, DONE) == [TextDelta("ab"), "stop"]
+    assert joined(data, text("a"), data, text("b"), finish(), data, DONE) == [
+        TextDelta("ab"),
+        "stop",
+    ]
 
 
 @pytest.mark.parametrize("broken", [b'{"choices":[{"delta":{"con', b"{'choices': []}", b"{"])
@@ -164,8 +167,11 @@ def test_one_json_answer_is_an_answer(cuts: list[int], indent: int | None) -> No
 
 def test_one_json_answer_needs_no_finish_reason() -> None:
     body = {"choices": [{"message": {"content": [{"type": "text", "text": "a"}]}}]}
-    assert told(json.dumps(body).encode()) == [TextDelta("a"), "stop"]
-    assert told(json.dumps({"choices": [{"text": "a"}]}).encode(), DONE) == [TextDelta("a"), "stop"]
+    assert joined(json.dumps(body).encode()) == [TextDelta("a"), "stop"]
+    assert joined(json.dumps({"choices": [{"text": "a"}]}).encode(), DONE) == [
+        TextDelta("a"),
+        "stop",
+    ]
 
 
 def test_one_json_answer_may_stand_in_an_event() -> None:
@@ -206,7 +212,7 @@ def test_one_object_for_each_line_is_read_as_chunks() -> None:
 def test_chunks_in_one_json_array_or_list_are_read(body: bytes) -> None:
     chunk = b'{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}'
     for pieces in ([body % (chunk, chunk)], bytes_of(body % (chunk, chunk))):
-        assert told(*pieces) == [TextDelta("aa"), "stop"]
+        assert joined(*pieces) == [TextDelta("aa"), "stop"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,18 @@ from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.providers._long_lines import LongLine
 from durable_llm_streams.providers._other_parts import MAX_ADDRESS, MAX_URL
 from durable_llm_streams.runs.source import Alive, Citation, File, TextDelta
-from tests.chat_streams import DONE, delta, fail, finish, line, outcome, pieces_of, said, text, told
+from tests.chat_streams import (
+    DONE,
+    delta,
+    fail,
+    finish,
+    joined,
+    line,
+    outcome,
+    pieces_of,
+    said,
+    text,
+)
 from tests.chat_streams import usage as made
 
 PICTURE = "data:image/png;base64,AAAA"
@@ -25,14 +36,14 @@ def image(url: str) -> dict[str, Any]:
 
 
 def test_an_answer_of_a_picture_alone_is_one() -> None:
-    assert told(delta(content="", images=[image(PICTURE)]), finish(), made(1290), DONE) == [
+    assert joined(delta(content="", images=[image(PICTURE)]), finish(), made(1290), DONE) == [
         FILE,
         "stop",
     ]
 
 
 def test_text_comes_before_the_picture_of_its_chunk() -> None:
-    assert told(delta(content="A cat.", images=[image(PICTURE)]), finish()) == [
+    assert joined(delta(content="A cat.", images=[image(PICTURE)]), finish()) == [
         TextDelta("A cat."),
         FILE,
         "stop",
@@ -55,10 +66,10 @@ def test_text_comes_before_the_picture_of_its_chunk() -> None:
     ],
 )
 def test_every_form_of_a_picture_is_read(part: Any) -> None:
-    assert told(delta(images=[part]), finish()) == [FILE, "stop"]
+    assert joined(delta(images=[part]), finish()) == [FILE, "stop"]
     if isinstance(part, dict):
         words = {"type": "text", "text": "a"}
-        assert told(text([words, part, words]), finish()) == [
+        assert joined(text([words, part, words]), finish()) == [
             TextDelta("a"),
             FILE,
             TextDelta("a"),
@@ -70,27 +81,27 @@ def test_every_form_of_a_picture_is_read(part: Any) -> None:
     "part", [None, 7, {}, {"image_url": None}, {"image_url": {"url": 7}}, "x", "javascript:a", []]
 )
 def test_what_is_no_picture_is_passed_over(part: Any) -> None:
-    assert told(delta(content="a", images=[part]), finish()) == [TextDelta("a"), "stop"]
+    assert joined(delta(content="a", images=[part]), finish()) == [TextDelta("a"), "stop"]
 
 
 def test_a_picture_at_an_address_keeps_it() -> None:
     url = "https://example.org/a.webp?size=1"
-    assert told(delta(images=[image(url)]), finish()) == [
+    assert joined(delta(images=[image(url)]), finish()) == [
         File(media_type="image/webp", url=url),
         "stop",
     ]
 
 
-def test_a_picture_that_comes_again_is_told_once() -> None:
+def test_a_picture_that_comes_again_counts_once() -> None:
     whole = line({"message": {"images": [image(PICTURE)]}})
     chunks = [delta(images=[image(PICTURE)]), text("a"), whole, finish()]
-    assert told(*chunks) == [FILE, TextDelta("a"), "stop"]
+    assert joined(*chunks) == [FILE, TextDelta("a"), "stop"]
 
 
 def test_a_picture_in_the_text_is_taken_out_of_it() -> None:
     url = PICTURE + "A" * 1000
     content = f"Here:\n\n![A cat]({url})\n\nAnother: ![]({url}B)."
-    assert told(text("a"), text(content), finish()) == [
+    assert joined(text("a"), text(content), finish()) == [
         TextDelta("aHere:\n\n"),
         File(media_type="image/png", url=url),
         TextDelta("\n\nAnother: "),
@@ -117,7 +128,7 @@ def test_a_picture_that_is_too_large_is_named_in_a_sentence() -> None:
 @pytest.mark.promise("bounded")
 def test_all_files_of_an_answer_are_bounded_together() -> None:
     pictures = [image(f"{PICTURE}{at:04}{'A' * 250_000}") for at in range(20)]
-    *files, sentence, reason = told(*(delta(images=[each]) for each in pictures), finish())
+    *files, sentence, reason = joined(*(delta(images=[each]) for each in pictures), finish())
     assert sum(isinstance(each, File) for each in files) == 16
     assert (sentence.text.count("too large"), reason) == (4, "stop")
 
@@ -207,8 +218,8 @@ PAGE = "https://example.org/a"
         line({"delta": {}}, search_results=[{"url": PAGE, "title": "A", "date": None}]),
     ],
 )
-def test_every_form_of_a_page_is_read_and_told_once(chunk: bytes) -> None:
-    *events, page, reason = told(text("a"), chunk, chunk, finish())
+def test_every_form_of_a_page_is_read_and_counts_once(chunk: bytes) -> None:
+    *events, page, reason = joined(text("a"), chunk, chunk, finish())
     assert (events, reason) == ([TextDelta("a")], "stop")
     assert page in (Citation(url=PAGE, title="A"), Citation(url=PAGE))
 
@@ -229,7 +240,7 @@ def test_every_form_of_a_page_is_read_and_told_once(chunk: bytes) -> None:
 def test_an_address_that_is_none_is_passed_over(url: Any) -> None:
     pages = [url, {"url": url}, {"url_citation": {"url": url}}, {"url_citation": url}]
     chunk = line({"delta": {"content": "a", "annotations": pages}}, citations=pages)
-    assert told(chunk, finish()) == [TextDelta("a"), "stop"]
+    assert joined(chunk, finish()) == [TextDelta("a"), "stop"]
 
 
 def test_pages_beside_every_chunk_keep_the_text_in_order() -> None:

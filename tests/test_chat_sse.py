@@ -209,7 +209,7 @@ def test_both_names_of_reasoning_are_read_and_come_before_the_text(field: str) -
     assert events[:-1] == [ReasoningDelta("think"), TextDelta("a")]
 
 
-def test_reasoning_under_both_names_at_once_is_told_once() -> None:
+def test_reasoning_under_both_names_at_once_counts_once() -> None:
     both = delta(reasoning="think", reasoning_content="think")
     assert read(both, text("a"), finish())[:-1] == [ReasoningDelta("think"), TextDelta("a")]
 

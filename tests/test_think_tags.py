@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.providers._think_tags import TAGS, LateThought
 from durable_llm_streams.runs.source import ReasoningDelta, TextDelta
-from tests.chat_streams import DONE, delta, finish, outcome, pieces_of, text, told
+from tests.chat_streams import DONE, delta, finish, joined, outcome, pieces_of, text
 
 HM, ANSWER = ReasoningDelta("hm"), TextDelta("The answer.")
 
 
 def answer(*contents: str, **options: Any) -> list[Any]:
     """What an answer of these contents says, without its finish."""
-    return told(*map(text, contents), finish(), DONE, **options)[:-1]
+    return joined(*map(text, contents), finish(), DONE, **options)[:-1]
 
 
 @pytest.mark.parametrize(("opening", "closing"), [*TAGS.items(), ("<THINK>", "</Think>")])
@@ -99,10 +99,10 @@ def test_a_closing_tag_alone_makes_what_was_said_a_thought(contents: tuple[str, 
     assert (said, late, rest) == (TextDelta("hm"), LateThought(), ANSWER)
 
 
-def test_late_thoughts_are_told_once_and_not_behind_reasoning() -> None:
+def test_late_thoughts_come_once_and_not_behind_reasoning() -> None:
     twice = answer("a</think>\nb\n</think>\nc", late_thoughts=True)
     assert twice == [TextDelta("a"), LateThought(), TextDelta("b\n</think>\nc")]
-    events = told(delta(reasoning="hm"), text("a\n</think>\nb"), finish(), late_thoughts=True)
+    events = joined(delta(reasoning="hm"), text("a\n</think>\nb"), finish(), late_thoughts=True)
     assert events == [HM, TextDelta("a\n</think>\nb"), "stop"]
 
 
@@ -125,12 +125,12 @@ def test_a_presumed_thought_that_never_ends_was_the_answer() -> None:
         ReasoningDelta("The answer."),
         ANSWER,
     ]
-    events = told(text("The answer."), finish("length"), begins_thinking=True)
+    events = joined(text("The answer."), finish("length"), begins_thinking=True)
     assert events == [ReasoningDelta("The answer."), "length"]
 
 
 def test_reasoning_beside_the_text_shows_that_the_text_is_no_thought() -> None:
-    events = told(delta(reasoning="hm"), text("The answer."), finish(), begins_thinking=True)
+    events = joined(delta(reasoning="hm"), text("The answer."), finish(), begins_thinking=True)
     assert events == [HM, ANSWER, "stop"]
 
 

@@ -9,8 +9,8 @@ r"""Event streams of model providers, whatever their events mean: bytes in, even
    last event without its blank line. What else a line may be is for the protocol's own class.
 4. However the bytes are split, the events are the same, `Alive` left out: `feed` never raises, so
    that what came before a broken line is delivered first. The failure comes out of `finish`.
-5. An end without a finish reason is a cut. After a finish reason nothing can fail any more: what
-   follows (usage) is welcome and not needed.
+5. An end without a finish reason is a cut. After a finish reason nothing can fail: what
+   follows (usage) is read and not needed.
 6. A read that gave no event gives one `Alive`: `chunk` for a JSON object without output, or for
    bytes of one that is still being received; `comment` for anything else.
 """
@@ -79,7 +79,7 @@ class AnswerParser(ABC):
         """Whether this is a whole event, and not the beginning of one that was cut."""
 
     def _no_field(self, line: bytes, events: list[Event]) -> None:
-        """Read a line that is no field of an event stream; nothing is, unless a class says so."""
+        """Read a line that is not a field of an event stream. By default it is ignored."""
         del line, events
 
     def _joined(self, payload: bytes, events: list[Event]) -> None:
@@ -282,7 +282,7 @@ class AnswerParser(ABC):
         self._any_line(line, events)
 
     def _alive(self, events: list[Event]) -> None:
-        """Tell that the read was a sign of life, if nothing else can be told of it."""
+        """Add the sign of life of a read that gave no other event."""
         if self.done:
             return
         begun = bytes(self._tail[:20]).removeprefix(b"data:").lstrip()

@@ -29,12 +29,12 @@ class AnswerText:
 
     @property
     def passes(self) -> bool:
-        """Whether a text without "<" can be told as it is."""
+        """Whether a text without "<" can be passed on unchanged."""
         return self._tags.passes and not self._text.held
 
     @property
     def thinks(self) -> bool:
-        """Whether reasoning can be told as it is."""
+        """Whether reasoning can be passed on unchanged."""
         return self._tags.has_reasoning and not self._reasoning.held
 
     def text(self, piece: str, events: list[Event]) -> None:
@@ -51,7 +51,7 @@ class AnswerText:
             events.append(ReasoningDelta(text))
 
     def end(self, events: list[Event]) -> None:
-        """Nothing more is expected; what was held back is told."""
+        """Nothing more is expected: pass on what was held back."""
         if rest := self._reasoning.end():
             events.append(ReasoningDelta(rest))
         before = len(events)

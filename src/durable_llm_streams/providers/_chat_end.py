@@ -3,10 +3,10 @@
 1. `[DONE]` is an end, with a finish reason or without one. So is a clean end of the connection
    after a finish reason, and the end of one whole JSON answer.
 2. A finish reason is firm when it comes without output, after some text: only the usage may follow,
-   and nothing can fail any more. One that comes with output, or before any text, is loose: some
+   and nothing can fail. One that comes with output, or before any text, is loose: some
    providers send it in every chunk. A broken connection makes a cut of it.
 3. A reason that more output follows was none. From then on every reason of the answer is loose.
-4. A reason that names a break makes the answer a cut; an error that follows says more, and counts.
+4. A reason that names a break makes the answer a cut; an error that follows it is the failure.
 5. An end without any output is a failure. It is asked again only if the usage does not say that
    tokens were made: they are paid.
 """
@@ -32,7 +32,7 @@ class ChatEnd:
     Attributes:
         loose: the finish reason that may be one; "" for none.
         is_broken: whether the provider said that it broke the answer off.
-        is_done: whether the protocol told the end.
+        is_done: whether the end of the protocol was read: `[DONE]`, or one whole JSON answer.
         error: reported after a firm finish reason; it counts if nothing was said.
     """
 
@@ -89,7 +89,7 @@ class ChatEnd:
 
 
 def empty(reason: str, usage: Any, *, thought: bool) -> ModelError | None:
-    """The failure of an answer that ended in order without output; None where it is none.
+    """The failure of an answer that ended in order without output. None if it may be empty.
 
     Args:
         reason: the finish reason.

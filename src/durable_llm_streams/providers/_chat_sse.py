@@ -1,7 +1,7 @@
 """Chat-completion streams; see `_answer_parser` for what goes for every stream.
 
 1. Only the path from a line to `choices[0].delta.content` is hot: typed, without dictionaries. All
-   else is read leniently: fields unknown are passed over, odd values of known ones are none.
+   else is read leniently: fields unknown are passed over, odd values of known fields are ignored.
 2. A payload that is no JSON object is noise (`ping`, `null`, a time), except `[DONE]`, an array of
    objects, and whatever an event named `error` holds.
 3. An event that begins as an object and cannot be read is passed over, `MAX_BROKEN` times at most:
@@ -45,7 +45,7 @@ class ChatParser(AnswerParser):
 
     Args:
         max_line: see `AnswerParser`.
-        late_thoughts: whether whoever reads the events knows `LateThought`.
+        late_thoughts: whether the caller handles `LateThought`.
         begins_thinking: whether the model's text begins inside a thought, without an opening tag.
     """
 
@@ -62,7 +62,7 @@ class ChatParser(AnswerParser):
         self._words = AnswerText(late_thoughts=late_thoughts, begins_thinking=begins_thinking)
         self._output = ChatOutput(self._words)
         self._recent = self._words.recent
-        self._plain = False  # a text without "<" can be told as it is
+        self._plain = False  # a text without "<" can be passed on unchanged
         self._plainly_thinks = False  # so can reasoning
         self._ending = ChatEnd()
         self._odd = OddLines()
@@ -198,7 +198,7 @@ class ChatParser(AnswerParser):
         self._fail(failure)
 
     def _ended(self, reason: str, events: list[Event]) -> None:
-        """The output is complete: what was held back is told."""
+        """The output is complete: pass on what was held back."""
         self._words.end(events)
         self._reason = reason
         if reason == "stop":

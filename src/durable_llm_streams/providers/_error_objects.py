@@ -15,20 +15,20 @@ def error_in(value: dict[str, Any], *, is_error: bool = False) -> Any:
         is_error: whether the object is one for sure (`event: error`).
 
     Returns:
-        It, for `_failures.reported`; None where there is none. An `error` that is empty, false or
-        null is none.
+        The error, for `_failures.reported`; None without one. An `error` that is empty, false or
+        null does not count.
     """
     for name in ("error", "errors"):
         error = value.get(name)
         if isinstance(error, list):
             error = next((each for each in error if each), None)
         if error:
-            return _told(error, value)
+            return _merged(error, value)
     if is_error:
         return value
     if "choices" in value or not _is_error(value):
         return None
-    return _told(value.get("message") or value.get("detail") or value.get("title"), value)
+    return _merged(value.get("message") or value.get("detail") or value.get("title"), value)
 
 
 def _is_error(value: dict[str, Any]) -> bool:
@@ -42,7 +42,7 @@ def _is_error(value: dict[str, Any]) -> bool:
 
 
 def _code(value: dict[str, Any]) -> int | str | None:
-    """A code of an error beside its message; the number of a success is none."""
+    """A code of an error beside its message; the number of a success does not count."""
     for name in _CODES:
         code = value.get(name)
         is_word = name == "code" and isinstance(code, str) and code not in ("", "0", "200")
@@ -51,11 +51,11 @@ def _code(value: dict[str, Any]) -> int | str | None:
     return None
 
 
-def _told(error: Any, around: dict[str, Any]) -> Any:
+def _merged(error: Any, around: dict[str, Any]) -> Any:
     """The error as one object, with what stands beside it."""
-    told = dict(error) if isinstance(error, dict) else {"message": error}
+    merged = dict(error) if isinstance(error, dict) else {"message": error}
     beside = {"code": _code(around), "type": around.get("type"), "metadata": around.get("metadata")}
     for name, value in beside.items():
-        if told.get(name) is None and value is not None:
-            told[name] = value
-    return told
+        if merged.get(name) is None and value is not None:
+            merged[name] = value
+    return merged

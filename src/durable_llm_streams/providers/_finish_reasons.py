@@ -1,6 +1,7 @@
 """Why a model stopped: the providers' words for it, and the AI SDK's.
 
-Letters' case, `-`, `_` and blanks do not matter. What is no word ("", "null", a number) is none.
+Letters' case, `-`, `_` and blanks do not matter. What is not a word ("", "null", a number) does not
+count.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def finish_reason(value: Any) -> str:
         value: what the provider sent as one, of any type.
 
     Returns:
-        `stop`, `length`, `content-filter`, `tool-calls`, `other`, `BREAK`, or "" where it is none.
+        `stop`, `length`, `content-filter`, `tool-calls`, `other`, `BREAK`, or "" for no reason.
     """
     if not isinstance(value, str):
         return ""

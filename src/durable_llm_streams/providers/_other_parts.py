@@ -3,7 +3,7 @@
 1. A file of up to `MAX_URL` characters (as a `data:` URL) is kept whole, one at an address by its
    address. A larger one becomes a sentence in the text, once, and so does one that makes all of
    an answer's files larger than `MAX_FILES`.
-2. A page is told once. Only `http:` and `https:` addresses of up to `MAX_ADDRESS` characters count.
+2. A page counts once. Only `http:` and `https:` addresses of up to `MAX_ADDRESS` characters count.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _SHORT = {
 
 
 class OtherParts:
-    """Reads the parts of one answer and tells each once."""
+    """Reads the parts of one answer; each counts once."""
 
     def __init__(self) -> None:
-        self._told: set[int] = set()
+        self._known: set[int] = set()
         self._left = MAX_FILES
 
     def files(self, parts: Any, events: list[Event]) -> None:
@@ -82,9 +82,9 @@ class OtherParts:
 
     def _is_new(self, url: str) -> bool:
         mark = hash(url)
-        if mark in self._told or len(self._told) >= _MOST:
+        if mark in self._known or len(self._known) >= _MOST:
             return False
-        self._told.add(mark)
+        self._known.add(mark)
         return True
 
 

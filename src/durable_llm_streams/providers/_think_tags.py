@@ -4,12 +4,12 @@
    text: a model writes about tags too.
 2. The thought ends at its closing tag, wherever that stands. White space behind tags is dropped.
 3. A closing tag without an opening one makes everything before it a thought, once, if no tag and no
-   reasoning came before it, it is no code, and it does not stand in mid-sentence. What was told as
-   text already is taken back by `LateThought`.
+   reasoning came before it, it is no code, and it does not stand in mid-sentence. What was passed
+   on as text already is taken back by `LateThought`.
 4. Where it is known that a text begins inside a thought, it is one until `</think>`. If that never
-   comes, and the answer ends in order, the thought was the answer and is told again as text.
-5. A tag may be cut anywhere: what may become one is held back, nothing else.
-6. A text that holds no "<" passes without being looked at; it is only remembered, for rule 1.
+   comes, and the answer ends in order, the thought was the answer and is repeated as text.
+5. A tag may be cut anywhere: only what may become one is held back.
+6. A text without "<" is passed on unread. It is only kept for a while, for rule 1.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _QUOTES = "`'\"\u201c\u201d\u2018\u2019\u00ab\u00bb"
 
 
 class LateThought(Struct, frozen=True):
-    """What this attempt told as text so far was reasoning.
+    """The text of this attempt so far was reasoning.
 
-    A model closed a thought that it had not opened. The text so far is to be told again as
-    reasoning; the answer's text comes after this event.
+    A model closed a thought that it had not opened. The caller turns the text of this attempt into
+    reasoning; the answer's own text comes after this event.
     """
 
 
@@ -54,11 +54,12 @@ class ThinkTags:
     """Takes one answer's text apart.
 
     Args:
-        late_thoughts: whether `LateThought` may be told (rule 3). If not, the tag is dropped.
+        late_thoughts: whether the caller handles `LateThought` (rule 3); if not, the tag is
+            dropped.
         begins_thinking: whether the text begins inside a thought (rule 4).
 
     Attributes:
-        recent: pieces of text that passed without being looked at; whoever passes one appends it.
+        recent: pieces of text that were passed on unread; the caller appends each of them.
         has_reasoning: whether reasoning came beside the text.
     """
 
@@ -77,7 +78,7 @@ class ThinkTags:
 
     @property
     def passes(self) -> bool:
-        """Whether a text without "<" is told as it is."""
+        """Whether a text without "<" can be passed on unread."""
         return self._place == "text" and not self._held
 
     def read(self, text: str, events: list[Event]) -> None:
@@ -97,18 +98,18 @@ class ThinkTags:
         if self._place == "thought":
             self._think(text, events)
         elif self._place == "begin":
-            self._tell(text.lstrip() if self._saw_tag else text, events)
+            self._say(text.lstrip() if self._saw_tag else text, events)
         elif text:
             self._look_at_code()
             if _TAG.fullmatch(text) is None or not self._closes("\n"):
-                self._tell(text, events)
+                self._say(text, events)
 
     def whole(self, events: list[Event]) -> None:
         """The answer ended in order (rule 4)."""
         text, self._presumed = "".join(self._presumed), []
         if text and self._place == "thought":
             self._place = "text"
-            self._tell(text, events)
+            self._say(text, events)
 
     def _begin(self, text: str) -> str:
         """The beginning of the answer, or what follows a thought: a tag, or text."""
@@ -151,11 +152,11 @@ class ThinkTags:
         tag = _TAG.search(text) if "<" in text else None
         if tag is None:
             end = len(text) - (_cut_tag(_MARKED, text.lower()) if "<" in text else 0)
-            self._tell(text[:end], events)
+            self._say(text[:end], events)
             self._held = text[end:]
             return ""
         word, rest = tag[0].lower(), text[tag.end() :]
-        self._tell(text[: tag.start()], events)
+        self._say(text[: tag.start()], events)
         if word not in TAGS and not rest:  # what follows it decides
             self._held = tag[0]
             return ""
@@ -166,7 +167,7 @@ class ThinkTags:
             self._close(events)
         else:
             self._saw_tag = True
-            self._tell(tag[0], events)
+            self._say(tag[0], events)
         return rest
 
     def _opens(self) -> bool:
@@ -199,7 +200,7 @@ class ThinkTags:
             if self._presumed:
                 self._presumed.append(text)
 
-    def _tell(self, text: str, events: list[Event]) -> None:
+    def _say(self, text: str, events: list[Event]) -> None:
         if text:
             events.append(TextDelta(text))
             self.recent.append(text)

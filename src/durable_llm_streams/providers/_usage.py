@@ -1,4 +1,4 @@
-"""What a provider tells of an answer beside its text. Odd values are left out; nothing fails."""
+"""What a provider sends about an answer beside its text. Odd values are left out; nothing fails."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def answer_metadata(model: Any, usage: Any, generation_id: Any) -> dict[str, Any
 
 
 def usage_in(value: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any] | None:
-    """The usage that a chat-completion object tells of.
+    """The usage that a chat-completion object holds.
 
     Args:
         value: the object.
@@ -59,7 +59,7 @@ def usage_in(value: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any] | 
 
 
 def made_tokens(usage: Any) -> bool:
-    """Whether a usage says that output was made, and so has to be paid."""
+    """Whether a usage counts output tokens, which are paid."""
     return any(_count(usage, *path) for path in _COUNTS["outputTokens"])
 
 
