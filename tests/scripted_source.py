@@ -15,6 +15,7 @@ from durable_llm_streams.runs import (
     Event,
     File,
     Finish,
+    LateThought,
     Prompt,
     ReasoningDelta,
     TextDelta,
@@ -72,7 +73,7 @@ class Reason:
 class Show:
     """Yield an event that is neither text nor reasoning."""
 
-    event: File | Citation | Alive
+    event: File | Citation | Alive | LateThought
 
     async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         yield self.event

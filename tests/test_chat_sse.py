@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from durable_llm_streams.errors import ModelError
@@ -85,6 +85,7 @@ def test_any_split_of_the_bytes_gives_the_same_events(cuts: list[int]) -> None:
 @pytest.mark.promise("foreign-bytes")
 @given(st.lists(st.text(min_size=1), min_size=1), st.lists(st.integers(0, 100_000), max_size=6))
 def test_any_text_comes_through_as_it_is(texts: list[str], cuts: list[int]) -> None:
+    assume(not "".join(texts).isspace())  # which is an empty answer
     chunks = [{"choices": [{"delta": {"content": each}}]} for each in texts]
     raw = (json.dumps(chunk, ensure_ascii=False).encode() for chunk in chunks)
     data = b"".join(b"data: " + each + b"\n\n" for each in raw) + finish() + DONE

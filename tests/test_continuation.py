@@ -130,8 +130,8 @@ def test_without_a_repetition_a_bounded_text_is_held() -> None:
     assert held < MAX_HELD <= held + 10
     assert Opening(SAID).time_is_up() is None  # nothing has come
     opening = Opening(SAID)
-    assert opening.add(" comes") is None
-    assert opening.time_is_up() == Judged("joins", " comes", 6)
+    assert opening.add(" follows") is None
+    assert opening.time_is_up() == Judged("joins", " follows", 8)
 
 
 def test_a_slow_answer_anew_is_not_joined_when_the_time_is_up() -> None:
@@ -142,6 +142,14 @@ def test_a_slow_answer_anew_is_not_joined_when_the_time_is_up() -> None:
     judged = opening.add(" truth. A text with another end follows.")
     assert judged is not None
     assert judged.verdict == "anew"
+
+
+def test_a_slow_overlap_is_not_joined_when_the_time_is_up() -> None:
+    opening = Opening(SAID)
+    assert opening.add("names its") is None
+    assert opening.time_is_up() is None
+    assert opening.add(" cursor, and gets") is None
+    assert opening.add(" what comes after it.") == Judged("joins", " comes after it.", 47)
 
 
 def test_what_is_not_worth_continuing_or_not_allowed_is_begun_again() -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Alive, Citation, File, Limits
+from durable_llm_streams.runs import Alive, Citation, File, LateThought, Limits
 
 from .run_world import Ended, World
 from .scripted_source import Done, Reason, Say, Scene, ScriptedSource, Show, Wait
@@ -85,6 +85,16 @@ async def test_between_tokens_chunks_are_life_and_comments_are_not(tmp_path: Pat
     ended, asked = await play(tmp_path / "comments", comments, [Say("C"), Done()])
     assert (ended.text, asked) == ("C", 2)
     assert ended.notices[0]["reason"] == "The model stopped answering."
+
+
+@pytest.mark.promise("one-clean-answer")
+@virtual
+async def test_a_thought_that_is_known_late_is_not_text(tmp_path: Path) -> None:
+    scene: Scene = [Say("Let me ", "see. "), Show(LateThought()), Say("A cat."), Done()]
+    ended, _ = await play(tmp_path, scene)
+    assert ended.text == "A cat."
+    assert [part.get("text") for part in ended.fold.parts] == [None, "Let me see. ", "A cat."]
+    assert ended.kinds.count("reset-step") == 1
 
 
 @virtual

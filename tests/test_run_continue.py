@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Limits
+from durable_llm_streams.runs import LateThought, Limits
 
 from .run_world import Ended, World
 from .scripted_source import (
@@ -18,6 +18,7 @@ from .scripted_source import (
     Say,
     Scene,
     ScriptedSource,
+    Show,
     Tell,
     Wait,
 )
@@ -130,6 +131,15 @@ async def test_reasoning_of_a_continuation_does_not_cut_the_text_in_two(tmp_path
     ended, _ = await play(tmp_path, BEGUN, [Reason("Go on."), Say(TEXT[CUT:]), Done()])
     assert [part["type"] for part in ended.fold.parts] == ["step-start", "text"]
     assert ended.text == TEXT
+
+
+@virtual
+async def test_a_continuation_that_thinks_aloud_is_judged_behind_its_thoughts(
+    tmp_path: Path,
+) -> None:
+    thinks: Scene = [Say("I go on. "), Show(LateThought()), Say(TEXT[CUT:]), Done()]
+    ended, _ = await play(tmp_path, BEGUN, thinks)
+    assert (ended.text, "reset-step" in ended.kinds) == (TEXT, False)
 
 
 @virtual

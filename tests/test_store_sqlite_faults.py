@@ -290,7 +290,8 @@ def damaged(folder: Path) -> Path:
     path = folder / "damaged.db"
     connection = sqlite3.connect(path)
     connection.executescript(
-        f"CREATE TABLE run (x); PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
+        f"CREATE TABLE run (x); PRAGMA application_id={APPLICATION_ID};"
+        f"PRAGMA user_version={SCHEMA_VERSION};"
     )
     connection.close()
     with path.open("r+b") as file:

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from durable_llm_streams.providers._chat_sse import ChatParser
-from durable_llm_streams.providers._think_tags import TAGS, LateThought
-from durable_llm_streams.runs.source import ReasoningDelta, TextDelta
+from durable_llm_streams.providers._think_tags import TAGS
+from durable_llm_streams.runs.source import LateThought, ReasoningDelta, TextDelta
 from tests.chat_streams import DONE, delta, finish, joined, outcome, pieces_of, text
 
 HM, ANSWER = ReasoningDelta("hm"), TextDelta("The answer.")

@@ -41,7 +41,7 @@ _PAUSE = 0.05
 PREFIX = "crash"
 
 #: The keys of Redis that stay: names, numbers, and indexes with an entry for each run or chat.
-KEPT = re.compile(r"\{crash(:0)?\}:(meta|number|changes|runs|ended|kept|ages)")
+KEPT = re.compile(r"\{crash(:0)?\}:(meta|number|changes|runs|ended|kept|ages|clock)")
 
 
 class Place(ABC):

@@ -14,7 +14,6 @@ from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._answer_parser import MAX_LINE, AnswerParser
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.providers._responses_sse import ResponsesParser, is_id
-from durable_llm_streams.providers._think_tags import LateThought
 from durable_llm_streams.providers.prefill import PrefillTable, Seam, trimmed
 from durable_llm_streams.runs.source import (
     Alive,
@@ -23,6 +22,7 @@ from durable_llm_streams.runs.source import (
     File,
     Finish,
     Job,
+    LateThought,
     ReasoningDelta,
     TextDelta,
 )

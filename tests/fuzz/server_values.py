@@ -99,7 +99,9 @@ def page_token(data: bytes) -> None:
 
 
 TARGETS = {
-    "cookie": plain(cookie, COOKIE.encode(), _NAME, b"=", b".", b"; ", b'"', b"\\054", b"alice", b"\xff"),
+    "cookie": plain(
+        cookie, COOKIE.encode(), _NAME, b"=", b".", b"; ", b'"', b"\\054", b"alice", b"\xff"
+    ),
     "feed-position": plain(
         feed_position, _LIFE.encode(), b".", b"-", b"17", b"18", "\u0661".encode(), b"\n"
     ),

@@ -13,8 +13,15 @@ from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers._answer_parser import AnswerParser
 from durable_llm_streams.providers._chat_sse import ChatParser
 from durable_llm_streams.providers._responses_sse import ResponsesParser
-from durable_llm_streams.providers._think_tags import LateThought
-from durable_llm_streams.runs.source import Alive, Citation, File, Job, ReasoningDelta, TextDelta
+from durable_llm_streams.runs.source import (
+    Alive,
+    Citation,
+    File,
+    Job,
+    LateThought,
+    ReasoningDelta,
+    TextDelta,
+)
 from tests.providers.body import breaks, whole
 from tests.providers.case import Answer, Case, load, name_of, paths
 

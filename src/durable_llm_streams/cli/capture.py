@@ -16,6 +16,7 @@ from durable_llm_streams.runs.source import (
     Citation,
     File,
     Finish,
+    LateThought,
     Prompt,
     ReasoningDelta,
     TextDelta,
@@ -116,6 +117,8 @@ async def _expect(source: OpenAICompatible, prompt: Prompt) -> dict[str, Any]:
                 text += event.text
             elif isinstance(event, ReasoningDelta):
                 reasoning += event.text
+            elif isinstance(event, LateThought):
+                text, reasoning = "", text
             elif isinstance(event, File):
                 files.append(event.media_type)
             elif isinstance(event, Citation):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from durable_llm_streams.providers._characters import Characters
-from durable_llm_streams.providers._think_tags import LateThought, ThinkTags
-from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
+from durable_llm_streams.providers._think_tags import ThinkTags
+from durable_llm_streams.runs.source import Event, LateThought, ReasoningDelta, TextDelta
 
 
 class AnswerText:
@@ -16,12 +16,14 @@ class AnswerText:
     Attributes:
         spoke: whether the answer has a text that is not blank.
         thought: whether it has reasoning.
+        was_late: whether a `LateThought` came.
         recent: see `ThinkTags`.
     """
 
     def __init__(self, *, late_thoughts: bool = False, begins_thinking: bool = False) -> None:
         self.spoke = False
         self.thought = False
+        self.was_late = False
         self._text = Characters()
         self._reasoning = Characters()
         self._tags = ThinkTags(late_thoughts=late_thoughts, begins_thinking=begins_thinking)
@@ -71,6 +73,6 @@ class AnswerText:
             if isinstance(event, TextDelta):
                 self.spoke = self.spoke or not event.text.isspace()
             elif isinstance(event, LateThought):
-                self.spoke, self.thought = False, True
+                self.spoke, self.thought, self.was_late = False, True, True
             else:
                 self.thought = True

@@ -75,6 +75,11 @@ class ChatParser(AnswerParser):
         """
         return bool(self._reason) or self._ending.is_broken
 
+    @property
+    def saw_late_thought(self) -> bool:
+        """Whether a thought ended that had no opening tag."""
+        return self._words.was_late
+
     def _data(self, payload: bytes, events: list[Event]) -> None:
         try:
             delta = decode_plain(payload).choices[0].delta

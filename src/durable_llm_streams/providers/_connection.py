@@ -20,6 +20,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from yarl import URL
@@ -137,6 +138,19 @@ def _load(context: ssl.SSLContext, path: str) -> bool:
     return True
 
 
+#: How the connections of responses that are read now ended, as soon as they have.
+_closed: WeakKeyDictionary[aiohttp.ClientResponse, asyncio.Future[None]] = WeakKeyDictionary()
+
+
+def broke(response: aiohttp.ClientResponse) -> BaseException | None:
+    """Why the connection of a response that is held broke; None if it did not.
+
+    A body that ends with the connection ends in order for aiohttp, also when that was reset.
+    """
+    closed = _closed.get(response)
+    return closed.exception() if closed is not None and closed.done() else None
+
+
 @contextmanager
 def held(response: aiohttp.ClientResponse) -> Iterator[None]:
     """Close the response at the end, which is what ends a provider's work.
@@ -155,6 +169,7 @@ def held(response: aiohttp.ClientResponse) -> Iterator[None]:
     protocol = connection.protocol if connection is not None else None
     closed = protocol.closed if protocol is not None else None
     if closed is not None:
+        _closed[response] = closed
         closed.add_done_callback(tell)
     elif protocol is not None:
         tell(None)

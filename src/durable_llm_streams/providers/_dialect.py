@@ -41,6 +41,7 @@ class Dialect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         prefill: how a model that no prefill pattern names continues its own answer.
         fallbacks: whether the field `models` is understood (OpenRouter).
         thinks: whether the model thinks in silence.
+        begins_thinking: whether its text begins inside a thought, without `<think>`.
         default_model: the model asked for where none is set; "" for one that the server lists.
     """
 
@@ -56,6 +57,7 @@ class Dialect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prefill: PrefillStyle | None = None
     fallbacks: bool = False
     thinks: bool = False
+    begins_thinking: bool = False
     default_model: str = ""
 
 

@@ -98,6 +98,11 @@ class Lessons:
                 return True
         return False
 
+    def begins_thinking(self, model: str) -> None:
+        """Remember that a model closed a thought that it had not opened."""
+        known = self._of(model)
+        self._learned[model] = replace(known, dialect=replace(known.dialect, begins_thinking=True))
+
     def _of(self, model: str) -> _Learned:
         if model not in self._learned:
             self._learned[model] = _Learned(self._dialects.of(model))

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import Final, Literal, cast
-
-from msgspec import Struct
+from typing import Final, Literal
 
 from durable_llm_streams.providers._code_marks import CodeMarks
-from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
+from durable_llm_streams.runs.source import Event, LateThought, ReasoningDelta, TextDelta
 
 #: What opens a thought and what closes it. The last two only begin an answer.
 TAGS: Final = {
@@ -40,14 +38,6 @@ _MARKED = [tag for pair in TAGS.items() for tag in pair if tag[0] == "<"]
 _TAG = re.compile("|".join(map(re.escape, _MARKED)), re.IGNORECASE)
 _REMEMBERED = 4096  # pieces of text between two that hold a "<"
 _QUOTES = "`'\"\u201c\u201d\u2018\u2019\u00ab\u00bb"
-
-
-class LateThought(Struct, frozen=True):
-    """The text of this attempt so far was reasoning.
-
-    A model closed a thought that it had not opened. The caller turns the text of this attempt into
-    reasoning; the answer's own text comes after this event.
-    """
 
 
 class ThinkTags:
@@ -191,7 +181,7 @@ class ThinkTags:
     def _close(self, events: list[Event]) -> None:
         self._saw_tag = True
         if self._late_thoughts:
-            events.append(cast("Event", LateThought()))
+            events.append(LateThought())
             self._place = "begin"
 
     def _think(self, text: str, events: list[Event]) -> None:

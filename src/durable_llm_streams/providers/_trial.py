@@ -44,12 +44,11 @@ class Trial(OpenAICompatible):
         """
         with self._redacted():
             prompt = await self._named(Prompt(model=model, turns=[_QUESTION]))
-            response = None
-            while response is None:
+            dialect = self._lessons.dialect(prompt.model)
+            while (response := await self._asked(prompt, dialect, None)) is None:
                 dialect = self._lessons.dialect(prompt.model)
-                response = await self._asked(prompt, dialect, None)
             with held(response):
-                parser = ChatParser()
+                parser = ChatParser(begins_thinking=dialect.begins_thinking)
                 pieces = 0
                 while not parser.done and pieces < _ENOUGH:
                     for event in await self._read(response, parser):

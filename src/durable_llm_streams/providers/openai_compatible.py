@@ -22,7 +22,7 @@ from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers import _failures
 from durable_llm_streams.providers._answer_parser import AnswerParser
 from durable_llm_streams.providers._chat_sse import ChatParser
-from durable_llm_streams.providers._connection import Route, held
+from durable_llm_streams.providers._connection import Route, broke, held
 from durable_llm_streams.providers._dialect import Dialect, DialectName, Dialects, Row
 from durable_llm_streams.providers._learning import Lessons
 from durable_llm_streams.providers._listing import AUTO, Listing
@@ -195,7 +195,7 @@ class OpenAICompatible:
                 with held(response):
                     if dialect.stream and self._thinks(dialect, style):
                         yield _THINKING
-                    parser = ChatParser()
+                    parser = _parser(dialect, style)
                     spoke = False
                     while not parser.done:
                         events = await self._read(response, parser)
@@ -203,6 +203,8 @@ class OpenAICompatible:
                             spoke = any(type(event) is not Alive for event in events)
                         for event in _joined(events, seam) if seam.open else events:
                             yield event
+                    if parser.saw_late_thought:
+                        self._lessons.begins_thinking(prompt.model)
                     finish = self._finish(response, parser, prompt, spoke=spoke)
             if rest := seam.end():
                 yield TextDelta(rest)
@@ -294,7 +296,13 @@ class OpenAICompatible:
         except NETWORK as why:
             parser.cut(why)
             return []
-        return parser.feed(data) if data else parser.end()
+        if data:
+            return parser.feed(data)
+        reset = broke(response)
+        if reset is not None:
+            parser.cut(reset)
+            return []
+        return parser.end()
 
     async def _post(self, url: URL, body: bytes) -> aiohttp.ClientResponse:
         """Raises ModelError where there is no answer at all."""
@@ -336,6 +344,12 @@ def _with_host(prefill: PrefillTable, dialect: Dialect) -> PrefillTable:
     if dialect.prefill is None or prefill.rules[-len(DEFAULT_RULES) :] != DEFAULT_RULES:
         return prefill
     return PrefillTable((*prefill.rules, PrefillRule("*", dialect.prefill)))
+
+
+def _parser(dialect: Dialect, style: PrefillStyle | None) -> ChatParser:
+    """A reader of one answer. A model that is prefilled is past its thoughts."""
+    begins = dialect.begins_thinking and style is None
+    return ChatParser(late_thoughts=style is None, begins_thinking=begins)
 
 
 def _joined(events: Sequence[Event], seam: Seam) -> list[Event]:

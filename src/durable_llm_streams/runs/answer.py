@@ -283,8 +283,14 @@ class Answer:
             parts=self._parts,
             limits=self._limits,
             keep=self._keep,
+            said=self._said,
         )
         return await attempt.run(prompt)
+
+    async def _said(self) -> str:
+        """The text of the step, as the log has it."""
+        texts = (part["text"] for part in (await self._read()).step_parts if part["type"] == "text")
+        return "".join(texts)
 
     async def _keep(self, job: Job) -> None:
         """Tell in the log which job says this, and how far the log has it."""

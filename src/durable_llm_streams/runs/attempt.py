@@ -5,6 +5,8 @@
 3. On the rung `continue` the first text is held back until `continuation.Opening` has judged it.
    What comes beside it meanwhile (reasoning, files) waits too: it belongs to an answer that begins
    anew, and reasoning of a continuation would cut the text in two.
+4. Text that turns out to be a thought is taken back: the step is reset, and the text is read from
+   the log and written again as reasoning. Behind an earlier attempt's text it stays.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from .source import (
     File,
     Finish,
     Job,
+    LateThought,
     Prompt,
     ReasoningDelta,
     Source,
@@ -65,6 +68,7 @@ class Attempt:
         parts: the message's parts, over that writer.
         limits: see `Limits`.
         keep: records a job of the provider; awaited before anything that follows it is written.
+        said: reads the text of the step from the log.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Attempt:
         parts: PartWriter,
         limits: Limits,
         keep: Callable[[Job], Awaitable[None]],
+        said: Callable[[], Awaitable[str]],
     ) -> None:
         self._step = step
         self._source = source
@@ -83,7 +88,9 @@ class Attempt:
         self._parts = parts
         self._limits = limits
         self._keep = keep
+        self._said = said
         self._opening = Opening(step.said) if step.rung == "continue" else None
+        self._is_whole = step.rung in ("first", "restart")  # whether the step is this attempt's
         self._aside: list[ReasoningDelta | File | Citation] = []
         self._aside_size = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -156,6 +163,10 @@ class Attempt:
             patience.pause()
             await self._keep(event)
             patience.resume()
+        elif isinstance(event, LateThought):
+            patience.pause()
+            await self._take_back()
+            patience.happened(self._limits.next_token)
         elif isinstance(event, TextDelta):
             patience.happened(self._limits.next_token)
             self._hold(event.text)
@@ -172,6 +183,17 @@ class Attempt:
             patience.extend(max(self._limits.first_token, self._limits.thinking))
         if event.kind == "chunk" or patience.awaits_first:
             patience.last = loop.time()
+
+    async def _take_back(self) -> None:
+        """Make reasoning of this attempt's text: rule 4."""
+        if self._opening is not None:
+            self._opening = Opening(self._step.said)
+        elif self._is_whole:
+            await self._writer.drain()
+            thought = await self._said()
+            self._parts.reset()
+            if thought:
+                self._parts.delta("reasoning", thought)
 
     # --- the beginning of a continuation -----------------------------------------------------
 
@@ -206,6 +228,7 @@ class Attempt:
             about: dict[str, str | int] = {"asked": "continue", "repeated": self._step.repeated}
             self._notice({"rung": "restart", **about, **counts})
             self._parts.reset()
+            self._is_whole = True
         for event in self._aside:
             if not isinstance(event, ReasoningDelta):
                 self._parts.whole(event)

@@ -218,7 +218,7 @@ class Opening:
 
     def _repeats_end(self) -> bool:
         text = self._held.lstrip(_MARKS)
-        return _is_weighty(text) and text in self._end
+        return bool(text) and text in self._end
 
     def _repeats_beginning(self) -> bool:
         text = self._held.lstrip()

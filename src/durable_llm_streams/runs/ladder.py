@@ -23,7 +23,17 @@ from durable_llm_streams.fold import Fold
 
 from .continuation import Mode, may_continue
 from .patience import Patience
-from .source import Alive, Citation, Event, File, Finish, Job, ReasoningDelta, TextDelta
+from .source import (
+    Alive,
+    Citation,
+    Event,
+    File,
+    Finish,
+    Job,
+    LateThought,
+    ReasoningDelta,
+    TextDelta,
+)
 
 Rung = Literal["first", "reattach", "prefill", "continue", "restart"]
 
@@ -119,7 +129,7 @@ async def skip(
             patience.last = loop.time()
             if event is None:
                 return None  # cut, as whoever reads on finds
-            if isinstance(event, Job | Alive | File | Citation):
+            if isinstance(event, Job | Alive | File | Citation | LateThought):
                 continue  # a mark that is not where the log ends; what the log has as whole parts
             if isinstance(event, Finish) or kind != _kind(event):
                 raise Diverged

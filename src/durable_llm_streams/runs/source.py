@@ -98,6 +98,13 @@ class Citation(Struct, frozen=True, kw_only=True):
     title: str = ""
 
 
+class LateThought(Struct, frozen=True):
+    """The text of this attempt so far was reasoning.
+
+    A model closed a thought that it had not opened. The answer's own text follows.
+    """
+
+
 class Alive(Struct, frozen=True):
     """A sign of life without output. It moves time limits and leaves no trace in the answer.
 
@@ -125,7 +132,7 @@ class Finish(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, Any]
 
 
-Event = TextDelta | ReasoningDelta | File | Citation | Alive | Job | Finish
+Event = TextDelta | ReasoningDelta | LateThought | File | Citation | Alive | Job | Finish
 
 
 class Source(Protocol):
