@@ -39,6 +39,14 @@ describe("the cut attempt", () => {
     expect(cutAttempt(longer, answer(step), first)).toBe(longer);
   });
 
+  it("is nothing when the text turns out to be a thought", () => {
+    const before = answer(step, text("I should list facts."));
+    const reset = answer(step);
+    const moved = answer(step, thought("I should list facts."), text("One"));
+    expect(cutAttempt(before, moved, null)).toBeNull();
+    expect(cutAttempt(reset, moved, cutAttempt(before, reset, null))).toBeNull();
+  });
+
   it("does not outlive its answer", () => {
     const before = answer(step, text("One"));
     const question: Message = { id: "q2", role: "user", parts: [text("And?")] };

@@ -19,8 +19,22 @@ export function cutAttempt(
   kept: Message | null,
 ): Message | null {
   if (before === undefined || now?.id !== before.id || now.role !== "assistant") return null;
-  if (continues(before, now)) return kept;
+  const cut = continues(before, now) ? kept : longer(kept, before);
+  return cut !== null && isAmongThoughts(cut, now) ? null : cut;
+}
+
+function longer(kept: Message | null, before: Message): Message {
   return kept !== null && sizeOf(kept) >= sizeOf(before) ? kept : before;
+}
+
+/** Whether a text turned out to be a thought: it was moved, and nothing was cut off. */
+function isAmongThoughts(cut: Message, now: Message): boolean {
+  const text = textOf(cut, "text");
+  return text !== "" && textOf(now, "reasoning").includes(text);
+}
+
+function textOf(message: Message, type: "text" | "reasoning"): string {
+  return message.parts.map((part) => (part.type === type ? part.text : "")).join("");
 }
 
 /** Whether a message holds all that it held before. */
