@@ -186,7 +186,7 @@ _ALL = (
         "What a provider writes into its errors reaches no reader; keys and passwords reach neither"
         " readers nor logs.",
         ("docs/http.md#errors", "docs/deployment.md#redis-itself"),
-        "A failure becomes one of the sentences that we wrote (`providers/_meanings.py`,"
+        "A failure becomes one of the sentences that we wrote (`providers/failures/meanings.py`,"
         " `server/problems.py`); addresses and settings print without their secrets.",
     ),
     Promise(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers._chat_sse import ChatParser
+from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.runs.source import ReasoningDelta, TextDelta
 from tests.chat_streams import DONE, delta, fail, finish, joined, line, outcome, said, text, usage
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_llm_streams.providers._chat_sse import ChatParser
+from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.runs.source import Alive, Citation, Event, ReasoningDelta, TextDelta
 from tests.chat_streams import (
     DONE,

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers._chat_sse import ChatParser
+from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.runs.source import Alive, Event, Finish, ReasoningDelta, TextDelta
 from tests.chat_streams import (
     DONE,

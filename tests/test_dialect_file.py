@@ -11,9 +11,9 @@ from yarl import URL
 from durable_llm_streams.cli.provider import provider
 from durable_llm_streams.cli.settings import Settings
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers._dialect import Dialects
-from durable_llm_streams.providers._dialect_file import read_rows
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.requests.dialect import Dialects
+from durable_llm_streams.providers.requests.dialect_file import read_rows
 from tests.asking import ask, prompt
 from tests.fake_provider import KEY, FakeProvider
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers.background import BackgroundModels
-from durable_llm_streams.providers.kept_answers import KeptAnswers
-from durable_llm_streams.providers.llama_cpp import LlamaCppStreams, new_id
-from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
+from durable_llm_streams.providers.kept.llama_cpp import LlamaCppStreams, new_id
+from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.runs import JobSource
 from durable_llm_streams.runs.source import (
     Alive,

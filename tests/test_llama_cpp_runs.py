@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.providers.background import BackgroundModels
-from durable_llm_streams.providers.kept_answers import KeptAnswers
+from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
 from durable_llm_streams.runs import Limits
 
 from .fake_llama import Address, FakeLlama

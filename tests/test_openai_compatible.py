@@ -15,7 +15,7 @@ import pytest
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
-from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.runs.source import (
     Event,
     Finish,

@@ -10,9 +10,9 @@ from contextlib import aclosing
 import pytest
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers.background import BackgroundModels
-from durable_llm_streams.providers.openai_responses import OpenAIResponses
-from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
+from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.runs import JobSource
 from durable_llm_streams.runs.source import (
     Event,

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers.background import BackgroundModels
-from durable_llm_streams.providers.openai_responses import OpenAIResponses
+from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.runs.source import (
     Alive,
     Event,

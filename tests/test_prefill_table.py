@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers.prefill import PrefillTable, Seam, trimmed
+from durable_llm_streams.providers.requests.prefill import PrefillTable, Seam, trimmed
 
 
 @pytest.mark.parametrize(

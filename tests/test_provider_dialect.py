@@ -8,10 +8,10 @@ import pytest
 from yarl import URL
 
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers._dialect import Dialect, Dialects, Row
-from durable_llm_streams.providers._turns import messages
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
-from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.providers.requests.dialect import Dialect, Dialects, Row
+from durable_llm_streams.providers.requests.prefill import PrefillTable
+from durable_llm_streams.providers.requests.turns import messages
 from durable_llm_streams.runs.source import Alive, Finish, Turn
 from tests.asking import ask, fail, opened, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, Refusal, answer

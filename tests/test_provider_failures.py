@@ -19,8 +19,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers import _failures
-from durable_llm_streams.providers._meanings import MEANINGS
+from durable_llm_streams.providers import failures
+from durable_llm_streams.providers.failures.meanings import MEANINGS
 from tests.fuzz.harness import assert_sentence
 from tests.provider_wordings import PER_DAY, QUOTA, RETRY_34, WORDINGS, google, openai, wrapped
 
@@ -31,10 +31,10 @@ _THEIRS = ("org-x", "sk-abc", "gpt-9", "openrouter.ai", "claude-x", "Cloudflare"
 
 
 def read(status: int, body: str, **more: Any) -> ModelError:
-    make = _failures.not_a_stream if status == 200 else None
+    make = failures.not_a_stream if status == 200 else None
     if make is not None:
         return make(body, now=NOW, **more)
-    return _failures.refused(status, body, now=NOW, **more)
+    return failures.refused(status, body, now=NOW, **more)
 
 
 @pytest.mark.parametrize(("status", "body", "meaning"), WORDINGS)
@@ -57,8 +57,8 @@ def test_the_same_error_inside_an_answer_means_the_same(
 ) -> None:
     value = json.loads(body)
     error = (value[0] if isinstance(value, list) else value)["error"]
-    bare = _failures.reported({"code": status, **error}, now=NOW)
-    coded = _failures.reported({**error, "code": error.get("code") or status}, now=NOW)
+    bare = failures.reported({"code": status, **error}, now=NOW)
+    coded = failures.reported({**error, "code": error.get("code") or status}, now=NOW)
     assert meaning in (bare.meaning, coded.meaning)
 
 
@@ -85,7 +85,7 @@ def test_the_same_error_inside_an_answer_means_the_same(
     ],
 )
 def test_an_error_inside_an_answer_is_read_whatever_its_form(error: Any, meaning: str) -> None:
-    assert _failures.reported(error, now=NOW).meaning == meaning
+    assert failures.reported(error, now=NOW).meaning == meaning
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_continuation_takes_the_next_rung_if_its_form_was_refused(
 ) -> None:
     assert read(status, body, continuing=True).refused_rung is refuses
     assert not read(status, body).refused_rung
-    later = _failures.as_refused_rung(read(status, body))
+    later = failures.as_refused_rung(read(status, body))
     assert later.refused_rung is (refuses and later.meaning in _rungs())
 
 
@@ -121,7 +121,7 @@ def test_a_template_that_fails_refuses_a_continuation_and_nothing_else() -> None
     body = '{"error":{"code":500,"message":"Error rendering prompt with jinja template: x"}}'
     assert read(500, body).meaning == "refused"
     assert read(500, body, continuing=True).meaning == "prefill"
-    assert _failures.reported(json.loads(body)["error"], continuing=True).refused_rung
+    assert failures.reported(json.loads(body)["error"], continuing=True).refused_rung
 
 
 @pytest.mark.parametrize("name", sorted(MEANINGS))
@@ -132,11 +132,11 @@ def test_each_meaning_has_a_sentence_and_a_rule(name: str) -> None:
     assert all(len(part.split()) <= 25 for part in meaning.sentence.split(". "))
     assert meaning.asked_again.startswith("yes") is meaning.retryable
     assert not (meaning.retryable and meaning.next_rung)
-    assert _failures.refuses_rung(name) is meaning.next_rung
+    assert failures.refuses_rung(name) is meaning.next_rung
 
 
 def test_a_word_that_is_no_meaning_refuses_no_rung() -> None:
-    assert not _failures.refuses_rung("")
+    assert not failures.refuses_rung("")
 
 
 # --- how long to wait
@@ -169,7 +169,7 @@ def test_a_word_that_is_no_meaning_refuses_no_rung() -> None:
         ({"X-RateLimit-Reset": "1780000060000"}, 60),
         ({"X-RateLimit-Reset": "1780000060"}, 60),
         ({"RateLimit-Reset": "12"}, 12),
-        ({"Retry-After": "99999999"}, _failures.LONGEST),
+        ({"Retry-After": "99999999"}, failures.LONGEST),
         ({"Retry-After": "-3"}, None),
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "٣"}, None),
@@ -183,19 +183,19 @@ def test_a_word_that_is_no_meaning_refuses_no_rung() -> None:
 def test_headers_say_how_long_to_wait(
     headers: Mapping[str, str] | None, seconds: float | None
 ) -> None:
-    found = _failures.wait_asked(headers, NOW, status=429)
+    found = failures.wait_asked(headers, NOW, status=429)
     assert found == (seconds if seconds is None else pytest.approx(seconds))
 
 
 def test_when_a_limit_is_full_again_counts_only_if_it_was_reached() -> None:
     headers = {"x-ratelimit-reset-tokens": "6m0s", "X-RateLimit-Reset": "1780000060"}
-    assert _failures.wait_asked(headers, NOW, status=503) is None
+    assert failures.wait_asked(headers, NOW, status=503) is None
     assert read(503, "", headers=headers).retry_after is None
 
 
 def test_the_value_of_the_header_alone_is_understood() -> None:
-    assert _failures.wait_asked("30", NOW) == 30
-    assert _failures.wait_asked(None, now=NOW) is None
+    assert failures.wait_asked("30", NOW) == 30
+    assert failures.wait_asked(None, now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_the_value_of_the_header_alone_is_understood() -> None:
     ],
 )
 def test_a_body_says_how_long_to_wait(body: str, seconds: float | None) -> None:
-    found = _failures.wait_asked(None, NOW, body=body, status=429)
+    found = failures.wait_asked(None, NOW, body=body, status=429)
     assert found == (seconds if seconds is None else pytest.approx(seconds))
 
 
@@ -255,7 +255,7 @@ def test_a_limit_of_a_day_says_when_it_ends_if_that_is_known() -> None:
         "metadata": {"headers": reset, "limit_source": "openrouter_free_tier_daily"},
     }
     body = json.dumps({"error": error})
-    for failure in (read(429, body), read(200, body), _failures.reported(error, now=NOW)):
+    for failure in (read(429, body), read(200, body), failures.reported(error, now=NOW)):
         assert failure.meaning == "rate-long"
         assert str(failure).endswith("Try again after 2026-05-29 05:27 UTC.")
     unknown = read(429, '{"error":{"message":"Rate limit exceeded: free-models-per-day."}}')
@@ -457,16 +457,16 @@ def test_an_answers_limit_that_is_too_large_names_the_setting() -> None:
     ],
 )
 def test_the_field_that_is_not_accepted_is_named(status: int, body: str, field: str | None) -> None:
-    assert _failures.unsupported_field(status, body) == field
+    assert failures.unsupported_field(status, body) == field
     if field in ("stream_options", "temperature", "reasoning_effort", "models"):
         assert read(status, body).meaning == "unsupported"
 
 
 def test_the_field_that_is_wanted_instead_is_named() -> None:
     said = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
-    assert _failures.field_instead(openai(said)) == "max_completion_tokens"
-    assert _failures.field_instead(openai("Use 'something_else' instead.")) is None
-    assert _failures.field_instead("") is None
+    assert failures.field_instead(openai(said)) == "max_completion_tokens"
+    assert failures.field_instead(openai("Use 'something_else' instead.")) is None
+    assert failures.field_instead("") is None
 
 
 @pytest.mark.parametrize(
@@ -540,7 +540,7 @@ def test_the_field_that_is_wanted_instead_is_named() -> None:
     ],
 )
 def test_the_rule_about_roles_is_named(status: int, body: str, rule: str | None) -> None:
-    assert _failures.role_rule(status, body) == rule
+    assert failures.role_rule(status, body) == rule
 
 
 # --- bad input
@@ -570,10 +570,10 @@ def test_whatever_a_provider_sends_there_is_a_sentence_and_no_exception() -> Non
             error = read(status, body, continuing=draw.random() < 0.5)
             assert error.meaning in MEANINGS
             assert_sentence(str(error))
-            assert error.retry_after is None or 0 <= error.retry_after <= _failures.MAX_WAIT
-        _failures.unsupported_field(400, body)
-        _failures.role_rule(400, body)
-        assert _failures.reported(body, now=NOW).meaning in MEANINGS
+            assert error.retry_after is None or 0 <= error.retry_after <= failures.MAX_WAIT
+        failures.unsupported_field(400, body)
+        failures.role_rule(400, body)
+        assert failures.reported(body, now=NOW).meaning in MEANINGS
 
 
 @pytest.mark.parametrize(
@@ -592,15 +592,15 @@ def test_an_error_that_is_nested_deep_is_read_as_far_as_is_sensible(depth: int) 
     value: Any = {"message": "Context size has been exceeded."}
     for _ in range(depth):
         value = {"error": value}
-    assert _failures.reported(value).meaning == "broken"
-    assert _failures.reported({"message": "Overloaded", "error": value}).meaning == "overloaded"
+    assert failures.reported(value).meaning == "broken"
+    assert failures.reported({"message": "Overloaded", "error": value}).meaning == "overloaded"
 
 
 # --- the operator's log
 
 
 def test_the_longest_secret_is_taken_out_first() -> None:
-    redact = _failures.Redactor(["secret-key", "secret-key-with-more"])
+    redact = failures.Redactor(["secret-key", "secret-key-with-more"])
     assert redact("it is secret-key-with-more.") == "it is [redacted]."
 
 
@@ -615,21 +615,21 @@ def test_the_longest_secret_is_taken_out_first() -> None:
     ],
 )
 def test_what_looks_like_a_key_does_not_reach_the_log(text: str) -> None:
-    logged = _failures.Redactor([])(text)
+    logged = failures.Redactor([])(text)
     assert "[redacted]" in logged
     assert not any(part in logged for part in ("abcdefghij", "eyJzdWIi"))
 
 
 def test_the_log_gets_one_bounded_line() -> None:
-    logged = _failures.Redactor([None, "short"])("a\n\x1b[31mshort " * 5000)
-    assert len(logged) <= _failures.MAX_DETAIL
+    logged = failures.Redactor([None, "short"])("a\n\x1b[31mshort " * 5000)
+    assert len(logged) <= failures.MAX_DETAIL
     assert logged.isprintable()
     assert "short" in logged
 
 
 def test_the_log_gets_what_the_provider_said() -> None:
     assert read(500, "it is said here").detail == "HTTP 500: it is said here"
-    assert "it is said here" in _failures.reported({"message": "it is said here"}).detail
+    assert "it is said here" in failures.reported({"message": "it is said here"}).detail
     assert read(302, "x").detail == "HTTP 302"
 
 
@@ -666,7 +666,7 @@ async def _unreachable(url: str, **options: Any) -> ModelError:
     async with aiohttp.ClientSession(connector=connector) as session:
         with pytest.raises((aiohttp.ClientError, OSError)) as caught:
             await session.get(url)
-    return _failures.unreachable(caught.value)
+    return failures.unreachable(caught.value)
 
 
 async def test_a_certificate_that_is_not_trusted_names_the_setting() -> None:
@@ -699,13 +699,13 @@ async def test_a_proxy_that_is_not_there_is_told() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientError) as caught:
             await session.get("http://provider.invalid/", proxy=f"http://127.0.0.1:{port}")
-    error = _failures.unreachable(caught.value)
+    error = failures.unreachable(caught.value)
     assert "proxy" in str(error)
     assert error.meaning == "unreachable"
 
 
 def test_any_other_failure_to_connect_may_pass() -> None:
-    error = _failures.unreachable(ConnectionRefusedError("no"))
+    error = failures.unreachable(ConnectionRefusedError("no"))
     assert (error.meaning, error.retryable) == ("unreachable", True)
     assert str(error) == MEANINGS["unreachable"].sentence
     assert "no" in error.detail
@@ -714,14 +714,14 @@ def test_any_other_failure_to_connect_may_pass() -> None:
 @pytest.mark.parametrize(
     ("error", "meaning", "over"),
     [
-        (_failures.cut(ValueError("x")), "cut", False),
-        (_failures.nothing(), "nothing", False),
-        (_failures.empty(), "empty", True),
-        (_failures.unreadable(b"\xff"), "unreadable", False),
-        (_failures.too_much(), "too-large", False),
-        (_failures.job_gone("x"), "job-gone", True),
-        (_failures.job_ended("x"), "job-ended", True),
-        (_failures.reported({"code": 400}, job_over=True), "refused", True),
+        (failures.cut(ValueError("x")), "cut", False),
+        (failures.nothing(), "nothing", False),
+        (failures.empty(), "empty", True),
+        (failures.unreadable(b"\xff"), "unreadable", False),
+        (failures.too_much(), "too-large", False),
+        (failures.job_gone("x"), "job-gone", True),
+        (failures.job_ended("x"), "job-ended", True),
+        (failures.reported({"code": 400}, job_over=True), "refused", True),
     ],
 )
 def test_the_other_failures_carry_their_meaning(

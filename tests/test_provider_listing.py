@@ -12,9 +12,9 @@ import pytest
 from durable_llm_streams.cli.provider import provider, with_models
 from durable_llm_streams.cli.settings import Settings
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers._listing import AUTO, model_ids
-from durable_llm_streams.providers._request import base_address
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.requests.listing import AUTO, model_ids
+from durable_llm_streams.providers.requests.request import base_address
 from tests.app import Guest, read_until
 from tests.asking import ask, fail, opened, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, answer

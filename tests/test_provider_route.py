@@ -16,8 +16,8 @@ from yarl import URL
 from durable_llm_streams.cli.provider import provider
 from durable_llm_streams.cli.settings import Settings
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers._connection import Route
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.requests.connection import Route
 from tests.app import Guest
 from tests.asking import ask, fail, opened, text_of
 from tests.fake_provider import FakeProvider, answer

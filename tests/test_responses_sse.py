@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers._responses_sse import MARK_EVERY, ResponsesParser
+from durable_llm_streams.providers.streams.responses_sse import MARK_EVERY, ResponsesParser
 from durable_llm_streams.runs.source import (
     Alive,
     Citation,

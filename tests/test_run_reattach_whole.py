@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.providers.background import BackgroundModels
-from durable_llm_streams.providers.openai_responses import OpenAIResponses
+from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.runs import Alive, Citation, Event, File, Finish, Prompt, TextDelta
 
 from .fake_provider import FakeProvider, answer

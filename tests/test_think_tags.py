@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from durable_llm_streams.providers._chat_sse import ChatParser
-from durable_llm_streams.providers._think_tags import TAGS
+from durable_llm_streams.providers.streams.chat_sse import ChatParser
+from durable_llm_streams.providers.streams.think_tags import TAGS
 from durable_llm_streams.runs.source import LateThought, ReasoningDelta, TextDelta
 from tests.chat_streams import DONE, delta, finish, joined, outcome, pieces_of, text
 

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from durable_llm_streams.chunks import encode
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers import _failures
-from durable_llm_streams.providers._answer_parser import MAX_LINE, AnswerParser
-from durable_llm_streams.providers._chat_sse import ChatParser
-from durable_llm_streams.providers._responses_sse import ResponsesParser, is_id
-from durable_llm_streams.providers.prefill import PrefillTable, Seam, trimmed
+from durable_llm_streams.providers import failures
+from durable_llm_streams.providers.requests.prefill import PrefillTable, Seam, trimmed
+from durable_llm_streams.providers.streams.answer_parser import MAX_LINE, AnswerParser
+from durable_llm_streams.providers.streams.chat_sse import ChatParser
+from durable_llm_streams.providers.streams.responses_sse import ResponsesParser, is_id
 from durable_llm_streams.runs.source import (
     Alive,
     Citation,
@@ -30,7 +30,7 @@ from tests.fuzz.harness import SECRET, assert_sentence, plain, splits
 
 _SHORT_LINE = 64
 _STYLES = (None, "plain", "mistral", "vllm")
-_redact = _failures.Redactor([SECRET])
+_redact = failures.Redactor([SECRET])
 
 
 def chat_stream(data: bytes) -> None:
@@ -96,9 +96,9 @@ def _told(error: ModelError) -> tuple[str, bool, float | None, str]:
     assert str(error).isascii()
     logged = _redact(error.detail)
     assert SECRET not in logged
-    assert len(logged) <= _failures.MAX_DETAIL
+    assert len(logged) <= failures.MAX_DETAIL
     assert logged.isprintable()
-    assert error.retry_after is None or 0 <= error.retry_after <= _failures.MAX_WAIT
+    assert error.retry_after is None or 0 <= error.retry_after <= failures.MAX_WAIT
     return str(error), error.retryable, error.retry_after, error.detail
 
 
@@ -106,13 +106,13 @@ def refusal(data: bytes) -> None:
     """Three digits of a status, what `Retry-After` says, a line feed, the body."""
     head, _, rest = data.partition(b"\n")
     status = int(head[:3]) if head[:3].isdigit() else 500
-    wait = _failures.wait_asked(head[3:].decode("latin-1"), now=1.75e9)
+    wait = failures.wait_asked(head[3:].decode("latin-1"), now=1.75e9)
     body = rest.decode(errors="replace")
     for continuing in (False, True):
-        error = _failures.refused(status, body, retry_after=wait, continuing=continuing)
+        error = failures.refused(status, body, retry_after=wait, continuing=continuing)
         _told(error)
         assert error.refused_rung <= continuing
-    _told(_failures.not_a_stream(body))
+    _told(failures.not_a_stream(body))
 
 
 def prefill_setting(data: bytes) -> None:

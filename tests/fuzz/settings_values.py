@@ -7,7 +7,7 @@ from unittest import mock
 
 from durable_llm_streams.cli import settings
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.stores import is_sqlite
 from durable_llm_streams.stores.redis import RedisAddress
 from tests.fuzz.harness import SECRET, plain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from durable_llm_streams.providers._meanings import MEANINGS
+from durable_llm_streams.providers.failures.meanings import MEANINGS
 
 
 def sentence(meaning: str) -> str:

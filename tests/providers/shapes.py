@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
-from durable_llm_streams.providers._meanings import MEANINGS
+from durable_llm_streams.providers.failures.meanings import MEANINGS
 from tests.providers.body import as_bytes, whole
 from tests.providers.case import CORPUS, Answer, Case, load
 

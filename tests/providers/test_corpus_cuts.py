@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers._answer_parser import AnswerParser
-from durable_llm_streams.providers._chat_sse import ChatParser
-from durable_llm_streams.providers._responses_sse import ResponsesParser
+from durable_llm_streams.providers.streams.answer_parser import AnswerParser
+from durable_llm_streams.providers.streams.chat_sse import ChatParser
+from durable_llm_streams.providers.streams.responses_sse import ResponsesParser
 from durable_llm_streams.runs.source import (
     Alive,
     Citation,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from durable_llm_streams.providers._dialect import Dialect
-from durable_llm_streams.providers._meanings import MEANINGS
+from durable_llm_streams.providers.failures.meanings import MEANINGS
+from durable_llm_streams.providers.requests.dialect import Dialect
 from tests.providers.case import CORPUS, CaseError, load, name_of, paths
 
 ROOT = Path(__file__).parents[2]

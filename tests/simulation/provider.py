@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from durable_llm_streams.providers.background import BackgroundModels
-from durable_llm_streams.providers.openai_responses import OpenAIResponses
-from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
+from durable_llm_streams.providers.requests.prefill import PrefillTable
 
 from .faults import Faults
 from .loop import Process

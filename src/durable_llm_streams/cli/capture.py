@@ -10,8 +10,8 @@ from typing import Any, Final
 from rich.console import Console
 
 from durable_llm_streams.errors import InvalidRequest, InvalidSetting, ModelError
-from durable_llm_streams.providers._listing import AUTO
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.requests.listing import AUTO
 from durable_llm_streams.runs.source import (
     Citation,
     File,

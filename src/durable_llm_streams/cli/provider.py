@@ -9,15 +9,15 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers._dialect import Dialects, Row
-from durable_llm_streams.providers._dialect_file import read_rows
-from durable_llm_streams.providers._listing import AUTO
-from durable_llm_streams.providers._request import base_address
-from durable_llm_streams.providers.background import BackgroundModels
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
-from durable_llm_streams.providers.kept_answers import KeptAnswers
+from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
-from durable_llm_streams.providers.prefill import PrefillTable
+from durable_llm_streams.providers.requests.dialect import Dialects, Row
+from durable_llm_streams.providers.requests.dialect_file import read_rows
+from durable_llm_streams.providers.requests.listing import AUTO
+from durable_llm_streams.providers.requests.prefill import PrefillTable
+from durable_llm_streams.providers.requests.request import base_address
 from durable_llm_streams.runs import Source
 from durable_llm_streams.server import OfferedModel
 

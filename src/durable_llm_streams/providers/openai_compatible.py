@@ -1,8 +1,8 @@
 """Models behind any OpenAI-compatible chat-completions endpoint, over streaming HTTP.
 
 OpenRouter, OpenAI, vLLM, llama.cpp, Ollama and others. In which dialect each is asked is in
-`_dialect`, what a refusal teaches in `_learning`, what they send is read by `_chat_sse`, what their
-failures mean is in `_failures`, which models can continue an answer is in `prefill`.
+`dialect`, what a refusal teaches in `learning`, what they send is read by `chat_sse`, what their
+failures mean is in `failures`, which models can continue an answer is in `prefill`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,12 @@ from yarl import URL
 
 from durable_llm_streams._version import __version__
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers import _failures
-from durable_llm_streams.providers._answer_parser import AnswerParser
-from durable_llm_streams.providers._chat_sse import ChatParser
-from durable_llm_streams.providers._connection import Route, broke, held
-from durable_llm_streams.providers._dialect import Dialect, DialectName, Dialects, Row
-from durable_llm_streams.providers._learning import Lessons
-from durable_llm_streams.providers._listing import AUTO, Listing
-from durable_llm_streams.providers._request import (
-    RequestOptions,
-    base_address,
-    endpoint_url,
-    request_body,
-    validated_headers,
-)
-from durable_llm_streams.providers.prefill import (
+from durable_llm_streams.providers import failures
+from durable_llm_streams.providers.requests.connection import Route, broke, held
+from durable_llm_streams.providers.requests.dialect import Dialect, DialectName, Dialects, Row
+from durable_llm_streams.providers.requests.learning import Lessons
+from durable_llm_streams.providers.requests.listing import AUTO, Listing
+from durable_llm_streams.providers.requests.prefill import (
     DEFAULT_RULES,
     PrefillRule,
     PrefillStyle,
@@ -41,6 +32,15 @@ from durable_llm_streams.providers.prefill import (
     Seam,
     trimmed,
 )
+from durable_llm_streams.providers.requests.request import (
+    RequestOptions,
+    base_address,
+    endpoint_url,
+    request_body,
+    validated_headers,
+)
+from durable_llm_streams.providers.streams.answer_parser import AnswerParser
+from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.runs.source import Alive, Event, Finish, Prompt, TextDelta
 
 _ERROR_BODY = 64 * 1024  # bytes of a failure's body that are read
@@ -60,7 +60,7 @@ class OpenAICompatible:
 
     The time that an answer may take is not limited here, nor are pauses in it: both are the
     caller's, who cancels. A `ModelError` says whether asking again may help. Only a refusal of
-    something that this class added by itself (see `_learning`) is answered by asking once more.
+    something that this class added by itself (see `learning`) is answered by asking once more.
 
     Args:
         base_url: what stands before `/chat/completions`, such as `https://openrouter.ai/api/v1`. A
@@ -134,7 +134,7 @@ class OpenAICompatible:
         self._continues = continues
         self._route = Route.to(address, proxy=proxy, ca_file=ca_file)
         secrets = [value.rpartition(" ")[2] for value in made.values()]
-        self._redact = _failures.Redactor([api_key, address.password, *secrets, self._route.secret])
+        self._redact = failures.Redactor([api_key, address.password, *secrets, self._route.secret])
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_timeout, sock_connect=connect_timeout
         )
@@ -273,7 +273,7 @@ class OpenAICompatible:
                 raise
             if self._lessons.learn(prompt, error, 200, error.detail):
                 return None
-            raise (_failures.as_refused_rung(error) if goes_on else error) from None
+            raise (failures.as_refused_rung(error) if goes_on else error) from None
 
     @contextmanager
     def _redacted(self) -> Iterator[None]:
@@ -310,7 +310,7 @@ class OpenAICompatible:
         try:
             return await session.post(url, data=body, headers=self._headers, allow_redirects=False)
         except NETWORK as why:
-            raise _failures.unreachable(why) from None
+            raise failures.unreachable(why) from None
 
     async def _get(self, url: URL) -> tuple[int, str]:
         """The status and the body of a small document."""
@@ -319,7 +319,7 @@ class OpenAICompatible:
         try:
             response = await session.get(url, headers=headers, allow_redirects=False)
         except NETWORK as why:
-            raise _failures.unreachable(why) from None
+            raise failures.unreachable(why) from None
         with held(response):
             body = await beginning(response, most=_LIST_BODY)
             if response.status in (401, 403):
@@ -397,4 +397,4 @@ def _is_success(response: aiohttp.ClientResponse) -> bool:
 
 
 def _refused(response: aiohttp.ClientResponse, said: str, *, continuing: bool) -> ModelError:
-    return _failures.refused(response.status, said, headers=response.headers, continuing=continuing)
+    return failures.refused(response.status, said, headers=response.headers, continuing=continuing)

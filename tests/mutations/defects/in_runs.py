@@ -197,7 +197,7 @@ IN_RUNS: Final = (
         id="provider-speaks",
         slip="The provider's own words stand in the sentence that readers are shown.",
         breaks=("no-secrets",),
-        file="providers/_failures.py",
+        file="providers/failures/model_errors.py",
         diff="""
 -        sentence,
 +        f"{sentence} ({body})",
@@ -207,7 +207,7 @@ IN_RUNS: Final = (
         id="response-kept-open",
         slip="A provider's response is not closed when nobody reads on.",
         breaks=("no-leak",),
-        file="providers/_connection.py",
+        file="providers/requests/connection.py",
         diff="""
 -        response.close()
 """,

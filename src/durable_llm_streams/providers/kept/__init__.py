@@ -1,0 +1,1 @@
+"""Answers that a provider keeps while it makes them."""

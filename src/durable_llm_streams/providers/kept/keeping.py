@@ -1,0 +1,48 @@
+"""What sources have in common that ask some models for answers that the provider keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from durable_llm_streams.errors import ModelError
+from durable_llm_streams.providers.kept.background import BackgroundModels, JobKind
+from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.requests.prefill import trimmed
+from durable_llm_streams.runs.source import Job, Prompt
+
+logger = logging.getLogger(__name__)
+
+_END_SECONDS = 5.0
+
+
+class Keeping(OpenAICompatible):
+    """Asks some models for jobs.
+
+    Args:
+        background: which models.
+        options: see `OpenAICompatible`.
+    """
+
+    def __init__(self, *, background: BackgroundModels, **options: Any) -> None:
+        super().__init__(**options)
+        self._background = background
+
+    async def cancel(self, job: Job) -> None:
+        """End a job; see `JobSource.cancel`."""
+        raise NotImplementedError
+
+    def _keeps(self, prompt: Prompt, kind: JobKind) -> bool:
+        """Whether this is asked for as a job of that kind; a continuation never is."""
+        goes_on = prompt.continues or trimmed(prompt.said)
+        model = self._listing.chosen(prompt.model)
+        return not goes_on and self._background.kind(model) == kind
+
+    async def _end(self, job: Job) -> None:
+        """End a job before another one is asked for, if that can be done soon."""
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                await self.cancel(job)
+        except (ModelError, TimeoutError) as error:
+            logger.warning("The job %s may go on at the provider: %s", job.id, error)

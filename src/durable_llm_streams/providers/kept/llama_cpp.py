@@ -1,0 +1,205 @@
+"""llama.cpp's resumable streams: the server keeps the bytes of an answer while it is made.
+
+Theory of operation
+===================
+1. A question that carries an `X-Conversation-Id` is answered as usual, and goes on when the
+   connection ends. Its bytes can be read again from any offset: up to 4 MiB of them, up to five
+   minutes after the end.
+2. The id is made here, and yielded before the question is sent. So the log knows every job that can
+   exist. A local server often answers one question at a time: a job that nobody knows blocks it.
+3. Nothing in the answer says whether the server keeps it. One that does not ends its work with the
+   connection, and knows no such stream later; then the next rung is taken.
+4. Only the request to end a job ends it. It is sent before a failure is raised as `job_over`.
+5. Servers until the summer of 2026 have the id in the path, later ones in the query. Both are
+   asked.
+Source: tools/server/README-dev.md of llama.cpp, "Resumable streaming", and server-stream.cpp.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from durable_llm_streams.errors import ModelError
+from durable_llm_streams.providers import failures
+from durable_llm_streams.providers.kept.keeping import Keeping
+from durable_llm_streams.providers.kept.kept_chat import MARK_EVERY, KeptChatParser, offset
+from durable_llm_streams.providers.openai_compatible import NETWORK, beginning
+from durable_llm_streams.providers.requests.connection import held
+from durable_llm_streams.providers.requests.dialect import Dialect
+from durable_llm_streams.providers.requests.request import endpoint_url, request_body
+from durable_llm_streams.runs.source import Alive, Event, Job, Prompt
+
+HEADER: Final = "X-Conversation-Id"
+PREFIX: Final = "dls-"
+
+_BUSY = (408, 409, 425, 429)
+_ELSEWHERE = (404, 405, 501)  # the server knows no such address, or no such job
+_OVER = (400, 404, 405, 410, 501)  # nothing is left to be ended
+_NO_REPLAYS = ("application/json", "text/html")
+_OFFSET_LOST = re.compile(r"offset.?lost", re.IGNORECASE)
+_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+def new_id() -> str:
+    """A name for a job that nobody can guess."""
+    return PREFIX + secrets.token_hex(16)
+
+
+def is_ours(job: Job) -> bool:
+    """Whether a job is of this kind."""
+    return job.id.startswith(PREFIX) and job.id[len(PREFIX) :].isalnum() and job.id.isascii()
+
+
+class LlamaCppStreams(Keeping):
+    """A `JobSource` that asks some models for streams that can be resumed, all others as usual.
+
+    Args:
+        new_id: makes the names of jobs.
+        mark_every: see `KeptChatParser`.
+        options: see `Keeping` and `OpenAICompatible`.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_id: Callable[[], str] = new_id,
+        mark_every: int = MARK_EVERY,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._new_id = new_id
+        self._mark_every = mark_every
+
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        """Produce the answer; see `Source.stream`.
+
+        Raises:
+            ModelError: the provider failed, or its answer was cut, empty or no stream.
+        """
+        if prompt.job is not None:
+            return self._replay(prompt.job)
+        if self._keeps(prompt, "llama.cpp") and self._lessons.dialect(prompt.model).stream:
+            return self._stream_kept(prompt)
+        return super().stream(prompt)
+
+    async def cancel(self, job: Job) -> None:
+        """End a job; see `JobSource.cancel`."""
+        with self._redacted():
+            response = await self._at_kept("DELETE", job)
+            with held(response):
+                if response.status >= 300 and response.status not in _OVER:
+                    raise failures.refused(response.status, await beginning(response))
+
+    async def _stream_kept(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        """Ask for a job, and tell what it says."""
+        with self._redacted():
+            prompt = await self._named(prompt)
+            job = Job(self._new_id())
+            yield job
+            finish = None
+            while finish is None:
+                dialect = self._lessons.dialect(prompt.model)
+                response = await self._ask_kept(prompt, dialect, job)
+                if response is None:
+                    continue  # in another dialect
+                parser = KeptChatParser(job, mark_every=self._mark_every)
+                spoke = False
+                with held(response):
+                    if self._thinks(dialect, None):
+                        yield Alive("thinking")
+                    while not parser.done:
+                        events = await self._read(response, parser)
+                        spoke = spoke or any(not isinstance(event, Alive) for event in events)
+                        for event in events:
+                            yield event
+                    finish = self._finish(response, parser, prompt, spoke=spoke)
+            yield finish
+
+    async def _ask_kept(
+        self, prompt: Prompt, dialect: Dialect, job: Job
+    ) -> aiohttp.ClientResponse | None:
+        """The answer to a question; None if the dialect is another one now."""
+        body = request_body(prompt, self._options, dialect, None)
+        headers = {**self._headers, HEADER: job.id}
+        session = self._opened()
+        try:
+            response = await session.post(
+                self._url, data=body, headers=headers, allow_redirects=False
+            )
+        except NETWORK as why:
+            error = failures.unreachable(why)
+            error.job_over = isinstance(why, _NOT_SENT)
+            raise error from None
+        status = response.status
+        if 200 <= status < 300:
+            return response
+        with held(response):
+            said = await beginning(response)
+        error = failures.refused(status, said, headers=response.headers)
+        if self._lessons.learn(prompt, error, status, said):
+            return None
+        error.job_over = status < 500  # a gateway may have lost patience with it
+        raise error
+
+    async def _replay(self, job: Job) -> AsyncGenerator[Event, None]:
+        """Everything that a job says after its mark."""
+        if not is_ours(job):
+            raise failures.job_gone("no id of this kind")
+        parser = KeptChatParser(job, mark_every=self._mark_every)
+        with self._redacted():
+            try:
+                response = await self._kept_bytes(job)
+                with held(response):
+                    while not parser.done:
+                        for event in await self._read(response, parser):
+                            yield event
+                finish = parser.finish(may_be_empty=bool(job.mark))
+            except ModelError as error:
+                if _OFFSET_LOST.search(error.detail):
+                    error = failures.job_gone(error.detail)
+                # what the server keeps would say the same the next time
+                error.job_over = error.job_over or parser.ended
+                if error.job_over:
+                    await self._end(job)
+                raise error from None
+            yield finish
+
+    async def _kept_bytes(self, job: Job) -> aiohttp.ClientResponse:
+        """Read the bytes of a job again, from its mark on."""
+        response = await self._at_kept("GET", job, {"from": str(offset(job))})
+        status = response.status
+        if 200 <= status < 300 and response.content_type not in _NO_REPLAYS:
+            return response
+        with held(response):
+            said = await beginning(response)
+        error = failures.refused(status, said, headers=response.headers)
+        is_refused = (status < 500 and status not in _BUSY) or status == 501
+        if is_refused or not error.retryable:
+            raise failures.job_gone(error.detail)
+        raise error
+
+    async def _at_kept(
+        self, method: str, job: Job, query: dict[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
+        """What the server says of a job, at the address that it knows; see rule 5."""
+        base = "stream" if URL(self._base_url).path.rstrip("/").endswith("/v1") else "v1/stream"
+        by_path = endpoint_url(self._base_url, f"{base}/{job.id}").update_query(query or {})
+        response = await self._send_kept(method, by_path)
+        if response.status not in _ELSEWHERE and response.content_type != "text/html":
+            return response
+        response.close()
+        by_query = endpoint_url(self._base_url, base).update_query(conv_id=job.id, **query or {})
+        return await self._send_kept(method, by_query)
+
+    async def _send_kept(self, method: str, url: URL) -> aiohttp.ClientResponse:
+        session = self._opened()
+        try:
+            return await session.request(method, url, headers=self._headers, allow_redirects=False)
+        except NETWORK as why:
+            raise failures.unreachable(why) from None

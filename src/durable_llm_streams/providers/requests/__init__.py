@@ -1,0 +1,1 @@
+"""How providers are asked: addresses, headers, bodies, connections."""

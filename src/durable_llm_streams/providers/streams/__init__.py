@@ -1,0 +1,1 @@
+"""What providers answer: bytes in, events out. No I/O."""
