@@ -17,6 +17,7 @@ from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.runs.source import (
+    Alive,
     Event,
     Finish,
     Prompt,
@@ -391,6 +392,16 @@ async def test_closing_the_source_cuts_its_streams_and_refuses_new_ones(
 
 
 SAID = ["w1 w2", "w1 w2 ", "w1 w", answer(4)[:-1]]
+
+
+async def test_a_repetition_that_is_dropped_is_a_sign_of_life(
+    provider: FakeProvider, source: OpenAICompatible
+) -> None:
+    provider.plan("tokens=20,prefill=echo,rate=200")
+    events = await ask(source, prompt("fake:", said=answer(15)))
+    assert text_of(events) == "".join(f"w{number} " for number in range(16, 21))
+    begun = events.index(TextDelta("w16 "))
+    assert events[:begun].count(Alive("chunk")) >= 10
 
 
 @pytest.mark.promise("one-clean-answer")

@@ -22,7 +22,7 @@ __all__ = ["redis_server"]
 pytestmark = [pytest.mark.xdist_group("redis_faults_limits"), pytest.mark.timeout(180)]
 
 #: The indexes and counters of a partition and what is known of the store. Retention trims them.
-KEPT = re.compile(r"\{dls(:0\}:(?:ages|changes|ended|number|runs|kept)|\}:meta)")
+KEPT = re.compile(r"\{dls(:0\}:(?:ages|changes|clock|ended|number|runs|kept)|\}:meta)")
 
 
 @pytest.mark.promise("outage")

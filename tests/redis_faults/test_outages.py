@@ -172,7 +172,7 @@ async def test_a_server_that_is_cut_off_loses_its_answers_and_writes_nothing_aft
         fleet(
             tmp_path,
             redis_server.url + prefix,
-            settings={"DLS_LEASE": "1"},
+            settings={"DLS_LEASE": "1", "DLS_CONTINUE": "off"},
             each=[
                 {**asking(first), "DLS_STORE": f"redis://127.0.0.1:{proxy.port}{prefix}"},
                 asking(second),

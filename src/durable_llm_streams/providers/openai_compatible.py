@@ -359,7 +359,8 @@ def _joined(events: Sequence[Event], seam: Seam) -> list[Event]:
             joined.append(event)
         elif text := seam.join(event.text) if seam.open else event.text:
             joined.append(TextDelta(text))
-    return joined
+    # A repetition is not shown, but the model is at work on it.
+    return joined or ([Alive("chunk")] if events else [])
 
 
 async def check(response: aiohttp.ClientResponse, *, continuing: bool) -> None:

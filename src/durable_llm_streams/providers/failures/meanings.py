@@ -17,7 +17,7 @@ MAX_WAIT: Final = 120.0  # seconds that a person is kept waiting because the pro
 _WAITS: Final = f"yes, after the time asked for (at most {MAX_WAIT:.0f} s), else after a short wait"
 _SOON: Final = "yes, after a short wait"
 _NO: Final = "no"
-_NEXT: Final = "no; an answer that is gone on with takes the next rung"
+_NEXT: Final = "no; a continuation takes the next rung"
 
 
 class Meaning(Struct, frozen=True, kw_only=True):
