@@ -16,7 +16,7 @@ from typing import Final
 
 from durable_llm_streams import chunks
 from durable_llm_streams.log import Flusher, follow
-from durable_llm_streams.model import Status
+from durable_llm_streams.model import Cursor, Status
 from durable_llm_streams.runs.endings import end, finished, opening
 from durable_llm_streams.server.streams import encode_page
 from durable_llm_streams.store import Order, Store
@@ -123,7 +123,7 @@ async def _write(store: Store, *, ended: bool) -> str:
 async def _caught_up(store: Store, run_id: str) -> bytes:
     encoder = FrameEncoder(run_id)
     parts: list[bytes] = []
-    pages = follow(store, run_id, 0, wait=0.0)
+    pages = follow(store, Cursor.beginning(run_id), wait=0.0)
     async for page in pages:
         if not page.records:
             break

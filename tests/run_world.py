@@ -16,7 +16,7 @@ from typing import Any, Self
 from durable_llm_streams import chunks
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, follow, read_all
-from durable_llm_streams.model import Claim, Message, Run, Status
+from durable_llm_streams.model import Claim, Cursor, Message, Run, Status
 from durable_llm_streams.runs import Limits, Source, Worker
 from durable_llm_streams.store import Ending, Order, Store
 from durable_llm_streams.stores import SQLiteStore
@@ -150,7 +150,7 @@ class World:
     async def said(self, run: Run, beginning: str) -> None:
         """Wait until a reader has seen this much."""
         async with asyncio.timeout(600):
-            async for _ in follow(self.store, run.id, 0, wait=60):
+            async for _ in follow(self.store, Cursor.beginning(run.id), wait=60):
                 if (await self.text(run)).startswith(beginning):
                     return
         raise AssertionError(f"The run ended without having said {beginning!r}.")
@@ -165,7 +165,7 @@ class World:
         """Follow a run to its end and look at the promises: one end, history is the fold."""
         records: list[bytes] = []
         async with asyncio.timeout(within):
-            async for page in follow(self.store, run.id, 0, wait=60):
+            async for page in follow(self.store, Cursor.beginning(run.id), wait=60):
                 assert page.first == len(records) + 1
                 records += page.records
         return await self.checked(run, records)

@@ -144,6 +144,31 @@ async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_
     assert (await guest.get(STREAM, **after(reading.ids[-1]))).status == 410
 
 
+@pytest.mark.promise("lost-tail-is-told")
+async def test_a_reader_that_resumes_at_the_end_gets_no_text_of_another_epoch(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store loses the reader's record behind the check of its cursor."""
+    read, lost = app.store.read, False
+
+    async def read_another(*place: Any, **options: Any) -> Page:
+        page = await read(*place, **options)
+        return structs.replace(page, spans=(Span(1, Epoch(2, "0ther")),)) if lost else page
+
+    monkeypatch.setattr(app.store, "read", read_another)
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+    async with await guest.open("GET", STREAM, **after(reading.ids[-1])) as again:
+        lost = True
+        app.script.free()
+        async with asyncio.timeout(SECONDS):
+            rest = await again.read()
+    assert b"world" not in rest
+    assert b"DONE" not in rest
+
+
 @pytest.mark.promise("prefix")
 @pytest.mark.parametrize("where", ["header", "query", "both"])
 async def test_a_cursor_brings_only_what_comes_after_it(app: App, guest: Guest, where: str) -> None:

@@ -10,17 +10,17 @@ import pytest
 
 from durable_llm_streams.errors import CursorLost, RunNotFound
 from durable_llm_streams.log import LogWriter, check_cursor, follow
-from durable_llm_streams.model import Cursor, Epoch
+from durable_llm_streams.model import Cursor, Epoch, token_at
 
 from .run_world import World, record
 from .virtual_time import elapsed, now, until, virtual
 
 
-async def read_from(world: World, run_id: str, after: int, pause: float) -> list[bytes]:
+async def read_from(world: World, place: Cursor, pause: float) -> list[bytes]:
     """Follow a log from a record on, with a pause after each page."""
     records: list[bytes] = []
-    async for page in follow(world.store, run_id, after, wait=1, max_bytes=200):
-        assert page.first == after + len(records) + 1
+    async for page in follow(world.store, place, wait=1, max_bytes=200):
+        assert page.first == place.seq + len(records) + 1
         records += page.records
         await asyncio.sleep(pause)
     return records
@@ -45,7 +45,8 @@ async def test_every_reader_gets_exactly_the_log_from_its_cursor_on(
                 page = await world.store.read(claim.run.id, 0, max_bytes=1)
                 after = rng.randrange(page.next_seq)
                 pause = rng.choice([0, 0, 0.001, 0.5])
-                call = read_from(world, claim.run.id, after, pause)
+                place = Cursor(claim.run.id, after, token_at(page.spans, after))
+                call = read_from(world, place, pause)
                 readers.append((after, asyncio.create_task(call)))
         await writer.drain()
         await world.end(claim)
@@ -61,12 +62,12 @@ async def test_a_slow_reader_holds_nothing_back(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         claim = await world.claim(lease=3600)
         writer = world.flusher().writer(claim)
-        slow = asyncio.create_task(read_from(world, claim.run.id, 0, 60.0))
+        slow = asyncio.create_task(read_from(world, Cursor.beginning(claim.run.id), 60.0))
         for number in range(100):
             writer.write(record(number))
             assert await elapsed(writer.drain()) < 0.01
         await world.end(claim)
-        assert await elapsed(read_from(world, claim.run.id, 0, 0)) == 0
+        assert await elapsed(read_from(world, Cursor.beginning(claim.run.id), 0)) == 0
         assert len(await slow) == 101
 
 
@@ -74,7 +75,7 @@ async def test_a_slow_reader_holds_nothing_back(tmp_path: Path) -> None:
 async def test_a_reader_is_told_now_and_then_that_nothing_came(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         claim = await world.claim(lease=3600)
-        pages = follow(world.store, claim.run.id, 0, wait=15)
+        pages = follow(world.store, Cursor.beginning(claim.run.id), wait=15)
         for _ in range(3):
             begin = now()
             assert (await anext(pages)).records == []
@@ -87,11 +88,12 @@ async def test_a_reader_at_the_end_of_an_ended_log_ends_at_once(tmp_path: Path) 
     async with World(tmp_path) as world:
         claim = await world.claim()
         await world.end(claim)
-        assert await read_from(world, claim.run.id, 1, 0) == []
+        token = token_at((await world.store.read(claim.run.id, 0)).spans, 1)
+        assert await read_from(world, Cursor(claim.run.id, 1, token), 0) == []
         with pytest.raises(CursorLost):
-            await read_from(world, claim.run.id, 2, 0)
+            await read_from(world, Cursor(claim.run.id, 2, token), 0)
         with pytest.raises(RunNotFound):
-            await read_from(world, "nothing", 0, 0)
+            await read_from(world, Cursor.beginning("nothing"), 0)
 
 
 @pytest.mark.promise("lost-tail-is-told")
@@ -118,6 +120,6 @@ async def test_a_cursor_holds_for_the_epoch_that_wrote_its_record_and_no_further
             with pytest.raises(CursorLost):
                 await check_cursor(world.store, Cursor(run_id, seq, token))
         with pytest.raises(RunNotFound):
-            await check_cursor(world.store, Cursor("nothing", 0, ""))
+            await check_cursor(world.store, Cursor.beginning("nothing"))
         assert Epoch(first.epoch.number + 1, new) == second.epoch
         await until(lambda: writer.next_seq == 3)

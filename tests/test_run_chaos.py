@@ -10,7 +10,7 @@ import pytest
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.log import follow
-from durable_llm_streams.model import Run, Status
+from durable_llm_streams.model import Cursor, Run, Status, token_at
 from durable_llm_streams.runs import Limits, Worker
 
 from .faulty_store import FaultyStore, Moment
@@ -68,14 +68,16 @@ class Chaos:
             case _:
                 page = await self.world.store.read(run.id, 0, max_bytes=1)
                 after = self.rng.randrange(page.next_seq)
-                reader = asyncio.create_task(self.read(run, after))
+                reader = asyncio.create_task(
+                    self.read(Cursor(run.id, after, token_at(page.spans, after)))
+                )
                 self.readers.append((after, reader))
 
-    async def read(self, run: Run, after: int) -> list[bytes]:
+    async def read(self, place: Cursor) -> list[bytes]:
         records: list[bytes] = []
         pause = self.rng.choice([0, 0.01, 1])
-        async for page in follow(self.world.store, run.id, after, wait=1, max_bytes=300):
-            assert page.first == after + len(records) + 1
+        async for page in follow(self.world.store, place, wait=1, max_bytes=300):
+            assert page.first == place.seq + len(records) + 1
             records += page.records
             await asyncio.sleep(pause)
         return records

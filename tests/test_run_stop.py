@@ -10,7 +10,7 @@ import pytest
 
 from durable_llm_streams.errors import ChatNotFound, CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.log import follow
-from durable_llm_streams.model import Status
+from durable_llm_streams.model import Cursor, Status
 from durable_llm_streams.runs import Limits
 
 from .faulty_store import FaultyStore
@@ -227,7 +227,7 @@ async def test_a_run_whose_chat_is_deleted_behind_its_back_is_let_go(tmp_path: P
             await asyncio.sleep(1.5)
             await world.store.delete(OWNER, "chat")
             with pytest.raises(RunNotFound):
-                async for _ in follow(world.store, run.id, 0, wait=5):
+                async for _ in follow(world.store, Cursor.beginning(run.id), wait=5):
                     pass
             await until(lambda source=source: source.open == 0, within=3)  # type: ignore[misc]
             assert worker.running == 0

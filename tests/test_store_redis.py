@@ -66,7 +66,7 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
     live = asyncio.Event()
 
     async def reader() -> None:
-        async for page in follow(elsewhere.store, claim.run.id, 0, wait=PATIENCE):
+        async for page in follow(elsewhere.store, Cursor.beginning(claim.run.id), wait=PATIENCE):
             read.extend(page.records)
             live.set()
 
@@ -187,6 +187,27 @@ async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
     assert await talk.append(new, records(20, mark="y"), at=7)
     with pytest.raises(CursorLost):
         await check_cursor(elsewhere.store, cursor)
+
+
+@pytest.mark.promise("lost-tail-is-told")
+async def test_a_reader_at_the_end_gets_no_text_of_a_log_that_has_regrown(
+    talk: Talk, elsewhere: Talk, stores: RedisStores, redis_server: RedisServer
+) -> None:
+    """The log is longer again than the cursor when the reader comes, or looks again."""
+    claim = await talk.start()
+    run_id = claim.run.id
+    assert await talk.append(claim, records(5))
+    page = await talk.store.read(run_id, 0)
+    place = Cursor(run_id, 5, token_at(page.spans, 5))
+    waiting = follow(elsewhere.store, place, wait=0.01)
+    assert (await anext(waiting)).records == []  # nothing was received in this stream
+    await redis_server.command("RPOP", f"{stores.root}:log:{run_id}", "2")
+    new = await talk.take_over(claim)
+    assert await talk.append(new, records(20, mark="y"), at=4)
+    for reader in (waiting, follow(elsewhere.store, place, wait=0.01)):
+        with pytest.raises(CursorLost):
+            async for page in reader:
+                assert page.records == []
 
 
 @pytest.mark.promise("takeover")

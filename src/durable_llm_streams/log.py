@@ -326,7 +326,33 @@ class Flusher:
         self._late = 0.0
 
 
-async def check_cursor(store: LogReader, cursor: Cursor) -> Page:
+def token_after(page: Page, after: int, token: str | None) -> str | None:
+    """The rule of every reader: what comes after a record belongs to it only if the record stands.
+
+    A store that lost the tail of a log may have got other text there since, from another epoch.
+
+    Args:
+        page: what was read from `after` + 1 on.
+        after: the reader's last record; 0 for none.
+        token: of the epoch that wrote it; None for a reader without a record.
+
+    Returns:
+        The same for the page's last record.
+
+    Raises:
+        CursorLost: another epoch wrote that record.
+    """
+    if token is not None and token_at(page.spans, after) != token:
+        raise CursorLost
+    return token_at(page.spans, page.last) if page.records or token is not None else None
+
+
+def token_of(place: Cursor) -> str | None:
+    """What `token_after` compares for a reader that goes on from a cursor."""
+    return place.token if place.seq else None
+
+
+async def check_cursor(store: LogReader, place: Cursor) -> Page:
     """See that a log holds the record that a cursor names, written by the same epoch.
 
     Returns:
@@ -336,33 +362,30 @@ async def check_cursor(store: LogReader, cursor: Cursor) -> Page:
         CursorLost: it does not (any more).
         RunNotFound: no such run.
     """
-    page = await store.read(cursor.run_id, cursor.seq, max_bytes=1)
-    if cursor.seq > 0 and token_at(page.spans, cursor.seq) != cursor.token:
-        raise CursorLost
+    page = await store.read(place.run_id, place.seq, max_bytes=1)
+    token_after(page, place.seq, token_of(place))
     return page
 
 
 async def follow(
-    store: LogReader, run_id: str, after: int, *, wait: float, max_bytes: int = PAGE_BYTES
+    store: LogReader, place: Cursor, *, wait: float, max_bytes: int = PAGE_BYTES
 ) -> AsyncGenerator[Page, None]:
-    """A run's log from `after` + 1 to its end, page by page.
+    """A run's log from a cursor to its end, page by page.
 
     An empty page says that nothing came for `wait` seconds. The generator ends after the terminal
     record.
 
     Raises:
-        CursorLost: `after` is beyond the log, or the store has lost records that were read here.
+        CursorLost: the log does not hold the cursor's record, or has lost records that were read
+            here.
         RunNotFound: no such run (any more).
         StoreUnavailable: the store was closed, or does not answer now.
     """
-    token: str | None = None  # of the epoch that wrote the last record
+    after, token = place.seq, token_of(place)
     while True:
-        page = await store.read(run_id, after, max_bytes=max_bytes, wait=wait)
-        if token is not None and token_at(page.spans, after) != token:
-            raise CursorLost
+        page = await store.read(place.run_id, after, max_bytes=max_bytes, wait=wait)
+        token = token_after(page, after, token)
         after += len(page.records)
-        if page.records:
-            token = token_at(page.spans, after)
         yield page
         if page.status.ended and after + 1 >= page.next_seq:
             return

@@ -143,6 +143,11 @@ class Cursor(NamedTuple):
     seq: int
     token: str
 
+    @classmethod
+    def beginning(cls, run_id: str) -> Self:
+        """The place before the first record of a run."""
+        return cls(run_id, 0, "")
+
     def __str__(self) -> str:
         return f"{self.run_id}.{self.seq:08x}.{self.token}"
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from durable_llm_streams.chunks import decode, encode
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import follow, read_all
-from durable_llm_streams.model import Claim, Run, Status
+from durable_llm_streams.model import Claim, Cursor, Run, Status
 from durable_llm_streams.runs import Event, Finish, Limits, Prompt, TextDelta, Worker
 from durable_llm_streams.runs.worker import wall_clock
 from durable_llm_streams.store import Append, Ending, Order, Store
@@ -195,7 +195,7 @@ class Races:
 
     async def _read(self, run: Run) -> list[bytes]:
         records: list[bytes] = []
-        async for page in follow(self.store, run.id, 0, wait=5):
+        async for page in follow(self.store, Cursor.beginning(run.id), wait=5):
             records += page.records
         return records
 

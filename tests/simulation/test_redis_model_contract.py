@@ -96,7 +96,7 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
     read: list[bytes] = []
 
     async def reader() -> None:
-        async for page in follow(elsewhere.store, claim.run.id, 0, wait=PATIENCE):
+        async for page in follow(elsewhere.store, Cursor.beginning(claim.run.id), wait=PATIENCE):
             read.extend(page.records)
 
     reading = asyncio.create_task(reader())

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from durable_llm_streams.chunks import decode
-from durable_llm_streams.log import check_cursor, follow
+from durable_llm_streams.log import follow
 from durable_llm_streams.model import Cursor, token_at
 from durable_llm_streams.runs.endings import timestamp
 from durable_llm_streams.stores import view
@@ -40,9 +40,8 @@ async def tail(console: Console, run: str, *, text: bool) -> None:
         text: print the answer's text instead of the records.
     """
     async with view(load().store_address()) as store:
-        place = Cursor.parse(run) if "." in run else Cursor(run, 0, "")
-        await check_cursor(store, place)
-        async for page in follow(store, place.run_id, place.seq, wait=_WAIT_SECONDS):
+        place = Cursor.parse(run) if "." in run else Cursor.beginning(run)
+        async for page in follow(store, place, wait=_WAIT_SECONDS):
             for seq, record in enumerate(page.records, page.first):
                 if not text:
                     cursor = Cursor(place.run_id, seq, token_at(page.spans, seq))

@@ -56,11 +56,11 @@ async def send(request: Request, after: description.After = None) -> Response:
     sent = await _send_first_that_fits(shared, visitor, asked, key, data)
     if cursor is None or sent.created:  # of a run that is new, a client has nothing
         await shared.store.read(sent.run.id, 0, max_bytes=1)  # CursorLost, if it is all long ago
-        return _stream(shared, visitor, sent.run, 0)
+        return _stream(shared, visitor, sent.run)
     if cursor.run_id != sent.run.id:
         raise CursorLost
     await check_cursor(shared.store, cursor)
-    return _stream(shared, visitor, sent.run, cursor.seq)
+    return _stream(shared, visitor, sent.run, cursor)
 
 
 def _cursor(request: Request, after: str | None) -> Cursor | None:
@@ -114,10 +114,10 @@ def _title(text: str) -> str:
     return line if len(line) <= _TITLE_LENGTH else line[: _TITLE_LENGTH - 1].rstrip() + "…"
 
 
-def _stream(shared: Context, visitor: Visitor, run: Run, after: int) -> RunStream:
+def _stream(shared: Context, visitor: Visitor, run: Run, place: Cursor | None = None) -> RunStream:
     shared.streams.check_open()  # an empty stream would look like an empty answer
     headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": run.id}
-    return RunStream(shared.streams, shared.store, run.id, after, headers)
+    return RunStream(shared.streams, shared.store, place or Cursor.beginning(run.id), headers)
 
 
 @router.get(
@@ -145,7 +145,7 @@ async def resume(request: Request, after: description.After = None) -> Response:
             run = await shared.store.find_run(visitor.owner, chat)
         except (ChatNotFound, RunNotFound):
             return Response(status_code=204, headers=dict(visitor.headers))
-        return _stream(shared, visitor, run, 0)
+        return _stream(shared, visitor, run)
     try:
         run = await shared.store.find_run(visitor.owner, chat, place.run_id)
     except RunNotFound as error:
@@ -153,7 +153,7 @@ async def resume(request: Request, after: description.After = None) -> Response:
     page = await check_cursor(shared.store, place)
     if page.status.ended and not page.records:
         return Response(status_code=204, headers=dict(visitor.headers))
-    return _stream(shared, visitor, run, place.seq)
+    return _stream(shared, visitor, run, place)
 
 
 @router.post(

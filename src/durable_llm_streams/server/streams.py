@@ -35,7 +35,8 @@ from durable_llm_streams.errors import (
     StoreError,
     StoreUnavailable,
 )
-from durable_llm_streams.model import Span, token_at
+from durable_llm_streams.log import token_after, token_of
+from durable_llm_streams.model import Cursor, Span, token_at
 from durable_llm_streams.store import LogReader, Page
 from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
 
@@ -245,36 +246,29 @@ class RunStream(EventStream):
     Args:
         streams: the process's open streams.
         store: where the log is.
-        run_id: the run.
-        after: the last record that the client has; 0 for none.
+        place: the last record that the client has.
         headers: of the response.
     """
 
     def __init__(
-        self,
-        streams: Streams,
-        store: LogReader,
-        run_id: str,
-        after: int,
-        headers: Mapping[str, str],
+        self, streams: Streams, store: LogReader, place: Cursor, headers: Mapping[str, str]
     ) -> None:
         super().__init__(streams, headers)
         self._store = store
-        self._run_id = run_id
-        self._after = after
+        self._place = place
 
     async def _pump(self, send: Send) -> None:
-        with self._streams.following(self._run_id):
+        with self._streams.following(self._place.run_id):
             await self._follow(send)
 
     async def _follow(self, send: Send) -> None:
         # As `log.follow` does it, but without a generator between every chunk and its reader.
-        encoder, read = FrameEncoder(self._run_id), self._store.read
-        run_id, after = self._run_id, self._after
+        run_id, after = self._place.run_id, self._place.seq
+        encoder, read = FrameEncoder(run_id), self._store.read
         await send({"type": "http.response.body", "body": opening(), "more_body": True})
         ended = leaving = False
         spans: tuple[Span, ...] = ()  # whose last epoch wrote what was sent last
-        token: str | None = None  # of that epoch
+        token = token_of(self._place)  # of that epoch
         outage: float | None = None
         while not (ended or leaving):
             try:
@@ -287,7 +281,7 @@ class RunStream(EventStream):
             outage = None
             records = page.records
             if page.spans is not spans:
-                token = _same_text(page, after, token)
+                token = token_after(page, after, token)
             if len(records) == 1 and page.spans is spans:
                 body = encoder.one(page.first, records[0])
             elif records:
@@ -308,16 +302,9 @@ class RunStream(EventStream):
             raise asyncio.CancelledError
         try:
             async with asyncio.timeout(_LAST_LOOK_SECONDS):
-                return await self._store.read(self._run_id, after, max_bytes=_PAGE_BYTES)
+                return await self._store.read(self._place.run_id, after, max_bytes=_PAGE_BYTES)
         except TimeoutError as error:
             raise StoreUnavailable("The store has not answered in time.") from error
-
-
-def _same_text(page: Page, after: int, token: str | None) -> str | None:
-    """Of the epoch that wrote the last record. CursorLost if the one before it is another's now."""
-    if token is not None and token_at(page.spans, after) != token:
-        raise CursorLost
-    return token_at(page.spans, page.last) if page.records or token is not None else None
 
 
 def encode_page(encoder: FrameEncoder, page: Page) -> bytes:
