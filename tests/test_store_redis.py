@@ -16,6 +16,7 @@ from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import LEASE, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
+from tests.redis_databases import until
 from tests.redis_servers import RedisServer, keys_without_ttl, redis_server
 from tests.redis_stores import RedisStores
 
@@ -208,6 +209,24 @@ async def test_a_reader_at_the_end_gets_no_text_of_a_log_that_has_regrown(
         with pytest.raises(CursorLost):
             async for page in reader:
                 assert page.records == []
+
+
+@pytest.mark.promise("feed")
+async def test_a_feed_is_notified_of_what_happened_while_its_connection_was_cut(
+    talk: Talk, elsewhere: Talk, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durable_llm_streams.stores.redis.events._RETRY_SECONDS", (0.5, 0.5))
+    await talk.send("m1", chat="c1")
+    store = elsewhere.store
+    assert isinstance(store, RedisStore)
+    position = (await store.changes("ann", None)).position
+    await redis_server.command("CLIENT", "KILL", "TYPE", "pubsub")
+    await until(lambda: store._following.events._subscriber is None)
+    waiting = asyncio.create_task(store.changes("ann", position, wait=600))
+    await until(lambda: "ann" in store._bells._listening and store.arriving == 0)
+    await talk.store.rename("ann", "c1", "Another title")
+    found = await bounded(waiting)
+    assert [change.kind for change in found.changes] == ["chat-renamed"]
 
 
 @pytest.mark.promise("takeover")

@@ -52,7 +52,7 @@ _BEGIN = 5
 
 def publication(data: bytes) -> None:
     """Events and records that nobody of ours published: a tail stays whole, or it is stale."""
-    following = Following(cast("Shared", None), cast("Any", None), lambda _: None)
+    following = Following(cast("Shared", None), cast("Any", None), lambda _: None, lambda: None)
     for message in data.split(b"\n--\n"):
         tail = following._tails["run1"] = Tail("dls:tail:run1")
         tail.begin(Page(_BEGIN, [], _BEGIN, _SPANS, Status.RUNNING))

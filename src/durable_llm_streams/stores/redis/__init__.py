@@ -91,7 +91,7 @@ class RedisStore:
         self._bells = Bells()
         self._work = asyncio.Event()
         self._logs = Logs(self._shared)
-        self._following = Following(self._shared, self._logs, self._ring)
+        self._following = Following(self._shared, self._logs, self._ring, self._ring_all)
         self._runs = Runs(self._shared, self._following.claimed)
         self._chats = Chats(self._shared)
         self._feeds = Feeds(self._shared, self._bells)
@@ -145,6 +145,10 @@ class RedisStore:
             self._work.set()
         else:
             self._bells.ring(owner)
+
+    def _ring_all(self) -> None:
+        self._work.set()
+        self._bells.ring_all()
 
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
         """See `LogStore.append`."""
@@ -246,7 +250,6 @@ class RedisStore:
     async def close(self) -> None:
         """See `Store.close`."""
         self._shared.closed = True
-        self._bells.ring_all()
-        self._work.set()
+        self._ring_all()
         await self._following.close()
         await self._database.close()

@@ -44,12 +44,20 @@ class Following:
         shared: see `Shared`.
         logs: where records are read that no tail has.
         rings: called with an owner whose feed goes on, or with None when there may be work.
+        missed: called when events may have been missed: feeds and workers must look again.
     """
 
-    def __init__(self, shared: Shared, logs: Logs, rings: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        logs: Logs,
+        rings: Callable[[str | None], None],
+        missed: Callable[[], None],
+    ) -> None:
         self._shared = shared
         self._logs = logs
         self._rings = rings
+        self._missed = missed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tails: dict[str, Tail] = {}
         self._ours: dict[str, str] = {}  # the runs that this process writes, and as whom
@@ -201,7 +209,7 @@ class Following:
         for tail in self._tails.values():
             tail.subscribed = False
             tail.stale()
-        self._rings(None)
+        self._missed()
 
     # --- time --------------------------------------------------------------------------------
 
