@@ -150,6 +150,18 @@ describe("silence", () => {
     expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
   });
 
+  it("found after a sleep saves one pause, not those of later failures", async () => {
+    const { stage, whole } = await live();
+    stage.server.faults = [unreachable, unreachable];
+    stage.clock.time += 3_600_000; // no timer ran
+    await stage.environment.show();
+    await until(() => stage.state.attempt === 2);
+    expect(stage.state).toMatchObject({ phase: "reconnecting", delayMs: 500 });
+    expect(stage.server.received).toHaveLength(2);
+    await stage.clock.advance(1500);
+    await whole();
+  });
+
   it("of a shorter time is none when the page is seen again", async () => {
     const { stage } = await live();
     stage.clock.time += 39_000;

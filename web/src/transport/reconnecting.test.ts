@@ -1,5 +1,6 @@
 import type { UIMessageChunk } from "ai";
 import { describe, expect, it } from "vitest";
+import type { Answer } from "./testing/server.js";
 import { body, cursorOf, encode, frame, records, RUN, unreachable } from "./testing/server.js";
 import { folded, read, Stage } from "./testing/stage.js";
 import { drive } from "./testing/world.js";
@@ -215,6 +216,16 @@ describe("the pauses", () => {
     stage.server.faults = [records(3, "error")];
     await stage.sendAndRead();
     expect(delays(stage)).toEqual([1500]);
+  });
+
+  it("are at least what `retry:` said in an earlier connection", async () => {
+    const stage = new Stage({ random: () => 0 });
+    stage.server.retryMs = 1500;
+    const silently = (answer: Answer) =>
+      body(answer, [encode(frame(4, { type: "text-delta", id: "p1", delta: "x" }))], "error");
+    stage.server.faults = [records(3, "error"), silently, unreachable];
+    await stage.sendAndRead();
+    expect(delays(stage)).toEqual([1500, 1500, 1500]);
   });
 
   it("have the default length with the default random numbers", async () => {

@@ -95,6 +95,16 @@ describe("what may pass", () => {
     expect(folded(await stage.sendAndRead())).toEqual(folded(stage.server.log));
   });
 
+  it.each([
+    ["a lost network", unreachable],
+    ["503", refuse(503)],
+  ] as const)("is counted anew after %s", async (_, between) => {
+    const stage = new Stage();
+    const failing = refuse(500);
+    stage.server.faults = [...times(4, failing), between, ...times(4, failing)];
+    expect(folded(await stage.sendAndRead())).toEqual(folded(stage.server.log));
+  });
+
   it("shows in the state what the server said", async () => {
     const stage = new Stage();
     stage.server.faults = [refuse(503, { detail: "This server is about to end." })];

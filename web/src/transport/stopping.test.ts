@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Fault } from "./testing/server.js";
 import { body, encode, records, refuse, RUN, silent, unreachable } from "./testing/server.js";
 import { read, Stage } from "./testing/stage.js";
 import { drive, until } from "./testing/world.js";
@@ -62,6 +63,22 @@ describe("stop", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
+  it("is sent at once while the stream of the run has no connection", async () => {
+    const { stage, stream, stop } = await live();
+    stage.server.faults = Array.from({ length: 20 }, () => unreachable);
+    await stage.environment.goOffline();
+    expect(stage.state.phase).toBe("offline");
+    const before = stage.clock.now();
+    expect(await stop()).toBe(true);
+    expect(stage.clock.now()).toBe(before);
+    await stage.environment.goOnline();
+    await stage.clock.advance(1000);
+    expect(stage.state.phase).toBe("reconnecting");
+    await stop();
+    expect(stops(stage)).toEqual(Array(2).fill(`POST /api/chat/c1/stop?run=${RUN}`));
+    await stream.cancel();
+  });
+
   it("gives up waiting for a message that does not arrive", async () => {
     const stage = new Stage();
     stage.server.faults = Array.from({ length: 100 }, () => unreachable);
@@ -87,6 +104,22 @@ describe("stop", () => {
     expect(stops(stage)).toHaveLength(6);
     await stream.cancel();
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
+  });
+
+  it("waits longer after each failure, and as long as the server asks", async () => {
+    const stage = new Stage();
+    const times: number[] = [];
+    const begin = stage.clock.now();
+    const at =
+      (fault: Fault): Fault =>
+      (answer) => {
+        times.push(stage.clock.now() - begin);
+        return fault(answer);
+      };
+    const asking = refuse(503, {}, { "retry-after": "7" });
+    stage.server.stopFaults = [unreachable, unreachable, unreachable, asking, unreachable].map(at);
+    expect(await drive(stage.clock, stage.transport.stop("c1"))).toBe(true);
+    expect(times).toEqual([0, 250, 750, 1750, 8750]);
   });
 
   it("is tried again at once when the network is back", async () => {
