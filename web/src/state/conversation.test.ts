@@ -102,6 +102,18 @@ describe("sending", () => {
     await shows("One", "1", "Two", "");
   });
 
+  it("waits until the chat is loaded, then goes behind what that holds", async () => {
+    wire.ask("m1", "One");
+    wire.say("1");
+    wire.finish();
+    addToOutbox({ id: "m2", chat: "c1", text: "Two" });
+    await conversation.deliver();
+    expect(wire.posted).toEqual([]);
+    await conversation.load();
+    await until(() => expect(wire.posted).toHaveLength(1));
+    expect(wire.posted[0]?.body).toMatchObject({ message: { id: "m2" }, parentId: "a1" });
+  });
+
   it("takes a message that the server had already accepted out of the outbox, and sends nothing", async () => {
     wire.ask("m1", "Hello");
     wire.say("Hi");
