@@ -70,6 +70,25 @@ describe("an interface under a path", () => {
     expect(scope).toBe("dls:/chat/:");
   });
 
+  it("sends nothing that was written in another instance", async () => {
+    const root = await import("./outbox");
+    root.addToOutbox({ id: "m1", chat: "c1", text: "Root" });
+    vi.resetModules();
+    under("/chat/");
+    const chat = await import("./outbox");
+    expect(chat.outbox.getState()).toEqual([]);
+    chat.addToOutbox({ id: "m2", chat: "c1", text: "Chat" });
+    chat.removeFromOutbox("m1");
+    vi.resetModules();
+    under("/");
+    const again = await import("./outbox");
+    expect(again.outbox.getState().map(({ text }) => text)).toEqual(["Root"]);
+    expect(chat.outboxOf("c1").map(({ text }) => text)).toEqual(["Chat"]);
+    again.addToOutbox({ id: "m2", chat: "c1", text: "Root's own" });
+    again.removeChatFromOutbox("c1");
+    expect(chat.outboxOf("c1").map(({ text }) => text)).toEqual(["Chat"]);
+  });
+
   it("lies at the root where the page does not say otherwise", async () => {
     history.replaceState(null, "", "/c/one");
     const { at, base, baseOf, scope } = await import("./base");

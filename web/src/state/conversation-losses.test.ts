@@ -1,10 +1,10 @@
 // @vitest-environment jsdom
-/** What a chat does when its stream is cut, cannot be followed further, or a stop fails. */
+/** A chat whose stream is cut, is let go or cannot be followed further; stops that fail. */
 import type { UIMessageChunk } from "ai";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ResumableChatTransport } from "@/transport/index";
 import { Conversation } from "./conversation";
-import { type Message, type RunNotice, textOf } from "./model";
+import { type FeedEvent, type Message, type RunNotice, textOf } from "./model";
 import { addToOutbox, outboxOf, removeChatFromOutbox } from "./outbox";
 import { problem, Wire } from "./testing/wire";
 
@@ -61,6 +61,11 @@ const nothing = () => new Response(null, { status: 204 });
 
 function notice(data: RunNotice): UIMessageChunk {
   return { type: "data-run", data, transient: true };
+}
+
+function event(type: "run-started" | "run-ended", run: string, message: string): FeedEvent {
+  const what = { chat: wire.snapshot(), run, message };
+  return type === "run-started" ? { ...what, type } : { ...what, type, status: "finished" };
 }
 
 function send(id: string, text: string): void {
@@ -186,6 +191,57 @@ describe("a stop", () => {
   });
 });
 
+describe("a chat that is not shown", () => {
+  it("is not loaded for what the feed tells, but once it is shown again", async () => {
+    await conversation.load();
+    conversation.leave();
+    wire.ask("m1", "Hello");
+    wire.say("Hi");
+    wire.finish();
+    conversation.hear(event("run-ended", "01run1", "a1"));
+    expect(wire.loads).toBe(1);
+    conversation.enter();
+    await shows("Hello", "Hi");
+    conversation.leave();
+    conversation.enter();
+    await isIdle();
+    expect(wire.loads).toBe(2);
+  });
+
+  it("sends what waits, lets the answer go, and picks it up when it is shown", async () => {
+    conversation.begin();
+    conversation.leave();
+    send("m1", "Hello");
+    await until(() => expect(outboxOf("c1")).toEqual([]));
+    await isIdle();
+    wire.say("Hi");
+    expect([streams, wire.loads]).toEqual([0, 0]);
+    conversation.enter();
+    await shows("Hello", "Hi");
+    expect([streams, wire.loads, wire.posted.length]).toEqual([1, 1, 1]);
+    wire.finish();
+    await isIdle();
+  });
+
+});
+
+describe("a run of elsewhere, started while an answer is followed", () => {
+  it("is looked for once, not after each later answer", async () => {
+    await asked("One");
+    conversation.hear(event("run-started", "01other", "a9"));
+    wire.finish();
+    await until(() => expect(wire.loads).toBe(1));
+    await isIdle();
+    send("m2", "Two");
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("2");
+    wire.finish();
+    await until(() => expect(view().versions.has("a2")).toBe(true));
+    await isIdle();
+    expect(wire.loads).toBe(1);
+  });
+});
+
 describe("the notice of a run", () => {
   it("that tries again is over at the next words; its time was told", async () => {
     await asked("One ");
@@ -195,6 +251,17 @@ describe("the notice of a run", () => {
     wire.say("two");
     await shows("Hello", "One two");
     expect(view().notice).toBeNull();
+  });
+
+  it("of a replay does not tell when it was: no time is shown", async () => {
+    wire.ask("m1", "Hello");
+    wire.say("One ");
+    wire.write(notice({ event: "retry", attempt: 2, delay: 4 }));
+    await conversation.load();
+    await until(() => expect(view().notice).toMatchObject({ event: "retry" }));
+    expect(view().retryAt).toBeNull();
+    wire.finish();
+    await isIdle();
   });
 
   it("that was judged to begin anew says so, whatever was announced", async () => {

@@ -34,4 +34,27 @@ describe("the news of a run", () => {
     const takeover = { event: "takeover" };
     expect(news.after(takeover, "One two")).toBe(takeover);
   });
+
+  it("of a second failure stay until there are words after that", () => {
+    const news = new News();
+    const retry = { event: "retry" };
+    news.hear(null, retry, "One", 0);
+    news.hear(retry, retry, "One two", 0);
+    expect(["One two", "One two three"].map((said) => news.after(retry, said))).toEqual([retry, null]);
+  });
+
+  it("of another way to go on are over at the next words, too", () => {
+    const news = new News();
+    const rung = { event: "rung", rung: "continue" };
+    news.hear(null, rung, "One", 0);
+    expect(["One", "One two"].map((said) => news.after(rung, said))).toEqual([rung, null]);
+  });
+
+  it("drop the time of the next attempt when something else happens", () => {
+    const takeover = { event: "takeover", attempt: 2 };
+    expect(new News().hear({ event: "retry" }, takeover, "", 0)).toEqual({
+      notice: takeover,
+      retryAt: null,
+    });
+  });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TransportError } from "@/transport/index";
+import { Api } from "./api";
 import { hasNoCookies } from "./visitor";
 
 /** A server that gives these answers, one after the other. */
@@ -25,6 +26,11 @@ describe("a browser has no cookies", () => {
     const known = answering(true, false);
     expect(await hasNoCookies(known)).toBe(false);
     expect(known.left).toEqual([false]);
+  });
+
+  it("not when an older server does not tell", async () => {
+    expect(await hasNoCookies(new Api(async () => Response.json({})))).toBe(false);
+    expect(await hasNoCookies(new Api(async () => Response.json({ known: false })))).toBe(true);
   });
 
   it("not when that cannot be found out", async () => {

@@ -1,0 +1,179 @@
+// @vitest-environment jsdom
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { FeedEvent } from "./model";
+import { newPage } from "./testing/page";
+import { Source } from "./testing/source";
+
+let told: string[];
+let leavePage: () => void;
+let Feed: typeof import("./feed").Feed;
+
+beforeEach(async () => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(1); // pauses of 400 ms, 800 ms, …
+  vi.stubGlobal("EventSource", Source);
+  vi.stubGlobal("BroadcastChannel", undefined);
+  leavePage = newPage();
+  Source.opened = [];
+  told = [];
+  await underPath("/");
+});
+afterEach(() => {
+  leavePage();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+async function underPath(path: string): Promise<void> {
+  document.head.innerHTML = `<base href="${path}" />`;
+  vi.resetModules();
+  ({ Feed } = await import("./feed"));
+}
+
+function start(): void {
+  const onEvent = (event: FeedEvent): number =>
+    told.push(event.type === "open" ? `open ${event.complete ? "complete" : "with a gap"}` : event.type);
+  new Feed("/api/events", { onEvent, onStatus: (status) => told.push(status) }).start();
+}
+
+const open = (complete: boolean): FeedEvent => ({ type: "open", complete });
+const deleted: FeedEvent = { type: "chat-deleted", id: "c1" };
+const asked = (): string[] => Source.opened.map(({ url }) => url);
+const passes = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+function setHidden(hidden: boolean): void {
+  vi.spyOn(document, "visibilityState", "get").mockReturnValue(hidden ? "hidden" : "visible");
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+
+describe("the feed", () => {
+  it("goes on after the last event that it brought, at each reconnect", async () => {
+    start();
+    expect(asked()).toEqual(["/api/events"]);
+    Source.last.tell(open(true), "p/1");
+    Source.last.tell(deleted, "p/2");
+    Source.last.fail();
+    await passes(400);
+    expect(asked().slice(1)).toEqual(["/api/events?after=p%2F2"]);
+    Source.last.fail(); // brought nothing: the position stays
+    await passes(400);
+    Source.last.tell(open(true), "p/3");
+    Source.last.fail();
+    await passes(400);
+    expect(asked().slice(2)).toEqual(["/api/events?after=p%2F2", "/api/events?after=p%2F3"]);
+  });
+
+  it("tells whether it is up, and whether something was missed", async () => {
+    start();
+    Source.last.tell(open(true), "p1");
+    Source.last.fail();
+    await passes(400);
+    Source.last.tell(open(false), "p9");
+    expect(told).toEqual(["up", "open complete", "down", "up", "open with a gap"]);
+    expect(Source.opened.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+  });
+
+  it("waits longer after each failure, and as at first once it brought something", async () => {
+    start();
+    const waits = async (ms: number): Promise<void> => {
+      const before = Source.opened.length;
+      Source.last.fail();
+      await passes(ms - 1);
+      expect(Source.opened).toHaveLength(before);
+      await passes(1);
+      expect(Source.opened).toHaveLength(before + 1);
+    };
+    for (const ms of [400, 800, 1_600]) await waits(ms);
+    Source.last.tell(open(true), "p1");
+    for (const ms of [400, 400, 800]) await waits(ms);
+  });
+
+  it("is read anew when the network was gone", async () => {
+    start();
+    Source.last.tell(open(true), "p1");
+    dispatchEvent(new Event("offline"));
+    expect(Source.last.isClosed).toBe(true);
+    await passes(0);
+    dispatchEvent(new Event("online"));
+    await passes(0);
+    expect(asked()).toEqual(["/api/events", "/api/events?after=p1"]);
+  });
+
+  it("rests in a page hidden for half a minute, and goes on when it is seen", async () => {
+    start();
+    Source.last.tell(open(true), "p1");
+    setHidden(true);
+    await passes(29_999);
+    expect(Source.last.isClosed).toBe(false);
+    await passes(1);
+    expect(Source.last.isClosed).toBe(true);
+    await passes(60_000);
+    expect(Source.opened).toHaveLength(1);
+    setHidden(false);
+    expect(asked()).toEqual(["/api/events", "/api/events?after=p1"]);
+  });
+
+  it("goes on in a page that is seen again within half a minute", async () => {
+    start();
+    setHidden(true);
+    await passes(29_000);
+    setHidden(false);
+    await passes(60_000);
+    expect([Source.opened.length, Source.last.isClosed]).toEqual([1, false]);
+  });
+
+  it("is read once, however often the page is seen", () => {
+    start();
+    setHidden(true);
+    setHidden(false);
+    setHidden(false);
+    expect(Source.opened).toHaveLength(1);
+  });
+});
+
+describe("the feed of several tabs", () => {
+  /** The tabs of a browser: what one posts, the others of that name get. */
+  class Channel {
+    static all: Channel[] = [];
+    onmessage: ((event: { data: unknown }) => void) | null = null;
+
+    constructor(readonly name: string) {
+      Channel.all.push(this);
+    }
+
+    postMessage(data: unknown): void {
+      for (const other of Channel.all) {
+        if (other !== this && other.name === this.name) other.onmessage?.({ data });
+      }
+    }
+  }
+
+  beforeEach(async () => {
+    Channel.all = [];
+    vi.stubGlobal("BroadcastChannel", Channel);
+    await underPath("/");
+  });
+
+  it("is told by the one that reads it, and goes on elsewhere after its last event", async () => {
+    start();
+    const other = new Channel("dls:feed");
+    const heard: unknown[] = [];
+    other.onmessage = ({ data }) => heard.push(data);
+    Source.last.tell(open(true), "p1");
+    expect(heard).toEqual([{ status: "up" }, { event: open(true), position: "p1" }]);
+    other.postMessage({ event: deleted, position: "p2" });
+    expect(told).toEqual(["up", "open complete", "chat-deleted"]);
+    Source.last.fail();
+    await passes(400);
+    expect(asked()).toEqual(["/api/events", "/api/events?after=p2"]);
+  });
+
+  it("is not mixed with that of an instance under another path", async () => {
+    await underPath("/chat/");
+    start();
+    new Channel("dls:feed").postMessage({ event: deleted, position: "p2" });
+    expect(told).toEqual([]);
+    expect(Channel.all[0]?.name).toBe("dls:/chat/:feed");
+  });
+});
