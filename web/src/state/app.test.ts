@@ -71,7 +71,7 @@ describe("a feed that was opened", () => {
     await until(() => expect([times("/api/chats"), times("/api/chats/c1")]).toEqual([3, 3]));
   });
 
-  it("says that it is up; a loss is told when it lasts", async () => {
+  it("is shown as up; a loss is shown when it lasts", async () => {
     const { page } = await begun();
     vi.useFakeTimers();
     Source.last.tell({ type: "open", complete: true }, "p1");

@@ -166,7 +166,7 @@ describe("a stop", () => {
     expect(view().stopping).toBe(false);
   });
 
-  it("that failed is told, and can be asked for again", async () => {
+  it("that failed is shown as a problem, and can be asked for again", async () => {
     await asked("Half");
     onStop = [refuse(403, "forbidden")];
     await conversation.stop();
@@ -177,7 +177,7 @@ describe("a stop", () => {
     expect([stops, wire.run?.ended]).toEqual([2, true]);
   });
 
-  it("that never reaches the server is told", async () => {
+  it("that never reaches the server is shown as a problem", async () => {
     await asked("Half");
     const unreachable = (): Response => {
       throw new TypeError("Failed to fetch");
@@ -192,7 +192,7 @@ describe("a stop", () => {
 });
 
 describe("a chat that is not shown", () => {
-  it("is not loaded for what the feed tells, but once it is shown again", async () => {
+  it("is not loaded for an event of the feed, but once it is shown again", async () => {
     await conversation.load();
     conversation.leave();
     wire.ask("m1", "Hello");
@@ -243,7 +243,7 @@ describe("a run of elsewhere, started while an answer is followed", () => {
 });
 
 describe("the notice of a run", () => {
-  it("that tries again is over at the next words; its time was told", async () => {
+  it("that tries again is over at the next words", async () => {
     await asked("One ");
     wire.write(notice({ event: "retry", attempt: 2, attempts: 5, delay: 4 }));
     await until(() => expect(view().notice).toMatchObject({ event: "retry" }));
@@ -253,7 +253,7 @@ describe("the notice of a run", () => {
     expect(view().notice).toBeNull();
   });
 
-  it("of a replay does not tell when it was: no time is shown", async () => {
+  it("of a replay shows no time: it does not say when it was", async () => {
     wire.ask("m1", "Hello");
     wire.say("One ");
     wire.write(notice({ event: "retry", attempt: 2, delay: 4 }));

@@ -64,7 +64,7 @@ describe("the feed", () => {
     expect(asked().slice(2)).toEqual(["/api/events?after=p%2F2", "/api/events?after=p%2F3"]);
   });
 
-  it("tells whether it is up, and whether something was missed", async () => {
+  it("reports that it is up or down, and whether something was missed", async () => {
     start();
     Source.last.tell(open(true), "p1");
     Source.last.fail();
@@ -155,7 +155,7 @@ describe("the feed of several tabs", () => {
     await underPath("/");
   });
 
-  it("is told by the one that reads it, and goes on elsewhere after its last event", async () => {
+  it("is passed on by its reader, and goes on elsewhere after the last event", async () => {
     start();
     const other = new Channel("dls:feed");
     const heard: unknown[] = [];

@@ -39,7 +39,7 @@ describe("loading a chat", () => {
     expect([told.length, pauses, left]).toEqual([1, [], [SNAPSHOT]]);
   });
 
-  it("brings nothing, and tells nothing, once something newer has happened", async () => {
+  it("brings nothing and reports nothing once something newer has happened", async () => {
     for (const answer of [SNAPSHOT, failure("network")]) {
       const { loading, pauses } = answering(answer);
       const told: unknown[] = [];

@@ -18,7 +18,7 @@ describe("news for a chat that is open", () => {
   const isNewsFor = (event: FeedEvent, messages: Message[] = [], busy = false, exists = true) =>
     isNews(event, messages, busy, exists);
 
-  it("is a feed with a gap, where the server knows the chat and no answer is followed", () => {
+  it("is a feed with a gap, for a known chat whose answer is not followed", () => {
     const gap: FeedEvent = { type: "open", complete: false };
     expect(isNewsFor(gap)).toBe(true);
     expect(isNewsFor({ type: "open", complete: true })).toBe(false);
