@@ -151,6 +151,64 @@ class ClockContract:
         await talk.pass_time(HOUR)
         assert await talk.expire() == 1
 
+    @pytest.mark.promise("bounded")
+    async def test_of_a_long_stop_an_hour_counts_at_the_most(self, talk: Talk) -> None:
+        run = await talk.answer()
+        await talk.look()
+        talk.clock.advance(2 * YEAR)
+        await talk.crash()
+        await talk.look()
+        assert await talk.expire(log_age=HOUR + MINUTE) == 0
+        assert len(await talk.log(run.id)) == 1
+
+    @pytest.mark.promise("bounded")
+    async def test_of_a_long_stop_a_tenth_of_the_shortest_retention_counts_at_the_most(
+        self, talk: Talk
+    ) -> None:
+        for ages in ({"log_age": DAY, "chat_age": HOUR}, {"log_age": HOUR, "chat_age": DAY}):
+            await talk.answer()
+            await talk.look()
+            await talk.pass_time(50 * MINUTE)
+            talk.clock.advance(2 * YEAR)
+            await talk.crash()
+            assert await talk.expire(**ages) == 0
+            await talk.store.delete("ann", "c1")
+
+    @pytest.mark.promise("bounded")
+    async def test_of_a_long_pause_between_two_looks_five_minutes_count(self, talk: Talk) -> None:
+        run = await talk.answer()
+        await talk.look()
+        talk.clock.advance(2 * YEAR)
+        assert await talk.expire(log_age=6 * MINUTE) == 0
+        assert len(await talk.log(run.id)) == 1
+        await talk.pass_time(2 * MINUTE)
+        assert await talk.expire(log_age=6 * MINUTE) == 1
+
+    @pytest.mark.promise("bounded")
+    async def test_a_clock_that_goes_too_fast_deletes_nothing_early(self, talk: Talk) -> None:
+        run = await talk.answer()
+        await talk.look()
+        for _ in range(20):
+            talk.clock.advance(MINUTE)
+            talk.clock.jump(3 * MINUTE)
+            await talk.look()
+        assert await talk.expire() == 0
+        assert len(await talk.log(run.id)) == 1
+
+    async def test_a_clock_that_is_set_back_for_a_moment_takes_no_time_back(
+        self, talk: Talk
+    ) -> None:
+        run = await talk.answer()
+        await talk.look()
+        await talk.pass_time(HOUR - MINUTE)
+        for jump in (-3 * MINUTE, 3 * MINUTE):
+            talk.clock.jump(jump)
+            assert await talk.expire() == 0
+        await talk.pass_time(2 * MINUTE)
+        assert await talk.expire() == 1
+        with pytest.raises(CursorLost):
+            await talk.store.read(run.id, 0)
+
     async def test_a_clock_that_is_set_back_holds_up_deletion_by_one_look(self, talk: Talk) -> None:
         run = await talk.answer()
         await talk.look()

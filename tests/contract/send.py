@@ -136,6 +136,20 @@ class SendContract:
         await talk.send(key="k1", content="x")
         assert (await talk.send(chat="c2", key="k1", content="y")).created
 
+    @pytest.mark.promise("idempotent-send", "owned")
+    @pytest.mark.parametrize("owner", ["ann", "bob"])
+    @pytest.mark.parametrize("content", ["x", "y"])
+    async def test_a_key_of_one_chat_is_unknown_in_another_that_has_messages(
+        self, talk: Talk, owner: str, content: str
+    ) -> None:
+        first = await talk.answer(key="k1", content="x")
+        await talk.answer(chat="c2", owner=owner)
+        sent = await talk.send("m2", chat="c2", owner=owner, key="k1", content=content)
+        assert (sent.created, sent.run.chat_id) == (True, "c2")
+        assert (await talk.send("m1", key="k1", content="x")).run == first
+        again = await talk.send("m2", chat="c2", owner=owner, key="k1", content=content)
+        assert again == Sent(sent.run, created=False, claim=None)
+
     async def test_without_a_key_nothing_is_a_repetition(self, talk: Talk) -> None:
         await talk.answer("m1", content="x")
         assert (await talk.send("m2", content="x")).created
@@ -262,6 +276,20 @@ class SendContract:
         assert await talk.branch() == ["m1", "a3"]
         await talk.answer("m3")
         assert await talk.branch() == ["m1", "a3", "m3", "a4"]
+
+    @pytest.mark.promise("owned")
+    async def test_a_message_of_another_chat_is_neither_edited_nor_asked_again(
+        self, talk: Talk
+    ) -> None:
+        await talk.answer("m1")
+        await talk.answer("m2", chat="c2", owner="bob")
+        with pytest.raises(MessageNotFound):
+            await talk.send("m3", place="edit", anchor="m2")
+        for anchor in ("m2", "a2"):
+            with pytest.raises(MessageNotFound):
+                await talk.send(None, place="again", anchor=anchor)
+            with pytest.raises(MessageNotFound):
+                await talk.store.snapshot("ann", "c1", anchor)
 
     async def test_only_what_is_there_can_be_asked_again(self, talk: Talk) -> None:
         await talk.answer()
