@@ -258,6 +258,32 @@ async def test_a_reader_that_stands_still_holds_up_no_writer(
     assert len(await talk.log(claim.run.id)) == at - 1
 
 
+def refuse_checkpoints(action: int, first: str | None, *_: str | None) -> int:
+    """For `sqlite3.Connection.set_authorizer`."""
+    is_one = action == sqlite3.SQLITE_PRAGMA and first == "wal_checkpoint"
+    return sqlite3.SQLITE_DENY if is_one else sqlite3.SQLITE_OK
+
+
+@pytest.mark.promise("outage")
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_write_still_waits_for_others_after_the_wal_was_restarted(
+    talk: Talk, stores: SQLiteStores, fails: bool
+) -> None:
+    """The serving connection waits for no reader meanwhile, and as long as before afterwards."""
+    assert stores.store is not None
+    file = stores.store._file
+    patience = file.connection.execute("PRAGMA busy_timeout").fetchone()
+    assert patience > (0,)
+    file.connection.set_authorizer(refuse_checkpoints if fails else None)
+    await talk.send("m1")
+    assert size_of_wal(stores) > 0
+    file._finish_checkpoint.set()
+    await talk.send("m2", queue=True)
+    assert not file._finish_checkpoint.is_set()
+    assert (size_of_wal(stores) == 0) is not fails
+    assert file.connection.execute("PRAGMA busy_timeout").fetchone() == patience
+
+
 @pytest.mark.parametrize(("name", "level"), [("NORMAL", 1), ("FULL", 2)])
 async def test_what_survives_a_power_failure_can_be_chosen(
     tmp_path: Path, name: Synchronous, level: int
