@@ -129,6 +129,36 @@ async def test_keys_that_move_are_followed_while_they_move_and_after(tmp_path: P
         assert sorted(replies) == list(range(23, 43))
 
 
+async def _move(setup: ClusterSetup, source: RedisServer, target: RedisServer) -> None:
+    """Move the slot of `KEY`, with the key in it."""
+    slot = slot_of(KEY)
+    names = {
+        server: (await server.command("CLUSTER", "MYID")).decode() for server in (source, target)
+    }
+    await target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
+    await source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
+    await source.command("MIGRATE", "127.0.0.1", target.port, KEY, 0, 5000)
+    for server in setup.servers:
+        await server.command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
+
+
+@pytest.mark.promise("outage")
+async def test_the_map_that_is_read_anew_replaces_the_redirections_before_it(
+    tmp_path: Path,
+) -> None:
+    setup = ClusterSetup(tmp_path, config=["cluster-require-full-coverage no"])
+    async with setup, database(f"{setup.url}?timeout=1.5") as opened:
+        assert await opened.call(ADD, [KEY], []) == 1
+        sizes = [await server.command("DBSIZE") for server in setup.servers]
+        first, second = setup.servers[sizes.index(1)], setup.servers[sizes.index(0)]
+        await _move(setup, first, second)
+        assert await opened.call(ADD, [KEY], []) == 2  # redirected
+        await opened.masters()
+        await _move(setup, second, first)
+        await second.kill()
+        assert await opened.call(ADD, [KEY], []) == 3
+
+
 @pytest.mark.promise("outage")
 async def test_a_dead_server_of_a_cluster_is_unavailable_and_comes_back(tmp_path: Path) -> None:
     async with ClusterSetup(tmp_path, appendfsync="always") as setup:
@@ -146,6 +176,16 @@ async def test_a_dead_server_of_a_cluster_is_unavailable_and_comes_back(tmp_path
             await victim.start()
             for key in keys:
                 assert await until_works(lambda key=key: opened.call(ADD, [key], [])) >= 2  # type: ignore[misc]
+            read = await _maps_read(setup)
+            for key in keys:  # it is in doubt no more: nobody asks for the map before each call
+                await opened.call(ADD, [key], [])
+            assert await _maps_read(setup) == read
+
+
+async def _maps_read(setup: ClusterSetup) -> int:
+    """How often the servers that run now were asked for the map."""
+    stats = [await server.command("INFO", "commandstats") for server in setup.servers]
+    return sum(found.get("cmdstat_cluster|slots", {}).get("calls", 0) for found in stats)
 
 
 @pytest.mark.promise("outage")

@@ -225,8 +225,27 @@ async def test_a_feed_is_notified_of_what_happened_while_its_connection_was_cut(
     waiting = asyncio.create_task(store.changes("ann", position, wait=600))
     await until(lambda: "ann" in store._bells._listening and store.arriving == 0)
     await talk.store.rename("ann", "c1", "Another title")
-    found = await bounded(waiting)
+    async with asyncio.timeout(PATIENCE):
+        found = await waiting
     assert [change.kind for change in found.changes] == ["chat-renamed"]
+
+
+@pytest.mark.promise("outage")
+async def test_a_reader_gets_records_at_once_after_the_connection_was_cut(
+    talk: Talk, elsewhere: Talk, redis_server: RedisServer
+) -> None:
+    """The tail that it waited at is subscribed anew."""
+    claim = await talk.start()
+    run_id = claim.run.id
+    store = elsewhere.store
+    assert isinstance(store, RedisStore)
+    reader = await elsewhere.waiting(run_id, 0, wait=600)
+    await redis_server.command("CLIENT", "KILL", "TYPE", "pubsub")
+    assert (await bounded(reader)).records == []  # let go by the cut, to look again
+    await until(lambda: store._following.events._subscriber is not None)
+    reader = await elsewhere.waiting(run_id, 0, wait=600)
+    assert await talk.append(claim, records(2))
+    assert list((await bounded(reader)).records) == records(2)
 
 
 @pytest.mark.promise("takeover")
