@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -195,6 +196,33 @@ async def test_a_server_whose_store_is_gone_is_live_but_not_ready(app: App, gues
         assert "retry-after" in reading.headers
         assert "chats.db" not in reading.raw.decode()
     app.errors.clear()
+
+
+@pytest.mark.promise("no-secrets")
+async def test_nothing_of_the_stores_path_or_its_drivers_words_reaches_a_visitor(
+    app: App, guest: Guest, tmp_path: Path
+) -> None:
+    await guest.send()
+    app.store._file.connection.execute("PRAGMA busy_timeout=0")
+    other = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        for reading in (
+            await guest.get("/readyz"),
+            await guest.send("Two", message_id="m2"),
+            await guest.call("PATCH", "/api/chats/c1", json={"title": "Other"}),
+            await guest.call("DELETE", "/api/chats/c1"),
+        ):
+            assert reading.status == 503
+            said = reading.raw.decode().lower()
+            assert not any(
+                word in said for word in ("chats.db", str(tmp_path).lower(), "lock", "database")
+            )
+    finally:
+        other.close()
+        logged = list(app.errors)
+        app.errors.clear()
+    assert any("database is locked" in line for line in logged)  # the operator is told
 
 
 async def test_the_api_describes_itself(guest: Guest) -> None:
