@@ -604,6 +604,20 @@ def test_the_longest_secret_is_taken_out_first() -> None:
     assert redact("it is secret-key-with-more.") == "it is [redacted]."
 
 
+def test_of_many_secrets_within_each_other_nothing_is_left() -> None:
+    secrets = ["secret-key-with-more"[:length] for length in range(8, 21)]
+    for order in (secrets, secrets[::-1]):
+        redact = failures.Redactor(order)
+        assert [redact(f"<{secret}>") for secret in secrets] == ["<[redacted]>"] * len(secrets)
+
+
+def test_a_secret_that_the_end_of_the_line_cuts_is_taken_out() -> None:
+    secret = "hush-hush-hush"
+    redact = failures.Redactor([secret])
+    for before in range(failures.MAX_DETAIL - len(secret), failures.MAX_DETAIL):
+        assert "hush" not in redact("." * before + secret)
+
+
 @pytest.mark.parametrize(
     "text",
     [
