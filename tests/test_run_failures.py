@@ -139,6 +139,20 @@ async def test_a_model_that_refuses_to_continue_begins_again_at_once(tmp_path: P
     assert ended.metadata["attempts"] == 3  # the refusal costs none
 
 
+@pytest.mark.promise("honest-failure")
+@virtual
+async def test_a_refusal_to_continue_behind_new_text_is_an_attempt(tmp_path: Path) -> None:
+    source = ScriptedSource(
+        [Tell(TEXT, upto=20)],
+        [Tell(TEXT, upto=31), Fail(refused_rung=True)],
+        [Tell(TEXT), Done()],
+        can_prefill=True,
+    )
+    ended = await play(tmp_path, source)
+    assert [prompt.said for prompt in source.prompts] == ["", TEXT[:20], TEXT[:31]]
+    assert (ended.text, ended.metadata["attempts"]) == (TEXT, 3)
+
+
 @pytest.mark.promise("one-clean-answer")
 @virtual
 async def test_a_cut_in_the_middle_of_reasoning_begins_again(tmp_path: Path) -> None:

@@ -226,6 +226,44 @@ async def test_a_job_may_cut_its_text_into_other_pieces_when_it_tells_it_again(
         assert rungs(ended) == ["first", "reattach"]
 
 
+@pytest.mark.parametrize(
+    "told_again",
+    [
+        [TextDelta("Hm. "), TextDelta("A fox."), *THOUGHTFUL[2:]],  # reasoning becomes text
+        [*THOUGHTFUL[:2], ReasoningDelta("The "), *THOUGHTFUL[3:]],  # and text reasoning
+        [*THOUGHTFUL[:2], TextDelta("The "), ReasoningDelta("fox "), *THOUGHTFUL[4:]],
+        [ReasoningDelta("Hm. "), ReasoningDelta("A fox. Or?"), *THOUGHTFUL[2:]],
+        [ReasoningDelta("Hm. "), END],
+        [*THOUGHTFUL[:3], TextDelta("cat jumps."), END],
+    ],
+)
+@virtual
+async def test_a_job_that_is_not_told_again_as_it_was_is_ended_and_begun_anew(
+    tmp_path: Path, told_again: list[Event]
+) -> None:
+    keeper = Keeper(THOUGHTFUL)
+    async with World(tmp_path) as world:
+        _, run = await frozen(world, keeper, "The fox ")
+        keeper.says = told_again
+        await world.worker(KeptSource(keeper))
+        ended = await world.ended(run)
+    assert (len(keeper.listened), keeper.cancels) == (1, ["job-1"])
+    assert ended.kinds.count("reset-step") == 1
+    written = [(kind, text) for kind, text in told(ended) if text]
+    assert written == _in_parts(told_again)
+
+
+def _in_parts(events: Sequence[Event]) -> list[tuple[str, str]]:
+    """The parts of a message that these events make."""
+    parts: list[tuple[str, str]] = []
+    for event in events:
+        if isinstance(event, TextDelta | ReasoningDelta):
+            kind = "text" if isinstance(event, TextDelta) else "reasoning"
+            before = parts.pop()[1] if parts and parts[-1][0] == kind else ""
+            parts.append((kind, before + event.text))
+    return parts
+
+
 @virtual
 async def test_marks_within_what_is_told_again_are_not_where_the_log_ends(tmp_path: Path) -> None:
     keeper = Keeper(says(), cuts=[7, 9])
