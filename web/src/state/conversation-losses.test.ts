@@ -1,93 +1,29 @@
 // @vitest-environment jsdom
-/** A chat whose stream is cut, is let go or cannot be followed further; stops that fail. */
-import type { UIMessageChunk } from "ai";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { ResumableChatTransport } from "@/transport/index";
-import { Conversation } from "./conversation";
-import { type FeedEvent, type Message, type RunNotice, textOf } from "./model";
-import { addToOutbox, outboxOf, removeChatFromOutbox } from "./outbox";
-import { problem, Wire } from "./testing/wire";
+/** A chat whose stream is cut or cannot be followed further; stops that fail; notices. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Message, textOf } from "./model";
+import { outboxOf } from "./outbox";
+import {
+  asked,
+  conversation,
+  counts,
+  cut,
+  faults,
+  isIdle,
+  newTalk,
+  nothing,
+  notice,
+  refuse,
+  said,
+  send,
+  shows,
+  until,
+  view,
+  wire,
+} from "./testing/talk";
 
-let wire: Wire;
-let conversation: Conversation;
-/** Answer a request for a stream, or to stop, in place of the server; once each. */
-let onStream: (() => Response)[];
-let onStop: (() => Response)[];
-let streams: number;
-let stops: number;
-
-const fetchOverFaults: typeof fetch = async (input, init) => {
-  const isStop = String(input).includes("/stop");
-  const isStream = String(input).endsWith("/stream");
-  if (isStop) stops++;
-  if (isStream) streams++;
-  const fault = isStop ? onStop.shift() : isStream ? onStream.shift() : undefined;
-  return fault ? fault() : wire.fetch(input, init);
-};
-
-beforeEach(() => {
-  localStorage.clear();
-  removeChatFromOutbox("c1");
-  wire = new Wire();
-  [onStream, onStop, streams, stops] = [[], [], 0, 0];
-  conversation = new Conversation("c1", {
-    api: {
-      getChat: async () => {
-        wire.loads++;
-        return wire.snapshot();
-      },
-    },
-    transport: new ResumableChatTransport<Message>({
-      api: "http://server/api/chat",
-      fetch: fetchOverFaults,
-      backoff: { minMs: 1, maxMs: 2 },
-      stopMs: 20,
-    }),
-    schedule: (run) => void queueMicrotask(run),
-    pause: () => Promise.resolve(),
-    exclusively: (_, work) => work(),
-  });
-  conversation.enter();
-});
+beforeEach(newTalk);
 afterEach(() => conversation.close());
-
-const view = () => conversation.store.getState();
-const said = (): string[] => view().messages.map((message) => textOf(message));
-const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 4_000, interval: 2 });
-const shows = (...texts: string[]): Promise<void> => until(() => expect(said()).toEqual(texts));
-const isIdle = (): Promise<void> => until(() => expect(view().status).toBe("ready"));
-const refuse = (status: number, name: string) => () => problem(status, name, `It is ${name}.`);
-const nothing = () => new Response(null, { status: 204 });
-
-function notice(data: RunNotice): UIMessageChunk {
-  return { type: "data-run", data, transient: true };
-}
-
-function event(type: "run-started" | "run-ended", run: string, message: string): FeedEvent {
-  const what = { chat: wire.snapshot(), run, message };
-  return type === "run-started" ? { ...what, type } : { ...what, type, status: "finished" };
-}
-
-function send(id: string, text: string): void {
-  addToOutbox({ id, chat: "c1", text });
-  void conversation.deliver();
-}
-
-/** A question, and an answer that has said so much and is followed. */
-async function asked(half: string): Promise<void> {
-  conversation.begin();
-  send("m1", "Hello");
-  await until(() => expect(view().status).toBe("streaming"));
-  wire.say(half);
-  await shows("Hello", half);
-}
-
-/** Cuts the stream; resolves when another one was asked for. */
-async function cut(): Promise<void> {
-  const before = streams;
-  dispatchEvent(new Event("offline"));
-  await until(() => expect(streams).toBeGreaterThan(before));
-}
 
 describe("an answer whose stream is cut", () => {
   it("goes on, and what was written meanwhile is sent once after it", async () => {
@@ -115,31 +51,31 @@ describe("an answer whose stream is cut", () => {
 
   it("is loaded anew where its log is gone, and followed from there", async () => {
     await asked("One ");
-    onStream = [refuse(410, "cursor-expired")];
+    faults.stream = [refuse(410, "cursor-expired")];
     await cut();
     await until(() => expect(wire.loads).toBe(1));
-    await until(() => expect(streams).toBe(2)); // the one refused, and the one of the snapshot
+    await until(() => expect(counts.streams).toBe(2)); // the one refused, and the one of the snapshot
     wire.say("two");
     await shows("Hello", "One two");
     wire.finish();
     await isIdle();
     expect(view().problem).toBeNull();
-    expect([wire.loads, streams]).toEqual([1, 2]);
+    expect([wire.loads, counts.streams]).toEqual([1, 2]);
   });
 
   it("ends without a problem where nothing of it is missing", async () => {
     await asked("All");
-    onStream = [nothing];
+    faults.stream = [nothing];
     await cut();
     await isIdle();
     expect(said()).toEqual(["Hello", "All"]);
-    expect([view().problem, streams]).toEqual([null, 1]);
+    expect([view().problem, counts.streams]).toEqual([null, 1]);
   });
 
   it("is loaded again when it ended between the snapshot and the stream", async () => {
     wire.ask("m1", "Hello");
     wire.say("Half");
-    onStream = [
+    faults.stream = [
       () => {
         wire.say(", and the rest");
         wire.finish();
@@ -156,11 +92,11 @@ describe("an answer whose stream is cut", () => {
 describe("a stop", () => {
   it("is sent while the stream of the answer is cut", async () => {
     await asked("Half");
-    onStream = Array.from({ length: 2_000 }, () => refuse(503, "store-unavailable"));
+    faults.stream = Array.from({ length: 2_000 }, () => refuse(503, "store-unavailable"));
     await cut();
     await conversation.stop();
-    expect([stops, wire.run?.ended]).toEqual([1, true]);
-    onStream = [];
+    expect([counts.stops, wire.run?.ended]).toEqual([1, true]);
+    faults.stream = [];
     await isIdle();
     expect(said()).toEqual(["Hello", "Half"]);
     expect(view().stopping).toBe(false);
@@ -168,13 +104,22 @@ describe("a stop", () => {
 
   it("that failed is shown as a problem, and can be asked for again", async () => {
     await asked("Half");
-    onStop = [refuse(403, "forbidden")];
+    faults.stop = [refuse(403, "forbidden")];
     await conversation.stop();
     expect(view()).toMatchObject({ stopping: false, status: "streaming" });
     expect(view().problem?.message).toBe("It is forbidden.");
     await conversation.stop();
     await isIdle();
-    expect([stops, wire.run?.ended]).toEqual([2, true]);
+    expect([counts.stops, wire.run?.ended]).toEqual([2, true]);
+  });
+
+  it("is asked for once while it is on its way", async () => {
+    await asked("Half");
+    const first = conversation.stop();
+    expect(await conversation.stop()).toBeNull();
+    await first;
+    await isIdle();
+    expect(counts.stops).toBe(1);
   });
 
   it("that never reaches the server is shown as a problem", async () => {
@@ -182,63 +127,12 @@ describe("a stop", () => {
     const unreachable = (): Response => {
       throw new TypeError("Failed to fetch");
     };
-    onStop = Array.from({ length: 1_000 }, () => unreachable);
+    faults.stop = Array.from({ length: 1_000 }, () => unreachable);
     await conversation.stop();
     expect(view()).toMatchObject({ stopping: false, problem: { kind: "network" } });
-    expect(stops).toBeGreaterThan(0);
+    expect(counts.stops).toBeGreaterThan(0);
     wire.finish();
     await isIdle();
-  });
-});
-
-describe("a chat that is not shown", () => {
-  it("is not loaded for an event of the feed, but once it is shown again", async () => {
-    await conversation.load();
-    conversation.leave();
-    wire.ask("m1", "Hello");
-    wire.say("Hi");
-    wire.finish();
-    conversation.hear(event("run-ended", "01run1", "a1"));
-    expect(wire.loads).toBe(1);
-    conversation.enter();
-    await shows("Hello", "Hi");
-    conversation.leave();
-    conversation.enter();
-    await isIdle();
-    expect(wire.loads).toBe(2);
-  });
-
-  it("sends what waits, lets the answer go, and picks it up when it is shown", async () => {
-    conversation.begin();
-    conversation.leave();
-    send("m1", "Hello");
-    await until(() => expect(outboxOf("c1")).toEqual([]));
-    await isIdle();
-    wire.say("Hi");
-    expect([streams, wire.loads]).toEqual([0, 0]);
-    conversation.enter();
-    await shows("Hello", "Hi");
-    expect([streams, wire.loads, wire.posted.length]).toEqual([1, 1, 1]);
-    wire.finish();
-    await isIdle();
-  });
-
-});
-
-describe("a run of elsewhere, started while an answer is followed", () => {
-  it("is looked for once, not after each later answer", async () => {
-    await asked("One");
-    conversation.hear(event("run-started", "01other", "a9"));
-    wire.finish();
-    await until(() => expect(wire.loads).toBe(1));
-    await isIdle();
-    send("m2", "Two");
-    await until(() => expect(view().status).toBe("streaming"));
-    wire.say("2");
-    wire.finish();
-    await until(() => expect(view().versions.has("a2")).toBe(true));
-    await isIdle();
-    expect(wire.loads).toBe(1);
   });
 });
 

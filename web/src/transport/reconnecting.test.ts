@@ -38,6 +38,18 @@ describe("a stream", () => {
     expect(stage.phases).toEqual(["connecting", "live", ...again, ...again, "ended"]);
   });
 
+  it("shows no failure any more once it is connected again", async () => {
+    const stage = new Stage();
+    stage.server.faults = [records(4, "error"), unreachable, records(1, "hang")];
+    const reading = read(await stage.send());
+    await stage.clock.advance(5_000);
+    expect(stage.state).toMatchObject({ phase: "live", resumes: 1, attempt: 0 });
+    const { delayMs, retryAt, error } = stage.state;
+    expect([delayMs, retryAt, error]).toEqual([undefined, undefined, undefined]);
+    stage.transport.close();
+    await expect(reading).rejects.toMatchObject({ name: "AbortError" });
+  });
+
   it("sends the same bytes with the same key while the outcome is unknown", async () => {
     const stage = new Stage();
     stage.server.faults = [unreachable, records(0, "error"), records(0, "end")];

@@ -1,0 +1,211 @@
+// @vitest-environment jsdom
+/** A chat that is loaded again: by a feed, after a refusal, when it is shown. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type ErrorKind, TransportError } from "@/transport/index";
+import type { Snapshot } from "./model";
+import { addToOutbox, outboxOf } from "./outbox";
+import {
+  asked,
+  conversation,
+  counts,
+  cut,
+  event,
+  faults,
+  isIdle,
+  newTalk,
+  refuse,
+  said,
+  send,
+  shows,
+  unauthorized,
+  until,
+  view,
+  wire,
+} from "./testing/talk";
+import { problem } from "./testing/wire";
+
+beforeEach(newTalk);
+afterEach(() => conversation.close());
+
+describe("a snapshot", () => {
+  const fails = (kind: ErrorKind) => () => Promise.reject(new TransportError(kind));
+
+  it("that comes after a message was sent takes nothing of that away", async () => {
+    await conversation.load();
+    const old = wire.snapshot();
+    let answer = (): void => undefined;
+    faults.load = [() => new Promise((resolve) => (answer = () => resolve(old)))];
+    const loading = conversation.load();
+    await until(() => expect(faults.load).toEqual([]));
+    send("m1", "Hello");
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("Hi");
+    await shows("Hello", "Hi");
+    answer();
+    await loading;
+    wire.say(" there");
+    await shows("Hello", "Hi there");
+    expect([view().status, counts.streams]).toEqual(["streaming", 0]);
+    wire.finish();
+    await isIdle();
+    expect(said()).toEqual(["Hello", "Hi there"]);
+  });
+
+  it("is that of the chat where the named version is not there", async () => {
+    const leaves: (string | null)[] = [];
+    const note = (leaf: string | null) => leaves.push(leaf);
+    faults.load = [(leaf) => (note(leaf), fails("not-found")()), (leaf) => (note(leaf), wire.snapshot())];
+    await conversation.load("m9");
+    await until(() => expect(view().loading).toBe("ready"));
+    expect(leaves).toEqual(["m9", null]);
+  });
+
+  it("that fails for a while hides nothing and is no problem", async () => {
+    wire.ask("m1", "Hello");
+    wire.finish();
+    await conversation.load();
+    const problems: unknown[] = [];
+    conversation.store.subscribe((now) => now.problem && problems.push(now.problem));
+    faults.load = [fails("network"), fails("unavailable")];
+    await conversation.load();
+    expect([problems, faults.load, said()[0]]).toEqual([[], [], "Hello"]);
+  });
+
+  it("of the run that is followed leaves its stream alone", async () => {
+    await asked("One ");
+    await conversation.load();
+    wire.say("two");
+    await shows("Hello", "One two");
+    expect([view().status, counts.streams, wire.loads]).toEqual(["streaming", 0, 1]);
+    wire.finish();
+    await isIdle();
+  });
+
+  it("with a run that is not open yet lets nothing else be sent", async () => {
+    wire.ask("m1", "Hello");
+    wire.say("Hi");
+    let open: ((response: Response) => void) | undefined;
+    faults.stream = [() => new Promise((resolve) => (open = resolve))];
+    await conversation.load();
+    await until(() => expect(open).toBeDefined());
+    send("m2", "Two");
+    await conversation.regenerate("a1");
+    expect([wire.posted, view().status]).toEqual([[], "submitted"]);
+    open?.(problem(503, "store-unavailable", "Later."));
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.finish();
+    await until(() => expect(wire.posted.map(({ key }) => key)).toEqual(["m2"]));
+  });
+
+  it("is that of the chat's own choice once something was sent", async () => {
+    const leaves: (string | null)[] = [];
+    const note = (leaf: string | null): Snapshot => (leaves.push(leaf), wire.snapshot());
+    faults.load = [note, note];
+    await conversation.load("m1");
+    await asked("Hi");
+    wire.finish();
+    await isIdle();
+    await conversation.load();
+    expect(leaves).toEqual(["m1", null]);
+  });
+
+  it("brings back what a refused edit would have replaced", async () => {
+    wire.ask("m1", "One");
+    wire.say("1");
+    wire.finish();
+    await conversation.load();
+    wire.refusals.push(refuse(413, "too-large"));
+    send("m1b", "One?", { replaces: "m1" });
+    await until(() => expect(outboxOf("c1")[0]?.refused).toBe("It is too-large."));
+    await shows("One", "1");
+  });
+
+  it("is looked for when the stream is gone: the chat was deleted", async () => {
+    await asked("One ");
+    faults.stream = [refuse(404, "chat-not-found")];
+    faults.load = [fails("not-found")];
+    await cut();
+    await until(() => expect(view().loading).toBe("missing"));
+    expect(view().problem).toBeNull();
+  });
+
+  it("that is refused to a visitor who is signed out says so", async () => {
+    faults.load = [fails("unauthorized")];
+    await conversation.load();
+    expect(unauthorized).toHaveLength(1);
+    expect(view().problem?.kind).toBe("unauthorized");
+  });
+});
+
+describe("a chat that is not shown", () => {
+  it("is not loaded for an event of the feed, but once it is shown again", async () => {
+    await conversation.load();
+    conversation.leave();
+    wire.ask("m1", "Hello");
+    wire.say("Hi");
+    wire.finish();
+    conversation.hear(event("run-ended", "01run1", "a1"));
+    expect(wire.loads).toBe(1);
+    conversation.enter();
+    await shows("Hello", "Hi");
+    conversation.leave();
+    conversation.enter();
+    await isIdle();
+    expect(wire.loads).toBe(2);
+  });
+
+  it("sends nothing more once it is closed", async () => {
+    await conversation.load();
+    conversation.close();
+    addToOutbox({ id: "m1", chat: "c1", text: "Hello" });
+    await conversation.deliver();
+    expect(wire.posted).toEqual([]);
+    expect(outboxOf("c1")).toHaveLength(1);
+  });
+
+  it("still sends a message that is on its way", async () => {
+    conversation.begin();
+    let answer: ((response: Response) => void) | undefined;
+    wire.refusals.push(() => new Promise((resolve) => (answer = resolve)));
+    send("m1", "Hello");
+    await until(() => expect(answer).toBeDefined());
+    conversation.leave();
+    answer?.(problem(503, "store-unavailable", "Later."));
+    await until(() => expect(outboxOf("c1")).toEqual([]));
+    expect(wire.posted.map(({ key }) => key)).toEqual(["m1", "m1"]);
+    expect(wire.messages[0]?.id).toBe("m1");
+  });
+
+  it("sends what waits, lets the answer go, and picks it up when it is shown", async () => {
+    conversation.begin();
+    conversation.leave();
+    send("m1", "Hello");
+    await until(() => expect(outboxOf("c1")).toEqual([]));
+    await isIdle();
+    wire.say("Hi");
+    expect([counts.streams, wire.loads]).toEqual([0, 0]);
+    conversation.enter();
+    await shows("Hello", "Hi");
+    expect([counts.streams, wire.loads, wire.posted.length]).toEqual([1, 1, 1]);
+    wire.finish();
+    await isIdle();
+  });
+
+});
+
+describe("a run of elsewhere, started while an answer is followed", () => {
+  it("is looked for once, not after each later answer", async () => {
+    await asked("One");
+    conversation.hear(event("run-started", "01other", "a9"));
+    wire.finish();
+    await until(() => expect(wire.loads).toBe(1));
+    await isIdle();
+    send("m2", "Two");
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("2");
+    wire.finish();
+    await until(() => expect(view().versions.has("a2")).toBe(true));
+    await isIdle();
+    expect(wire.loads).toBe(1);
+  });
+});

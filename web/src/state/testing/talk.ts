@@ -1,0 +1,107 @@
+/** A chat over a server in memory, whose wire and whose answers a test can replace. */
+import type { UIMessageChunk } from "ai";
+import { expect, vi } from "vitest";
+import { ResumableChatTransport, type TransportError } from "@/transport/index";
+import { Conversation } from "../conversation";
+import { type FeedEvent, type Message, type RunNotice, type Snapshot, textOf } from "../model";
+import { addToOutbox, type OutboxItem, removeChatFromOutbox } from "../outbox";
+import { problem, Wire } from "./wire";
+
+interface Faults {
+  /** Answer a request for a stream, or to stop, in place of the server; once each. */
+  stream: (() => Response | Promise<Response>)[];
+  stop: (() => Response)[];
+  /** The same for a snapshot. */
+  load: ((leaf: string | null) => Snapshot | Promise<Snapshot>)[];
+}
+
+export let wire: Wire;
+export let conversation: Conversation;
+export let faults: Faults;
+/** How many requests of a kind there were. */
+export let counts: { streams: number; stops: number };
+export let unauthorized: TransportError[];
+
+const fetchOverFaults: typeof fetch = async (input, init) => {
+  const isStop = String(input).includes("/stop");
+  const isStream = String(input).endsWith("/stream");
+  if (isStop) counts.stops++;
+  if (isStream) counts.streams++;
+  const fault = isStop ? faults.stop.shift() : isStream ? faults.stream.shift() : undefined;
+  return fault ? fault() : wire.fetch(input, init);
+};
+
+/** A chat that is shown, and of which nothing is known yet. Close the conversation afterwards. */
+export function newTalk(): void {
+  localStorage.clear();
+  removeChatFromOutbox("c1");
+  wire = new Wire();
+  faults = { stream: [], stop: [], load: [] };
+  counts = { streams: 0, stops: 0 };
+  unauthorized = [];
+  conversation = new Conversation("c1", {
+    api: {
+      getChat: async (_, leaf = null) => {
+        wire.loads++;
+        return (faults.load.shift() ?? (() => wire.snapshot()))(leaf);
+      },
+    },
+    transport: new ResumableChatTransport<Message>({
+      api: "http://server/api/chat",
+      fetch: fetchOverFaults,
+      backoff: { minMs: 1, maxMs: 2 },
+      stopMs: 20,
+    }),
+    schedule: (run) => void queueMicrotask(run),
+    pause: () => Promise.resolve(),
+    exclusively: (_, work) => work(),
+    onUnauthorized: (error) => unauthorized.push(error),
+  });
+  conversation.enter();
+}
+
+export const view = () => conversation.store.getState();
+export const said = (): string[] => view().messages.map((message) => textOf(message));
+export const until = (check: () => void): Promise<void> =>
+  vi.waitFor(check, { timeout: 4_000, interval: 2 });
+export const shows = (...texts: string[]): Promise<void> =>
+  until(() => expect(said()).toEqual(texts));
+export const isIdle = (): Promise<void> => until(() => expect(view().status).toBe("ready"));
+
+export const refuse = (status: number, name: string) => () =>
+  problem(status, name, `It is ${name}.`);
+export const nothing = () => new Response(null, { status: 204 });
+
+export function notice(data: RunNotice): UIMessageChunk {
+  return { type: "data-run", data, transient: true };
+}
+
+export function event(
+  type: "run-started" | "run-ended",
+  run: string,
+  message: string,
+): FeedEvent {
+  const what = { chat: wire.snapshot(), run, message };
+  return type === "run-started" ? { ...what, type } : { ...what, type, status: "finished" };
+}
+
+export function send(id: string, text: string, more: Partial<OutboxItem> = {}): void {
+  addToOutbox({ id, chat: "c1", text, ...more });
+  void conversation.deliver();
+}
+
+/** A question, and an answer that has said so much and is followed. */
+export async function asked(half: string): Promise<void> {
+  conversation.begin();
+  send("m1", "Hello");
+  await until(() => expect(view().status).toBe("streaming"));
+  wire.say(half);
+  await shows("Hello", half);
+}
+
+/** Cuts the stream; resolves when another one was asked for. */
+export async function cut(): Promise<void> {
+  const before = counts.streams;
+  dispatchEvent(new Event("offline"));
+  await until(() => expect(counts.streams).toBeGreaterThan(before));
+}
