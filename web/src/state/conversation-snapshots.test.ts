@@ -93,6 +93,9 @@ describe("a snapshot", () => {
     expect([wire.posted, view().status]).toEqual([[], "submitted"]);
     open?.(problem(503, "store-unavailable", "Later."));
     await until(() => expect(view().status).toBe("streaming"));
+    wire.say(" there");
+    await shows("Hello", "Hi there");
+    expect(wire.posted).toEqual([]);
     wire.finish();
     await until(() => expect(wire.posted.map(({ key }) => key)).toEqual(["m2"]));
   });
