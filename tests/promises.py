@@ -41,7 +41,7 @@ _ALL = (
         "What a reader has received is at every moment a prefix of the log: no gap, no repeat, no"
         " reordering, whatever was cut when.",
         (_README, "docs/http.md#the-stream"),
-        "Readers pull pages by cursor from one ordered log (`log.py`). An append names the record"
+        "Readers pull pages by cursor from one ordered log (`log/`). An append names the record"
         " that it expects to write, so repeating a call of which nobody knows adds nothing"
         " (`store/`).",
     ),
@@ -95,7 +95,7 @@ _ALL = (
         "A chunk reaches a reader only after it is committed.",
         (_README, "docs/storage.md#sqlite", "docs/redis.md#what-can-be-lost"),
         "Readers get what the store has acknowledged, never what a writer still holds"
-        " (`log.py`, `stores/bells.py`).",
+        " (`log/reader.py`, `stores/bells.py`).",
     ),
     Promise(
         "lost-tail-is-told",
@@ -104,7 +104,7 @@ _ALL = (
         " or given other text under the same cursor.",
         ("docs/http.md#the-stream", "docs/redis.md#what-can-be-lost"),
         "A cursor names the epoch that wrote its record. One that lies beyond the log, or in a part"
-        " that another epoch wrote anew, gets 410 (`log.py`).",
+        " that another epoch wrote anew, gets 410 (`log/reader.py`).",
     ),
     Promise(
         "bounded",
@@ -170,7 +170,7 @@ _ALL = (
             "docs/continuing.md#when-the-store-does-not-answer",
         ),
         "Writers keep what the model says and send the same call again, streams wait with comments,"
-        " and nobody claims until owners could renew (`log.py`, `runs/patience.py`).",
+        " and nobody claims until owners could renew (`log/writer.py`, `runs/patience.py`).",
     ),
     Promise(
         "no-leak",

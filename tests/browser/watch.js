@@ -48,7 +48,12 @@
     const before = heights.get(answer) ?? 0;
     const now = body.getBoundingClientRect().height;
     heights.set(answer, now);
-    if (now < before - 1) shrunk.push({ before, now });
+    if (now < before - 1) {
+      const cut = answer.querySelector('[data-testid="cut"]');
+      const said = answer.querySelector('[data-testid="said"]');
+      const high = (element) => Math.round(element?.getBoundingClientRect().height ?? -1);
+      shrunk.push({ before, now, cut: high(cut), said: high(said), text: said.textContent.slice(-60), kind: window.watched.state(), html: body.outerHTML.slice(0, 1500) });
+    }
   };
 
   const look = () => {

@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple, cast
 import aiohttp
 from yarl import URL
 
-from durable_llm_streams.providers.openai_compatible import NETWORK, OpenAICompatible
+from durable_llm_streams.providers.openai_compatible import OpenAICompatible
+from durable_llm_streams.providers.requests.outcome import NETWORK
 
 End = Literal["", "eof", "broken", "silent"]
 

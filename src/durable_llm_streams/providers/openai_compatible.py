@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from msgspec.structs import replace
 from yarl import URL
 
@@ -24,6 +23,12 @@ from durable_llm_streams.providers.requests.connection import Route, broke, held
 from durable_llm_streams.providers.requests.dialect import Dialect, DialectName, Dialects, Row
 from durable_llm_streams.providers.requests.learning import Lessons
 from durable_llm_streams.providers.requests.listing import AUTO, Listing
+from durable_llm_streams.providers.requests.outcome import (
+    NETWORK,
+    beginning,
+    is_success,
+    refused_by,
+)
 from durable_llm_streams.providers.requests.prefill import (
     DEFAULT_RULES,
     PrefillRule,
@@ -43,16 +48,10 @@ from durable_llm_streams.providers.streams.answer_parser import AnswerParser
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.runs.source import Alive, Event, Finish, Prompt, TextDelta
 
-_ERROR_BODY = 64 * 1024  # bytes of a failure's body that are read
-_ERROR_BODY_WAIT = 5.0  # seconds
 _LIST_BODY = 4 * 1024 * 1024  # bytes
 _NO_CHANCE = 16  # characters; so long a beginning is not written twice by chance
 _JSON_FORMATS = ("json_object", "json_schema")
 _THINKING: Final = Alive("thinking")
-
-# what aiohttp raises for a peer's doing; it lets its parser's own errors and a RuntimeError for a
-# connection that is gone through as they are
-NETWORK: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
 
 
 class OpenAICompatible:
@@ -248,14 +247,14 @@ class OpenAICompatible:
         """The answer to a question; None if the dialect is another one now."""
         body = request_body(prompt, self._options, dialect, style)
         response = await self._post(self._url, body)
-        if _is_success(response):
+        if is_success(response):
             return response
         with held(response):
             said = await beginning(response)
         if response.status == 404:
             self._listing.forget()
         continuing = style is not None or prompt.continues
-        refusal = _refused(response, said, continuing=continuing)
+        refusal = refused_by(response, said, continuing=continuing)
         if self._lessons.learn(prompt, refusal, response.status, said):
             return None
         raise refusal
@@ -323,7 +322,7 @@ class OpenAICompatible:
         with held(response):
             body = await beginning(response, most=_LIST_BODY)
             if response.status in (401, 403):
-                raise _refused(response, body, continuing=False)
+                raise refused_by(response, body, continuing=False)
             return response.status, body
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -361,41 +360,3 @@ def _joined(events: Sequence[Event], seam: Seam) -> list[Event]:
             joined.append(TextDelta(text))
     # A repetition is not shown, but the model is at work on it.
     return joined or ([Alive("chunk")] if events else [])
-
-
-async def check(response: aiohttp.ClientResponse, *, continuing: bool) -> None:
-    """Raise for a response that is no success.
-
-    What a success holds is for the parser to judge: its content type says little.
-
-    Args:
-        response: whose head has come.
-        continuing: whether the request was to go on from a partial answer.
-    """
-    if not _is_success(response):
-        raise _refused(response, await beginning(response), continuing=continuing)
-
-
-async def beginning(response: aiohttp.ClientResponse, *, most: int = _ERROR_BODY) -> str:
-    """What a body says, as far as it comes soon.
-
-    Args:
-        response: whose head has come.
-        most: bytes that are read.
-    """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_ERROR_BODY_WAIT):
-            while len(body) < most and (data := await response.content.readany()):
-                body += data
-    except NETWORK:
-        pass
-    return body[:most].decode(errors="replace")
-
-
-def _is_success(response: aiohttp.ClientResponse) -> bool:
-    return 200 <= response.status < 300
-
-
-def _refused(response: aiohttp.ClientResponse, said: str, *, continuing: bool) -> ModelError:
-    return failures.refused(response.status, said, headers=response.headers, continuing=continuing)

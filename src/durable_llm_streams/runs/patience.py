@@ -7,6 +7,8 @@ from math import inf
 from types import TracebackType
 from typing import Self
 
+_STOOD_STILL = 1.0  # seconds that a timer is late
+
 
 def cancelled() -> bool:
     """Whether the current task was cancelled, even if something has swallowed that."""
@@ -98,4 +100,12 @@ class Patience:
             self._timer = None
             self._timeout.reschedule(self._loop.time())
         else:
-            self._timer = self._loop.call_at(until, self._look)
+            self._timer = self._loop.call_at(until, self._due, until)
+
+    def _due(self, until: float) -> None:
+        """A limit may be over. A process that stood still could not notice signs of life."""
+        now = self._loop.time()
+        if now - until > _STOOD_STILL:
+            self.last = now
+            self._deadline = max(self._deadline, now + self.limit)
+        self._look()

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.mutations.defect import Defect
 
-_LOG = "log.py"
+_LOG = "log/writer.py"
 _CHUNKS = "chunks.py"
 
 IN_LOGS: Final = (

@@ -29,9 +29,9 @@ from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
 from durable_llm_streams.providers.kept.keeping import Keeping
 from durable_llm_streams.providers.kept.kept_chat import MARK_EVERY, KeptChatParser, offset
-from durable_llm_streams.providers.openai_compatible import NETWORK, beginning
 from durable_llm_streams.providers.requests.connection import held
 from durable_llm_streams.providers.requests.dialect import Dialect
+from durable_llm_streams.providers.requests.outcome import NETWORK, beginning
 from durable_llm_streams.providers.requests.request import endpoint_url, request_body
 from durable_llm_streams.runs.source import Alive, Event, Job, Prompt
 

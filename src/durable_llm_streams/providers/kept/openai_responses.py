@@ -30,8 +30,8 @@ from durable_llm_streams.providers import failures
 from durable_llm_streams.providers.kept.keeping import Keeping
 from durable_llm_streams.providers.kept.polling import log_of_job, pauses
 from durable_llm_streams.providers.kept.response_body import read_response
-from durable_llm_streams.providers.openai_compatible import NETWORK, beginning, check
 from durable_llm_streams.providers.requests.connection import held
+from durable_llm_streams.providers.requests.outcome import NETWORK, beginning, check
 from durable_llm_streams.providers.requests.request import background_body, endpoint_url
 from durable_llm_streams.providers.streams.responses_sse import (
     ResponsesParser,

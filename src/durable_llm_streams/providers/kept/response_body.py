@@ -7,7 +7,7 @@ from typing import Any, Final
 import aiohttp
 
 from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.openai_compatible import NETWORK
+from durable_llm_streams.providers.requests.outcome import NETWORK
 from durable_llm_streams.providers.streams.characters import cleaned
 from durable_llm_streams.providers.streams.chat_chunk import decode_all
 

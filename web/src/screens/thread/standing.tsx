@@ -32,17 +32,21 @@ export function Standing({ children, cut, comparable, onCovered }: StandingProps
     const [outer, above, below] = [frame.current, fresh.current, old.current];
     const room = parseFloat(getComputedStyle(below).marginTop);
     let next = 0;
-    const measure = (): void => {
+    const isCovered = (): boolean => {
       const height = above.offsetHeight;
       outer.style.setProperty("--said", `${height}px`);
       const left = below.offsetHeight + room - height;
       outer.toggleAttribute("data-nearly", left < room / 2); // no room for the label any more
-      // In the next frame: a change of the layout in the midst of measuring would be an error.
-      cancelAnimationFrame(next);
-      if (comparable && left <= 0) next = requestAnimationFrame(() => covered.current());
+      return comparable && below.offsetHeight > 0 && left <= 0;
     };
-    measure();
-    const observer = new ResizeObserver(measure);
+    // Looked at again in the next frame: the old text may not have been laid out yet, and a change of
+    // the layout in the midst of measuring would be an error.
+    const look = (): void => {
+      cancelAnimationFrame(next);
+      if (isCovered()) next = requestAnimationFrame(() => isCovered() && covered.current());
+    };
+    look();
+    const observer = new ResizeObserver(look);
     observer.observe(above);
     observer.observe(below);
     return () => {

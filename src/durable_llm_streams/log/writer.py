@@ -1,4 +1,4 @@
-"""The log: writers that batch, readers that pull.
+"""The writers of logs, which batch.
 
 Theory of operation
 ===================
@@ -12,9 +12,6 @@ Theory of operation
    a writer brings its first records or its last: they wait for nobody.
 4. A batch whose outcome is unknown is sent again as it was; the store adds nothing twice. Writers
    go on meanwhile until they are full, then they wait.
-5. Readers see what the store returns, and the store returns what is committed. A reader asks for
-   what comes after the last record that it has, so there is no seam between catching up and living
-   on, and a slow reader holds nothing but its own page.
 """
 
 from __future__ import annotations
@@ -24,12 +21,12 @@ import bisect
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from operator import attrgetter
 
-from .errors import CursorLost, Fenced, StoreUnavailable
-from .model import Claim, Cursor, token_at
-from .store import PAGE_BYTES, Append, LogReader, LogStore, Page
+from durable_llm_streams.errors import Fenced, StoreUnavailable
+from durable_llm_streams.model import Claim
+from durable_llm_streams.store import Append, LogStore
 
 logger = logging.getLogger(__name__)
 
@@ -324,78 +321,3 @@ class Flusher:
         elif busy < 0.78:
             self._pause = self._pause * 0.85 if self._pause > 2 * _BUSY_PAUSE else _BUSY_PAUSE
         self._late = 0.0
-
-
-def token_after(page: Page, after: int, token: str | None) -> str | None:
-    """The rule of every reader: what comes after a record belongs to it only if the record stands.
-
-    A store that lost the tail of a log may have got other text there since, from another epoch.
-
-    Args:
-        page: what was read from `after` + 1 on.
-        after: the reader's last record; 0 for none.
-        token: of the epoch that wrote it; None for a reader without a record.
-
-    Returns:
-        The same for the page's last record.
-
-    Raises:
-        CursorLost: another epoch wrote that record.
-    """
-    if token is not None and token_at(page.spans, after) != token:
-        raise CursorLost
-    return token_at(page.spans, page.last) if page.records or token is not None else None
-
-
-def token_of(place: Cursor) -> str | None:
-    """What `token_after` compares for a reader that goes on from a cursor."""
-    return place.token if place.seq else None
-
-
-async def check_cursor(store: LogReader, place: Cursor) -> Page:
-    """See that a log holds the record that a cursor names, written by the same epoch.
-
-    Returns:
-        The beginning of what comes after it.
-
-    Raises:
-        CursorLost: it does not (any more).
-        RunNotFound: no such run.
-    """
-    page = await store.read(place.run_id, place.seq, max_bytes=1)
-    token_after(page, place.seq, token_of(place))
-    return page
-
-
-async def follow(
-    store: LogReader, place: Cursor, *, wait: float, max_bytes: int = PAGE_BYTES
-) -> AsyncGenerator[Page, None]:
-    """A run's log from a cursor to its end, page by page.
-
-    An empty page says that nothing came for `wait` seconds. The generator ends after the terminal
-    record.
-
-    Raises:
-        CursorLost: the log does not hold the cursor's record, or has lost records that were read
-            here.
-        RunNotFound: no such run (any more).
-        StoreUnavailable: the store was closed, or does not answer now.
-    """
-    after, token = place.seq, token_of(place)
-    while True:
-        page = await store.read(place.run_id, after, max_bytes=max_bytes, wait=wait)
-        token = token_after(page, after, token)
-        after += len(page.records)
-        yield page
-        if page.status.ended and after + 1 >= page.next_seq:
-            return
-
-
-async def read_all(store: LogReader, run_id: str) -> tuple[list[bytes], Page]:
-    """A run's whole log as it is now, and the last page of it."""
-    records: list[bytes] = []
-    while True:
-        page = await store.read(run_id, len(records))
-        records += page.records
-        if page.last + 1 >= page.next_seq:
-            return records, page
