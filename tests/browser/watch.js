@@ -45,14 +45,14 @@
   const measure = (answer) => {
     const body = answer.querySelector('[data-testid="said"]')?.parentElement;
     if (!body || !answer.matches("[data-live]")) return;
+    // Before its renderer is there the text only keeps a place, unseen, in another height.
+    if (answer.querySelector('[data-testid="said"] > .whitespace-pre-wrap')) return;
     const before = heights.get(answer) ?? 0;
     const now = body.getBoundingClientRect().height;
     heights.set(answer, now);
     if (now < before - 1) {
-      const cut = answer.querySelector('[data-testid="cut"]');
-      const said = answer.querySelector('[data-testid="said"]');
-      const high = (element) => Math.round(element?.getBoundingClientRect().height ?? -1);
-      shrunk.push({ before, now, cut: high(cut), said: high(said), text: said.textContent.slice(-60), kind: window.watched.state(), html: body.outerHTML.slice(0, 1500) });
+      const isCut = answer.querySelector('[data-testid="cut"]') !== null;
+      shrunk.push({ before, now, isCut, kind: window.watched.state(), said: body.textContent.slice(0, 200) });
     }
   };
 
