@@ -61,7 +61,10 @@ class Route(NamedTuple):
             InvalidSetting: a proxy or certificates that cannot be used.
         """
         text = _from_environment(address) if proxy is None else proxy
-        return cls(_proxy(text) if text else None, _context(ca_file))
+        through = _proxy(text) if text else None
+        # Reading certificates takes a while, and only TLS needs them.
+        is_tls = "https" in (address.scheme, through.scheme if through else "")
+        return cls(through, _context(ca_file) if is_tls or ca_file else None)
 
 
 def _proxy(text: str) -> URL:
