@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutations.defect import Defect
 
 _LOG = "log/writer.py"
+_READER = "log/reader.py"
 _CHUNKS = "chunks.py"
 
 IN_LOGS: Final = (
@@ -73,10 +74,10 @@ IN_LOGS: Final = (
         id="cursor-by-number-alone",
         slip="A cursor is compared by its number; who wrote its record is not looked at.",
         breaks=("lost-tail-is-told",),
-        file=_LOG,
+        file=_READER,
         diff="""
--    if cursor.seq > 0 and token_at(page.spans, cursor.seq) != cursor.token:
-+    if cursor.seq > page.last and not page.spans:
+-    return place.token if place.seq else None
++    return None
 """,
         stores=("redis",),
         tests=(

@@ -16,8 +16,9 @@ IN_SERVER: Final = (
         breaks=("prefix",),
         file=_SENDING,
         diff="""
--    return _stream(shared, visitor, run, place.seq)
-+    return _stream(shared, visitor, run, min(place.seq + 1, page.next_seq - 1))
+-    return _stream(shared, visitor, run, place)
++    place = place._replace(seq=min(place.seq + 1, page.next_seq - 1))
++    return _stream(shared, visitor, run, place)
 """,
     ),
     Defect(
@@ -26,8 +27,8 @@ IN_SERVER: Final = (
         breaks=("prefix",),
         file=_SENDING,
         diff="""
--    return _stream(shared, visitor, run, place.seq)
-+    return _stream(shared, visitor, run, max(0, place.seq - 1))
+-    return _stream(shared, visitor, run, place)
++    return _stream(shared, visitor, run, place._replace(seq=max(0, place.seq - 1)))
 """,
     ),
     Defect(
@@ -56,8 +57,8 @@ IN_SERVER: Final = (
         breaks=("lost-tail-is-told",),
         file=_STREAMS,
         diff="""
--    if token is not None and token_at(page.spans, after) != token:
--        raise CursorLost
+-                token = token_after(page, after, token)
++                token = None
 """,
         stores=("redis",),
         tests=(
