@@ -32,6 +32,8 @@ _NOT_WHITE = r"[^\s\u001c-\u001f\u0085]|\ufeff"
 
 _STRING: Schema = {"type": "string"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
+#: An empty one counts as none: browsers' `EventSource` sends none before the first event.
+_CURSOR_OR_NONE = f"^$|{_CURSOR_RULE}"
 _ID: Schema = {"type": "string", "pattern": _ID_RULE}
 _ID_OR_NULL: Schema = {"type": ["string", "null"], "pattern": _ID_RULE}
 
@@ -50,7 +52,7 @@ _POSITION_TEXT = "The id of the last event received. What came after it is sent 
 _Text = str | SkipJsonSchema[None]
 
 After = Annotated[
-    _Text, Query(description=_CURSOR_TEXT, json_schema_extra={"pattern": _CURSOR_RULE})
+    _Text, Query(description=_CURSOR_TEXT, json_schema_extra={"pattern": _CURSOR_OR_NONE})
 ]
 AfterPosition = Annotated[_Text, Query(description=_POSITION_TEXT)]
 RunId = Annotated[_Text, Query(description="Only this run, if it is the active one.")]
@@ -93,7 +95,7 @@ _FROM_CURSOR = _parameter(
     "header",
     _LAST_EVENT_ID,
     f"{_CURSOR_TEXT} It counts before `after`.",
-    {"type": "string", "pattern": _CURSOR_RULE},
+    {"type": "string", "pattern": _CURSOR_OR_NONE},
 )
 FROM_A_CURSOR: Schema = {"parameters": [_CHAT_ID, _FROM_CURSOR]}
 FROM_A_POSITION: Schema = {
