@@ -47,7 +47,7 @@ async def check_cursor(store: LogReader, place: Cursor) -> Page:
         The beginning of what comes after it.
 
     Raises:
-        CursorLost: it does not (any more).
+        CursorLost: it does not.
         RunNotFound: no such run.
     """
     page = await store.read(place.run_id, place.seq, max_bytes=1)
@@ -66,7 +66,7 @@ async def follow(
     Raises:
         CursorLost: the log does not hold the cursor's record, or has lost records that were read
             here.
-        RunNotFound: no such run (any more).
+        RunNotFound: no such run.
         StoreUnavailable: the store was closed, or does not answer now.
     """
     after, token = place.seq, token_of(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from typing import Any
 
 from durable_llm_streams.errors import ModelError
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 _END_SECONDS = 5.0
 
 
-class Keeping(OpenAICompatible):
+class Keeping(OpenAICompatible, ABC):
     """Asks some models for jobs.
 
     Args:
@@ -29,9 +30,9 @@ class Keeping(OpenAICompatible):
         super().__init__(**options)
         self._background = background
 
+    @abstractmethod
     async def cancel(self, job: Job) -> None:
         """End a job; see `JobSource.cancel`."""
-        raise NotImplementedError
 
     def _keeps(self, prompt: Prompt, kind: JobKind) -> bool:
         """Whether this is asked for as a job of that kind; a continuation never is."""
