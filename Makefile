@@ -54,6 +54,7 @@ lock: ## Bring the lock files up to date with pyproject.toml (UPGRADE=1 for the 
 	$(PACKAGE) --group build -o requirements/app.txt
 	$(PACKAGE) --group dev -c requirements/app.txt -o requirements/dev.txt
 	$(PACKAGE) --group dev --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
+	$(PACKAGE) --group dev --group mutants -c requirements/dev.txt -o requirements/mutants.txt
 	$(PACKAGE) --group build --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 hunt: ## Search simulated histories for a broken promise (SEEDS=10000; ARGS=--help).

@@ -24,7 +24,12 @@ PACKAGE = "src/durable_llm_streams"
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 #: Each lock and the dependency groups in it, beside the package's own dependencies.
-LOCKS = {"app": ["build"], "dev": ["dev"], "bench": ["build", "bench"]}
+LOCKS = {
+    "app": ["build"],
+    "dev": ["dev"],
+    "mutants": ["dev", "mutants"],
+    "bench": ["build", "bench"],
+}
 ALL_LOCKS = ["uv", *LOCKS]
 
 #: A scheme, a drive, an option other than a hash, or a path that does not begin in this project.
