@@ -57,20 +57,20 @@ lock: ## Bring the lock files up to date with pyproject.toml (UPGRADE=1 for the 
 	$(PACKAGE) --group dev --group mutants -c requirements/dev.txt -o requirements/mutants.txt
 	$(PACKAGE) --group build --group bench -c requirements/dev.txt -o requirements/bench.txt
 
-hunt: ## Search simulated histories for a broken promise (SEEDS=10000; ARGS=--help).
+hunt: ## Simulate histories with random faults until a promise breaks (SEEDS=10000; ARGS=--help).
 	$(BOOTSTRAP) dev
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
-crash: ## Kill, freeze and cut real servers, and look for a broken promise (ARGS=--help).
+crash: ## Kill and freeze real servers, cut connections, check every promise (ARGS=--help).
 	$(BOOTSTRAP) dev
 	@scripts/redis
 	@$(BIN)/python -m tests.crash $(ARGS)
 
-mutants: ## Plant defects in the product, one at a time, and see each of them caught (ARGS=--help).
+mutants: ## Break the code, one change at a time, and see that a test fails (ARGS=--help).
 	$(BOOTSTRAP) dev
 	@$(BIN)/python -m tests.mutations $(ARGS)
 
-fuzz: ## Search for bytes that break a parser, guided by coverage (ARGS="chat-stream --seconds 300").
+fuzz: ## Make up bytes until a parser crashes (ARGS="chat-stream --seconds 300").
 	$(BOOTSTRAP) fuzz
 	@$(BIN)/python -m tests.fuzz $(or $(ARGS),all)
 

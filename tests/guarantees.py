@@ -1,142 +1,123 @@
 """Writes the generated parts of `docs/guarantees.md`: `python -m tests.guarantees`.
 
-They stand between markers, `<!-- NAME -->` and `<!-- /NAME -->`; the rest of the page is left as it
-is. The promises come from `tests/promises.py`, what tries to break them from the marks on tests,
-the counts from the files that campaigns leave.
+They stand between markers, `<!-- NAME -->` and `<!-- /NAME -->`. The promises come from
+`tests/promises.py`, the evidence from the results that the campaigns keep.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
-from tests.promise_marks import Bound, Kind, bound_tests
-from tests.promises import PROMISES, Promise
+from tests.contract import StoreContract
+from tests.fuzz.targets import TARGETS
+from tests.promises import PROMISES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guarantees.md"
 
-NOTHING_COUNTED = "No campaign's results are kept with this version; these commands make them."
-
-
-class Figure(NamedTuple):
-    """A line of the table of counts: what was counted, and how much of it."""
-
-    what: str
-    much: str
-
-
-def counts(result: dict[str, Any]) -> Iterator[Figure]:
-    """What the campaigns leave: `{"counts": {WHAT: NUMBER, ...}}`, other keys beside it."""
-    for what, number in result["counts"].items():
-        yield Figure(what, f"{number:,}")
-
-
-def figures(result: dict[str, Any]) -> Iterator[Figure]:
-    """What the benchmarks leave: `outcome.figures`, each with a value for each round."""
-    for figure in result["outcome"]["figures"]:
-        low, high = min(figure["values"]), max(figure["values"])
-        spread = f"{low:,.4g}" if low == high else f"{low:,.4g} to {high:,.4g}"
-        yield Figure(figure["name"], f"{spread} {figure['unit']}".rstrip())
-
 
 class Campaign(NamedTuple):
-    """A command and the files with what came out, as a glob from the repository's root.
+    """A command whose results are kept, and their files, as a glob from the repository's root.
 
-    A file may name its own command, with the options that it was made with, as `command`.
+    A result is `{"counts": {WHAT: NUMBER}}` or `{"rooms": {ROOM: {"score": PERCENT, ...}}}`. It may
+    name the command, with the options that it was made with, as `command`.
     """
 
     command: str
     results: str
-    render: Callable[[dict[str, Any]], Iterable[Figure]]
 
 
 CAMPAIGNS = (
-    Campaign("make hunt", "tests/simulation/results/campaign.json", counts),
-    Campaign("make crash", "tests/crash/results/*.json", counts),
-    Campaign("make mutants", "tests/mutations/results.json", counts),
-    Campaign("make bench ARGS=rolling", "bench/results/latest/rolling.json", figures),
+    Campaign("make hunt", "tests/simulation/results/*.json"),
+    Campaign("make crash", "tests/crash/results/*.json"),
+    Campaign("make mutants", "tests/mutations/results*.json"),
 )
 
 
-def promise_table(bound: Iterable[Bound]) -> str:
-    """One row for each promise: what it says, how it is kept, which tests try to break it."""
-    tests = list(bound)
-    lines = ["| Promise | How it is kept | How it is tried to be broken |", "| --- | --- | --- |"]
-    for promise in PROMISES.values():
-        name = f"**{promise.title}** (`{promise.id}`). {promise.sentence}"
-        lines.append(f"| {name} | {promise.kept} | {_attempts(promise, tests)} |")
-    return "\n".join(lines)
+def promise_sections() -> str:
+    """What each promise says, how it is kept, what it does not cover."""
+    return "\n\n".join(
+        f"### {promise.title}\n\n{_wrapped(promise.sentence)}\n\n"
+        f"{_wrapped(f'- **How it is kept.** {promise.kept}')}\n"
+        f"{_wrapped(f'- **What it does not cover.** {promise.limits}')}\n"
+        f"- **Its tests.** `pytest --promise {promise.id}`"
+        for promise in PROMISES.values()
+    )
 
 
-def kind_table() -> str:
-    """One row for each kind of test."""
-    lines = ["| Kind | What it is |", "| --- | --- |"]
-    return "\n".join([*lines, *(f"| {kind.label} | {kind.meaning} |" for kind in Kind)])
+def _wrapped(text: str) -> str:
+    indent = "  " if text.startswith("- ") else ""
+    return fill(text, 106, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def count_table(root: Path = ROOT) -> str:
-    """One row for each figure that a campaign has left.
+def evidence_table(root: Path = ROOT) -> str:
+    """One row for each result that a campaign has kept, and for what `make test` runs.
 
     Raises:
-        ValueError: A file holds something else than its campaign writes.
+        ValueError: A file is damaged; the error is a sentence that says which and what to do.
     """
-    rows = [
-        f"| `{command}` | {figure.what} | {figure.much} |"
-        for campaign in CAMPAIGNS
-        for path in sorted(root.glob(campaign.results))
-        for command, figures in (_read(path, campaign),)
-        for figure in figures
+    rows = [row for campaign in CAMPAIGNS for row in _rows(root, campaign)]
+    contract = sum(name.startswith("test_") for name in dir(StoreContract))
+    inputs = sum(path.is_file() for path in (root / "tests/fuzz/corpus").rglob("*"))
+    rows += [
+        ("make test", f"at least {contract // 10 * 10} contract tests for each kind of store"),
+        ("make fuzz", f"{len(TARGETS)} targets, at least {inputs // 10 * 10} kept inputs"),
     ]
-    if not rows:
-        return NOTHING_COUNTED
-    return "\n".join(["| Command | What | Count |", "| --- | --- | --- |", *rows])
+    return "\n".join(
+        ["| Command | Last kept result |", "| --- | --- |", *(f"| `{c}` | {r} |" for c, r in rows)]
+    )
+
+
+def _rows(root: Path, campaign: Campaign) -> Iterator[tuple[str, str]]:
+    paths = sorted(root.glob(campaign.results))
+    if not paths:
+        yield campaign.command, "No result is kept."
+    for path in paths:
+        try:
+            result = json.loads(path.read_text())
+            yield result.get("command", campaign.command), ", ".join(_figures(result))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            name = path.relative_to(root)
+            raise ValueError(
+                f"{name} is damaged ({error!r}). Make it again: {campaign.command}."
+            ) from error
+
+
+def _figures(result: dict[str, Any]) -> Iterator[str]:
+    if "rooms" in result:
+        for room, figures in result["rooms"].items():
+            yield f"{room} {figures['score']:.1f} %"
+    else:
+        for what, number in result["counts"].items():
+            yield f"{number:,} {what}"
 
 
 def generate(page: str, root: Path = ROOT) -> str:
-    """The page with its generated parts made anew."""
-    parts = {
-        "promises": promise_table(bound_tests()),
-        "kinds": kind_table(),
-        "counts": count_table(root),
-    }
-    for name, text in parts.items():
+    """The page with its generated parts made anew.
+
+    Raises:
+        ValueError: A marker or a result is missing or damaged.
+    """
+    for name, text in (("promises", promise_sections()), ("evidence", evidence_table(root))):
         before, marker, rest = page.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->\n")
         if not end:
             raise ValueError(f"The page has no markers of {name} on lines of their own.")
-        page = f"{before}{marker}{text}\n{end}{after}"
+        page = f"{before}{marker}\n{text}\n\n{end}{after}"
     return page
 
 
-def _attempts(promise: Promise, tests: list[Bound]) -> str:
-    own = [test for test in tests if promise.id in test.promises]
-    said = [f"Not yet: {promise.missing}."] if promise.missing else []
-    for kind in Kind:
-        paths = sorted({test.path for test in own if test.kind is kind})
-        if paths:
-            said.append(f"{kind.label}: {', '.join(map(_link, paths))}")
-    return "<br>".join(said)
-
-
-def _link(path: str) -> str:
-    name = path.removesuffix(".py").replace("test_", "", 1)
-    return f"[{name}](../tests/{path})"
-
-
-def _read(path: Path, campaign: Campaign) -> tuple[str, list[Figure]]:
-    try:
-        result = json.loads(path.read_text())
-        return result.get("command", campaign.command), list(campaign.render(result))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise ValueError(f"{path} is not what `{campaign.command}` writes: {error!r}") from error
-
-
 def main() -> int:
-    PAGE.write_text(generate(PAGE.read_text()))
+    try:
+        PAGE.write_text(generate(PAGE.read_text()))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 
