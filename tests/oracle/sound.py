@@ -1,0 +1,220 @@
+"""Evidence of a history in which nothing is wrong, easy to change before it is judged.
+
+Four runs: one that a second worker finished, one that was stopped, one that failed after all its
+attempts, and one that the provider refused. Every word is marked with the request that brought it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from durable_llm_streams import chunks
+from durable_llm_streams.fold import Fold
+from durable_llm_streams.model import Claim, Cursor, Epoch, Run, Span, Status, token_at
+from durable_llm_streams.store import Append
+
+from .evidence import Accepted, Answer, Appended, Claimed, Evidence, Frame, Log, Reading, Stop
+
+FIRST, SECOND, STOPPER = Epoch(1, "aaaa"), Epoch(2, "bbbb"), Epoch(2, "cccc")
+ATTEMPTS = 3
+WORDS = 3
+SECRET = b"sk-secret"
+
+TAKEOVER = chunks.notice({"event": "takeover", "attempt": 2})
+FINISH = chunks.finish("stop", {"attempts": 2})
+OUT_OF_ATTEMPTS = f"The answer could not be completed in {ATTEMPTS} attempts."
+
+
+def word(text: str) -> bytes:
+    """A delta of the answer's text."""
+    return chunks.delta_prefix("text", "0") + chunks.encode(text) + b"}"
+
+
+def closing(*end: bytes) -> list[bytes]:
+    """The last records, as the end of a run writes them in one step."""
+    return [chunks.part_end("text", "0"), *end]
+
+
+@dataclass
+class History:
+    """A run, and who wrote what of it.
+
+    Attributes:
+        chat: the chat; the run, the message and the words are called after it.
+        end: the records that ended it.
+        first: those that the first epoch wrote.
+        second: those that the second one wrote, if there was one.
+        ended_by: the epoch of the end.
+        message: what is stored; None for the fold.
+        appends: (process, epoch, first record, records, began, stands) of further calls.
+        missing: records that no writer appended.
+        answer: what replaces a part of the answer.
+    """
+
+    chat: str
+    status: Status
+    end: list[bytes]
+    ended_by: Epoch = FIRST
+    first: list[bytes] = field(default_factory=list)
+    second: list[bytes] = field(default_factory=list)
+    key: str = ""
+    takeovers: int = 0
+    message: bytes | None = None
+    appends: list[tuple[str, Epoch, int, list[bytes], float, bool | None]] = field(
+        default_factory=list
+    )
+    missing: set[int] = field(default_factory=set)
+    spans: tuple[Span, ...] = ()
+    answer: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        begin = [chunks.START_STEP, chunks.part_start("text", "0"), self.say(0)]
+        self.first = [chunks.start(f"a{self.chat}", {"model": "sim"}), *begin, *self.first]
+        self.key = f"{self.chat}m0"
+
+    def say(self, number: int, request: str = "A1.1") -> bytes:
+        """A word of the answer."""
+        return word(f"{self.chat}m0.{number}@{request} ")
+
+    @property
+    def id(self) -> str:
+        return f"run{self.chat}"
+
+    @property
+    def records(self) -> list[bytes]:
+        return [*self.first, *self.second, *self.end]
+
+    @property
+    def log(self) -> Log:
+        spans = [Span(1, FIRST)]
+        if self.second:
+            spans.append(Span(len(self.first) + 1, SECOND))
+        if self.ended_by == STOPPER:
+            spans.append(Span(len(self.first) + len(self.second) + 1, STOPPER))
+        return Log(self.records, self.spans or tuple(spans))
+
+    @property
+    def run(self) -> Run:
+        return Run(
+            id=self.id,
+            chat_id=self.chat,
+            prompt_id=f"{self.chat}m0",
+            message_id=f"a{self.chat}",
+            model="sim",
+            status=self.status,
+            created_at=0,
+            key=self.key,
+            epoch=self.log.spans[-1].epoch,
+            takeovers=self.takeovers,
+            spans=self.log.spans,
+        )
+
+    def as_answer(self) -> Answer:
+        fold = Fold.of(self.records)
+        user = {"id": f"{self.chat}m0", "role": "user"}
+        expected = "".join(f"{self.chat}m0.{number} " for number in range(WORDS))
+        whole: dict[str, Any] = {
+            "message": fold.body() if self.message is None else self.message,
+            "expected": expected,
+            "thoughts": "",
+            "history": [user, fold.message()],
+            "branch": [f"{self.chat}m0", f"a{self.chat}"],
+        }
+        return Answer(self.run, self.log, **(whole | self.answer))
+
+    @property
+    def claims(self) -> list[Claimed]:
+        claims = [Claimed("A1", Claim(self.run, FIRST, 1), 0.5)]
+        if self.second:
+            claims.append(Claimed("B1", Claim(self.run, SECOND, len(self.first) + 1), 5.0))
+        return claims
+
+    @property
+    def appended(self) -> list[Appended]:
+        second = len(self.first) + 1
+        calls: list[tuple[str, Epoch, int, list[bytes], float, bool | None]] = [
+            *(("A1", FIRST, at, [each], 1.0, True) for at, each in enumerate(self.first, 1)),
+            *(("B1", SECOND, at, [each], 6.0, True) for at, each in enumerate(self.second, second)),
+        ]
+        kept = [call for call in calls if call[2] not in self.missing]
+        return [
+            Appended(process, Append(self.id, epoch, at, records), began, stands)
+            for process, epoch, at, records, began, stands in (*kept, *self.appends)
+        ]
+
+    def cursor(self, seq: int) -> Cursor:
+        return Cursor(self.id, seq, token_at(self.log.spans, seq))
+
+    def reading(self, who: str, *, after: int = 0, to: int | None = None) -> Reading:
+        """A reader that got every record, from a place on and up to one; None for all."""
+        until = len(self.records) if to is None else to
+        frames = [Frame(self.cursor(n), self.records[n - 1]) for n in range(after + 1, until + 1)]
+        begin = self.cursor(after) if after else None
+        return Reading(who, self.chat, begin, frames, ended=to is None, left=to is not None)
+
+    def merged_reading(self, who: str) -> Reading:
+        """A reader that caught up: deltas came joined."""
+        merged = chunks.merge(self.records)
+        frames = [Frame(self.cursor(index + 1), record) for index, record in merged]
+        return Reading(who, self.chat, None, frames, ended=True)
+
+
+class World:
+    """All of it. `more` holds what replaces a part of the evidence."""
+
+    def __init__(self) -> None:
+        gave_up = {"attempts": ATTEMPTS, "error": OUT_OF_ATTEMPTS}
+        self.finished = History("c0", Status.FINISHED, closing(chunks.FINISH_STEP, FINISH))
+        self.finished.takeovers = 1
+        self.finished.second = [
+            *(TAKEOVER, chunks.RESET_STEP, chunks.part_start("text", "0")),
+            *(self.finished.say(number, "B1.2") for number in range(WORDS)),
+        ]
+        self.stopped = History("c1", Status.STOPPED, closing(chunks.ABORT), STOPPER)
+        self.failed = History(
+            "c2", Status.FAILED, closing(chunks.metadata(gave_up), chunks.error(OUT_OF_ATTEMPTS))
+        )
+        for attempt in range(2, ATTEMPTS + 1):
+            self.failed.first.append(chunks.notice({"event": "retry", "attempt": attempt}))
+        refused = {"attempts": 1, "error": "The provider refuses."}
+        self.refused = History(
+            "c3", Status.FAILED, closing(chunks.metadata(refused), chunks.error("Refused."))
+        )
+        self.more: dict[str, Any] = {}
+
+    @property
+    def all(self) -> list[History]:
+        return [self.finished, self.stopped, self.failed, self.refused]
+
+    @property
+    def readings(self) -> list[Reading]:
+        one = self.finished
+        return [
+            *(each.reading(f"whole {each.chat}") for each in self.all),
+            one.merged_reading("late"),
+            one.reading("resumed", after=3),
+            one.reading("left", to=7),
+            Reading("found nothing", "c0", left=True),
+        ]
+
+    def evidence(self) -> Evidence:
+        every = self.all
+        whole: dict[str, Any] = {
+            "answers": {each.id: each.as_answer() for each in every},
+            "readings": self.readings,
+            "accepted": [Accepted(each.chat, f"{each.chat}m0", each.id) for each in every * 2],
+            "stops": [
+                Stop("c1", self.stopped.id, len(self.stopped.records), ended=True),
+                Stop("c0", self.finished.id, by_this=False),
+                Stop("c1", None),
+            ],
+            "appended": [call for each in every for call in each.appended],
+            "claims": [claim for each in every for claim in each.claims],
+            "attempts": ATTEMPTS,
+            "requests": {"c0m0": 2, "c1m0": 1, "c2m0": ATTEMPTS, "c3m0": 1},
+            "refused": frozenset({"c3m0"}),
+            "faults": {"kill": 1, "cut-answer": ATTEMPTS},
+            "secrets": (SECRET,),
+        }
+        return Evidence(**(whole | self.more))
