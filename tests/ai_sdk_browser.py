@@ -8,9 +8,10 @@ import json
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from tests.children import tied
 from tests.node import PROJECT
+from tests.waiting import within
 
-_SECONDS = 30.0
 _LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -71,7 +72,7 @@ class Browser:
         line = json.dumps({"n": number, "do": do, **given}) + "\n"
         self._process.stdin.write(line.encode())
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with within(f"the answer to {do} {given}"):
                 return await answer
         finally:
             del self._waiting[number]
@@ -91,7 +92,7 @@ class Browser:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            *self._command,
+            *tied(self._command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LONGEST_LINE,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
 
+from tests.children import die_with_parent
 from tests.promises import PROMISES, check_names
 
 
@@ -25,6 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        die_with_parent()
     config.addinivalue_line(
         "markers", "promise(id, ...): the test tries to break these promises of tests/promises.py"
     )

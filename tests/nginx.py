@@ -23,13 +23,14 @@ from typing import Self
 
 import trustme
 
+from tests.children import tied
 from tests.node import missing
 from tests.redis_servers.ports import unused_port
+from tests.waiting import until
 
 CONFIGURATION = Path(__file__).parents[1] / "deploy" / "nginx.conf"
 
 #: The longest wait for nginx: to start, to end, to write its log.
-SECONDS = 20.0
 
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
@@ -105,27 +106,25 @@ class Nginx:
             request: how it begins: `GET /api/chats`.
         """
         answered = re.compile(rf'"{re.escape(request)}[ ?].* from (?:.*, )?127\.0\.0\.1:(\d+)$')
-        async with asyncio.timeout(SECONDS):
-            while True:
-                lines = (self._folder / "stdout").read_text().splitlines()
-                for found in filter(None, map(answered.search, reversed(lines))):
-                    return int(found[1])
-                await asyncio.sleep(0.01)
+        log = (self._folder / "stdout").read_text
+        said = await until(log, lambda said: any(map(answered.search, said.splitlines())))
+        last = [found for line in said.splitlines() if (found := answered.search(line))][-1]
+        return int(last[1])
 
     async def __aenter__(self) -> Self:
-        settings = "daemon off;"
+        settings = "daemon off; master_process off;"  # a worker would outlive a killed master
         if os.geteuid() == 0:
             settings += f" user {getpass.getuser()};"  # its workers would be somebody else's
         command = [self._program, "-c", str(self._folder / "nginx.conf"), "-e", "stderr"]
         with (self._folder / "stdout").open("ab") as out, (self._folder / "stderr").open("ab") as e:
             self._process = subprocess.Popen(
-                [*command, "-g", settings], stdin=subprocess.DEVNULL, stdout=out, stderr=e
+                tied([*command, "-g", settings]),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=e,
             )
         try:
-            async with asyncio.timeout(SECONDS):
-                while not await self._listens():
-                    assert self._process.poll() is None, f"nginx ended:\n{self.complaints}"
-                    await asyncio.sleep(0.01)
+            await until(self._listens, what="nginx to listen")
         except BaseException:
             await self.close()
             raise
@@ -145,11 +144,11 @@ class Nginx:
         if process is None:
             return
         process.terminate()
-        async with asyncio.timeout(SECONDS):
-            while process.poll() is None:
-                await asyncio.sleep(0.005)
+        await until(lambda: process.poll() is not None, what="the end of nginx")
 
     async def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"nginx ended:\n{self.complaints}"
         host, _, port = self.url.removeprefix("http://").partition(":")
         try:
             _, writer = await asyncio.open_connection(host, int(port))

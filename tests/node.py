@@ -25,6 +25,7 @@ from typing import Any, NoReturn, Self
 import pytest
 
 from hatch_build import BuildError, Node, install, wheel_node
+from tests.children import tied
 
 OLDEST = 22
 PROJECT = Path(__file__).parent / "aisdk"
@@ -86,7 +87,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self._process = subprocess.Popen(
-            [*node_command(), PROJECT / name],
+            tied([*node_command(), PROJECT / name]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",

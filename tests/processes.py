@@ -14,6 +14,8 @@ from typing import BinaryIO, Protocol, Self
 
 import aiohttp
 
+from tests.children import tied
+
 START_SECONDS = 60.0
 END_SECONDS = 15.0
 
@@ -101,10 +103,7 @@ class ServerProcess:
 
     async def _spawn(self, log: BinaryIO) -> Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "durable_llm_streams",
-            "serve",
+            *tied([sys.executable, "-m", "durable_llm_streams", "serve"]),
             env=self.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

@@ -39,6 +39,7 @@ from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 
+from tests.children import tied
 from tests.providers.shapes import Form, refusals
 
 WORD = re.compile(r"(\d+)@(\S+)")
@@ -204,10 +205,7 @@ def _event(delta: dict[str, str], reason: str | None = None) -> bytes:
 async def provider_process(seed: int) -> AsyncGenerator[str, None]:
     """A provider in a process of its own. Gives its base address."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.crash.provider",
-        f"--seed={seed}",
+        *tied([sys.executable, "-m", "tests.crash.provider", f"--seed={seed}"]),
         stdin=asyncio.subprocess.PIPE,  # it ends with whoever holds the other end
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,

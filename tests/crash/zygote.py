@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -28,6 +27,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests.children import die_with_parent, tied
 
 #: What a server imports before it listens.
 MODULES = (
@@ -43,7 +44,6 @@ MODULES = (
 )
 
 _SERVE = ("-m", "durable_llm_streams", "serve")
-_PR_SET_PDEATHSIG = 1
 _ANSWER_SECONDS = 30.0
 _END_SECONDS = 10.0
 
@@ -82,9 +82,7 @@ class Zygote:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.crash.zygote",
+            *tied([sys.executable, "-m", "tests.crash.zygote"]),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # an interrupt at the terminal is the campaign's to handle
@@ -211,7 +209,7 @@ class _Nursery:
 
     def _let_go(self, log: str) -> None:
         """Become a process of its own (in the child)."""
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         os.setsid()
         os.close(signal.set_wakeup_fd(-1))
         os.close(self._bell)

@@ -36,6 +36,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from tests.children import tied
 from tests.node import missing
 from tests.redis_servers.lifetime import Lifetime
 from tests.redis_servers.ports import unused_port
@@ -192,7 +193,7 @@ class RedisServer(Lifetime):
         command = [self._program, str(self.folder / "redis.conf")]
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command + ["--sentinel"] * self._sentinel,
+                tied(command + ["--sentinel"] * self._sentinel),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
