@@ -126,6 +126,8 @@ def _wrong(reading: Reading, event_id: str, data: str, named: str) -> Violation 
         if not reading.has_end:
             return Violation("one-end", "got `[DONE]` without a terminal record before it")
         return None
+    if reading.has_end:
+        return Violation("one-end", f"got {data} after the end of the answer")
     before = reading.cursor
     try:
         cursor = Cursor.parse(event_id)
@@ -135,8 +137,6 @@ def _wrong(reading: Reading, event_id: str, data: str, named: str) -> Violation 
         return Violation("prefix", f"reads run {run_id[-4:]} and got {cursor}")
     if before is not None and cursor.seq <= before.seq:
         return Violation("prefix", f"has record {before.seq} and got {cursor.seq} after it")
-    if reading.has_end:
-        return Violation("one-end", f"got {data} after the end of the answer")
     return None
 
 

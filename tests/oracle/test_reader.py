@@ -1,0 +1,213 @@
+"""The client: what it does at each answer, and what it takes for a broken protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.virtual_time import virtual
+
+from .evidence import Reading
+from .reader import Client, Connection, Interrupted, Request, UnexpectedStatus, take
+from .sound import World, word
+
+RUN = World().finished
+OVER = Connection(0, RUN.id)
+
+
+def events(after: int = 0) -> list[tuple[str, str]]:
+    """The events of an answer, and the last one."""
+    frames = RUN.reading("somebody", after=after).frames
+    return [*((str(frame.cursor), frame.data.decode()) for frame in frames), ("", "[DONE]")]
+
+
+def a_reading(after: int = 0) -> Reading:
+    return Reading("the reader", "c0", RUN.cursor(after) if after else None)
+
+
+# --- the protocol --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_whole_answer_is_taken(after: int) -> None:
+    reading = a_reading(after)
+    for event in events(after):
+        assert not reading.ended
+        take(reading, *event, OVER)
+    assert reading.error is None
+    assert reading.ended
+    assert len(reading.frames) == len(RUN.records) - after
+
+
+BROKEN = {
+    "twice": ("prefix", 0, [0, 1, 1]),
+    "another order": ("prefix", 0, [0, 2, 1]),
+    "what it has already": ("prefix", 3, [2]),
+    "the end twice": ("one-end", 0, [-2, -2]),
+    "something after the end": ("one-end", 0, [-3, -2, -3]),
+    "done without an end": ("one-end", 0, [0, -1]),
+    "something after it is done": ("one-end", 0, [-2, -1, -1]),
+}
+
+
+@pytest.mark.parametrize(("promise", "after", "order"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_protocol_is_noted_at_once(promise: str, after: int, order: list[int]) -> None:
+    reading = a_reading(after)
+    for index in order[:-1]:
+        take(reading, *events()[index], OVER)
+    assert reading.error is None
+    before = len(reading.frames)
+    for _ in range(2):
+        take(reading, *events()[order[-1]], OVER)
+    assert reading.error is not None
+    assert reading.error.promise == promise
+    assert len(reading.frames) == before
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_another_run_is_noted_whether_the_cursor_or_the_response_named_it(first: int) -> None:
+    reading = a_reading()
+    for event in events()[:first]:
+        take(reading, *event, OVER)
+    take(reading, str(World().stopped.cursor(2)), word("x").decode(), OVER)
+    assert reading.error is not None
+    assert reading.error.promise == "prefix"
+
+
+def test_an_event_without_a_cursor_is_noted() -> None:
+    reading = a_reading()
+    take(reading, "", word("x").decode(), OVER)
+    assert reading.error is not None
+    assert reading.error.promise == "compatible"
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+
+class Scripted:
+    """A response that was written beforehand; None in its body breaks the connection."""
+
+    def __init__(self, status: int, *body: bytes | None, **headers: str) -> None:
+        self.status = status
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.headers: Mapping[str, str] = {"x-run-id": RUN.id, **named}
+        self._body = list(body)
+
+    async def piece(self) -> bytes:
+        piece = self._body.pop(0) if self._body else b""
+        if piece is None:
+            raise Interrupted("scripted")
+        return piece
+
+
+def stream(first: int, last: int, *more: bytes | None) -> Scripted:
+    """The events from one number to another, 1 being the first."""
+    told = [f"id: {cursor}\ndata: {data}\n\n" for cursor, data in events()[first - 1 : last]]
+    return Scripted(200, "".join(told).encode(), *more)
+
+
+END = len(RUN.records) + 1  # with `[DONE]`
+
+
+class Servers:
+    """A transport whose servers answer what is written; None refuses the connection."""
+
+    def __init__(self, *answers: Scripted | None) -> None:
+        self._answers = list(answers)
+        self.asked: list[tuple[int, str, str]] = []
+
+    @asynccontextmanager
+    async def open(self, server: int, request: Request) -> AsyncGenerator[Scripted, None]:
+        resumed = request.headers.get("last-event-id", "")
+        self.asked.append((server, request.method, resumed.split(".")[1][-2:] if resumed else ""))
+        assert self._answers, f"an answer too few for {self.asked}"
+        answer = self._answers.pop(0)
+        if answer is None:
+            raise Interrupted("refused")
+        yield answer
+
+
+POST = Request("POST", "/api/chat", b"{}")
+
+
+async def read(
+    *answers: Scripted | None, first: Request | None = None, reading: Reading | None = None
+) -> tuple[Reading, Sequence[tuple[int, str, str]]]:
+    servers = Servers(*answers)
+    done = await Client(servers, 2).read(reading or a_reading(), first)
+    return done, servers.asked
+
+
+@virtual
+async def test_a_cut_reader_resumes_with_its_cursor_at_the_next_server() -> None:
+    reading, asked = await read(stream(1, 3), stream(4, 5, None), None, stream(6, END), first=POST)
+    assert asked == [(0, "POST", ""), (1, "GET", "03"), (0, "GET", "05"), (1, "GET", "05")]
+    assert reading.frames == RUN.reading("whole").frames
+    assert (reading.ended, reading.error, reading.clean_ends) == (True, None, 1)
+
+
+@virtual
+async def test_a_sender_repeats_its_message_until_it_is_accepted_and_then_reads_that_run() -> None:
+    later = (Scripted(503, retry_after="1"), None, Scripted(409, retry_after="1"))
+    reading, asked = await read(*later, stream(1, 0, None), stream(1, END), first=POST)
+    assert [method for _, method, _ in asked] == [*["POST"] * 4, "GET"]
+    assert asked[-1][2] == "00"
+    assert reading.ended
+    assert reading.error is None
+
+
+@virtual
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_reader_whose_cursor_is_lost_stops(status: int) -> None:
+    reading, asked = await read(stream(1, 3), Scripted(status))
+    assert len(asked) == 2
+    assert (reading.lost, reading.ended) == (status, False)
+
+
+@virtual
+async def test_204_is_the_end_for_who_has_it_and_a_violation_for_who_has_not() -> None:
+    had_it, _ = await read(Scripted(204), reading=a_reading(len(RUN.records)))
+    assert had_it.ended
+    nothing, _ = await read(Scripted(204))
+    assert (nothing.left, nothing.ended) == (True, False)
+    told, _ = await read(stream(1, 3), Scripted(204))
+    assert told.error is not None
+    assert told.error.promise == "prefix"
+
+
+@virtual
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_status_that_nobody_may_get_is_a_violation(status: int) -> None:
+    reading, _ = await read(Scripted(status, b"because"), first=POST)
+    assert str(reading.error) == f"honest-failure: got HTTP {status}: because"
+
+
+@virtual
+async def test_a_reader_that_goes_away_comes_back_with_its_cursor() -> None:
+    servers, stays = Servers(stream(1, 3, b": x\n\n"), stream(4, END)), iter([False, True])
+
+    async def pace(piece: bytes) -> bool:
+        assert piece
+        return next(stays)
+
+    reading = await Client(servers, 1).read(a_reading(), pace=pace)
+    assert servers.asked == [(0, "GET", ""), (0, "GET", "03")]
+    assert reading.ended
+
+
+@virtual
+async def test_a_reader_that_waits_for_an_answer_asks_until_there_is_one() -> None:
+    servers = Servers(Scripted(204), Scripted(404), stream(1, END))
+    reading = await Client(servers, 1).read(a_reading(), waits=True)
+    assert reading.ended
+
+
+@virtual
+async def test_a_call_is_repeated_until_a_server_answers_it() -> None:
+    servers = Servers(None, Scripted(503), Scripted(200, b"yes", None), Scripted(200, b"y", b"es"))
+    answered = await Client(servers, 2).call(POST)
+    assert (answered.server, answered.body) == (1, b"yes")
+    with pytest.raises(UnexpectedStatus, match="POST /api/chat got HTTP 418: tea"):
+        await Client(Servers(Scripted(418, b"tea")), 1).call(POST)
