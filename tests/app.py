@@ -23,11 +23,9 @@ from durable_llm_streams.server import Authenticate, OfferedModel, ServerConfig,
 from durable_llm_streams.server.context import Context
 from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.stores import SQLiteStore
+from tests.waiting import until, within
 
 JSON = dict[str, Any]
-
-#: No wait in a test may be longer.
-SECONDS = 20.0
 
 MODELS = (OfferedModel("small", "Small"), OfferedModel("large", "Large"))
 CONFIG = ServerConfig(models=MODELS)
@@ -182,8 +180,11 @@ class Guest:
 
     async def call(self, method: str, path: str, **options: Any) -> Reading:
         """Send a request and read the answer."""
-        async with asyncio.timeout(SECONDS), await self.open(method, path, **options) as response:
-            return Reading(response.status, response.headers, await response.read())
+        async with (
+            within(f"the answer to {method} {path}"),
+            await self.open(method, path, **options) as response,
+        ):
+            return await read_rest(response)
 
     async def get(self, path: str, **options: Any) -> Reading:
         return await self.call("GET", path, **options)
@@ -239,7 +240,7 @@ async def read_until(
 ) -> Reading:
     """Read a stream until it has brought what the test waits for."""
     raw = b""
-    async with asyncio.timeout(SECONDS):
+    async with within("what is awaited of a stream", lambda: raw):
         while not enough(reading := Reading(response.status, response.headers, raw)):
             part = await response.content.readany()
             assert part, f"The stream ended too early: {raw!r}"
@@ -247,11 +248,13 @@ async def read_until(
     return reading
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0.002)
+async def read_rest(response: aiohttp.ClientResponse) -> Reading:
+    """Read a stream to its end."""
+    raw = b""
+    async with within("the end of a stream", lambda: raw):
+        async for part in response.content.iter_any():
+            raw += part
+    return Reading(response.status, response.headers, raw)
 
 
 class _Errors(logging.Handler):

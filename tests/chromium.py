@@ -21,9 +21,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.node import missing
+from tests.waiting import SECONDS
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -39,8 +40,7 @@ FLAGS = (
     "--disable-dev-shm-usage",
 )
 
-#: The longest wait for anything in a page.
-SECONDS = 20.0
+expect.set_options(timeout=SECONDS * 1000)
 
 
 def find_chromium() -> str | None:

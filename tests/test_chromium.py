@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, BrowserContext
 
-from tests.app import until
 from tests.chromium import chromium, context, find_chromium, fresh_context, running_chromium
+from tests.waiting import until
 
 __all__ = ["chromium", "context"]
 

@@ -24,8 +24,7 @@ from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.stores import open_store, sqlite_path
 from tests.app import Guest, Reading, read_until
 from tests.processes import serving
-
-SECONDS = 60.0
+from tests.waiting import within
 
 
 class Ended(NamedTuple):
@@ -48,11 +47,11 @@ async def dls(*arguments: str, environment: Mapping[str, str]) -> Ended:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(SECONDS):
+        async with within(f"the end of dls {' '.join(arguments)}"):
             out, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        raise
+    finally:
+        if process.returncode is None:
+            process.kill()
     return Ended(process.returncode or 0, out.decode(), err.decode())
 
 

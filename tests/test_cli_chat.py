@@ -22,6 +22,7 @@ from durable_llm_streams.cli.cookies import CookieFile, state_dir
 from durable_llm_streams.cli.rendering import AnswerText, LiveAnswer, finished_blocks, harmless
 from durable_llm_streams.client import Retry
 from tests.stub_server import Act, Stub, problem, stub_server, text_log
+from tests.waiting import until
 
 LOG = text_log("# Hea", "ding\n\nDurable ", "\x1b[31mst", "reams\x07 *now*.\n\n", "- one\n- two")
 PLAIN = "# Heading\n\nDurable streams *now*.\n\n- one\n- two\n"
@@ -213,9 +214,7 @@ async def test_a_terminal_is_told_that_the_connection_was_lost(tmp_path: Path) -
         end = Terminal(tmp_path, terminal=True)
 
         async def until_drawn(_: float) -> None:
-            async with asyncio.timeout(10):
-                while "connection lost, trying again" not in end.out.getvalue():
-                    await asyncio.sleep(0.01)
+            await until(end.out.getvalue, lambda drawn: "connection lost, trying again" in drawn)
 
         assert await end.chat(stub, "Why?", retry=RETRY._replace(sleep=until_drawn)) == 0
         assert "connection lost" not in unwound(end.out.getvalue())
@@ -223,9 +222,7 @@ async def test_a_terminal_is_told_that_the_connection_was_lost(tmp_path: Path) -
 
 def interrupt_when(condition: Callable[[], bool]) -> asyncio.Task[None]:
     async def wait() -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.01)
+        await until(condition)
         os.kill(os.getpid(), signal.SIGINT)
 
     return asyncio.create_task(wait())

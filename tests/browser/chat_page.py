@@ -7,19 +7,15 @@ them.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Self, TypeVar
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
 from tests.app import JSON, text_of
-from tests.chromium import SECONDS
-
-T = TypeVar("T")
+from tests.waiting import until
 
 #: The layout may move by this much of the page, all shifts together: what a font's arrival does.
 STILL = 0.0005
@@ -31,17 +27,6 @@ _PLAIN = re.compile(r"[\w\s.,:;!?'-]*")
 def letters(text: str) -> str:
     """What `watch.js` compares: letters and digits alone."""
     return _NOT_LETTERS.sub("", text)
-
-
-async def eventually(
-    look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, seconds: float = SECONDS
-) -> T:
-    """Look until it is enough; returns what was seen then, fails with what was seen last."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not enough(seen := await look()):
-        assert asyncio.get_running_loop().time() < deadline, f"Never enough, at last: {seen!r}"
-        await asyncio.sleep(0.01)
-    return seen
 
 
 @dataclass
@@ -128,7 +113,7 @@ class ChatPage:
         await self.assert_nothing_lost()
         before = await self.shown()
         await self.page.reload()
-        watched = await eventually(self.watched, lambda watched: bool(watched.firsts))
+        watched = await until(self.watched, lambda watched: bool(watched.firsts))
         assert watched.firsts[-1].startswith(before), (watched.firsts, before)
         return before
 
@@ -140,8 +125,8 @@ class ChatPage:
         """What the reader gets with the button “Copy message”; by default of the last answer."""
         await self.page.evaluate("() => navigator.clipboard.writeText('')")
         await (message or self.answer).get_by_role("button", name="Copy message").click()
-        return await eventually(
-            lambda: self.page.evaluate("() => navigator.clipboard.readText()"), bool
+        return await until(
+            lambda: self.page.evaluate("() => navigator.clipboard.readText()"), what="a copied text"
         )
 
     # --- seeing -----------------------------------------------------------------------------------
@@ -166,22 +151,24 @@ class ChatPage:
     async def until_shown(self, text: str) -> None:
         """Wait until the last answer shows this text, or more."""
         wanted = letters(text)
-        await eventually(self.shown, lambda shown: shown.startswith(wanted))
+        await until(self.shown, lambda shown: shown.startswith(wanted), f"an answer {wanted!r}…")
 
     async def until_longer(self, size: int) -> str:
         """Wait until the last answer shows so many letters at least."""
-        return await eventually(self.shown, lambda shown: len(shown) >= size)
+        return await until(self.shown, lambda shown: len(shown) >= size, f"{size} letters")
 
     async def until_state(self, *kinds: str) -> str:
         """Wait until the line at the live answer is of one of these kinds."""
-        kind: str = await eventually(
-            lambda: self.page.evaluate("() => window.watched.state()"), lambda kind: kind in kinds
+        kind: str = await until(
+            lambda: self.page.evaluate("() => window.watched.state()"),
+            lambda kind: kind in kinds,
+            f"an answer that is {' or '.join(kinds)}",
         )
         return kind
 
     async def until_ended(self, status: str = "finished") -> None:
         """Wait until the last answer has come to this end and the chat is idle."""
-        await expect(self.chat).to_have_attribute("data-status", "ready", timeout=60_000)
+        await expect(self.chat).to_have_attribute("data-status", "ready")
         await expect(self.live).to_have_count(0)
         await expect(self.answer).to_have_attribute("data-status", status)
 
@@ -231,7 +218,7 @@ class ChatPage:
         assert snapshot["active_run"] is None
         text = text_of(snapshot["messages"][-1])
         final = letters(text) if _PLAIN.fullmatch(text) else await self._shown_later()
-        await eventually(self.shown, lambda shown: shown == final, seconds=5)
+        await until(self.shown, lambda shown: shown == final, f"the answer {final!r}")
         assert await self.copied() == text
         watched = await self.assert_nothing_lost(resets=resets)
         if mounts is not None:

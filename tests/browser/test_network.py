@@ -9,10 +9,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Route, expect
 
-from tests.app import App, until
+from tests.app import App
 from tests.browser.chat_page import ChatPage, letters
 from tests.browser.pace import numbered, speaking
 from tests.tcp_proxy import TcpProxy
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.promise("prefix")]
 

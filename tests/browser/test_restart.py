@@ -11,9 +11,9 @@ import pytest
 from playwright.async_api import BrowserContext, expect
 
 from tests.browser.chat_page import ChatPage, letters
-from tests.chromium import SECONDS
 from tests.fake_provider import FakeProvider, answer
 from tests.processes import ServerProcess, serving
+from tests.waiting import within
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
@@ -61,7 +61,7 @@ async def continued(tab: ChatPage) -> None:
 
 async def said_before(provider: FakeProvider, attempt: int) -> str:
     """Wait until the model was asked for this attempt; returns what it was told to go on from."""
-    async with asyncio.timeout(SECONDS):
+    async with within(f"request {attempt} for the model"):
         request = await provider.request(attempt)
     last = request.body["messages"][-1]
     return str(last["content"]) if last["role"] == "assistant" else ""

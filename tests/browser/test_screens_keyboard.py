@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.app import App
-from tests.browser.chat_page import ChatPage, eventually
+from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import add_chats, ask, ask_until, focused, row, title_box
-from tests.chromium import SECONDS
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -251,7 +251,7 @@ async def test_escape_before_the_palette_has_come_closes_it_and_stops_nothing(
     app.script.allow(1)
     await tab.until_shown("Hello")
     await tab.page.keyboard.press("Control+k")
-    await asyncio.wait_for(arrived.wait(), SECONDS)
+    await until(arrived.is_set)
     await tab.page.keyboard.press("Escape")
     let_go.set()
     app.script.allow(1)
@@ -273,7 +273,7 @@ WATCH_ANNOUNCEMENTS = """() => {
 
 async def announcements(page: Page, last: str) -> list[str]:
     """What was said since this was asked before, up to a sentence that is awaited."""
-    await eventually(
+    await until(
         lambda: page.evaluate("() => window.said.at(-1)"), lambda sentence: sentence == last
     )
     said: list[str] = await page.evaluate("() => window.said.splice(0)")

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.app import App
-from tests.browser.chat_page import ChatPage, eventually
+from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
 from tests.browser.screens_support import (
     add_chats,
@@ -21,6 +21,7 @@ from tests.browser.screens_support import (
     title_box,
     titles,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -110,7 +111,7 @@ async def test_a_chat_is_renamed_by_enter(tab: ChatPage) -> None:
     await tab.page.keyboard.type("New title")  # over the old one, which is selected
     await tab.page.keyboard.press("Enter")
     await expect(titles(tab)).to_have_text(["New title"])
-    await eventually(lambda: tab.snapshot(chat), lambda found: found["title"] == "New title")
+    await until(lambda: tab.snapshot(chat), lambda found: found["title"] == "New title")
 
 
 FOCUS_PATH = """() => {
@@ -203,9 +204,9 @@ async def test_a_deleted_chat_is_gone_for_good_after_a_while(tab: ChatPage) -> N
     await expect(tab.rows).to_have_count(0)
     assert await status_of(tab, gone) == 200
     await tab.page.clock.fast_forward(8_000)
-    await eventually(lambda: status_of(tab, gone), lambda status: status == 404)
+    await until(lambda: status_of(tab, gone), lambda status: status == 404)
     await expect(tab.page.get_by_test_id("toast")).to_have_count(0)
-    drafts = await eventually(lambda: kept_drafts(tab.page), lambda kept: not kept)
+    drafts = await until(lambda: kept_drafts(tab.page), lambda kept: not kept)
     assert drafts == []
 
 
@@ -235,7 +236,7 @@ async def test_deleting_does_not_wait_for_its_time_when_the_page_is_closed(
     await choose(tab, "Gone", "Delete")
     await expect(tab.rows).to_have_count(0)
     await tab.page.close(run_before_unload=True)
-    await eventually(lambda: status_of(witness, gone), lambda status: status == 404)
+    await until(lambda: status_of(witness, gone), lambda status: status == 404)
     await expect(witness.rows).to_have_count(0)
 
 

@@ -6,8 +6,9 @@ import pytest
 from playwright.async_api import BrowserContext, expect
 
 from tests.app import CONFIG, App
-from tests.browser.chat_page import ChatPage, eventually
+from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import ask, row
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -75,4 +76,4 @@ async def test_what_others_left_in_the_storage_breaks_nothing(
     await ask(tab, "Hi")
     await tab.assert_nothing_lost()
     assert CONFIG.models[0].id == (await tab.snapshot())["messages"][-1]["metadata"]["model"]
-    await eventually(lambda: tab.rows.count(), lambda count: count == 1)
+    await until(lambda: tab.rows.count(), lambda count: count == 1)

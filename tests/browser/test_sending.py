@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import BrowserContext, Route, expect
 
-from tests.app import App, until
+from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.pace import numbered
 from tests.tcp_proxy import TcpProxy
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, expect
 
-from tests.app import App, until
-from tests.browser.chat_page import ChatPage, eventually, letters
+from tests.app import App
+from tests.browser.chat_page import ChatPage, letters
 from tests.browser.conftest import NewDevice
 from tests.browser.pace import numbered
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -201,7 +202,7 @@ async def test_a_page_that_is_hidden_for_half_a_minute_lets_go_and_resumes_when_
     await tab.page.clock.fast_forward(2_000)
     await until(lambda: len(app.shared.streams) == 0)
     app.script.allow(10)
-    await eventually(tab.history, lambda said: said[-1][1] == "".join(WORDS[:30]))
+    await until(tab.history, lambda said: said[-1][1] == "".join(WORDS[:30]))
     assert await tab.shown() == letters("".join(WORDS[:20]))
     await tab.page.evaluate("() => setVisibility('visible')")
     await tab.until_shown("".join(WORDS[:30]))

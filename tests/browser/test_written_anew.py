@@ -7,8 +7,9 @@ from playwright.async_api import BrowserContext, expect
 
 from durable_llm_streams.errors import ModelError
 from tests.app import App
-from tests.browser.chat_page import ChatPage, eventually
+from tests.browser.chat_page import ChatPage
 from tests.browser.scripted import OVERLOADED, begin_again, goes_on_in_words
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -224,7 +225,7 @@ async def test_a_retry_says_why_and_when(tab: ChatPage, app: App) -> None:
     app.script.pieces = ("Hello", ModelError(OVERLOADED, retryable=True, retry_after=2.0))
     await tab.send("Hi")
     wait = f"{OVERLOADED} Trying again in"
-    await eventually(tab.state.inner_text, lambda text: text.startswith(wait))
+    await until(tab.state.inner_text, lambda text: text.startswith(wait))
     app.script.pieces = ("Hello, world.",)
     await tab.until_ended()
     await tab.assert_exact(resets=1)

@@ -16,7 +16,8 @@ from fastapi import FastAPI
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import create_app
 from durable_llm_streams.stores import SQLiteStore
-from tests.app import CONFIG, SECONDS, Script, _errors
+from tests.app import CONFIG, Script, _errors
+from tests.waiting import SECONDS
 
 Header = tuple[bytes, bytes]
 

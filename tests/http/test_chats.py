@@ -1,0 +1,230 @@
+"""Stopping, deleting, renaming, listing; and whether the server is well."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from durable_llm_streams.model import Status
+from tests.app import App, Guest, read_until
+from tests.waiting import until
+
+
+async def titles(guest: Guest, query: str) -> list[str]:
+    reading = await guest.get("/api/chats", params={"q": query})
+    assert reading.status == 200
+    return [chat["title"] for chat in reading.json["chats"]]
+
+
+@pytest.mark.promise("stop", "one-end")
+async def test_stopping_ends_the_stream_and_keeps_what_was_said(app: App, guest: Guest) -> None:
+    app.script.hold()
+    async with await guest.start() as response:
+        app.script.allow(2)
+        await read_until(response, lambda reading: reading.text == "Hello, ")
+        stopped = await guest.call("POST", "/api/chat/c1/stop")
+        assert stopped.json == {"stopped": response.headers["x-run-id"]}
+        reading = await read_until(response, lambda reading: reading.done)
+        assert reading.end == "abort"
+        assert "text-end" in reading.types
+    assert await guest.said() == [("user", "Hi"), ("assistant", "Hello, ")]
+    assert (await guest.chat())["messages"][-1]["metadata"]["status"] == "stopped"
+    assert (await guest.get("/api/chat/c1/stream")).status == 204
+    await until(lambda: app.worker.running == 0)
+    app.script.free()
+    assert (await app.store.runs())[0].status is Status.STOPPED
+
+
+async def test_stopping_when_nothing_is_written_is_no_error(app: App, guest: Guest) -> None:
+    reading = await guest.send()
+    assert (await guest.call("POST", "/api/chat/c1/stop")).json == {"stopped": None}
+    run = reading.headers["x-run-id"]
+    assert (await guest.call("POST", f"/api/chat/c1/stop?run={run}")).json == {"stopped": None}
+    for name in ("nothing", "%00", "x" * 1000):
+        other = await guest.call("POST", f"/api/chat/c1/stop?run={name}")
+        assert other.status == 404
+        assert other.json["type"].endswith(":run-not-found")
+
+
+@pytest.mark.promise("stop")
+async def test_a_run_that_has_ended_is_no_name_for_the_one_that_is_written_now(
+    app: App, guest: Guest
+) -> None:
+    first = await guest.send("One")
+    app.script.hold()
+    async with await guest.start("Two") as second:
+        await read_until(second, lambda reading: bool(reading.records))
+        old = first.headers["x-run-id"]
+        assert (await guest.call("POST", f"/api/chat/c1/stop?run={old}")).json["stopped"] is None
+        app.script.free()
+        assert (await read_until(second, lambda reading: reading.done)).end == "finish"
+
+
+@pytest.mark.promise("no-leak")
+async def test_deleting_a_chat_in_mid_answer_ends_its_streams_and_its_run(
+    app: App, guest: Guest
+) -> None:
+    app.script.hold()
+    async with (
+        await guest.start() as response,
+        await guest.open("GET", "/api/chat/c1/stream") as other,
+    ):
+        app.script.allow()
+        for stream in (response, other):
+            await read_until(stream, lambda reading: reading.text == "Hello")
+        deleted = await guest.call("DELETE", "/api/chats/c1")
+        assert (deleted.status, deleted.raw) == (204, b"")
+        for stream in (response, other):
+            reading = await read_until(stream, lambda reading: reading.done)
+            assert reading.end == "abort"
+    await until(lambda: app.worker.running == 0)
+    assert (await guest.get("/api/chats/c1")).status == 404
+    assert (await guest.get("/api/chat/c1/stream")).status == 204
+    assert (await guest.call("DELETE", "/api/chats/c1")).status == 404
+    assert await app.store.runs() == []
+    app.script.free()
+    assert (await guest.send()).text == "Hello, world."  # the id is free again
+
+
+async def test_a_chat_can_be_renamed(guest: Guest) -> None:
+    await guest.send("A question that gives the title")
+    reading = await guest.call("PATCH", "/api/chats/c1", json={"title": "  Über \n 100 %  "})
+    assert reading.status == 200
+    assert reading.json["title"] == (await guest.chat())["title"] == "Über 100 %"
+    assert (await guest.call("PATCH", "/api/chats/none", json={"title": "x"})).status == 404
+
+
+async def test_the_first_message_gives_a_title_that_fits_on_a_line(guest: Guest) -> None:
+    await guest.send("  one\n\ntwo\t" + "word " * 100)
+    title = (await guest.chat())["title"]
+    assert title.startswith("one two word")
+    assert title.endswith("…")
+    assert len(title) <= 80
+
+
+async def test_chats_are_listed_newest_first_by_page(guest: Guest) -> None:
+    for number in range(7):
+        await guest.send(f"Question {number}", chat=f"c{number}")
+    await guest.send("More", chat="c2")
+    pages, before = [], None
+    while True:
+        query = {"limit": "3", **({"before": before} if before else {})}
+        page = (await guest.get("/api/chats", params=query)).json
+        pages.append([chat["id"] for chat in page["chats"]])
+        before = page["next"]
+        if before is None:
+            break
+    assert pages == [["c2", "c6", "c5"], ["c4", "c3", "c1"], ["c0"]]
+
+
+async def test_a_chat_tells_whether_an_answer_is_written_in_it(app: App, guest: Guest) -> None:
+    app.script.hold()
+    async with await guest.start():
+        (chat,) = (await guest.get("/api/chats")).json["chats"]
+        assert chat["active"] is True
+        assert set(chat) == {"id", "title", "created_at", "updated_at", "active"}
+        assert chat["created_at"].endswith("Z")
+        app.script.free()
+
+
+async def test_searching_takes_every_character_for_itself(guest: Guest) -> None:
+    names = ["100% sure", "100 sheep", "a_b", "acb", "back\\slash", "Quote ' \" ;--", "NUL \0 x"]
+    for number, name in enumerate(names):
+        await guest.send(name, chat=f"c{number}")
+    assert await titles(guest, "0%") == ["100% sure"]
+    assert await titles(guest, "a_b") == ["a_b"]
+    assert await titles(guest, "%") == ["100% sure"]
+    assert await titles(guest, "_") == ["a_b"]
+    assert await titles(guest, "\\") == ["back\\slash"]
+    assert await titles(guest, "' \"") == ["Quote ' \" ;--"]
+    assert await titles(guest, " SHEEP ") == ["100 sheep"]
+    assert len(await titles(guest, "")) == len(names)
+    assert await titles(guest, "nowhere") == []
+
+
+async def test_the_models_are_listed_with_the_default_first(guest: Guest) -> None:
+    models = (await guest.get("/api/models")).json["models"]
+    assert [model["id"] for model in models] == ["small", "large"]
+    assert models[0] == {"id": "small", "name": "Small", "demo": False}
+
+
+@pytest.mark.promise("owned")
+async def test_what_is_a_visitors_own_is_kept_in_no_cache(guest: Guest) -> None:
+    await guest.send()
+    for path in ("/api/chats", "/api/chats/c1", "/api/models"):
+        reading = await guest.get(path)
+        assert reading.headers["cache-control"] == "no-store"
+        assert reading.headers["content-type"] == "application/json"
+        assert reading.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_load_balancers_may_ask_with_head(guest: Guest, path: str) -> None:
+    for method in ("GET", "HEAD"):
+        reading = await guest.call(method, path)
+        assert reading.status == 200
+        assert "set-cookie" not in reading.headers
+
+
+async def test_a_draining_server_is_live_but_not_ready(app: App, guest: Guest) -> None:
+    app.shared.drain()
+    assert (await guest.get("/readyz")).status == 503
+    assert (await guest.get("/healthz")).status == 200
+
+
+async def test_a_server_whose_store_is_gone_is_live_but_not_ready(app: App, guest: Guest) -> None:
+    await guest.send()
+    await app.store.close()
+    assert (await guest.get("/readyz")).status == 503
+    assert (await guest.get("/healthz")).status == 200
+    for reading in (await guest.get("/api/chats"), await guest.get("/api/chats/c1")):
+        assert reading.status == 503
+        assert "retry-after" in reading.headers
+        assert "chats.db" not in reading.raw.decode()
+    app.errors.clear()
+
+
+@pytest.mark.promise("no-secrets")
+async def test_nothing_of_the_stores_path_or_its_drivers_words_reaches_a_visitor(
+    app: App, guest: Guest, tmp_path: Path
+) -> None:
+    await guest.send()
+    app.store._file.connection.execute("PRAGMA busy_timeout=0")
+    other = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        for reading in (
+            await guest.get("/readyz"),
+            await guest.send("Two", message_id="m2"),
+            await guest.call("PATCH", "/api/chats/c1", json={"title": "Other"}),
+            await guest.call("DELETE", "/api/chats/c1"),
+        ):
+            assert reading.status == 503
+            said = reading.raw.decode().lower()
+            assert not any(
+                word in said for word in ("chats.db", str(tmp_path).lower(), "lock", "database")
+            )
+    finally:
+        other.close()
+        logged = list(app.errors)
+        app.errors.clear()
+    assert any("database is locked" in line for line in logged)  # the operator is told
+
+
+async def test_the_api_describes_itself(guest: Guest) -> None:
+    document = (await guest.get("/openapi.json")).json
+    paths = {path: set(methods) for path, methods in document["paths"].items()}
+    assert paths == {
+        "/api/chat": {"post"},
+        "/api/chat/{chat_id}/stream": {"get"},
+        "/api/chat/{chat_id}/stop": {"post"},
+        "/api/chats": {"get"},
+        "/api/chats/{chat_id}": {"get", "patch", "delete"},
+        "/api/events": {"get"},
+        "/api/models": {"get"},
+        "/api/visitor": {"get"},
+        "/healthz": {"get"},
+        "/readyz": {"get"},
+    }

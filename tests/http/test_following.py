@@ -1,0 +1,365 @@
+"""Following a run over HTTP: from the start, from a cursor, to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from durable_llm_streams.errors import CursorLost, StoreUnavailable
+from durable_llm_streams.fold import Fold
+from durable_llm_streams.model import Cursor, Epoch, Span
+from durable_llm_streams.server import streams
+from durable_llm_streams.store import Page
+from tests.app import App, Guest, Reading, read_rest, read_until, story
+from tests.waiting import until
+
+STREAM = "/api/chat/c1/stream"
+
+
+def after(cursor: object) -> dict[str, dict[str, str]]:
+    return {"headers": {"Last-Event-ID": str(cursor)}}
+
+
+async def test_without_an_active_run_there_is_nothing_to_follow(app: App, guest: Guest) -> None:
+    unknown = await guest.get(STREAM)
+    assert (unknown.status, unknown.raw) == (204, b"")
+    await guest.send()
+    idle = await guest.get(STREAM)
+    assert (idle.status, idle.raw) == (204, b"")
+    async with app.guest() as stranger:
+        theirs = await stranger.get(STREAM)
+        assert (theirs.status, theirs.raw) == (204, b"")
+        assert set(theirs.headers) == set(unknown.headers)
+
+
+@pytest.mark.promise("prefix")
+async def test_a_second_reader_gets_what_was_said_and_then_what_is_said(
+    app: App, guest: Guest
+) -> None:
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        await read_until(first, lambda reading: reading.text == "Hello, ")
+        async with await guest.open("GET", STREAM) as second:
+            assert second.headers["content-type"] == "text/event-stream"
+            assert second.headers["x-vercel-ai-ui-message-stream"] == "v1"
+            caught_up = await read_until(second, lambda reading: reading.text == "Hello, ")
+            assert caught_up.types[0] == "start"
+            app.script.free()
+            live = await read_until(second, lambda reading: reading.done)
+            assert (live.text, live.end) == ("world.", "finish")
+
+
+@pytest.fixture
+def outage(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """While it is set, nothing can be read from the store."""
+    read, down = app.store.read, asyncio.Event()
+
+    async def read_or_fail(*place: Any, **options: Any) -> Page:
+        if not down.is_set():
+            page = await read(*place, **options)
+            if not down.is_set():
+                return page
+        raise StoreUnavailable("Gone.")
+
+    monkeypatch.setattr(app.store, "read", read_or_fail)
+    return down
+
+
+@pytest.mark.promise("outage")
+async def test_a_stream_waits_out_an_outage_of_the_store(
+    app: App, guest: Guest, outage: asyncio.Event
+) -> None:
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        await read_until(first, lambda reading: reading.text == "Hello, ")
+        outage.set()
+        app.script.allow(1)
+        await read_until(first, lambda reading: reading.comments.count("keep-alive") > 1)
+        outage.clear()
+        app.script.free()
+        reading = await read_until(first, lambda reading: reading.done)
+        assert reading.end == "finish"
+
+
+@pytest.mark.promise("outage")
+async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
+    app: App, guest: Guest, outage: asyncio.Event
+) -> None:
+    app.shared.streams.patience = 0.0
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+        outage.set()
+        app.script.allow(1)
+        assert not (await read_rest(first)).done
+    outage.clear()
+    app.script.free()
+    rest = await guest.get(STREAM, **after(reading.ids[-1]))
+    assert rest.end == "finish"
+
+
+@pytest.mark.promise("lost-tail-is-told")
+async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that went back to an earlier state, and on from there under another epoch."""
+    read = app.store.read
+    lost = False
+
+    async def read_another(*place: Any, **options: Any) -> Page:
+        page = await read(*place, **options)
+        return structs.replace(page, spans=(Span(1, Epoch(2, "0ther")),)) if lost else page
+
+    monkeypatch.setattr(app.store, "read", read_another)
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+        lost = True
+        app.script.free()
+        rest = await read_rest(first)
+        assert ("world" in rest.text, rest.done) == (False, False)
+    assert (await guest.get(STREAM, **after(reading.ids[-1]))).status == 410
+
+
+@pytest.mark.promise("lost-tail-is-told")
+async def test_a_reader_that_resumes_at_the_end_gets_no_text_of_another_epoch(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store loses the reader's record behind the check of its cursor."""
+    read, lost = app.store.read, False
+
+    async def read_another(*place: Any, **options: Any) -> Page:
+        page = await read(*place, **options)
+        return structs.replace(page, spans=(Span(1, Epoch(2, "0ther")),)) if lost else page
+
+    monkeypatch.setattr(app.store, "read", read_another)
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+    async with await guest.open("GET", STREAM, **after(reading.ids[-1])) as again:
+        lost = True
+        app.script.free()
+        rest = await read_rest(again)
+    assert ("world" in rest.text, rest.done) == (False, False)
+
+
+@pytest.mark.promise("prefix")
+@pytest.mark.parametrize("where", ["header", "query", "both"])
+async def test_a_cursor_brings_only_what_comes_after_it(app: App, guest: Guest, where: str) -> None:
+    app.script.hold()
+    async with await guest.start() as first:
+        app.script.allow(2)
+        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+    cursor = reading.ids[-1]
+    query = f"?after={cursor if where == 'query' else reading.ids[0]}" if where != "header" else ""
+    options = after(cursor) if where != "query" else {}
+    app.script.free()
+    rest = await guest.get(STREAM + query, **options)
+    assert rest.status == 200
+    assert rest.text == "world."
+    assert rest.ids[0] > cursor
+    assert rest.done
+
+
+@pytest.mark.promise("prefix")
+async def test_a_cursor_of_a_run_that_has_ended_brings_the_rest_of_it(
+    app: App, guest: Guest
+) -> None:
+    app.script.pieces = [f"{number} " for number in range(40)]
+    whole = await guest.send()
+    records = await _log(app, whole)
+    for seq in (1, 2, 3, 20, len(records) - 1):
+        cursor = Cursor.parse(whole.ids[-1])._replace(seq=seq)
+        rest = await guest.get(STREAM, **after(cursor))
+        assert rest.done
+        assert _folded(records[:seq], rest) == Fold.of(records).message()
+
+
+async def test_at_the_terminal_record_there_is_nothing_more(guest: Guest) -> None:
+    whole = await guest.send()
+    reading = await guest.get(STREAM, **after(whole.ids[-1]))
+    assert (reading.status, reading.raw) == (204, b"")
+
+
+@pytest.mark.promise("prefix")
+async def test_a_run_before_the_last_one_can_still_be_followed_by_its_cursor(guest: Guest) -> None:
+    first = await guest.send("One")
+    await guest.send("Two")
+    rest = await guest.get(STREAM, **after(first.ids[3]))
+    assert rest.ids[0] > first.ids[3]
+    assert story([*first.records[:4], *rest.records]) == story(first.records)
+
+
+@pytest.mark.promise("foreign-bytes")
+@pytest.mark.parametrize(
+    "cursor", ["", "garbage", "a.b.c", "..", "é", "x" * 5000, "1", "a.00000001.zz"]
+)
+async def test_what_is_no_cursor_is_refused(guest: Guest, cursor: str) -> None:
+    await guest.send()
+    reading = await guest.get(STREAM, params={"after": cursor})
+    if cursor:
+        assert reading.status == 400
+        assert reading.json["type"].endswith(":invalid-cursor")
+    else:
+        assert reading.status == 204
+
+
+@pytest.mark.promise("lost-tail-is-told")
+async def test_who_has_a_cursor_of_no_answer_of_the_chat_is_told_to_start_over(
+    guest: Guest,
+) -> None:
+    await guest.send(chat="c1")
+    other = await guest.send(chat="c2")
+    for cursor in (other.ids[2], Cursor("nosuchrun", 3, "00")):
+        reading = await guest.get(STREAM, **after(cursor))
+        assert reading.status == 410
+        assert reading.json["type"].endswith(":cursor-lost")
+
+
+@pytest.mark.promise("lost-tail-is-told")
+@pytest.mark.parametrize(
+    "change", [{"seq": 11}, {"seq": 0xFFFFFFFF}, {"token": "0badf00d"}, {"token": ""}]
+)
+@pytest.mark.parametrize("active", [True, False])
+async def test_a_cursor_that_the_log_does_not_hold_is_lost(
+    app: App, guest: Guest, change: dict[str, object], active: bool
+) -> None:
+    if active:
+        app.script.hold()
+    async with await guest.start() as response:
+        reading = await read_until(response, lambda reading: bool(reading.records))
+        cursor = Cursor.parse(reading.ids[0])._replace(**change)  # type: ignore[arg-type]
+        if not active:
+            await read_until(response, lambda reading: reading.done)
+        lost = await guest.get(STREAM, **after(cursor))
+        assert lost.status == 410
+        assert lost.json["type"].endswith(":cursor-lost")
+        app.script.free()
+
+
+@pytest.mark.promise("history-is-fold")
+async def test_catching_up_merges_deltas_and_tells_the_same(app: App, guest: Guest) -> None:
+    app.script.pieces = pieces = [f'{number} "\\\u2028 ' for number in range(2000)]
+    text = "".join(pieces)
+    app.script.hold()
+    async with await guest.start() as live:
+        app.script.allow(2000)
+        records = 3 + 2000
+        last = await _until_written(app, live.headers["x-run-id"], records)
+        async with await guest.open("GET", STREAM) as late:
+            caught_up = await read_until(late, lambda r: r.text == text)
+            assert len(caught_up.records) < 50
+            assert caught_up.ids[-1] == str(last)
+            app.script.free()
+            await read_until(late, lambda reading: reading.done)
+    whole = await guest.send(message_id="m1")
+    stored = await _log(app, whole)
+    assert _folded([], whole) == Fold.of(stored).message()
+    assert len(whole.records) < 50
+
+
+async def test_a_silent_stream_sends_comments(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.01)
+    app.script.hold()
+    async with await guest.start() as response:
+        await read_until(response, lambda r: r.comments.count("keep-alive") >= 2)
+        app.script.free()
+        await read_until(response, lambda reading: reading.done)
+
+
+async def test_a_client_that_leaves_does_not_stop_the_run(app: App, guest: Guest) -> None:
+    app.script.hold()
+    async with await guest.start() as response:
+        await read_until(response, lambda reading: bool(reading.records))
+        response.close()
+    await until(lambda: len(app.shared.streams) == 0)
+    assert app.worker.running == 1
+    app.script.free()
+    await until(lambda: app.worker.running == 0)
+    assert await guest.said() == [("user", "Hi"), ("assistant", "Hello, world.")]
+
+
+@pytest.mark.promise("bounded")
+async def test_a_reader_that_does_not_read_holds_nobody_back(app: App, guest: Guest) -> None:
+    app.script.pieces = ["x" * 10_000] * 1000  # more than all buffers between
+    async with await guest.start() as slow:
+        reading = await guest.get(STREAM)
+        assert len(reading.text) == 10_000_000
+        await until(lambda: app.worker.running == 0)
+        assert len(app.shared.streams) == 1
+        late = await read_until(slow, lambda reading: reading.raw.endswith(b"[DONE]\n\n"))
+        assert late.text == reading.text
+
+
+@pytest.mark.promise("prefix")
+async def test_two_readers_get_the_same(app: App, guest: Guest) -> None:
+    app.script.pieces = [f"{number} " for number in range(300)]
+    app.script.hold()
+    async with await guest.start() as first, await guest.open("GET", STREAM) as second:
+        for _ in range(300):
+            app.script.allow()
+            await asyncio.sleep(0)
+        app.script.free()
+        readings = [await read_until(r, lambda reading: reading.done) for r in (first, second)]
+    assert story(readings[0].records) == story(readings[1].records)
+
+
+@pytest.mark.promise("lost-tail-is-told")
+async def test_a_log_that_goes_while_it_is_read_ends_the_stream_without_an_end(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = app.store.read
+
+    async def read_what_is_left(run: str, after: int, *, wait: float = 0, **more: Any) -> Page:
+        if wait and after > 3:  # a reader; the worker waits for nothing
+            raise CursorLost
+        return await read(run, after, wait=wait, **more)
+
+    monkeypatch.setattr(app.store, "read", read_what_is_left)
+    app.script.hold()
+    async with await guest.start() as response:
+        app.script.allow()
+        reading = await read_until(response, lambda reading: reading.text == "Hello")
+        assert (await read_rest(response)).raw == b""
+        assert not reading.done
+        app.script.free()
+
+
+async def test_while_the_server_drains_nothing_is_followed(app: App, guest: Guest) -> None:
+    app.script.hold()
+    async with await guest.start() as response:
+        await read_until(response, lambda reading: bool(reading.records))
+        app.shared.drain()
+        assert not (await read_rest(response)).done
+    for reading in (await guest.get(STREAM), await guest.send("Two")):
+        assert reading.status == 503
+        assert int(reading.headers["retry-after"]) > 0
+        assert reading.json["type"].endswith(":shutting-down")
+    app.script.free()
+    app.errors.clear()
+
+
+async def _log(app: App, reading: Reading) -> list[bytes]:
+    page = await app.store.read(reading.headers["x-run-id"], 0, max_bytes=1 << 30)
+    return list(page.records)
+
+
+async def _until_written(app: App, run: str, seq: int) -> Cursor:
+    page = await app.store.read(run, 0)
+    while page.next_seq <= seq:
+        page = await app.store.read(run, page.next_seq - 1, wait=1.0)
+    return Cursor(run, seq, page.spans[-1].epoch.token)
+
+
+def _folded(seen: list[bytes], rest: Reading) -> dict[str, object]:
+    return Fold.of([*seen, *(frame.data.encode() for frame in rest.records)]).message()

@@ -1,0 +1,235 @@
+"""A planned end of real processes: what is short ends here, what is long goes on elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from durable_llm_streams.fold import Fold
+from tests.app import Guest, Reading, read_rest, read_until, text_of
+from tests.fake_provider import FakeProvider, answer
+from tests.processes import ServerProcess, serving
+from tests.redis_servers import RedisServer
+from tests.waiting import until
+
+pytestmark = pytest.mark.promise("hand-over")
+
+ALL = 40
+SAID = 5
+SLOW = f"tokens={ALL},rate=20"  # two seconds
+STALLS = f"tokens={ALL},stall_after={SAID}"
+WHOLE = f"tokens={ALL}"
+
+#: Longer than any test may take: whoever waits for its end is found out.
+ENDLESS = {"DLS_GRACE": "600"}
+STREAM = "/api/chat/c1/stream"
+
+
+@dataclass
+class Place:
+    """Servers with one store, and the model that they all ask."""
+
+    provider: FakeProvider
+    servers: list[ServerProcess]
+    http: aiohttp.ClientSession
+
+    def guest(self, server: int = 0) -> Guest:
+        """The visitor, at one of the servers."""
+        return Guest(self.servers[server].url, self.http)
+
+
+@asynccontextmanager
+async def place(
+    folder: Path, settings: dict[str, str], *, servers: int = 1
+) -> AsyncGenerator[Place, None]:
+    """One server with a file, or several with a Redis."""
+    async with AsyncExitStack() as stack:
+        provider = await stack.enter_async_context(FakeProvider())
+        settings = {"OPENAI_BASE_URL": provider.base_url, "DLS_LEASE": "600", **settings}
+        if servers > 1:
+            redis = await stack.enter_async_context(RedisServer(folder))
+            settings["DLS_STORE"] = redis.url
+        started = []
+        for number in range(servers):
+            own = folder / str(number)
+            own.mkdir()
+            started.append(await stack.enter_async_context(serving(own, settings)))
+        jar = aiohttp.CookieJar(unsafe=True)
+        http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
+        here = Place(provider, started, http)
+        await here.guest().get("/api/chats")  # the cookie
+        yield here
+
+
+async def read_said(response: aiohttp.ClientResponse) -> Reading:
+    """What has come of an answer whose model has fallen silent."""
+    return await read_until(response, lambda reading: reading.text == answer(SAID))
+
+
+async def told_to_end(server: ServerProcess, number: int = signal.SIGTERM) -> None:
+    """Send a signal, and wait until the server says that it takes no work."""
+    os.kill(server.pid, number)
+    async with aiohttp.ClientSession() as http:
+        await until(lambda: server.ready(http), lambda ready: not ready)
+
+
+async def exit_status(server: ServerProcess) -> int:
+    """Wait for the end of a process that was told to end."""
+    await until(lambda: not server.running, what="the end of the server")
+    assert "Traceback" not in server.log.read_text()
+    assert server._process is not None
+    status = server._process.returncode
+    assert status is not None
+    return status
+
+
+def whole(*readings: Reading) -> str:
+    """The text of the message that is told by one stream after the other."""
+    records = [frame.data.encode() for reading in readings for frame in reading.records]
+    return text_of(Fold.of(records).message())
+
+
+async def test_an_answer_that_is_short_enough_ends_on_the_connection_where_it_began(
+    tmp_path: Path,
+) -> None:
+    async with place(tmp_path, ENDLESS) as here:
+        here.provider.plan(SLOW)
+        guest, server = here.guest(), here.servers[0]
+        async with await guest.start() as stream:
+            first = await read_until(stream, lambda reading: len(reading.records) > SAID)
+            await told_to_end(server)
+            rest = await read_rest(stream)
+        assert rest.done
+        assert rest.end == "finish"
+        assert whole(first, rest) == answer(ALL)
+        assert await exit_status(server) == 0  # with the last answer, not with the grace
+        assert not server.store.with_name("chats.db-wal").exists(), "the store was not closed"
+        await server.start()
+        message = (await guest.chat())["messages"][1]
+        assert (text_of(message), message["metadata"]["attempts"]) == (answer(ALL), 1)
+        assert len(here.provider.requests) == 1
+
+
+async def test_with_the_settings_as_they_are_an_answer_has_some_seconds(tmp_path: Path) -> None:
+    async with place(tmp_path, {}) as here:
+        here.provider.plan(SLOW)
+        async with await here.guest().start() as stream:
+            await read_until(stream, lambda reading: len(reading.records) > SAID)
+            os.kill(here.servers[0].pid, signal.SIGTERM)
+            assert (await read_rest(stream)).end == "finish"
+        assert await exit_status(here.servers[0]) == 0
+
+
+async def test_a_longer_answer_goes_on_at_another_server_at_once(tmp_path: Path) -> None:
+    async with place(tmp_path, {"DLS_GRACE": "0.5"}, servers=2) as here:
+        here.provider.plan(STALLS, WHOLE)
+        async with await here.guest(0).start() as stream:
+            first = await read_said(stream)
+            ending = asyncio.create_task(here.servers[0].terminate())
+            end = await read_rest(stream)
+        assert (end.end, end.done) == ("", False)
+        last = [*first.ids, *end.ids][-1]
+        rest = await here.guest(1).get(STREAM, headers={"Last-Event-ID": last})
+        assert rest.done
+        assert whole(first, end, rest) == answer(ALL)
+        assert await ending == 0
+        log = here.servers[0].log.read_text()
+        assert "Finishing 1 answers" in log
+        assert "Handing over 1 answers" in log
+
+
+async def test_while_it_finishes_a_server_is_read_and_stopped_but_takes_no_message(
+    tmp_path: Path,
+) -> None:
+    async with place(tmp_path, ENDLESS) as here:
+        here.provider.plan(STALLS)
+        guest, server = here.guest(), here.servers[0]
+        async with await guest.start() as stream, await guest.open("GET", "/api/events") as feed:
+            await read_said(stream)
+            kept = await guest.get("/healthz")
+            assert "Connection" not in kept.headers
+            await told_to_end(server)
+            assert (await guest.get("/healthz")).status == 200
+            refused = await guest.send("Too late", chat="late")
+            assert refused.status == 503
+            assert int(refused.headers["Retry-After"]) > 0
+            assert refused.headers["Connection"] == "close"  # and nobody meets a closed one
+            assert refused.json["type"].endswith(":shutting-down")
+            assert (await guest.get("/api/chats/late")).status == 404
+            async with await guest.open("GET", STREAM) as resumed:
+                await read_said(resumed)
+                assert (await guest.call("POST", "/api/chat/c1/stop")).status == 200
+                assert (await read_rest(resumed)).end == "abort"
+            assert (await read_rest(stream)).end == "abort"
+            assert (await read_rest(feed)).types[-1] == "run-ended"
+        assert await exit_status(server) == 0
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGINT),
+        (signal.SIGINT,),
+    ],
+    ids=lambda signals: " ".join(each.name for each in signals),
+)
+async def test_a_second_signal_and_ctrl_c_hand_over_at_once(
+    tmp_path: Path, signals: tuple[signal.Signals, ...]
+) -> None:
+    async with place(tmp_path, ENDLESS) as here:
+        here.provider.plan(STALLS, WHOLE)
+        guest, server = here.guest(), here.servers[0]
+        async with await guest.start() as stream:
+            first = await read_said(stream)
+            for number in signals[:-1]:
+                await told_to_end(server, number)
+            os.kill(server.pid, signals[-1])
+            end = await read_rest(stream)
+        assert (end.end, end.done) == ("", False)
+        assert await exit_status(server) == 0
+        await server.start()
+        rest = await guest.get(STREAM, headers={"Last-Event-ID": first.ids[-1]})
+        assert whole(first, rest) == answer(ALL)
+
+
+async def test_nobody_takes_over_what_is_finished_in_a_grace_longer_than_the_lease(
+    tmp_path: Path,
+) -> None:
+    async with place(tmp_path, {**ENDLESS, "DLS_LEASE": "1"}, servers=2) as here:
+        here.provider.plan(f"tokens={ALL},rate=10")  # four leases
+        async with await here.guest(0).start() as stream:
+            first = await read_until(stream, lambda reading: len(reading.records) > SAID)
+            await told_to_end(here.servers[0])
+            rest = await read_rest(stream)
+        assert rest.end == "finish"
+        assert whole(first, rest) == answer(ALL)
+        assert "data-run" not in [*first.types, *rest.types]
+        assert len(here.provider.requests) == 1
+        assert await exit_status(here.servers[0]) == 0
+
+
+async def test_on_one_file_the_next_server_starts_when_the_grace_is_over(tmp_path: Path) -> None:
+    async with place(tmp_path, ENDLESS) as here:
+        here.provider.plan(STALLS, WHOLE)
+        guest, server = here.guest(), here.servers[0]
+        early = ServerProcess(tmp_path, {**server.environment, "DLS_PORT": "0"})
+        async with await guest.start() as stream:
+            first = await read_said(stream)
+            await told_to_end(server)
+            with pytest.raises(AssertionError, match="is already served by process"):
+                await early.start()
+            os.kill(server.pid, signal.SIGTERM)
+            await read_rest(stream)
+        assert await exit_status(server) == 0
+        await server.start()
+        rest = await guest.get(STREAM, headers={"Last-Event-ID": first.ids[-1]})
+        assert whole(first, rest) == answer(ALL)

@@ -1,0 +1,94 @@
+"""One table from the exception tree to problem documents, without a hole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from durable_llm_streams import errors
+from durable_llm_streams.server import problems
+
+Kind = type[errors.DurableError]
+
+STATUSES: dict[str, int] = {
+    "DurableError": 500,
+    "InvalidRequest": 400,
+    "InvalidCursor": 400,
+    "InvalidSetting": 400,
+    "NotFound": 404,
+    "ChatNotFound": 404,
+    "MessageNotFound": 404,
+    "RunNotFound": 404,
+    "Conflict": 409,
+    "ChatBusy": 409,
+    "MessageConflict": 409,
+    "Fenced": 409,
+    "SequenceMismatch": 409,
+    "CursorLost": 410,
+    "StoreError": 503,
+    "StoreUnavailable": 503,
+    "StoreLocked": 503,
+    "StoreUnusable": 503,
+    "ShuttingDown": 503,
+    "ModelError": 500,
+    "TooLarge": 413,
+    "UnsupportedMediaType": 415,
+    "Unauthenticated": 401,
+}
+
+
+def every_kind(root: Kind = errors.DurableError) -> Iterator[Kind]:
+    yield root
+    for kind in root.__subclasses__():
+        if kind.__module__ in (errors.__name__, problems.__name__):
+            yield from every_kind(kind)
+
+
+def made(kind: Kind) -> errors.DurableError:
+    arguments: dict[Kind, tuple[object, ...]] = {
+        errors.ChatBusy: ("run1",),
+        errors.SequenceMismatch: (7,),
+        errors.CursorLost: (),
+    }
+    return kind(*arguments.get(kind, ("A sentence.",)))
+
+
+def test_every_error_is_in_this_table() -> None:
+    assert {kind.__name__ for kind in every_kind()} == set(STATUSES)
+
+
+@pytest.mark.parametrize("kind", list(every_kind()))
+def test_every_error_is_a_problem_document(kind: Kind) -> None:
+    response = problems.from_error(made(kind))
+    document = json.loads(bytes(response.body))
+    assert response.status_code == document["status"] == STATUSES[kind.__name__]
+    assert response.headers["content-type"] == "application/problem+json"
+    assert document["type"].startswith("urn:durable-llm-streams:")
+    assert document["title"]
+    assert document["detail"].endswith(".")
+    assert ("retry-after" in response.headers) == (response.status_code == 503)
+
+
+def test_a_new_kind_of_error_is_what_its_base_is() -> None:
+    class Odd(errors.RunNotFound):
+        pass
+
+    assert problems.from_error(Odd("There is none.")).status_code == 404
+
+
+@pytest.mark.promise("no-secrets")
+@pytest.mark.parametrize("kind", list(every_kind(errors.StoreError)))
+def test_what_is_wrong_with_the_store_is_not_told_to_strangers(
+    kind: type[errors.StoreError],
+) -> None:
+    response = problems.from_error(kind("The store /home/you/chats.db is full (disk I/O error)."))
+    assert response.status_code == 503
+    body = bytes(response.body)
+    assert not any(word in body for word in (b"chats.db", b"/home", b"I/O"))
+
+
+def test_a_busy_chat_names_the_run() -> None:
+    document = json.loads(bytes(problems.from_error(errors.ChatBusy("run1")).body))
+    assert document["run"] == "run1"
