@@ -345,7 +345,13 @@ class Answer:
         for delay in (*_STORE_RETRIES, None):
             try:
                 await endings.end(
-                    self._store, self._run, self.claim.epoch, status, last, self._now()
+                    self._store,
+                    self._run,
+                    self.claim.epoch,
+                    status,
+                    last,
+                    self._now(),
+                    at=self._writer.next_seq,
                 )
             except StoreUnavailable as error:
                 if delay is None:

@@ -91,6 +91,7 @@ async def end(
     last: Last,
     now: int,
     *,
+    at: int | None = None,
     tries: int | None = None,
 ) -> Run:
     """End a run.
@@ -102,11 +103,14 @@ async def end(
         status: the final status.
         last: makes the last records from the fold of the log so far.
         now: the time, in milliseconds.
+        at: the number that the log's next record must get; None for whatever it is. A writer names
+            it: if the store lost records of its own, the message would lack their text.
         tries: how often the log may have grown meanwhile; None: for ever.
 
     Raises:
         SequenceMismatch: the log has grown each time.
-        Fenced: the claim is lost, or (without one) the run has ended already.
+        Fenced: the claim or records before `at` are lost, or (without one) the run has ended
+            already.
         RunNotFound: no such run (any more).
         StoreUnavailable: try again.
     """
@@ -118,6 +122,8 @@ async def end(
             raise Fenced("This run has ended already.")
         if page.last + 1 < page.next_seq:
             continue
+        if at is not None and at != page.next_seq:
+            raise Fenced("The store has lost records of this run.")
         fold = Fold.of(log)
         records = [] if log else opening(run)
         fold.feed(records)
