@@ -81,8 +81,8 @@ IN_LOGS: Final = (
 """,
         stores=("redis",),
         tests=(
-            "tests/test_http_following.py::test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text",
-            "tests/test_http_following.py::test_a_cursor_that_the_log_does_not_hold_is_lost",
+            "tests/http/test_following.py::test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text",
+            "tests/http/test_following.py::test_a_cursor_that_the_log_does_not_hold_is_lost",
         ),
     ),
     Defect(

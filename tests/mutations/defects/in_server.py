@@ -62,7 +62,7 @@ IN_SERVER: Final = (
 """,
         stores=("redis",),
         tests=(
-            "tests/test_http_following.py::test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text",
+            "tests/http/test_following.py::test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text",
         ),
     ),
     Defect(
@@ -84,8 +84,8 @@ IN_SERVER: Final = (
 +        key = f"key:{reading.message_id or now}"
 """,
         tests=(
-            "tests/test_http_sending.py::test_an_idempotency_key_makes_a_retry_with_a_new_id_the_same_message",
-            "tests/test_http_sending.py::test_an_idempotency_key_tells_one_regeneration_from_another",
+            "tests/http/test_sending.py::test_an_idempotency_key_makes_a_retry_with_a_new_id_the_same_message",
+            "tests/http/test_sending.py::test_an_idempotency_key_tells_one_regeneration_from_another",
         ),
     ),
     Defect(
@@ -99,8 +99,8 @@ IN_SERVER: Final = (
 """,
         stores=(),
         tests=(
-            "tests/test_visitors.py::test_what_is_not_yours_looks_like_what_is_not_there",
-            "tests/test_visitors.py::test_a_run_of_ones_own_other_chat_does_not_open_somebody_elses",
+            "tests/http/test_visitors.py::test_what_is_not_yours_looks_like_what_is_not_there",
+            "tests/http/test_visitors.py::test_a_run_of_ones_own_other_chat_does_not_open_somebody_elses",
         ),
     ),
 )

@@ -75,8 +75,8 @@ IN_WORKERS: Final = (
 +            self._start(await self._store.seize(sent.run.id, self._name, lease))
 """,
         tests=(
-            "tests/test_http_sending.py::test_a_message_sent_many_times_at_once_makes_one_run",
-            "tests/test_http_sending.py::test_a_message_sent_again_in_the_middle_follows_from_the_start",
+            "tests/http/test_sending.py::test_a_message_sent_many_times_at_once_makes_one_run",
+            "tests/http/test_sending.py::test_a_message_sent_again_in_the_middle_follows_from_the_start",
         ),
     ),
     Defect(
