@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import json
 import random
+from collections.abc import Callable, Coroutine
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +25,7 @@ from durable_llm_streams.store import Ending, Order, Store
 from durable_llm_streams.stores import SQLiteStore
 
 from .scripted_source import PROVIDER_TEXT
-from .virtual_time import now
+from .virtual_time import now, run_virtual
 
 Chunk = dict[str, Any]
 
@@ -229,6 +232,25 @@ class Ended:
         """The message's metadata."""
         assert self.fold.metadata is not None
         return self.fold.metadata
+
+
+def in_world(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Decorate an async test that takes a `world`: it gets a new one and runs in virtual time."""
+    signature = inspect.signature(test)
+    others = [given for given in signature.parameters.values() if given.name != "world"]
+
+    def run(tmp_path: Path, **given: Any) -> None:
+        async def body() -> None:
+            async with World(tmp_path) as world:
+                await test(world=world, **given)
+
+        run_virtual(body())
+
+    folder = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    functools.update_wrapper(run, test)
+    del run.__wrapped__  # type: ignore[attr-defined]  # pytest looks at the signature here
+    run.__signature__ = signature.replace(parameters=[folder, *others])  # type: ignore[attr-defined]
+    return run
 
 
 def record(number: int) -> bytes:

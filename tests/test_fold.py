@@ -55,7 +55,7 @@ def test_no_records_are_a_message_without_parts() -> None:
 
 
 @pytest.mark.promise("one-clean-answer")
-def test_a_reset_removes_the_step_so_far_and_keeps_its_beginning_and_the_steps_before() -> None:
+def test_a_reset_removes_the_current_step_and_keeps_its_beginning() -> None:
     fold = Fold.of([START, chunks.START_STEP, *text_part("0", "kept"), chunks.START_STEP])
     before = list(fold.parts)
     fold.feed([*text_part("1", "lost"), record(type="data-x", id="d", data=1), chunks.RESET_STEP])
@@ -74,7 +74,7 @@ def test_a_reset_without_any_step_removes_everything() -> None:
     assert Fold.of([START, *text_part("0", "lost"), chunks.RESET_STEP]).parts == []
 
 
-def test_the_parts_since_the_last_step_began_are_what_a_reset_would_remove() -> None:
+def test_the_step_parts_are_what_a_reset_would_remove() -> None:
     fold = Fold.of([START, chunks.START_STEP, *text_part("0", "a"), chunks.START_STEP])
     assert fold.step_parts == []
     fold.feed(text_part("1", "b"))
@@ -216,9 +216,7 @@ def test_unknown_chunks_change_nothing() -> None:
 JOB = notice(event="job", job="j1", mark="")
 
 
-def test_the_notices_of_a_run_tell_how_the_model_was_asked_and_leave_no_trace_in_the_message() -> (
-    None
-):
+def test_notices_record_the_attempts_and_are_not_in_the_message() -> None:
     fold = Fold.of(
         [
             START,
@@ -253,7 +251,7 @@ def test_notices_of_another_make_change_nothing(odd: bytes) -> None:
     assert (fold.job, fold.ladder, fold.retries) == (("j1", ""), [{"rung": "first"}], 0)
 
 
-def test_what_was_heard_of_a_job_begins_at_its_mark_and_joins_neighbours_of_a_kind() -> None:
+def test_what_was_received_of_a_job_begins_at_its_mark() -> None:
     fold = Fold.of(
         [
             START,

@@ -81,7 +81,7 @@ def test_the_ai_sdk_client_sees_the_same_message_in_a_merged_log(
 @pytest.mark.promise("history-is-fold", "compatible")
 @given(records=logs, data=st.data())
 @settings(max_examples=100, deadline=None)
-def test_the_ai_sdk_client_sees_the_same_message_when_a_lost_stream_is_replayed(
+def test_the_ai_sdk_sees_the_same_message_when_a_stream_is_replayed(
     ai_sdk_fold: Script, records: Records, data: st.DataObject
 ) -> None:
     lost = data.draw(st.integers(0, len(records)))
@@ -91,7 +91,7 @@ def test_the_ai_sdk_client_sees_the_same_message_when_a_lost_stream_is_replayed(
 
 
 @pytest.mark.promise("history-is-fold")
-def test_a_delta_of_a_closed_part_ends_the_message_there_as_for_the_ai_sdk_client(
+def test_a_delta_of_a_closed_part_ends_the_message_as_in_the_ai_sdk(
     ai_sdk_fold: Script,
 ) -> None:
     theirs = sdk_outcome_of(ai_sdk_fold, BROKEN)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -15,71 +14,64 @@ from durable_llm_streams.log import FULL, LogWriter, read_all
 from durable_llm_streams.store import Append, Pace
 
 from .faulty_store import FaultyStore
-from .run_world import World, record
+from .run_world import World, in_world, record
 from .scripted_source import Done, Say, ScriptedSource, Wait
-from .virtual_time import elapsed, virtual
+from .virtual_time import elapsed
 
 
-@virtual
-async def test_what_all_runs_write_in_one_moment_goes_to_the_store_in_one_call(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        flusher = world.flusher(store)
-        writers = [flusher.writer(await world.claim()) for _ in range(20)]
-        for number in range(3):
-            for writer in writers:
-                writer.write(record(number))
+@in_world
+async def test_what_all_runs_write_at_once_goes_to_the_store_in_one_call(world: World) -> None:
+    store = FaultyStore(world.store)
+    flusher = world.flusher(store)
+    writers = [flusher.writer(await world.claim()) for _ in range(20)]
+    for number in range(3):
         for writer in writers:
-            await writer.drain()
-        assert [len(batch) for batch in store.batches] == [20]
-        three = [*map(record, range(3))]
-        assert [item.records for item in store.batches[0]] == [three] * 20
-        for writer in writers:
-            assert writer.next_seq == 4
-            assert await world.records(writer.claim.run) == three
-
-
-@virtual
-async def test_an_idle_flusher_flushes_at_once(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        writer = world.flusher().writer(await world.claim())
-        for number in range(20):
-            await asyncio.sleep(number / 10)
             writer.write(record(number))
-            assert await elapsed(writer.drain()) == 0
+    for writer in writers:
+        await writer.drain()
+    assert [len(batch) for batch in store.batches] == [20]
+    three = [*map(record, range(3))]
+    assert [item.records for item in store.batches[0]] == [three] * 20
+    for writer in writers:
+        assert writer.next_seq == 4
+        assert await world.records(writer.claim.run) == three
 
 
-@virtual
-async def test_the_pause_between_flushes_grows_while_there_is_no_time_left_and_shrinks_after(
-    tmp_path: Path,
-) -> None:
+@in_world
+async def test_an_idle_flusher_flushes_at_once(world: World) -> None:
+    writer = world.flusher().writer(await world.claim())
+    for number in range(20):
+        await asyncio.sleep(number / 10)
+        writer.write(record(number))
+        assert await elapsed(writer.drain()) == 0
+
+
+@in_world
+async def test_the_pause_between_flushes_grows_and_shrinks_with_the_load(world: World) -> None:
     def work(seconds: float) -> None:
         end = time.thread_time() + seconds
         while time.thread_time() < end:
             pass
 
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        writer = world.flusher(store).writer(await world.claim())
+    store = FaultyStore(world.store)
+    writer = world.flusher(store).writer(await world.claim())
 
-        async def flushes(seconds: float, busy: float) -> int:
-            begin, until = len(store.batches), asyncio.get_running_loop().time() + seconds
-            while asyncio.get_running_loop().time() < until:
-                writer.write(record(0))
-                work(busy)
-                await asyncio.sleep(0.002)
-            await writer.drain()
-            return len(store.batches) - begin
+    async def flushes(seconds: float, busy: float) -> int:
+        begin, until = len(store.batches), asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < until:
+            writer.write(record(0))
+            work(busy)
+            await asyncio.sleep(0.002)
+        await writer.drain()
+        return len(store.batches) - begin
 
-        idle = await flushes(0.5, 0.0)
-        await flushes(0.5, 0.003)
-        busy = await flushes(0.5, 0.003)
-        await flushes(3.0, 0.0)
-        after = await flushes(0.5, 0.0)
-        assert busy < idle / 5
-        assert after > idle / 2
+    idle = await flushes(0.5, 0.0)
+    await flushes(0.5, 0.003)
+    busy = await flushes(0.5, 0.003)
+    await flushes(3.0, 0.0)
+    after = await flushes(0.5, 0.0)
+    assert busy < idle / 5
+    assert after > idle / 2
 
 
 PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.06, few=5000, many=10_000)
@@ -122,38 +114,33 @@ async def steadily(writer: LogWriter, rate: float, seconds: float) -> float:
     return longest
 
 
-@virtual
-async def test_where_calls_are_dear_a_single_run_is_written_in_small_lots(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        batches, written, longest = await paced(world, writers=1, rate=50, seconds=20)
-        assert 350 <= len(batches) <= 450
-        assert written == 1000
-        assert longest <= PACE.longest
+@in_world
+async def test_where_calls_are_dear_a_single_run_is_written_in_small_lots(world: World) -> None:
+    batches, written, longest = await paced(world, writers=1, rate=50, seconds=20)
+    assert 350 <= len(batches) <= 450
+    assert written == 1000
+    assert longest <= PACE.longest
 
 
-@virtual
-async def test_the_more_is_written_the_shorter_it_is_held_back(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        batches, _, longest = await paced(world, writers=50, rate=50, seconds=5)
-        assert len(batches) >= 5 * 50  # they write all at once, and wait for nobody
-        assert longest <= 0.02
+@in_world
+async def test_the_more_is_written_the_shorter_it_is_held_back(world: World) -> None:
+    batches, _, longest = await paced(world, writers=50, rate=50, seconds=5)
+    assert len(batches) >= 5 * 50  # they write all at once, and wait for nobody
+    assert longest <= 0.02
 
 
-@virtual
-async def test_in_a_crowd_several_records_of_a_run_come_together(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        batches, written, longest = await paced(world, writers=300, rate=50, seconds=2)
-        assert written == 30_000
-        assert len(batches) <= 2 * 12 / PACE.crowded + 10
-        assert longest <= PACE.crowded + 0.02  # it is looked at when the next one is written
-        assert sum(map(len, batches)) <= written / 2.5
+@in_world
+async def test_in_a_crowd_several_records_of_a_run_come_together(world: World) -> None:
+    batches, written, longest = await paced(world, writers=300, rate=50, seconds=2)
+    assert written == 30_000
+    assert len(batches) <= 2 * 12 / PACE.crowded + 10
+    assert longest <= PACE.crowded + 0.02  # it is looked at when the next one is written
+    assert sum(map(len, batches)) <= written / 2.5
 
 
-@virtual
-async def test_in_a_crowd_the_first_and_the_last_records_of_a_run_wait_for_nobody(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world, asyncio.TaskGroup() as group:
+@in_world
+async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: World) -> None:
+    async with asyncio.TaskGroup() as group:
         store = FaultyStore(world.store)
         store.pace = PACE
         flusher = world.flusher(store)
@@ -184,241 +171,212 @@ def test_calls_are_spaced_by_how_much_is_written(rate: float, spacing: float, ho
     assert (Pace().spacing(rate), Pace().hold(rate)) == (0.0, 0.0)
 
 
-@virtual
-async def test_where_calls_are_dear_an_idle_flusher_flushes_at_once_all_the_same(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        store.pace = PACE
-        writer = world.flusher(store).writer(await world.claim())
-        for number in range(20):
-            await asyncio.sleep(0.1)
-            writer.write(record(number))
-            assert await elapsed(writer.drain()) == 0
+@in_world
+async def test_an_idle_flusher_flushes_at_once_whatever_the_pace(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.pace = PACE
+    writer = world.flusher(store).writer(await world.claim())
+    for number in range(20):
+        await asyncio.sleep(0.1)
+        writer.write(record(number))
+        assert await elapsed(writer.drain()) == 0
 
 
 @pytest.mark.promise("fencing")
-@virtual
-async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        flusher = world.flusher()
-        lost, kept = await world.claim(), await world.claim()
-        writers = [flusher.writer(claim) for claim in (lost, kept)]
-        await world.end(lost)
-        for writer in writers:
-            writer.write(record(1))
-        with pytest.raises(Fenced):
-            await writers[0].drain()
-        with pytest.raises(Fenced):
-            writers[0].write(record(2))
-        assert writers[0].lost
-        await writers[1].drain()
-        writers[1].write(record(2))
-        await writers[1].drain()
-        assert (await read_all(world.store, kept.run.id))[0] == [record(1), record(2)]
-
-
-@pytest.mark.promise("fencing")
-@virtual
-async def test_what_is_written_during_the_refused_flush_is_dropped_too(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        store.delay = 1.0
-        claim = await world.claim()
-        writer = world.flusher(store).writer(claim)
+@in_world
+async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(world: World) -> None:
+    flusher = world.flusher()
+    lost, kept = await world.claim(), await world.claim()
+    writers = [flusher.writer(claim) for claim in (lost, kept)]
+    await world.end(lost)
+    for writer in writers:
         writer.write(record(1))
-        await asyncio.sleep(0.4)
-        await world.end(claim)
-        writer.write(record(2))
-        with pytest.raises(Fenced):
-            await writer.drain()
-        await asyncio.sleep(5)
-        assert len(await world.records(claim.run)) == 1
+    with pytest.raises(Fenced):
+        await writers[0].drain()
+    with pytest.raises(Fenced):
+        writers[0].write(record(2))
+    assert writers[0].lost
+    await writers[1].drain()
+    writers[1].write(record(2))
+    await writers[1].drain()
+    assert (await read_all(world.store, kept.run.id))[0] == [record(1), record(2)]
+
+
+@pytest.mark.promise("fencing")
+@in_world
+async def test_what_is_written_during_the_refused_flush_is_dropped_too(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.delay = 1.0
+    claim = await world.claim()
+    writer = world.flusher(store).writer(claim)
+    writer.write(record(1))
+    await asyncio.sleep(0.4)
+    await world.end(claim)
+    writer.write(record(2))
+    with pytest.raises(Fenced):
+        await writer.drain()
+    await asyncio.sleep(5)
+    assert len(await world.records(claim.run)) == 1
 
 
 @pytest.mark.promise("prefix", "outage")
 @pytest.mark.parametrize("faults", [["before"], ["after"], ["after", "before", "after"]])
-@virtual
+@in_world
 async def test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was(
-    tmp_path: Path, faults: list[str]
+    world: World, faults: list[str]
 ) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        writer = world.flusher(store).writer(await world.claim())
-        store.fail("append", *["after" if fault == "after" else "before" for fault in faults])
-        writer.write(record(1))
-        await asyncio.sleep(0.01)
-        writer.write(record(2))  # must not get into the batch that is sent again
-        await writer.drain()
-        first, *others = store.batches
-        assert others[: len(faults)] == [first] * len(faults)
-        assert await world.records(writer.claim.run) == [record(1), record(2)]
+    store = FaultyStore(world.store)
+    writer = world.flusher(store).writer(await world.claim())
+    store.fail("append", *["after" if fault == "after" else "before" for fault in faults])
+    writer.write(record(1))
+    await asyncio.sleep(0.01)
+    writer.write(record(2))  # must not get into the batch that is sent again
+    await writer.drain()
+    first, *others = store.batches
+    assert others[: len(faults)] == [first] * len(faults)
+    assert await world.records(writer.claim.run) == [record(1), record(2)]
 
 
 @pytest.mark.promise("prefix", "outage")
 @pytest.mark.parametrize("seed", range(25))
-@virtual
-async def test_nothing_is_lost_or_doubled_whatever_the_store_does(
-    tmp_path: Path, seed: int
-) -> None:
+@in_world
+async def test_nothing_is_lost_or_doubled_whatever_the_store_does(world: World, seed: int) -> None:
     rng = random.Random(seed)
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store, jitter=rng)
-        flusher = world.flusher(store)
-        writers = [flusher.writer(await world.claim(lease=3600)) for _ in range(4)]
-        for number in range(80):
-            for writer in rng.sample(writers, rng.randrange(5)):
-                writer.write(record(number))
-            if rng.random() < 0.3:
-                store.fail("append", rng.choice(["before", "after"]))
-            if rng.random() < 0.5:
-                await asyncio.sleep(rng.random() / 10)
-            if rng.random() < 0.1:
-                await rng.choice(writers).drain()
-        for writer in writers:
-            await writer.drain()
-        for writer in writers:
-            run_id = writer.claim.run.id
-            sent = [item for batch in store.batches for item in batch if item.run_id == run_id]
-            wanted = {item.at: item.records for item in sent}
-            assert all(wanted[item.at] == item.records for item in sent)
-            log = await world.records(writer.claim.run)
-            assert log == [one for at in sorted(wanted) for one in wanted[at]]
+    store = FaultyStore(world.store, jitter=rng)
+    flusher = world.flusher(store)
+    writers = [flusher.writer(await world.claim(lease=3600)) for _ in range(4)]
+    for number in range(80):
+        for writer in rng.sample(writers, rng.randrange(5)):
+            writer.write(record(number))
+        if rng.random() < 0.3:
+            store.fail("append", rng.choice(["before", "after"]))
+        if rng.random() < 0.5:
+            await asyncio.sleep(rng.random() / 10)
+        if rng.random() < 0.1:
+            await rng.choice(writers).drain()
+    for writer in writers:
+        await writer.drain()
+    for writer in writers:
+        run_id = writer.claim.run.id
+        sent = [item for batch in store.batches for item in batch if item.run_id == run_id]
+        wanted = {item.at: item.records for item in sent}
+        assert all(wanted[item.at] == item.records for item in sent)
+        log = await world.records(writer.claim.run)
+        assert log == [one for at in sorted(wanted) for one in wanted[at]]
 
 
-@virtual
-async def test_a_failure_of_the_store_that_nobody_expected_gives_its_runs_up_and_no_others(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        flusher = world.flusher(store)
-        first, second = [flusher.writer(await world.claim()) for _ in range(2)]
-        store.fail("append", ValueError("a bug"))
-        first.write(record(1))
-        with pytest.raises(Fenced):
-            await first.drain()
-        second.write(record(1))
-        await second.drain()
-        assert await world.records(second.claim.run) == [record(1)]
+@in_world
+async def test_an_unexpected_error_of_the_store_gives_up_only_its_runs(world: World) -> None:
+    store = FaultyStore(world.store)
+    flusher = world.flusher(store)
+    first, second = [flusher.writer(await world.claim()) for _ in range(2)]
+    store.fail("append", ValueError("a bug"))
+    first.write(record(1))
+    with pytest.raises(Fenced):
+        await first.drain()
+    second.write(record(1))
+    await second.drain()
+    assert await world.records(second.claim.run) == [record(1)]
 
 
-@virtual
-async def test_nobody_waits_for_a_flusher_that_has_died_and_another_one_takes_its_place(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        store.freeze()
-        flusher = world.flusher(store)
-        writers = [flusher.writer(await world.claim()) for _ in range(2)]
-        writers[0].write(record(1))
-        await asyncio.sleep(1)
-        writers[1].write(record(1))
-        waiting = [asyncio.create_task(writer.drain()) for writer in writers]
-        await asyncio.sleep(1)
-        (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "log-flusher"]
-        task.cancel()
-        results = await asyncio.gather(*waiting, return_exceptions=True)
-        assert [type(result) for result in results] == [Fenced, Fenced]
-        store.thaw()
-        third = flusher.writer(await world.claim())
-        third.write(record(1))
-        await third.drain()
+@in_world
+async def test_a_flusher_that_died_is_replaced_and_its_writers_are_fenced(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.freeze()
+    flusher = world.flusher(store)
+    writers = [flusher.writer(await world.claim()) for _ in range(2)]
+    writers[0].write(record(1))
+    await asyncio.sleep(1)
+    writers[1].write(record(1))
+    waiting = [asyncio.create_task(writer.drain()) for writer in writers]
+    await asyncio.sleep(1)
+    (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "log-flusher"]
+    task.cancel()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [Fenced, Fenced]
+    store.thaw()
+    third = flusher.writer(await world.claim())
+    third.write(record(1))
+    await third.drain()
 
 
 @pytest.mark.promise("bounded")
-@virtual
-async def test_a_writer_that_the_store_holds_up_takes_no_more_than_its_fill(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        source = ScriptedSource([Say("A"), Wait(1), Say(*"x" * (5 * FULL)), Done()])
-        run = await world.ask(await world.worker(source, store=store))
-        await world.said(run, "A")
-        store.delay = 0.5
-        assert (await world.ended(run)).text == "A" + "x" * (5 * FULL)
-        assert max(len(item.records) for batch in store.batches for item in batch) <= FULL + 1
+@in_world
+async def test_a_writer_that_the_store_holds_up_takes_no_more_than_its_fill(world: World) -> None:
+    store = FaultyStore(world.store)
+    source = ScriptedSource([Say("A"), Wait(1), Say(*"x" * (5 * FULL)), Done()])
+    run = await world.ask(await world.worker(source, store=store))
+    await world.said(run, "A")
+    store.delay = 0.5
+    assert (await world.ended(run)).text == "A" + "x" * (5 * FULL)
+    assert max(len(item.records) for batch in store.batches for item in batch) <= FULL + 1
 
 
-@virtual
-async def test_a_drain_that_is_cancelled_leaves_the_writer_in_order(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        store.delay = 1.0
-        writer = world.flusher(store).writer(await world.claim())
-        writer.write(record(1))
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(writer.drain(), 0.1)
+@in_world
+async def test_a_drain_that_is_cancelled_leaves_the_writer_in_order(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.delay = 1.0
+    writer = world.flusher(store).writer(await world.claim())
+    writer.write(record(1))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(writer.drain(), 0.1)
+    writer.write(record(2))
+    await writer.drain()
+    assert await world.records(writer.claim.run) == [record(1), record(2)]
+
+
+@pytest.mark.promise("hand-over")
+@in_world
+async def test_closing_writes_what_is_pending_and_fences_later_writes(world: World) -> None:
+    flusher = world.flusher()
+    writer = flusher.writer(await world.claim())
+    writer.write(record(1))
+    await flusher.close()
+    assert await world.records(writer.claim.run) == [record(1)]
+    with pytest.raises(Fenced):
         writer.write(record(2))
-        await writer.drain()
-        assert await world.records(writer.claim.run) == [record(1), record(2)]
+    await flusher.close()
+
+
+@in_world
+async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(world: World) -> None:
+    store = FaultyStore(world.store)
+    flusher = world.flusher(store)
+    writer = flusher.writer(await world.claim())
+    writer.write(record(1))
+    await writer.drain()
+    store.freeze()
+    await flusher.close()
+    await world.flusher(store).close()
+    assert len(store.batches) == 1
 
 
 @pytest.mark.promise("hand-over")
-@virtual
-async def test_closing_writes_what_is_pending_and_fences_whoever_writes_after_it(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        flusher = world.flusher()
-        writer = flusher.writer(await world.claim())
-        writer.write(record(1))
-        await flusher.close()
-        assert await world.records(writer.claim.run) == [record(1)]
-        with pytest.raises(Fenced):
-            writer.write(record(2))
-        await flusher.close()
+@in_world
+async def test_closing_ends_when_the_store_is_down_and_nobody_waits_in_vain(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.down = True
+    flusher = world.flusher(store)
+    writer = flusher.writer(await world.claim())
+    writer.write(record(1))
+    drain = asyncio.create_task(writer.drain())
+    await asyncio.sleep(10)
+    assert await elapsed(flusher.close()) <= 2
+    with pytest.raises(Fenced):
+        await drain
+    store.down = False
+    await asyncio.sleep(10)
+    assert await world.records(writer.claim.run) == []
 
 
-@virtual
-async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        flusher = world.flusher(store)
-        writer = flusher.writer(await world.claim())
-        writer.write(record(1))
+@in_world
+async def test_closing_can_be_given_up_when_the_store_hangs(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.freeze()
+    flusher = world.flusher(store)
+    writer = flusher.writer(await world.claim())
+    writer.write(record(1))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(flusher.close(), 3)
+    with pytest.raises(Fenced):
         await writer.drain()
-        store.freeze()
-        await flusher.close()
-        await world.flusher(store).close()
-        assert len(store.batches) == 1
-
-
-@pytest.mark.promise("hand-over")
-@virtual
-async def test_closing_ends_when_the_store_is_down_and_nobody_waits_in_vain(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        store.down = True
-        flusher = world.flusher(store)
-        writer = flusher.writer(await world.claim())
-        writer.write(record(1))
-        drain = asyncio.create_task(writer.drain())
-        await asyncio.sleep(10)
-        assert await elapsed(flusher.close()) <= 2
-        with pytest.raises(Fenced):
-            await drain
-        store.down = False
-        await asyncio.sleep(10)
-        assert await world.records(writer.claim.run) == []
-
-
-@virtual
-async def test_closing_can_be_given_up_when_the_store_hangs(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        store.freeze()
-        flusher = world.flusher(store)
-        writer = flusher.writer(await world.claim())
-        writer.write(record(1))
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(flusher.close(), 3)
-        with pytest.raises(Fenced):
-            await writer.drain()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from durable_llm_streams.errors import CursorLost, RunNotFound
 from durable_llm_streams.log import LogWriter, check_cursor, follow
 from durable_llm_streams.model import Cursor, Epoch, token_at
 
-from .run_world import World, record
-from .virtual_time import elapsed, now, until, virtual
+from .run_world import World, in_world, record
+from .virtual_time import elapsed, now, until
 
 
 async def read_from(world: World, place: Cursor, pause: float) -> list[bytes]:
@@ -28,98 +27,91 @@ async def read_from(world: World, place: Cursor, pause: float) -> list[bytes]:
 
 @pytest.mark.promise("prefix")
 @pytest.mark.parametrize("seed", range(25))
-@virtual
+@in_world
 async def test_every_reader_gets_exactly_the_log_from_its_cursor_on(
-    tmp_path: Path, seed: int
+    world: World, seed: int
 ) -> None:
     rng = random.Random(seed)
-    async with World(tmp_path) as world:
-        claim = await world.claim(lease=3600)
-        writer: LogWriter = world.flusher().writer(claim)
-        readers: list[tuple[int, asyncio.Task[list[bytes]]]] = []
-        for number in range(1, 150):
-            writer.write(record(number))
-            if rng.random() < 0.3:
-                await asyncio.sleep(rng.choice([0, 0.0005, 0.002, 0.05, 3]))
-            if rng.random() < 0.2:
-                page = await world.store.read(claim.run.id, 0, max_bytes=1)
-                after = rng.randrange(page.next_seq)
-                pause = rng.choice([0, 0, 0.001, 0.5])
-                place = Cursor(claim.run.id, after, token_at(page.spans, after))
-                call = read_from(world, place, pause)
-                readers.append((after, asyncio.create_task(call)))
-        await writer.drain()
-        await world.end(claim)
-        log = await world.records(claim.run)
-        assert log == [*map(record, range(1, 150)), b'{"type":"abort"}']
-        for after, reader in readers:
-            assert await reader == log[after:]
+    claim = await world.claim(lease=3600)
+    writer: LogWriter = world.flusher().writer(claim)
+    readers: list[tuple[int, asyncio.Task[list[bytes]]]] = []
+    for number in range(1, 150):
+        writer.write(record(number))
+        if rng.random() < 0.3:
+            await asyncio.sleep(rng.choice([0, 0.0005, 0.002, 0.05, 3]))
+        if rng.random() < 0.2:
+            page = await world.store.read(claim.run.id, 0, max_bytes=1)
+            after = rng.randrange(page.next_seq)
+            pause = rng.choice([0, 0, 0.001, 0.5])
+            place = Cursor(claim.run.id, after, token_at(page.spans, after))
+            call = read_from(world, place, pause)
+            readers.append((after, asyncio.create_task(call)))
+    await writer.drain()
+    await world.end(claim)
+    log = await world.records(claim.run)
+    assert log == [*map(record, range(1, 150)), b'{"type":"abort"}']
+    for after, reader in readers:
+        assert await reader == log[after:]
 
 
 @pytest.mark.promise("bounded")
-@virtual
-async def test_a_slow_reader_holds_nothing_back(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        claim = await world.claim(lease=3600)
-        writer = world.flusher().writer(claim)
-        slow = asyncio.create_task(read_from(world, Cursor.beginning(claim.run.id), 60.0))
-        for number in range(100):
-            writer.write(record(number))
-            assert await elapsed(writer.drain()) < 0.01
-        await world.end(claim)
-        assert await elapsed(read_from(world, Cursor.beginning(claim.run.id), 0)) == 0
-        assert len(await slow) == 101
+@in_world
+async def test_a_slow_reader_holds_nothing_back(world: World) -> None:
+    claim = await world.claim(lease=3600)
+    writer = world.flusher().writer(claim)
+    slow = asyncio.create_task(read_from(world, Cursor.beginning(claim.run.id), 60.0))
+    for number in range(100):
+        writer.write(record(number))
+        assert await elapsed(writer.drain()) < 0.01
+    await world.end(claim)
+    assert await elapsed(read_from(world, Cursor.beginning(claim.run.id), 0)) == 0
+    assert len(await slow) == 101
 
 
-@virtual
-async def test_a_reader_is_told_now_and_then_that_nothing_came(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        claim = await world.claim(lease=3600)
-        pages = follow(world.store, Cursor.beginning(claim.run.id), wait=15)
-        for _ in range(3):
-            begin = now()
-            assert (await anext(pages)).records == []
-            assert 15_000 <= now() - begin <= 16_000
-        await pages.aclose()
+@in_world
+async def test_a_reader_is_told_now_and_then_that_nothing_came(world: World) -> None:
+    claim = await world.claim(lease=3600)
+    pages = follow(world.store, Cursor.beginning(claim.run.id), wait=15)
+    for _ in range(3):
+        begin = now()
+        assert (await anext(pages)).records == []
+        assert 15_000 <= now() - begin <= 16_000
+    await pages.aclose()
 
 
-@virtual
-async def test_a_reader_at_the_end_of_an_ended_log_ends_at_once(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        claim = await world.claim()
-        await world.end(claim)
-        token = token_at((await world.store.read(claim.run.id, 0)).spans, 1)
-        assert await read_from(world, Cursor(claim.run.id, 1, token), 0) == []
-        with pytest.raises(CursorLost):
-            await read_from(world, Cursor(claim.run.id, 2, token), 0)
-        with pytest.raises(RunNotFound):
-            await read_from(world, Cursor.beginning("nothing"), 0)
+@in_world
+async def test_a_reader_at_the_end_of_an_ended_log_ends_at_once(world: World) -> None:
+    claim = await world.claim()
+    await world.end(claim)
+    token = token_at((await world.store.read(claim.run.id, 0)).spans, 1)
+    assert await read_from(world, Cursor(claim.run.id, 1, token), 0) == []
+    with pytest.raises(CursorLost):
+        await read_from(world, Cursor(claim.run.id, 2, token), 0)
+    with pytest.raises(RunNotFound):
+        await read_from(world, Cursor.beginning("nothing"), 0)
 
 
 @pytest.mark.promise("lost-tail-is-told")
-@virtual
-async def test_a_cursor_holds_for_the_epoch_that_wrote_its_record_and_no_further(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        first = await world.claim(lease=1)
-        run_id = first.run.id
-        writer = world.flusher().writer(first)
-        writer.write(record(1))
-        await writer.drain()
-        await asyncio.sleep(2)
-        (second,) = await world.store.claim("other", 1, 60)
-        writer = world.flusher().writer(second)
-        writer.write(record(2))
-        await writer.drain()
-        old, new = first.epoch.token, second.epoch.token
-        for seq, token, rest in ((0, "", 2), (0, new, 2), (1, old, 1), (2, new, 0)):
-            page = await check_cursor(world.store, Cursor(run_id, seq, token))
-            assert (page.first, len(page.records)) == (seq + 1, min(rest, 1))
-        for seq, token in ((1, new), (2, old), (2, ""), (3, new), (99, new)):
-            with pytest.raises(CursorLost):
-                await check_cursor(world.store, Cursor(run_id, seq, token))
-        with pytest.raises(RunNotFound):
-            await check_cursor(world.store, Cursor.beginning("nothing"))
-        assert Epoch(first.epoch.number + 1, new) == second.epoch
-        await until(lambda: writer.next_seq == 3)
+@in_world
+async def test_a_cursor_holds_only_for_the_epoch_that_wrote_its_record(world: World) -> None:
+    first = await world.claim(lease=1)
+    run_id = first.run.id
+    writer = world.flusher().writer(first)
+    writer.write(record(1))
+    await writer.drain()
+    await asyncio.sleep(2)
+    (second,) = await world.store.claim("other", 1, 60)
+    writer = world.flusher().writer(second)
+    writer.write(record(2))
+    await writer.drain()
+    old, new = first.epoch.token, second.epoch.token
+    for seq, token, rest in ((0, "", 2), (0, new, 2), (1, old, 1), (2, new, 0)):
+        page = await check_cursor(world.store, Cursor(run_id, seq, token))
+        assert (page.first, len(page.records)) == (seq + 1, min(rest, 1))
+    for seq, token in ((1, new), (2, old), (2, ""), (3, new), (99, new)):
+        with pytest.raises(CursorLost):
+            await check_cursor(world.store, Cursor(run_id, seq, token))
+    with pytest.raises(RunNotFound):
+        await check_cursor(world.store, Cursor.beginning("nothing"))
+    assert Epoch(first.epoch.number + 1, new) == second.epoch
+    await until(lambda: writer.next_seq == 3)

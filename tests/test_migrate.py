@@ -423,7 +423,7 @@ async def test_neither_end_may_be_served(
 
 
 @pytest.mark.promise("migration")
-async def test_a_redis_whose_writer_was_just_killed_is_refused_until_its_leases_run_out(
+async def test_a_redis_with_live_leases_is_refused_until_they_expire(
     file: str, redis: str, tmp_path: Path, redis_server: RedisServer, prefix: str
 ) -> None:
     async with serving(redis) as store:

@@ -168,9 +168,7 @@ def test_a_password_may_hold_any_character(text: str, user: str | None, password
         ("redis://h?timeout=soon", "0.1 to 300"),
     ],
 )
-def test_what_is_no_address_is_refused_in_one_line_that_says_how_to_write_it(
-    text: str, words: str
-) -> None:
+def test_an_invalid_address_error_explains_the_syntax(text: str, words: str) -> None:
     with pytest.raises(InvalidSetting, match=re.escape(words)) as caught:
         parse(text)
     assert "Write for example redis" in str(caught.value) or "Write for example unix" in str(

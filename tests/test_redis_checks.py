@@ -163,7 +163,7 @@ async def test_a_database_that_does_not_exist(tmp_path: Path) -> None:
         ("~* &* +@all -hgetall", "/0", "HGETALL"),
     ],
 )
-async def test_rights_that_are_missing_are_named_with_the_line_that_gives_them(
+async def test_missing_rights_are_named_with_the_line_that_grants_them(
     tmp_path: Path, rights: str, rest: str, words: str
 ) -> None:
     async with RedisServer(tmp_path, acl=[f"app on >pw {rights}"], **SAFE) as server:

@@ -70,7 +70,7 @@ def made_by_scripts() -> set[str]:
     return made
 
 
-def test_the_tables_name_every_key_and_channel_that_a_script_makes_and_no_other() -> None:
+def test_the_tables_name_exactly_the_keys_and_channels_of_the_scripts() -> None:
     tables = [row for table in ("Key", "Channel") for row in rows(table)]
     named = [kind(name) for row in tables for name in row.names]
     assert len(named) == len(set(named))
@@ -146,7 +146,7 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
 
 
 @pytest.mark.promise("bounded")
-async def test_every_key_that_a_server_leaves_is_of_the_type_and_life_that_the_table_says(
+async def test_every_key_has_the_type_and_the_ttl_of_the_table(
     tmp_path: Path,
 ) -> None:
     table = {kind(row.names[0]): row for row in rows("Key")}

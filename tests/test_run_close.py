@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,9 @@ from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Limits
 
 from .faulty_store import FaultyStore
-from .run_world import World
+from .run_world import World, in_world
 from .scripted_source import Done, Fail, Say, Scene, ScriptedSource, Stubborn, Wait
-from .virtual_time import elapsed, until, virtual
+from .virtual_time import elapsed, until
 
 pytestmark = pytest.mark.promise("hand-over")
 
@@ -24,296 +23,268 @@ LONG_LEASE = Limits(lease=600.0, backoff=2.0)
 WORDS = ("obedient", "stubborn")
 
 
-@virtual
-async def test_an_idle_worker_ends_at_once_and_twice_is_once(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        worker = await world.worker(ScriptedSource([Done()]))
-        assert worker.ready
-        await asyncio.sleep(1)
-        assert await elapsed(worker.finish()) < 0.1
-        assert await elapsed(worker.close()) < 0.1
-        assert await elapsed(worker.close()) < 0.1
-        assert not worker.ready
+@in_world
+async def test_an_idle_worker_ends_at_once_and_twice_is_once(world: World) -> None:
+    worker = await world.worker(ScriptedSource([Done()]))
+    assert worker.ready
+    await asyncio.sleep(1)
+    assert await elapsed(worker.finish()) < 0.1
+    assert await elapsed(worker.close()) < 0.1
+    assert await elapsed(worker.close()) < 0.1
+    assert not worker.ready
 
 
-@virtual
-async def test_a_worker_that_never_started_can_be_closed(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        worker = await world.worker(ScriptedSource([Done()]), started=False)
-        await worker.close()
+@in_world
+async def test_a_worker_that_never_started_can_be_closed(world: World) -> None:
+    worker = await world.worker(ScriptedSource([Done()]), started=False)
+    await worker.close()
 
 
 @pytest.mark.promise("hand-over")
-@virtual
-async def test_a_draining_worker_takes_no_message_and_finishes_what_runs(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        source = ScriptedSource([Wait(5), Say("A"), Done()])
-        worker = await world.worker(source)
-        run = await world.ask(worker)
-        await until(lambda: source.open == 1)
-        waiting = await world.queue("other")
-        worker.drain()
-        assert not worker.ready
-        with pytest.raises(ShuttingDown):
-            await world.ask(worker)
-        assert (await world.ended(run)).text == "A"
-        await asyncio.sleep(30)
-        assert (await world.find(waiting)).status is Status.QUEUED
+@in_world
+async def test_a_draining_worker_takes_no_message_and_finishes_what_runs(world: World) -> None:
+    source = ScriptedSource([Wait(5), Say("A"), Done()])
+    worker = await world.worker(source)
+    run = await world.ask(worker)
+    await until(lambda: source.open == 1)
+    waiting = await world.queue("other")
+    worker.drain()
+    assert not worker.ready
+    with pytest.raises(ShuttingDown):
+        await world.ask(worker)
+    assert (await world.ended(run)).text == "A"
+    await asyncio.sleep(30)
+    assert (await world.find(waiting)).status is Status.QUEUED
 
 
-@virtual
-async def test_the_grace_ends_with_the_last_answer_and_leases_are_kept_until_then(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        source, other = ScriptedSource([Wait(7), Say("A"), Done()]), ScriptedSource([Done()])
-        worker = await world.worker(source, Limits(lease=1.0, grace=60.0))
-        run = await world.ask(worker)
-        await until(lambda: source.open == 1)
-        await world.worker(other, Limits(lease=1.0))
-        assert 6 < await elapsed(worker.finish()) < 8
-        assert (await world.ended(run)).run.takeovers == 0
-        assert (await world.text(run), other.prompts) == ("A", [])
+@in_world
+async def test_the_grace_ends_with_the_last_answer_and_leases_are_renewed(world: World) -> None:
+    source, other = ScriptedSource([Wait(7), Say("A"), Done()]), ScriptedSource([Done()])
+    worker = await world.worker(source, Limits(lease=1.0, grace=60.0))
+    run = await world.ask(worker)
+    await until(lambda: source.open == 1)
+    await world.worker(other, Limits(lease=1.0))
+    assert 6 < await elapsed(worker.finish()) < 8
+    assert (await world.ended(run)).run.takeovers == 0
+    assert (await world.text(run), other.prompts) == ("A", [])
 
 
-@virtual
-async def test_what_is_longer_than_the_grace_another_worker_goes_on_with_at_once(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        source = ScriptedSource([Say("A"), Wait(), Done()])
-        other = ScriptedSource([Say("B"), Done()], can_prefill=True)
-        worker = await world.worker(source, LONG_LEASE)
-        run = await world.ask(worker)
-        await world.said(run, "A")
-        await world.worker(other, LONG_LEASE)
-        assert 5 <= await elapsed(worker.finish()) < 5.1
-        assert await elapsed(worker.close()) < 0.1
-        assert await elapsed(world.ended(run)) < 0.1
-        ended = await world.ended(run)
-        assert (ended.text, ended.run.takeovers) == ("AB", 0)
+@in_world
+async def test_an_answer_longer_than_the_grace_is_taken_over_at_once(world: World) -> None:
+    source = ScriptedSource([Say("A"), Wait(), Done()])
+    other = ScriptedSource([Say("B"), Done()], can_prefill=True)
+    worker = await world.worker(source, LONG_LEASE)
+    run = await world.ask(worker)
+    await world.said(run, "A")
+    await world.worker(other, LONG_LEASE)
+    assert 5 <= await elapsed(worker.finish()) < 5.1
+    assert await elapsed(worker.close()) < 0.1
+    assert await elapsed(world.ended(run)) < 0.1
+    ended = await world.ended(run)
+    assert (ended.text, ended.run.takeovers) == ("AB", 0)
 
 
-@virtual
-async def test_the_grace_can_be_none_and_can_be_ended_early(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        source = ScriptedSource([Say("A"), Wait(), Done()])
-        none = await world.worker(source, Limits(grace=0.0))
-        await world.ask(none)
-        await until(lambda: source.open == 1)
-        assert await elapsed(none.finish()) < 0.01
-        await none.close()
-        worker = await world.worker(source, Limits(grace=60.0))
-        await until(lambda: source.open == 1)
-        finishing = asyncio.create_task(worker.finish())
-        await asyncio.sleep(1)
-        finishing.cancel()
-        await asyncio.wait([finishing])
-        assert (worker.running, source.open) == (1, 1)
+@in_world
+async def test_the_grace_can_be_none_and_can_be_ended_early(world: World) -> None:
+    source = ScriptedSource([Say("A"), Wait(), Done()])
+    none = await world.worker(source, Limits(grace=0.0))
+    await world.ask(none)
+    await until(lambda: source.open == 1)
+    assert await elapsed(none.finish()) < 0.01
+    await none.close()
+    worker = await world.worker(source, Limits(grace=60.0))
+    await until(lambda: source.open == 1)
+    finishing = asyncio.create_task(worker.finish())
+    await asyncio.sleep(1)
+    finishing.cancel()
+    await asyncio.wait([finishing])
+    assert (worker.running, source.open) == (1, 1)
 
 
 @pytest.mark.parametrize("when", ["before the end is told", "during the grace"])
-@virtual
+@in_world
 async def test_an_attempt_that_fails_is_not_tried_again_here_but_elsewhere(
-    tmp_path: Path, when: str
+    world: World, when: str
 ) -> None:
-    async with World(tmp_path) as world:
-        silence = 0.0 if when == "before the end is told" else 1.0
-        source = ScriptedSource([Say("A"), Wait(silence), Fail()], [Say("never"), Done()])
-        other = ScriptedSource([Say("B"), Done()])
-        worker = await world.worker(source, LONG_LEASE)
-        run = await world.ask(worker)
-        await world.said(run, "A")
-        await asyncio.sleep(0.5)
-        await world.worker(other, LONG_LEASE)
-        assert await elapsed(worker.finish()) < 1 + 2  # the pause before the next attempt is kept
-        ended = await world.ended(run)
-        assert (ended.text, len(source.prompts), len(other.prompts)) == ("B", 1, 1)
-        assert [notice["event"] for notice in ended.notices] == ["retry", "takeover"]
-        assert (ended.run.takeovers, ended.metadata["attempts"]) == (0, 2)
+    silence = 0.0 if when == "before the end is told" else 1.0
+    source = ScriptedSource([Say("A"), Wait(silence), Fail()], [Say("never"), Done()])
+    other = ScriptedSource([Say("B"), Done()])
+    worker = await world.worker(source, LONG_LEASE)
+    run = await world.ask(worker)
+    await world.said(run, "A")
+    await asyncio.sleep(0.5)
+    await world.worker(other, LONG_LEASE)
+    assert await elapsed(worker.finish()) < 1 + 2  # the pause before the next attempt is kept
+    ended = await world.ended(run)
+    assert (ended.text, len(source.prompts), len(other.prompts)) == ("B", 1, 1)
+    assert [notice["event"] for notice in ended.notices] == ["retry", "takeover"]
+    assert (ended.run.takeovers, ended.metadata["attempts"]) == (0, 2)
 
 
 @pytest.mark.parametrize("way", ["drain", "close"])
-@virtual
-async def test_what_is_claimed_while_the_end_is_told_is_given_back(
-    tmp_path: Path, way: str
-) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        source = ScriptedSource([Say("never"), Done()])
-        worker = await world.worker(source, LONG_LEASE, store=store)
-        await asyncio.sleep(1)
-        store.delay = 0.3
-        calls = store.calls.count("claim")
-        run = await world.queue()
-        await until(lambda: store.calls.count("claim") > calls)
-        await asyncio.sleep(0.2)  # it is claimed, but the worker does not know it yet
-        if way == "drain":
-            worker.drain()
-        else:
-            await worker.close()
-        await until(lambda: "release" in store.calls)
-        store.delay = 0.0
-        await asyncio.sleep(0.3)
-        assert await world.records(run) == []
-        await world.worker(ScriptedSource([Say("A"), Done()]), LONG_LEASE)
-        assert await elapsed(world.ended(run)) < 2
-        assert (source.prompts, worker.running) == ([], 0)
+@in_world
+async def test_what_is_claimed_while_the_end_is_told_is_given_back(world: World, way: str) -> None:
+    store = FaultyStore(world.store)
+    source = ScriptedSource([Say("never"), Done()])
+    worker = await world.worker(source, LONG_LEASE, store=store)
+    await asyncio.sleep(1)
+    store.delay = 0.3
+    calls = store.calls.count("claim")
+    run = await world.queue()
+    await until(lambda: store.calls.count("claim") > calls)
+    await asyncio.sleep(0.2)  # it is claimed, but the worker does not know it yet
+    if way == "drain":
+        worker.drain()
+    else:
+        await worker.close()
+    await until(lambda: "release" in store.calls)
+    store.delay = 0.0
+    await asyncio.sleep(0.3)
+    assert await world.records(run) == []
+    await world.worker(ScriptedSource([Say("A"), Done()]), LONG_LEASE)
+    assert await elapsed(world.ended(run)) < 2
+    assert (source.prompts, worker.running) == ([], 0)
 
 
-@virtual
-async def test_one_stubborn_source_does_not_make_the_readers_of_others_wait(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        free = asyncio.Event()
-        source = ScriptedSource(
-            by_prompt=lambda prompt: (
-                [Say("A"), Stubborn(free), Done()]
-                if prompt.turns[-1].text == "stubborn"
-                else [Say("A"), Wait()]
-            )
+@in_world
+async def test_one_stubborn_source_does_not_make_the_readers_of_others_wait(world: World) -> None:
+    free = asyncio.Event()
+    source = ScriptedSource(
+        by_prompt=lambda prompt: (
+            [Say("A"), Stubborn(free), Done()]
+            if prompt.turns[-1].text == "stubborn"
+            else [Say("A"), Wait()]
         )
-        worker = await world.worker(source, LONG_LEASE)
-        runs = [await world.ask(worker, f"chat-{n}", text) for n, text in enumerate(WORDS)]
-        for run in runs:
-            await world.said(run, "A")
-        await world.worker(ScriptedSource([Say("B"), Done()], can_prefill=True), LONG_LEASE)
-        closing = asyncio.create_task(worker.close())
-        assert await elapsed(world.ended(runs[0])) < 0.5
-        assert not closing.done()
-        await closing
-        assert (await world.ended(runs[1])).text == "AB"
-        free.set()
-        await until(lambda: source.open == 0)
+    )
+    worker = await world.worker(source, LONG_LEASE)
+    runs = [await world.ask(worker, f"chat-{n}", text) for n, text in enumerate(WORDS)]
+    for run in runs:
+        await world.said(run, "A")
+    await world.worker(ScriptedSource([Say("B"), Done()], can_prefill=True), LONG_LEASE)
+    closing = asyncio.create_task(worker.close())
+    assert await elapsed(world.ended(runs[0])) < 0.5
+    assert not closing.done()
+    await closing
+    assert (await world.ended(runs[1])).text == "AB"
+    free.set()
+    await until(lambda: source.open == 0)
 
 
 @pytest.mark.promise("hand-over")
-@virtual
-async def test_what_was_said_is_committed_before_the_run_is_given_back(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        source = ScriptedSource([Say(*"abcdefgh"), Wait()])
-        worker = await world.worker(source, store=store)
-        run = await world.ask(worker)
-        await until(lambda: bool(source.prompts))
-        store.delay = 0.3
-        await worker.close()
-        assert await world.text(run) == "abcdefgh"
-        assert (await world.find(run)).status is Status.QUEUED
-        assert store.calls[-1] == "release"
+@in_world
+async def test_what_was_said_is_committed_before_the_run_is_given_back(world: World) -> None:
+    store = FaultyStore(world.store)
+    source = ScriptedSource([Say(*"abcdefgh"), Wait()])
+    worker = await world.worker(source, store=store)
+    run = await world.ask(worker)
+    await until(lambda: bool(source.prompts))
+    store.delay = 0.3
+    await worker.close()
+    assert await world.text(run) == "abcdefgh"
+    assert (await world.find(run)).status is Status.QUEUED
+    assert store.calls[-1] == "release"
 
 
 @pytest.mark.promise("hand-over", "fencing")
-@virtual
-async def test_a_source_that_ignores_the_end_cannot_hold_it_up_or_write_after_it(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        free = asyncio.Event()
-        stubborn: Scene = [Say("A"), Stubborn(free), Say("B"), Wait(1), Say("C"), Done()]
-        obedient: Scene = [Say("A"), Wait()]
-        source = ScriptedSource(
-            by_prompt=lambda prompt: stubborn if prompt.turns[-1].text == "1" else obedient
-        )
-        worker = await world.worker(source)
-        runs = [await world.ask(worker, chat=f"chat-{n}", text=str(n)) for n in range(3)]
-        await asyncio.sleep(1)
-        assert await elapsed(worker.close()) <= 5
-        for run in runs:  # nobody's lease had run out
-            assert ((await world.find(run)).status, await world.text(run)) == (Status.QUEUED, "A")
-        free.set()
-        await until(lambda: source.open == 0)
-        await asyncio.sleep(1)
-        assert await world.text(runs[1]) == "A"
+@in_world
+async def test_a_source_that_ignores_the_end_cannot_delay_it_or_write(world: World) -> None:
+    free = asyncio.Event()
+    stubborn: Scene = [Say("A"), Stubborn(free), Say("B"), Wait(1), Say("C"), Done()]
+    obedient: Scene = [Say("A"), Wait()]
+    source = ScriptedSource(
+        by_prompt=lambda prompt: stubborn if prompt.turns[-1].text == "1" else obedient
+    )
+    worker = await world.worker(source)
+    runs = [await world.ask(worker, chat=f"chat-{n}", text=str(n)) for n in range(3)]
+    await asyncio.sleep(1)
+    assert await elapsed(worker.close()) <= 5
+    for run in runs:  # nobody's lease had run out
+        assert ((await world.find(run)).status, await world.text(run)) == (Status.QUEUED, "A")
+    free.set()
+    await until(lambda: source.open == 0)
+    await asyncio.sleep(1)
+    assert await world.text(runs[1]) == "A"
 
 
 @pytest.mark.promise("hand-over")
 @pytest.mark.parametrize("fault", ["hangs", "is down"])
-@virtual
+@in_world
 async def test_a_store_that_does_not_answer_cannot_hold_up_the_end(
-    tmp_path: Path, fault: str
+    world: World, fault: str
 ) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        source = ScriptedSource([Say(*[f"{n} " for n in range(3000)], every=0.01), Done()])
-        worker = await world.worker(source, store=store)
-        run = await world.ask(worker)
-        await world.said(run, "0 1 ")
-        if fault == "hangs":
-            store.freeze()
-        else:
-            store.down = True
-        await asyncio.sleep(2.5)
-        assert await elapsed(worker.close()) <= 15
-        assert source.open == 0
-        assert worker.running == 0
-        store.thaw()
-        text = await world.text(run)
-        store.down = False
-        await world.worker(source)
-        assert (await world.ended(run)).text.startswith(text)
+    store = FaultyStore(world.store)
+    source = ScriptedSource([Say(*[f"{n} " for n in range(3000)], every=0.01), Done()])
+    worker = await world.worker(source, store=store)
+    run = await world.ask(worker)
+    await world.said(run, "0 1 ")
+    if fault == "hangs":
+        store.freeze()
+    else:
+        store.down = True
+    await asyncio.sleep(2.5)
+    assert await elapsed(worker.close()) <= 15
+    assert source.open == 0
+    assert worker.running == 0
+    store.thaw()
+    text = await world.text(run)
+    store.down = False
+    await world.worker(source)
+    assert (await world.ended(run)).text.startswith(text)
 
 
 @pytest.mark.promise("hand-over", "honest-failure")
-@virtual
-async def test_a_message_that_is_just_being_accepted_is_not_lost_with_the_worker(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        store.delay = 1.0
-        source = ScriptedSource([Say("A"), Done()])
-        worker = await world.worker(source, store=store)
-        sending = asyncio.create_task(world.ask(worker))
-        await asyncio.sleep(0.7)
-        await worker.close()
-        run = await sending
-        assert source.prompts == []
-        assert (await world.find(run)).status is Status.QUEUED
+@in_world
+async def test_a_message_being_accepted_is_not_lost_with_the_worker(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.delay = 1.0
+    source = ScriptedSource([Say("A"), Done()])
+    worker = await world.worker(source, store=store)
+    sending = asyncio.create_task(world.ask(worker))
+    await asyncio.sleep(0.7)
+    await worker.close()
+    run = await sending
+    assert source.prompts == []
+    assert (await world.find(run)).status is Status.QUEUED
 
 
-@virtual
-async def test_all_leases_are_renewed_in_one_call_five_times_in_a_lease(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        worker = await world.worker(ScriptedSource([Wait(59), Done()]), store=store)
-        runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(20)]
-        await asyncio.sleep(50.5)
-        assert store.calls.count("renew") == 50
-        for run in runs:
-            assert (await world.ended(run)).run.takeovers == 0
+@in_world
+async def test_all_leases_are_renewed_in_one_call_five_times_in_a_lease(world: World) -> None:
+    store = FaultyStore(world.store)
+    worker = await world.worker(ScriptedSource([Wait(59), Done()]), store=store)
+    runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(20)]
+    await asyncio.sleep(50.5)
+    assert store.calls.count("renew") == 50
+    for run in runs:
+        assert (await world.ended(run)).run.takeovers == 0
 
 
 @pytest.mark.promise("bounded")
-@virtual
-async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        worker = await world.worker(ScriptedSource([Done()]))
-        runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(450)]
-        await world.ended(runs[-1])
-        await worker.close()
-        store = FaultyStore(world.store)
-        limits = Limits(log_age=1, chat_age=3, poll=60)
-        await asyncio.sleep(10)
-        await world.worker(ScriptedSource([Done()]), limits, store=store)
-        await asyncio.sleep(5)
-        assert (await world.store.chats("ann")).chats == []
-        assert store.calls.count("expire") > 2
-        before = store.calls.count("expire")
-        await asyncio.sleep(600)
-        assert store.calls.count("expire") - before == 10
+@in_world
+async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: World) -> None:
+    worker = await world.worker(ScriptedSource([Done()]))
+    runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(450)]
+    await world.ended(runs[-1])
+    await worker.close()
+    store = FaultyStore(world.store)
+    limits = Limits(log_age=1, chat_age=3, poll=60)
+    await asyncio.sleep(10)
+    await world.worker(ScriptedSource([Done()]), limits, store=store)
+    await asyncio.sleep(5)
+    assert (await world.store.chats("ann")).chats == []
+    assert store.calls.count("expire") > 2
+    before = store.calls.count("expire")
+    await asyncio.sleep(600)
+    assert store.calls.count("expire") - before == 10
 
 
-@virtual
-async def test_a_failure_of_the_store_that_nobody_expected_ends_no_loop(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        worker = await world.worker(ScriptedSource([Wait(30), Say("A"), Done()]), store=store)
-        first = await world.ask(worker)
-        for name in ("claim", "renew", "expire"):
-            store.fail(name, ValueError("a bug"), "before")
-        second = await world.queue("other")
-        assert (await world.ended(first)).text == "A"
-        assert (await world.ended(second)).text == "A"
-        assert worker.ready
+@in_world
+async def test_a_failure_of_the_store_that_nobody_expected_ends_no_loop(world: World) -> None:
+    store = FaultyStore(world.store)
+    worker = await world.worker(ScriptedSource([Wait(30), Say("A"), Done()]), store=store)
+    first = await world.ask(worker)
+    for name in ("claim", "renew", "expire"):
+        store.fail(name, ValueError("a bug"), "before")
+    second = await world.queue("other")
+    assert (await world.ended(first)).text == "A"
+    assert (await world.ended(second)).text == "A"
+    assert worker.ready

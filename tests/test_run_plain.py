@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from pathlib import Path
 
 import pytest
 
@@ -12,138 +11,128 @@ from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Finish, Limits, TextDelta, Turn
 
 from .faulty_store import FaultyStore
-from .run_world import OWNER, World
+from .run_world import OWNER, World, in_world
 from .scripted_source import Bug, Do, Done, Reason, Say, ScriptedSource, Wait
-from .virtual_time import DAWN, now, virtual
+from .virtual_time import DAWN, now
 
 USAGE = {"inputTokens": 3, "outputTokens": 2, "totalTokens": 5}
 
 
-@virtual
-async def test_a_plain_answer_is_in_the_log_record_by_record(tmp_path: Path) -> None:
+@in_world
+async def test_a_plain_answer_is_in_the_log_record_by_record(world: World) -> None:
     done = Done("stop", {"model": "test/model-2", "usage": USAGE})
     source = ScriptedSource([Wait(1), Say("Hel", "lo"), Wait(1), done])
-    async with World(tmp_path) as world:
-        run = await world.ask(await world.worker(source))
-        ended = await world.ended(run)
-        about = {
-            "run": run.id,
-            "model": "test/model",
-            "createdAt": "2027-01-15T08:00:00.000Z",
-            "status": "running",
-        }
-        timing = {"totalMs": 2000, "firstTokenMs": 1000}
-        assert ended.log == [
-            {"type": "start", "messageId": run.message_id, "messageMetadata": about},
-            {"type": "start-step"},
-            {"type": "text-start", "id": "p1"},
-            {"type": "text-delta", "id": "p1", "delta": "Hel"},
-            {"type": "text-delta", "id": "p1", "delta": "lo"},
-            {"type": "text-end", "id": "p1"},
-            {"type": "finish-step"},
-            {
-                "type": "finish",
+    run = await world.ask(await world.worker(source))
+    ended = await world.ended(run)
+    about = {
+        "run": run.id,
+        "model": "test/model",
+        "createdAt": "2027-01-15T08:00:00.000Z",
+        "status": "running",
+    }
+    timing = {"totalMs": 2000, "firstTokenMs": 1000}
+    assert ended.log == [
+        {"type": "start", "messageId": run.message_id, "messageMetadata": about},
+        {"type": "start-step"},
+        {"type": "text-start", "id": "p1"},
+        {"type": "text-delta", "id": "p1", "delta": "Hel"},
+        {"type": "text-delta", "id": "p1", "delta": "lo"},
+        {"type": "text-end", "id": "p1"},
+        {"type": "finish-step"},
+        {
+            "type": "finish",
+            "finishReason": "stop",
+            "messageMetadata": {
+                "status": "finished",
+                "model": "test/model-2",
+                "usage": USAGE,
+                "timing": timing,
+                "attempts": 1,
                 "finishReason": "stop",
-                "messageMetadata": {
-                    "status": "finished",
-                    "model": "test/model-2",
-                    "usage": USAGE,
-                    "timing": timing,
-                    "attempts": 1,
-                    "finishReason": "stop",
-                },
             },
-        ]
-        assert ended.run.ended_at == DAWN + 2000
-        assert (await world.store.snapshot(OWNER, "chat")).chat.updated_at == DAWN + 2000
+        },
+    ]
+    assert ended.run.ended_at == DAWN + 2000
+    assert (await world.store.snapshot(OWNER, "chat")).chat.updated_at == DAWN + 2000
 
 
-@virtual
-async def test_reasoning_and_text_are_parts_of_their_own_in_the_order_of_the_source(
-    tmp_path: Path,
-) -> None:
+@in_world
+async def test_reasoning_and_text_are_separate_parts_in_order(world: World) -> None:
     source = ScriptedSource([Reason("Hm"), Reason("m"), Say("A"), Reason("so"), Say("B"), Done()])
-    async with World(tmp_path) as world:
-        ended = await world.ended(await world.ask(await world.worker(source)))
-        assert [(part["type"], part.get("text")) for part in ended.fold.parts] == [
-            ("step-start", None),
-            ("reasoning", "Hmm"),
-            ("text", "A"),
-            ("reasoning", "so"),
-            ("text", "B"),
-        ]
-        starts = [chunk["id"] for chunk in ended.log if chunk["type"].endswith("-start")]
-        assert len(starts) == len(set(starts)) == 4
+    ended = await world.ended(await world.ask(await world.worker(source)))
+    assert [(part["type"], part.get("text")) for part in ended.fold.parts] == [
+        ("step-start", None),
+        ("reasoning", "Hmm"),
+        ("text", "A"),
+        ("reasoning", "so"),
+        ("text", "B"),
+    ]
+    starts = [chunk["id"] for chunk in ended.log if chunk["type"].endswith("-start")]
+    assert len(starts) == len(set(starts)) == 4
 
 
-@virtual
-async def test_the_model_is_given_the_system_prompt_and_the_conversation(tmp_path: Path) -> None:
+@in_world
+async def test_the_model_is_given_the_system_prompt_and_the_conversation(world: World) -> None:
     source = ScriptedSource([Say("One."), Done()], [Say("Two."), Done()])
-    async with World(tmp_path) as world:
-        worker = await world.worker(source, system="Be brief.")
-        await world.ended(await world.ask(worker, text="First?"))
-        await world.ended(await world.ask(worker, text="Second?"))
-        assert source.prompts[1].turns == [
-            Turn("system", "Be brief."),
-            Turn("user", "First?"),
-            Turn("assistant", "One."),
-            Turn("user", "Second?"),
-        ]
-        assert source.prompts[1].said == ""
+    worker = await world.worker(source, system="Be brief.")
+    await world.ended(await world.ask(worker, text="First?"))
+    await world.ended(await world.ask(worker, text="Second?"))
+    assert source.prompts[1].turns == [
+        Turn("system", "Be brief."),
+        Turn("user", "First?"),
+        Turn("assistant", "One."),
+        Turn("user", "Second?"),
+    ]
+    assert source.prompts[1].said == ""
 
 
-@virtual
-async def test_a_model_that_finishes_without_a_word_makes_an_empty_message(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        ended = await world.ended(await world.ask(await world.worker(ScriptedSource([Done()]))))
-        assert ended.status is Status.FINISHED
-        assert ended.kinds == ["start", "start-step", "finish-step", "finish"]
-        assert "firstTokenMs" not in ended.metadata["timing"]
+@in_world
+async def test_a_model_that_finishes_without_a_word_makes_an_empty_message(world: World) -> None:
+    ended = await world.ended(await world.ask(await world.worker(ScriptedSource([Done()]))))
+    assert ended.status is Status.FINISHED
+    assert ended.kinds == ["start", "start-step", "finish-step", "finish"]
+    assert "firstTokenMs" not in ended.metadata["timing"]
 
 
-@virtual
-async def test_empty_deltas_do_no_harm(tmp_path: Path) -> None:
+@in_world
+async def test_empty_deltas_do_no_harm(world: World) -> None:
     source = ScriptedSource([Say("", "A", "", ""), Reason(""), Say("B"), Done()])
-    async with World(tmp_path) as world:
-        ended = await world.ended(await world.ask(await world.worker(source)))
-        assert (ended.status, ended.text) == (Status.FINISHED, "AB")
+    ended = await world.ended(await world.ask(await world.worker(source)))
+    assert (ended.status, ended.text) == (Status.FINISHED, "AB")
 
 
-@virtual
-async def test_nothing_counts_that_comes_after_the_finish(tmp_path: Path) -> None:
+@in_world
+async def test_nothing_counts_that_comes_after_the_finish(world: World) -> None:
     late = RuntimeError("after the end")
     source = ScriptedSource([Say("A"), Done(), Say("B"), Bug(late)])
-    async with World(tmp_path) as world:
-        ended = await world.ended(await world.ask(await world.worker(source)))
-        assert (ended.status, ended.text, source.open) == (Status.FINISHED, "A", 0)
+    ended = await world.ended(await world.ask(await world.worker(source)))
+    assert (ended.status, ended.text, source.open) == (Status.FINISHED, "A", 0)
 
 
 @pytest.mark.promise("foreign-bytes")
-@virtual
-async def test_text_that_is_hard_to_write_down_arrives_as_it_was_said(tmp_path: Path) -> None:
+@in_world
+async def test_text_that_is_hard_to_write_down_arrives_as_it_was_said(world: World) -> None:
     hard = ['"}', "\\", "\n\r\x00", "\u2028", "😀", '","delta":"']
-    async with World(tmp_path) as world:
-        worker = await world.worker(ScriptedSource([Say(*hard), Done()]))
-        ended = await world.ended(await world.ask(worker))
-        assert ended.text == "".join(hard)
+    worker = await world.worker(ScriptedSource([Say(*hard), Done()]))
+    ended = await world.ended(await world.ask(worker))
+    assert ended.text == "".join(hard)
 
 
-@virtual
-async def test_a_record_is_readable_as_soon_as_it_is_said(tmp_path: Path) -> None:
+@in_world
+async def test_a_record_is_readable_as_soon_as_it_is_said(world: World) -> None:
     seen: list[str] = []
     source = ScriptedSource([Say("A"), Wait(5), Say("B"), Wait(5), Done()])
-    async with World(tmp_path) as world:
-        run = await world.ask(await world.worker(source))
-        for beginning, at in (("A", 0), ("AB", 5)):
-            await world.said(run, beginning)
-            seen.append(await world.text(run))
-            assert now() - DAWN - at * 1000 < 100
-        assert seen == ["A", "AB"]
-        await world.ended(run)
+    run = await world.ask(await world.worker(source))
+    for beginning, at in (("A", 0), ("AB", 5)):
+        await world.said(run, beginning)
+        seen.append(await world.text(run))
+        assert now() - DAWN - at * 1000 < 100
+    assert seen == ["A", "AB"]
+    await world.ended(run)
 
 
-@virtual
-async def test_queued_runs_of_a_chat_are_answered_one_after_the_other(tmp_path: Path) -> None:
+@in_world
+async def test_queued_runs_of_a_chat_are_answered_one_after_the_other(world: World) -> None:
     order: list[str] = []
 
     def scene(name: str) -> list[Do | Wait | Say | Done]:
@@ -156,20 +145,17 @@ async def test_queued_runs_of_a_chat_are_answered_one_after_the_other(tmp_path: 
         ]
 
     source = ScriptedSource(by_prompt=lambda prompt: scene(prompt.turns[-1].text))
-    async with World(tmp_path) as world:
-        worker = await world.worker(source)
-        runs = [await world.ask(worker, text=name) for name in "abc"]
-        assert [(await world.find(run)).status for run in runs] == ["running", "queued", "queued"]
-        for run, name in zip(runs, "abc", strict=True):
-            assert (await world.ended(run)).text == name
-        assert order == ["begin a", "end a", "begin b", "end b", "begin c", "end c"]
+    worker = await world.worker(source)
+    runs = [await world.ask(worker, text=name) for name in "abc"]
+    assert [(await world.find(run)).status for run in runs] == ["running", "queued", "queued"]
+    for run, name in zip(runs, "abc", strict=True):
+        assert (await world.ended(run)).text == name
+    assert order == ["begin a", "end a", "begin b", "end b", "begin c", "end c"]
 
 
 @pytest.mark.promise("honest-failure")
-@virtual
-async def test_no_more_runs_are_executed_at_once_than_allowed_and_none_is_forgotten(
-    tmp_path: Path,
-) -> None:
+@in_world
+async def test_no_more_runs_are_executed_at_once_than_allowed(world: World) -> None:
     most = 0
 
     def look() -> None:
@@ -177,20 +163,17 @@ async def test_no_more_runs_are_executed_at_once_than_allowed_and_none_is_forgot
         most = max(most, source.open)
 
     source = ScriptedSource([Do(look), Wait(2), Say("A"), Do(look), Done()])
-    async with World(tmp_path) as world:
-        worker = await world.worker(source, Limits(concurrent_runs=2))
-        runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(7)]
-        assert worker.running == 2
-        for run in runs:
-            assert (await world.ended(run)).text == "A"
-        assert most == 2
-        assert now() - DAWN < 4 * 2000 + 500  # who waits starts as soon as there is room
+    worker = await world.worker(source, Limits(concurrent_runs=2))
+    runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(7)]
+    assert worker.running == 2
+    for run in runs:
+        assert (await world.ended(run)).text == "A"
+    assert most == 2
+    assert now() - DAWN < 4 * 2000 + 500  # who waits starts as soon as there is room
 
 
-@virtual
-async def test_messages_that_come_all_at_once_get_no_more_room_than_there_is(
-    tmp_path: Path,
-) -> None:
+@in_world
+async def test_messages_that_come_all_at_once_get_no_more_room_than_there_is(world: World) -> None:
     most = 0
 
     def look() -> None:
@@ -198,22 +181,20 @@ async def test_messages_that_come_all_at_once_get_no_more_room_than_there_is(
         most = max(most, source.open)
 
     source = ScriptedSource([Do(look), Wait(2), Say("A"), Done()])
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store, jitter=random.Random(1))
-        worker = await world.worker(source, Limits(concurrent_runs=3, poll=0.01), store=store)
-        sending = [world.ask(worker, chat=f"chat-{number}") for number in range(12)]
-        for run in await asyncio.gather(*sending):
-            assert (await world.ended(run)).text == "A"
-        assert most == 3
+    store = FaultyStore(world.store, jitter=random.Random(1))
+    worker = await world.worker(source, Limits(concurrent_runs=3, poll=0.01), store=store)
+    sending = [world.ask(worker, chat=f"chat-{number}") for number in range(12)]
+    for run in await asyncio.gather(*sending):
+        assert (await world.ended(run)).text == "A"
+    assert most == 3
 
 
 @pytest.mark.promise("bounded")
-@virtual
-async def test_thousands_of_words_at_once_go_through_a_bounded_writer(tmp_path: Path) -> None:
+@in_world
+async def test_thousands_of_words_at_once_go_through_a_bounded_writer(world: World) -> None:
     words = [f"{number} " for number in range(5000)]
-    async with World(tmp_path) as world:
-        worker = await world.worker(ScriptedSource([Say(*words), Done()]))
-        assert (await world.ended(await world.ask(worker))).text == "".join(words)
+    worker = await world.worker(ScriptedSource([Say(*words), Done()]))
+    assert (await world.ended(await world.ask(worker))).text == "".join(words)
 
 
 def test_the_events_of_a_source_are_values() -> None:

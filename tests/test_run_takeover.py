@@ -13,7 +13,7 @@ from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.runs import Limits, Worker
 
 from .faulty_store import FaultyStore
-from .run_world import World
+from .run_world import World, in_world
 from .scripted_source import Done, Fail, Say, ScriptedSource, Tell, Wait
 from .virtual_time import now, suspend, until, virtual
 
@@ -38,286 +38,258 @@ def speaker(*, can_prefill: bool = False) -> ScriptedSource:
 
 
 @pytest.mark.promise("takeover")
-@virtual
-async def test_a_run_is_taken_over_when_its_lease_has_run_out_and_not_before(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        _, store, run = await frozen(world, speaker())
-        begin = now()
-        source = ScriptedSource([Say("A"), Done()])
-        await world.worker(source)
-        await until(lambda: bool(source.prompts))
-        waited = now() - begin
-        assert 5000 - 5000 / 4 - 100 <= waited <= 5000 + 700
-        ended = await world.ended(run)
-        assert (ended.run.takeovers, ended.text, ended.metadata["attempts"]) == (1, "A", 2)
-        assert ended.notices == [
-            {"event": "takeover", "attempt": 2, "rung": "restart", "repeated": 21}
-        ]
-        store.thaw()
+@in_world
+async def test_a_run_is_taken_over_when_its_lease_has_run_out_and_not_before(world: World) -> None:
+    _, store, run = await frozen(world, speaker())
+    begin = now()
+    source = ScriptedSource([Say("A"), Done()])
+    await world.worker(source)
+    await until(lambda: bool(source.prompts))
+    waited = now() - begin
+    assert 5000 - 5000 / 4 - 100 <= waited <= 5000 + 700
+    ended = await world.ended(run)
+    assert (ended.run.takeovers, ended.text, ended.metadata["attempts"]) == (1, "A", 2)
+    assert ended.notices == [{"event": "takeover", "attempt": 2, "rung": "restart", "repeated": 21}]
+    store.thaw()
 
 
 @pytest.mark.promise("takeover", "one-clean-answer")
 @pytest.mark.parametrize("can_prefill", [True, False])
-@virtual
-async def test_the_next_worker_goes_on_if_the_model_can_and_begins_again_if_not(
-    tmp_path: Path, can_prefill: bool
+@in_world
+async def test_the_next_worker_continues_if_the_model_can_else_restarts(
+    world: World, can_prefill: bool
 ) -> None:
-    async with World(tmp_path) as world:
-        first = speaker(can_prefill=can_prefill)
-        _, store, run = await frozen(world, first)
-        second = speaker(can_prefill=can_prefill)
-        await world.worker(second)
-        ended = await world.ended(run)
-        assert ended.text == TEXT
-        assert second.prompts[0].said == (TEXT[:21] if can_prefill else "")
-        assert ended.kinds.count("reset-step") == (0 if can_prefill else 1)
-        assert [chunk["type"] for chunk in ended.log].count("finish") == 1
-        store.thaw()
+    first = speaker(can_prefill=can_prefill)
+    _, store, run = await frozen(world, first)
+    second = speaker(can_prefill=can_prefill)
+    await world.worker(second)
+    ended = await world.ended(run)
+    assert ended.text == TEXT
+    assert second.prompts[0].said == (TEXT[:21] if can_prefill else "")
+    assert ended.kinds.count("reset-step") == (0 if can_prefill else 1)
+    assert [chunk["type"] for chunk in ended.log].count("finish") == 1
+    store.thaw()
 
 
 @pytest.mark.promise("fencing", "no-leak")
-@virtual
-async def test_a_worker_that_wakes_up_appends_nothing_and_lets_its_source_go(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        first = speaker()
-        sleeper, store, run = await frozen(world, first)
-        await world.worker(ScriptedSource([Tell(TEXT, every=1), Done()]))
-        await asyncio.sleep(12)  # in the middle of the second worker's answer
-        before = len(await world.records(run))
-        store.thaw()
-        await until(lambda: first.open == 0, within=5)
-        await until(lambda: sleeper.running == 0, within=1)
-        ended = await world.ended(run)
-        assert ended.text == TEXT
-        assert [chunk["type"] for chunk in ended.log[:before]].count("text-delta") > 7
-        spoken = "".join(chunk["delta"] for chunk in ended.log if chunk["type"] == "text-delta")
-        assert spoken == TEXT[:21] + TEXT
+@in_world
+async def test_a_worker_that_wakes_up_appends_nothing_and_lets_its_source_go(world: World) -> None:
+    first = speaker()
+    sleeper, store, run = await frozen(world, first)
+    await world.worker(ScriptedSource([Tell(TEXT, every=1), Done()]))
+    await asyncio.sleep(12)  # in the middle of the second worker's answer
+    before = len(await world.records(run))
+    store.thaw()
+    await until(lambda: first.open == 0, within=5)
+    await until(lambda: sleeper.running == 0, within=1)
+    ended = await world.ended(run)
+    assert ended.text == TEXT
+    assert [chunk["type"] for chunk in ended.log[:before]].count("text-delta") > 7
+    spoken = "".join(chunk["delta"] for chunk in ended.log if chunk["type"] == "text-delta")
+    assert spoken == TEXT[:21] + TEXT
 
 
 @pytest.mark.promise("fencing", "one-end")
-@virtual
-async def test_a_worker_that_wakes_up_after_the_end_changes_nothing(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        first = speaker()
-        sleeper, store, run = await frozen(world, first)
-        await world.worker(ScriptedSource([Say("B"), Done()]))
-        ended = await world.ended(run)
-        store.thaw()
-        await asyncio.sleep(120)
-        assert await world.log(run) == ended.log
-        assert (first.open, sleeper.running) == (0, 0)
+@in_world
+async def test_a_worker_that_wakes_up_after_the_end_changes_nothing(world: World) -> None:
+    first = speaker()
+    sleeper, store, run = await frozen(world, first)
+    await world.worker(ScriptedSource([Say("B"), Done()]))
+    ended = await world.ended(run)
+    store.thaw()
+    await asyncio.sleep(120)
+    assert await world.log(run) == ended.log
+    assert (first.open, sleeper.running) == (0, 0)
 
 
 @pytest.mark.promise("fencing", "one-end")
-@virtual
-async def test_a_zombie_cannot_end_the_run_either(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        first = ScriptedSource([Tell(TEXT, upto=21), Wait(4), Done()])
-        sleeper, store, run = await frozen(world, first)
-        await world.worker(ScriptedSource([Tell(TEXT, every=2), Done()]))
-        await asyncio.sleep(10)
-        store.thaw()
-        await until(lambda: sleeper.running == 0, within=5)
-        assert (await world.find(run)).status is Status.RUNNING
-        assert (await world.ended(run)).text == TEXT
+@in_world
+async def test_a_zombie_cannot_end_the_run_either(world: World) -> None:
+    first = ScriptedSource([Tell(TEXT, upto=21), Wait(4), Done()])
+    sleeper, store, run = await frozen(world, first)
+    await world.worker(ScriptedSource([Tell(TEXT, every=2), Done()]))
+    await asyncio.sleep(10)
+    store.thaw()
+    await until(lambda: sleeper.running == 0, within=5)
+    assert (await world.find(run)).status is Status.RUNNING
+    assert (await world.ended(run)).text == TEXT
 
 
-@virtual
-async def test_a_worker_that_was_away_keeps_its_runs_if_nobody_has_claimed_them(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        source = speaker()
-        run = await world.ask(await world.worker(source))
-        for said in (6, 12, 18, 24):
-            await world.said(run, TEXT[:said])
-            suspend(30 + said / 10)
-        ended = await world.ended(run)
-        assert (ended.text, ended.run.takeovers, len(source.prompts)) == (TEXT, 0, 1)
+@in_world
+async def test_a_suspended_worker_keeps_its_runs_while_nobody_claims_them(world: World) -> None:
+    source = speaker()
+    run = await world.ask(await world.worker(source))
+    for said in (6, 12, 18, 24):
+        await world.said(run, TEXT[:said])
+        suspend(30 + said / 10)
+    ended = await world.ended(run)
+    assert (ended.text, ended.run.takeovers, len(source.prompts)) == (TEXT, 0, 1)
 
 
 @pytest.mark.promise("one-clean-answer")
-@virtual
-async def test_a_run_that_its_own_worker_claims_again_is_executed_once(tmp_path: Path) -> None:
+@in_world
+async def test_a_run_that_its_own_worker_claims_again_is_executed_once(world: World) -> None:
     class Heartless(FaultyStore):
         async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
             return ()
 
-    async with World(tmp_path) as world:
-        source = ScriptedSource([Say("A"), Wait()], [Say("B"), Wait(4), Done()])
-        worker = await world.worker(source, store=Heartless(world.store))
-        run = await world.ask(worker)
-        await until(lambda: len(source.prompts) == 2)
-        await asyncio.sleep(0.1)
-        assert (worker.running, source.open) == (1, 1)
-        assert (await world.ended(run)).text == "B"
-        assert source.open == 0
+    source = ScriptedSource([Say("A"), Wait()], [Say("B"), Wait(4), Done()])
+    worker = await world.worker(source, store=Heartless(world.store))
+    run = await world.ask(worker)
+    await until(lambda: len(source.prompts) == 2)
+    await asyncio.sleep(0.1)
+    assert (worker.running, source.open) == (1, 1)
+    assert (await world.ended(run)).text == "B"
+    assert source.open == 0
 
 
 @pytest.mark.promise("hand-over")
-@virtual
-async def test_a_planned_end_hands_the_run_over_at_once_and_is_no_failure(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        first = speaker(can_prefill=True)
-        leaving = await world.worker(first)
-        second = speaker(can_prefill=True)
-        await world.worker(second)
-        run = await world.ask(leaving)
-        await world.said(run, TEXT[:21])
-        begin = now()
-        await leaving.close()
-        assert first.open == 0
-        await until(lambda: bool(second.prompts))
-        assert now() - begin < 700
-        assert second.prompts[0].said == TEXT[:21]
-        ended = await world.ended(run)
-        assert (ended.text, ended.run.takeovers, ended.metadata["attempts"]) == (TEXT, 0, 1)
+@in_world
+async def test_a_planned_end_hands_the_run_over_at_once_and_is_no_failure(world: World) -> None:
+    first = speaker(can_prefill=True)
+    leaving = await world.worker(first)
+    second = speaker(can_prefill=True)
+    await world.worker(second)
+    run = await world.ask(leaving)
+    await world.said(run, TEXT[:21])
+    begin = now()
+    await leaving.close()
+    assert first.open == 0
+    await until(lambda: bool(second.prompts))
+    assert now() - begin < 700
+    assert second.prompts[0].said == TEXT[:21]
+    ended = await world.ended(run)
+    assert (ended.text, ended.run.takeovers, ended.metadata["attempts"]) == (TEXT, 0, 1)
 
 
 @pytest.mark.promise("hand-over")
-@virtual
-async def test_any_number_of_planned_ends_does_not_use_up_the_attempts(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        source = speaker(can_prefill=True)
+@in_world
+async def test_any_number_of_planned_ends_does_not_use_up_the_attempts(world: World) -> None:
+    source = speaker(can_prefill=True)
+    worker = await world.worker(source)
+    run = await world.ask(worker)
+    for number in range(1, 9):
+        await world.said(run, TEXT[: 3 * number])
+        await worker.close()
         worker = await world.worker(source)
-        run = await world.ask(worker)
-        for number in range(1, 9):
-            await world.said(run, TEXT[: 3 * number])
-            await worker.close()
-            worker = await world.worker(source)
-        ended = await world.ended(run)
-        assert (ended.status, ended.text) == (Status.FINISHED, TEXT)
+    ended = await world.ended(run)
+    assert (ended.status, ended.text) == (Status.FINISHED, TEXT)
 
 
 @pytest.mark.promise("honest-failure")
-@virtual
-async def test_a_run_that_kills_every_worker_fails_when_the_attempts_are_used_up(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        stores, sources = [], []
-        run = await world.queue()
-        for attempt in range(5):
-            store, source = FaultyStore(world.store), ScriptedSource([Say("A"), Wait()])
-            stores.append(store)
-            sources.append(source)
-            await world.worker(source, store=store)
-            await until(lambda source=source: bool(source.prompts))  # type: ignore[misc]
-            await asyncio.sleep(1)
-            store.freeze()
-            assert (await world.find(run)).takeovers == attempt
-        last = ScriptedSource([Say("B"), Done()])
-        await world.worker(last)
-        ended = await world.ended(run)
-        assert (ended.status, last.prompts) == (Status.FAILED, [])
-        assert ended.log[-1]["errorText"] == (
-            "The answer could not be completed in 5 attempts. The server was interrupted each time."
-        )
-        assert (ended.text, ended.metadata["attempts"]) == ("A", 5)
-        for store in stores:
-            store.thaw()
-        await until(lambda: not any(source.open for source in sources), within=10)
-        assert await world.log(run) == ended.log
-
-
-@pytest.mark.promise("honest-failure")
-@virtual
-async def test_failures_and_takeovers_are_one_budget(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        first = ScriptedSource([Fail(retry_after=0)], [Fail(retry_after=0)], [Say("A"), Wait()])
-        _, store, run = await frozen(world, first, "A")
-        second = ScriptedSource([Fail()])
-        await world.worker(second)
-        ended = await world.ended(run)
-        assert (len(first.prompts), len(second.prompts)) == (3, 2)
-        assert (ended.status, ended.metadata["attempts"]) == (Status.FAILED, 5)
-        store.thaw()
-
-
-@pytest.mark.promise("honest-failure")
-@virtual
-async def test_the_limit_of_the_whole_run_counts_from_its_first_start(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        begin = now()
-        store = FaultyStore(world.store)
-        limits = Limits(whole_run=40)
-        slow = ScriptedSource([Say(*"abcdefghij" * 3, every=7)], can_prefill=True)
-        run = await world.ask(await world.worker(slow, limits, store=store))
-        await world.said(run, "abc")
+@in_world
+async def test_a_run_that_kills_every_worker_fails_after_its_attempts(world: World) -> None:
+    stores, sources = [], []
+    run = await world.queue()
+    for attempt in range(5):
+        store, source = FaultyStore(world.store), ScriptedSource([Say("A"), Wait()])
+        stores.append(store)
+        sources.append(source)
+        await world.worker(source, store=store)
+        await until(lambda source=source: bool(source.prompts))  # type: ignore[misc]
+        await asyncio.sleep(1)
         store.freeze()
-        await world.worker(slow, limits)
-        ended = await world.ended(run)
-        assert 40_000 <= now() - begin < 41_000
-        assert ended.status is Status.FAILED
-        assert ended.text.startswith("abca")
+        assert (await world.find(run)).takeovers == attempt
+    last = ScriptedSource([Say("B"), Done()])
+    await world.worker(last)
+    ended = await world.ended(run)
+    assert (ended.status, last.prompts) == (Status.FAILED, [])
+    assert ended.log[-1]["errorText"] == (
+        "The answer could not be completed in 5 attempts. The server was interrupted each time."
+    )
+    assert (ended.text, ended.metadata["attempts"]) == ("A", 5)
+    for store in stores:
         store.thaw()
+    await until(lambda: not any(source.open for source in sources), within=10)
+    assert await world.log(run) == ended.log
 
 
 @pytest.mark.promise("honest-failure")
-@virtual
-async def test_a_run_that_is_found_after_its_time_keeps_what_was_said(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        _, store, run = await frozen(world, speaker())
-        await asyncio.sleep(4000)
-        late = speaker()
-        await world.worker(late)
-        ended = await world.ended(run)
-        assert (ended.status, ended.text, late.prompts) == (Status.FAILED, TEXT[:21], [])
-        store.thaw()
+@in_world
+async def test_failures_and_takeovers_are_one_budget(world: World) -> None:
+    first = ScriptedSource([Fail(retry_after=0)], [Fail(retry_after=0)], [Say("A"), Wait()])
+    _, store, run = await frozen(world, first, "A")
+    second = ScriptedSource([Fail()])
+    await world.worker(second)
+    ended = await world.ended(run)
+    assert (len(first.prompts), len(second.prompts)) == (3, 2)
+    assert (ended.status, ended.metadata["attempts"]) == (Status.FAILED, 5)
+    store.thaw()
 
 
-@virtual
-async def test_a_lost_lease_cancels_the_task_with_the_next_heartbeat(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        source = ScriptedSource([Say("A"), Wait()])
-        worker = await world.worker(source)
-        run = await world.ask(worker)
-        await world.said(run, "A")
-        begin = now()
-        assert await (await world.worker(speaker(), started=False)).stop(await world.find(run))
-        await until(lambda: worker.running == 0 and source.open == 0)
-        assert now() - begin <= 5000 / 4 + 100
+@pytest.mark.promise("honest-failure")
+@in_world
+async def test_the_limit_of_the_whole_run_counts_from_its_first_start(world: World) -> None:
+    begin = now()
+    store = FaultyStore(world.store)
+    limits = Limits(whole_run=40)
+    slow = ScriptedSource([Say(*"abcdefghij" * 3, every=7)], can_prefill=True)
+    run = await world.ask(await world.worker(slow, limits, store=store))
+    await world.said(run, "abc")
+    store.freeze()
+    await world.worker(slow, limits)
+    ended = await world.ended(run)
+    assert 40_000 <= now() - begin < 41_000
+    assert ended.status is Status.FAILED
+    assert ended.text.startswith("abca")
+    store.thaw()
 
 
-@virtual
-async def test_a_cancelled_source_that_speaks_of_a_failure_is_not_tried_again(
-    tmp_path: Path,
-) -> None:
-    async with World(tmp_path) as world:
-        error = ModelError("The connection was lost.", retryable=True)
-        source = ScriptedSource([Say("A"), Wait()], when_ended=error)
-        worker = await world.worker(source)
-        run = await world.ask(worker)
-        await world.said(run, "A")
-        await worker.close()
-        assert (worker.running, len(source.prompts)) == (0, 1)
-        assert (await world.find(run)).status is Status.QUEUED
-        await world.worker(ScriptedSource([Say("B"), Done()]))
-        ended = await world.ended(run)
-        assert (ended.status, ended.text) == (Status.FINISHED, "B")
-        assert [notice["event"] for notice in ended.notices] == ["takeover"]
+@pytest.mark.promise("honest-failure")
+@in_world
+async def test_a_run_that_is_found_after_its_time_keeps_what_was_said(world: World) -> None:
+    _, store, run = await frozen(world, speaker())
+    await asyncio.sleep(4000)
+    late = speaker()
+    await world.worker(late)
+    ended = await world.ended(run)
+    assert (ended.status, ended.text, late.prompts) == (Status.FAILED, TEXT[:21], [])
+    store.thaw()
 
 
-@virtual
-async def test_a_cancelled_source_that_breaks_does_not_fail_the_run(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        source = ScriptedSource([Say("A"), Wait()], when_ended=ValueError("broken"))
-        worker = await world.worker(source)
-        run = await world.ask(worker)
-        await world.said(run, "A")
-        await worker.close()
-        assert (await world.find(run)).status is Status.QUEUED
-        await world.worker(ScriptedSource([Say("B"), Done()]))
-        assert (await world.ended(run)).text == "B"
+@in_world
+async def test_a_lost_lease_cancels_the_task_with_the_next_heartbeat(world: World) -> None:
+    source = ScriptedSource([Say("A"), Wait()])
+    worker = await world.worker(source)
+    run = await world.ask(worker)
+    await world.said(run, "A")
+    begin = now()
+    assert await (await world.worker(speaker(), started=False)).stop(await world.find(run))
+    await until(lambda: worker.running == 0 and source.open == 0)
+    assert now() - begin <= 5000 / 4 + 100
+
+
+@in_world
+async def test_a_cancelled_source_that_speaks_of_a_failure_is_not_tried_again(world: World) -> None:
+    error = ModelError("The connection was lost.", retryable=True)
+    source = ScriptedSource([Say("A"), Wait()], when_ended=error)
+    worker = await world.worker(source)
+    run = await world.ask(worker)
+    await world.said(run, "A")
+    await worker.close()
+    assert (worker.running, len(source.prompts)) == (0, 1)
+    assert (await world.find(run)).status is Status.QUEUED
+    await world.worker(ScriptedSource([Say("B"), Done()]))
+    ended = await world.ended(run)
+    assert (ended.status, ended.text) == (Status.FINISHED, "B")
+    assert [notice["event"] for notice in ended.notices] == ["takeover"]
+
+
+@in_world
+async def test_a_cancelled_source_that_breaks_does_not_fail_the_run(world: World) -> None:
+    source = ScriptedSource([Say("A"), Wait()], when_ended=ValueError("broken"))
+    worker = await world.worker(source)
+    run = await world.ask(worker)
+    await world.said(run, "A")
+    await worker.close()
+    assert (await world.find(run)).status is Status.QUEUED
+    await world.worker(ScriptedSource([Say("B"), Done()]))
+    assert (await world.ended(run)).text == "B"
 
 
 @pytest.mark.promise("outage")
 @virtual
-async def test_after_an_outage_of_the_store_owners_renew_before_anybody_claims(
+async def test_after_an_outage_owners_renew_before_anybody_claims(
     tmp_path: Path,
 ) -> None:
     for phase in range(8):

@@ -142,7 +142,7 @@ def test_a_stream_split_anywhere_gives_the_same_events(stream: bytes, cuts: list
 
 @pytest.mark.promise("foreign-bytes")
 @given(streams)
-def test_bytes_one_by_one_give_the_events_that_a_literal_reading_of_the_standard_gives(
+def test_bytes_one_by_one_give_the_events_of_the_standard(
     stream: bytes,
 ) -> None:
     parser = SSEParser()

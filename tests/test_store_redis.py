@@ -86,7 +86,7 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
 
 
 @pytest.mark.promise("prefix")
-async def test_readers_here_and_elsewhere_go_on_when_the_writer_changes_its_process(
+async def test_readers_go_on_when_the_writer_changes_its_process(
     talk: Talk, elsewhere: Talk
 ) -> None:
     claim = await talk.start()
@@ -212,7 +212,7 @@ async def test_a_reader_at_the_end_gets_no_text_of_a_log_that_has_regrown(
 
 
 @pytest.mark.promise("feed")
-async def test_a_feed_is_notified_of_what_happened_while_its_connection_was_cut(
+async def test_a_feed_is_notified_of_changes_during_a_cut_connection(
     talk: Talk, elsewhere: Talk, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("durable_llm_streams.stores.redis.events._RETRY_SECONDS", (0.5, 0.5))

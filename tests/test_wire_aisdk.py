@@ -64,7 +64,7 @@ def test_the_body_of_a_regeneration() -> None:
     assert (reading.message_id, reading.text, reading.body()) == (None, "", b"")
 
 
-def test_a_regeneration_may_mean_the_edited_question_the_question_or_one_that_never_came() -> None:
+def test_a_regeneration_is_read_in_every_way_that_it_may_be_meant() -> None:
     shown = [user("u1", "One?")]
     edited = parse({"id": "c", "messages": shown, "messageId": "u1"}).readings[1].message_id
     again = {"id": "c", "messages": shown, "trigger": "regenerate-message"}

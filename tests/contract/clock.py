@@ -85,7 +85,7 @@ class ClockContract:
         assert len(await talk.log(run.id)) == 1
 
     @pytest.mark.promise("bounded")
-    async def test_a_store_that_was_made_in_1970_keeps_its_chats_when_the_clock_is_right(
+    async def test_a_store_made_in_1970_keeps_its_chats_when_the_clock_is_right(
         self, stores: StoreFactory
     ) -> None:
         talk = Talk(stores, None)  # type: ignore[arg-type]  # the clock comes first
@@ -162,9 +162,7 @@ class ClockContract:
         assert len(await talk.log(run.id)) == 1
 
     @pytest.mark.promise("bounded")
-    async def test_of_a_long_stop_a_tenth_of_the_shortest_retention_counts_at_the_most(
-        self, talk: Talk
-    ) -> None:
+    async def test_of_a_long_stop_at_most_a_tenth_of_the_retention_counts(self, talk: Talk) -> None:
         for ages in ({"log_age": DAY, "chat_age": HOUR}, {"log_age": HOUR, "chat_age": DAY}):
             await talk.answer()
             await talk.look()

@@ -53,7 +53,7 @@ IN_LOGS: Final = (
 """,
         stores=(),
         tests=(
-            "tests/test_log.py::test_closing_writes_what_is_pending_and_fences_whoever_writes_after_it",
+            "tests/test_log.py::test_closing_writes_what_is_pending_and_fences_later_writes",
         ),
     ),
     Defect(
@@ -67,7 +67,7 @@ IN_LOGS: Final = (
 """,
         stores=(),
         tests=(
-            "tests/test_log.py::test_nobody_waits_for_a_flusher_that_has_died_and_another_one_takes_its_place",
+            "tests/test_log.py::test_a_flusher_that_died_is_replaced_and_its_writers_are_fenced",
         ),
     ),
     Defect(

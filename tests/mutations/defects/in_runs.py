@@ -85,7 +85,7 @@ IN_RUNS: Final = (
 +        self._failures = fold.retries
 """,
         tests=(
-            "tests/test_run_takeover.py::test_a_run_that_kills_every_worker_fails_when_the_attempts_are_used_up",
+            "tests/test_run_takeover.py::test_a_run_that_kills_every_worker_fails_after_its_attempts",
         ),
     ),
     Defect(

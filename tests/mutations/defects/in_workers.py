@@ -60,7 +60,7 @@ IN_WORKERS: Final = (
 +        held.clear()
 """,
         tests=(
-            "tests/test_run_close.py::test_what_is_longer_than_the_grace_another_worker_goes_on_with_at_once",
+            "tests/test_run_close.py::test_an_answer_longer_than_the_grace_is_taken_over_at_once",
         ),
     ),
     Defect(
@@ -103,7 +103,7 @@ IN_WORKERS: Final = (
 """,
         stores=(),
         tests=(
-            "tests/test_run_plain.py::test_no_more_runs_are_executed_at_once_than_allowed_and_none_is_forgotten",
+            "tests/test_run_plain.py::test_no_more_runs_are_executed_at_once_than_allowed",
         ),
     ),
 )
