@@ -25,8 +25,7 @@ from durable_llm_streams.runs.source import (
     TextDelta,
     Turn,
 )
-from tests.fake_llama import Address, FakeLlama
-from tests.fake_provider_script import SECRET_WORDS, answer
+from tests.fake_provider import SECRET_WORDS, Address, FakeLlama, answer
 
 KEY = "sk-test-0123456789abcdef"
 ID = "dls-0123456789abcdef"
@@ -130,7 +129,7 @@ async def test_an_answer_has_a_name_before_it_is_asked_for(
     assert text_of(rest) == answer(5)
     assert isinstance(rest[-1], Finish)
     assert [headers["X-Conversation-Id"] for headers in server.asked] == [ID]
-    assert server.kept[ID].status == "done"
+    assert server.kept[ID].over
 
 
 def test_names_cannot_be_guessed() -> None:
@@ -153,7 +152,7 @@ async def test_a_cut_at_any_byte_loses_nothing_and_repeats_nothing(
             assert text_of(began[:place]) + text_of(again) == answer(3)
             assert text_of(again).startswith(text_of(began[place:]))
             assert server.read_from.pop() == int(job.mark or 0)
-        assert len(server.kept[ID].bytes) == LENGTH
+        assert len(b"".join(server.kept[ID].said)) == LENGTH
     assert server.deleted == []
 
 

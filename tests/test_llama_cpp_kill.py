@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_llama import FakeLlama
-from tests.fake_provider_script import answer
+from tests.fake_provider import FakeLlama, answer
 from tests.test_kill import asking, check, killed_until_done, stored_message
 from tests.test_openai_responses_kill import rungs, stop, until
 

@@ -14,8 +14,7 @@ from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
 from durable_llm_streams.runs import Limits
 
-from .fake_llama import Address, FakeLlama
-from .fake_provider_script import answer
+from .fake_provider import Address, FakeLlama, answer
 from .faulty_store import FaultyStore
 from .run_world import Ended, World
 

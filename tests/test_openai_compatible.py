@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
@@ -228,13 +224,6 @@ async def test_the_time_to_wait_is_taken_over_if_it_makes_sense(
     provider.plan(f"status=429,retry_after={header}")
     _, error = await fail(source)
     assert error.retry_after == seconds
-
-
-async def test_a_date_to_wait_for_becomes_seconds(source: OpenAICompatible) -> None:
-    _, error = await fail(source, prompt("fake:status=503,retry_date=100"))
-    assert error.retry_after == pytest.approx(100, abs=20)
-    _, error = await fail(source, prompt("fake:status=503,retry_date=-100"))
-    assert error.retry_after is None
 
 
 @pytest.mark.promise("no-secrets")
@@ -485,26 +474,3 @@ def test_what_no_request_could_be_made_with_is_refused_at_once(
 ) -> None:
     with pytest.raises(InvalidSetting, match=says):
         OpenAICompatible(**{"base_url": "http://localhost/v1", **arguments})
-
-
-async def test_the_fake_also_runs_in_a_process_of_its_own() -> None:
-    script = Path(__file__).with_name("fake_provider.py")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(20):
-            base_url = (await process.stdout.readline()).decode().strip()
-        source = OpenAICompatible(base_url=base_url)
-        asked = prompt("fake:tokens=3,end_after=1,times=1")
-        await fail(source, asked)
-        assert text_of(await ask(source, asked)) == answer(3)
-        await source.close()
-        async with aiohttp.request("GET", base_url.replace("/v1", "/state")) as response:
-            state = json.loads(await response.text())
-    finally:
-        process.kill()
-        await process.wait()
-    assert [each["words"] for each in state["requests"]] == [1, 3]
-    assert state["open"] == 0

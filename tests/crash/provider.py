@@ -1,4 +1,4 @@
-"""A provider over real HTTP whose words tell who asked for them.
+"""A provider in a process of its own, whose words name who asked for them and with which request.
 
     python -m tests.crash.provider --seed 1        # prints its base address on the first line
 
@@ -27,30 +27,29 @@ import argparse
 import asyncio
 import contextlib
 import itertools
-import json
 import random
 import re
-import socket
-import struct
 import sys
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, NamedTuple
 
-from aiohttp import web
-
 from tests.children import tied
+from tests.fake_provider import HttpServer, Reply, Request, Step
+from tests.fake_provider.script import FAULTS as STEPS
+from tests.fake_provider.wire import DONE, chunk, event
 from tests.providers.shapes import Form, refusals
 
 WORD = re.compile(r"(\d+)@(\S+)")
 
-_Fault = Literal["", "busy", "reset", "end", "silence"]
+_Fault = Literal["", "busy", "cut", "end", "stall"]
 
 #: How often each fault strikes, of a hundred requests.
-FAULTS: dict[_Fault, int] = {"": 86, "busy": 3, "reset": 6, "end": 3, "silence": 2}
+FAULTS: dict[_Fault, int] = {"": 86, "busy": 3, "cut": 6, "end": 3, "stall": 2}
 
 _REPEATED = 4  # words of the beginning that a continuation may repeat
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 
 
 class Model(NamedTuple):
@@ -83,7 +82,7 @@ class Asked(NamedTuple):
     """What is asked.
 
     Attributes:
-        said: the words of the beginning that is to be gone on with.
+        said: the words of the beginning that is to be continued.
         text: that beginning, as it was sent.
         continues: whether it is asked so in words.
     """
@@ -103,102 +102,77 @@ class Asked(NamedTuple):
         return cls(Model.parse(body["model"]), words_of(text), text, continues)
 
 
-class Provider:
-    """The provider's application.
+class Provider(HttpServer):
+    """The provider's server.
 
     Args:
         rng: draws the faults.
     """
 
     def __init__(self, rng: random.Random) -> None:
+        super().__init__()
         self._rng = rng
         self._numbers = itertools.count(1)
         self._silenced: set[str] = set()
         self._transient = [each for each in refusals() if not each.is_final]
-        self.application = web.Application()
-        self.application.router.add_post("/{asker}/v1/chat/completions", self._complete)
 
-    async def _complete(self, http: web.Request) -> web.StreamResponse:
-        body = await http.json()
-        asked = Asked.parse(body)
-        if asked.said and (asked.model.kind == "refuses" or self._is_refused(asked)):
-            return web.json_response({"error": {"message": "No beginnings."}}, status=400)
-        request = f"{http.match_info['asker']}.{next(self._numbers)}"
+    async def reply(self, request: Request) -> Reply:
+        """What a request gets."""
+        asker, rng = request.target.split("/")[1], self._rng
+        asked = Asked.parse(request.body)
+        refuses = asked.model.kind == "refuses" or (asked.continues and rng.random() < 0.3)
+        if asked.said and refuses:
+            return Reply.json({"error": {"message": "No beginnings."}}, 400)
+        name = f"{asker}.{next(self._numbers)}"
         first = asked.said[-1].number + 1 if asked.said else 1
-        fault = self._fault(body["messages"][0]["content"])
+        fault = self._fault(request.body["messages"][0]["content"])
         if fault == "busy":
-            refusal = self._rng.choice(self._transient)
-            headers = {**refusal.headers, "Content-Type": refusal.media_type}
-            return web.Response(body=refusal.body, status=refusal.status, headers=headers)
+            refusal = rng.choice(self._transient)
+            reply = Reply.whole(refusal.body, refusal.status, refusal.media_type)
+            reply.headers = refusal.headers
+            return reply
         words = asked.model.words
-        strikes = self._rng.randint(first, max(first, words)) if fault else words + 1
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        stream = _Stream(response, request, random.Random(self._rng.random()))
-        with contextlib.suppress(ConnectionError):
-            await response.prepare(http)
-            if asked.continues and len(asked.said) > _REPEATED and self._rng.random() < 0.5:
-                await stream.write(_event({"content": _last_words(asked.text)}))
-            await stream.say(range(first, min(strikes, words + 1)), asked.model.rate)
-            await _end(http, stream, fault)
-        return response
-
-    def _is_refused(self, asked: Asked) -> bool:
-        return asked.continues and self._rng.random() < 0.3
+        strikes = rng.randint(first, max(first, words)) if fault else words + 1
+        numbers = range(first, min(strikes, words + 1))
+        repeats = asked.continues and len(asked.said) > _REPEATED and rng.random() < 0.5
+        again = " ".join(asked.text.split()[-_REPEATED:]) + " " if repeats else ""
+        texts = [f"{number}@{name} " for number in numbers]
+        own = random.Random(rng.random())
+        return Reply(steps=_steps(again, texts, asked.model.rate, fault, own))
 
     def _fault(self, question: str) -> _Fault:
         fault = self._rng.choices([*FAULTS], [*FAULTS.values()])[0]
-        if fault == "silence":
+        if fault == "stall":
             if question in self._silenced:
                 return ""  # a second silence may end the answer before its attempts are used up
             self._silenced.add(question)
         return fault
 
 
-class _Stream:
-    """Writes an answer in one of the corpus's forms."""
+def _steps(
+    again: str, words: list[str], rate: float, fault: _Fault, rng: random.Random
+) -> Iterator[Step]:
+    """A stream in one of the corpus's forms: some words of before, new words, an end or a fault."""
+    form, is_first = Form.draw(rng), True
 
-    def __init__(self, response: web.StreamResponse, request: str, rng: random.Random) -> None:
-        self._response, self._request, self._rng = response, request, rng
-        self._form = Form.draw(rng)
-        self._first = True
-
-    async def write(self, *events: bytes) -> None:
+    def dressed(*events: bytes) -> bytes:
+        nonlocal is_first
         data = b""
-        for event in events:
-            data += self._form.dress(event, self._rng, first=self._first)
-            self._first = False
-        await self._response.write(data)
+        for each in events:
+            data += form.dress(each, rng, first=is_first)
+            is_first = False
+        return data
 
-    async def say(self, numbers: Sequence[int], rate: float) -> None:
-        loop = asyncio.get_running_loop()
-        begun, lot = loop.time(), max(1, int(rate / 100))  # at most a hundred writes a second
-        for index in range(0, len(numbers), lot):
-            await asyncio.sleep(begun + index / rate - loop.time())
-            words = (f"{number}@{self._request} " for number in numbers[index : index + lot])
-            await self.write(*(_event({"content": word}) for word in words))
-
-
-def _last_words(text: str) -> str:
-    """The end of what was said, as a model repeats it that is asked to go on."""
-    return " ".join(text.split()[-_REPEATED:]) + " "
-
-
-async def _end(http: web.Request, stream: _Stream, fault: _Fault) -> None:
-    if fault == "silence":
-        await asyncio.Event().wait()  # until the client leaves
-    elif fault == "reset":
-        assert http.transport is not None
-        connection: socket.socket = http.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        http.transport.abort()
-    elif not fault:
-        await stream.write(_event({}, "stop"), b"data: [DONE]\n\n")
-
-
-def _event(delta: dict[str, str], reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+    if again:
+        yield dressed(event(chunk({"content": again})))
+    begun, batch = time.monotonic(), max(1, int(rate / 100))  # at most a hundred writes a second
+    for index in range(0, len(words), batch):
+        yield max(0.0, begun + index / rate - time.monotonic())
+        yield dressed(*(event(chunk({"content": each})) for each in words[index : index + batch]))
+    if fault:
+        yield from STEPS[fault]
+    else:
+        yield dressed(event(chunk({}, "stop")), DONE)
 
 
 @asynccontextmanager
@@ -212,9 +186,12 @@ async def provider_process(seed: int) -> AsyncGenerator[str, None]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(_START_SECONDS):
-            line = await process.stdout.readline()
-        assert line, "The provider did not start."
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        assert line, f"the provider has told no address within {_START_SECONDS:.0f} s"
         yield line.decode().strip()
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -223,15 +200,11 @@ async def provider_process(seed: int) -> AsyncGenerator[str, None]:
 
 
 async def _serve(seed: int) -> None:
-    provider = Provider(random.Random(seed))
-    runner = web.AppRunner(provider.application, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    left = asyncio.Event()
-    asyncio.get_running_loop().add_reader(0, left.set)
-    await left.wait()
-    await runner.cleanup()
+    async with Provider(random.Random(seed)) as provider:
+        print(f"http://127.0.0.1:{provider.port}", flush=True)
+        left = asyncio.Event()
+        asyncio.get_running_loop().add_reader(0, left.set)
+        await left.wait()
 
 
 if __name__ == "__main__":

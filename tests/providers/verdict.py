@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tests.fake_provider import Request
 from tests.providers.case import Asked as ExpectedRequest
 from tests.providers.case import Expect
 from tests.providers.meanings import sentence
-from tests.providers.raw_provider import Asked
+from tests.providers.raw_provider import field, has, messages
 from tests.providers.walk import Outcome
 
 _ABSENT: Final = "(absent)"
@@ -87,21 +88,21 @@ def _delay(limits: tuple[float, float], got: Outcome) -> tuple[Any, Any]:
     return limits, delays[:1]
 
 
-def _request(expect: ExpectedRequest, got: Asked) -> dict[str, tuple[Any, Any]]:
-    contents = [message.get("content") for message in got.messages]
+def _request(expect: ExpectedRequest, got: Request) -> dict[str, tuple[Any, Any]]:
+    contents = [message.get("content") for message in messages(got)]
     pairs: dict[str, tuple[Any, Any]] = {
-        "path": (expect.path, got.path if not got.path.endswith(expect.path) else expect.path),
+        "path": (expect.path, got.target if not got.target.endswith(expect.path) else expect.path),
         "method": (expect.method or got.method, got.method),
-        "roles": (expect.roles, [message.get("role") for message in got.messages]),
+        "roles": (expect.roles, [message.get("role") for message in messages(got)]),
         "contents": (expect.contents, contents),
         "first": (expect.first, contents[0] if contents else _ABSENT),
         "last": (expect.last, contents[-1] if contents else _ABSENT),
     }
     found = {name: pair for name, pair in pairs.items() if pair[0] is not None}
     for name, value in expect.headers.items():
-        found[f"header {name}"] = (value, got.headers.get(name.lower(), _ABSENT))
-    found |= {f"has {name}": (True, got.has(name)) for name in expect.has}
-    found |= {f"lacks {name}": (False, got.has(name)) for name in expect.lacks}
+        found[f"header {name}"] = (value, got.headers.get(name, _ABSENT))
+    found |= {f"has {name}": (True, has(got, name)) for name in expect.has}
+    found |= {f"lacks {name}": (False, has(got, name)) for name in expect.lacks}
     for name, value in expect.body.items():
-        found[f"body {name}"] = (value, got.field(name) if got.has(name) else _ABSENT)
+        found[f"body {name}"] = (value, field(got, name, _ABSENT))
     return found

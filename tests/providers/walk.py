@@ -25,9 +25,10 @@ from durable_llm_streams.server import ServerConfig, create_app
 from durable_llm_streams.server.context import Context
 from durable_llm_streams.stores import SQLiteStore
 from tests.app import Reading, _errors, _shutdown
+from tests.fake_provider import Request
 from tests.providers.body import filled
 from tests.providers.case import Case
-from tests.providers.raw_provider import Asked, RawProvider
+from tests.providers.raw_provider import RawProvider
 
 #: What `dls serve` is set to, unless the case says otherwise. No case needs more than a second.
 DEFAULTS: Final = {
@@ -60,8 +61,8 @@ class Outcome(NamedTuple):
     message: dict[str, Any]
     chunks: list[dict[str, Any]]
     folded: dict[str, Any]
-    requests: list[Asked]
-    unanswered: list[Asked]
+    requests: list[Request]
+    unanswered: list[Request]
 
     @property
     def text(self) -> str:
