@@ -8,7 +8,10 @@ from collections.abc import Generator
 import pytest
 
 from tests.children import die_with_parent
+from tests.failures import pytest_runtest_logreport, pytest_terminal_summary
 from tests.promises import PROMISES, check_names
+
+__all__ = ["pytest_runtest_logreport", "pytest_terminal_summary"]
 
 
 def promises_of(item: pytest.Item) -> set[str]:
