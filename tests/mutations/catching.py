@@ -71,7 +71,7 @@ def by_the_simulator(folder: Path, stores: Sequence[str], seeds: int) -> Catch |
     """
     began = time.monotonic()
     for store, first, count in _portions(stores, seeds):
-        command = [sys.executable, "-m", "tests.simulation.portion", store, str(first), str(count)]
+        command = [sys.executable, "-m", "tests.simulation.batch", store, str(first), str(count)]
         ended = _run(command, folder, _PORTION_SECONDS)
         if ended.returncode != 0:
             raise Unsound(f"{command} ended with {ended.returncode}: {_tail(ended.stderr)}")

@@ -14,8 +14,8 @@ from typing import Any
 
 from .faults import KINDS
 from .hunting import Report, hunt
+from .report import explain
 from .seeds import DamagedSeedFile, SeedFile
-from .telling import story
 
 STORES = ("sqlite", "redis")
 
@@ -72,7 +72,8 @@ def _from_file(path: Path, tries: int) -> int:
 
 
 def _one(seed: int, store: str, only: Sequence[str] | None, tries: int) -> int:
-    told = story(seed, store, only=only, keep_in=FOUND if only is None else None, most_tries=tries)
+    keep_in = FOUND if only is None else None
+    told = explain(seed, store, only=only, keep_in=keep_in, most_tries=tries)
     print(told or f"Seed {seed} on {store} breaks no promise.")
     return int(told is not None)
 
@@ -90,7 +91,7 @@ def _many(stores: Sequence[str], options: argparse.Namespace) -> int:
     whole.seconds = time.monotonic() - began
     print(_table(whole))
     for store, seed, _ in sorted(whole.failed, key=lambda failure: failure[1])[:1]:
-        print(f"\n{story(seed, store, keep_in=FOUND, most_tries=options.tries)}")
+        print(f"\n{explain(seed, store, keep_in=FOUND, most_tries=options.tries)}")
     if options.keep and not whole.failed:
         _keep(whole, first, options.seeds)
     return int(bool(whole.failed))

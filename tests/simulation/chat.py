@@ -9,8 +9,8 @@ from durable_llm_streams.chunks import decode
 from durable_llm_streams.model import Cursor
 
 from .people import Person, Reading, Town
-from .scenario import Plan, Turn
 from .server import Site
+from .workload import Plan, Turn
 
 
 class ChatLife:

@@ -13,10 +13,10 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Claim, Cursor, Epoch, Run, Span, Status, token_at
 from durable_llm_streams.store import Append
 
+from .injected_store import Claimed, Written
 from .oracles import Evidence, Truth
 from .people import Asked, Frame, Reading, Stopped
 from .question import Question
-from .spoiling import Claimed, Written
 
 FIRST, SECOND = Epoch(1, "aaaa"), Epoch(2, "bbbb")
 ATTEMPTS = 3

@@ -16,20 +16,20 @@ from durable_llm_streams.errors import NotFound
 from durable_llm_streams.log import read_all
 from durable_llm_streams.store import Store
 
-from . import scenario
+from . import workload
 from .chat import ChatLife
 from .determinism import determined
 from .faults import Faults
-from .loop import WORLD, NeverEnds, SimulationLoop, bury
+from .injected_store import Ledger
+from .loop import WORLD, NeverEnds, SimulationLoop, abandon
 from .oracles import Evidence, Truth, breaches
 from .people import Broken, Town
 from .provider import Provider
-from .scenario import Scenario
 from .server import Server, Site
-from .spoiling import Ledger
 from .sqlite_site import SQLiteSite
-from .story import Story
 from .stuck import Stuck, watched
+from .trace import Trace
+from .workload import Workload
 
 #: Seconds of its own that people may try to get at their answers when nothing goes wrong any more.
 CALM_SECONDS = 400.0
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
     Attributes:
         seed, store: what makes it again.
         breach: which promise broke, and how; None for none.
-        story: what happened.
+        trace: what happened.
         happened: the names of all faults and deeds, in order; any part of them is a history too.
         counts: how often each kind of them.
         digest: equal for equal histories.
@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
     seed: int
     store: str
     breach: str | None
-    story: str
+    trace: str
     happened: list[str]
     counts: dict[str, int]
     digest: str
@@ -87,9 +87,9 @@ class History:
         self.store = store
         rng = random.Random(f"{seed} {store}")
         self.site: Site = _site(store, folder, rng)
-        self.scenario: Scenario = scenario.draw(rng, self.site.servers, self.site.troubles)
-        self.faults = Faults(rng.getrandbits(32), self.scenario.rates, only)
-        self.story = Story()
+        self.workload: Workload = workload.draw(rng, self.site.servers, self.site.troubles)
+        self.faults = Faults(rng.getrandbits(32), self.workload.rates, only)
+        self.trace = Trace()
         self.ledger = Ledger()
         self.provider = Provider(self.faults)
         self.figures: Counter[str] = Counter()
@@ -99,8 +99,8 @@ class History:
 
     async def live(self) -> None:
         """Everything, from the first start to the last look. Raises Broken."""
-        self.site.begin(self.faults, self.story)
-        plan = self.scenario
+        self.site.begin(self.faults, self.trace)
+        plan = self.workload
         self.servers = [
             Server(
                 name,
@@ -108,13 +108,13 @@ class History:
                 self.provider,
                 self.faults,
                 self.ledger,
-                self.story,
+                self.trace,
                 plan.limits,
                 plan.on_busy,
             )
             for name in "ABCDEF"[: plan.servers]
         ]
-        self.town = Town(self.servers, self.faults, self.story)
+        self.town = Town(self.servers, self.faults, self.trace)
         keepers = [asyncio.create_task(self._keep(server)) for server in self.servers]
         lives = [
             asyncio.create_task(ChatLife(self.town, self.site, f"c{number}", turns).live())
@@ -145,11 +145,11 @@ class History:
         while True:
             server.start()
             await server.ended.wait()
-            await asyncio.sleep(0.0 if self.faults.over else self.scenario.restart_after)
+            await asyncio.sleep(0.0 if self.faults.over else self.workload.restart_after)
 
     async def _storm(self) -> None:
         loop = asyncio.get_running_loop()
-        for number, trouble in enumerate(sorted(self.scenario.troubles, key=lambda t: t.at)):
+        for number, trouble in enumerate(sorted(self.workload.troubles, key=lambda t: t.at)):
             await asyncio.sleep(max(0.0, trouble.at - loop.time()))
             name = f"of {self.servers[trouble.server].name} no. {number}"
             if rng := self.faults.keeps(trouble.kind, name):
@@ -161,7 +161,7 @@ class History:
 
     def _calm(self) -> None:
         """Nothing goes wrong any more, and what stood still goes on."""
-        self.story.tell("From here on", "nothing goes wrong any more")
+        self.trace.add("From here on", "nothing goes wrong any more")
         self.faults.over = True
         self.site.calm()
         for server in self.servers:
@@ -194,13 +194,13 @@ class History:
             self.logs.append(_log(truths[run.id]))
         await store.close()
         self.site.let_go(WORLD)
-        self.digest = self.story.digest(
+        self.digest = self.trace.digest(
             record for truth in truths.values() for record in truth.records
         )
         return Evidence(
             truths=truths,
             questions={
-                turn.question.name: turn.question for chat in self.scenario.chats for turn in chat
+                turn.question.name: turn.question for chat in self.workload.chats for turn in chat
             },
             readings=self.town.readings,
             asked=self.town.asked,
@@ -208,7 +208,7 @@ class History:
             deleted=frozenset(self.town.deleted),
             written=self.ledger.written,
             claims=self.ledger.claims,
-            attempts=self.scenario.limits.attempts,
+            attempts=self.workload.limits.attempts,
             requests=self.provider.requests,
             refused=frozenset(self.provider.refused),
             excused=self.faults.counts["term"] + self.faults.counts["refuse-prefill"],
@@ -276,7 +276,7 @@ def _run(history: History) -> Outcome:
         random.Random(rng.getrandbits(32)), most_turns=_MOST_TURNS, horizon=_HORIZON
     )
     breach = None
-    with determined(random.Random(rng.getrandbits(32)), history.scenario.busy):
+    with determined(random.Random(rng.getrandbits(32)), history.workload.busy):
         try:
             with watched():
                 loop.run_until_complete(history.live())
@@ -290,7 +290,7 @@ def _run(history: History) -> Outcome:
             breach = f"unexpected: {type(error).__name__} in {place}: {error}"
         finally:
             history.site.abandon()
-            bury(loop)
+            abandon(loop)
     history.figures["turns"] = loop.turns
     history.figures["seconds"] = round(loop.time())
     history.figures["runs"] = sum(history.figures[s] for s in ("finished", "failed", "stopped"))
@@ -298,7 +298,7 @@ def _run(history: History) -> Outcome:
         seed=history.seed,
         store=history.store,
         breach=breach,
-        story=history.story.text(),
+        trace=history.trace.text(),
         happened=history.faults.happened,
         counts=history.faults.counts,
         digest=history.digest,

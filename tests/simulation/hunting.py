@@ -15,7 +15,7 @@ from msgspec import Struct
 ROOT = Path(__file__).parents[2]
 
 #: Histories that one process lives through before a fresh one takes its place: what dead processes
-#: leave behind is never let go of (see `loop.GRAVES`).
+#: leave behind is never let go of (see `loop.NEVER_FREED`).
 _AT_A_TIME = 50
 
 
@@ -105,7 +105,7 @@ def hunt(
 def _begin(task: Task) -> subprocess.Popen[bytes]:
     words = (task.store, str(task.first), str(task.count))
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.simulation.portion", *words],
+        [sys.executable, "-m", "tests.simulation.batch", *words],
         env=environment(),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,

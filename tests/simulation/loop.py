@@ -30,7 +30,7 @@ T = TypeVar("T")
 TURN_SECONDS = 2e-6
 
 #: Everything that ever belonged to a dead process: nothing of it may be finalized.
-GRAVES: list[object] = []
+NEVER_FREED: list[object] = []
 
 
 PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
@@ -75,8 +75,8 @@ class Process:
     def kill(self) -> None:
         """SIGKILL."""
         self.dead = True
-        GRAVES.extend(self.ready)
-        GRAVES.extend(self.tasks)
+        NEVER_FREED.extend(self.ready)
+        NEVER_FREED.extend(self.tasks)
         self.ready.clear()
 
 
@@ -122,7 +122,7 @@ class _Router:
     def append(self, handle: asyncio.Handle) -> None:
         process: Process = handle._context.get(PROCESS, WORLD)  # type: ignore[attr-defined]
         if process.dead:
-            GRAVES.append(handle)
+            NEVER_FREED.append(handle)
             return
         process.ready.append(handle)
         self.processes[process] = None
@@ -231,7 +231,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
         """What a living process lets go of is closed; at the end, and of the dead, nothing is."""
         owner = self._owners.pop(id(agen), WORLD)
         if owner.dead or not self.is_running():
-            GRAVES.append(agen)
+            NEVER_FREED.append(agen)
         else:
             owner.spawn(agen.aclose(), "close")
 
@@ -240,9 +240,9 @@ class SimulationLoop(asyncio.BaseEventLoop):
         raise AssertionError(f"A simulated process must not use threads: {func!r}")
 
 
-def bury(loop: SimulationLoop) -> None:
+def abandon(loop: SimulationLoop) -> None:
     """The history is over: nothing of it goes on, and nothing is finalized."""
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-        GRAVES.append(task)
-    GRAVES.append(loop)
+        NEVER_FREED.append(task)
+    NEVER_FREED.append(loop)

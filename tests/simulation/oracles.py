@@ -16,10 +16,10 @@ from durable_llm_streams.chunks import decode, merge
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Run, Span, Status, token_at
 
+from .injected_store import Claimed, Written
 from .people import TERMINAL, Asked, Reading, Stopped
 from .question import Question
 from .saying import SECRET
-from .spoiling import Claimed, Written
 
 
 @dataclass

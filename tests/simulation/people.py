@@ -15,7 +15,7 @@ from durable_llm_streams.wire.sse import DONE_DATA, SSEParser
 from .exchange import Cut, Exchange
 from .faults import Faults
 from .server import Server, headers
-from .story import Story
+from .trace import Trace
 
 TERMINAL: Final = frozenset({"finish", "error", "abort"})
 
@@ -119,13 +119,13 @@ class Town:
 
     Args:
         servers: whom they ask.
-        faults, story: of the history.
+        faults, trace: of the history.
     """
 
-    def __init__(self, servers: Sequence[Server], faults: Faults, story: Story) -> None:
+    def __init__(self, servers: Sequence[Server], faults: Faults, trace: Trace) -> None:
         self.servers = servers
         self.faults = faults
-        self.story = story
+        self.trace = trace
         self.readings: list[Reading] = []
         self.asked: list[Asked] = []
         self.stopped: list[Stopped] = []
@@ -313,4 +313,4 @@ class Person:
         return reading
 
     def _tell(self, what: str) -> None:
-        self.town.story.tell(self.name, what)
+        self.town.trace.add(self.name, what)

@@ -27,7 +27,7 @@ from .redis_model import (
     model_store,
     stall,
 )
-from .story import Story
+from .trace import Trace
 
 _ROOT = "{dls:0}"
 _OBSERVERS = ("observer", "oracle")
@@ -50,10 +50,10 @@ class RedisSite:
         self._observer: RedisStore | None = None
         self.forgotten: list[dict[str, Sequence[bytes]]] = []
 
-    def begin(self, faults: Faults, story: Story) -> None:
+    def begin(self, faults: Faults, trace: Trace) -> None:
         """The history begins."""
         self._faults = faults
-        self._story = story
+        self._trace = trace
         self._server = ModelRedis(lambda: true_time() + self._ahead)
         self._network = ModelNetwork(
             self._server,
@@ -79,9 +79,9 @@ class RedisSite:
         loop = asyncio.get_running_loop()
         if kind == "store-clock":
             self._ahead += rng.choice((-10_000, -1_000, 500, 3_000, 60_000))
-            self._story.tell("Redis", f"has its clock set: {self._ahead / 1000:+} s now")
+            self._trace.add("Redis", f"has its clock set: {self._ahead / 1000:+} s now")
         elif kind == "restart-store":
-            self._story.tell("Redis", "is restarted")
+            self._trace.add("Redis", "is restarted")
             self._network.stop()
             loop.call_later(rng.choice((0.0, 0.2, 4.0)), self._start, None, context=WORLD.context)
         else:
@@ -154,7 +154,7 @@ class RedisSite:
         if self._faults.over:
             return
         self.forgotten.append(self._logs())
-        self._story.tell("Redis", "forgets its last writes")
+        self._trace.add("Redis", "forgets its last writes")
         self._network.stop()
         self._network.start(state)
 

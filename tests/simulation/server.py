@@ -19,10 +19,10 @@ from durable_llm_streams.store import Store
 
 from .exchange import Application, Exchange
 from .faults import Fate, Faults
+from .injected_store import InjectedStore, Ledger
 from .loop import WORLD, Process
 from .provider import MODELS, Provider
-from .spoiling import Ledger, SpoiledStore
-from .story import Story
+from .trace import Trace
 
 _LAST_TURNS = 5
 _GRACEFUL_SECONDS = 3.0  # as `dls serve` tells uvicorn
@@ -36,7 +36,7 @@ class Site(Protocol):
 
     forgotten: list[dict[str, Sequence[bytes]]]  # the logs as they were before each loss
 
-    def begin(self, faults: Faults, story: Story) -> None:
+    def begin(self, faults: Faults, trace: Trace) -> None:
         """The history begins."""
         ...
 
@@ -88,7 +88,7 @@ class Server:
         name: one letter; its first process is called after it with a 1.
         site: where the data are.
         provider: where answers come from.
-        faults, ledger, story: of the history.
+        faults, ledger, trace: of the history.
         limits, on_busy: as in `dls serve`.
 
     Attributes:
@@ -104,7 +104,7 @@ class Server:
         provider: Provider,
         faults: Faults,
         ledger: Ledger,
-        story: Story,
+        trace: Trace,
         limits: Limits,
         on_busy: str,
     ) -> None:
@@ -118,7 +118,7 @@ class Server:
         self._provider = provider
         self._faults = faults
         self._ledger = ledger
-        self._story = story
+        self._trace = trace
         self._limits = limits
         self._config = ServerConfig(
             models=[OfferedModel(model, model) for model in MODELS],
@@ -143,7 +143,7 @@ class Server:
         for fate in self._faults.fates(process.name):
             process.fates.append((fate.turn, partial(self._fulfil, process, fate)))
         ahead = f", its clock {process.ahead / 1000:+} s" if process.ahead else ""
-        self._story.tell(process.name, f"starts{ahead}")
+        self._trace.add(process.name, f"starts{ahead}")
         main = process.spawn(self._serve(process), f"main of {process.name}")
         main.add_done_callback(partial(self._exited, process), context=WORLD.context)
 
@@ -152,7 +152,7 @@ class Server:
         process = self.process
         if process.dead or self.ended.is_set():
             return
-        self._story.tell(process.name, "is killed")
+        self._trace.add(process.name, "is killed")
         process.kill()
         self._site.killed(process)
         self._gone()
@@ -162,7 +162,7 @@ class Server:
         process = self.process
         if process.frozen or not self.alive:
             return
-        self._story.tell(process.name, f"freezes for {seconds:.2f} s")
+        self._trace.add(process.name, f"freezes for {seconds:.2f} s")
         process.frozen = True
         loop = asyncio.get_running_loop()
         loop.call_later(seconds, self._thaw, process, context=WORLD.context)
@@ -170,14 +170,14 @@ class Server:
     def terminate(self) -> None:
         """SIGTERM."""
         if self.alive:
-            self._story.tell(self.process.name, "is told to end")
+            self._trace.add(self.process.name, "is told to end")
             self.process.context.run(self._told_to_end.set)
 
     def _thaw(self, process: Process) -> None:
         if process.frozen:
             process.frozen = False
             if not process.dead:
-                self._story.tell(process.name, "thaws")
+                self._trace.add(process.name, "thaws")
 
     def _fulfil(self, process: Process, fate: Fate) -> None:
         if self._faults.over or process is not self.process:
@@ -189,7 +189,7 @@ class Server:
             WORLD.context.run(self.freeze, fate.rng.choice((0.05, 0.5, 2, 8)) * fate.rng.random())
         else:
             process.ahead += int(fate.rng.choice((-1, 1)) * fate.rng.choice((2_000, 60_000)))
-            self._story.tell(process.name, f"has its clock set: {process.ahead / 1000:+} s now")
+            self._trace.add(process.name, f"has its clock set: {process.ahead / 1000:+} s now")
 
     async def _serve(self, process: Process) -> None:
         """What `dls serve` does."""
@@ -205,7 +205,7 @@ class Server:
                 await asyncio.sleep(0)
 
     async def _work(self, process: Process, inner: Store, source: Source) -> None:
-        store = SpoiledStore(inner, process, self._faults, self._ledger, self._story)
+        store = InjectedStore(inner, process, self._faults, self._ledger, self._trace)
         worker = Worker(
             store,
             source,
@@ -218,7 +218,7 @@ class Server:
         try:
             await lifespan.__aenter__()
         except StoreError as error:
-            self._story.tell(process.name, f"cannot start: {error}")
+            self._trace.add(process.name, f"cannot start: {error}")
             return
         try:
             self.application = app
@@ -253,7 +253,7 @@ class Server:
             self.leaks.append(f"{process.name} left tasks behind: {', '.join(left)}")
         if heard := self._provider.heard_by(process):
             self.leaks.append(f"{process.name} left {heard} of the provider's answers open")
-        self._story.tell(process.name, "has ended")
+        self._trace.add(process.name, "has ended")
         process.kill()
         self._site.killed(process)
         self._gone()

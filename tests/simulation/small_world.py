@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .loop import SimulationLoop, bury
+from .loop import SimulationLoop, abandon
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def live(
     try:
         return loop.run_until_complete(main())
     finally:
-        bury(loop)
+        abandon(loop)
 
 
 def loop_of_now() -> SimulationLoop:

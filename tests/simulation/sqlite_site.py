@@ -20,7 +20,7 @@ from durable_llm_streams.stores import SQLiteStore
 from .determinism import true_time, wall_clock
 from .faults import Faults
 from .loop import WORLD, Process
-from .story import Story
+from .trace import Trace
 
 
 class SQLiteSite:
@@ -66,7 +66,7 @@ class SQLiteSite:
         store._file.connection.close()
         os.close(store._file._lock)
 
-    def begin(self, faults: Faults, story: Story) -> None:
+    def begin(self, faults: Faults, trace: Trace) -> None:
         """Nothing can happen to a file but the death of its process."""
 
     def strike(self, kind: str, rng: random.Random) -> None:

@@ -23,7 +23,7 @@ SEEDS = range(30)
 def lived(store: str) -> list[Outcome]:
     words = (store, ",".join(map(str, SEEDS)), "whole")
     process = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.portion", *words],
+        [sys.executable, "-m", "tests.simulation.batch", *words],
         env=environment(),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -42,7 +42,7 @@ def test_stored_messages_are_the_ai_sdks_own_fold_of_the_logs(
 ) -> None:
     seen: Counter[str] = Counter()
     for outcome in lived(store):
-        assert outcome.breach is None, outcome.story
+        assert outcome.breach is None, outcome.trace
         for log in outcome.logs:
             chunks = [json.loads(record) for record in log.records]
             theirs = ai_sdk_fold.ask({"records": log.records, "lost": None})

@@ -15,13 +15,13 @@ from durable_llm_streams.runs import Limits
 from .determinism import determined
 from .exchange import Application, Cut, Exchange
 from .faults import Faults
+from .injected_store import Ledger
 from .loop import Process
 from .provider import Provider
 from .server import Server
 from .small_world import live
-from .spoiling import Ledger
 from .sqlite_site import SQLiteSite
-from .story import Story
+from .trace import Trace
 
 CHUNK = b"0123456789abcdef" * 64  # 1 KiB
 CHUNKS = 100
@@ -334,9 +334,9 @@ def test_a_frozen_process_answers_when_it_thaws() -> None:
 
 def test_a_server_that_is_killed_cuts_its_streams_and_the_next_one_answers(tmp_path: Path) -> None:
     async def main() -> None:
-        rng, faults, story = random.Random(0), Faults(0, {}), Story()
+        rng, faults, trace = random.Random(0), Faults(0, {}), Trace()
         site, provider = SQLiteSite(tmp_path, rng), Provider(faults)
-        server = Server("A", site, provider, faults, Ledger(), story, Limits(), "reject")
+        server = Server("A", site, provider, faults, Ledger(), trace, Limits(), "reject")
         feed = ("no. 1", "GET", "/api/events", {"x-owner": "o"})
         server.start()
         await asyncio.sleep(1)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from .faults import KINDS, Faults
-from .scenario import BAD_DAY
+from .workload import BAD_DAY
 
 RATES = {"slow": 0.3, "fail": 0.2, "twice": 0.5}
 PLACES = [f"append of {process}" for process in ("A1", "A2", "B1")]

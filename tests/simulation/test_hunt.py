@@ -17,8 +17,8 @@ import pytest
 
 from .history import Outcome
 from .hunting import ROOT, Report, environment, hunt
+from .report import explain, replay
 from .seeds import KNOWN, SeedFile
-from .telling import replay, story
 
 STORES = ("sqlite", "redis")
 SEEDS = range(500, 512)
@@ -39,7 +39,7 @@ def outcomes(store: str, seeds: Sequence[int], env: Mapping[str, str]) -> dict[i
     """Live through some seeds in that order, in a process of its own."""
     words = (store, ",".join(map(str, seeds)), "whole")
     process = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.portion", *words],
+        [sys.executable, "-m", "tests.simulation.batch", *words],
         env={**environment(), **env},
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -130,7 +130,7 @@ def test_fresh_seeds_break_no_promise(store: str) -> None:
                 break
     print(f"{whole.histories} histories of fresh seeds, from {first} on")
     for _, seed, _ in whole.failed:
-        pytest.fail(story(seed, store, most_tries=40) or f"seed {seed} fails now and then")
+        pytest.fail(explain(seed, store, most_tries=40) or f"seed {seed} fails now and then")
     assert whole.histories[store] >= FRESH_AT_LEAST
     assert whole.figures["runs"] > whole.histories[store] / 2
 
@@ -148,7 +148,7 @@ def test_what_once_broke_a_promise_breaks_none_any_more() -> None:
     told = []
     for path in known():
         kept = SeedFile.read(path)
-        told.append(story(kept.seed, kept.store, only=kept.only, most_tries=1))
+        told.append(explain(kept.seed, kept.store, only=kept.only, most_tries=1))
     assert [text for text in told if text] == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import telling
+from . import report
 from .history import Outcome
 from .seeds import SeedFile
 from .shrinking import promise, shrink
@@ -25,7 +25,7 @@ def outcome(happened: Sequence[str], breach: str | None) -> Outcome:
         seed=7,
         store="sqlite",
         breach=breach,
-        story="  nothing",
+        trace="  nothing",
         happened=list(happened),
         counts={},
         digest="",
@@ -191,13 +191,13 @@ def story_of(
     """What is told of a history that obeys a law."""
     names = [f"slow append of A1 {number}" for number in range(count)]
     monkeypatch.setattr(
-        telling,
+        report,
         "replay",
         lambda seed, store, only: outcome(
             names if only is None else only, law(names if only is None else only)
         ),
     )
-    return telling.story(7, "sqlite", keep_in=folder, most_tries=most_tries)
+    return report.explain(7, "sqlite", keep_in=folder, most_tries=most_tries)
 
 
 def test_a_story_tells_the_promise_what_it_needs_and_how_to_get_it_again(

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 _MOST_LINES = 60
 
 
-class Story:
+class Trace:
     """Who did what, and when."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def tell(self, who: str, what: str) -> None:
+    def add(self, who: str, what: str) -> None:
         """Somebody did something now."""
         self.lines.append(f"{asyncio.get_running_loop().time():9.4f} s  {who} {what}")
 

@@ -18,7 +18,7 @@ from tests.faulty_store import FaultyStore
 
 from .faults import Faults
 from .loop import Process
-from .story import Story
+from .trace import Trace
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class Ledger:
         self.claims: list[Claimed] = []
 
 
-class SpoiledStore(FaultyStore):
+class InjectedStore(FaultyStore):
     """A store whose calls go wrong where the seed says so.
 
     Args:
@@ -65,17 +65,17 @@ class SpoiledStore(FaultyStore):
         process: whose.
         faults: what goes wrong.
         ledger: where it is written down.
-        story: is told of claims and ends.
+        trace: is told of claims and ends.
     """
 
     def __init__(
-        self, inner: Store, process: Process, faults: Faults, ledger: Ledger, story: Story
+        self, inner: Store, process: Process, faults: Faults, ledger: Ledger, trace: Trace
     ) -> None:
         super().__init__(inner)
         self._process = process
         self._troubles = faults
         self._ledger = ledger
-        self._story = story
+        self._trace = trace
 
     async def _pass(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
         strikes, place = self._troubles.strikes, f"{name} of {self._process.name}"
@@ -133,7 +133,7 @@ class SpoiledStore(FaultyStore):
         )
 
     def _tell(self, what: str) -> None:
-        self._story.tell(self._process.name, what)
+        self._trace.add(self._process.name, what)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

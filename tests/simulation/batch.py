@@ -1,12 +1,12 @@
 """Lives through a range of histories and prints what became of them as JSON.
 
-    python -m tests.simulation.portion STORE FIRST COUNT
-    python -m tests.simulation.portion STORE SEED replay < NAMES
+    python -m tests.simulation.batch STORE FIRST COUNT
+    python -m tests.simulation.batch STORE SEED replay < NAMES
 
 The second form lives through one, in which only what is named on standard input happens (a JSON
 list, or null for everything), and prints its outcome.
 
-    python -m tests.simulation.portion STORE SEED,SEED,... whole
+    python -m tests.simulation.batch STORE SEED,SEED,... whole
 
 The third form lives through several in that order, and prints the outcome of each, with its logs.
 """

@@ -79,7 +79,7 @@ class Trouble(NamedTuple):
     server: int
 
 
-class Scenario(NamedTuple):
+class Workload(NamedTuple):
     """A history, before it happens."""
 
     servers: int
@@ -98,7 +98,7 @@ def weather(rng: random.Random) -> Rates:
     return {kind: rate * force for kind, rate in BAD_DAY.items() if rng.random() < 0.6}
 
 
-def draw(faults_rng: random.Random, most_servers: int, store_troubles: tuple[str, ...]) -> Scenario:
+def draw(faults_rng: random.Random, most_servers: int, store_troubles: tuple[str, ...]) -> Workload:
     """Draw a scenario.
 
     Args:
@@ -127,7 +127,7 @@ def draw(faults_rng: random.Random, most_servers: int, store_troubles: tuple[str
         for kind in ("term", "term", *store_troubles)
         if rng.random() < 0.25
     ]
-    return Scenario(
+    return Workload(
         servers=servers,
         limits=limits,
         on_busy=rng.choice(("reject", "queue", "interrupt")),

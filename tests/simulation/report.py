@@ -9,22 +9,22 @@ from pathlib import Path
 
 import msgspec
 
+from .batch import decoded
 from .history import Outcome
 from .hunting import ROOT, environment
-from .portion import decoded
 from .seeds import VERSION, SeedFile
 from .shrinking import MOST_TRIES, Shrunk, shrink
 
 
 def replay(seed: int, store: str, only: Sequence[str] | None) -> Outcome:
-    """Live through one history, in a process of its own.
+    """Run one history, in a process of its own.
 
     Args:
         seed, store: what it is drawn from.
         only: what shall happen; None for all that the seed draws.
     """
     process = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.portion", store, str(seed), "replay"],
+        [sys.executable, "-m", "tests.simulation.batch", store, str(seed), "replay"],
         env=environment(),
         cwd=ROOT,
         input=msgspec.json.encode(only),
@@ -34,7 +34,7 @@ def replay(seed: int, store: str, only: Sequence[str] | None) -> Outcome:
     return decoded(process.stdout)
 
 
-def story(
+def explain(
     seed: int,
     store: str,
     *,
@@ -42,7 +42,7 @@ def story(
     keep_in: Path | None = None,
     most_tries: int = MOST_TRIES,
 ) -> str | None:
-    """Live through a history once more, make it small if it fails, and tell it.
+    """Run a history once more, shrink it if it fails, and describe it.
 
     Args:
         seed, store: the history.
@@ -68,7 +68,7 @@ def story(
     lines += [f"  - {name}" for name in small.happened[:40]]
     if len(small.happened) > 40:
         lines.append(f"  - … and {len(small.happened) - 40} more, in the seed file")
-    lines += ["", "What happened:", "", small.story, ""]
+    lines += ["", "What happened:", "", small.trace, ""]
     again = f"make hunt ARGS='--seed {seed} --store {store}'"
     if keep_in is not None:
         path = keep_in / f"{store}-{seed}.json"
