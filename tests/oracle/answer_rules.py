@@ -10,7 +10,8 @@ from durable_llm_streams.chunks import decode
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Status
 
-from .evidence import ENDS, TERMINAL, Answer, Evidence, Violation, unmarked
+from .evidence import ENDS, TERMINAL, Answer, Evidence, unmarked
+from .violation import Violation
 
 #: How the sentence of a failure begins that the provider did not decide.
 _OUT_OF_ATTEMPTS: Final = "The answer could not be completed in "

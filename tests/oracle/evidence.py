@@ -19,28 +19,37 @@ from durable_llm_streams.chunks import decode
 from durable_llm_streams.model import Claim, Cursor, Run, Span, Status
 from durable_llm_streams.store import Append
 
+from .owner_evidence import Change, FeedEvent, FeedReading, Node, Sent, Trespass
+from .violation import Violation
+
+__all__ = [
+    "ENDS",
+    "TERMINAL",
+    "Accepted",
+    "Answer",
+    "Appended",
+    "Change",
+    "Claimed",
+    "Evidence",
+    "FeedEvent",
+    "FeedReading",
+    "Frame",
+    "Log",
+    "Node",
+    "Reading",
+    "Sent",
+    "Stop",
+    "Trespass",
+    "Violation",
+    "requests_in",
+    "unmarked",
+]
+
 #: The last record of a log, by the run's status.
 ENDS: Final = {Status.FINISHED: "finish", Status.FAILED: "error", Status.STOPPED: "abort"}
 TERMINAL: Final = frozenset(ENDS.values())
 
 _MARK: Final = re.compile(r"@(\S+)")
-
-
-class Violation(NamedTuple):
-    """A broken promise.
-
-    Attributes:
-        promise: its id in `tests/promises.py`.
-        what: what was expected and what was there, in a sentence.
-        record: the number of the log's record that shows it; 0 for none.
-    """
-
-    promise: str
-    what: str
-    record: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.promise}: {self.what}"
 
 
 @dataclass
@@ -208,12 +217,14 @@ class Appended(NamedTuple):
     Attributes:
         began: when, in the loop's time.
         stands: what the store answered; None when no answer arrived.
+        answered: when the answer arrived; None where that is not known.
     """
 
     process: str
     item: Append
     began: float
     stands: bool | None
+    answered: float | None = None
 
 
 class Claimed(NamedTuple):
@@ -244,7 +255,16 @@ class Evidence:
         leaks: what was left behind.
         faults: how often each kind struck; None where it is not known.
         secrets: what may be in no record and no message.
-        patience: seconds that a reader may wait for a record which another reader has.
+        patience: seconds that a reader or a subscriber may wait for what is committed.
+        pauses: (begin, end) of times that do not count as waiting: a process stood still, ...
+        seen: violations that the collector has seen by itself.
+        owners: whose each chat is.
+        changes: what subscribers must receive.
+        feeds: what subscribers received.
+        lists: the chats that each owner's list has at the end, by their ids.
+        trespasses: requests for somebody else's chats.
+        sent: the users' messages that were accepted.
+        trees: the messages of each chat at the end, by id.
     """
 
     answers: Mapping[str, Answer] = field(default_factory=dict)
@@ -264,6 +284,20 @@ class Evidence:
     faults: Mapping[str, int] | None = None
     secrets: Sequence[bytes] = ()
     patience: float = 10.0
+    pauses: Sequence[tuple[float, float]] = ()
+    seen: Sequence[Violation] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
+    changes: Sequence[Change] = ()
+    feeds: Sequence[FeedReading] = ()
+    lists: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    trespasses: Sequence[Trespass] = ()
+    sent: Sequence[Sent] = ()
+    trees: Mapping[str, Mapping[str, Node]] = field(default_factory=dict)
+
+    def waited(self, since: float, until: float) -> float:
+        """The seconds of a time that count as waiting."""
+        paused = sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in self.pauses)
+        return until - since - paused
 
 
 def requests_in(text: str) -> list[str]:

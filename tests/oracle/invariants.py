@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from . import answer_rules, reading_rules, writing_rules
-from .evidence import Evidence, Violation
+from . import answer_rules, owner_rules, reading_rules, writing_rules
+from .evidence import Evidence
+from .violation import Violation
 
 Invariant = Callable[[Evidence], Iterator[Violation]]
 
@@ -31,9 +32,15 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     answer_rules.tool_results_come_once,
     answer_rules.secrets_stay_secret,
     answer_rules.nothing_is_left,
+    owner_rules.feeds_bring_every_change,
+    owner_rules.feeds_agree_with_the_list,
+    owner_rules.chats_belong_to_their_owner,
+    owner_rules.versions_stay,
+    owner_rules.answers_have_their_place,
 )
 
 
 def violations(evidence: Evidence) -> list[Violation]:
     """Everything that is wrong."""
-    return [violation for invariant in INVARIANTS for violation in invariant(evidence)]
+    found = [violation for invariant in INVARIANTS for violation in invariant(evidence)]
+    return [*evidence.seen, *found]

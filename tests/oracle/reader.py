@@ -21,7 +21,8 @@ from durable_llm_streams.errors import InvalidCursor
 from durable_llm_streams.model import Cursor
 from durable_llm_streams.wire.sse import DONE_DATA, SSEParser
 
-from .evidence import Frame, Reading, Violation
+from .evidence import Frame, Reading
+from .violation import Violation
 
 #: A stream that is silent for longer is given up: heartbeats come every 15 seconds.
 SILENCE_SECONDS: Final = 40.0
@@ -152,6 +153,10 @@ class Client:
     def __init__(self, transport: Transport, servers: int, first: int = 0) -> None:
         self._transport = transport
         self._turns = itertools.cycle([(first + turn) % servers for turn in range(servers)])
+
+    def open(self, request: Request) -> AbstractAsyncContextManager[Response]:
+        """Send a request to the next server, once. Raises Interrupted."""
+        return self._transport.open(next(self._turns), request)
 
     async def call(self, request: Request, expected: Collection[int] = (200,)) -> Answered:
         """Send a request again and again until a server answers it.

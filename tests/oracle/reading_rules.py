@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from durable_llm_streams.chunks import merge
 from durable_llm_streams.model import token_at
 
-from .evidence import Evidence, Frame, Log, Reading, Violation
+from .evidence import Evidence, Frame, Log, Reading
+from .violation import Violation
 
 
 def frames_of_log(

@@ -7,7 +7,7 @@ attempts, and one that the provider refused. Every word is marked with the reque
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from durable_llm_streams import chunks
 from durable_llm_streams.fold import Fold
@@ -15,6 +15,7 @@ from durable_llm_streams.model import Claim, Cursor, Epoch, Run, Span, Status, t
 from durable_llm_streams.store import Append
 
 from .evidence import Accepted, Answer, Appended, Claimed, Evidence, Frame, Log, Reading, Stop
+from .owner_evidence import Change, FeedEvent, FeedReading, Node, Sent, Trespass
 
 FIRST, SECOND, STOPPER = Epoch(1, "aaaa"), Epoch(2, "bbbb"), Epoch(2, "cccc")
 ATTEMPTS = 3
@@ -160,6 +161,23 @@ class History:
         return Reading(who, self.chat, None, frames, ended=True)
 
 
+#: One owner's list at the end: a chat was renamed, another one was deleted.
+ROWS: Final = {"c0": {"id": "c0", "title": "new", "active": False}}
+
+
+def feed(who: str = "a subscriber") -> FeedReading:
+    """A subscriber of the owner of `c0` and `c1`, from its list on."""
+    row = {"id": "c0", "title": "old", "active": True}
+    told: list[dict[str, Any]] = [
+        {"type": "run-started", "chat": row, "run": "runc0"},
+        {"type": "chat-deleted", "id": "c9"},
+        {"type": "chat-renamed", "chat": {**row, "title": "new"}},
+        {"type": "run-ended", "chat": ROWS["c0"], "run": "runc0", "status": "finished"},
+    ]
+    events = [FeedEvent(f"ab.{n}", data, float(n), 0.0) for n, data in enumerate(told, 2)]
+    return FeedReading(who, "ann", events, listed=0.5, rows=dict(ROWS), opens=1, missed=1)
+
+
 class World:
     """All of it. `more` holds what replaces a part of the evidence."""
 
@@ -216,5 +234,22 @@ class World:
             "refused": frozenset({"c3m0"}),
             "faults": {"kill": 1, "cut-answer": ATTEMPTS},
             "secrets": (SECRET,),
+            "owners": {"c0": "ann", "c9": "ann", "c2": "bob"},
+            "feeds": [feed()],
+            "changes": [
+                Change("ann", "run-ended", "c0", "before", 0.4),
+                *(Change("ann", e.kind, e.chat, e.about, e.came - 0.5) for e in feed().events),
+                Change("bob", "run-started", "c2", "runc2", 2.0),
+            ],
+            "lists": {"ann": ROWS},
+            "trespasses": [Trespass("bob: GET /api/chats/c0", 404, b"{}", frozenset({404}))],
+            "sent": [Sent("c0", "c0m0", "Count"), Sent("c0", "c0m1", "Count!", "c0m0")],
+            "trees": {
+                "c0": {
+                    "c0m0": Node(None, "user", "Count"),
+                    "c0m1": Node(None, "user", "Count!"),
+                    "ac0": Node("c0m0", "assistant"),
+                }
+            },
         }
         return Evidence(**(whole | self.more))

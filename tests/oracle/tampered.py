@@ -11,18 +11,21 @@ import msgspec
 from durable_llm_streams import chunks
 from durable_llm_streams.model import Epoch, Span, Status
 
-from .evidence import Accepted, Frame, Reading, Stop, Violation
+from .evidence import Accepted, Frame, Reading, Stop
+from .owner_evidence import FeedEvent, FeedReading, Node, Trespass
 from .sound import (
     ATTEMPTS,
     FINISH,
     FIRST,
     OUT_OF_ATTEMPTS,
+    ROWS,
     SECOND,
     SECRET,
     STOPPER,
     TAKEOVER,
     World,
     closing,
+    feed,
     word,
 )
 from .tampering import (
@@ -38,6 +41,7 @@ from .tampering import (
     tool_output,
     written,
 )
+from .violation import Violation
 
 # --- fencing -------------------------------------------------------------------------------------
 
@@ -214,6 +218,49 @@ def _two_results(second: str) -> Tampering:
     return written(lambda world: world.finished.second.extend(results))
 
 
+# --- owners --------------------------------------------------------------------------------------
+
+
+def fed(change: Callable[[FeedReading], object]) -> Tampering:
+    """A second subscriber, which received something else."""
+
+    def tamper(world: World) -> None:
+        other = feed("the victim")
+        change(other)
+        world.more["feeds"] = [feed(), other]
+
+    return tamper
+
+
+def late_event(seconds: float) -> Tampering:
+    return fed(lambda f: f.events.append(f.events.pop()._replace(came=4.5 + seconds)))
+
+
+def tree(change: Callable[[dict[str, Node]], object]) -> Tampering:
+    """The chat has other messages."""
+
+    def tamper(world: World) -> None:
+        nodes = dict(world.evidence().trees["c0"])
+        change(nodes)
+        world.more["trees"] = {"c0": nodes}
+
+    return tamper
+
+
+_FEED: Final[dict[str, Tampering]] = {
+    "a change is missing": fed(lambda f: f.events.pop(0)),
+    "a change comes late": late_event(10.1),
+    "an older position": fed(lambda f: f.events.append(f.events[0]._replace(position="ab.2"))),
+    "a run goes on after its end": fed(
+        lambda f: f.events.append(f.events[0]._replace(position="ab.9"))
+    ),
+    "shows what is not there": fed(lambda f: f.rows.update(c9={"id": "c9"})),
+    "shows an old row": fed(lambda f: f.rows.update(c0={**ROWS["c0"], "active": True})),
+    "shows nothing": fed(lambda f: f.rows.clear()),
+    "broke the protocol": fed(lambda f: setattr(f, "error", Violation("feed", "HTTP 500"))),
+}
+
+
 #: What breaks which promise.
 TAMPERED: Final[dict[str, dict[str, Tampering]]] = {
     "prefix": PREFIX,
@@ -297,4 +344,29 @@ TAMPERED: Final[dict[str, dict[str, Tampering]]] = {
         "in a notice": written(_secret_in_a_notice),
     },
     "no-leak": {"a task": evidence(leaks=("the task Task-1",))},
+    "feed": _FEED,
+    "owned": {
+        "an answer for a foreign chat": evidence(
+            trespasses=[Trespass("bob", 200, b"{}", frozenset({404}))]
+        ),
+        "a foreign chat in a list": evidence(
+            lists={"ann": ROWS, "bob": {"c0": {"id": "c0"}, "c2": {"id": "c2"}}}
+        ),
+        "a foreign chat in a feed": fed(
+            lambda f: f.events.append(FeedEvent("ab.9", {"type": "chat-deleted", "id": "c2"}, 9, 0))
+        ),
+    },
+    "versions": {
+        "a message is gone": tree(lambda nodes: nodes.pop("c0m0")),
+        "a message was overwritten": tree(
+            lambda nodes: nodes.update(c0m0=Node(None, "user", "Count!"))
+        ),
+        "an edit stands elsewhere": tree(
+            lambda nodes: nodes.update(c0m1=Node("ac0", "user", "Count!"))
+        ),
+        "an answer is gone": tree(lambda nodes: nodes.pop("ac0")),
+        "an answer stands elsewhere": tree(
+            lambda nodes: nodes.update(ac0=Node("c0m1", "assistant"))
+        ),
+    },
 }

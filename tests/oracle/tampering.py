@@ -8,12 +8,13 @@ from typing import Any, Final
 from durable_llm_streams import chunks
 from durable_llm_streams.model import Cursor
 
-from .evidence import Accepted, Frame, Reading, Stop, Violation
+from .evidence import Accepted, Frame, Reading, Stop
 from .sound import (
     FIRST,
     World,
     word,
 )
+from .violation import Violation
 
 #: Changes the evidence before it is judged.
 Tampering = Callable[[World], object]

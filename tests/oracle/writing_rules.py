@@ -9,7 +9,8 @@ from typing import Any, Final
 from durable_llm_streams.chunks import decode
 from durable_llm_streams.model import Status
 
-from .evidence import Answer, Appended, Claimed, Evidence, Log, Violation, requests_in
+from .evidence import Answer, Appended, Claimed, Evidence, Log, requests_in
+from .violation import Violation
 
 #: The kinds of records that end a run, besides the terminal one.
 _CLOSING: Final = ("text-end", "reasoning-end", "message-metadata", "finish-step")
