@@ -28,6 +28,7 @@ KINDS: Final = {
     "lose-command": "the connection to Redis breaks before a command arrives",
     "lose-reply": "the connection to Redis breaks before a reply arrives",
     "stall-command": "a command arrives late at Redis",
+    "cut-subscriber": "the connection for messages from Redis is cut; calls go on",
     "restart-store": "Redis is restarted",
     "lose-tail": "Redis forgets its last writes",
     "store-clock": "the clock of Redis is set to another time",

@@ -1,7 +1,8 @@
 """Redis in the simulation: a model of the server with the product's scripts, and its store.
 
-What can happen to it: it is restarted, its clock is set, it forgets its last writes as a failover
-does that was decided too early; connections break before a command arrives or before its reply.
+Faults: the server is restarted, its clock is set, it loses its last writes as in a failover that
+comes too early. A call does not arrive, or its reply does not, or it is run late. A subscriber's
+connection is cut while calls go on, and the other way round.
 """
 
 from __future__ import annotations
@@ -16,17 +17,7 @@ from durable_llm_streams.stores.redis import RedisStore
 from .determinism import true_time
 from .faults import Faults
 from .loop import WORLD, Process
-from .redis_model import (
-    Fault,
-    ModelNetwork,
-    ModelRedis,
-    State,
-    Use,
-    lose_reply,
-    lose_request,
-    model_store,
-    stall,
-)
+from .redis_model import Fault, ModelNetwork, ModelRedis, State, model_store
 from .trace import Trace
 
 _ROOT = "{dls:0}"
@@ -34,7 +25,7 @@ _OBSERVERS = ("observer", "oracle")
 
 
 class RedisSite:
-    """Where the history's Redis is.
+    """The Redis of a history.
 
     Args:
         rng: draws latencies and the tokens of epochs.
@@ -57,10 +48,10 @@ class RedisSite:
         self._server = ModelRedis(lambda: true_time() + self._ahead)
         self._network = ModelNetwork(
             self._server,
-            latency=lambda process, direction: self._rng.choice((0.0001, 0.0005, 0.002)),
+            latency=lambda: self._rng.choice((0.0001, 0.0005, 0.002)),
             fault=self._fault,
-            pieces=self._pieces,
-            arrives=lambda process, name: self._rng.random() < 0.5,
+            cut_subscriber=self._cut_subscriber,
+            arrives=lambda process: self._rng.random() < 0.5,
         )
 
     async def open(self, process: Process) -> Store:
@@ -95,7 +86,7 @@ class RedisSite:
 
     def calm(self) -> None:
         """Nothing is wrong with it any more."""
-        if self._network.refusing:
+        if self._network.down:
             self._network.start()
 
     def length(self, run_id: str) -> int | None:
@@ -147,7 +138,7 @@ class RedisSite:
         )
 
     def _start(self, state: State | None) -> None:
-        if self._network.refusing or state is not None:
+        if self._network.down or state is not None:
             self._network.start(state)
 
     def _forget(self, state: State) -> None:
@@ -166,23 +157,23 @@ class RedisSite:
         runs = [key.rpartition(":")[2] for key in keys]
         return {run: tuple(self._server.log(_ROOT, run)) for run in runs}
 
-    def _fault(self, process: str, use: Use, name: str, ordinal: int) -> Fault | None:
-        if process in _OBSERVERS or use == "dial":
+    def _fault(self, process: str, name: str) -> Fault | None:
+        if process in _OBSERVERS:
             return None
         place = f"{name} of {process}"
         if self._faults.strikes("lose-command", place):
-            return lose_request()
+            return Fault("lose-request")
         if self._faults.strikes("lose-reply", place):
-            return lose_reply()
+            return Fault("lose-reply")
         if late := self._faults.strikes("stall-command", place):
-            return stall(late.choice((0.01, 0.3, 6.0)) * late.random())
+            return Fault("stall", late.choice((0.01, 0.3, 6.0)) * late.random())
         return None
 
-    def _pieces(self, process: str, data: bytes) -> Sequence[bytes]:
-        if len(data) < 2 or self._rng.random() < 0.9:
-            return (data,)
-        middle = self._rng.randrange(1, len(data))
-        return data[:middle], data[middle:]
+    def _cut_subscriber(self, process: str) -> float | None:
+        if process in _OBSERVERS:
+            return None
+        cut = self._faults.strikes("cut-subscriber", f"messages to {process}")
+        return cut.choice((0.0, 0.0, 0.05, 3.0)) if cut else None
 
 
 def _kind(key: str) -> str:

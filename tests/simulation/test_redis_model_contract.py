@@ -1,8 +1,7 @@
 """The product's store over the model of Redis keeps the Store contract, as over a real one.
 
-What happens in other processes, and what Redis may lose, is told by `tests/test_store_redis.py`
-about a real server; here the same is told about the model, over a network in which bytes take no
-time. Its clock is the only one: leases, times to live and retentions follow it.
+The model's clock is the only one: leases, times to live and retentions follow it. Nothing takes
+time on the way to it. `tests/test_store_redis.py` has the same for a real server.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .redis_model import ModelNetwork, ModelRedis, model_store
 HOUR = 3600.0
 ROOT = "{dls:0}"
 
-#: The contract alone says what goes when: its clock jumps further than any time to live.
+#: The contract's clock jumps further than any time to live; nothing may expire by itself.
 CONTRACTS = Retention(log=1000 * 365 * 24 * HOUR, chat=0)
 
 
@@ -66,8 +65,7 @@ async def stores() -> AsyncIterator[ModelStores]:
     made = ModelStores()
     yield made
     await made.clean_up()
-    assert not made.server.connections
-    assert not made.network.connections
+    assert not made.network.connections, "a connection is still open"
 
 
 @pytest.fixture
@@ -107,15 +105,6 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
     await talk.end(claim)
     await asyncio.wait_for(reading, PATIENCE)
     assert read == await talk.log(claim.run.id)
-
-
-async def test_scripts_that_the_model_has_forgotten_are_loaded_again(
-    talk: Talk, stores: ModelStores
-) -> None:
-    claim = await talk.start()
-    stores.server.forget_scripts()
-    assert await talk.append(claim, records(2))
-    assert stores.server.log(ROOT, claim.run.id) == records(2)
 
 
 async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
@@ -160,6 +149,6 @@ async def test_a_lease_runs_out_by_the_servers_clock(talk: Talk, stores: ModelSt
     talk.clock.advance(LEASE)
     (taken,) = await talk.store.claim("w2", 1, LEASE)
     assert taken.run.takeovers == 1
-    fields = stores.server.run_fields(ROOT, claim.run.id)
+    fields = stores.server.fields(f"{ROOT}:run:{claim.run.id}")
     assert fields["worker"] == "w2"
     assert fields["writer"] == f"2.{taken.epoch.token}"

@@ -25,6 +25,7 @@ BAD_DAY: Final[Rates] = {
     "lose-command": 0.01,
     "lose-reply": 0.01,
     "stall-command": 0.02,
+    "cut-subscriber": 0.03,
     "lose-request": 0.05,
     "lose-response": 0.1,
     "repeat-request": 0.1,

@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from .faults import Fault, Happens, Use, delay, error, lose_reply, lose_request, refuse, stall
+from .client import ModelClient, model_store
 from .keyspace import State
-from .network import ModelNetwork
+from .network import Fault, ModelNetwork
 from .server import ModelRedis
-from .store import model_store, open_model_store
 
-__all__ = [
-    "Fault",
-    "Happens",
-    "ModelNetwork",
-    "ModelRedis",
-    "State",
-    "Use",
-    "delay",
-    "error",
-    "lose_reply",
-    "lose_request",
-    "model_store",
-    "open_model_store",
-    "refuse",
-    "stall",
-]
+__all__ = ["Fault", "ModelClient", "ModelNetwork", "ModelRedis", "State", "model_store"]

@@ -1,127 +1,111 @@
-"""A real Redis beside the model: both are asked the same, and must say the same."""
+"""A real Redis beside the model: both run the same, and must reply the same."""
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable
-from typing import Any, Final, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
-import hiredis
+from redis import Redis
+from redis.exceptions import RedisError
 
-from .command import Words
-from .messages import Client
+from durable_llm_streams.stores.redis.script import Script
+
+from .keyspace import ErrorReply, Reply, SortedSet, Value
 from .server import ModelRedis
-from .values import encoded_error
 
-_SECONDS: Final = 20.0
-_UNFINISHED: Final = object()
+#: The two clocks are read at different moments: so many milliseconds may lie between them.
+_TOLERANCE = 60_000
 
-#: So many milliseconds may lie between the moments at which both look at their clocks.
-_TOLERANCE: Final = 60_000
 
-#: A command and its arguments.
-Step = tuple[str | bytes | int, ...]
+@dataclass(frozen=True)
+class Refused:
+    """An error reply. Any is as good as any other: no caller of a script distinguishes them."""
 
-#: The version whose errors the model words as it does.
-_MODELLED: Final = b"7.0."
-
-#: What is about the connection or the server itself, so that it cannot be the same.
-_OWN: Final = (b"SUBSCRIBE", b"UNSUBSCRIBE", b"PING", b"INFO", b"CONFIG", b"ROLE", b"PUBSUB")
+    text: str = field(compare=False)
 
 
 class RealRedis:
-    """One connection to a real server. It waits for each reply. Close it after use.
+    """One connection to a real server.
 
     Args:
         port: the server's, on loopback.
-
-    Attributes:
-        same_version: whether the server words its errors as the model does.
     """
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=_SECONDS)
-        self.same_version = b"redis_version:" + _MODELLED in self.ask(b"INFO", b"server")
+        self._redis = Redis(port=port, socket_timeout=20.0)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def ask(self, *words: bytes | str | int) -> bytes:
-        """Send a command. Returns the reply as it came, byte for byte."""
-        self._socket.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]  # see `pack`
-        replies = hiredis.Reader(notEnoughData=_UNFINISHED)
-        reply = b""
-        while True:
-            part = self._socket.recv(1 << 20)
-            assert part, "the server has closed the connection"
-            reply += part
-            replies.feed(part)
-            if replies.gets() is not _UNFINISHED:
-                return reply
-
-    def says_the_same(self, real: bytes, model: bytes) -> bool:
-        """Whether two replies are the same, as far as this server's version can say so."""
-        if self.same_version or not real.startswith(b"-"):
-            return real == model
-        return real.split()[0] == model.split()[0]
+        self._redis.close()
 
     def empty(self) -> None:
-        """Forget all keys and scripts."""
-        self.ask("FLUSHALL")
-        self.ask("SCRIPT", "FLUSH")
+        """Delete all keys."""
+        self._redis.flushall()
+
+    def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
+        """The reply to a script."""
+        try:
+            return self._redis.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        except RedisError as error:
+            return Refused(str(error))
+
+    def values(self) -> dict[bytes, Any]:
+        """What all keys hold, as `shown` has it."""
+        redis: Any = self._redis
+        reads: Mapping[bytes, Callable[[bytes], Any]] = {
+            b"string": redis.get,
+            b"hash": lambda key: list(redis.hgetall(key).items()),
+            b"list": lambda key: redis.lrange(key, 0, -1),
+            b"zset": lambda key: [
+                (score, member) for member, score in redis.zrange(key, 0, -1, withscores=True)
+            ],
+        }
+        return {key: reads[redis.type(key)](key) for key in sorted(redis.keys())}
+
+    def ttl(self, key: bytes) -> int:
+        """Milliseconds; -1 is for ever."""
+        redis: Any = self._redis
+        return int(redis.pttl(key))
 
 
 class Both:
-    """A model and a real server, both asked the same. Their clocks are the machine's.
+    """A model and a real server that run the same. Their clocks are the machine's.
 
     Args:
         real: it is emptied first.
-
-    Attributes:
-        model: of it.
     """
 
     def __init__(self, real: RealRedis) -> None:
-        self._real = real
         self.model = ModelRedis(lambda: time.time_ns() // 1_000_000)
-        self._client = self.model.connect("both", _never)
+        self._real = real
         real.empty()
 
-    def _model_says(self, *words: str | bytes | int) -> bytes:
-        packed = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        return self.model.execute(self._client, packed)
-
-    def ask(self, *words: str | bytes | int) -> bytes:
-        """Ask both. Returns what both say."""
-        real, model = self._real.ask(*words), self._model_says(*words)
-        if str(words[0]).upper() in ("TTL", "PTTL"):
-            assert abs(replied(real) - replied(model)) < _TOLERANCE, words
-        else:
-            assert self._real.says_the_same(real, model), f"{words}: {real!r}, not {model!r}"
+    def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes]) -> Any:
+        """Run a script on both. Returns what both reply."""
+        words = [each if isinstance(each, bytes) else each.encode() for each in args]
+        names = list(map(str.encode, keys))
+        model = replied(self.model, script, names, words)
+        real = self._real.run(script, names, words)
+        assert model == real, f"{script} {keys} {args}: {real!r} is right, not {model!r}"
         return model
 
     def compare_everything(self) -> None:
-        """Every key, its type, what it holds, and how long."""
-        keys = sorted(replied(self._real.ask("KEYS", "*")))
-        assert keys == sorted(map(str.encode, self.model.keys()))
-        readings: dict[bytes, Step] = {
-            b"+string\r\n": ("GET",),
-            b"+hash\r\n": ("HGETALL",),
-            b"+list\r\n": ("LRANGE", 0, -1),
-            b"+zset\r\n": ("ZRANGE", 0, -1, "WITHSCORES"),
-        }
-        for key in keys:
-            command, *rest = readings[self.ask("TYPE", key)]
-            self.ask(command, key, *rest)
-            self.ask("PTTL", key)
+        """Every key, what it holds, and when it expires."""
+        real = self._real.values()
+        model = {key: shown(value) for key, value in sorted(self.model.look().values.items())}
+        assert model == real, f"{real!r} is right, not {model!r}"
+        for key in real:
+            left, expected = self.model.ttl(key.decode()), self._real.ttl(key)
+            near = expected == -1 if left is None else abs(left - expected) < _TOLERANCE
+            assert near, f"{key!r} has {expected} ms left, not {left}"
 
 
 class Twins(ModelRedis):
-    """A model that asks a real server the same, and refuses to go on when they differ.
+    """A model beside a real server: whatever script runs on the one also runs on the other.
 
     Args:
         clock: see `ModelRedis`.
@@ -133,26 +117,24 @@ class Twins(ModelRedis):
         self._real = real
         real.empty()
 
-    def execute(self, client: Client, words: Words) -> bytes:
-        """See `ModelRedis.execute`. An error that begins with TWINS tells where they differ."""
-        model = super().execute(client, words)
-        if words[0].upper() in _OWN:
-            return model
-        real = self._real.ask(*words)
-        if not self._real.says_the_same(real, model):
-            text = (
-                f"TWINS differ in {words!r:.2000}: the real one says {real!r}, {model!r} the model"
-            )
-            return encoded_error(text.encode())
-        return model
+    def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Reply:
+        """See `ModelRedis.run`."""
+        reply = super().run(script, keys, args)
+        real = self._real.run(script, keys, args)
+        assert reply == real, f"{script} {keys} {args}: {real!r} is right, not {reply!r}"
+        return reply
 
 
-def replied(raw: bytes) -> Any:
-    """A reply as a value; an error as an exception object."""
-    replies = hiredis.Reader()
-    replies.feed(raw)
-    return replies.gets()
+def replied(model: ModelRedis, script: Script, keys: list[bytes], args: list[bytes]) -> Any:
+    """The model's reply to a script."""
+    try:
+        return model.run(script, keys, args)
+    except ErrorReply as error:
+        return Refused(str(error))
 
 
-def _never(message: bytes) -> None:
-    raise AssertionError(f"Nobody has subscribed: {message!r}")
+def shown(value: Value) -> Any:
+    """A value of the model, with the order of what it holds."""
+    if isinstance(value, SortedSet):
+        return value.order
+    return list(value.items()) if isinstance(value, dict) else value

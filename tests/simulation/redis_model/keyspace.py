@@ -1,11 +1,90 @@
-"""The keys of a server and when they go."""
+"""The keys of a server, their values and when they expire."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
 
-from .values import WRONG_TYPE, ErrorReply, Hash, List, SortedSet, Value
+_score_of_entry = itemgetter(0)
+
+
+class ErrorReply(Exception):
+    """An error as Redis words it: a code in capitals, then a sentence."""
+
+
+class Status(bytes):
+    """A reply that is not a value, such as `OK`."""
+
+    __slots__ = ()
+
+
+OK = Status(b"OK")
+
+
+class SortedSet:
+    """Members by their scores; members of the same score by their bytes.
+
+    Attributes:
+        scores: each member's.
+        order: (score, member), the lowest first.
+    """
+
+    __slots__ = ("order", "scores")
+
+    def __init__(self) -> None:
+        self.scores: dict[bytes, float] = {}
+        self.order: list[tuple[float, bytes]] = []
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def add(self, member: bytes, score: float) -> bool:
+        """Give a member a score. Returns whether it is new."""
+        before = self.scores.get(member)
+        if before == score:
+            return False
+        if before is not None:
+            del self.order[bisect_left(self.order, (before, member))]
+        self.scores[member] = score
+        insort(self.order, (score, member))
+        return before is None
+
+    def remove(self, member: bytes) -> bool:
+        """Remove a member. Returns whether it was there."""
+        score = self.scores.pop(member, None)
+        if score is None:
+            return False
+        del self.order[bisect_left(self.order, (score, member))]
+        return True
+
+    def between(
+        self, low: tuple[float, bool], high: tuple[float, bool]
+    ) -> list[tuple[float, bytes]]:
+        """The entries from one score to another, the lowest first.
+
+        Args:
+            low, high: a score, and whether it is itself excluded.
+        """
+        find_first = bisect_right if low[1] else bisect_left
+        find_end = bisect_left if high[1] else bisect_right
+        first = find_first(self.order, low[0], key=_score_of_entry)
+        return self.order[first : find_end(self.order, high[0], key=_score_of_entry)]
+
+    def copy(self) -> SortedSet:
+        """Another one with the same members."""
+        other = SortedSet()
+        other.scores, other.order = self.scores.copy(), self.order.copy()
+        return other
+
+
+Hash = dict[bytes, bytes]
+List = list[bytes]
+Value = bytes | Hash | List | SortedSet
+Reply = int | bytes | None | Sequence["Reply"]
+V = TypeVar("V", bytes, Hash, List, SortedSet)
 
 
 class State(NamedTuple):
@@ -19,98 +98,69 @@ class Keyspace:
     """Keys, their values, their times to live.
 
     Attributes:
-        now: the server's clock in this step, in milliseconds: it stands while a script runs.
+        now: the server's clock in this step, in milliseconds. It stands while a script runs.
+        values: of all keys, the oldest first. Only this class changes which keys there are.
     """
 
     def __init__(self) -> None:
-        self._values: dict[bytes, Value] = {}
-        self._deadlines: dict[bytes, int] = {}
-        self._soonest: float = math.inf  # no key goes before
         self.now = 0
+        self.values: dict[bytes, Value] = {}
+        self._deadlines: dict[bytes, int] = {}
+        self._soonest: float = math.inf  # no key expires before
 
     def begin(self, now: int) -> None:
-        """A step begins: what has outlived its time is gone."""
+        """A step begins: keys whose time is over are deleted."""
         self.now = now
-        if now <= self._soonest:
-            return
-        for key in [key for key, deadline in self._deadlines.items() if deadline < now]:
-            self.delete(key)
-        self._soonest = min(self._deadlines.values(), default=math.inf)
+        if now > self._soonest:
+            for key in [key for key, deadline in self._deadlines.items() if deadline < now]:
+                self.delete(key)
+            self._soonest = min(self._deadlines.values(), default=math.inf)
 
-    # --- values ------------------------------------------------------------------------------
-
-    def get(self, key: bytes) -> Value | None:
-        """What a key holds, of whatever type."""
-        return self._values.get(key)
-
-    def names(self) -> list[bytes]:
-        """All keys, the oldest first."""
-        return list(self._values)
-
-    def text(self, key: bytes) -> bytes | None:
-        """A text, if the key is there."""
-        value = self._values.get(key)
-        if value is None or type(value) is bytes:
+    def get(self, key: bytes, kind: type[V]) -> V | None:
+        """The value of a key, if it is there. Raises ErrorReply where it is of another type."""
+        value = self.values.get(key)
+        if value is None or isinstance(value, kind):
             return value
-        raise ErrorReply(WRONG_TYPE)
+        raise ErrorReply("WRONGTYPE Operation against a key holding the wrong kind of value")
 
-    def hash(self, key: bytes) -> Hash | None:
-        """A hash, if the key is there."""
-        value = self._values.get(key)
-        if value is None or type(value) is dict:
-            return value
-        raise ErrorReply(WRONG_TYPE)
-
-    def list(self, key: bytes) -> List | None:
-        """A list, if the key is there."""
-        value = self._values.get(key)
-        if value is None or type(value) is list:
-            return value
-        raise ErrorReply(WRONG_TYPE)
-
-    def sorted_set(self, key: bytes) -> SortedSet | None:
-        """A sorted set, if the key is there."""
-        value = self._values.get(key)
-        if value is None or type(value) is SortedSet:
-            return value
-        raise ErrorReply(WRONG_TYPE)
-
-    def set(self, key: bytes, value: Value) -> None:
-        """Put a value under a key; the key's time to live stays."""
-        self._values[key] = value
+    def made(self, key: bytes, kind: type[V]) -> V:
+        """The same; an empty value is made where there is none."""
+        value = self.get(key, kind)
+        if value is None:
+            value = self.values[key] = kind()
+        return value
 
     def delete(self, key: bytes) -> bool:
-        """Forget a key. Returns whether it was there."""
+        """Delete a key. Returns whether it was there."""
         self._deadlines.pop(key, None)
-        return self._values.pop(key, None) is not None
+        return self.values.pop(key, None) is not None
 
-    # --- times -------------------------------------------------------------------------------
+    def delete_if_empty(self, key: bytes) -> None:
+        """Collections without elements do not exist."""
+        if not self.values.get(key):
+            self.delete(key)
 
     def deadline(self, key: bytes) -> int | None:
-        """Until when a key lives; None is for ever."""
+        """When a key expires; None is never."""
         return self._deadlines.get(key)
 
-    def live_until(self, key: bytes, deadline: int) -> None:
-        """Let a key that is there live until then; it goes at once if that is over."""
-        if deadline <= self.now:
+    def expire(self, key: bytes, deadline: int | None) -> None:
+        """Let a key that is there expire then; at once if that is over, with None never."""
+        if deadline is None:
+            self._deadlines.pop(key, None)
+        elif deadline <= self.now:
             self.delete(key)
-            return
-        self._deadlines[key] = deadline
-        self._soonest = min(self._soonest, deadline)
-
-    def live_for_ever(self, key: bytes) -> bool:
-        """Take a key's time to live away. Returns whether it had one."""
-        return self._deadlines.pop(key, None) is not None
-
-    # --- all at once -------------------------------------------------------------------------
+        else:
+            self._deadlines[key] = deadline
+            self._soonest = min(self._soonest, deadline)
 
     def copy(self) -> State:
         """All keys as they are now; what happens later does not change it."""
-        return _copied(self._values, self._deadlines)
+        return _copied(self.values, self._deadlines)
 
     def replace(self, state: State) -> None:
         """All keys as they were then. The state can be used again."""
-        self._values, self._deadlines = _copied(*state)
+        self.values, self._deadlines = _copied(*state)
         self._soonest = min(self._deadlines.values(), default=math.inf)
 
 

@@ -1,114 +1,132 @@
-"""The way between simulated processes and the model of Redis."""
+"""The way from simulated processes to the model of Redis, with all faults on it.
+
+Theory of operation
+===================
+1. A process has one connection for its calls and one for each subscriber, as with the product's
+   `Database`. On a connection nothing overtakes: calls run in the order in which they were sent,
+   replies and messages come in the order of their steps.
+2. What the server does runs in the network's context, what a process receives in the context of
+   the process: a process that is frozen or dead receives nothing.
+3. A connection that breaks is gone for the server at once. The process notices later, after the
+   replies that were under way. What it sends until then is lost.
+4. A process may give up a connection, or be killed. Calls that have arrived run all the same. A
+   call that is still under way may be lost; then all calls behind it are lost, too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import errno
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Literal
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
 
-from durable_llm_streams.stores.redis import scripts
-from durable_llm_streams.stores.redis.permissions import PERMISSIONS
-from durable_llm_streams.stores.redis.script import Script
-
-from .command import Words
-from .connection import Connection
-from .faults import Fault, Happens, Use
 from .keyspace import State
 from .server import ModelRedis
 
-#: How long bytes take: of which process, and whether they are its `request` or the `reply` to it.
-Latency = Callable[[str, Literal["request", "reply"]], float]
-#: How a reply to a process is cut; the pieces together are the reply.
-Pieces = Callable[[str, bytes], Sequence[bytes]]
-#: Whether a command of a process arrives that was on its way when the process closed the connection
-#: or was killed: given the process's name, and the name of the script or the command.
-Arrives = Callable[[str, str], bool]
+
+class Fault(NamedTuple):
+    """What happens to a call.
+
+    Attributes:
+        kind: `lose-request`: the connection breaks when the call should arrive, and it is not run.
+            `lose-reply`: it is run; the connection breaks when the reply should come. `stall`: it
+            arrives in time, so nothing can stop it, but it is run later.
+        seconds: for `stall`, how much later.
+    """
+
+    kind: Literal["lose-request", "lose-reply", "stall"]
+    seconds: float = 0.0
+
+
+def _no_time() -> float:
+    return 0.0
+
+
+def _no_fault(process: str, name: str) -> Fault | None:
+    return None
+
+
+def _no_cut(process: str) -> float | None:
+    return None
+
+
+def _arrives(process: str) -> bool:
+    return True
 
 
 class ModelNetwork:
     """Connects processes with one server.
 
     Args:
-        server: what is at the other end.
-        latency: how long bytes take; without it, no time.
-        fault: what happens to commands and new connections; without it, nothing.
-        pieces: how replies are cut; without it, not at all.
-        arrives: what becomes of commands whose sender is gone; without it, they arrive.
+        server: the server.
+        latency: the seconds that something is under way now, in either direction.
+        fault: what happens to a call: given the process's name and that of the script or command.
+        cut_subscriber: whether a subscriber's connection breaks at a message to this process, or at
+            a channel that it subscribes to: the seconds until the process notices. None is no.
+        arrives: whether a call of this process still arrives that was under way when the process
+            gave up its connection, or was killed.
 
     Attributes:
-        server: as given.
-        refusing: whether no connection can be opened.
-        connections: those that are open on either side, the oldest first.
+        server, latency, fault, cut_subscriber, arrives: as given.
+        down: whether the server is away.
+        connections: those that are open in a process, the oldest first.
+        context: in which the server's side runs.
     """
 
     def __init__(
         self,
         server: ModelRedis,
         *,
-        latency: Latency | None = None,
-        fault: Happens | None = None,
-        pieces: Pieces | None = None,
-        arrives: Arrives | None = None,
+        latency: Callable[[], float] = _no_time,
+        fault: Callable[[str, str], Fault | None] = _no_fault,
+        cut_subscriber: Callable[[str], float | None] = _no_cut,
+        arrives: Callable[[str], bool] = _arrives,
     ) -> None:
         self.server = server
-        self.refusing = False
+        self.latency = latency
+        self.fault = fault
+        self.cut_subscriber = cut_subscriber
+        self.arrives = arrives
+        self.down = False
         self.connections: dict[Connection, None] = {}
-        self._latency = latency
-        self._fault = fault
-        self._pieces = pieces
-        self._arrives = arrives
-        self._context = contextvars.copy_context()
-        self._sent: Counter[str] = Counter()
+        self.context = contextvars.copy_context()
 
-    async def dial(self, process: str) -> asyncio.StreamWriter:
-        """Open a connection, as `Dialer.dial` does.
+    async def check_up(self) -> None:
+        """Raise RedisConnectionError, after a while, when no connection can be opened."""
+        if self.down:
+            await asyncio.sleep(self.latency())
+            raise RedisConnectionError("Error connecting to the model: it is down.")
+
+    def cut(self, process: str | None = None, *, use: str | None = None) -> None:
+        """Break connections now.
 
         Args:
-            process: whose it is.
-
-        Raises:
-            redis.RedisError: it could not be opened, or the server is a replica.
+            process: whose; None is everyone's.
+            use: `calls` or `messages`; None is both.
         """
-        fault = self._decided(process, "dial", "DIAL")
-        seconds = self.seconds(process, "request") + self.seconds(process, "reply")
-        await asyncio.sleep(seconds + (0.0 if fault is None else fault.seconds))
-        if self.refusing or (fault is not None and fault.kind not in ("delay", "stall")):
-            refusal = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-            raise RedisConnectionError(f"Error connecting to the model. {refusal}.") from refusal
-        if self.server.replica:
-            raise ReadOnlyError("The server is a replica.", status_code="READONLY")
-        connection = Connection(self, process, self._context)
-        self.connections[connection] = None
-        return _Writer(connection, connection.get_protocol(), None, asyncio.get_running_loop())
-
-    # --- what may happen ---------------------------------------------------------------------
-
-    def cut(self, process: str | None = None) -> None:
-        """Connections break, of one process or of all; the processes hear of it in time."""
-        for connection in self._of(process):
-            connection.cut()
+        for each in self._of(process):
+            if use in (None, each.use):
+                each.cut()
 
     def kill(self, process: str) -> None:
-        """A process was killed: its connections end, and nothing is told to it."""
-        for connection in self._of(process):
-            connection.forsake()
+        """A process was killed: its connections end, and it receives nothing more."""
+        for each in self._of(process):
+            each.leave(None)
 
     def stop(self) -> None:
-        """The server is away: all connections break, and no new one can be opened."""
-        self.refusing = True
+        """The server goes away: all connections break, and no new one can be opened."""
+        self.down = True
         self.cut()
 
     def start(self, state: State | None = None) -> None:
-        """The server is back, with the data that it had, or those of an earlier moment."""
-        self.server.restore(self.server.snapshot() if state is None else state)
-        self.refusing = False
+        """The server is back, with the data that it had, or with those of an earlier moment."""
+        if state is not None:
+            self.server.restore(state)
+        self.down = False
 
     def restart(self, state: State | None = None) -> None:
         """Stop and start at once."""
@@ -118,57 +136,72 @@ class ModelNetwork:
     def _of(self, process: str | None) -> list[Connection]:
         return [each for each in self.connections if process in (None, each.process)]
 
-    # --- what connections ask, see `connection.Way` ------------------------------------------
 
-    def seconds(self, process: str, direction: Literal["request", "reply"]) -> float:
-        """How long bytes take now."""
-        return 0.0 if self._latency is None else self._latency(process, direction)
+class Lane:
+    """One direction of a connection: what is sent first arrives first.
 
-    def fate(self, process: str, use: Use, words: Words) -> Fault | None:
-        """What happens to a command."""
-        return None if self._fault is None else self._decided(process, use, name_of(words))
+    Args:
+        context: in which things arrive.
+    """
 
-    def pieces(self, process: str, data: bytes) -> Sequence[bytes]:
-        """How a reply is cut."""
-        return (data,) if self._pieces is None else self._pieces(process, data)
+    def __init__(self, context: contextvars.Context) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._context = context
+        self._last = 0.0
 
-    def arrives(self, process: str, words: Words) -> bool:
-        """Whether a command arrives whose sender is gone."""
-        return self._arrives is None or self._arrives(process, name_of(words))
-
-    def over(self, connection: Connection) -> None:
-        """A connection has ended on both sides."""
-        self.connections.pop(connection, None)
-
-    def _decided(self, process: str, use: Use, name: str) -> Fault | None:
-        if self._fault is None:
-            return None
-        self._sent[process] += 1
-        return self._fault(process, use, name, self._sent[process])
+    def send(self, seconds: float, arrived: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+        """Call something after so many seconds, and after everything that was sent before."""
+        self._last = max(self._loop.time() + seconds, math.nextafter(self._last, math.inf))
+        return self._loop.call_at(self._last, arrived, *args, context=self._context)
 
 
-class _Writer(asyncio.StreamWriter):
-    """What redis-py hands over. It closes nothing when it is collected: that would be chance."""
+class Connection(ABC):
+    """One connection of a process.
 
-    def __del__(self) -> None:
-        """Nothing."""
+    Args:
+        network: the way to the server.
+        process: the process's name.
 
+    Attributes:
+        use: `calls` or `messages`.
+        broken: the server's side is gone.
+        closed: the process's side is gone: the process has noticed, or has closed it.
+    """
 
-def _names() -> dict[bytes, str]:
-    known = [each for each in vars(scripts).values() if isinstance(each, Script)]
-    every = [form for each in (*known, PERMISSIONS) for form in (each, each.plain) if form]
-    return {form.sha.encode(): form.name for form in every}
+    use: str
 
+    def __init__(self, network: ModelNetwork, process: str) -> None:
+        self.network = network
+        self.process = process
+        self.broken = False
+        self.closed = False
+        self.loop = asyncio.get_running_loop()
+        self.to_server = Lane(network.context)
+        self.to_process = Lane(contextvars.copy_context())
+        network.connections[self] = None
 
-_NAMES = _names()
+    @abstractmethod
+    def server_lost(self) -> None:
+        """The server's side is gone."""
 
+    @abstractmethod
+    def process_lost(self, error: Exception) -> None:
+        """The process's side is gone, and the process shall notice."""
 
-def name_of(words: Words) -> str:
-    """The name of a command, or of the script that it runs."""
-    name = words[0].upper()
-    if name in (b"EVALSHA", b"EVAL"):
-        sha = words[1]
-        if name == b"EVAL":
-            sha = hashlib.sha1(sha, usedforsecurity=False).hexdigest().encode()
-        return _NAMES.get(sha) or name.decode()
-    return name.decode()
+    def cut(self, silence: float = 0.0) -> None:
+        """It breaks now. The process notices after so many seconds of silence."""
+        if not self.broken:
+            self.broken = True
+            self.server_lost()
+            error = RedisConnectionError("The connection was cut.")
+            self.to_process.send(silence + self.network.latency(), self.leave, error)
+
+    def leave(self, error: Exception | None) -> None:
+        """The process's side ends. Without an error, the process does not notice."""
+        if not self.closed:
+            self.closed = True
+            self.network.connections.pop(self)
+            if not self.broken:
+                self.server_lost()
+            if error is not None:
+                self.process_lost(error)

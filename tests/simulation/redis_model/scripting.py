@@ -1,47 +1,25 @@
-"""Scripts as Redis runs them: Lua 5.1, `redis.call`, and errors that name the line.
+"""Scripts as Redis runs them: Lua 5.1 with `redis.call`, `redis.pcall` and `cjson.encode`.
 
-The Lua around a script is `prelude.lua`. There is one Lua for all servers of the process: making
-one, and compiling the scripts, takes longer than a whole history.
+There is one Lua for all servers of the process: making one, and compiling the scripts, takes longer
+than a whole history.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import re
+import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lupa import lua51  # type: ignore[import-untyped]  # it has no stubs
 
-from .command import Words
-from .values import ErrorReply, Reply, Status, decimal
+from durable_llm_streams.stores.redis.script import Script, without_first_line
 
-#: More words or elements than that do not fit on Lua's stack.
-_LONG = 4000
-_FLAGS = ("no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys")
-_FIRST_LINE = re.compile(rb"#!([^ \n]*)([^\n]*)")
-_BAD_ARGUMENT = b"ERR Lua redis lib command arguments must be strings or integers"
+from .commands import decimal
+from .keyspace import ErrorReply, Reply, Status
 
-#: Runs a command for a script.
-Execute = Callable[[Words], Reply]
-
-
-class Script(NamedTuple):
-    """A script that is ready to run.
-
-    Attributes:
-        sha: what it is known by.
-        body: the Lua function.
-        flags: those of its first line; None without such a line.
-        only_reads: whether they say that it does not write.
-    """
-
-    sha: bytes
-    body: Any
-    flags: frozenset[str] | None
-    only_reads: bool
+#: Runs a command for a script, given its words.
+Execute = Callable[[Sequence[bytes]], Reply]
 
 
 class Lua:
@@ -49,74 +27,98 @@ class Lua:
 
     def __init__(self) -> None:
         self._runtime = lua51.LuaRuntime(
-            encoding=None,
-            unpack_returned_tuples=True,
-            register_eval=False,
-            register_builtins=False,
+            encoding=None, register_eval=False, register_builtins=False
         )
-        prelude = Path(__file__).with_name("prelude.lua").read_bytes()
-        start = self._runtime.compile(prelude, name=b"=prelude")
-        self._compile, self._run, self._run_long = start(self._dispatch)
-        self._scripts: dict[bytes, Script] = {}
-        self._execute: Execute = _nobody
-
-    def script(self, text: bytes) -> Script:
-        """The script of this text. Raises ErrorReply where Redis would refuse it."""
-        script = self._scripts.get(text)
-        if script is None:
-            script = self._scripts[text] = self._compiled(text)
-        return script
+        self._table = self._runtime.table_from
+        self._table_type = type(self._table([]))
+        self._bodies: dict[str, Any] = {}
+        self._execute: Execute = _no_script_runs
+        names = self._runtime.globals()
+        names[b"redis"] = self._table({b"call": self._call, b"pcall": self._protected_call})
+        names[b"cjson"] = self._table({b"encode": self._encode})
 
     def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], execute: Execute
-    ) -> bytes:
+        self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], execute: Execute
+    ) -> Reply:
         """Run a script.
 
         Args:
             script: what to run.
-            keys: its KEYS.
-            arguments: its ARGV.
+            keys, args: its KEYS and ARGV.
             execute: runs its commands; it may raise ErrorReply.
 
-        Returns:
-            The reply as the protocol has it.
+        Raises:
+            ErrorReply: the script, or a command of it, failed.
         """
+        body = self._bodies.get(script.sha) or self._compiled(script)
         self._execute = execute
-        reply: bytes
-        if len(keys) + len(arguments) < _LONG:
-            reply = self._run(script.body, script.sha, len(keys), *keys, *arguments)
-        else:
-            tables = map(self._runtime.table_from, (keys, arguments))
-            reply = self._run_long(script.body, script.sha, *tables)
-        return reply
-
-    def _compiled(self, text: bytes) -> Script:
-        flags, rest = _first_line(text)
-        body, problem = self._compile(rest)
-        if body is None:
-            raise ErrorReply(b"ERR Error compiling script (new function): " + problem)
-        sha = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
-        return Script(sha, body, flags, flags is not None and "no-writes" in flags)
-
-    def _dispatch(self, *given: Any) -> Any:
-        """See `prelude.lua` for what comes back."""
         try:
-            reply = self._execute([word if type(word) is bytes else _word(word) for word in given])
-        except ErrorReply as error:
-            return (None, b"err", error.text)
+            return self._reply(body(self._table(keys), self._table(args)))
+        except lua51.LuaError as error:
+            raise ErrorReply(f"ERR {error}") from error
+
+    def _compiled(self, script: Script) -> Any:
+        text = "local KEYS, ARGV = ... " + without_first_line(script.text)
+        try:
+            body = self._runtime.compile(text.encode(), name=f"={script.name}.lua".encode())
+        except lua51.LuaSyntaxError as error:
+            raise ErrorReply(f"ERR Error compiling script: {error}") from error
+        self._bodies[script.sha] = body
+        return body
+
+    def _call(self, *given: Any) -> Any:
+        """`redis.call`. The values are those that Redis gives a script."""
+        reply = self._execute([word if type(word) is bytes else decimal(word) for word in given])
         kind = type(reply)
         if kind is bytes or kind is int:
             return reply
+        if kind is Status:
+            return self._table({b"ok": bytes(reply)})  # type: ignore[arg-type]  # it is bytes
         if reply is None:
             return False
-        if kind is Status:
-            return (None, b"ok", bytes(reply))  # type: ignore[arg-type]  # it is bytes
-        elements: Sequence[Any] = reply  # type: ignore[assignment]  # what is left
-        if None in elements:
-            elements = [False if each is None else each for each in elements]
-        if len(elements) < _LONG:
-            return (True, *elements)
-        return self._runtime.table_from(elements)
+        elements: Sequence[Any] = reply  # type: ignore[assignment]  # nothing else is left
+        return self._table([False if each is None else each for each in elements])
+
+    def _protected_call(self, *given: Any) -> Any:
+        """`redis.pcall`."""
+        try:
+            return self._call(*given)
+        except ErrorReply as error:
+            return self._table({b"err": str(error).encode()})
+
+    def _encode(self, value: Any) -> bytes:
+        """`cjson.encode`."""
+        text = json.dumps(self._plain(value), ensure_ascii=False, separators=(",", ":"))
+        text = text.replace("/", "\\/").replace("\x7f", "\\u007f")
+        return text.encode(errors="surrogateescape")
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.decode(errors="surrogateescape")
+        if type(value) is not self._table_type:
+            return value
+        length = len(value)
+        if length:
+            return [self._plain(value[index]) for index in range(1, length + 1)]
+        return {self._plain(name): self._plain(each) for name, each in value.items()}
+
+    def _reply(self, value: Any) -> Reply:
+        """What the product's client gets of a script's result."""
+        kind = type(value)
+        if kind is bytes or kind is int or value is None:
+            return value  # type: ignore[no-any-return]
+        if kind is float:
+            return int(value)
+        if kind is bool:
+            return 1 if value else None
+        if (text := value[b"err"]) is not None:
+            raise ErrorReply(text.decode())
+        if (text := value[b"ok"]) is not None:
+            return text  # type: ignore[no-any-return]
+        elements: list[Reply] = []
+        while (each := value[len(elements) + 1]) is not None:
+            elements.append(self._reply(each))
+        return elements
 
 
 @functools.cache
@@ -125,31 +127,5 @@ def lua() -> Lua:
     return Lua()
 
 
-def _nobody(words: Words) -> Reply:
-    raise AssertionError("No script runs.")
-
-
-def _word(given: object) -> bytes:
-    """An argument of a command that is no text."""
-    if type(given) is int and -(10**17) < given < 10**17:
-        return b"%d" % given
-    if type(given) in (int, float):
-        return decimal(given)  # type: ignore[arg-type]  # it is one of them
-    raise ErrorReply(_BAD_ARGUMENT)
-
-
-def _first_line(text: bytes) -> tuple[frozenset[str] | None, bytes]:
-    """The flags of `#!lua flags=…`, and the text without it; lines keep their numbers."""
-    found = _FIRST_LINE.match(text)
-    if found is None:
-        return None, text
-    if found[1] != b"lua":
-        raise ErrorReply(b"ERR Unexpected engine in script shebang: #!" + found[1])
-    flags: set[str] = set()
-    for part in found[2].split():
-        if not part.startswith(b"flags="):
-            raise ErrorReply(b"ERR Unknown lua shebang option: " + part)
-        flags.update(filter(None, part[6:].decode().split(",")))
-    for flag in sorted(flags.difference(_FLAGS)):
-        raise ErrorReply(b"ERR Unexpected flag in script shebang: " + flag.encode())
-    return frozenset(flags), text[found.end() :]
+def _no_script_runs(words: Sequence[bytes]) -> Reply:
+    raise AssertionError(f"No script runs: {words!r}")

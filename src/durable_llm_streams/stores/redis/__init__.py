@@ -34,9 +34,9 @@ from . import scripts
 from .address import RedisAddress
 from .chats import Chats
 from .checks import examine
+from .client import RedisClient
 from .context import Retention, Shared, random_token
 from .database import Database
-from .dialing import Dials
 from .feeds import Feeds
 from .following import Following
 from .layout import VERSION, store_root
@@ -65,7 +65,7 @@ class RedisStore:
         monotonic: a clock that nobody sets, in milliseconds, for tests. Without it a given `now`
             stands for both.
         token: draws the token of an epoch, lower-case hexadecimal digits.
-        dialer: opens the connections; without it, the address says how.
+        client: how Redis is reached; None opens connections to the address.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class RedisStore:
         now: Callable[[], int] | None = None,
         monotonic: Callable[[], int] | None = None,
         token: Callable[[], str] = random_token,
-        dialer: Dials | None = None,
+        client: RedisClient | None = None,
     ) -> None:
         self.pace = ECONOMY if economy else PACE
-        self._database = Database(address, dialer)
+        self._database: RedisClient = Database(address) if client is None else client
         self._shared = Shared(
             self._database,
             retention or Retention(),

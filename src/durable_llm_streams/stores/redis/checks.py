@@ -14,8 +14,8 @@ from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.finding import Finding
 
 from .address import Node, RedisAddress
+from .client import RedisClient
 from .dangers import PARAMETERS, findings, read_info, unfit
-from .database import Database
 from .failures import code, unavailable
 from .layout import VERSION, root, store_root
 from .permissions import PERMISSIONS, missing, refused_commands
@@ -30,7 +30,7 @@ class _Unfit(Exception):
     """The server can be no store; the text says why."""
 
 
-async def examine(database: Database) -> list[Finding]:
+async def examine(database: RedisClient) -> list[Finding]:
     """What is wrong, dangerous or good to know about a server, the worst first.
 
     Args:
@@ -55,7 +55,7 @@ async def examine(database: Database) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.level != "danger")
 
 
-async def _look(database: Database) -> list[Finding]:
+async def _look(database: RedisClient) -> list[Finding]:
     address = database.address
     await database.command("PING")
     by_node: dict[Node | None, list[Finding]] = {}
@@ -76,7 +76,7 @@ async def _look(database: Database) -> list[Finding]:
     return found
 
 
-async def _look_at(database: Database, node: Node | None) -> list[Finding]:
+async def _look_at(database: RedisClient, node: Node | None) -> list[Finding]:
     """What one server says about itself."""
     mode = database.address.mode
     try:
@@ -101,7 +101,7 @@ async def _look_at(database: Database, node: Node | None) -> list[Finding]:
     return list(findings(info, config, mode))
 
 
-async def _try_writing(database: Database) -> None:
+async def _try_writing(database: RedisClient) -> None:
     """Every command of the scripts, in every partition."""
     address = database.address
     await database.command("EVAL", "return 1", 0)  # it may be refused where EVALSHA is not
@@ -118,7 +118,7 @@ async def _try_writing(database: Database) -> None:
             raise _Unfit(missing(address, refused))
 
 
-async def _try_messages(database: Database) -> None:
+async def _try_messages(database: RedisClient) -> None:
     subscriber = await database.subscriber()
     channel = f"{root(database.address.prefix, 0)}:check"
     try:
@@ -135,7 +135,7 @@ def _origin(error: StoreUnavailable) -> Exception:
     return error.__cause__ if isinstance(error.__cause__, RedisError) else error
 
 
-async def _compare(database: Database) -> None:
+async def _compare(database: RedisClient) -> None:
     """Whether what is kept there already is ours to continue."""
     address = database.address
     flat = await database.command("HGETALL", f"{store_root(address.prefix)}:meta")

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .address import Node, RedisAddress
-from .dialing import Dials
+from .dialing import Dialer
 from .failures import code
 from .routes import Line
 from .wire import pack
@@ -43,7 +43,7 @@ class Cluster:
         address: some of the servers.
     """
 
-    def __init__(self, dialer: Dials, address: RedisAddress) -> None:
+    def __init__(self, dialer: Dialer, address: RedisAddress) -> None:
         self._dialer = dialer
         self._seeds = address.nodes
         self._map_seconds = min(_MAP_SECONDS, address.timeout / 3)

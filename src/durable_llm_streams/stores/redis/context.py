@@ -11,8 +11,9 @@ from msgspec import Struct
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.seen_time import monotonic_clock
 
-from .database import Database, Script
+from .client import RedisClient
 from .partitions import Partitions
+from .script import Script
 
 #: A run's record outlives its log by so much at the least: it makes repetitions recognisable.
 _RECORD_SECONDS = 30 * 24 * 3600.0
@@ -53,7 +54,7 @@ class Shared:
 
     def __init__(
         self,
-        database: Database,
+        database: RedisClient,
         retention: Retention,
         now: Callable[[], int] | None = None,
         token: Callable[[], str] = random_token,

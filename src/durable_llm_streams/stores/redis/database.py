@@ -1,15 +1,14 @@
-"""The connections to a Redis, in whatever mode it runs.
+"""Connections to Redis, in whatever mode it runs.
 
 Theory of operation
 ===================
-1. Calls to a server share one link (see `link`); it is opened by the first call and opened again by
-   the next call after it was lost.
-2. Every script may be repeated. A call whose link was cut is repeated once, at once, on a new link:
-   an idle connection that a firewall has dropped costs nobody an error. Further patience is the
-   callers' business.
-3. A call ends by its deadline, `timeout` seconds after its begin, whatever happens meanwhile.
-4. What may pass becomes `StoreUnavailable`, with the reason for the operator. What is a mistake in
-   a script stays a `redis.ResponseError`.
+1. Calls to a server share one link (see `link`). The first call opens it, and the first call after
+   it was lost opens it again.
+2. Every script may run twice. A call whose link was cut is repeated once, at once, on a new link:
+   an idle connection that a firewall has dropped causes no error. Further retries are the callers'.
+3. A call ends by its deadline, `timeout` seconds after it began, whatever happens meanwhile.
+4. A temporary failure becomes `StoreUnavailable`, with the reason for the operator. An error in a
+   script stays a `redis.ResponseError`.
 """
 
 from __future__ import annotations
@@ -23,51 +22,38 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from .address import Node, RedisAddress
+from .client import Word
 from .cluster import Cluster
-from .dialing import Dialer, Dials
+from .dialing import Dialer
 from .failures import code, unavailable
 from .routes import OneServer, Routes
 from .script import Script, first_line_refused
 from .subscriber import Subscriber
-from .wire import Word, pack
+from .wire import pack
 
 __all__ = ["Database", "Script"]
 
-#: What is worth a second try at once: the link was cut, or the server is no master any more.
+#: Repeated at once, as if the link had been cut: the server is not the master any more.
 _REPEATED = {"READONLY", "MASTERDOWN"}
 
 
 class Database:
-    """Connections to a Redis in whatever mode. It connects when it is first used.
+    """Connects when it is first used. Implements `RedisClient`.
 
     Args:
-        address: where it is.
-        dialer: opens the connections; without it, the address says how.
+        address: where Redis is.
     """
 
-    def __init__(self, address: RedisAddress, dialer: Dials | None = None) -> None:
+    def __init__(self, address: RedisAddress) -> None:
         self.address = address
-        self._dialer: Dials = Dialer(address) if dialer is None else dialer
+        self._dialer = Dialer(address)
         self._routes: Routes = (
             Cluster(self._dialer, address) if address.mode == "cluster" else OneServer(self._dialer)
         )
         self._plain_scripts = False
 
     async def call(self, script: Script, keys: Sequence[str | bytes], args: Sequence[Word]) -> Any:
-        """Run a script. It must bear repetition.
-
-        Args:
-            script: what to run.
-            keys: its KEYS; all in the hash slot of the first.
-            args: its ARGV.
-
-        Returns:
-            The reply: bytes, int, None, or a list of them.
-
-        Raises:
-            StoreUnavailable: Redis cannot do it now; whether it did is unknown.
-            redis.ResponseError: a mistake in the script.
-        """
+        """See `RedisClient.call`."""
         if self._plain_scripts and script.plain is not None:
             script = script.plain
         packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
@@ -86,15 +72,7 @@ class Database:
             raise translated from error
 
     async def command(self, *args: Word, node: Node | None = None) -> Any:
-        """Run one command that bears repetition. Errors are the server's and redis-py's own.
-
-        Args:
-            args: the command's words.
-            node: a server of a Cluster; without it, any.
-
-        Raises:
-            redis.RedisError: it could not be sent, was not answered, or was refused.
-        """
+        """See `RedisClient.command`."""
         packed = pack(*args)
         if node is not None:
             assert isinstance(self._routes, Cluster)
@@ -102,21 +80,13 @@ class Database:
         return await self._ask(None, packed, self._deadline())
 
     async def masters(self) -> list[Node | None]:
-        """The servers that hold keys, for `command`; `[None]` where there is only one.
-
-        Raises:
-            redis.RedisError: the Cluster's servers could not be asked.
-        """
+        """See `RedisClient.masters`."""
         if isinstance(self._routes, Cluster):
             return list(await self._routes.masters(self._deadline()))
         return [None]
 
     async def subscriber(self) -> Subscriber:
-        """A new connection of its own for messages. It is the caller's to close.
-
-        Raises:
-            StoreUnavailable: Redis cannot be reached now.
-        """
+        """See `RedisClient.subscriber`."""
         try:
             async with asyncio.timeout(self.address.timeout):
                 node = await self._routes.any_node()
@@ -126,7 +96,7 @@ class Database:
         return Subscriber(writer, patience=self.address.timeout)
 
     async def close(self) -> None:
-        """Close all connections but the subscribers'."""
+        """See `RedisClient.close`."""
         await self._routes.close()
         await self._dialer.close()
 

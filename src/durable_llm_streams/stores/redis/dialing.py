@@ -1,13 +1,13 @@
 """Opening connections: TCP, TLS and sockets, signing in, and asking sentinels for the master.
 
-redis-py does all this; `link` and `subscriber` take the open connection over.
+redis-py does all this; `link` and `subscriber` take over the open connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any, Protocol
+from typing import Any
 
 from redis.asyncio.connection import (
     AbstractConnection,
@@ -29,20 +29,8 @@ from .failures import causes
 _SENTINEL_SECONDS = 1.0
 
 
-class Dials(Protocol):
-    """Opens connections."""
-
-    async def dial(self, node: Node | None = None) -> asyncio.StreamWriter:
-        """See `Dialer.dial`."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of what serves to open connections; the open ones stay."""
-        ...
-
-
 class Dialer:
-    """Opens connections to the servers that an address names. Implements `Dials`."""
+    """Opens connections to the servers that an address names."""
 
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
@@ -65,7 +53,7 @@ class Dialer:
         self._sentinel: Sentinel | None = None
 
     async def dial(self, node: Node | None = None) -> asyncio.StreamWriter:
-        """Open a connection and sign in. It is the caller's, and redis-py's no longer.
+        """Open a connection and sign in. The caller owns it; redis-py does not keep it.
 
         Args:
             node: a server of a Cluster. Without it: the one server that there is.
@@ -87,7 +75,7 @@ class Dialer:
             if any(
                 isinstance(cause, ssl.SSLError | ConnectionResetError) for cause in causes(error)
             ):
-                self._trust = None  # the files may be others by now
+                self._trust = None  # the files may have changed
             raise
         except RuntimeError as error:  # uvloop's, for a transport that is closed already
             raise RedisConnectionError(f"The connection was cut at once ({error}).") from error
@@ -105,7 +93,7 @@ class Dialer:
         return writer
 
     async def close(self) -> None:
-        """Let go of the sentinels."""
+        """Close the connections to the sentinels; the opened connections stay."""
         if self._sentinel is not None:
             await self._sentinel.aclose()
             self._sentinel = None
@@ -188,7 +176,7 @@ async def _refuse_replica(connection: AbstractConnection) -> None:
     try:
         role = await connection.read_response()
     except ResponseError:
-        return  # not to be known here; it will refuse to write
+        return  # ROLE is not allowed; a replica will refuse to write
     if role[0] == b"slave":
         await connection.disconnect(nowait=True)
         raise ReadOnlyError("The server is a replica.", status_code="READONLY")

@@ -1,14 +1,14 @@
-"""What other processes tell: one subscribing connection for all that this one listens to.
+"""What other processes publish: one subscribed connection for this process.
 
 Theory of operation
 ===================
 1. Every partition has a channel for events: claims, ends, deletions, changes in feeds, work. There
-   are a few of them for each run, so every process gets all. A run that somebody reads here while
-   another process writes it has a channel of its own, for its records.
-2. What is published while the connection is down is lost. So everybody who waits for something is
-   woken when it breaks and when it is back, and looks for himself.
-3. A subscription counts when Redis has confirmed it. Who then looks at the store and finds nothing
-   new hears of everything that comes later.
+   are a few of them for each run, so every process gets all. The records of a run have a channel
+   of their own; a process subscribes to it while it reads a run that another process writes.
+2. Messages that are published while the connection is down are lost. So all waiters are woken when
+   it breaks and when it is back, and read the store again.
+3. A subscription counts when Redis has confirmed it. A reader that then finds nothing new in the
+   store receives everything that is published later.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from typing import Protocol
 
 from durable_llm_streams.errors import StoreUnavailable
 
+from .client import Subscription
 from .context import Shared
-from .subscriber import Subscriber
 
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = (0.05, 1.0)
+_DOWN = "Redis does not answer; records of other processes cannot be followed."
 
 
 class Listener(Protocol):
-    """Whom the events are for."""
+    """Receives the events."""
 
     def heard(self, event: bytes) -> None:
         """An event of a partition."""
@@ -46,7 +47,7 @@ class Listener(Protocol):
 
 
 class Events:
-    """The subscribing connection, for as long as the store is open.
+    """The subscribed connection, for as long as the store is open.
 
     Args:
         shared: see `Shared`.
@@ -56,7 +57,7 @@ class Events:
     def __init__(self, shared: Shared, listener: Listener) -> None:
         self._shared = shared
         self._listener = listener
-        self._subscriber: Subscriber | None = None
+        self._subscriber: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
         self._channels: dict[bytes, Callable[[bytes], None]] = {}
         self._parting: set[asyncio.Task[None]] = set()
@@ -68,7 +69,7 @@ class Events:
         self._task = asyncio.create_task(self._listen(), name="redis-events")
 
     async def follow(self, run_id: str, channel: str) -> None:
-        """Hear a run's records from now on.
+        """Receive a run's records from now on.
 
         Raises:
             StoreUnavailable: the connection is down.
@@ -78,7 +79,7 @@ class Events:
         await subscriber.subscribe(channel)
 
     def unfollow(self, channel: str) -> None:
-        """Hear a run's records no more."""
+        """Receive a run's records no longer."""
         if self._channels.pop(channel.encode(), None):
             parting = asyncio.create_task(self._unsubscribe(channel))
             self._parting.add(parting)
@@ -86,12 +87,12 @@ class Events:
 
     async def _unsubscribe(self, channel: str) -> None:
         if channel.encode() in self._channels or self._subscriber is None:
-            return  # somebody follows again
+            return  # it is followed again
         with contextlib.suppress(StoreUnavailable):
             await self._subscriber.unsubscribe(channel)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -99,7 +100,7 @@ class Events:
         if self._subscriber is not None:
             await self._subscriber.close()
 
-    async def _connected(self) -> Subscriber:
+    async def _connected(self) -> Subscription:
         if self._subscriber is None:
             if self._back is None:
                 self._back = asyncio.get_running_loop().create_future()
@@ -107,10 +108,10 @@ class Events:
                 async with asyncio.timeout(self._shared.database.address.timeout):
                     await asyncio.shield(self._back)
             except TimeoutError:
-                raise StoreUnavailable("Redis does not answer; nobody can be followed.") from None
+                raise StoreUnavailable(_DOWN) from None
         self._shared.check_open()
         if self._subscriber is None:  # it was back, and is gone again
-            raise StoreUnavailable("Redis does not answer; nobody can be followed.")
+            raise StoreUnavailable(_DOWN)
         return self._subscriber
 
     async def _connect(self) -> None:
@@ -140,7 +141,7 @@ class Events:
             except StoreUnavailable as error:
                 logger.warning("%s", error)
             except Exception:
-                logger.exception("An unexpected failure of the subscribing connection")
+                logger.exception("Unexpected failure of the subscribed connection")
             broken, self._subscriber = self._subscriber, None
             if broken is not None:
                 await broken.close()

@@ -17,7 +17,7 @@ from collections import OrderedDict
 
 from durable_llm_streams.errors import RunNotFound
 
-from .database import Database
+from .client import RedisClient
 from .layout import root
 from .scripts import FIND_PARTITION
 
@@ -33,7 +33,7 @@ class Partitions:
         count: how many there are.
     """
 
-    def __init__(self, database: Database, prefix: str, count: int) -> None:
+    def __init__(self, database: RedisClient, prefix: str, count: int) -> None:
         self._database = database
         self.roots = tuple(root(prefix, number) for number in range(count))
         self._runs: OrderedDict[str, str] = OrderedDict()

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .address import Node
-from .dialing import Dials
+from .dialing import Dialer
 from .failures import code, retrieved
 from .link import Link
 
@@ -111,7 +111,7 @@ class Line:
 class OneServer:
     """Every key is on the one server; sentinels may say where that is. Implements `Routes`."""
 
-    def __init__(self, dialer: Dials) -> None:
+    def __init__(self, dialer: Dialer) -> None:
         self._line = Line(dialer.dial)
 
     async def ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:

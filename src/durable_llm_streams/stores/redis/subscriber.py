@@ -3,20 +3,19 @@
 Theory of operation
 ===================
 1. `subscribe` returns when Redis has confirmed: whatever is published later arrives, in order.
-2. Messages go straight from the connection's bytes to the callback. Nothing is kept in between, so
-   nothing can grow; a process too slow for its messages is cut off by Redis
-   (client-output-buffer-limit), and its subscriber ends. Only what comes before somebody listens
-   is kept until then.
-3. After some quiet it asks for a sign of life. A connection that stays silent has ended.
-4. A subscriber that has ended is not mended: messages may have been missed. Make a new one,
-   subscribe, then look at what there is.
+2. Messages go straight from the connection's bytes to the callback. There is no queue that could
+   grow. Redis closes the connection of a process that is too slow for its messages
+   (client-output-buffer-limit), and its subscriber ends. Messages that come before `listen` are
+   kept for it.
+3. After some quiet it sends a PING. A connection that stays silent has ended.
+4. A subscriber that has ended is not repaired: messages may have been missed. Make a new one,
+   subscribe, then read what there is.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from redis.exceptions import ResponseError
@@ -24,10 +23,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from durable_llm_streams.errors import StoreUnavailable
 
+from .client import OnMessage
 from .failures import unavailable
 from .wire import Wire, pack
-
-OnMessage = Callable[[bytes, bytes], None]
 
 _MESSAGE = b"message"
 _CONFIRMATIONS = (b"subscribe", b"unsubscribe")
@@ -46,11 +44,11 @@ class _Confirmations:
 
 
 class Subscriber(Wire):
-    """A connection for messages; `Database.subscriber` makes it.
+    """A connection for messages; `Database.subscriber` makes it. Implements `Subscription`.
 
     Args:
         writer: the connection.
-        patience: seconds without any sign of life until it ends.
+        patience: seconds without a byte from the server until it ends.
     """
 
     def __init__(self, writer: asyncio.StreamWriter, *, patience: float) -> None:
@@ -64,31 +62,15 @@ class Subscriber(Wire):
         self._timer = self._loop.call_later(self._quiet, self._look)
 
     async def subscribe(self, *channels: str | bytes) -> None:
-        """Receive what is published in the channels from now on. Again for the same is no error.
-
-        Raises:
-            StoreUnavailable: the connection has ended, or Redis refuses the channels.
-        """
+        """See `Subscription.subscribe`."""
         await self._change("SUBSCRIBE", channels)
 
     async def unsubscribe(self, *channels: str | bytes) -> None:
-        """Receive nothing more of the channels, once it returns.
-
-        Raises:
-            StoreUnavailable: the connection has ended.
-        """
+        """See `Subscription.unsubscribe`."""
         await self._change("UNSUBSCRIBE", channels)
 
     async def listen(self, on_message: OnMessage) -> NoReturn:
-        """Receive messages for as long as the connection lives.
-
-        Args:
-            on_message: called with the channel and the payload of each, in their order, from the
-                event loop's callbacks; it must be quick and must not raise.
-
-        Raises:
-            StoreUnavailable: the connection has ended; messages may have been missed.
-        """
+        """See `Subscription.listen`."""
         early, self._early = self._early, []
         for channel, payload in early:
             on_message(channel, payload)
@@ -99,12 +81,12 @@ class Subscriber(Wire):
             self._on_message = self._keep
 
     async def close(self) -> None:
-        """Close the connection."""
+        """See `Subscription.close`."""
         self._timer.cancel()
         await super().close()
 
     def take(self, reply: Any) -> None:
-        """A message, a confirmation, or a sign of life."""
+        """A message, a confirmation, or the reply to a PING."""
         if isinstance(reply, list):
             kind = reply[0]
             if kind == _MESSAGE:
@@ -118,7 +100,7 @@ class Subscriber(Wire):
                 self.abort(reply)
 
     def ended(self, error: Exception) -> None:
-        """Tell everybody who waits."""
+        """All callers that wait fail."""
         self._timer.cancel()
         reason = _reason(error)
         if not self._end.done():
@@ -144,7 +126,7 @@ class Subscriber(Wire):
         if error is not None or first.left == 0:
             self._confirmations.popleft()
             if first.done.done():
-                return  # nobody waits any more
+                return  # the caller was cancelled
             if error is None:
                 first.done.set_result(None)
             else:
@@ -154,7 +136,7 @@ class Subscriber(Wire):
         self._early.append((channel, payload))
 
     def _look(self) -> None:
-        """Ask for a sign of life where there was none, and end where none comes."""
+        """Send a PING after some quiet; end when the server was silent for too long."""
         silent = self._loop.time() - self.heard
         if silent >= self._patience:
             self.abort(RedisTimeoutError("no sign of life"))

@@ -1,4 +1,4 @@
-"""The end of a run's log, as a process hears of it. See `following` for the rules."""
+"""The end of a run's log, as a process knows it. See `following` for the rules."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from durable_llm_streams.stores.waiters import Waiters, wake, wake_due
 
 from .replies import writer
 
-#: So many bytes of the last records are at hand for readers that are a little behind.
+#: The last records are kept for readers that are a little behind: at most so many bytes.
 _KEPT_BYTES = 32 * 1024
-#: So many messages are kept that come before it is known where the log ends.
+#: At most so many messages are kept that come before it is known where the log ends.
 _KEPT_EARLY = 100
 
 _Heard = tuple[int, bytes, Sequence[bytes], Status]
 
 
 class Tail:
-    """Where a log ends, by whom it is written, its last records, and who waits for more.
+    """Where a log ends, who writes it, its last records, and the readers that wait for more.
 
     Attributes:
-        channel: where other processes tell of its records.
-        live: whether this hears of everything that is committed.
-        subscribed: whether that is by the channel.
+        channel: where other processes publish its records.
+        live: whether this receives everything that is committed.
+        subscribed: whether it does so by the channel.
         making_live: the task that makes it live.
         next_seq, spans, status: as in a page.
-        epoch: who writes, as claims have it.
-        by: the same as messages have it.
-        used: when somebody last read here, in the loop's time.
-        waiters: who waits at the end, and until when.
+        epoch: who writes, as in claims.
+        by: the same, as in messages.
+        used: when it was last read here, in the loop's time.
+        waiters: the readers that wait at the end, and until when.
     """
 
     __slots__ = (
@@ -72,12 +72,12 @@ class Tail:
         self._doubtful = False  # whether it may have missed something while it becomes live
 
     def begin_early(self) -> None:
-        """It is asked where the log ends; what this hears from now on is kept for `begin`."""
+        """The store is asked where the log ends; messages from now on are kept for `begin`."""
         self._early = []
         self._doubtful = False
 
     def begin(self, place: Page) -> None:
-        """The log ended there when it was asked; from then on this has heard of everything."""
+        """The log ended there when the store was asked; everything since has been received."""
         self.next_seq = self._first = place.next_seq
         self.status = place.status
         self._written_by(place.spans)
@@ -89,7 +89,7 @@ class Tail:
                 self.heard(*heard)
 
     def page(self, after: int, max_bytes: int) -> Page | None:
-        """What comes after a record, if it is here."""
+        """The records after a sequence number, if they are kept here."""
         if after + 1 < self._first or after >= self.next_seq or self._bytes > max_bytes:
             return None
         records = self._recent[after + 1 - self._first :]
@@ -114,13 +114,13 @@ class Tail:
             self.stale()
 
     def heard(self, at: int, by: bytes, records: Sequence[bytes], status: Status) -> None:
-        """Records were committed somewhere; they may be known."""
+        """Records were committed somewhere; they may be known already."""
         if not self.live:
             if self.making_live is not None and not self._doubtful:
                 self._early.append((at, by, records, status))
                 self._doubtful = len(self._early) >= _KEPT_EARLY
             return
-        known = self.next_seq - at  # so many of them
+        known = self.next_seq - at  # so many of the records
         if known >= len(records) and status is self.status:
             return
         if known < 0 or by != self.by or (known and status is not self.status):
@@ -135,14 +135,14 @@ class Tail:
         self.wake(None)
 
     def wake(self, page: Page | None) -> None:
-        """Give every waiting reader what it waits for, or let it look for itself."""
+        """Give every waiting reader the page; with None, it reads the store again."""
         waiters = self.waiters
         if waiters:
             self.waiters = []
             wake(waiters, page)
 
     def wake_due(self, now: float) -> None:
-        """Let those look for themselves who have waited long enough."""
+        """Wake the readers whose time is over."""
         self.waiters = wake_due(self.waiters, now)
 
     def _written_by(self, spans: tuple[Span, ...]) -> None:

@@ -14,10 +14,10 @@ import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 
+from .client import Word
+
 _UNFINISHED = object()
 _CLOSE_SECONDS = 1.0
-
-Word = str | bytes | int | float
 
 
 def pack(*words: Word) -> bytes:
