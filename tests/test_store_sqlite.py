@@ -18,7 +18,7 @@ from durable_llm_streams.stores.sqlite import file as database_file
 from durable_llm_streams.stores.sqlite.feeds import Feeds
 from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
 from tests.contract import StoreContract, compare_with_model
-from tests.contract.harness import PATIENCE, Talk, records
+from tests.contract.harness import HOUR, PATIENCE, Talk, records
 from tests.sqlite_stores import SQLiteStores
 
 
@@ -126,6 +126,15 @@ async def test_an_ended_run_keeps_no_journal_row(talk: Talk, stores: SQLiteStore
     talk.clock.advance(2)
     assert await talk.append(second, records(1))
     assert stores.query("SELECT count(*) FROM journal") == 1
+
+
+@pytest.mark.promise("no-leak", "bounded")
+async def test_an_expired_log_leaves_no_rows(talk: Talk, stores: SQLiteStores) -> None:
+    await talk.answer()
+    await talk.pass_time(2 * HOUR)
+    assert stores.query("SELECT count(*) FROM segment") == 1
+    assert await talk.expire() == 1
+    assert stores.query("SELECT count(*) FROM segment") == 0
 
 
 @pytest.mark.promise("no-leak")

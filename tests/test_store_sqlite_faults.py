@@ -82,22 +82,34 @@ async def test_a_full_disk_loses_nothing(talk: Talk, stores: SQLiteStores) -> No
     assert await talk.log(claim.run.id) == [*log, LAST]
 
 
+def refuse_commits(action: int, first: str | None, *_: str | None) -> int:
+    """For `sqlite3.Connection.set_authorizer`."""
+    is_one = action == sqlite3.SQLITE_TRANSACTION and first == "COMMIT"
+    return sqlite3.SQLITE_DENY if is_one else sqlite3.SQLITE_OK
+
+
 @pytest.mark.promise("seen-is-durable")
+@pytest.mark.parametrize("fails", ["begin", "commit"])
 async def test_a_write_that_fails_changes_nothing_in_memory_either(
-    talk: Talk, stores: SQLiteStores
+    talk: Talk, stores: SQLiteStores, fails: str
 ) -> None:
-    """Every operation while another program holds the file: nothing of it is seen."""
+    """Another program holds the file, or the last step of each operation fails."""
     claim = await talk.start(chat="c1")
     await talk.send(chat="c2")
     assert await talk.append(claim, records(2))
+    assert stores.store is not None
+    connection = stores.store._file.connection
     stores.break_off("PRAGMA busy_timeout=0")
     other = sqlite3.connect(stores.path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    if fails == "begin":
+        other.execute("BEGIN IMMEDIATE")
+    else:
+        connection.set_authorizer(refuse_commits)
     before = [await talk.store.snapshot("ann", chat) for chat in ("c1", "c2")]
     reader = await talk.waiting(claim.run.id, 2)
     position = (await talk.store.changes("ann", None)).position
     calls: list[Callable[[], Awaitable[object]]] = [
-        lambda: talk.append(claim, records(1), at=3),
+        *([lambda: talk.append(claim, records(1), at=3)] if fails == "begin" else []),
         lambda: talk.append(claim, records(40, size=900), at=3),
         lambda: talk.end(claim),
         lambda: talk.stop(claim.run.id),
@@ -116,9 +128,10 @@ async def test_a_write_that_fails_changes_nothing_in_memory_either(
             await call()
         assert await talk.store.changes("ann", position) == Changes([], position, complete=True)
         assert [await talk.store.snapshot("ann", chat) for chat in ("c1", "c2")] == before
+        assert await talk.store.renew([claim], LEASE) == []
         assert await talk.chat_ids("ann") == [chat.chat.id for chat in reversed(before)]
     assert not reader.done()
-    other.execute("ROLLBACK")
+    connection.set_authorizer(None)
     other.close()
     assert await talk.append(claim, records(1), at=3)
     assert list((await bounded(reader)).records) == records(1)

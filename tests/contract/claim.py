@@ -199,6 +199,43 @@ class ClaimContract:
         assert len(await talk.store.claim("w2", 10, LEASE)) == 1
 
     @pytest.mark.promise("fencing")
+    async def test_a_claim_of_another_epoch_renews_releases_and_ends_nothing(
+        self, talk: Talk
+    ) -> None:
+        claim = await talk.start()
+        number, token = claim.epoch
+        epochs = (Epoch(number, "0badc0de"), Epoch(number + 1, token), Epoch(number, ""))
+        others = [claim._replace(epoch=epoch) for epoch in epochs]
+        talk.clock.advance(LEASE - 1)
+        assert list(await talk.store.renew(others, LEASE)) == others
+        await talk.store.release(others)
+        assert await talk.store.find_run("ann", "c1") == claim.run
+        for _ in ("before the end", "after it"):
+            for other in others:
+                with pytest.raises(Fenced):
+                    await talk.end(other)
+            await talk.end(claim)
+        again = await talk.start("m2")
+        talk.clock.advance(LEASE - 1)
+        await talk.store.renew([again._replace(epoch=epochs[0])], LEASE)
+        talk.clock.advance(2)
+        assert len(await talk.store.claim("w2", 10, LEASE)) == 1, "the lease was prolonged"
+
+    @pytest.mark.promise("one-end")
+    async def test_a_run_that_ended_is_claimed_by_nobody(self, talk: Talk) -> None:
+        await talk.end(await talk.start(chat="c1"))
+        await talk.stop((await talk.start(chat="c2")).run.id)
+        await talk.stop((await talk.send(chat="c3")).run.id)
+        given_back = await talk.start(chat="c4")
+        await talk.store.release([given_back])
+        await talk.stop(given_back.run.id)
+        talk.clock.advance(LEASE + 1)
+        for _ in range(2):
+            assert await talk.store.claim("w2", 10, LEASE) == []
+            assert await talk.store.runs(active=True) == []
+            await talk.crash()
+
+    @pytest.mark.promise("fencing")
     async def test_renewing_tells_which_claims_are_lost(self, talk: Talk) -> None:
         claims = [await talk.start(chat=f"c{n}") for n in range(5)]
         await talk.end(claims[0])
@@ -257,6 +294,12 @@ class ClaimContract:
         await talk.store.release([first])
         (claim,) = await talk.store.claim("w2", 10, LEASE)
         assert claim.run.id == first.run.id
+
+    async def test_a_run_that_was_seized_and_given_back_waits_its_turn(self, talk: Talk) -> None:
+        await talk.start("m1")
+        second = (await talk.send("m2", queue=True)).run
+        await talk.store.release([await talk.store.seize(second.id, "w2", LEASE)])
+        assert await talk.store.claim("w2", 10, LEASE) == []
 
     @pytest.mark.promise("takeover")
     async def test_claims_and_what_was_given_back_survive_a_crash(self, talk: Talk) -> None:

@@ -172,10 +172,10 @@ class EndContract:
         assert (await talk.store.snapshot("ann", "c1")).chat.updated_at == talk.clock()
 
     async def test_only_the_answers_own_message_gets_the_text(self, talk: Talk) -> None:
-        await talk.end(await talk.start("m1"), body=b'{"n":1}')
-        await talk.end(await talk.start("m1", chat="c2"), body=b'{"n":2}')
+        await talk.end(await talk.start("m1", answer_id="a"), body=b'{"n":1}')
+        await talk.end(await talk.start("m1", chat="c2", answer_id="a"), body=b'{"n":2}')
         await talk.end(await talk.start(None, place="again"), body=b'{"n":3}')
-        for chat, leaf, body in (("c1", "a1", 1), ("c2", "a2", 2), ("c1", "a3", 3)):
+        for chat, leaf, body in (("c1", "a", 1), ("c2", "a", 2), ("c1", "a3", 3)):
             snapshot = await talk.store.snapshot("ann", chat, leaf)
             bodies = [message.body for message in snapshot.messages]
             assert bodies == [b'{"text":"hello"}', b'{"n":%d}' % body]

@@ -53,6 +53,28 @@ class KeepContract:
         with pytest.raises(ChatNotFound):
             await talk.store.snapshot("ann", "c1")
 
+    @pytest.mark.promise("bounded")
+    async def test_retention_counts_from_the_last_message_and_the_last_end(
+        self, talk: Talk
+    ) -> None:
+        first = await talk.answer("m1")
+        await talk.pass_time(DAY - HOUR / 2)
+        claim = await talk.start("m2")
+        await talk.pass_time(HOUR)
+        assert await talk.expire() == 1, "the first log"
+        second = await talk.end(claim)
+        await talk.pass_time(HOUR / 2)
+        assert await talk.expire() == 0
+        assert len(await talk.log(second.id)) == 1
+        with pytest.raises(CursorLost):
+            await talk.store.read(first.id, 0)
+        await talk.pass_time(DAY - HOUR)
+        assert await talk.expire() == 1, "the second log"
+        assert await talk.chat_ids() == ["c1"]
+        await talk.pass_time(HOUR)
+        assert await talk.expire() == 1, "the chat"
+        assert await talk.chat_ids() == []
+
     async def test_chats_can_be_kept_for_ever(self, talk: Talk) -> None:
         await talk.answer()
         await talk.pass_time(2 * DAY)

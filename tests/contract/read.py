@@ -199,9 +199,9 @@ class ReadContract:
     @pytest.mark.promise("lost-tail-is-told")
     async def test_a_cursor_beyond_the_log_is_lost(self, talk: Talk) -> None:
         claim = await talk.start()
-        for wait in (0.0, 5.0):
+        for after, wait in ((1, 0.0), (1, 5.0), (-1, 0.0), (-1, 5.0)):
             with pytest.raises(CursorLost):
-                await talk.store.read(claim.run.id, 1, wait=wait)
+                await talk.store.read(claim.run.id, after, wait=wait)
         assert await talk.append(claim, records(3))
         with pytest.raises(CursorLost):
             await talk.store.read(claim.run.id, 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -37,9 +38,10 @@ class SendContract:
         assert (chat.owner, chat.title, chat.head) == ("ann", "Trees", "a1")
         assert chat.active_run == run.id
         assert chat.created_at == chat.updated_at == talk.clock()
-        assert [(m.id, m.parent, m.role, m.body, m.run_id) for m in messages] == [
-            ("m1", None, "user", b'{"q":1}', None),
-            ("a1", "m1", "assistant", b"", run.id),
+        now = talk.clock()
+        assert [(m.id, m.parent, m.role, m.body, m.run_id, m.created_at) for m in messages] == [
+            ("m1", None, "user", b'{"q":1}', None, now),
+            ("a1", "m1", "assistant", b"", run.id, now),
         ]
         assert versions == [("m1", None, "user"), ("a1", "m1", "assistant")]
         assert active == run
@@ -131,24 +133,34 @@ class SendContract:
             await talk.send("m2", key="k1", content="y")
         assert await talk.store.snapshot("ann", "c1") == before
 
-    @pytest.mark.promise("idempotent-send")
-    async def test_a_key_belongs_to_its_chat(self, talk: Talk) -> None:
-        await talk.send(key="k1", content="x")
-        assert (await talk.send(chat="c2", key="k1", content="y")).created
-
     @pytest.mark.promise("idempotent-send", "owned")
+    @pytest.mark.parametrize("place", ["follow", "edit", "again"])
     @pytest.mark.parametrize("owner", ["ann", "bob"])
-    @pytest.mark.parametrize("content", ["x", "y"])
-    async def test_a_key_of_one_chat_is_unknown_in_another_that_has_messages(
-        self, talk: Talk, owner: str, content: str
+    async def test_a_key_is_known_in_its_own_chat_only(
+        self, talk: Talk, owner: str, place: str
     ) -> None:
-        first = await talk.answer(key="k1", content="x")
-        await talk.answer(chat="c2", owner=owner)
-        sent = await talk.send("m2", chat="c2", owner=owner, key="k1", content=content)
-        assert (sent.created, sent.run.chat_id) == (True, "c2")
-        assert (await talk.send("m1", key="k1", content="x")).run == first
-        again = await talk.send("m2", chat="c2", owner=owner, key="k1", content=content)
-        assert again == Sent(sent.run, created=False, claim=None)
+        """A new chat and one with messages; a message, an edit and a regeneration."""
+        asked: dict[str, Any] = {
+            "place": place,
+            "anchor": None if place == "follow" else "m1",
+            "key": "k1",
+        }
+        message = None if place == "again" else "m2"
+        for chat, whose in (("c1", "ann"), ("c2", owner)):
+            await talk.answer("m1", chat, owner=whose)
+        first = await talk.answer(message, **asked, content="x")
+        sent = await talk.start(message, "c2", **asked, owner=owner, content="y")
+        assert sent.run.chat_id == "c2"
+        assert (await talk.send(chat="c3", key="k1", content="z")).created
+        before = await talk.store.snapshot("ann", "c1")
+        for chat, whose, content, run in (
+            ("c1", "ann", "x", first), ("c2", owner, "y", sent.run),
+        ):  # fmt: skip
+            found = await talk.send(message, chat, **asked, owner=whose, content=content)
+            assert found == Sent(run, created=False, claim=None)
+            with pytest.raises(MessageConflict):
+                await talk.send(message, chat, **asked, owner=whose, content="other")
+        assert await talk.store.snapshot("ann", "c1") == before
 
     async def test_without_a_key_nothing_is_a_repetition(self, talk: Talk) -> None:
         await talk.answer("m1", content="x")
@@ -192,13 +204,13 @@ class SendContract:
         before = await talk.store.snapshot("ann", "c1")
         for _ in range(2):
             with pytest.raises(ChatBusy) as caught:
-                await talk.send("m2")
+                await talk.send("m2", key="k2", content="y")
             assert caught.value.run_id == run.id
             assert await talk.store.snapshot("ann", "c1") == before
             await talk.store.claim("w1", 1, LEASE)
             before = await talk.store.snapshot("ann", "c1")
         await talk.stop(run.id)
-        assert (await talk.send("m2")).created
+        assert (await talk.send("m2", key="k2", content="x")).created, "the refused key is free"
 
     async def test_a_run_may_wait_behind_another(self, talk: Talk) -> None:
         first = await talk.start("m1")
@@ -329,6 +341,8 @@ class SendContract:
         assert chat.updated_at == talk.clock()
         assert chat.created_at == talk.clock() - 60_000
         assert chat.title == "About c1", "the title is for a chat that does not exist yet"
+        await talk.send("m3", queue=True, now=talk.clock() - 5000)
+        assert (await talk.store.snapshot("ann", "c1")).chat.updated_at == talk.clock()
 
     async def test_what_is_refused_changes_nothing(self, talk: Talk) -> None:
         """Of several that come at once, one gets in and the rest leave no trace."""
