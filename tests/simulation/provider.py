@@ -16,8 +16,7 @@ from durable_llm_streams.providers.requests.prefill import PrefillTable
 
 from .faults import Faults
 from .loop import Process
-from .provider_chats import REPEATS
-from .provider_jobs import KeptAnswer
+from .provider_chats import REPEATS, KeptAnswer
 from .provider_session import Session
 from .saying import SECRET
 

@@ -1,12 +1,14 @@
-"""Chat completions: what is asked, and the events of an answer."""
+"""What is asked of the provider, and what it answers: at once, or an answer that it keeps."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
+
+from tests.fake_provider import Kept, Step
+from tests.fake_provider.wire import DONE, Response, chunk, completion_usage, event
 
 from .question import Question
 from .saying import pieces
@@ -15,7 +17,10 @@ REPEATS: Final = "sim/repeats"
 
 _PREAMBLES: Final = ("Sure, continuing from where I left off:\n\n", "Continuing:\n")
 _OVERLAP: Final = 40  # characters
+_LOOK: Final = 0.5  # seconds
 _JUDGED: Final = 100  # characters of a continuation that come at once: enough to judge it
+
+KeptAnswer = Kept[dict[str, Any]]
 
 
 class Request(NamedTuple):
@@ -75,7 +80,7 @@ def continued(asked: Request, rng: random.Random) -> str:
     return "I'm sorry, but I do not see an answer to continue."
 
 
-async def completion(rng: random.Random, asked: Request, words: str) -> AsyncGenerator[bytes, None]:
+def completion(rng: random.Random, asked: Request, words: str) -> Iterator[Step]:
     """The events of an answer.
 
     Args:
@@ -84,21 +89,49 @@ async def completion(rng: random.Random, asked: Request, words: str) -> AsyncGen
         words: the text that the model says now.
     """
     question = asked.question
-    for number in range(0 if asked.said else question.thoughts):
-        await asyncio.sleep(question.pause / 1000)
-        yield _event({"reasoning": f"{question.name}-thought-{number} "})
+    pause = question.pause / 1000
+    for thought in question.thoughts_said if not asked.said else ():
+        yield pause
+        yield event(chunk({"reasoning": thought}))
     length = 0
     for piece in pieces(words, rng):
-        if question.pause and not (asked.continues and length < _JUDGED):
-            await asyncio.sleep(question.pause / 1000)
-        yield _event({"content": piece})
+        if pause and not (asked.continues and length < _JUDGED):
+            yield pause
+        yield event(chunk({"content": piece}))
         length += len(piece)
-    yield _event({}, reason="stop")
-    usage = {"prompt_tokens": 5, "completion_tokens": question.words, "cost": 0.001}
-    yield b"data: %b\n\n" % json.dumps({"choices": [], "usage": usage}).encode()
-    yield b"data: [DONE]\n\n"
+    yield event(chunk({}, "stop"))
+    yield event(chunk(None, usage=completion_usage(question.words)))
+    yield DONE
 
 
-def _event(delta: dict[str, Any], reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    return b"data: %b\n\n" % json.dumps({"id": "gen-1", "choices": [choice]}).encode()
+def kept_answer(name: str, question: Question, rng: random.Random, *, fails: bool) -> KeptAnswer:
+    """An answer that the provider makes whether or not anybody listens.
+
+    Args:
+        name: its id.
+        question: what is asked.
+        rng: draws how it is said.
+        fails: whether it fails in the middle.
+    """
+    said = pieces(question.answer, rng)
+    response = Response(
+        id=name,
+        model="sim",
+        thoughts=tuple(question.thoughts_said),
+        texts=tuple(said[: rng.randrange(len(said)) if fails else None]),
+        end="failed" if fails else "completed",
+        error={"code": "server_error", "message": "It has failed."},
+    )
+    schedule, at = [], 0.0
+    for number, (is_word, each) in enumerate(response.events()):
+        at += question.pause / 1000 if is_word else 0.001 if number else 0
+        schedule.append((at, each))
+    return Kept(schedule, asyncio.get_running_loop().time, _LOOK)
+
+
+def heard(kept: KeptAnswer, after: int) -> Iterator[Step]:
+    """What a kept answer says behind an event, from the beginning for -1, as it is said."""
+    for each in kept.follow(after + 1):
+        yield each if isinstance(each, float) else event(each, each["type"])
+    if kept.cancelled:
+        yield event({"type": "response.cancelled", "response": {"status": "cancelled"}})

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
+
+from tests.fake_provider import End, Step
 from tests.providers.shapes import refusals
 
 from .loop import Process
-from .provider_chats import REPEATS, Request, completion, continued
-from .provider_jobs import KeptAnswer
+from .provider_chats import REPEATS, Request, completion, continued, heard, kept_answer
 from .saying import SECRET, carried, dressed, spoilt
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Session:
             self._provider.jobs.pop(name, None)
             return Response(self, 404, _json({"error": {"message": "No such response."}}))
         after = int(url.query.get("starting_after", "-1"))
-        return self._stream(job.listen(after), job.question.name)
+        return self._stream(heard(job, after), name.removeprefix("resp_").rpartition("_")[0])
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -72,9 +74,8 @@ class Session:
             return self._stream(completion(rng, asked, words), place)
         fails = provider.faults.strikes("fail-job", place) is not None
         name = f"resp_{place}_{provider.requests[place]}"
-        job = KeptAnswer(name, asked.question, rng, fails=fails)
-        provider.jobs[job.name] = job
-        return self._stream(job.listen(-1), place)
+        provider.jobs[name] = kept_answer(name, asked.question, rng, fails=fails)
+        return self._stream(heard(provider.jobs[name], -1), place)
 
     def _refuse(self, rng: random.Random, asked: Request) -> Response:
         goes_on = bool(asked.said) or asked.in_background
@@ -84,18 +85,18 @@ class Session:
             if refusal.is_final:
                 self._provider.refused.add(asked.question.name)
             return Response(
-                self, refusal.status, _bytes(refusal.body), refusal.media_type, refusal.headers
+                self, refusal.status, [refusal.body], refusal.media_type, refusal.headers
             )
         if status == 401 or (status == 400 and not goes_on):
             self._provider.refused.add(asked.question.name)
         return Response(self, status, _json({"error": {"message": SECRET, "code": status}}))
 
-    def _stream(self, events: AsyncGenerator[bytes, None], place: str) -> Response:
+    def _stream(self, steps: Iterator[Step], place: str) -> Response:
         faults = self._provider.faults
         rng = faults.rng(f"stream {place} {len(self._provider.open)}")
         stalled = partial(self._provider.stalled, place)
-        events = dressed(spoilt(events, faults, place, stalled), rng)
-        return Response(self, 200, carried(events, faults, place, rng))
+        steps = dressed(spoilt(steps, faults, place, stalled), rng)
+        return Response(self, 200, carried(steps, faults, place, rng))
 
     def opened(self, response: Response) -> None:
         """An answer is being made for this process."""
@@ -115,7 +116,7 @@ class Response:
         self,
         session: Session,
         status: int,
-        body: AsyncGenerator[bytes, None],
+        body: Iterable[Step],
         media_type: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -125,7 +126,7 @@ class Response:
         self.headers = dict(headers or {})
         self.content = self
         self._session = session
-        self._body = body
+        self._body = _played(body)
         session.opened(self)
 
     async def readany(self) -> bytes:
@@ -141,10 +142,18 @@ class Response:
         self._session.closed(self)
 
 
-async def _bytes(data: bytes) -> AsyncGenerator[bytes, None]:
-    if data:
-        yield data
+async def _played(steps: Iterable[Step]) -> AsyncGenerator[bytes, None]:
+    """The bytes of a body, in the loop's time."""
+    for step in steps:
+        if isinstance(step, float):
+            await asyncio.sleep(step)
+        elif step is End.HANG:
+            await asyncio.sleep(1e6)
+        elif step is End.RESET:
+            raise aiohttp.ClientPayloadError("The connection was cut.")
+        elif isinstance(step, bytes) and step:
+            yield step
 
 
-async def _json(content: Any) -> AsyncGenerator[bytes, None]:
-    yield json.dumps(content).encode()
+def _json(content: Any) -> list[Step]:
+    return [json.dumps(content).encode()]

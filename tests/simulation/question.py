@@ -31,6 +31,11 @@ class Question(NamedTuple):
         """The whole text of the answer."""
         return "".join(f"{self.name}.{number} " for number in range(self.words))
 
+    @property
+    def thoughts_said(self) -> list[str]:
+        """The words of reasoning."""
+        return [f"{self.name}-thought-{number} " for number in range(self.thoughts)]
+
     @classmethod
     def parse(cls, text: str) -> Question:
         """Read what was asked."""

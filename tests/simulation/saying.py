@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
-import aiohttp
-
+from tests.fake_provider import End, Step
 from tests.providers.shapes import Form
 
 from .faults import Faults
@@ -34,56 +32,58 @@ def pieces(text: str, rng: random.Random) -> list[str]:
     return said
 
 
-async def dressed(
-    events: AsyncGenerator[bytes, None], rng: random.Random
-) -> AsyncGenerator[bytes, None]:
+def dressed(steps: Iterator[Step], rng: random.Random) -> Iterator[Step]:
     """The same events, in one of the forms of the corpus, with its noise between them."""
     form, first = Form.draw(rng), True
-    async for event in events:
-        yield form.dress(event, rng, first=first)
-        first = False
+    for step in steps:
+        if isinstance(step, bytes):
+            yield form.dress(step, rng, first=first)
+            first = False
+        else:
+            yield step
 
 
-async def spoilt(
-    events: AsyncGenerator[bytes, None], faults: Faults, place: str, stalled: Callable[[], None]
-) -> AsyncGenerator[bytes, None]:
+def spoilt(
+    steps: Iterator[Step], faults: Faults, place: str, stalled: Callable[[], None]
+) -> Iterator[Step]:
     """The same events, until one of them is junk, does not come, or is the last.
 
     Args:
-        events: of an answer.
+        steps: of an answer.
         faults: decides.
         place: whose answer it is.
         stalled: is called when it falls silent.
     """
-    async for event in events:
-        if faults.strikes("stall-answer", place):
-            stalled()
-            await asyncio.sleep(1e6)
-        if faults.strikes("end-answer", place):
-            return
-        if junk := faults.strikes("break-answer", place):
-            yield junk.choice(_JUNK)
-        yield event
+    for step in steps:
+        if isinstance(step, bytes):
+            if faults.strikes("stall-answer", place):
+                stalled()
+                yield End.HANG
+            if faults.strikes("end-answer", place):
+                return
+            if junk := faults.strikes("break-answer", place):
+                yield junk.choice(_JUNK)
+        yield step
 
 
-async def carried(
-    events: AsyncGenerator[bytes, None], faults: Faults, place: str, rng: random.Random
-) -> AsyncGenerator[bytes, None]:
+def carried(
+    steps: Iterator[Step], faults: Faults, place: str, rng: random.Random
+) -> Iterator[Step]:
     """The same bytes, as a network brings them: cut anywhere, and off at some byte."""
     cut = faults.strikes("cut-answer", place)
     left = cut.choice((0, cut.randrange(300), cut.randrange(4000))) if cut else None
     kept = b""
-    async for event in events:
-        data = kept + event
+    for step in steps:
+        if not isinstance(step, bytes):
+            yield step
+            continue
+        data = kept + step
         split = len(data) if rng.random() < 0.7 else rng.randrange(len(data) + 1)
         data, kept = data[:split], data[split:]
         if left is not None and len(data) > left:
-            if left:
-                yield data[:left]
-            raise aiohttp.ClientPayloadError("The connection was cut.")
+            yield data[:left]
+            yield End.RESET
         if left is not None:
             left -= len(data)
-        if data:
-            yield data
-    if kept:
-        yield kept
+        yield data
+    yield kept
