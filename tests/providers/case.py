@@ -50,7 +50,8 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         path: the request's path ends with this; a query counts if this has one.
         query: stands somewhere in the query.
         method: `GET` or `POST`.
-        field, no_field: the JSON body has, or lacks, this field (dots lead inwards).
+        field, no_field: the JSON body has, or lacks, this field (dots lead inwards, numbers into
+            lists).
         header, no_header: the request has, or lacks, this header.
         last_role: the role of the last message.
         role: some message has this role.
@@ -105,7 +106,7 @@ class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         path: its path ends with this.
         method: `GET` or `POST`.
         headers: it has these, with these values.
-        has, lacks: fields of its body (dots lead inwards).
+        has, lacks: fields of its body (dots lead inwards, numbers into lists).
         body: fields of its body with their values.
         roles: of its messages.
         first, last: the text of its first and its last message.

@@ -21,10 +21,13 @@ def messages(request: Request) -> list[Any]:
 
 
 def field(request: Request, name: str, default: Any = _MISSING) -> Any:
-    """A field of the body, by its names from outside to inside."""
+    """A field of the body, by its names and its places in lists, from outside to inside."""
     value = request.body
     for part in name.split("."):
-        value = value.get(part, default) if isinstance(value, dict) else default
+        try:
+            value = value[int(part) if isinstance(value, list) else part]
+        except (LookupError, TypeError, ValueError):
+            return default
     return value
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.providers.case import load, name_of, paths
-from tests.providers.verdict import differences
+from tests.providers.verdict import differences, explained
 from tests.providers.walk import walk
 
 PATHS = list(paths())
@@ -21,9 +21,9 @@ async def test_what_a_provider_sent_comes_to_what_its_file_says(
     outcomes = await walk(case, tmp_path, monkeypatch)
     expectations = case.expectations
     found = [
-        f"{name}: expected {expected!r}, got {got!r}"
+        f"  {name}: expected {expected!r}, got {got!r}"
         for expect, outcome in zip(expectations, outcomes[-len(expectations) :], strict=True)
         for name, (expected, got) in differences(expect, outcome).items()
     ]
     if found:
-        pytest.fail("\n".join([case.title, *found]), pytrace=False)
+        pytest.fail(explained(path, case, found), pytrace=False)

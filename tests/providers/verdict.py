@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from tests.fake_provider import Request
+from tests.providers.case import CORPUS, Case, Expect, name_of
 from tests.providers.case import Asked as ExpectedRequest
-from tests.providers.case import Expect
 from tests.providers.meanings import sentence
 from tests.providers.raw_provider import field, has, messages
 from tests.providers.walk import Outcome
@@ -16,8 +18,9 @@ _ABSENT: Final = "(absent)"
 
 def differences(expect: Expect, got: Outcome) -> dict[str, tuple[Any, Any]]:
     """What is not as expected, by its name in the file: (expected, observed)."""
-    assert not got.unanswered, f"the case has no answer for {got.unanswered}"
     found: dict[str, tuple[Any, Any]] = {"requests": (expect.requests, len(got.requests))}
+    for each in got.unanswered:
+        found[f"{each.method} {each.target}"] = ("an [[answer]] for it in the file", "none fits")
     if expect.status == "refused":
         found["status"] = ("refused", "taken" if got.status == 200 else "refused")
     else:
@@ -27,6 +30,13 @@ def differences(expect: Expect, got: Outcome) -> dict[str, tuple[Any, Any]]:
             for name, pair in _request(asked, got.requests[at]).items():
                 found[f"request {at + 1}: {name}"] = pair
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def explained(path: Path, case: Case, found: Sequence[str]) -> str:
+    """The message of a case that failed: its file, what differs, and how to run it alone."""
+    place = path.relative_to(CORPUS.parents[2])
+    run = f"pytest tests/providers -k {name_of(path).replace('/', ' and ')!r}"
+    return "\n".join([f"{place}: {case.title}", *found, f"  alone: {run}"])
 
 
 def _answer(expect: Expect, got: Outcome) -> dict[str, tuple[Any, Any]]:
