@@ -125,12 +125,14 @@ class Following:
 
     async def _subscribe(self, run_id: str, tail: Tail) -> None:
         try:
-            ours = run_id in self._ours
-            if not (ours or tail.subscribed):
+            ours = self._ours.get(run_id)
+            if ours is None and not tail.subscribed:
                 await self.events.follow(run_id, tail.channel)
                 tail.subscribed = True
             tail.begin_early()
             tail.begin(await self._logs.place(run_id, followed=tail.subscribed))
+            if ours is not None and tail.by != ours.encode() and self._ours.get(run_id) == ours:
+                self.let_go(run_id)  # claimed elsewhere, while this process was not subscribed
         finally:
             tail.making_live = None
 
