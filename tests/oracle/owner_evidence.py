@@ -16,6 +16,7 @@ class Change(NamedTuple):
         kind: as in the feed's events.
         about: the run that started or ended, the new title, or "".
         at: when the acknowledgement arrived, in the loop's time.
+        began: when the call began that made it.
     """
 
     owner: str
@@ -23,6 +24,7 @@ class Change(NamedTuple):
     chat: str
     about: str
     at: float
+    began: float
 
 
 class FeedEvent(NamedTuple):

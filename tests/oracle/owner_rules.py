@@ -49,7 +49,7 @@ def _order(feed: FeedReading) -> Iterator[Violation]:
 def _missing(feed: FeedReading, evidence: Evidence, listed: float) -> Iterator[Violation]:
     came = {(event.kind, event.chat, event.about): event for event in feed.events}
     for change in evidence.changes:
-        if change.owner != feed.owner or change.at < listed:
+        if change.owner != feed.owner or change.began < listed:
             continue
         event = came.get((change.kind, change.chat, change.about))
         what = f"{change.kind} of {change.chat} ({change.about}), acknowledged at {change.at:.3f} s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from durable_llm_streams.chunks import merge
 from durable_llm_streams.model import token_at
@@ -125,8 +125,8 @@ def readers_come_to_the_end(evidence: Evidence) -> Iterator[Violation]:
             yield reading.error._replace(what=f"{reading.who}: {reading.error.what}")
             continue
         if reading.delay > evidence.patience:
-            what = f"{reading.who} waited {reading.delay:.1f} s for a record that another reader"
-            yield Violation("prefix", f"{what} had; at most {evidence.patience:g} s are allowed")
+            what = f"{reading.who} waited {reading.delay:.1f} s for a committed record"
+            yield Violation("prefix", f"{what}; at most {evidence.patience:g} s are allowed")
         if reading.chat in evidence.deleted:
             continue
         if reading.lost and not evidence.lost_tails:
@@ -136,21 +136,31 @@ def readers_come_to_the_end(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("prefix", f"{reading.who} still waits behind record {reading.last}")
 
 
-def delays(readings: Sequence[Reading]) -> dict[str, float]:
-    """By reader: the longest time that it waited for a record which another reader had.
+def delays(
+    readings: Sequence[Reading],
+    committed: Mapping[tuple[str, int], float] | None = None,
+    waited: Callable[[float, float], float] = lambda since, until: until - since,
+) -> dict[str, float]:
+    """By reader: the longest time that it waited for a record which was there.
 
-    Waiting begins with the connection that brought the record. Slow readers do not count.
+    A record is there when it is known to be committed, or when another reader has it. Waiting
+    begins with the connection that brought the record. Slow readers do not count.
+
+    Args:
+        readings: all of them.
+        committed: when records were committed, by run and number, where that is known.
+        waited: the seconds between two times that count.
     """
-    first: dict[tuple[str, int], float] = {}
+    there = dict(committed or {})
     for reading in readings:
         for frame, came in zip(reading.frames, reading.came, strict=True):
             place = frame.cursor[:2]
-            first[place] = min(came, first.get(place, came))
+            there[place] = min(came, there.get(place, came))
     return {
         reading.who: max(
             (
-                came - max(began, first[frame.cursor[:2]])
-                for frame, came, began in zip(
+                waited(max(since, there[frame.cursor[:2]]), came)
+                for frame, came, since in zip(
                     reading.frames, reading.came, reading.since, strict=True
                 )
             ),

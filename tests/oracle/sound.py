@@ -237,9 +237,12 @@ class World:
             "owners": {"c0": "ann", "c9": "ann", "c2": "bob"},
             "feeds": [feed()],
             "changes": [
-                Change("ann", "run-ended", "c0", "before", 0.4),
-                *(Change("ann", e.kind, e.chat, e.about, e.came - 0.5) for e in feed().events),
-                Change("bob", "run-started", "c2", "runc2", 2.0),
+                Change("ann", "run-ended", "c0", "before", 0.9, 0.4),
+                *(
+                    Change("ann", e.kind, e.chat, e.about, e.came - 0.5, e.came - 0.9)
+                    for e in feed().events
+                ),
+                Change("bob", "run-started", "c2", "runc2", 2.0, 1.0),
             ],
             "lists": {"ann": ROWS},
             "trespasses": [Trespass("bob: GET /api/chats/c0", 404, b"{}", frozenset({404}))],

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, Final, Protocol
 
+from tests.oracle.reader import Interrupted
+
 from .faults import Faults
 from .loop import WORLD, Process
 
@@ -21,10 +23,6 @@ Application = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 _BUFFER: Final = 16 * 1024  # bytes between `send` and the client until `send` waits
 _REFUSED_SECONDS: Final = 0.02
 _LONGEST_CUT: Final = 6000  # bytes
-
-
-class Cut(Exception):
-    """The connection was refused, or ended before the response."""
 
 
 class Serves(Protocol):
@@ -87,11 +85,11 @@ class Exchange:
         """Send the request and wait for the response's head.
 
         Raises:
-            Cut: there is no response; whether the request arrived is unknown.
+            Interrupted: there is no response; whether the request arrived is unknown.
         """
         if self._faults.strikes("lose-request", self._place):
             await asyncio.sleep(self._rng.uniform(0.01, 1.0))
-            raise Cut("the request was lost")
+            raise Interrupted("the request was lost")
         latency = self._latency()
         if slow := self._faults.strikes("slow-request", self._place):
             latency += slow.uniform(0.1, 3.0)
@@ -107,24 +105,24 @@ class Exchange:
         self.status = head["status"]
         self.headers = {name.decode(): value.decode() for name, value in head.get("headers", ())}
 
-    async def data(self) -> bytes | None:
-        """The next bytes of the body; None at its end.
+    async def piece(self) -> bytes:
+        """The next bytes of the body; b"" at its end.
 
         Raises:
-            Cut: it ended in the middle.
+            Interrupted: it ended in the middle.
         """
-        if self._is_over:
-            return None
-        message = await self._next()
-        data: bytes = message.get("body", b"")
-        self._room.set()
-        self._is_over = not message.get("more_body")
-        return None if self._is_over and not data else data
+        data = b""
+        while not (data or self._is_over):
+            message = await self._next()
+            data = message.get("body", b"")
+            self._room.set()
+            self._is_over = not message.get("more_body")
+        return data
 
     async def whole(self) -> bytes:
-        """The rest of the body. Raises Cut."""
+        """The rest of the body. Raises Interrupted."""
         body = b""
-        while (data := await self.data()) is not None:
+        while data := await self.piece():
             body += data
         return body
 
@@ -205,7 +203,7 @@ class Exchange:
     async def _next(self) -> Message:
         while not self._arrived:
             if self._is_cut:
-                raise Cut("the connection broke")
+                raise Interrupted("the connection broke")
             if self._news.done():
                 self._news = self._loop.create_future()
             await self._news

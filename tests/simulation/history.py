@@ -12,29 +12,33 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from durable_llm_streams.errors import NotFound
-from durable_llm_streams.log import read_all
-from durable_llm_streams.store import Store
+from tests.oracle.evidence import Answer, Evidence
+from tests.oracle.invariants import violations
+from tests.oracle.reader import UnexpectedStatus
 
 from . import workload
-from .chat import ChatLife
+from .clients import ChatClient, Network
+from .collecting import Served, answers, with_delays
 from .determinism import determined
 from .faults import Faults
 from .injected_store import Ledger
 from .loop import WORLD, NeverEnds, SimulationLoop, abandon
-from .oracles import Evidence, Truth, breaches
-from .people import Broken, Town
 from .provider import Provider
+from .saying import SECRET
 from .server import Server, Site
+from .sessions import ChatSession
 from .sqlite_site import SQLiteSite
 from .stuck import Stuck, watched
 from .trace import Trace
-from .workload import Workload
+from .workload import Action, Workload
 
-#: Seconds of its own that people may try to get at their answers when nothing goes wrong any more.
+#: Seconds of its own until everything has ended when nothing goes wrong any more.
 CALM_SECONDS = 400.0
 #: Seconds of its own that things go wrong.
-STORM_SECONDS = 12.0
+FAULT_SECONDS = 12.0
+#: Seconds that a reader or a subscriber may wait for what is committed: longer than any fault keeps
+#: it, but less than the 15 after which a waiting stream looks by itself.
+PATIENCE_SECONDS = 10.0
 
 _MOST_TURNS = 600_000
 _HORIZON = 3_000.0
@@ -72,6 +76,18 @@ class Outcome(NamedTuple):
     logs: Sequence[Log] = ()
 
 
+class Broken(Exception):
+    """A promise is broken.
+
+    Args:
+        promise: which.
+        what: what was expected and what was there.
+    """
+
+    def __init__(self, promise: str, what: str) -> None:
+        super().__init__(f"{promise}: {what}")
+
+
 class History:
     """A seed coming to life.
 
@@ -85,12 +101,13 @@ class History:
     def __init__(self, seed: int, store: str, only: Collection[str] | None, folder: Path) -> None:
         self.seed = seed
         self.store = store
-        rng = random.Random(f"{seed} {store}")
+        rng, more = random.Random(f"{seed} {store}"), random.Random(f"{seed} {store} more")
         self.site: Site = _site(store, folder, rng)
-        self.workload: Workload = workload.draw(rng, self.site.servers, self.site.troubles)
+        self.workload: Workload = workload.draw(rng, more, self.site.servers, self.site.troubles)
         self.faults = Faults(rng.getrandbits(32), self.workload.rates, only)
         self.trace = Trace()
-        self.ledger = Ledger()
+        self.owners = {chat.name: chat.owner for chat in self.workload.chats}
+        self.ledger = Ledger(self.owners)
         self.provider = Provider(self.faults)
         self.figures: Counter[str] = Counter()
         self.digest = ""
@@ -114,24 +131,40 @@ class History:
             )
             for name in "ABCDEF"[: plan.servers]
         ]
-        self.town = Town(self.servers, self.faults, self.trace)
+        self.network = Network(self.servers, self.faults, self.trace)
         keepers = [asyncio.create_task(self._keep(server)) for server in self.servers]
-        lives = [
-            asyncio.create_task(ChatLife(self.town, self.site, f"c{number}", turns).live())
-            for number, turns in enumerate(plan.chats)
+        sessions = [asyncio.create_task(session.run()) for session in self._sessions()]
+        subscribers = [
+            asyncio.create_task(self._subscribe(*each), name=each[1].name)
+            for each in plan.subscribers
         ]
-        storm = asyncio.create_task(self._storm())
-        await self._all_of(lives, STORM_SECONDS)
-        storm.cancel()
+        incidents = asyncio.create_task(self._incidents())
+        await self._all_of(sessions, FAULT_SECONDS)
+        incidents.cancel()
         self._calm()
-        if not await self._all_of(lives, CALM_SECONDS):
+        if not await self._all_of(sessions, CALM_SECONDS):
             waiting = sorted(task.get_name() for task in WORLD.tasks)
             raise Broken("honest-failure", f"{', '.join(waiting)} wait for ever")
         await self._until_quiet()
-        for keeper in keepers:
-            keeper.cancel()
+        served = await self._served()
+        for task in (*subscribers, *keepers):
+            task.cancel()
         await self._end()
-        self._judge(await self._evidence())
+        self._judge(await self._evidence(served))
+
+    def _sessions(self) -> list[ChatSession]:
+        loses = any(incident.kind == "lose-tail" for incident in self.workload.incidents)
+        sessions = []
+        for chat in self.workload.chats:
+            kinds = {action.kind for turn in chat.turns for action in turn.actions}
+            may_vanish = loses or "delete" in kinds
+            sessions.append(ChatSession(self.network, self.site, chat, may_vanish=may_vanish))
+        return sessions
+
+    async def _subscribe(self, owner: str, action: Action) -> None:
+        await asyncio.sleep(action.at)
+        if self.faults.keeps(action.kind, action.name):
+            await ChatClient(self.network, action.name, owner, action.server).subscribe()
 
     async def _all_of(self, lives: list[asyncio.Task[None]], seconds: float) -> bool:
         """Whether all lives come to their ends in time. Raises what one of them raises."""
@@ -147,21 +180,21 @@ class History:
             await server.ended.wait()
             await asyncio.sleep(0.0 if self.faults.over else self.workload.restart_after)
 
-    async def _storm(self) -> None:
+    async def _incidents(self) -> None:
         loop = asyncio.get_running_loop()
-        for number, trouble in enumerate(sorted(self.workload.troubles, key=lambda t: t.at)):
-            await asyncio.sleep(max(0.0, trouble.at - loop.time()))
-            name = f"of {self.servers[trouble.server].name} no. {number}"
-            if rng := self.faults.keeps(trouble.kind, name):
-                if trouble.kind == "term":
-                    self.servers[trouble.server].terminate()
+        for number, incident in enumerate(sorted(self.workload.incidents, key=lambda i: i.at)):
+            await asyncio.sleep(max(0.0, incident.at - loop.time()))
+            name = f"of {self.servers[incident.server].name} no. {number}"
+            if rng := self.faults.keeps(incident.kind, name):
+                if incident.kind == "term":
+                    self.servers[incident.server].terminate()
                 else:
-                    self.site.strike(trouble.kind, rng)
-                    self.town.tails_lost += trouble.kind == "lose-tail"
+                    self.site.strike(incident.kind, rng)
+                    self.network.observed.tails_lost += incident.kind == "lose-tail"
 
     def _calm(self) -> None:
         """Nothing goes wrong any more, and what stood still goes on."""
-        self.trace.add("From here on", "nothing goes wrong any more")
+        self.trace.add("From here on", "there are no faults")
         self.faults.over = True
         self.site.calm()
         for server in self.servers:
@@ -183,49 +216,51 @@ class History:
                     await server.ended.wait()
         await asyncio.sleep(5.0)
 
-    async def _evidence(self) -> Evidence:
+    async def _served(self) -> Served:
+        """What the servers return when everything has ended."""
+        owners = {*self.owners.values(), *(owner for owner, _ in self.workload.subscribers)}
+        clients = {
+            owner: ChatClient(self.network, f"{owner}-looks", owner, 0) for owner in sorted(owners)
+        }
+        return await Served.by(clients, self.owners)
+
+    async def _evidence(self, served: Served) -> Evidence:
         store = await self.site.reopened()
-        truths = {}
-        for run in await store.runs(limit=10_000):
-            truths[run.id] = await self._truth(store, run.id, run.chat_id)
-            self.figures[f"{truths[run.id].run.status}"] += 1
-            self.figures["records"] += len(truths[run.id].records)
-            self.figures["takeovers"] += run.takeovers
-            self.logs.append(_log(truths[run.id]))
+        found, trees = await answers(store, self.owners)
         await store.close()
         self.site.let_go(WORLD)
-        self.digest = self.trace.digest(
-            record for truth in truths.values() for record in truth.records
-        )
-        return Evidence(
-            truths=truths,
-            questions={
-                turn.question.name: turn.question for chat in self.workload.chats for turn in chat
-            },
-            readings=self.town.readings,
-            asked=self.town.asked,
-            stopped=self.town.stopped,
-            deleted=frozenset(self.town.deleted),
-            written=self.ledger.written,
-            claims=self.ledger.claims,
+        for answer in found:
+            served.complete(answer)
+            self.figures[f"{answer.run.status}"] += 1
+            self.figures["records"] += len(answer.log.records)
+            self.figures["takeovers"] += answer.run.takeovers
+            self.logs.append(_log(answer))
+        self.digest = self.trace.digest(record for each in found for record in each.log.records)
+        seen = self.network.observed
+        evidence = Evidence(
+            answers={answer.run.id: answer for answer in found},
+            readings=seen.readings,
+            accepted=seen.accepted,
+            stops=seen.stops,
+            deleted=frozenset(seen.deleted),
             attempts=self.workload.limits.attempts,
             requests=self.provider.requests,
             refused=frozenset(self.provider.refused),
             excused=self.faults.counts["term"] + self.faults.counts["refuse-prefill"],
-            forgotten=self.site.forgotten,
+            lost_tails=self.site.forgotten,
             leaks=self._leaks(),
             faults=self.faults.counts,
+            secrets=(SECRET.encode(),),
+            patience=PATIENCE_SECONDS,
+            pauses=[pause for server in self.servers for pause in server.pauses],
+            owners=self.owners,
+            feeds=seen.feeds,
+            lists=served.lists,
+            trespasses=seen.trespasses,
+            sent=seen.sent,
+            trees=trees,
         )
-
-    async def _truth(self, store: Store, run_id: str, chat: str) -> Truth:
-        run = await store.find_run(None, chat, run_id)
-        records, _ = await read_all(store, run_id)
-        try:
-            snapshot = await store.snapshot(f"owner-{chat}", chat, run.message_id)
-        except NotFound:
-            return Truth(run, records, b"")
-        bodies = [message.body for message in snapshot.messages if message.id == run.message_id]
-        return Truth(run, records, bodies[0] if bodies else b"")
+        return with_delays(evidence, self.ledger)
 
     def _leaks(self) -> list[str]:
         loop = asyncio.get_running_loop()
@@ -241,13 +276,14 @@ class History:
         return leaks
 
     def _judge(self, evidence: Evidence) -> None:
-        if found := breaches(evidence):
-            promise, _, how = "\n".join(found).partition(": ")
-            raise Broken(promise, how)
+        if found := violations(evidence):
+            promise, _, what = "\n".join(map(str, found)).partition(": ")
+            raise Broken(promise, what)
 
 
-def _log(truth: Truth) -> Log:
-    return Log([record.decode() for record in truth.records], truth.message.decode())
+def _log(answer: Answer) -> Log:
+    records = [record.decode() for record in answer.log.records]
+    return Log(records, (answer.message or b"").decode())
 
 
 def run(
@@ -282,6 +318,8 @@ def _run(history: History) -> Outcome:
                 loop.run_until_complete(history.live())
         except Broken as error:
             breach = str(error)
+        except UnexpectedStatus as error:
+            breach = f"honest-failure: {error}"
         except (NeverEnds, Stuck) as error:
             breach = f"honest-failure: {error}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding

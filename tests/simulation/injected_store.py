@@ -1,20 +1,20 @@
-"""The store as one process sees it: its calls are late, lost, repeated, and written down.
+"""The store as one process sees it: its calls are late, lost and repeated, and written down.
 
-What is written down is what the caller was told, for the oracles: an append that was refused must
-not stand in the log, one that was accepted must.
+What is written down is what the caller was answered: an append that was refused must not stand in
+the log, one that was accepted must, and a change that was acknowledged must reach the feeds.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.model import Claim, Run
+from durable_llm_streams.model import Chat, Claim, Run
 from durable_llm_streams.store import Append, Ending, Order, Sent, Store
 from tests.faulty_store import FaultyStore
+from tests.oracle.evidence import Appended, Change, Claimed
 
 from .faults import Faults
 from .loop import Process
@@ -26,46 +26,43 @@ T = TypeVar("T")
 _REPEATABLE: Final = frozenset({"append", "end", "send", "renew", "release", "read", "check"})
 
 
-@dataclass
-class Written:
-    """What became of an append, as its caller knows it.
+class Ledger:
+    """What the processes asked of the store and were answered.
+
+    Args:
+        owners: whose each chat is.
 
     Attributes:
-        began: when, in the loop's time.
-        stands: what the store said; None when it did not say anything, or nobody lived to hear it.
+        committed: when a record was known to be committed, by run and number.
     """
 
-    process: str
-    item: Append
-    began: float
-    stands: bool | None = None
-
-
-class Claimed(NamedTuple):
-    """A claim that a process was told of, and when."""
-
-    process: str
-    claim: Claim
-    at: float
-
-
-class Ledger:
-    """What the processes asked of the store and were told."""
-
-    def __init__(self) -> None:
-        self.written: list[Written] = []
+    def __init__(self, owners: Mapping[str, str] | None = None) -> None:
+        self._owners = owners or {}
+        self.appended: list[Appended] = []
         self.claims: list[Claimed] = []
+        self.changes: list[Change] = []
+        self.committed: dict[tuple[str, int], float] = {}
+
+    def stands(self, run_id: str, at: int, count: int, now: float) -> None:
+        """Records are committed now."""
+        for number in range(at, at + count):
+            self.committed.setdefault((run_id, number), now)
+
+    def changed(self, kind: str, chat: str, about: str, began: float, now: float) -> None:
+        """An owner's chats have changed."""
+        owner = self._owners.get(chat, "")
+        self.changes.append(Change(owner, kind, chat, about, now, began))
 
 
 class InjectedStore(FaultyStore):
-    """A store whose calls go wrong where the seed says so.
+    """A store whose calls go wrong where the faults say so.
 
     Args:
         inner: the store.
         process: whose.
-        faults: what goes wrong.
-        ledger: where it is written down.
-        trace: is told of claims and ends.
+        faults: decide.
+        ledger: where calls are written down.
+        trace: where claims and ends are.
     """
 
     def __init__(
@@ -73,12 +70,12 @@ class InjectedStore(FaultyStore):
     ) -> None:
         super().__init__(inner)
         self._process = process
-        self._troubles = faults
+        self._injected = faults
         self._ledger = ledger
         self._trace = trace
 
     async def _pass(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        strikes, place = self._troubles.strikes, f"{name} of {self._process.name}"
+        strikes, place = self._injected.strikes, f"{name} of {self._process.name}"
         if slow := strikes("slow", place):
             await asyncio.sleep(slow.choice((0.001, 0.01, 0.1, 1.0)) * slow.random())
         if strikes("fail", place) or (name == "renew" and strikes("lose-renewal", place)):
@@ -93,23 +90,35 @@ class InjectedStore(FaultyStore):
         return result
 
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
-        calls = [Written(self._process.name, item, self._now()) for item in batch]
-        self._ledger.written += calls
+        ledger, first, began = self._ledger, len(self._ledger.appended), self._now()
+        # Noted before the call: nobody may live to hear its answer.
+        name = self._process.name
+        ledger.appended += [Appended(name, item, began, None) for item in batch]
         stands = await super().append(batch)
-        for call, result in zip(calls, stands, strict=True):
-            call.stands = result
-            if not result:
-                run, epoch = call.item.run_id[-4:], call.item.epoch.number
-                self._tell(f"is refused: run {run}, epoch {epoch}, record {call.item.at}")
+        for number, (item, result) in enumerate(zip(batch, stands, strict=True), first):
+            now = self._now()
+            ledger.appended[number] = Appended(name, item, began, result, now)
+            if result:
+                ledger.stands(item.run_id, item.at, len(item.records), now)
+            else:
+                run, epoch = item.run_id[-4:], item.epoch.number
+                self._note(f"is refused: run {run}, epoch {epoch}, record {item.at}")
         return stands
 
     async def end(self, ending: Ending) -> Run:
+        began = self._now()
         run = await super().end(ending)
-        self._tell(f"ends run {run.id[-4:]} at record {run_end(ending)}: {ending.status}")
+        self._ledger.stands(run.id, ending.at, len(ending.records), self._now())
+        self._changed("run-ended", run.chat_id, run.id, began)
+        last = ending.at + len(ending.records) - 1
+        self._note(f"ends run {run.id[-4:]} at record {last}: {ending.status}")
         return run
 
     async def send(self, order: Order) -> Sent:
+        began = self._now()
         sent = await super().send(order)
+        if sent.created:
+            self._changed("run-started", order.chat_id, sent.run.id, began)
         if sent.claim is not None:
             self._claimed(sent.claim)
         return sent
@@ -125,20 +134,27 @@ class InjectedStore(FaultyStore):
         self._claimed(claim)
         return claim
 
+    async def rename(self, owner: str, chat_id: str, title: str) -> Chat:
+        began = self._now()
+        chat = await super().rename(owner, chat_id, title)
+        self._changed("chat-renamed", chat_id, title, began)
+        return chat
+
+    async def delete(self, owner: str, chat_id: str) -> None:
+        began = self._now()
+        await super().delete(owner, chat_id)
+        self._changed("chat-deleted", chat_id, "", began)
+
+    def _changed(self, kind: str, chat: str, about: str, began: float) -> None:
+        self._ledger.changed(kind, chat, about, began, self._now())
+
     def _claimed(self, claim: Claim) -> None:
         self._ledger.claims.append(Claimed(self._process.name, claim, self._now()))
-        self._tell(
-            f"holds run {claim.run.id[-4:]}, epoch {claim.epoch.number}, from record "
-            f"{claim.next_seq} on"
-        )
+        run, epoch = claim.run.id[-4:], claim.epoch.number
+        self._note(f"holds run {run}, epoch {epoch}, from record {claim.next_seq} on")
 
-    def _tell(self, what: str) -> None:
+    def _note(self, what: str) -> None:
         self._trace.add(self._process.name, what)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def run_end(ending: Ending) -> int:
-    """The number of a run's last record."""
-    return ending.at + len(ending.records) - 1

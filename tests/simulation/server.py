@@ -95,6 +95,7 @@ class Server:
         process: the one that is or was the last.
         application: what answers requests now, if anything does.
         exchanges: requests that it has not answered to the end.
+        pauses: when it stood still, in the loop's time.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Server:
         self.exchanges: dict[asyncio.Task[None], Exchange] = {}
         self.ended = asyncio.Event()
         self.leaks: list[str] = []
+        self.pauses: list[tuple[float, float]] = []
         self._site = site
         self._provider = provider
         self._faults = faults
@@ -165,6 +167,7 @@ class Server:
         self._trace.add(process.name, f"freezes for {seconds:.2f} s")
         process.frozen = True
         loop = asyncio.get_running_loop()
+        self.pauses.append((loop.time(), loop.time() + seconds))
         loop.call_later(seconds, self._thaw, process, context=WORLD.context)
 
     def terminate(self) -> None:

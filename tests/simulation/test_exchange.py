@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from durable_llm_streams.runs import Limits
+from tests.oracle.reader import Interrupted
 
 from .determinism import determined
-from .exchange import Application, Cut, Exchange
+from .exchange import Application, Exchange
 from .faults import Faults
 from .injected_store import Ledger
 from .loop import Process
@@ -105,9 +106,9 @@ async def received(exchange: Exchange) -> tuple[bytes, bool]:
     """What gets through of a response's body, and whether it was cut off."""
     body = b""
     try:
-        while (data := await exchange.data()) is not None:
+        while data := await exchange.piece():
             body += data
-    except Cut:
+    except Interrupted:
         return body, True
     return body, False
 
@@ -126,7 +127,7 @@ def test_a_request_and_its_response_come_through_whole_and_in_order() -> None:
         assert exchange.status == 201
         assert exchange.headers == {"x-a": "b"}
         assert await exchange.whole() == WHOLE
-        assert await exchange.data() is None
+        assert await exchange.piece() == b""
         assert home.seen == ["POST /x {}", "answered"]
         assert home.exchanges == {}
 
@@ -140,7 +141,7 @@ def test_a_request_and_its_response_come_through_whole_and_in_order() -> None:
 def test_a_lost_request_is_never_seen() -> None:
     async def main() -> None:
         home = Home()
-        with pytest.raises(Cut):
+        with pytest.raises(Interrupted):
             await home.ask(Certain(lose_request=True)).begin()
         await asyncio.sleep(100)
         assert home.begun == 0
@@ -178,7 +179,7 @@ def test_a_repeated_request_is_seen_twice_and_answered_once() -> None:
 def test_a_lost_response_leaves_the_client_without_one_after_all_was_done() -> None:
     async def main() -> None:
         home = Home(chunks=3)
-        with pytest.raises(Cut):
+        with pytest.raises(Interrupted):
             await home.ask(Certain(lose_response=True)).begin()
         await asyncio.sleep(10)
         assert home.seen == ["POST /x ", "answered"]
@@ -192,8 +193,8 @@ def test_a_cut_response_comes_to_exactly_that_byte(left: int) -> None:
         exchange = Home().ask(Certain(cut_response=left))
         await exchange.begin()
         assert await received(exchange) == (WHOLE[:left], True)
-        with pytest.raises(Cut):
-            await exchange.data()
+        with pytest.raises(Interrupted):
+            await exchange.piece()
 
     for seed in range(5):
         live(main, seed)
@@ -243,7 +244,7 @@ def test_a_reader_that_reads_nothing_holds_the_writer_back_at_the_buffers_size()
         await exchange.begin()
         await asyncio.sleep(1000)
         assert home.sent == BUFFER
-        await exchange.data()
+        await exchange.piece()
         await asyncio.sleep(1000)
         assert home.sent == BUFFER + 1
         await exchange.whole()
@@ -309,7 +310,7 @@ def test_where_nobody_serves_the_connection_is_refused(before: Callable[[Home], 
     async def main() -> None:
         home = Home()
         before(home)
-        with pytest.raises(Cut):
+        with pytest.raises(Interrupted):
             await home.ask().begin()
         assert asyncio.get_running_loop().time() < 1
         assert home.begun == 0
@@ -343,10 +344,10 @@ def test_a_server_that_is_killed_cuts_its_streams_and_the_next_one_answers(tmp_p
         exchange = Exchange(server, faults, *feed)
         await exchange.begin()
         assert exchange.status == 200
-        assert await exchange.data()
+        assert await exchange.piece()
         server.kill()
         assert (await received(exchange))[1]
-        with pytest.raises(Cut):
+        with pytest.raises(Interrupted):
             await Exchange(server, faults, *feed).begin()
         server.start()
         await asyncio.sleep(1)

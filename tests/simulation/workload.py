@@ -1,18 +1,19 @@
-"""What the people of a history want to do, and in what weather: drawn from the seed."""
+"""What the clients of a history do, and how likely each fault is: drawn from the seed."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from durable_llm_streams.runs import Limits
+from tests.oracle.evidence import Sent
 
 from .faults import Rates
 from .provider import MODELS
 from .question import Question
 
-#: How likely each kind of fault is at each of its places, on an ordinary bad day.
+#: How likely each kind of fault is at each of its places, before it is scaled for a history.
 BAD_DAY: Final[Rates] = {
     "kill": 1 / 300,
     "freeze": 1 / 300,
@@ -25,7 +26,6 @@ BAD_DAY: Final[Rates] = {
     "lose-command": 0.01,
     "lose-reply": 0.01,
     "stall-command": 0.02,
-    "cut-subscriber": 0.03,
     "lose-request": 0.05,
     "lose-response": 0.1,
     "repeat-request": 0.1,
@@ -42,38 +42,95 @@ BAD_DAY: Final[Rates] = {
     "refuse-prefill": 0.3,
 }
 
+#: The same for kinds that came later; they are drawn apart, so that older seeds keep their meaning.
+LATER: Final[Rates] = {"cut-subscriber": 0.03}
 
-class Plan(NamedTuple):
-    """One thing that one person will do.
+#: The owners of chats.
+OWNERS: Final = ("ann", "bob")
+
+
+class Action(NamedTuple):
+    """One thing that one client does.
 
     Attributes:
-        kind: `ask`, `repeat` (the same message from another tab), `again`, `read`, `stop`.
-        at: seconds after the chat's turn begins.
+        kind: `ask`, `repeat` (the same message from another client), `again` (another answer),
+            `edit`, `read`, `wait` (read from the end of the log), `stop`, `rename`, `delete`,
+            `trespass` (the other owner tries everything), `subscribe` (to an owner's feed).
+        name: of the client.
+        at: seconds after the turn begins; of `subscribe`, after the history begins.
+        server: the one that is asked first.
+        key: of an `again` that is idempotent; else "".
     """
 
     kind: str
     name: str
     at: float
     server: int
+    key: str = ""
 
 
 class Turn(NamedTuple):
-    """A question in a chat, and what people do around its answer."""
+    """A question in a chat, and what is done around its answer.
+
+    Attributes:
+        patient: whether the next turn waits until everything of this one is over.
+    """
 
     question: Question
     model: str
-    plans: list[Plan]
-    patient: bool  # whether the next turn waits for this one's answer
+    actions: list[Action]
+    patient: bool
 
-    def body(self) -> Mapping[str, Any]:
-        """Of the request that asks it."""
-        name = self.question.name
-        parts = [{"type": "text", "text": str(self.question)}]
-        return {"message": {"id": name, "role": "user", "parts": parts}, "model": self.model}
+    @property
+    def edited(self) -> Question:
+        """The question that an edit asks."""
+        name, words, *more = self.question
+        return Question(f"{name}e", min(words, 20), *more)
 
 
-class Trouble(NamedTuple):
-    """Something that strikes at a time: `term` for a server, or one of the store's troubles."""
+class Chat(NamedTuple):
+    """A chat.
+
+    Attributes:
+        owner: whose it is; the others are strangers.
+    """
+
+    name: str
+    owner: str
+    turns: list[Turn]
+
+    def body(self, turn: Turn) -> Mapping[str, Any]:
+        """Of the request that asks a turn's question."""
+        return {"message": _message(self.sent(turn)), "model": turn.model}
+
+    def edit(self, turn: Turn) -> Mapping[str, Any]:
+        """Of the request that edits it."""
+        original = self.sent(turn).id
+        return {
+            "message": _message(self.sent(turn, edited=True)),
+            "messageId": original,
+            "trigger": "submit-message",
+            "model": turn.model,
+        }
+
+    def sent(self, turn: Turn, *, edited: bool = False) -> Sent:
+        """The message of a turn. Its id is the same in every chat: `m0`, `m1`, ..."""
+        question = turn.edited if edited else turn.question
+        original = turn.question.name.removeprefix(self.name)
+        return Sent(
+            self.name,
+            question.name.removeprefix(self.name),
+            str(question),
+            original if edited else None,
+        )
+
+
+def _message(sent: Sent) -> Mapping[str, Any]:
+    return {"id": sent.id, "role": "user", "parts": [{"type": "text", "text": sent.text}]}
+
+
+class Incident(NamedTuple):
+    """A fault that strikes at a time: `term` for a server, or one of the store's own."""
 
     kind: str
     at: float
@@ -81,34 +138,34 @@ class Trouble(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """A history, before it happens."""
+    """All that is drawn before a history begins.
+
+    Attributes:
+        subscribers: of the owners' feeds.
+        restart_after: seconds until a process that has ended is started again.
+    """
 
     servers: int
     limits: Limits
     on_busy: str
     busy: float
     rates: Rates
-    chats: list[list[Turn]]
-    troubles: list[Trouble]
+    chats: list[Chat]
+    incidents: list[Incident]
+    subscribers: list[tuple[str, Action]]
     restart_after: float
 
 
-def weather(rng: random.Random) -> Rates:
-    """How likely what is: some kinds not at all, so that the others are seen clearly."""
-    force = rng.choice((0.0, 0.3, 1.0, 1.0, 3.0))
-    return {kind: rate * force for kind, rate in BAD_DAY.items() if rng.random() < 0.6}
-
-
-def draw(faults_rng: random.Random, most_servers: int, store_troubles: tuple[str, ...]) -> Workload:
-    """Draw a scenario.
+def draw(rng: random.Random, more: random.Random, servers: int, own: Sequence[str]) -> Workload:
+    """Draw a workload.
 
     Args:
-        faults_rng: draws.
-        most_servers: how many processes the store allows at once.
-        store_troubles: what can happen to the store by itself.
+        rng: draws what there was from the first seed file on, in its order.
+        more: draws what came later, so that older seeds keep their meaning.
+        servers: how many processes the store allows at once.
+        own: what can happen to the store by itself.
     """
-    rng = faults_rng
-    servers = rng.randint(1, most_servers)
+    servers = rng.randint(1, servers)
     limits = Limits(
         lease=rng.choice((0.5, 1.0, 2.0, 5.0)),
         poll=0.1,
@@ -122,10 +179,13 @@ def draw(faults_rng: random.Random, most_servers: int, store_troubles: tuple[str
         grace=rng.choice((0.0, 0.3, 2.0)),
         farewell=2.0,
     )
-    chats = [_chat(rng, f"c{number}", servers) for number in range(rng.choice((1, 1, 2, 3)))]
-    troubles = [
-        Trouble(kind, rng.uniform(0, 8), rng.randrange(servers))
-        for kind in ("term", "term", *store_troubles)
+    chats = [
+        Chat(f"c{number}", more.choice(OWNERS), _turns(rng, more, f"c{number}", servers))
+        for number in range(rng.choice((1, 1, 2, 3)))
+    ]
+    incidents = [
+        Incident(kind, rng.uniform(0, 8), rng.randrange(servers))
+        for kind in ("term", "term", *own)
         if rng.random() < 0.25
     ]
     return Workload(
@@ -133,37 +193,61 @@ def draw(faults_rng: random.Random, most_servers: int, store_troubles: tuple[str
         limits=limits,
         on_busy=rng.choice(("reject", "queue", "interrupt")),
         busy=rng.choice((0.0, 0.8, 0.95)),
-        rates=weather(rng),
+        rates=_rates(rng, more),
         chats=chats,
-        troubles=troubles,
+        incidents=incidents,
+        subscribers=_subscribers(more, servers),
         restart_after=rng.choice((0.0, 0.1, 3.0)),
     )
 
 
-def _chat(rng: random.Random, name: str, servers: int) -> list[Turn]:
+def _rates(rng: random.Random, more: random.Random) -> Rates:
+    """How likely each fault is: some kinds not at all, so that the others are seen clearly."""
+    force = rng.choice((0.0, 0.3, 1.0, 1.0, 3.0))
+    rates = {kind: rate * force for kind, rate in BAD_DAY.items() if rng.random() < 0.6}
+    later = {kind: rate * force for kind, rate in LATER.items() if more.random() < 0.6}
+    return rates | later
+
+
+def _turns(rng: random.Random, more: random.Random, chat: str, servers: int) -> list[Turn]:
     model = rng.choice(MODELS)
     return [
-        _turn(rng, f"{name}m{number}", model, servers) for number in range(rng.choice((1, 1, 2)))
+        _turn(rng, more, f"{chat}m{number}", model, servers)
+        for number in range(rng.choice((1, 1, 2)))
     ]
 
 
-def _turn(rng: random.Random, name: str, model: str, servers: int) -> Turn:
+def _turn(rng: random.Random, more: random.Random, name: str, model: str, servers: int) -> Turn:
     words = rng.choice((0, 1, 5, 20, 60)) if rng.random() < 0.9 else 400
     pause = rng.choice((0, 0, 5, 20, 100, 300)) if words < 100 else rng.choice((0, 5))
     question = Question(name, max(words, 1), pause, rng.choice((0, 0, 0, 3)))
     length = question.words * pause / 1000 + 0.3
-    plans = [Plan("ask", f"{name}-asks", 0.0, rng.randrange(servers))]
-    for kind, likely, late in (
-        ("repeat", 0.35, 0.1),
-        ("repeat", 0.2, 1.0),
-        ("read", 0.5, 1.0),
-        ("read", 0.3, 1.5),
-        ("stop", 0.3, 1.0),
-        ("stop", 0.1, 1.0),
-        ("again", 0.25, 1.2),
-        ("delete", 0.03, 1.0),
+    actions = [Action("ask", f"{name}-asks", 0.0, rng.randrange(servers))]
+    for draws, kind, likely, late in (
+        (rng, "repeat", 0.35, 0.1),
+        (rng, "repeat", 0.2, 1.0),
+        (rng, "read", 0.5, 1.0),
+        (rng, "read", 0.3, 1.5),
+        (rng, "stop", 0.3, 1.0),
+        (rng, "stop", 0.1, 1.0),
+        (rng, "again", 0.25, 1.2),
+        (rng, "delete", 0.03, 1.0),
+        (more, "edit", 0.15, 1.2),
+        (more, "wait", 0.3, 1.0),
+        (more, "wait", 0.1, 1.0),
+        (more, "rename", 0.15, 1.2),
+        (more, "trespass", 0.15, 1.2),
     ):
-        if rng.random() < likely:
-            at = rng.uniform(0, length * late)
-            plans.append(Plan(kind, f"{name}-{kind}s-{len(plans)}", at, rng.randrange(servers)))
-    return Turn(question, model, plans, rng.random() < 0.7)
+        if draws.random() < likely:
+            at, server = draws.uniform(0, length * late), draws.randrange(servers)
+            key = f"again-{name[2:]}" if kind == "again" and more.random() < 0.5 else ""
+            actions.append(Action(kind, f"{name}-{kind}s-{len(actions)}", at, server, key))
+    return Turn(question, model, actions, rng.random() < 0.7)
+
+
+def _subscribers(rng: random.Random, servers: int) -> list[tuple[str, Action]]:
+    return [
+        (owner, Action("subscribe", f"{owner}-{number}", rng.uniform(0, 1), rng.randrange(servers)))
+        for owner in OWNERS
+        for number in range(rng.choice((0, 1, 1, 2)))
+    ]
