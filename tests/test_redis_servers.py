@@ -8,16 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    NoPermissionError,
-    OutOfMemoryError,
-)
-from redis.exceptions import ConnectionError as CannotConnect
-from redis.exceptions import TimeoutError as NoAnswer
 
 from tests.redis_servers import (
     ClusterSetup,
@@ -25,12 +15,11 @@ from tests.redis_servers import (
     SentinelSetup,
     find_redis,
     keys_without_ttl,
-    redis_cluster,
     redis_server,
     require_redis,
 )
 
-__all__ = ["redis_cluster", "redis_server"]
+__all__ = ["redis_server"]
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SHELL = shutil.which("sh") or "/bin/sh"
@@ -50,99 +39,6 @@ def servers_in(folder: Path) -> list[str]:
     return found
 
 
-async def test_a_plain_server_persists_nothing_and_asks_for_nothing(
-    redis_server: RedisServer,
-) -> None:
-    assert await redis_server.command("PING")
-    for name, value in (("appendonly", "no"), ("save", ""), ("maxmemory", "0")):
-        async with redis_server.client(decode_responses=True) as client:
-            assert await client.config_get(name) == {name: value}
-
-
-async def test_an_append_only_file_that_is_always_synced_survives_a_kill(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path, appendfsync="always") as server:
-        url, first = server.url, server.pid
-        await server.command("SET", "said", "yes")
-        await server.kill()
-        with pytest.raises(CannotConnect):
-            await server.command("PING")
-        await server.start()
-        assert server.pid != first
-        assert server.url == url
-        assert await server.command("GET", "said") == b"yes"
-
-
-async def test_without_it_a_server_begins_empty_again(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path) as server:
-        await server.command("SET", "said", "yes")
-        await server.stop()
-        assert not server.running
-        await server.start()
-        assert await server.command("DBSIZE") == 0
-
-
-async def test_a_frozen_server_answers_when_it_is_thawed(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path) as server:
-        server.freeze()
-        async with server.client(socket_timeout=0.2) as client:
-            with pytest.raises(NoAnswer):
-                await client.execute_command("PING")
-        server.thaw()
-        assert await server.command("PING")
-        server.freeze()
-        await server.stop()
-        assert not server.running
-
-
-async def test_a_server_that_is_full_refuses_writes(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path, maxmemory="3mb") as server:
-        with pytest.raises(OutOfMemoryError):
-            for number in range(100):
-                await server.command("SET", f"key{number}", b"x" * 100_000)
-
-
-async def test_a_password_is_asked_for(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path, password='a "b/c@d') as server:
-        assert await server.command("PING")
-        async with server.client(password="another") as stranger:
-            with pytest.raises(AuthenticationError):
-                await stranger.execute_command("PING")
-
-
-async def test_a_user_may_do_what_its_rules_say(tmp_path: Path) -> None:
-    users = ["default off", "app on >secret ~dls:* &* +@all", "guest on >secret ~* -@all +get"]
-    async with RedisServer(tmp_path, acl=users) as server:
-        with pytest.raises(AuthenticationError):
-            await server.command("PING")
-        async with server.client(username="app", password="secret") as app:
-            assert await app.execute_command("SET", "dls:1", "x")
-            with pytest.raises(NoPermissionError):
-                await app.execute_command("SET", "other", "x")
-        async with server.client(username="guest", password="secret") as guest:
-            assert await guest.execute_command("GET", "dls:1") == b"x"
-            with pytest.raises(NoPermissionError):
-                await guest.execute_command("SET", "dls:1", "y")
-
-
-async def test_tls_needs_the_certificate_of_its_authority(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path, tls=True, password="secret") as server:
-        assert server.url.startswith("rediss://")
-        assert await server.command("PING")
-        async with server.client(ssl_ca_certs=None) as stranger:
-            with pytest.raises(CannotConnect, match="certificate verify failed"):
-                await stranger.execute_command("PING")
-        async with Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as plain:
-            with pytest.raises(CannotConnect):
-                await plain.execute_command("PING")
-
-
-async def test_a_unix_socket_is_the_only_way_in(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path, unix_socket=True) as server:
-        assert server.url == f"unix://{server.socket}?db=0"
-        assert (await server.command("CONFIG GET", "port"))["port"] == "0"
-        assert await server.command("PING")
-
-
 async def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
     server = RedisServer(tmp_path, config=["no-such-setting yes"])
     with pytest.raises(AssertionError, match="no-such-setting"):
@@ -158,45 +54,6 @@ async def test_a_server_leaves_no_process_and_no_file(tmp_path: Path) -> None:
             raise KeyError("whatever happens in a test")
     assert servers_in(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
-
-
-async def test_a_killed_master_is_replaced_by_its_replica(tmp_path: Path) -> None:
-    async with SentinelSetup(tmp_path, password="a/b c") as setup:
-        first = await setup.master()
-        await first.command("SET", "said", "yes")
-        assert await first.command("WAIT", 1, 10_000) == 1
-        assert await setup.kill_master() is first
-        second = await setup.failed_over(first)
-        assert await setup.master() is second
-        assert await second.command("GET", "said") == b"yes"
-        assert await second.command("SET", "said", "again")
-    assert servers_in(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
-
-
-async def test_a_cluster_has_three_masters_that_share_all_slots(
-    redis_cluster: ClusterSetup,
-) -> None:
-    shared: list[int] = []
-    for server in redis_cluster.servers:
-        spans = await server.command("CLUSTER SLOTS")
-        assert all(len(nodes) == 1 for _, _, *nodes in spans)
-        masters = {(node[0].decode(), node[1]): (first, last) for first, last, node in spans}
-        assert sorted(masters) == sorted(redis_cluster.addresses)
-        first, last = masters["127.0.0.1", server.port]
-        shared += range(first, last + 1)
-    assert shared == list(range(16384))
-
-
-async def test_a_cluster_is_in_order_again_when_a_killed_master_is_back(tmp_path: Path) -> None:
-    async with ClusterSetup(tmp_path, appendfsync="always") as cluster:
-        killed = cluster.servers[1]
-        await killed.command("SET", "{6}", "x")  # of the second third of the slots
-        await killed.kill()
-        await killed.start()
-        await cluster.ready()
-        assert await killed.command("GET", "{6}") == b"x"
-    assert servers_in(tmp_path) == []
 
 
 async def test_keys_that_would_stay_for_ever_are_found(redis_server: RedisServer) -> None:

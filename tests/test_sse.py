@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,18 +9,6 @@ from hypothesis import strategies as st
 from durable_llm_streams.model import Cursor
 from durable_llm_streams.wire import sse
 from durable_llm_streams.wire.sse import EventTooLarge, FrameEncoder, SSEEvent, SSEParser
-
-FIELDS = [b"data", b"id", b"event", b"retry", b"", b"dat", b"data ", b"\xef\xbb\xbfdata"]
-VALUES = [b"x", b" x", b"  x", b"", b"5", b"a\0b", "é".encode(), b"\xff", b"a:b", b"\xef\xbb\xbf"]
-lines = st.one_of(
-    st.tuples(st.sampled_from(FIELDS), st.sampled_from([b":", b""]), st.sampled_from(VALUES)).map(
-        b"".join
-    ),
-    st.sampled_from([b"", b"", b"", b":", b": keep-alive", b"\xef\xbb\xbf"]),
-)
-streams = st.lists(
-    st.tuples(lines, st.sampled_from([b"\n", b"\r", b"\r\n"])).map(b"".join), max_size=20
-).map(b"".join)
 
 
 def parsed(data: bytes) -> list[SSEEvent]:
@@ -115,7 +101,10 @@ def test_what_the_encoder_writes_the_parser_reads() -> None:
 def test_streams_are_read_as_the_standard_says(
     stream: bytes, events: list[tuple[str, str, str]]
 ) -> None:
-    assert parsed(stream) == [SSEEvent(*event) for event in events]
+    expected = [SSEEvent(*event) for event in events]
+    assert parsed(stream) == expected
+    parser = SSEParser()
+    assert [event for at in stream for event in parser.feed(bytes([at]))] == expected
 
 
 def test_retry_takes_digits_only() -> None:
@@ -129,49 +118,6 @@ def test_retry_takes_digits_only() -> None:
     ):
         parser.feed(line)
         assert parser.retry == expected
-
-
-@pytest.mark.promise("foreign-bytes")
-@given(streams, st.lists(st.integers(0, 300), max_size=12))
-def test_a_stream_split_anywhere_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
-    parser = SSEParser()
-    places = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
-    pieces = [stream[begin:end] for begin, end in pairwise(places)]
-    assert [event for piece in pieces for event in parser.feed(piece)] == parsed(stream)
-
-
-@pytest.mark.promise("foreign-bytes")
-@given(streams)
-def test_bytes_one_by_one_give_the_events_of_the_standard(
-    stream: bytes,
-) -> None:
-    parser = SSEParser()
-    events = [event for at in range(len(stream)) for event in parser.feed(stream[at : at + 1])]
-    assert events == literal(stream)
-
-
-def literal(stream: bytes) -> list[SSEEvent]:
-    """Section 9.2.6 of the standard, word for word, on the decoded text."""
-    text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    events = []
-    data, kind, last_id = "", "", ""
-    for line in text.split("\n")[:-1]:
-        if line == "":
-            if data != "":
-                events.append(SSEEvent(last_id, kind or "message", data[:-1]))
-            data, kind = "", ""
-            continue
-        field, colon, value = line.partition(":")
-        if colon and value.startswith(" "):
-            value = value[1:]
-        if field == "data":
-            data += value + "\n"
-        elif field == "event":
-            kind = value
-        elif field == "id" and "\0" not in value:
-            last_id = value
-    return events
 
 
 @pytest.mark.promise("foreign-bytes", "bounded")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable_llm_streams.errors import InvalidRequest
@@ -204,14 +204,10 @@ anything = st.recursive(
 
 
 @pytest.mark.promise("foreign-bytes")
-@given(st.binary(max_size=60))
-@example(b"\xff")
-@example(b'{"id":"\\ud800"}')
-@example(b"[" * 200_000)
-@example(b'{"id":"c","x":' + b"[" * 200_000)
-@example(b'{"id":"c","message":' + b'{"id":' * 200_000)
-def test_any_bytes_are_a_send_or_an_invalid_request(data: bytes) -> None:
-    check(data)
+@pytest.mark.parametrize("data", [b"[", b'{"id":"c","x":' + b"[", b'{"id":"c","message":['])
+def test_deep_nesting_is_an_invalid_request(data: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_send(data[:-1] + data[-1:] * 200_000, max_text_bytes=LIMIT)
 
 
 @pytest.mark.promise("foreign-bytes")
@@ -220,15 +216,3 @@ def test_any_bytes_are_a_send_or_an_invalid_request(data: bytes) -> None:
 def test_any_json_is_a_send_or_an_invalid_request(body: object, ascii_only: bool) -> None:
     data = json.dumps(body, ensure_ascii=ascii_only)
     check(data.encode(errors="surrogatepass"))
-
-
-@pytest.mark.promise("foreign-bytes")
-@given(bodies, st.data())
-def test_a_body_that_is_damaged_is_a_send_or_an_invalid_request(
-    body: object, data: st.DataObject
-) -> None:
-    whole = json.dumps(body).encode()
-    at = data.draw(st.integers(0, len(whole)))
-    check(
-        whole[:at] + data.draw(st.binary(max_size=3)) + whole[data.draw(st.integers(0, 9)) + at :]
-    )

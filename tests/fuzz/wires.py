@@ -13,13 +13,36 @@ from durable_llm_streams.client import _answers
 from durable_llm_streams.client._retry import Cut
 from durable_llm_streams.errors import CursorLost, DurableError, InvalidCursor
 from durable_llm_streams.model import Cursor
-from durable_llm_streams.wire.sse import EventTooLarge, SSEParser
+from durable_llm_streams.wire.sse import EventTooLarge, SSEEvent, SSEParser
 from tests.fuzz.harness import plain, splits
-from tests.test_sse import literal
 from tests.test_wire_aisdk import check as check_send
 
 _SMALL_EVENT = 64
 _LAST_SEQ = 0xFFFF_FFFF
+
+
+def literal(stream: bytes) -> list[SSEEvent]:
+    """Section 9.2.6 of the standard, word for word, on the decoded text."""
+    text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    events = []
+    data, kind, last_id = "", "", ""
+    for line in text.split("\n")[:-1]:
+        if line == "":
+            if data != "":
+                events.append(SSEEvent(last_id, kind or "message", data[:-1]))
+            data, kind = "", ""
+            continue
+        field, colon, value = line.partition(":")
+        if colon and value.startswith(" "):
+            value = value[1:]
+        if field == "data":
+            data += value + "\n"
+        elif field == "event":
+            kind = value
+        elif field == "id" and "\0" not in value:
+            last_id = value
+    return events
 
 
 def event_stream(data: bytes) -> None:
@@ -137,7 +160,9 @@ def merged_records(data: bytes) -> None:
     half = len(records) // 2
     for given in (records, Lines.of(records), Lines.of(records[:half], records[half:])):
         pairs = merge(given)
-        assert _story([chunk for _, chunk in pairs]) == expected
+        merged = [chunk for _, chunk in pairs]
+        assert _story(merged) == expected
+        assert [chunk for _, chunk in merge(merged)] == merged
         indices = [index for index, _ in pairs]
         assert indices == sorted(set(indices))
         assert indices[-1:] == ([len(records) - 1] if records else [])
