@@ -15,17 +15,14 @@ from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.runs import JobSource
 from durable_llm_streams.runs.source import (
-    Event,
     Finish,
     Job,
-    Prompt,
     ReasoningDelta,
     TextDelta,
-    Turn,
 )
-from tests.fake_provider import ODD, SECRET_WORDS, FakeProvider, answer
-
-KEY = "sk-test-0123456789abcdef"
+from tests.asking import ask, broken_off, prompt, text_of
+from tests.fake_provider import KEY, FakeProvider, answer
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -48,42 +45,10 @@ async def source(provider: FakeProvider) -> AsyncIterator[OpenAIResponses]:
     await made.close()
 
 
-def prompt(model: str = "fake:", said: str = "", job: Job | None = None) -> Prompt:
-    turns = [Turn("system", "Be brief."), Turn("user", "Count.")]
-    return Prompt(model=model, turns=turns, said=said, job=job)
-
-
-async def ask(source: OpenAIResponses, asked: Prompt) -> list[Event]:
-    async with asyncio.timeout(20):
-        return [event async for event in source.stream(asked)]
-
-
-async def fail(source: OpenAIResponses, asked: Prompt) -> tuple[list[Event], ModelError]:
-    """What came before the failure, and the failure. It never shows what the provider said."""
-    events: list[Event] = []
-    with pytest.raises(ModelError) as caught:
-        async with asyncio.timeout(20):
-            async for event in source.stream(asked):
-                events.append(event)  # noqa: PERF401
-    assert not any(word in str(caught.value) for word in (*SECRET_WORDS.split(), KEY, "127.0.0.1"))
-    assert KEY not in caught.value.detail
-    return events, caught.value
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
-
-
-async def until_cancelled(provider: FakeProvider) -> None:
-    async with asyncio.timeout(20):
-        while not any(job.cancels for job in provider.jobs.all):
-            await asyncio.sleep(0.01)
-
-
 async def test_an_answer_streams_as_a_job_and_ends_with_what_is_known_of_it(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
-    events = await ask(source, prompt("fake:tokens=2,reasoning=1"))
+    events = await ask(source, prompt(model="fake:tokens=2,reasoning=1"))
     usage = {
         "inputTokens": 7,
         "outputTokens": 2,
@@ -116,16 +81,11 @@ async def test_an_answer_streams_as_a_job_and_ends_with_what_is_known_of_it(
     }
 
 
-@pytest.mark.parametrize("how", ["odd", "odd,crlf", "odd,split", "odd,nospace,comments=2"])
-async def test_the_text_is_exact_however_it_comes(source: OpenAIResponses, how: str) -> None:
-    assert text_of(await ask(source, prompt(f"fake:{how}"))) == answer(20) + ODD
-
-
 async def test_other_models_and_continuations_are_asked_as_usual(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
-    assert text_of(await ask(source, prompt("gpt"))) == (answer(20))
-    assert text_of(await ask(source, prompt("fake:tokens=5", said="w1 w2 "))) == "w3 w4 w5 "
+    assert text_of(await ask(source, prompt(model="gpt"))) == (answer(20))
+    assert text_of(await ask(source, prompt(model="fake:tokens=5", said="w1 w2 "))) == "w3 w4 w5 "
     assert [request.path for request in provider.requests] == ["chat/completions"] * 2
     assert provider.jobs.all == []
 
@@ -133,7 +93,7 @@ async def test_other_models_and_continuations_are_asked_as_usual(
 async def test_a_job_is_listened_to_again_from_behind_its_mark(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
-    whole = await ask(source, prompt("fake:tokens=5"))
+    whole = await ask(source, prompt(model="fake:tokens=5"))
     for mark in ("", "0", "3", "5", "7"):
         again = await ask(source, prompt(job=Job("resp_1", mark)))
         rest = answer(5).split()[max(0, int(mark or 0) - 2) :]
@@ -147,7 +107,9 @@ async def test_a_job_is_listened_to_again_from_behind_its_mark(
 async def test_a_connection_that_fails_leaves_the_job_alone(
     provider: FakeProvider, source: OpenAIResponses, fault: str
 ) -> None:
-    events, error = await fail(source, prompt(f"fake:tokens=5,{fault}_after=2,code=server_error"))
+    events, error = await broken_off(
+        source, prompt(model=f"fake:tokens=5,{fault}_after=2,code=server_error")
+    )
     assert (error.retryable, error.job_over) == (True, False)
     assert answer(5).startswith(text_of(events))
     job = events[0]
@@ -160,7 +122,7 @@ async def test_a_connection_that_fails_leaves_the_job_alone(
 async def test_a_cut_at_any_event_loses_nothing(
     provider: FakeProvider, source: OpenAIResponses, at: int
 ) -> None:
-    events, error = await fail(source, prompt(f"fake:tokens=5,cut_at={at}"))
+    events, error = await broken_off(source, prompt(model=f"fake:tokens=5,cut_at={at}"))
     assert not error.job_over
     if events:
         assert isinstance(events[0], Job)
@@ -170,7 +132,7 @@ async def test_a_cut_at_any_event_loses_nothing(
 async def test_closing_the_stream_leaves_the_job_running(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
-    async with aclosing(source.stream(prompt("fake:tokens=40,rate=100"))) as events:
+    async with aclosing(source.stream(prompt(model="fake:tokens=40,rate=100"))) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 break
@@ -183,11 +145,9 @@ async def test_closing_the_stream_leaves_the_job_running(
 async def test_cancelling_ends_the_job_and_again_does_no_harm(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
-    asking = asyncio.create_task(fail(source, prompt("fake:tokens=1000,rate=50")))
+    asking = asyncio.create_task(broken_off(source, prompt(model="fake:tokens=1000,rate=50")))
     await provider.request()
-    async with asyncio.timeout(20):
-        while not provider.jobs.all[0].events:
-            await asyncio.sleep(0.01)
+    await until(lambda: provider.jobs.all[0].events)
     await source.cancel(Job("resp_1"))
     await source.cancel(Job("resp_1"))
     _, error = await asking
@@ -211,8 +171,8 @@ async def test_a_provider_that_cannot_end_a_job_now_is_a_failure_to_repeat(
 async def test_a_job_that_is_not_to_be_had_any_more_is_over(
     source: OpenAIResponses, options: str
 ) -> None:
-    await ask(source, prompt(f"fake:tokens=5,{options}"))
-    events, error = await fail(source, prompt(job=Job("resp_1", "3")))
+    await ask(source, prompt(model=f"fake:tokens=5,{options}"))
+    events, error = await broken_off(source, prompt(job=Job("resp_1", "3")))
     assert (events, error.job_over, error.retryable) == ([], True, True)
 
 
@@ -220,8 +180,8 @@ async def test_a_job_that_is_not_to_be_had_any_more_is_over(
 async def test_a_provider_that_is_busy_has_not_refused_the_job(
     source: OpenAIResponses, status: int
 ) -> None:
-    await ask(source, prompt(f"fake:tokens=5,refuse={status},retry_after=3"))
-    _, error = await fail(source, prompt(job=Job("resp_1", "3")))
+    await ask(source, prompt(model=f"fake:tokens=5,refuse={status},retry_after=3"))
+    _, error = await broken_off(source, prompt(job=Job("resp_1", "3")))
     assert (error.job_over, error.retryable, error.retry_after) == (False, True, 3.0)
 
 
@@ -229,7 +189,7 @@ async def test_a_provider_that_cannot_be_reached_has_not_refused_the_job(
     source: OpenAIResponses, provider: FakeProvider
 ) -> None:
     await provider.__aexit__()
-    _, error = await fail(source, prompt(job=Job("resp_1", "3")))
+    _, error = await broken_off(source, prompt(job=Job("resp_1", "3")))
     assert (error.job_over, error.retryable) == (False, True)
 
 
@@ -237,22 +197,16 @@ async def test_a_provider_that_cannot_be_reached_has_not_refused_the_job(
 async def test_a_job_that_failed_is_over_and_tells_what_it_used(
     source: OpenAIResponses, options: str
 ) -> None:
-    events, error = await fail(source, prompt(f"fake:tokens=5,{options}"))
+    events, error = await broken_off(source, prompt(model=f"fake:tokens=5,{options}"))
     assert (text_of(events), error.job_over, error.retryable) == (answer(2), True, True)
     assert error.metadata["usage"]["outputTokens"] == 2
-
-
-async def test_an_answer_that_is_long_enough_is_finished(source: OpenAIResponses) -> None:
-    events = await ask(source, prompt("fake:tokens=5,incomplete_after=2"))
-    assert isinstance(events[-1], Finish)
-    assert (text_of(events), events[-1].reason) == (answer(2), "length")
 
 
 async def test_a_model_without_background_mode_is_asked_as_usual_and_the_log_says_so(
     provider: FakeProvider, source: OpenAIResponses, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        assert text_of(await ask(source, prompt("fake:background=refuse"))) == answer(20)
+        assert text_of(await ask(source, prompt(model="fake:background=refuse"))) == answer(20)
     assert [request.path for request in provider.requests] == ["responses", "chat/completions"]
     assert "not answered in background mode" in caplog.text
     assert KEY not in caplog.text
@@ -261,7 +215,7 @@ async def test_a_model_without_background_mode_is_asked_as_usual_and_the_log_say
 async def test_a_server_that_passes_over_the_wish_gives_an_answer_that_is_no_job(
     source: OpenAIResponses,
 ) -> None:
-    events = await ask(source, prompt("fake:tokens=3,background=ignore"))
+    events = await ask(source, prompt(model="fake:tokens=3,background=ignore"))
     assert (text_of(events), any(isinstance(event, Job) for event in events)) == (answer(3), False)
 
 
@@ -271,35 +225,30 @@ async def test_a_server_that_passes_over_the_wish_gives_an_answer_that_is_no_job
 async def test_a_refusal_is_the_failure_that_it_is(
     source: OpenAIResponses, provider: FakeProvider, options: str, retryable: bool
 ) -> None:
-    events, error = await fail(source, prompt(f"fake:{options}"))
+    events, error = await broken_off(source, prompt(model=f"fake:{options}"))
     assert (events, error.retryable) == ([], retryable)
     assert len(provider.requests) == 1
-
-
-async def test_a_page_is_no_stream(source: OpenAIResponses) -> None:
-    _, error = await fail(source, prompt("fake:html"))
-    assert not error.retryable
 
 
 @pytest.mark.promise("no-leak")
 async def test_whoever_leaves_before_the_job_has_an_id_leaves_no_job_running(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
-    stream = source.stream(prompt("fake:first=30"))
+    stream = source.stream(prompt(model="fake:first=30"))
     asking = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)  # it has begun, and knows nothing yet
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
     await stream.aclose()
-    await until_cancelled(provider)
+    await until(lambda: any(job.cancels for job in provider.jobs.all))
     assert provider.jobs.all[0].status == "cancelled"
 
 
 @pytest.mark.promise("no-leak")
 async def test_closing_waits_for_the_end_of_jobs_that_were_left_so(provider: FakeProvider) -> None:
     source = OpenAIResponses(background=BackgroundModels.parse("*"), base_url=provider.base_url)
-    asking = asyncio.ensure_future(anext(source.stream(prompt("fake:first=30"))))
+    asking = asyncio.ensure_future(anext(source.stream(prompt(model="fake:first=30"))))
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.wait([asking])

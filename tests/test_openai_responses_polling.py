@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.runs.source import (
@@ -20,9 +19,10 @@ from durable_llm_streams.runs.source import (
     TextDelta,
     Turn,
 )
-from tests.fake_provider import FakeProvider, answer
+from tests.asking import ask, broken_off, text_of
+from tests.fake_provider import KEY, FakeProvider, answer
+from tests.waiting import until
 
-KEY = "sk-test-0123456789abcdef"
 ALIVE = Alive("chunk")
 
 
@@ -74,36 +74,7 @@ def listening(
 async def begin(source: OpenAIResponses, options: str) -> list[Event]:
     """Ask for a job whose connection is cut after some words. Returns what was said."""
     prompt = Prompt(model=f"fake:{options}", turns=[Turn("user", "Count.")])
-    events: list[Event] = []
-    with pytest.raises(ModelError):
-        async for event in source.stream(prompt):
-            events.append(event)  # noqa: PERF401
-    return events
-
-
-async def ask(source: OpenAIResponses, prompt: Prompt) -> list[Event]:
-    async with asyncio.timeout(20):
-        return [event async for event in source.stream(prompt)]
-
-
-async def fail(source: OpenAIResponses, prompt: Prompt) -> tuple[list[Event], ModelError]:
-    events: list[Event] = []
-    with pytest.raises(ModelError) as caught:
-        async with asyncio.timeout(20):
-            async for event in source.stream(prompt):
-                events.append(event)  # noqa: PERF401
-    assert KEY not in caught.value.detail
-    return events, caught.value
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
-
-
-async def ended(provider: FakeProvider, number: int = 0) -> None:
-    async with asyncio.timeout(20):
-        while len(provider.jobs.all) <= number or not provider.jobs.all[number].over:
-            await asyncio.sleep(0.005)
+    return (await broken_off(source, prompt))[0]
 
 
 async def test_a_job_that_is_too_old_to_stream_is_polled_to_its_end(
@@ -125,9 +96,8 @@ async def test_the_pauses_between_polls_grow_from_one_to_ten_seconds(
 ) -> None:
     await begin(source, "tokens=3,rate=1,cut_at=3")
     clock.until = 7
-    polling = asyncio.create_task(fail(source, listening()))
-    async with asyncio.timeout(20):
-        await clock.then.wait()
+    polling = asyncio.create_task(broken_off(source, listening()))
+    await until(clock.then.is_set)
     await source.cancel(Job("resp_1"))
     await polling
     assert clock.pauses[:7] == [1, 2, 4, 8, 10, 10, 10]
@@ -139,7 +109,7 @@ async def test_what_the_log_has_of_a_polled_job_is_not_given_twice(
     provider: FakeProvider, source: OpenAIResponses, words: int, marked: int
 ) -> None:
     await begin(source, "tokens=5,cut_after=3")
-    await ended(provider)
+    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
     log = answer(words)
     before, since = log[: marked * 3], log[marked * 3 :]
     prompt = listening(
@@ -168,7 +138,7 @@ async def test_reasoning_is_joined_as_far_as_it_is_the_same(
     rest: list[Event],
 ) -> None:
     await begin(source, "tokens=2,reasoning=2,cut_after=1")
-    await ended(provider)
+    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
     events = await ask(source, listening(*heard, before=before))
     assert events[len(heard) : -1] == rest
 
@@ -178,8 +148,8 @@ async def test_a_finished_job_that_says_something_else_is_over_and_is_not_believ
 ) -> None:
     provider.jobs.rewrites = "Quite another answer."
     await begin(source, "tokens=5,cut_after=2")
-    await ended(provider)
-    events, error = await fail(source, listening(("text", answer(2))))
+    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
+    events, error = await broken_off(source, listening(("text", answer(2))))
     assert (text_of(events), error.job_over, error.retryable) == (answer(2), True, True)
 
 
@@ -200,7 +170,7 @@ async def test_a_polled_job_that_failed_is_over_and_is_not_ended_again(
     provider: FakeProvider, source: OpenAIResponses, options: str
 ) -> None:
     await begin(source, f"{options},cut_after=2")
-    _, error = await fail(source, listening(("text", answer(2))))
+    _, error = await broken_off(source, listening(("text", answer(2))))
     assert (error.job_over, error.retryable) == (True, True)
     assert error.metadata["usage"]["outputTokens"] == 3
     assert provider.jobs.all[0].cancels == 0
@@ -212,7 +182,7 @@ async def test_a_job_that_cannot_be_polled_is_ended_before_the_failure(
 ) -> None:
     provider.jobs.polled = [0, 0, status]
     await begin(source, "tokens=1000,rate=50,cut_after=2")
-    _, error = await fail(source, listening(("text", answer(2))))
+    _, error = await broken_off(source, listening(("text", answer(2))))
     assert (error.job_over, error.retryable) == (True, True)
     assert (provider.jobs.all[0].status, provider.jobs.all[0].cancels) == ("cancelled", 1)
 
@@ -223,7 +193,7 @@ async def test_a_job_of_which_the_log_is_not_known_is_ended_and_not_polled(
     await begin(source, "tokens=1000,rate=50,cut_after=2")
     prompt = Prompt(model="fake:", turns=[Turn("user", "Count.")], job=Job("resp_1", "3"))
     for asked in (prompt, listening(before=None)):
-        _, error = await fail(source, asked)
+        _, error = await broken_off(source, asked)
         assert error.job_over
     assert (provider.jobs.all[0].status, provider.jobs.all[0].polls) == ("cancelled", [])
 
@@ -233,7 +203,7 @@ async def test_no_second_job_is_asked_for_while_the_first_is_at_work(
 ) -> None:
     provider.jobs.polled = [400]
     await begin(source, "tokens=1000,rate=50,cut_after=2")
-    await fail(source, listening(("text", answer(2))))
+    await broken_off(source, listening(("text", answer(2))))
     provider.plan("tokens=2")
     assert text_of(await ask(source, Prompt(model="m", turns=[Turn("user", "Count.")]))) == answer(
         2
@@ -256,7 +226,7 @@ async def test_a_provider_that_stays_away_while_it_is_polled_has_not_refused_the
 ) -> None:
     provider.jobs.polled = [503] * 5
     await begin(source, "tokens=1000,rate=50,cut_after=2")
-    _, error = await fail(source, listening(("text", answer(2))))
+    _, error = await broken_off(source, listening(("text", answer(2))))
     assert (error.job_over, error.retryable) == (False, True)
     assert (provider.jobs.all[0].cancels, len(provider.jobs.all[0].polls)) == (0, 5)
 
@@ -278,7 +248,7 @@ async def test_a_job_whose_stream_says_at_once_that_it_failed_is_polled(
 ) -> None:
     provider.jobs.too_old = False
     await begin(source, "tokens=5,error_after=2,listeners,code=server_error")
-    await ended(provider)
+    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
     events = await ask(source, listening(before=[("text", answer(2))], mark="4"))
     assert answer(2) + text_of(events) == answer(5)
     assert (provider.jobs.all[0].listened, provider.jobs.all[0].polls) == ([(4, 200)], [200])

@@ -159,7 +159,7 @@ IN_RUNS: Final = (
 +            seam = Seam(prompt.said, echoes=False)
 """,
         tests=(
-            "tests/test_openai_compatible.py::test_a_continuation_begins_exactly_where_the_answer_broke_off",
+            "tests/providers/test_corpus_http.py::test_what_a_provider_sent_comes_to_what_its_file_says[prefill/mistral-echo]",
         ),
     ),
     Defect(
