@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.crash.rig import Rig, rig, shown
 from tests.fake_provider import FakeProvider, answer
-from tests.test_kill import Reader, asking, check, killed_until_done, stored_message
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -26,12 +25,6 @@ def settings(provider: FakeProvider, options: str = "") -> dict[str, str]:
     }
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not true():
-            await asyncio.sleep(0.01)
-
-
 def rungs(message: dict[str, Any]) -> list[str]:
     return [asked["rung"] for asked in message["metadata"]["ladder"]]
 
@@ -41,14 +34,14 @@ def rungs(message: dict[str, Any]) -> list[str]:
 async def test_after_every_kill_the_same_job_goes_on_and_is_asked_for_once(
     tmp_path: Path, seed: int
 ) -> None:
-    async with FakeProvider() as provider, asking(tmp_path, settings(provider)) as reader:
-        await killed_until_done(reader, "Count", random.Random(seed), kills=5)
-        message = await stored_message(reader)
-        check(reader, message)
-        assert reader.text == answer(WORDS)
-        spoken = b"".join(record for record in reader.records if b'"text-delta"' in record)
+    async with FakeProvider() as provider, rig(tmp_path, None, 1, settings(provider)) as it:
+        reader = it.reader("chat").ask("Count")
+        message = await it.killed_amid(reader, random.Random(seed), kills=5)
+        records = it.log(reader).records
+        assert shown(records) == answer(WORDS)
+        spoken = b"".join(record for record in records if b'"text-delta"' in record)
         assert spoken.count(b"w77 ") == 1
-        assert not any(b"reset-step" in record for record in reader.records)
+        assert not any(b"reset-step" in record for record in records)
         assert [request.path for request in provider.requests] == ["responses"]
         (job,) = provider.jobs.all
         assert (job.status, job.cancels) == ("completed", 0)
@@ -62,25 +55,24 @@ async def test_when_the_window_has_passed_the_answer_is_restarted_and_shown_once
 ) -> None:
     async with (
         FakeProvider() as provider,
-        asking(tmp_path, settings(provider, ",window=0") | {"DLS_CONTINUE": "off"}) as reader,
+        rig(tmp_path, None, 1, settings(provider, ",window=0") | {"DLS_CONTINUE": "off"}) as it,
     ):
-        await killed_until_done(reader, "Count", random.Random(3), kills=2)
-        message = await stored_message(reader)
-        check(reader, message)
-        assert reader.text == answer(WORDS)
+        reader = it.reader("chat").ask("Count")
+        message = await it.killed_amid(reader, random.Random(3), kills=2)
+        assert shown(it.log(reader).records) == answer(WORDS)
         assert rungs(message)[:3] == ["first", "reattach", "restart"]
         assert {request.path for request in provider.requests} == {"responses"}
 
 
 @pytest.mark.promise("takeover", "one-clean-answer")
 async def test_a_job_that_is_not_streamed_any_more_is_polled_after_a_kill(tmp_path: Path) -> None:
-    async with FakeProvider() as provider, asking(tmp_path, settings(provider)) as reader:
+    async with FakeProvider() as provider, rig(tmp_path, None, 1, settings(provider)) as it:
         provider.jobs.too_old = True
-        await killed_until_done(reader, "Count", random.Random(4), kills=1)
-        message = await stored_message(reader)
-        check(reader, message)
-        assert reader.text == answer(WORDS)
-        assert not any(b"reset-step" in record for record in reader.records)
+        reader = it.reader("chat").ask("Count")
+        message = await it.killed_amid(reader, random.Random(4), kills=1)
+        records = it.log(reader).records
+        assert shown(records) == answer(WORDS)
+        assert not any(b"reset-step" in record for record in records)
         assert [request.path for request in provider.requests] == ["responses"]
         (job,) = provider.jobs.all
         assert (job.status, job.cancels, bool(job.polls)) == ("completed", 0, True)
@@ -91,40 +83,37 @@ async def test_a_job_that_is_not_streamed_any_more_is_polled_after_a_kill(tmp_pa
 async def test_a_planned_end_leaves_the_job_alone_and_the_answer_goes_on(tmp_path: Path) -> None:
     async with (
         FakeProvider() as provider,
-        asking(tmp_path, {**settings(provider), "DLS_GRACE": "0"}) as reader,
+        rig(tmp_path, None, 1, {**settings(provider), "DLS_GRACE": "0"}) as it,
     ):
-        reading = asyncio.create_task(reader.ask("Count"))
-        await reader.received(30)
-        await reader.server.terminate()
-        await reading
+        reader = it.reader("chat").ask("Count")
+        await reader.reaches(30)
+        await it.servers[0].terminate()
         (job,) = provider.jobs.all
         assert job.cancels == 0
-        await reader.server.start()
-        async with asyncio.timeout(60):
-            while not reader.done:
-                await reader.resume()
-        check(reader, await stored_message(reader))
-        assert (reader.text, len(provider.requests)) == (answer(WORDS), 1)
-        assert reader.message["metadata"]["attempts"] == 1
+        await it.servers[0].start()
+        message = await it.message(reader)
+        text = shown(it.log(reader).records)
+        assert (text, len(provider.requests)) == (answer(WORDS), 1)
+        assert message["metadata"]["attempts"] == 1
 
 
 @pytest.mark.promise("stop")
 @pytest.mark.parametrize("how", ["stop", "delete"])
 async def test_stopping_and_deleting_end_the_job_at_the_provider(tmp_path: Path, how: str) -> None:
-    async with FakeProvider() as provider, asking(tmp_path, settings(provider)) as reader:
-        reading = asyncio.create_task(reader.ask("Count"))
-        await reader.received(30)
-        await stop(reader, how)
-        await until(lambda: provider.jobs.all[0].status == "cancelled")
-        await reading
+    async with FakeProvider() as provider, rig(tmp_path, None, 1, settings(provider)) as it:
+        reader = it.reader("chat").ask("Count")
+        await reader.reaches(30)
+        await stop(it, how)
+        await until(lambda: provider.jobs.all[0].status, lambda status: status == "cancelled")
+        await reader.finish()
         assert [request.path for request in provider.requests] == ["responses"]
 
 
-async def stop(reader: Reader, how: str) -> None:
-    base = f"{reader.server.url}/api"
+async def stop(it: Rig, how: str) -> None:
+    base = f"{it.servers[0].url}/api"
     if how == "stop":
-        request = reader.session.post(f"{base}/chat/chat/stop")
+        request = it.http.post(f"{base}/chat/chat/stop")
     else:
-        request = reader.session.delete(f"{base}/chats/chat")
+        request = it.http.delete(f"{base}/chats/chat")
     async with request as response:
         assert response.status < 300, await response.text()

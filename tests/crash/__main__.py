@@ -1,17 +1,20 @@
-"""`python -m tests.crash`: kill servers until it is enough, and say what came of it.
+"""Kill, freeze and cut off real servers while owners ask, read, stop and edit, and compare all that
+anybody received with the logs in the store. The status is 0 if every promise held, 1 if one was
+broken (logs and stores are kept, and their folder is printed), 2 if it could not run.
 
-    python -m tests.crash --store both --kills 2000 --seed 1 --report tests/crash/results/kills.json
-    python -m tests.crash races --count 10000 --report tests/crash/results/races.json
-
-The status is 1 if a promise was broken. Then the logs and the stores are kept; the folder is
-printed.
+    python -m tests.crash                              100 kills, half over Redis, half over SQLite
+    python -m tests.crash --store all --kills 240      60 each: Redis, SQLite, Sentinel, Cluster
+    python -m tests.crash --store cluster --seed 7     other faults and chats
+    python -m tests.crash races --count 10000          stops that race with writes
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -22,33 +25,41 @@ from pathlib import Path
 
 from tests.crash.campaign import Campaign, Options
 from tests.crash.provider import provider_process
-from tests.crash.races import racing
+from tests.crash.races import STORES, racing
 from tests.crash.report import Outcome, table, write
+from tests.crash.stores import KINDS
 from tests.crash.zygote import Zygote
 from tests.redis_servers import find_redis
 
-STORES = ("redis", "sqlite")
+_SETS = {"both": STORES, "all": KINDS}
 
-_NO_REDIS = (
-    "Redis is needed: apt-get install redis-server, or set DLS_REDIS_SERVER to it. "
-    "Without it there is --store sqlite."
-)
 _PROGRESS_SECONDS = 30.0
+_AT_ONCE = 2  # campaigns; more of them only wait for each other
+
+
+class CannotRunError(Exception):
+    """Something that is needed is missing. The sentence says what to do."""
 
 
 def main() -> int:
-    """Run what the arguments name. Returns 1 if a promise was broken."""
+    """Run what the arguments name. Returns the exit status."""
     arguments = _arguments().parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    logging.basicConfig(level=logging.ERROR)  # what a store says here is part of the storm
-    stores = STORES if arguments.store == "both" else (arguments.store,)
-    if "redis" in stores and find_redis() is None:
-        sys.exit(_NO_REDIS)
+    logging.basicConfig(level=logging.ERROR)  # a store's warnings are expected here
+    try:
+        stores = _stores(arguments)
+        _check_report(arguments.report)
+    except CannotRunError as error:
+        print(error, file=sys.stderr)
+        return 2
     folder = Path(tempfile.mkdtemp(prefix="dls-crash-"))
     run = _races if arguments.what == "races" else _kills
     try:
         outcomes = asyncio.run(run(arguments, stores, folder))
+    except KeyboardInterrupt:
+        print(f"Interrupted; logs and stores are in {folder}", file=sys.stderr)
+        return 130
     except BaseException:
         print(f"It broke off; logs and stores are in {folder}", file=sys.stderr)
         raise
@@ -66,35 +77,71 @@ def main() -> int:
     return 0
 
 
+def _stores(arguments: argparse.Namespace) -> Sequence[str]:
+    stores = _SETS.get(arguments.store, (arguments.store,))
+    if arguments.what == "races" and (others := [each for each in stores if each not in STORES]):
+        raise CannotRunError(f"There are no races over {others[0]}; use --store both.")
+    if stores != ("sqlite",) and find_redis() is None:
+        raise CannotRunError(
+            "There is no redis-server: install it (apt-get install redis-server), name one in "
+            "DLS_REDIS_SERVER, or use --store sqlite."
+        )
+    return stores
+
+
+def _check_report(path: Path | None) -> None:
+    """Say before the campaign, and not after it, that its report could not be written."""
+    if path is None:
+        return
+    try:
+        if path.exists() and "counts" not in json.loads(path.read_bytes()):
+            raise CannotRunError(f"{path} is not the report of a campaign; name another file.")
+    except ValueError as error:
+        what = f"{path} is damaged ({error}); remove it, or name another file."
+        raise CannotRunError(what) from None
+    except OSError as error:
+        raise CannotRunError(f"The report {path} cannot be used: {error.strerror}.") from None
+    there = next(each for each in (path, *path.parents) if each.exists())
+    if not os.access(there, os.W_OK) or (there != path and not there.is_dir()):
+        raise CannotRunError(f"The report {path} cannot be written.")
+
+
 async def _kills(
     arguments: argparse.Namespace, stores: Sequence[str], folder: Path
 ) -> list[Outcome]:
+    outcomes: list[Outcome] = []
     async with Zygote() as zygote, provider_process(arguments.seed) as provider:
-        campaigns = [
-            Campaign(
-                Options(
-                    store=store,
-                    seed=arguments.seed,
-                    folder=folder / store,
-                    kills=arguments.kills // len(stores),
-                    seconds=arguments.seconds,
-                    every=arguments.every,
-                ),
-                zygote,
-                provider,
-            )
-            for store in stores
-        ]
-        telling = asyncio.create_task(_tell(campaigns))
-        try:
-            async with asyncio.TaskGroup() as group:
-                running = [group.create_task(campaign.run()) for campaign in campaigns]
-        finally:
-            telling.cancel()
-        return [each.result() for each in running]
+        for begin in range(0, len(stores), _AT_ONCE):
+            campaigns = [
+                Campaign(
+                    Options(
+                        store=store,
+                        seed=arguments.seed,
+                        folder=folder / store,
+                        kills=arguments.kills // len(stores),
+                        seconds=arguments.seconds,
+                        every=arguments.every,
+                    ),
+                    zygote,
+                    provider,
+                )
+                for store in stores[begin : begin + _AT_ONCE]
+            ]
+            outcomes += await _together(campaigns)
+    return outcomes
 
 
-async def _tell(campaigns: Sequence[Campaign]) -> None:
+async def _together(campaigns: Sequence[Campaign]) -> list[Outcome]:
+    telling = asyncio.create_task(_show_progress(campaigns))
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(campaign.run()) for campaign in campaigns]
+    finally:
+        telling.cancel()
+    return [each.result() for each in running]
+
+
+async def _show_progress(campaigns: Sequence[Campaign]) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_SECONDS)
         print(" · ".join(campaign.progress() for campaign in campaigns), file=sys.stderr)
@@ -109,7 +156,7 @@ async def _races(
         async with racing(store, folder, arguments.seed) as races:
             await races.run(arguments.count // len(stores))
         races.tally["races of a stop against writes"] = races.count
-        outcome = Outcome(store, races.head, races.tally, races.violations)
+        outcome = Outcome(store, races.setup, races.tally, races.violations)
         outcome.seconds = time.monotonic() - began
         outcomes.append(outcome)
     return outcomes
@@ -124,16 +171,29 @@ def _arguments() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=[*_OPTIONS], default="kills")
-    parser.add_argument("--store", choices=[*STORES, "both"], default="both")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--report", type=Path, help="where to keep the report (JSON)")
-    kills = parser.add_argument_group("kills")
-    kills.add_argument("--kills", type=int, default=100, help="SIGKILLs to servers, in all")
-    kills.add_argument("--seconds", type=float, default=24 * 3600.0, help="the longest storm")
-    kills.add_argument("--every", type=float, default=0.7, help="seconds between faults, per store")
-    races = parser.add_argument_group("races")
-    races.add_argument("--count", type=int, default=10_000, help="races, in all")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=[*_OPTIONS],
+        default="kills",
+        help="kills: servers die amid a workload (the default); races: stops against writes",
+    )
+    parser.add_argument(
+        "--store",
+        choices=[*KINDS, *_SETS],
+        default="both",
+        help="both: redis and sqlite (the default); all: the four",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="draws faults and chats (1)")
+    parser.add_argument("--report", type=Path, help="write the counts to this file, as JSON")
+    kills = parser.add_argument_group("options of kills")
+    kills.add_argument("--kills", type=int, default=100, help="SIGKILLs to servers, in all (100)")
+    kills.add_argument("--seconds", type=float, default=24 * 3600.0, help="end it after so long")
+    kills.add_argument(
+        "--every", type=float, default=0.7, help="seconds between faults, per store (0.7)"
+    )
+    races = parser.add_argument_group("options of races")
+    races.add_argument("--count", type=int, default=10_000, help="races, in all (10,000)")
     return parser
 
 

@@ -1,14 +1,14 @@
-"""Servers that are killed again and again while people ask, read and stop.
+"""A campaign: a workload over real servers that are killed, frozen and cut off again and again.
 
-How a campaign goes:
+How it goes:
 
-1. A store, three servers behind a proxy each, a provider in a process of its own. Servers are
+1. A store, three servers with a proxy before each, a provider in a process of its own. Servers are
    started again as soon as they have died.
-2. Chats begin and end all the time, so many at once; what is done with each is in `plan`, as is
-   what goes wrong. Each is judged when its answer has ended (`oracle`).
-3. When there were enough kills nothing more goes wrong: what stands still goes on (zombies wake),
-   every answer ends, and then every log and every history is looked at once more.
-4. The servers end as planned, and nothing may be left.
+2. Chats begin and end all the time, so many at once, of several owners; `plan` says what is done
+   with each, and which faults strike. Each chat is judged when its answers have ended (`workload`).
+3. After the last kill, faults stop: frozen servers are thawed, every answer ends, and then every
+   log is looked at once more, and all runs together.
+4. The servers are told to end, and nothing may be left.
 """
 
 from __future__ import annotations
@@ -24,46 +24,48 @@ from typing import NamedTuple
 
 import aiohttp
 
-from tests.crash.chaos import Chaos
-from tests.crash.chronicle import Chronicle
-from tests.crash.oracle import Violation, late_records
+from tests.crash.feeds import Feeds
+from tests.crash.injector import FaultInjector
 from tests.crash.plan import MODELS, chat_plan, faults
 from tests.crash.report import Outcome, story
 from tests.crash.servers import CrashServer
-from tests.crash.stores import Place, Side, opened_side
-from tests.crash.work import Chat, Client
+from tests.crash.stores import CampaignStore, opened_store
+from tests.crash.trace import Trace
+from tests.crash.workload import Chat, Owner
 from tests.crash.zygote import Zygote
-from tests.redis_faults.oracle import Log
+from tests.oracle.evidence import Evidence, Log, Violation
+from tests.oracle.invariants import violations
+from tests.oracle.reader import Request
+from tests.waiting import until
 
 SERVERS = 3
+OWNERS = 2
 LEASE = 1.0
 ATTEMPTS = 8
 
-#: What is told even if it never happened.
+#: What is in the report even if it never happened.
 ALWAYS = (
     "records of an old epoch behind a newer claim",
     "thaws after more than a lease",
-    "zombies: thaws of who had lost a run",
+    "zombies: thaws of servers that had lost a run",
     "runs that zombies had lost",
 )
 
 #: After so many violations there is no need for more.
 ENOUGH = 10
 
-_READY_SECONDS = 60.0
 _CALM_SECONDS = 3 * LEASE
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=25)
 
 #: What a server's log may not hold: an error that nobody expected.
-_TRACE = "Traceback"
+_TRACEBACK = "Traceback"
 
 
 class Options(NamedTuple):
-    """What a campaign is told.
+    """The options of a campaign.
 
     Attributes:
-        store: `redis` or `sqlite`.
-        seed: draws the plan.
+        store: one of `stores.KINDS`.
+        seed: draws the plans.
         folder: for data and logs.
         kills: SIGKILLs to servers after which it is enough.
         seconds: after which it is enough, too.
@@ -80,18 +82,11 @@ class Options(NamedTuple):
     chats: int = 12
 
 
-class Seen(NamedTuple):
-    """What a chat's log was when it was judged."""
-
-    run_id: str
-    digest: str
-
-
 class Campaign:
     """One campaign over one store.
 
     Args:
-        options: what it is told.
+        options: see `Options`.
         zygote: forks the servers.
         provider: the provider's base address.
     """
@@ -100,42 +95,45 @@ class Campaign:
         self._options = options
         self._zygote = zygote
         self._provider = provider
-        self._chronicle = Chronicle()
-        self._chronicle.counts.update(dict.fromkeys(ALWAYS, 0))
-        self._outcome = Outcome(options.store, "", self._chronicle.counts)
+        self._trace = Trace()
+        self._trace.counts.update(dict.fromkeys(ALWAYS, 0))
+        self._outcome = Outcome(options.store, "", self._trace.counts)
         self._over = asyncio.Event()
-        self._seen: dict[Chat, Seen] = {}
+        self._seen: dict[Chat, dict[str, str]] = {}  # the digest of each run's log
 
     async def run(self) -> Outcome:
-        """Let it happen. Returns what came of it."""
+        """Run it to its end. Returns what came of it."""
         options = self._options
-        async with opened_side(options.store, options.folder, SERVERS) as side:
-            self._outcome.head = f"{SERVERS} {side.head}"
+        async with opened_store(options.store, options.folder, SERVERS) as store:
+            self._outcome.setup = f"{SERVERS} {store.setup}"
             async with asyncio.TaskGroup() as group:
-                chaos, servers = self._prepare(side, group)
-                async with _kept(servers, group), self._clients(side, servers) as clients:
-                    await self._storm(chaos, side, clients)
-                    await self._calm(side, clients)
+                injector, servers = self._prepare(store, group)
+                self._feeds = Feeds(self._trace, injector.pauses)
+                async with _kept(servers, group), self._owners(store, servers) as owners:
+                    await self._strike(injector, store, owners)
+                    await self._calm(store, owners)
                     self._count(servers)
             self._look_at_logs(servers)
-        self._outcome.seconds = self._chronicle.now
+        self._outcome.seconds = self._trace.now
         return self._outcome
 
     def progress(self) -> str:
         """How far it is, in a few words."""
-        counts, wrong = self._chronicle.counts, len(self._outcome.wrong)
+        counts, wrong = self._trace.counts, len(self._outcome.wrong)
         store, kills, chats = self._options.store, counts["kills"], len(self._seen)
         return f"{store}: {kills} kills, {chats} chats, {wrong} violations"
 
-    def _prepare(self, side: Side, group: asyncio.TaskGroup) -> tuple[Chaos, Sequence[CrashServer]]:
+    def _prepare(
+        self, store: CampaignStore, group: asyncio.TaskGroup
+    ) -> tuple[FaultInjector, Sequence[CrashServer]]:
         servers: list[CrashServer] = []
-        chaos = Chaos(side, servers, self._chronicle, lease=LEASE, group=group)
+        injector = FaultInjector(store, servers, self._trace, lease=LEASE, group=group)
         for number in range(SERVERS):
-            name = f"{side.name}-{number}"
+            name = f"{store.name}-{number}"
             folder = self._options.folder / name
             folder.mkdir(parents=True)
             settings = {
-                "DLS_STORE": side.address(number),
+                "DLS_STORE": store.address(number),
                 "DLS_LEASE": f"{LEASE:g}",
                 "DLS_ATTEMPTS": str(ATTEMPTS),
                 "DLS_GRACE": "0.5",
@@ -147,114 +145,124 @@ class Campaign:
             }
             servers.append(
                 CrashServer(
-                    name, folder, settings, self._zygote, self._chronicle, chaos.store_was_away
+                    name, folder, settings, self._zygote, self._trace, injector.store_was_away
                 )
             )
-        return chaos, servers
+        return injector, servers
 
     @asynccontextmanager
-    async def _clients(
-        self, side: Side, servers: Sequence[CrashServer]
-    ) -> AsyncGenerator[list[Client], None]:
-        """A visitor for each place. Each has his cookie, and every server has taken work."""
+    async def _owners(
+        self, store: CampaignStore, servers: Sequence[CrashServer]
+    ) -> AsyncGenerator[list[list[Owner]], None]:
+        """Some owners for each place. Each has its cookie, and every server has taken work."""
         async with AsyncExitStack() as stack:
             for server in servers:
                 await stack.enter_async_context(server.proxy)
-            clients = []
-            for place in side.places:
-                http = await stack.enter_async_context(
-                    aiohttp.ClientSession(
-                        cookie_jar=aiohttp.CookieJar(unsafe=True),
-                        connector=aiohttp.TCPConnector(limit=0),
-                        timeout=_TIMEOUT,
-                    )
-                )
+            await until(
+                lambda: [server.name for server in servers if not server.is_ready],
+                lambda names: not names,
+                "every server to be ready",
+            )
+            owners = []
+            for place in store.places:
                 own = [servers[number] for number in place.servers]
-                names = [server.name for server in own]
-                clients.append(Client(http, names, [server.proxy.url for server in own]))
-            await _all_ready(servers)
-            for client in clients:
-                await client.ask("GET", "/api/chats")
-            yield clients
+                names, urls = [each.name for each in own], [each.proxy.url for each in own]
+                owners.append(
+                    [
+                        Owner(
+                            f"owner {number} of {', '.join(names)}",
+                            await stack.enter_async_context(visitor()),
+                            names,
+                            urls,
+                        )
+                        for number in range(OWNERS)
+                    ]
+                )
+                for owner in owners[-1]:
+                    await owner.ask(Request("GET", "/api/chats"))  # brings the cookie
+                    self._feeds.follow(owner)
+            stack.push_async_callback(self._feeds.end)
+            yield owners
 
-    # --- the storm -----------------------------------------------------------------------------
+    # --- faults and workload --------------------------------------------------------------------
 
-    async def _storm(self, chaos: Chaos, side: Side, clients: Sequence[Client]) -> None:
+    async def _strike(
+        self, injector: FaultInjector, store: CampaignStore, owners: Sequence[Sequence[Owner]]
+    ) -> None:
         options = self._options
         seed = f"{options.seed} {options.store}"
         numbers = itertools.count(1)
-        plan = faults(seed, SERVERS, options.every, of_store=side.redis is not None)
+        plan = faults(seed, SERVERS, options.every, store.weights)
         async with asyncio.TaskGroup() as group:
             for _ in range(options.chats):
-                group.create_task(self._ask(seed, numbers, side.places, clients))
+                group.create_task(self._ask(seed, numbers, store, owners))
             try:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(options.seconds):
-                        await chaos.happen(plan, options.kills, self._over)
+                        await injector.strike(plan, options.kills, self._over)
             finally:
                 self._over.set()  # also where it is broken off: redis-py may swallow that
-            await chaos.end()
-            self._chronicle.note("Nothing more goes wrong")
+            await injector.end()
+            self._trace.note("No more faults")
 
     async def _ask(
         self,
         seed: str,
         numbers: itertools.count[int],
-        places: Sequence[Place],
-        clients: Sequence[Client],
+        store: CampaignStore,
+        owners: Sequence[Sequence[Owner]],
     ) -> None:
         """One chat after the other."""
         while not self._over.is_set():
             number = next(numbers)
-            where = number % len(places)
-            place = places[where]
+            turn, where = divmod(number, len(store.places))
+            place, own = store.places[where], turn % OWNERS
             chat = Chat(
                 f"chat-{number}",
                 chat_plan(seed, number, len(place.servers)),
                 place,
-                clients[where],
-                self._chronicle,
+                owners[where][own],
+                owners[where][(own + 1) % OWNERS],
+                self._trace,
                 ATTEMPTS,
             )
-            violations = await chat.live()
-            self._judged(chat, violations)
+            self._judged(chat, await chat.live())
 
-    def _judged(self, chat: Chat, violations: Sequence[Violation]) -> None:
+    def _judged(self, chat: Chat, found: Sequence[Violation]) -> None:
         outcome = self._outcome
-        if violations:
-            outcome.violations.append(story(violations, chat, self._chronicle))
+        if found:
+            outcome.violations.append(story(found, chat, self._trace))
         if len(outcome.violations) >= ENOUGH:
             self._over.set()
-        if chat.case is not None:
-            outcome.add(chat, late=len(late_records(chat.case.log)))
-            self._seen[chat] = Seen(chat.case.run.id, _digest(chat.case.log))
-            chat.forget()
+        outcome.add(chat)
+        self._feeds.add(chat)
+        self._seen[chat] = {
+            run_id: _digest(answer.log) for run_id, answer in chat.evidence.answers.items()
+        }
+        chat.forget()
 
-    # --- the calm ------------------------------------------------------------------------------
+    # --- the calm -------------------------------------------------------------------------------
 
-    async def _calm(self, side: Side, clients: Sequence[Client]) -> None:
-        """Look at everything once more, when who was a zombie has had time to write."""
+    async def _calm(self, store: CampaignStore, owners: Sequence[Sequence[Owner]]) -> None:
+        """Look at everything once more, when every zombie has had time to write."""
         await asyncio.sleep(_CALM_SECONDS)
-        for chat, seen in self._seen.items():
-            log, _ = await chat.place.log(seen.run_id)
-            if _digest(log) != seen.digest:
-                changed = Violation("one-end", "The log has changed after its end")
-                self._outcome.violations.append(story([changed], chat, self._chronicle, log))
-            self._chronicle.counts["logs looked at once more"] += 1
-        wrong = self._outcome.others
-        for place, client in zip(side.places, clients, strict=True):
-            of_chats: dict[str, set[str]] = {}
-            for run in await place.runs():
-                of_chats.setdefault(run.chat_id, set()).add(run.id)
-            for name, runs in of_chats.items():
-                if len(runs) > 1:
-                    wrong.append(f"{name} has the runs {sorted(runs)} of one send")
-            for server in range(len(client.names)):
-                await client.ask("GET", "/api/chats", server)
-        wrong += await side.leftovers()
+        for chat, digests in self._seen.items():
+            for run_id, digest in digests.items():
+                log = await chat.place.log(run_id)
+                if _digest(log) != digest:
+                    changed = Violation("one-end", f"the log of {run_id} changed after its end")
+                    self._outcome.violations.append(story([changed], chat, self._trace, log))
+                self._trace.counts["logs looked at once more"] += 1
+        for place, here in zip(store.places, owners, strict=True):
+            every = Evidence(runs=await place.runs())
+            self._outcome.others += map(str, violations(every))
+            for server in range(len(here[0].names)):
+                await here[0].ask(Request("GET", "/api/chats"), server)
+        self._outcome.others += map(str, await self._feeds.judged())
+        self._outcome.others += await store.leftovers()
 
     def _count(self, servers: Sequence[CrashServer]) -> None:
-        counts = self._chronicle.counts
+        counts = self._trace.counts
         counts["network: cuts"] += sum(server.proxy.cuts for server in servers)
         counts["network: connections"] += sum(server.proxy.accepted for server in servers)
 
@@ -262,16 +270,17 @@ class Campaign:
         for server in servers:
             self._outcome.others += server.wrong
             text = server.log.read_text(errors="replace")
-            if _TRACE in text:
-                at = text.index(_TRACE)
-                self._outcome.others.append(f"{server.name} logged:\n{text[at - 300 : at + 3000]}")
+            if _TRACEBACK in text:
+                at = text.index(_TRACEBACK)
+                begin = max(0, at - 300)
+                self._outcome.others.append(f"{server.name} logged:\n{text[begin : at + 3000]}")
 
 
 @asynccontextmanager
 async def _kept(
     servers: Sequence[CrashServer], group: asyncio.TaskGroup
 ) -> AsyncGenerator[None, None]:
-    """Servers that live, and at the end are told to end."""
+    """Servers that are started again when they die, and told to end at the end."""
     keepers = [group.create_task(server.keep(), name=server.name) for server in servers]
     try:
         yield
@@ -281,10 +290,13 @@ async def _kept(
         await asyncio.wait(keepers)
 
 
-async def _all_ready(servers: Sequence[CrashServer]) -> None:
-    async with asyncio.timeout(_READY_SECONDS):
-        while not all(server.is_ready for server in servers):
-            await asyncio.sleep(0.02)
+def visitor() -> aiohttp.ClientSession:
+    """The connections and the cookies of one owner; one cookie is good at every server."""
+    return aiohttp.ClientSession(
+        cookie_jar=aiohttp.CookieJar(unsafe=True),  # takes cookies of an address without a name
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=25),
+    )
 
 
 def _digest(log: Log) -> str:

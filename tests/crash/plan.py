@@ -1,4 +1,4 @@
-"""What shall go wrong and who shall ask what, all of it drawn from a seed.
+"""The plans of a campaign, drawn from a seed: its faults, and its workload.
 
 Real processes are not deterministic: what a fault meets is chance. What is tried is not.
 """
@@ -6,7 +6,7 @@ Real processes are not deterministic: what a fault meets is chance. What is trie
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 FaultKind = Literal[
@@ -19,12 +19,14 @@ FaultKind = Literal[
     "cut after",  # ... after some bytes more, with RST or as if nothing more came
     "hang",  # nothing gets through to a server or back for a while
     "dribble",  # what it sends comes byte by byte for a while
-    "store kill",  # SIGKILL to Redis, and a new start
-    "store end",  # SIGTERM to it, and a new start
+    "store kill",  # SIGKILL to Redis, or to a master of several, and a new start
+    "store end",  # SIGTERM to it, or to a replica, and a new start
     "store freeze",  # SIGSTOP to it, and SIGCONT
+    "store cut",  # all its connections with a subscription are cut, or all others
+    "sentinel kill",  # SIGKILL to a Sentinel, and a new start
 ]
 
-#: How often each of them happens.
+#: How often each fault of servers and their network happens; `stores` has its own.
 WEIGHTS: dict[FaultKind, int] = {
     "kill": 132,
     "kill all": 4,
@@ -35,9 +37,6 @@ WEIGHTS: dict[FaultKind, int] = {
     "cut after": 8,
     "hang": 4,
     "dribble": 4,
-    "store kill": 4,
-    "store end": 2,
-    "store freeze": 2,
 }
 
 #: Seconds that each of them lasts, at the least and at the most.
@@ -49,12 +48,14 @@ LASTS: dict[FaultKind, tuple[float, float]] = {
     "store kill": (0.0, 0.5),
     "store end": (0.0, 0.5),
     "store freeze": (0.2, 2.0),
+    "sentinel kill": (0.0, 0.5),
 }
 
-#: What the provider is asked for, and how often. Long answers come fast.
+#: The models, and how often each is asked. Long answers come fast.
 MODELS = {
     "goes-on-30-20": 4,
     "goes-on-80-40": 4,
+    "goes-on-12-4": 2,  # readers wait at the end of its log
     "anew-30-25": 3,
     "anew-60-50": 3,
     "refuses-40-25": 2,
@@ -65,16 +66,16 @@ ReaderKind = Literal["again", "plain", "whole", "cursor"]
 
 
 class Fault(NamedTuple):
-    """Something that goes wrong.
+    """A fault.
 
     Attributes:
         wait: seconds since the fault before.
         kind: what it is.
-        server: which one it strikes, if it strikes one.
+        server: the number of the server that it strikes, if it strikes one.
         seconds: how long it lasts.
-        size: bytes that still come, of a cut.
-        clean: whether a cut looks like a proper end; whether who is frozen is woken just when
-            another one has taken a run from him.
+        size: of a cut: the bytes that still come; else it chooses among nodes.
+        clean: whether a cut looks like a proper end; whether a frozen server is thawed just when
+            another one has taken over one of its runs.
     """
 
     wait: float
@@ -86,15 +87,15 @@ class Fault(NamedTuple):
 
 
 class ReaderPlan(NamedTuple):
-    """Somebody who reads an answer.
+    """One reader of an answer.
 
     Attributes:
-        kind: `again` sends the same message once more, `plain` follows the chat, `whole` the run
-            from its beginning, `cursor` from where the first reader was.
-        delay: seconds after the chat began.
-        first: the server that he begins with.
-        slow: seconds between his reads.
-        leaves: how often, of a hundred reads, he goes away and comes back.
+        kind: `again` sends the same message once more, `plain` follows the chat, `whole` reads the
+            run from its beginning, `cursor` from where the sender was.
+        delay: seconds after the question.
+        first: the server that it begins with.
+        slow: seconds between its reads.
+        leaves: how often, of a hundred reads, it goes away and comes back.
     """
 
     kind: ReaderKind
@@ -108,12 +109,16 @@ class ChatPlan(NamedTuple):
     """One question and what is done with it.
 
     Attributes:
-        model: who is asked.
+        model: that is asked.
         first: the server that is asked.
-        readers: beside the one who asks.
+        readers: beside the sender.
         stop_at: the record at which it is stopped; None lets it end.
-        stop_by: the servers that are told to, one or two.
-        comes_back: whether the question is sent once more after the end.
+        stop_by: the servers that are asked to stop it, one or two.
+        repeats: whether the question is sent once more after the end.
+        leaves_at: the record at which the sender goes away, until the run has ended; None: never.
+        edits: whether another version of the question is asked afterwards.
+        renames: whether the chat is given another name.
+        intrudes: whether another owner tries to read, ask, stop and delete it.
     """
 
     model: str
@@ -121,20 +126,26 @@ class ChatPlan(NamedTuple):
     readers: tuple[ReaderPlan, ...]
     stop_at: int | None
     stop_by: tuple[int, ...]
-    comes_back: bool
+    repeats: bool
+    leaves_at: int | None
+    edits: bool
+    renames: bool
+    intrudes: bool
 
 
-def faults(seed: str, servers: int, every: float, *, of_store: bool) -> Iterator[Fault]:
-    """What goes wrong, for ever.
+def faults(
+    seed: str, servers: int, every: float, of_store: Mapping[FaultKind, int]
+) -> Iterator[Fault]:
+    """Faults without end.
 
     Args:
         seed: the same one draws the same faults.
         servers: how many there are.
         every: seconds from one fault to the next, on average.
-        of_store: whether the store has a process of its own that can fail.
+        of_store: how often each fault of the store itself happens.
     """
     rng = random.Random(seed)
-    weights = {kind: n for kind, n in WEIGHTS.items() if of_store or not kind.startswith("store")}
+    weights = {**WEIGHTS, **of_store}
     while True:
         kind = rng.choices([*weights], [*weights.values()])[0]
         yield Fault(
@@ -157,13 +168,19 @@ def chat_plan(seed: str, number: int, servers: int) -> ChatPlan:
     """
     rng = random.Random(f"{seed} chat {number}")
     stopped = rng.random() < 0.25
+    alone = not stopped and rng.random() < 0.15
+    readers = 0 if alone else rng.choice([0, 1, 1, 2, 3])
     return ChatPlan(
         model=rng.choices([*MODELS], [*MODELS.values()])[0],
         first=rng.randrange(servers),
-        readers=tuple(_reader(rng, servers) for _ in range(rng.choice([0, 1, 1, 2, 3]))),
+        readers=tuple(_reader(rng, servers) for _ in range(readers)),
         stop_at=rng.randint(1, 60) if stopped else None,
         stop_by=tuple(rng.randrange(servers) for _ in range(rng.choice([1, 1, 2]))),
-        comes_back=rng.random() < 0.2,
+        repeats=rng.random() < 0.2,
+        leaves_at=rng.randint(1, 30) if alone else None,
+        edits=rng.random() < 0.2,
+        renames=rng.random() < 0.2,
+        intrudes=rng.random() < 0.2,
     )
 
 

@@ -1,8 +1,8 @@
 """Races: a stop against a run that writes as fast as it can.
 
 One worker writes; another one over the same Redis (for SQLite the same one: one process serves a
-file) stops the run at a moment that the seed chooses, so that the stop falls into the middle of
-writes. The log's length right after the acknowledgement must be its length for good.
+file) stops the run at a moment that the seed chooses, so that the stop comes amid writes. The log's
+length right after the acknowledgement must be its length for good.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from durable_llm_streams.chunks import decode, encode
-from durable_llm_streams.fold import Fold
+from durable_llm_streams.chunks import encode
 from durable_llm_streams.log import follow, read_all
-from durable_llm_streams.model import Claim, Cursor, Run, Status
+from durable_llm_streams.model import Claim, Cursor, Run, token_at
 from durable_llm_streams.runs import Event, Finish, Limits, Prompt, TextDelta, Worker
 from durable_llm_streams.runs.worker import wall_clock
 from durable_llm_streams.store import Append, Ending, Order, Store
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from durable_llm_streams.stores.sqlite import SQLiteStore
-from tests.crash.oracle import Violation, written
-from tests.redis_faults.oracle import Log
-from tests.redis_faults.reader import TERMINAL
+from tests.oracle.evidence import Answer, Evidence, Frame, Log, Reading, Stop
+from tests.oracle.invariants import violations
 from tests.redis_servers import RedisServer
+from tests.waiting import until, within
 
 OWNER = "racer"
+STORES = ("redis", "sqlite")
 
-#: So many races run at once, and after so many it is looked whether anything came late.
+#: So many races run at once, and after so many every log is looked at.
 AT_ONCE = 6
 LOT = 60
 
 _WORDS = 30_000  # more than are written before any stop
+_TEXT = "".join(f"{number} " for number in range(1, _WORDS + 1))
 _LATEST_SECONDS = 0.02
-_SETTLE_SECONDS = 20.0
 _READERS_OF_100 = 25
 
 
@@ -113,15 +113,15 @@ class Race(NamedTuple):
 
     Attributes:
         length: of its log, right after the stop was acknowledged.
-        read: what somebody has read who was there all the time; None where nobody was.
+        reading: what a reader has that was there all the time; None where there was none.
     """
 
     run: Run
     length: int
-    read: list[bytes] | None
+    reading: Reading | None
 
 
-HEADS = {
+SETUPS = {
     "redis": "two workers over one Redis: one writes, the other one stops.",
     "sqlite": "one worker over one file: it writes and it stops.",
 }
@@ -132,7 +132,7 @@ class Races:
     """Races over one store.
 
     Attributes:
-        head: who writes and who stops, a sentence.
+        setup: which worker writes and which one stops, a sentence.
         writing: the worker that accepts and writes.
         stopping: the one that stops.
         store: what it stops in, and what is read.
@@ -141,7 +141,7 @@ class Races:
         count: how many there were.
     """
 
-    head: str
+    setup: str
     writing: Worker
     stopping: Worker
     store: Store
@@ -175,17 +175,15 @@ class Races:
     async def _one(self, number: int) -> Race | None:
         """One race; None where the stop came too late."""
         run = (await self.writing.send(order(number))).run
-        read: list[bytes] | None = None
-        reading: asyncio.Task[list[bytes]] | None = None
+        reading: asyncio.Task[Reading] | None = None
         if self.rng.randrange(100) < _READERS_OF_100:
             reading = asyncio.create_task(self._read(run))
         await asyncio.sleep(self.rng.uniform(0, _LATEST_SECONDS))
         found = await self.store.find_run(OWNER, run.chat_id, run.id)
         stopped = await self.stopping.stop(found)
         records, page = await read_all(self.store, run.id)
-        if reading is not None:
-            async with asyncio.timeout(_SETTLE_SECONDS):
-                read = await reading
+        async with within("a reader to come to the end"):
+            read = None if reading is None else await reading
         if not page.status.ended:
             self.violations.append(f"stop: {run.id} had not ended when it was acknowledged")
         if not stopped:
@@ -193,61 +191,34 @@ class Races:
             return None
         return Race(run, len(records), read)
 
-    async def _read(self, run: Run) -> list[bytes]:
-        records: list[bytes] = []
+    async def _read(self, run: Run) -> Reading:
+        reading = Reading("the reader", run.chat_id)
         async for page in follow(self.store, Cursor.beginning(run.id), wait=5):
-            records += page.records
-        return records
+            first = reading.last + 1
+            reading.frames += [
+                Frame(Cursor(run.id, number, token_at(page.spans, number)), record)
+                for number, record in enumerate(page.records, first)
+            ]
+        reading.ended = True
+        return reading
 
     async def _settled(self) -> None:
-        """Wait until whoever wrote has heard of every stop."""
-        async with asyncio.timeout(_SETTLE_SECONDS):
-            while self.writing.running:
-                await asyncio.sleep(0.002)
+        """Wait until the worker has heard of every stop."""
+        await until(lambda: self.writing.running, lambda n: not n, "the worker to hear of stops")
 
     async def _check(self, race: Race) -> None:
-        records, page = await read_all(self.store, race.run.id)
-        snapshot = await self.store.snapshot(OWNER, race.run.chat_id)
-        body = decode(snapshot.messages[-1].body)
-        log = Log(records, page.spans)
+        found = await self.store.find_run(OWNER, race.run.chat_id, race.run.id)
+        records, page = await read_all(self.store, found.id)
+        snapshot = await self.store.snapshot(OWNER, found.chat_id)
+        log, body = Log(records, page.spans), snapshot.messages[-1].body
         self.tally["records"] += len(records)
         self.tally["records after a stop"] += max(0, len(records) - race.length)
-        for violation in judge_race(log, page.status, race.length, race.read, body):
-            self.violations.append(f"{violation.promise}: {race.run.id}: {violation.what}")
-
-
-def judge_race(
-    log: Log, status: Status, length: int, read: list[bytes] | None, message: dict[str, Any]
-) -> list[Violation]:
-    """Everything that is wrong with a run that was stopped.
-
-    Args:
-        log: as it is when nobody writes any more.
-        status: the run's.
-        length: of the log, right after the stop was acknowledged.
-        read: what a reader has, if there was one.
-        message: the answer in the history.
-    """
-    found = []
-    if len(log.records) != length:
-        found.append(Violation("stop", f"The log went on from {length} to {len(log.records)}"))
-    records = written(log)
-    ends = [record.number for record in records if record.kind in TERMINAL]
-    if ends != [len(records)] or records[-1].kind != "abort" or status is not Status.STOPPED:
-        found.append(Violation("one-end", f"{status}, terminal records {ends} of {len(records)}"))
-    if any(record.kind == "text-delta" and record.span == len(log.spans) - 1 for record in records):
-        if len(log.spans) > 1:
-            found.append(Violation("fencing", "Text stands behind the claim of the stop"))
-        else:
-            found.append(Violation("fencing", "The stop has claimed nothing"))
-    words = [word for record in records for word in record.chunk.get("delta", "").split()]
-    if words != [str(number) for number in range(1, len(words) + 1)]:
-        found.append(Violation("prefix", f"The log says {words[:3]} … {words[-3:]}"))
-    if read is not None and read != log.records:
-        found.append(Violation("prefix", f"A reader has {len(read)} records of {len(log.records)}"))
-    if message != Fold.of(log.records).message():
-        found.append(Violation("history-is-fold", f"The history says {str(message)[:200]}"))
-    return found
+        evidence = Evidence(
+            answers={found.id: Answer(found, log, body, expected=_TEXT)},
+            readings=[] if race.reading is None else [race.reading],
+            stops=[Stop(found.chat_id, found.id, race.length, ended=True)],
+        )
+        self.violations += map(str, violations(evidence))
 
 
 def order(number: int) -> Order:
@@ -295,4 +266,4 @@ async def racing(name: str, folder: Path, seed: int) -> AsyncGenerator[Races, No
             stack.push_async_callback(worker.close)
             workers.append(worker)
         await workers[0].start()  # only this one writes
-        yield Races(HEADS[name], workers[0], workers[-1], stores[-1], rng, tally)
+        yield Races(SETUPS[name], workers[0], workers[-1], stores[-1], rng, tally)

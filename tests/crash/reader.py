@@ -1,63 +1,51 @@
-"""Readers of all kinds: quick ones, slow ones, such as leave and come back, such as come late."""
+"""Readers over real HTTP: quick ones, slow ones, such as leave and come back, such as come late."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 import aiohttp
 
 from durable_llm_streams.model import Cursor
-from tests.app import Frame
-from tests.redis_faults.reader import Reader
+from tests.app import user
+from tests.oracle.evidence import Accepted, Reading
+from tests.oracle.http import HttpTransport
+from tests.oracle.reader import Client, Request
+from tests.waiting import until, within
 
 #: What a slow reader takes at once, in bytes.
 _LITTLE = 512
 
 
-def delays(readers: Sequence[CampaignReader]) -> dict[CampaignReader, float]:
-    """How long each reader has waited for a record that another one had, in seconds at the most.
+class Acceptance(NamedTuple):
+    """What a question was answered, and when, in the loop's time."""
 
-    Waiting begins with the connection that brought it. Who reads slowly waits for himself.
-    """
-    first: dict[int, float] = {}
-    for reader in readers:
-        for frame, came in zip(reader.frames, reader.came, strict=True):
-            seq = Cursor.parse(frame.id).seq
-            first[seq] = min(came, first.get(seq, came))
-    return {
-        reader: max(
-            (
-                came - max(began, first[Cursor.parse(frame.id).seq])
-                for frame, came, began in zip(reader.frames, reader.came, reader.since, strict=True)
-            ),
-            default=0.0,
-        )
-        for reader in readers
-        if not reader.is_slow
-    }
+    what: Accepted
+    at: float
 
 
-class CampaignReader(Reader):
-    """A reader of the campaign.
+class Reader:
+    """Reads the answer of one chat in a task of its own, over however many connections.
 
     Args:
-        name: for the story of a violation.
-        http: the visitor's connections.
+        name: for the trace of a violation.
+        http: the owner's connections and cookies.
         chat: the chat.
         urls: the servers, asked in turn.
-        start: where he begins, a cursor; None at the beginning of what the chat's answer is now.
-        slow: seconds between his reads.
-        leaves: how often, of a hundred reads, he goes away and comes back.
+        after: where it begins; None at the beginning of what the chat's answer is.
+        slow: seconds between two reads.
+        leaves: how often, of a hundred reads, it goes away and comes back.
         rng: draws when.
 
     Attributes:
-        name, start: see above.
-        requests: how many he has made.
-        since: of each event, when the connection began that brought it, in the loop's time.
-        left: how often he went away.
+        reading: what it has received.
+        accepted: what its question was answered.
+        left: how often it went away and came back.
     """
 
     def __init__(
@@ -67,66 +55,115 @@ class CampaignReader(Reader):
         chat: str,
         urls: Sequence[str],
         *,
-        start: Cursor | None = None,
+        after: Cursor | None = None,
         slow: float = 0.0,
         leaves: int = 0,
         rng: random.Random | None = None,
     ) -> None:
-        super().__init__(http, chat, urls)
-        self.name = name
-        self.start = start
-        self.requests = self.left = 0
-        self.since: list[float] = []
-        self._connected = 0.0
-        self._named_start = False  # in the request that is on its way
+        self.reading = Reading(name, chat, after=after, slow=slow > 0)
+        self.accepted: list[Acceptance] = []
+        self.left = 0
+        self._client = Client(HttpTransport(http, urls), len(urls))
         self._slow = slow
         self._leaves = leaves
         self._rng = rng or random.Random(0)
+        self._task: asyncio.Task[Reading]
 
     @property
-    def is_slow(self) -> bool:
-        """Whether he reads more slowly than it comes."""
-        return self._slow > 0
+    def last(self) -> int:
+        """The number of the last record that it has."""
+        return self.reading.last
 
     @property
-    def complete(self) -> bool:
-        """Whether a server has told this reader that there is nothing more."""
-        return self._done
+    def has_ended(self) -> bool:
+        """Whether it reads no more."""
+        return self._task.done()
 
-    def begin_at(self, start: Cursor) -> None:
-        """Where to begin from now on, for one who has nothing yet and whose chat has ended."""
-        self.start = start
+    @property
+    def ended(self) -> Awaitable[Reading]:
+        """What it does until it reads no more."""
+        return asyncio.shield(self._task)
 
-    def _resume(self, url: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        self._named_start = self.start is not None and not self.frames
-        if not self._named_start:
-            return super()._resume(url)
-        headers = {"Last-Event-ID": str(self.start)}
-        return self._http.get(f"{url}/api/chat/{self.chat}/stream", headers=headers)
+    def ask(
+        self,
+        question: str,
+        *,
+        message_id: str = "m1",
+        model: str | None = None,
+        edits: str | None = None,
+    ) -> Reader:
+        """Send a question, and again until it is accepted; then read to the end.
 
-    async def _take(self, url: str, response: aiohttp.ClientResponse) -> None:
-        self.requests += 1
-        self._connected = self._loop.time()
-        if response.status == 204 and self._named_start:
-            self.statuses.append(204)
-            self._done = True  # he had all of it when he came
-        else:
-            await super()._take(url, response)
+        Args:
+            question: the text.
+            message_id: its id.
+            model: that is asked.
+            edits: the id of the question of which this one is another version.
+        """
+        chat = self.reading.chat
+        body = {"id": chat, "message": user(message_id, question), "model": model}
+        if edits is not None:
+            body["messageId"] = edits
+        request = Request("POST", "/api/chat", json.dumps(body).encode())
+        return self._begin(request, lambda run: self._accept(Accepted(chat, message_id, run)))
 
-    async def _parts(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        async for data in super()._parts(response):
-            if self._slow:
-                for begin in range(0, len(data), _LITTLE):
-                    yield data[begin : begin + _LITTLE]
-                    await asyncio.sleep(self._slow)
-            else:
-                yield data
-            if self._rng.randrange(100) < self._leaves and not self._done:
-                self.left += 1
-                response.close()
-                return
+    def follow(self) -> Reader:
+        """Read what is asked by another reader, now or later."""
+        return self._begin(None, lambda run: None)
 
-    def _receive(self, frame: Frame) -> None:
-        super()._receive(frame)
-        if len(self.frames) > len(self.since):
-            self.since.append(self._connected)
+    async def reaches(self, record: int) -> None:
+        """Wait until it has the record with this number, or reads no more."""
+        reading = self.reading
+        await until(
+            lambda: reading.last,
+            lambda last: last >= record or self.has_ended,
+            f"{reading.who} to have record {record} (statuses {reading.statuses[-5:]})",
+        )
+
+    async def finish(self) -> Reading:
+        """Wait until it reads no more."""
+        reading = self.reading
+        what = f"the end of what {reading.who} reads"
+        async with within(what, lambda: (reading.last, reading.statuses[-5:])):
+            return await self.ended
+
+    async def leave(self) -> None:
+        """Go away for good."""
+        await self.close()
+        self.reading.left = True
+
+    async def close(self) -> None:
+        """Read no further. Raises what went wrong, if anything did."""
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
+
+    def _begin(self, first: Request | None, accepted: Callable[[str], None]) -> Reader:
+        reading = self._client.read(
+            self.reading,
+            first,
+            pace=self._pace if self._slow or self._leaves else None,
+            waits=True,
+            accepted=accepted,
+        )
+        self._task = asyncio.create_task(reading, name=self.reading.who)
+        return self
+
+    def _accept(self, accepted: Accepted) -> None:
+        self.accepted.append(Acceptance(accepted, asyncio.get_running_loop().time()))
+
+    async def _pace(self, piece: bytes) -> bool:
+        if self._slow:
+            await asyncio.sleep(self._slow * -(-len(piece) // _LITTLE))
+        if self._rng.randrange(100) < self._leaves and not self.reading.has_end:
+            self.left += 1
+            return False
+        return True
+
+
+def longest_gap(reading: Reading, since: int = 0) -> float:
+    """The longest time without an event, in seconds, from an event on."""
+    came = reading.came[since:]
+    return max((later - sooner for sooner, later in itertools.pairwise(came)), default=0.0)

@@ -1,4 +1,4 @@
-"""What came of a campaign: counts for a table and a file, and the story of every violation."""
+"""The outcome of a campaign: counts for a table and a file, and the trace of every violation."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.crash.chronicle import Chronicle
-from tests.crash.oracle import Violation, written
-from tests.redis_faults.oracle import Log
+from tests.crash.reader import longest_gap
+from tests.crash.trace import Trace
+from tests.oracle.evidence import Log, Violation
+from tests.oracle.writing_rules import late_records
 
 if TYPE_CHECKING:
-    from tests.crash.work import Chat
+    from tests.crash.workload import Chat
 
-#: What the guarantees' page tells of a campaign; the rest is in its file.
-_TOLD = (
+#: What docs/guarantees.md quotes of a campaign; the rest is in its file.
+_QUOTED = (
     "kills",
     "planned ends",
     "thaws after more than a lease",
-    "zombies: thaws of who had lost a run",
+    "zombies: thaws of servers that had lost a run",
     "store kills",
     "store freezes",
+    "store cuts",
     "answers finished",
     "answers stopped",
     "answers failed",
@@ -49,16 +51,16 @@ class Outcome:
 
     Attributes:
         store: its name.
-        head: how the servers stood.
+        setup: servers and store, in a sentence.
         counts: how often each thing happened.
-        violations: a story for each chat in which something was broken.
+        violations: a trace for each chat in which a promise was broken.
         others: what was wrong with servers, or left in the store.
-        waits: the longest ones, of whoever read, in seconds.
+        waits: the longest ones of readers, in seconds.
         seconds: how long it took.
     """
 
     store: str
-    head: str
+    setup: str
     counts: Counter[str]
     violations: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -70,24 +72,24 @@ class Outcome:
         """Everything that was wrong."""
         return [*self.violations, *self.others]
 
-    def add(self, chat: Chat, *, late: int) -> None:
+    def add(self, chat: Chat) -> None:
         """Count a chat that has been judged."""
-        case, counts = chat.case, self.counts
-        assert case is not None
-        counts[f"answers {case.run.status}"] += 1
-        counts["takeovers and hand-overs (epochs)"] += max(0, len(case.log.spans) - 1)
-        counts["answers of more than one epoch"] += len(case.log.spans) > 1
-        counts["most epochs of an answer"] = max(
-            counts["most epochs of an answer"], len(case.log.spans)
-        )
-        counts["readers"] += len(chat.readers)
-        counts["requests of readers"] += sum(reader.requests for reader in chat.readers)
-        counts["readers who left and came back"] += sum(reader.left for reader in chat.readers)
-        counts["records"] += len(case.log.records)
-        counts["events compared with records"] += sum(len(each.frames) for each in case.readers)
-        counts["records of an old epoch behind a newer claim"] += late
-        gaps = [reader.longest_gap() for reader in chat.readers if len(reader.came) > 1]
-        delays = [each.delay for each in case.readers]
+        evidence, counts = chat.evidence, self.counts
+        for answer in evidence.answers.values():
+            epochs = len(answer.log.spans)
+            counts[f"answers {answer.run.status}"] += 1
+            counts["takeovers and hand-overs (epochs)"] += max(0, epochs - 1)
+            counts["answers of more than one epoch"] += epochs > 1
+            counts["most epochs of an answer"] = max(counts["most epochs of an answer"], epochs)
+            counts["records"] += len(answer.log.records)
+            late = late_records(answer.log)
+            counts["records of an old epoch behind a newer claim"] += len(late)
+        readings = evidence.readings
+        counts["readers"] += len(readings)
+        counts["requests of readers"] += sum(each.requests for each in readings)
+        counts["readers that left and came back"] += sum(each.left for each in chat.readers)
+        counts["events compared with records"] += sum(len(each.frames) for each in readings)
+        gaps, delays = map(longest_gap, readings), (each.delay for each in readings)
         for name, waits in ((_GAP, gaps), (_DELAY, delays)):
             self.waits[name] = max(self.waits.get(name, 0.0), *waits, 0.0)
 
@@ -95,7 +97,7 @@ class Outcome:
         """For the file."""
         return {
             "store": self.store,
-            "head": self.head,
+            "setup": self.setup,
             "seconds": round(self.seconds, 1),
             **{name: round(seconds, 2) for name, seconds in self.waits.items()},
             "counts": dict(sorted(self.counts.items())),
@@ -103,43 +105,37 @@ class Outcome:
         }
 
 
-def story(
-    violations: Sequence[Violation], chat: Chat, chronicle: Chronicle, log: Log | None = None
-) -> str:
-    """Everything that helps to understand what went wrong in a chat.
+def story(violations: Sequence[Violation], chat: Chat, trace: Trace, log: Log | None = None) -> str:
+    """All that helps to understand a violation.
 
     Args:
-        violations: what was broken, at least one.
-        chat: where.
-        chronicle: what happened meanwhile.
-        log: the log, where it is not the one that was judged.
+        violations: what was broken in a chat, at least one.
+        chat: the chat.
+        trace: what happened meanwhile.
+        log: the log that shows it, where it is none that was judged.
     """
-    case = chat.case
-    lines = [f"{violation.promise}: {violation.what}" for violation in violations[:_MOST]]
-    lines.append(f"  in {chat.name}: {chat.plan}")
-    if case is not None:
-        lines.append(f"  run: {case.run}")
-        log = log or case.log
-    if log is not None:
-        lines.append(f"  spans: {[(span.first, *span.epoch) for span in log.spans]}")
-        lines += _around(log, violations[0].record or len(log.records))
+    lines = [str(violation) for violation in violations[:_MOST]]
+    lines.append(f"  in {chat.name} of {chat.owner.name}: {chat.plan}")
+    logs = {run_id: answer.log for run_id, answer in chat.evidence.answers.items()}
+    for name, each in (logs if log is None else {"now": log}).items():
+        lines.append(f"  log {name}, spans {[(span.first, *span.epoch) for span in each.spans]}")
+        lines += _around(each, violations[0].record or len(each.records))
     lines += [
-        f"  {reader.name}: from {reader.start}, {len(reader.frames)} events, last "
-        f"{reader.frames[-1].id if reader.frames else None}, statuses {reader.statuses}"
-        for reader in chat.readers
+        f"  {reading.who}: from {reading.after}, {len(reading.frames)} events, last "
+        f"{reading.cursor}, statuses {reading.statuses}"
+        for reading in chat.evidence.readings
     ]
     lines.append("  what happened:")
-    entries = chronicle.between(chat.began, chronicle.now)
-    lines += [f"    {entry.at:8.2f} {entry.what}" for entry in entries]
+    lines += [f"    {entry.at:8.2f} {entry.what}" for entry in trace.since(chat.began)]
     return "\n".join(lines)
 
 
 def _around(log: Log, number: int) -> list[str]:
     """The records around one of them, each with its epoch."""
+    first = max(1, number - _BEFORE)
     return [
-        f"  {record.number:5} epoch {log.spans[record.span].epoch.number}: "
-        f"{json.dumps(record.chunk)[:_CHUNK]}"
-        for record in written(log)[max(0, number - _BEFORE) : number + _AFTER]
+        f"  {at:5} epoch {log.spans[log.span_of(at)].epoch.number}: {record.decode()[:_CHUNK]}"
+        for at, record in enumerate(log.records[first - 1 : number + _AFTER], first)
     ]
 
 
@@ -158,7 +154,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         ("VIOLATIONS", *(str(len(outcome.wrong)) for outcome in outcomes)),
     ]
     lines = ["".join([row[0].ljust(width), *(cell.rjust(12) for cell in row[1:])]) for row in rows]
-    return "\n".join([*(f"{each.store}: {each.head}" for each in outcomes), "", *lines])
+    return "\n".join([*(f"{each.store}: {each.setup}" for each in outcomes), "", *lines])
 
 
 def write(path: Path, options: dict[str, Any], parts: Sequence[dict[str, Any]]) -> None:
@@ -175,7 +171,7 @@ def write(path: Path, options: dict[str, Any], parts: Sequence[dict[str, Any]]) 
     report = {
         "command": f"make crash ARGS='{words}'",
         "counts": {
-            **{name: whole[name] for name in _TOLD if name in names},
+            **{name: whole[name] for name in _QUOTED if name in names},
             "promises broken": sum(len(part["violations"]) for part in parts),
         },
         "options": options,

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import aiohttp
 
-from tests.crash.chronicle import Chronicle
+from tests.crash.trace import Trace
 from tests.crash.zygote import Zygote
 from tests.processes import Process, ServerProcess
 from tests.redis_servers.ports import unused_port
@@ -21,7 +21,7 @@ from tests.tcp_proxy import TcpProxy
 FRESH = 20
 
 #: A server that is told to end has ended after so many seconds.
-END_SECONDS = 20.0
+END_SECONDS = 60.0
 
 _POLL_SECONDS = 0.05
 _NOT_STARTED = 2  # the status of `dls serve` that cannot start, for want of its store
@@ -31,18 +31,18 @@ class CrashServer(ServerProcess):
     """One server of the campaign.
 
     Args:
-        name: for the chronicle, and for the words that it asks the provider for.
+        name: for the trace, and for the words that it asks the provider for.
         folder: where its log is.
         settings: its environment variables.
-        zygote: who forks it.
-        chronicle: is told what happens to it.
-        store_was_away: whether the store was away at a moment since then, in the chronicle's time.
+        zygote: forks it.
+        trace: is told what happens to it.
+        store_was_away: whether the store was away at a moment since then, in the trace's time.
 
     Attributes:
         name: see above.
         proxy: what clients connect to.
         is_ready: whether it has taken work since its start.
-        frozen: whether it stands still.
+        frozen: whether it is frozen.
         wrong: what it did that no server may do.
     """
 
@@ -52,7 +52,7 @@ class CrashServer(ServerProcess):
         folder: Path,
         settings: Mapping[str, str],
         zygote: Zygote,
-        chronicle: Chronicle,
+        trace: Trace,
         store_was_away: Callable[[float], bool],
     ) -> None:
         super().__init__(folder, settings, port=unused_port())
@@ -61,7 +61,7 @@ class CrashServer(ServerProcess):
         self.is_ready = self.frozen = False
         self.wrong: list[str] = []
         self._zygote = zygote
-        self._chronicle = chronicle
+        self._trace = trace
         self._store_was_away = store_was_away
         self._starts = 0
         self._began = 0.0
@@ -83,10 +83,10 @@ class CrashServer(ServerProcess):
         self._starts += 1
         self.is_ready = self.frozen = False
         self._due.clear()
-        self._began = self._chronicle.now
+        self._began = self._trace.now
         await self.launch()
         assert self._process is not None
-        self._chronicle.note(f"{self.name} starts as process {self.pid}", "starts")
+        self._trace.note(f"{self.name} starts as process {self.pid}", "starts")
         if self._over:
             self.send(signal.SIGTERM)
         waking = asyncio.create_task(self._wait_until_ready(session), name=f"{self.name} wakes")
@@ -98,7 +98,7 @@ class CrashServer(ServerProcess):
         if self._must_end is not None:
             self._must_end.cancel()
             self._must_end = None
-        self._chronicle.note(f"{self.name} is gone, with status {status}")
+        self._trace.note(f"{self.name} is gone, with status {status}")
         self._look_at(status)
 
     async def _wait_until_ready(self, session: aiohttp.ClientSession) -> None:
@@ -106,7 +106,7 @@ class CrashServer(ServerProcess):
             with contextlib.suppress(ConnectionError, TimeoutError):
                 self.is_ready = await self.ready(session)
             await asyncio.sleep(_POLL_SECONDS)
-        self._chronicle.note(f"{self.name} is ready")
+        self._trace.note(f"{self.name} is ready")
 
     def _look_at(self, status: int) -> None:
         """See that it has ended of what was done to it."""
@@ -116,14 +116,14 @@ class CrashServer(ServerProcess):
             fine = signal.SIGTERM in self._due and not self.is_ready
         elif (
             status == _NOT_STARTED
-        ):  # who stood still finds that the store has not answered in time
-            stood_still = signal.SIGSTOP in self._due
-            fine = not self.is_ready and (stood_still or self._store_was_away(self._began))
+        ):  # for a server that was frozen the store has not answered in time
+            frozen = signal.SIGSTOP in self._due
+            fine = not self.is_ready and (frozen or self._store_was_away(self._began))
         else:
             fine = status == 0 and signal.SIGTERM in self._due
         if not fine:
             sent = sorted(signal.Signals(number).name for number in self._due)
-            age = self._chronicle.now - self._began
+            age = self._trace.now - self._began
             state = "ready" if self.is_ready else "not ready"
             last = "\n".join(self.log.read_text(errors="replace").splitlines()[-6:])
             self.wrong.append(
@@ -137,7 +137,7 @@ class CrashServer(ServerProcess):
             return False
         self._due.add(number)
         self._signal(number)
-        self._chronicle.note(f"{signal.Signals(number).name} to {self.name}")
+        self._trace.note(f"{signal.Signals(number).name} to {self.name}")
         if number == signal.SIGTERM and self._must_end is None:
             loop = asyncio.get_running_loop()
             self._must_end = loop.call_later(END_SECONDS, self._does_not_end)
@@ -153,11 +153,11 @@ class CrashServer(ServerProcess):
         return signal.SIGTERM in self._due
 
     def finish(self) -> None:
-        """It shall end now and for good."""
+        """End it now, and do not start it again."""
         self._over = True
         self.send(signal.SIGTERM)
 
     async def _spawn(self, log: BinaryIO) -> Process:
         fresh = self._starts % FRESH == 0
-        self._chronicle.counts["starts of a fresh interpreter"] += fresh
+        self._trace.counts["starts of a fresh interpreter"] += fresh
         return await self._zygote.fork(self.environment, self.log, fresh=fresh)

@@ -1,99 +1,61 @@
-"""The two stores as the campaign sees them: where chats live, what can fail, what may be left.
+"""The stores that a campaign runs over: where chats live, what can fail, what may be left.
 
-On Redis the servers share one store, so there is one place for chats, and every server serves it.
-A SQLite file is served by one process, so each server has a file of its own: as many places, each
-with one server, which is started again on the same file.
+Every fault of a store that stands here loses nothing that was acknowledged: files are synced at
+every write, and a master dies only when its replica has all of it. So the invariants need no
+exception. `test_failover` and `test_outages` lose the last writes on purpose.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final
 
-from redis.exceptions import RedisError
-
-from durable_llm_streams.errors import RunNotFound, StoreUnavailable
-from durable_llm_streams.log import read_all
-from durable_llm_streams.model import Run, Status
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
-from durable_llm_streams.stores.redis.layout import root
-from durable_llm_streams.stores.sqlite import SQLiteView
-from tests.redis_faults.oracle import Log
-from tests.redis_servers import RedisServer, keys_without_ttl
+from tests.crash.places import Place, RedisPlace, SQLitePlace
+from tests.crash.plan import FaultKind
+from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup, keys_without_ttl
+from tests.redis_servers.waiting import until_true
 
-T = TypeVar("T")
+#: How the campaign's keys in Redis begin, and how long a call may take.
+OPTIONS: Final = "prefix=crash&timeout=2"
 
-#: A store that can be read again does not take longer.
-READ_SECONDS = 60.0
+#: The keys that stay: names, numbers, and indexes with an entry for each run or chat.
+KEPT: Final = re.compile(r"\{\w+\}:meta|\{\w+:\d+\}:(ages|changes|clock|ended|kept|number|runs)")
 
-_ALL = 1_000_000
-_NEWEST = 500  # far more than begin while one is looked at
-_PAUSE = 0.05
-
-#: How the campaign's keys in Redis begin.
-PREFIX = "crash"
-
-#: The keys of Redis that stay: names, numbers, and indexes with an entry for each run or chat.
-KEPT = re.compile(r"\{crash(:0)?\}:(meta|number|changes|runs|ended|kept|ages|clock)")
+_PAUSE_MILLISECONDS = 120_000
 
 
-class Place(ABC):
-    """Where chats live.
-
-    Args:
-        servers: the numbers of the servers that serve it.
-    """
-
-    def __init__(self, servers: Sequence[int]) -> None:
-        self.servers = servers
-
-    @abstractmethod
-    async def run(self, chat: str, run_id: str) -> Run:
-        """A run, as it is in the store."""
-
-    @abstractmethod
-    async def log(self, run_id: str) -> tuple[Log, Status]:
-        """A run's log, and the run's status as of its end."""
-
-    @abstractmethod
-    async def stored(self, chat: str) -> frozenset[str]:
-        """The ids of the runs that a chat has."""
-
-    @abstractmethod
-    async def runs(self, *, active: bool = False) -> Sequence[Run]:
-        """All runs, newest first, or those that have not ended."""
-
-
-class Side(ABC):
-    """A store with its servers.
+class CampaignStore(ABC):
+    """A store that a campaign runs over.
 
     Attributes:
-        name: `redis` or `sqlite`.
-        head: how its servers stand, a sentence for the report.
+        name: what `--store` calls it.
+        setup: how the servers stand, a sentence for the report.
+        weights: how often each of its own faults happens.
         places: where its chats live.
-        redis: the process that keeps it, where there is one.
     """
 
     name: str
-    head: str
+    setup: str
+    weights: Mapping[FaultKind, int] = {}
     places: Sequence[Place]
-    redis: RedisServer | None = None
 
     @abstractmethod
     def address(self, server: int) -> str:
         """`DLS_STORE` of a server."""
 
-    async def written_by(self, pid: int) -> list[Run]:
-        """The runs that a process writes, where another one could take them over."""
-        del pid
-        return []
+    def disturbed(self, kind: FaultKind, pick: int) -> AbstractAsyncContextManager[None]:
+        """A fault of the store itself. It is over when the block has ended.
+
+        Args:
+            kind: one of `weights`.
+            pick: chooses one of several nodes.
+        """
+        raise NotImplementedError(f"{self.name} has no {kind} of node {pick}")
 
     async def leftovers(self) -> list[str]:
         """What is there at the end that should not be."""
@@ -104,155 +66,217 @@ class Side(ABC):
         ]
 
 
-class _RedisPlace(Place):
-    def __init__(self, servers: Sequence[int], redis: RedisServer, store: RedisStore) -> None:
-        super().__init__(servers)
-        self._redis = redis
-        self._store = store
-
-    async def run(self, chat: str, run_id: str) -> Run:
-        return await patiently(lambda: self._store.find_run(None, chat, run_id))
-
-    async def log(self, run_id: str) -> tuple[Log, Status]:
-        records, page = await patiently(lambda: read_all(self._store, run_id))
-        return Log(records, page.spans), page.status
-
-    async def stored(self, chat: str) -> frozenset[str]:
-        key = f"{root(PREFIX, 0)}:keys:{chat}"
-        runs = await patiently(lambda: self._redis.command("HVALS", key))
-        return frozenset(run.decode() for run in runs)
-
-    async def runs(self, *, active: bool = False) -> Sequence[Run]:
-        return await patiently(lambda: self._store.runs(active=active, limit=_ALL))
-
-
-class RedisSide(Side):
-    """Servers over one Redis that syncs every write."""
-
-    name = "redis"
-    head = "servers over one Redis (appendfsync always): every chat is served by all of them."
-
-    def __init__(self, redis: RedisServer, store: RedisStore, servers: int) -> None:
-        self.redis = redis
-        self._server = redis
-        self._store = store
-        self.places = [_RedisPlace(range(servers), redis, store)]
-
-    def address(self, server: int) -> str:
-        return _address(self._server)
-
-    async def written_by(self, pid: int) -> list[Run]:
-        runs = await self.places[0].runs(active=True)
-        names = await patiently(partial(self._workers, runs))
-        return [
-            run
-            for run, name in zip(runs, names, strict=True)
-            if name and int(name.decode().rsplit("-", 2)[1]) == pid  # HOST-PID-RANDOM
-        ]
-
-    async def _workers(self, runs: Sequence[Run]) -> list[bytes | None]:
-        """The name of each run's worker, if it has one."""
-        async with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
-            for run in runs:
-                pipeline.hget(f"{root(PREFIX, 0)}:run:{run.id}", "worker")
-            names: list[bytes | None] = await pipeline.execute()
-            return names
-
-    async def leftovers(self) -> list[str]:
-        keys = await keys_without_ttl(self._server.url, "")
-        stay = [key for key in keys if not KEPT.fullmatch(key)]
-        return [*await super().leftovers(), *(f"The key {key} stays for ever" for key in stay)]
-
-
-class _SQLitePlace(Place):
-    """A file, opened for each look: its server is killed meanwhile."""
-
-    def __init__(self, server: int, path: Path) -> None:
-        super().__init__([server])
-        self.path = path
-
-    async def run(self, chat: str, run_id: str) -> Run:
-        for run in await self._of(chat):
-            if run.id == run_id:
-                return run
-        raise RunNotFound(f"There is no run {run_id} of {chat}.")
-
-    async def stored(self, chat: str) -> frozenset[str]:
-        return frozenset(run.id for run in await self._of(chat))
-
-    async def log(self, run_id: str) -> tuple[Log, Status]:
-        async with self._view() as view:
-            records, page = await patiently(lambda: read_all(view, run_id))
-            return Log(records, page.spans), page.status
-
-    async def runs(self, *, active: bool = False) -> Sequence[Run]:
-        async with self._view() as view:
-            return await patiently(lambda: view.runs(active=active, limit=_ALL))
-
-    async def _of(self, chat: str) -> list[Run]:
-        async with self._view() as view:
-            newest = await patiently(lambda: view.runs(limit=_NEWEST))
-        return [run for run in newest if run.chat_id == chat]
-
-    @asynccontextmanager
-    async def _view(self) -> AsyncGenerator[SQLiteView, None]:
-        view = SQLiteView(self.path)
-        try:
-            yield view
-        finally:
-            await view.close()
-
-
-class SQLiteSide(Side):
-    """Servers with a file each."""
+class SQLiteFiles(CampaignStore):
+    """A file for each server."""
 
     name = "sqlite"
-    head = (
+    setup = (
         "servers, each with a SQLite file of its own (one process serves a file): a chat is "
         "served by one of them, which is started again on the same file."
     )
 
     def __init__(self, folder: Path, servers: int) -> None:
         self._paths = [folder / f"chats-{number}.db" for number in range(servers)]
-        self.places = [_SQLitePlace(number, path) for number, path in enumerate(self._paths)]
+        self.places = [SQLitePlace(number, path) for number, path in enumerate(self._paths)]
 
     def address(self, server: int) -> str:
         return f"sqlite:///{self._paths[server]}"
 
 
+class RedisFamily(CampaignStore):
+    """What all kinds of Redis share.
+
+    Args:
+        url: the store's address.
+        store: open, for looks.
+        servers: how many servers share it.
+    """
+
+    def __init__(self, url: str, store: RedisStore, servers: int) -> None:
+        self._url = url
+        self.places = [RedisPlace(range(servers), store)]
+
+    def address(self, server: int) -> str:
+        return self._url
+
+    @property
+    @abstractmethod
+    def nodes(self) -> Sequence[RedisServer]:
+        """The Redis servers that hold data."""
+
+    @abstractmethod
+    def broken(self, kind: FaultKind, pick: int) -> AbstractAsyncContextManager[None]:
+        """See `disturbed`; everything but cut connections."""
+
+    @asynccontextmanager
+    async def disturbed(self, kind: FaultKind, pick: int) -> AsyncGenerator[None, None]:
+        if kind == "store cut":
+            of = ("pubsub", "normal")[pick % 2]  # a subscription without its calls, or them
+            for node in self.nodes:
+                await node.command("CLIENT", "KILL", "TYPE", of)
+            yield
+        else:
+            async with self.broken(kind, pick):
+                yield
+
+    async def leftovers(self) -> list[str]:
+        keys = [key for node in self.nodes for key in await keys_without_ttl(node.url, "")]
+        stay = sorted({key for key in keys if not KEPT.fullmatch(key)})
+        return [*await super().leftovers(), *(f"The key {key} stays for ever" for key in stay)]
+
+
+class OneRedis(RedisFamily):
+    """One Redis that syncs every write."""
+
+    name = "redis"
+    setup = "servers over one Redis (appendfsync always): every chat is served by all of them."
+    weights: Mapping[FaultKind, int] = {
+        "store kill": 4,
+        "store end": 2,
+        "store freeze": 2,
+        "store cut": 6,
+    }
+
+    def __init__(self, redis: RedisServer, url: str, store: RedisStore, servers: int) -> None:
+        super().__init__(url, store, servers)
+        self._redis = redis
+
+    @property
+    def nodes(self) -> Sequence[RedisServer]:
+        return [self._redis]
+
+    def broken(self, kind: FaultKind, pick: int) -> AbstractAsyncContextManager[None]:
+        return broken_node(self._redis, kind)
+
+
+class Cluster(RedisFamily):
+    """Three masters that sync every write. Without one of them, the others refuse to write."""
+
+    name = "cluster"
+    setup = "servers over a Redis Cluster of three masters (appendfsync always), 16 partitions."
+    weights: Mapping[FaultKind, int] = {
+        "store kill": 12,
+        "store end": 6,
+        "store freeze": 6,
+        "store cut": 8,
+    }
+
+    def __init__(self, cluster: ClusterSetup, url: str, store: RedisStore, servers: int) -> None:
+        super().__init__(url, store, servers)
+        self._cluster = cluster
+
+    @property
+    def nodes(self) -> Sequence[RedisServer]:
+        return self._cluster.servers
+
+    @asynccontextmanager
+    async def broken(self, kind: FaultKind, pick: int) -> AsyncGenerator[None, None]:
+        async with broken_node(self.nodes[pick % len(self.nodes)], kind):
+            yield
+        await self._cluster.ready()
+
+
+class Sentinel(RedisFamily):
+    """A master and its replica under three Sentinels."""
+
+    name = "sentinel"
+    setup = "servers over a master and a replica under three Sentinels (appendfsync always)."
+    weights: Mapping[FaultKind, int] = {
+        "store kill": 12,
+        "store end": 4,
+        "store freeze": 6,
+        "store cut": 8,
+        "sentinel kill": 4,
+    }
+
+    def __init__(self, setup: SentinelSetup, url: str, store: RedisStore, servers: int) -> None:
+        super().__init__(url, store, servers)
+        self._sentinels = setup
+
+    @property
+    def nodes(self) -> Sequence[RedisServer]:
+        return self._sentinels.servers
+
+    @asynccontextmanager
+    async def broken(self, kind: FaultKind, pick: int) -> AsyncGenerator[None, None]:
+        sentinels = self._sentinels
+        if kind == "sentinel kill":
+            async with broken_node(sentinels.sentinels[pick % len(sentinels.sentinels)], kind):
+                yield
+            return
+        master = await sentinels.master()
+        (replica,) = (node for node in self.nodes if node is not master)
+        if kind == "store end":  # of the replica
+            async with broken_node(replica, kind):
+                yield
+            await sentinels.replicates()
+            return
+        # No write is acknowledged that the replica has not: the new master has everything.
+        await master.command("CLIENT", "PAUSE", _PAUSE_MILLISECONDS, "WRITE")
+        await _has_all_of(replica, master)
+        async with broken_node(master, kind):
+            yield
+            if kind == "store kill":
+                await sentinels.failed_over(master)
+        await sentinels.replicates()
+        for node in self.nodes:
+            await node.command("CLIENT", "UNPAUSE")
+
+
+async def _has_all_of(replica: RedisServer, master: RedisServer) -> None:
+    written = (await master.command("INFO", "replication"))["master_repl_offset"]
+
+    async def received() -> bool:
+        state = await replica.command("INFO", "replication")
+        return bool(state.get("slave_repl_offset", 0) >= written)
+
+    await until_true("the replica has what its master has", received)
+
+
 @asynccontextmanager
-async def opened_side(name: str, folder: Path, servers: int) -> AsyncGenerator[Side, None]:
+async def broken_node(node: RedisServer, kind: FaultKind) -> AsyncGenerator[None, None]:
+    """One Redis process that is killed, told to end, or stands still, until the block ends."""
+    if kind == "store freeze":
+        node.freeze()
+        try:
+            yield
+        finally:
+            node.thaw()
+        return
+    await (node.stop() if kind == "store end" else node.kill())
+    yield
+    await node.start()
+
+
+KINDS: Final = ("redis", "sqlite", "sentinel", "cluster")
+
+
+@asynccontextmanager
+async def opened_store(
+    name: str, folder: Path, servers: int
+) -> AsyncGenerator[CampaignStore, None]:
     """A store, ready for servers.
 
     Args:
-        name: `redis` or `sqlite`.
+        name: one of `KINDS`.
         folder: where its data is.
         servers: how many there will be.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     if name == "sqlite":
-        yield SQLiteSide(folder, servers)
+        yield SQLiteFiles(folder, servers)
         return
-    redis = RedisServer(folder, appendfsync="always")
-    await redis.start()
-    try:
-        store = RedisStore(RedisAddress.parse(_address(redis)))
-        await store.open()
+    setups = {"redis": RedisServer, "sentinel": SentinelSetup, "cluster": ClusterSetup}
+    async with setups[name](folder, appendfsync="always") as setup:
+        url = f"{setup.url}?{OPTIONS}"
+        store = RedisStore(RedisAddress.parse(url))
         try:
-            yield RedisSide(redis, store, servers)
+            await store.open()
+            if isinstance(setup, RedisServer):
+                yield OneRedis(setup, url, store, servers)
+            elif isinstance(setup, ClusterSetup):
+                yield Cluster(setup, url, store, servers)
+            else:
+                yield Sentinel(setup, url, store, servers)
         finally:
             await store.close()
-    finally:
-        await redis.kill()
-
-
-def _address(redis: RedisServer) -> str:
-    return f"{redis.url}?prefix={PREFIX}&timeout=2"
-
-
-async def patiently(call: Callable[[], Awaitable[T]], seconds: float = READ_SECONDS) -> T:
-    """Ask a store until it answers."""
-    async with asyncio.timeout(seconds):
-        while True:
-            with contextlib.suppress(StoreUnavailable, RedisError, OSError):
-                return await call()
-            await asyncio.sleep(_PAUSE)

@@ -120,6 +120,18 @@ class SentinelSetup(Lifetime):
         await until_true("another server is the master", is_master)
         return new
 
+    async def replicates(self) -> None:
+        """Wait until all Sentinels name one master, see no fault, and the replica follows."""
+
+        async def whole() -> bool:
+            named = await self._named()
+            if len(named) != 1 or not await self._acquainted():
+                return False
+            (replica,) = [server for server in self.servers if server.port not in named]
+            return await _follows(replica)
+
+        await until_true("the replica follows its master", whole)
+
     async def close(self) -> None:
         """End everything and leave nothing."""
         await self._running.aclose()
@@ -151,5 +163,5 @@ class SentinelSetup(Lifetime):
 
 
 async def _follows(replica: RedisServer) -> bool:
-    _, _, _, state, _ = await replica.command("ROLE")
-    return bool(state == b"connected")
+    role, *rest = await replica.command("ROLE")
+    return bool(role == b"slave" and rest[2] == b"connected")

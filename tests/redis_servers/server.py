@@ -40,11 +40,12 @@ from tests.children import tied
 from tests.node import missing
 from tests.redis_servers.lifetime import Lifetime
 from tests.redis_servers.ports import unused_port
+from tests.waiting import within
 
 PROGRAMS = ("redis-server", "valkey-server")
 
-#: The longest wait for a server: to start, to end, to answer.
-SECONDS = 20.0
+#: The longest wait for an answer of a server.
+SECONDS = 60.0
 
 #: What the kernel allows for the path of a socket.
 LONGEST_SOCKET_PATH = 100
@@ -199,13 +200,10 @@ class RedisServer(Lifetime):
                 stderr=log,
             )
         try:
-            async with asyncio.timeout(SECONDS):
+            async with within("the Redis server to answer", lambda: self.log):
                 while not await self._answers():
                     assert self.running, f"The Redis server ended at once:\n{self.log}"
                     await asyncio.sleep(0.01)
-        except TimeoutError:
-            await self.kill()
-            raise AssertionError(f"The Redis server does not answer:\n{self.log}") from None
         except BaseException:
             await self.kill()
             raise
@@ -254,12 +252,9 @@ class RedisServer(Lifetime):
         return True
 
     async def _gone(self) -> None:
-        try:
-            async with asyncio.timeout(SECONDS):
-                while self.running:
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise AssertionError(f"The Redis server does not end:\n{self.log}") from None
+        async with within("the Redis server to end", lambda: self.log):
+            while self.running:
+                await asyncio.sleep(0.005)
 
     def _make_certificate(self) -> list[str]:
         authority = trustme.CA()

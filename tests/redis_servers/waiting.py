@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from redis.exceptions import RedisError
 
-#: Servers that settle something among them take longer than one that starts.
-SECONDS = 30.0
+from tests.waiting import until
 
 
 async def until_true(what: str, condition: Callable[[], Awaitable[bool]]) -> None:
@@ -17,15 +15,11 @@ async def until_true(what: str, condition: Callable[[], Awaitable[bool]]) -> Non
     Raises:
         AssertionError: it did not come true in time.
     """
-    last: Exception | None = None
-    try:
-        async with asyncio.timeout(SECONDS):
-            while True:
-                try:
-                    if await condition():
-                        return
-                except (RedisError, OSError) as error:
-                    last = error
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"Waited in vain: {what}") from last
+
+    async def look() -> bool | Exception:
+        try:
+            return bool(await condition())
+        except (RedisError, OSError) as error:
+            return error
+
+    await until(look, lambda found: found is True, what)

@@ -1,4 +1,4 @@
-"""What happened when, and how often: for the report, and for the story of a violation."""
+"""What happened when, and how often: for the report, and for the trace of a violation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-#: So much of what happened before a run began may concern it, in seconds.
+#: What happened so many seconds before a chat began may concern it.
 _BEFORE = 1.0
 
 
@@ -18,8 +18,8 @@ class Entry(NamedTuple):
     what: str
 
 
-class Chronicle:
-    """The book of a campaign.
+class Trace:
+    """The trace of a campaign.
 
     Attributes:
         counts: how often each thing happened.
@@ -36,11 +36,11 @@ class Chronicle:
         return time.monotonic() - self._began
 
     def note(self, what: str, count: str | None = None) -> None:
-        """Something happened, and is counted under a name."""
+        """Add an entry, and count it under a name."""
         self._entries.append(Entry(self.now, what))
         if count is not None:
             self.counts[count] += 1
 
-    def between(self, first: float, last: float) -> Iterator[Entry]:
-        """What happened from a moment on to another, and shortly before."""
-        return (entry for entry in self._entries if first - _BEFORE <= entry.at <= last)
+    def since(self, moment: float) -> Iterator[Entry]:
+        """The entries from a moment on, and from shortly before."""
+        return (entry for entry in self._entries if moment - _BEFORE <= entry.at)

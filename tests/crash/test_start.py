@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import tied
 from tests.processes import ServerProcess
 from tests.redis_servers import RedisServer
+from tests.waiting import within
 
-pytestmark = [pytest.mark.xdist_group("redis_faults_failover"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.xdist_group("crash_failover"), pytest.mark.timeout(300)]
 
 SECRET = "opensesame"
 
@@ -20,14 +22,14 @@ async def refusal(folder: Path, url: str) -> str:
     """What `dls serve` says on standard error when it cannot start."""
     server = ServerProcess(folder, {"DLS_STORE": url, "DLS_LOG_LEVEL": "warning"})
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "durable_llm_streams", "serve"),
+        *tied([sys.executable, "-m", "durable_llm_streams", "serve"]),
         env=server.environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(100):
+        async with within(f"the server to refuse {url}", seconds=200):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:

@@ -1,0 +1,78 @@
+"""A master dies: Sentinels name another one; a Cluster refuses until the master is back."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from durable_llm_streams.stores.redis.cluster import slot_of
+from tests.crash.places import RedisPlace
+from tests.crash.reader import Reader
+from tests.crash.rig import QUESTION, Rig, rig
+from tests.redis_servers import ClusterSetup, SentinelSetup
+from tests.redis_servers.cluster import SLOTS
+from tests.waiting import until
+
+pytestmark = [pytest.mark.xdist_group("crash_failover"), pytest.mark.timeout(300)]
+
+
+async def asked(it: Rig, chats: Sequence[str], record: int) -> list[Reader]:
+    """A question in each chat, asked at one server and read at both."""
+    one, other = (server.url for server in it.servers)
+    readers = [it.reader(chat, one, other).ask(QUESTION) for chat in chats]
+    readers += [it.reader(chat, other, one).follow() for chat in chats]
+    for reader in readers:
+        await reader.reaches(record)
+    return readers
+
+
+@pytest.mark.promise("outage", "lost-tail-is-told")
+async def test_answers_are_completed_behind_a_sentinel_failover(tmp_path: Path) -> None:
+    async with SentinelSetup(tmp_path) as sentinels, rig(tmp_path, sentinels.url) as it:
+        readers = await asked(it, [f"chat-{number}" for number in range(4)], 30)
+        old = await sentinels.kill_master()
+        await sentinels.failed_over(old)
+        # Replication is not waited for: a reader whose last records were lost starts over.
+        for reader in readers:
+            await reader.finish()
+            assert reader.reading.lost in (0, 404, 410)
+            if reader.reading.lost:
+                it.readers.remove(reader)
+                it.reader(reader.reading.chat).ask(QUESTION)
+        await it.verify()
+
+
+def chats_of(it: Rig, cluster: ClusterSetup, count: int) -> list[list[str]]:
+    """So many chats for each master, in partitions that it has."""
+    assert isinstance(it.place, RedisPlace)
+    partitions = it.place.store._shared.partitions
+    found: list[list[str]] = [[] for _ in cluster.servers]
+    for number in itertools.count():
+        chat = f"chat-{number}"
+        chats = found[slot_of(partitions.of_chat(chat)) * len(found) // SLOTS]
+        if len(chats) < count:
+            chats.append(chat)
+        if all(len(chats) == count for chats in found):
+            break
+    return found
+
+
+@pytest.mark.promise("outage")
+async def test_a_cluster_without_one_of_its_masters_waits_for_it(tmp_path: Path) -> None:
+    async with (
+        ClusterSetup(tmp_path, appendfsync="always") as cluster,
+        rig(tmp_path, cluster.url) as it,
+    ):
+        first, second, third = chats_of(it, cluster, 3)
+        late = it.reader(second.pop())
+        readers = await asked(it, [*first, *second, *third], 30)
+        async with it.watched():
+            await cluster.servers[1].kill()
+            late.ask(QUESTION)
+            await until(lambda: 503 in late.reading.statuses, what="a send to be refused")
+            await cluster.servers[1].start()
+            await it.verify()
+        assert not any(reader.reading.lost for reader in readers)
