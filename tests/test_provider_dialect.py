@@ -13,8 +13,8 @@ from durable_llm_streams.providers.requests.dialect import Dialect, Dialects, Ro
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.providers.requests.turns import messages
 from durable_llm_streams.runs.source import Alive, Finish, Turn
-from tests.asking import ask, fail, opened, prompt, text_of
-from tests.fake_provider import KEY, FakeProvider, Refusal, answer
+from tests.asking import ask, opened, prompt, text_of
+from tests.fake_provider import FakeProvider, Refusal, answer
 
 THINKING = Alive("thinking")
 
@@ -108,14 +108,6 @@ def names(field: str) -> Refusal:
     return judge
 
 
-def unverified(body: dict[str, Any]) -> tuple[int, Any] | None:
-    if not body["stream"]:
-        return None
-    message = "Your organization must be verified to stream this model."
-    error = {"message": message, "param": "stream", "code": "unsupported_value"}
-    return 400, {"error": error}
-
-
 def o_series(body: dict[str, Any]) -> tuple[int, Any] | None:
     if "max_tokens" in body:
         message = (
@@ -132,51 +124,23 @@ def no_system(body: dict[str, Any]) -> tuple[int, Any] | None:
     return 400, {"object": "error", "message": "System role not supported", "code": 400}
 
 
-def alternating(body: dict[str, Any]) -> tuple[int, Any] | None:
-    roles = [message["role"] for message in body["messages"]]
-    if roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]:
-        return None
-    message = "Conversation roles must alternate user/assistant/user/assistant/..."
-    return 400, {"error": {"message": message, "code": 400}}
-
-
-@pytest.mark.parametrize(
-    ("refusal", "options", "change"),
-    [
-        (names("stream_options"), {}, "without `stream_options`"),
-        (names("temperature"), {"temperature": 0.5}, "without `temperature`"),
-        (names("reasoning_effort"), {"reasoning_effort": "low"}, "without `reasoning_effort`"),
-        (names("max_tokens"), {"max_tokens": 99}, "with `max_completion_tokens`"),
-        (o_series, {"max_tokens": 99}, "with `max_completion_tokens`"),
-        (unverified, {}, "without streaming"),
-        (no_system, {}, "without a system role"),
-        (alternating, {}, "without a system role"),
-    ],
-)
-async def test_what_is_refused_is_left_out_once_and_for_all(
-    refusal: Refusal, options: dict[str, Any], change: str
-) -> None:
-    async with (
-        FakeProvider(refusals=[refusal]) as provider,
-        opened(base_url=provider.base_url, **options) as source,
-    ):
-        assert text_of(await ask(source)) == answer(3)
-        assert len(provider.requests) == 2
-        assert source.changes("fake:tokens=3") == (change,)
-        assert text_of(await ask(source)) == answer(3)
-        assert len(provider.requests) == 3
-        assert provider.requests[1].body == provider.requests[2].body
-        assert source.changes("other") == ()
-
-
-async def test_two_refusals_in_a_row_are_both_learned_from() -> None:
+async def test_each_refusal_teaches_what_this_model_is_asked_without() -> None:
     refusals = [names("stream_options"), o_series, names("temperature"), no_system]
     async with (
         FakeProvider(refusals=refusals) as provider,
         opened(base_url=provider.base_url, max_tokens=9, temperature=0) as source,
     ):
         assert text_of(await ask(source)) == answer(3)
-        assert len(source.changes("fake:tokens=3")) == 4
+        assert source.changes("fake:tokens=3") == (
+            "without `stream_options`",
+            "with `max_completion_tokens`",
+            "without `temperature`",
+            "without a system role",
+        )
+        assert source.changes("other") == ()
+        asked = len(provider.requests)
+        assert text_of(await ask(source)) == answer(3)
+        assert len(provider.requests) == asked + 1, "what was learned is remembered"
     sent = provider.requests[-1].body
     assert sent == {
         "model": "fake:tokens=3",
@@ -200,120 +164,18 @@ async def test_a_limit_that_has_no_name_is_left_out() -> None:
     ]
 
 
-async def test_a_limit_above_the_models_own_is_left_out() -> None:
-    def judge(body: dict[str, Any]) -> tuple[int, Any] | None:
-        message = "max_tokens is too large: 999999. This model supports at most 16384 tokens."
-        error = {"message": message, "param": "max_tokens", "code": "invalid_value"}
-        return (400, {"error": error}) if "max_tokens" in body else None
-
-    async with (
-        FakeProvider(refusals=[judge]) as provider,
-        opened(base_url=provider.base_url, max_tokens=999_999) as source,
-    ):
-        assert text_of(await ask(source)) == answer(3)
-        assert source.changes("fake:tokens=3") == ("without `max_tokens`",)
-
-
-async def test_a_refusal_inside_a_success_teaches_as_well() -> None:
-    def judge(body: dict[str, Any]) -> tuple[int, Any] | None:
-        refused = names("stream_options")(body)
-        return None if refused is None else (200, refused[1])
-
-    async with (
-        FakeProvider(refusals=[judge]) as provider,
-        opened(base_url=provider.base_url) as source,
-    ):
-        assert text_of(await ask(source)) == answer(3)
-        assert len(provider.requests) == 2
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"extra_body": {"temperature": 1}},  # the operator's own field
-        {},  # a field that was never sent
-    ],
-)
-async def test_what_this_package_did_not_add_is_not_changed(options: dict[str, Any]) -> None:
-    def judge(_: dict[str, Any]) -> tuple[int, Any]:
-        return names("temperature")({"temperature": 1}) or (500, None)
-
-    async with (
-        FakeProvider(refusals=[judge]) as provider,
-        opened(base_url=provider.base_url, **options) as source,
-    ):
-        error = await fail(source)
-        assert len(provider.requests) == 1
-    assert not error.retryable
-
-
-async def test_an_order_that_no_change_would_mend_is_refused_at_once() -> None:
-    def judge(_: dict[str, Any]) -> tuple[int, Any]:
-        return 400, {"error": {"message": "Conversation roles must alternate", "code": 400}}
-
-    async with FakeProvider(refusals=[judge]) as fake, opened(base_url=fake.base_url) as source:
-        error = await fail(source, prompt(Turn("user", "One?")))
-        assert len(fake.requests) == 1
-    assert error.meaning == "roles"
-
-
-async def test_a_provider_that_refuses_whatever_it_gets_is_soon_left_alone() -> None:
-    async with (
-        FakeProvider(refusals=[lambda _: names("stream_options")({"stream_options": 1})]) as fake,
-        opened(base_url=fake.base_url) as source,
-    ):
-        await fail(source)
-        assert len(fake.requests) == 2
-        await fail(source)
-        assert len(fake.requests) == 3
-
-
-async def test_an_unanswered_question_does_not_spoil_a_strict_chat() -> None:
-    turns = [Turn("user", "One?"), Turn("user", "Two?")]
-    async with (
-        FakeProvider(refusals=[alternating]) as provider,
-        opened(base_url=provider.base_url) as source,
-    ):
-        assert text_of(await ask(source, prompt(*turns))) == answer(3)
-        assert len(provider.requests) == 1
-
-
-async def test_the_key_travels_in_the_header_that_the_provider_wants() -> None:
-    rows = [Row({"key": "api-key", "headers": {"X-Team": "blue"}}, "127.0.0.1")]
-    async with FakeProvider(requires="api-key") as provider:
-        async with opened(base_url=provider.base_url, api_key=KEY) as source:
-            error = await fail(source)
-            assert not error.retryable
-        async with opened(base_url=provider.base_url, api_key=KEY, rows=rows) as source:
-            assert text_of(await ask(source)) == answer(3)
-        headers = {"api-key": "{key}", "X-Team": "red"}
-        async with opened(base_url=provider.base_url, api_key=KEY, headers=headers) as source:
-            assert text_of(await ask(source)) == answer(3)
-    sent = [request.headers for request in provider.requests[1:]]
-    assert ["Authorization" in headers for headers in sent] == [False, False]
-    assert [headers["X-Team"] for headers in sent] == ["blue", "red"]
-
-
-async def test_the_operators_fields_are_sent() -> None:
-    rows = [Row({"body": {"top_p": 0.5, "seed": 1}}, model="fake*")]
+async def test_the_operators_fields_and_headers_win_over_those_of_the_table() -> None:
+    rows = [Row({"body": {"top_p": 0.5, "seed": 1}}, model="fake*"), Row({"headers": {"X-A": "1"}})]
+    own = {"extra_body": {"seed": 2}, "headers": {"X-A": "2"}, "max_tokens": 7, "temperature": 0}
     async with (
         FakeProvider() as provider,
-        opened(
-            base_url=provider.base_url,
-            rows=rows,
-            max_tokens=7,
-            temperature=0,
-            extra_body={"seed": 2},
-        ) as source,
+        opened(base_url=provider.base_url, rows=rows, **own) as source,
     ):
         await ask(source)
-    sent = provider.requests[0].body
-    assert {name: sent[name] for name in ("top_p", "seed", "max_tokens", "temperature")} == {
-        "top_p": 0.5,
-        "seed": 2,
-        "max_tokens": 7,
-        "temperature": 0,
-    }
+    (request,) = provider.requests
+    assert request.headers["X-A"] == "2"
+    expected = {"top_p": 0.5, "seed": 2, "max_tokens": 7, "temperature": 0}
+    assert {name: request.body.get(name) for name in expected} == expected
 
 
 async def test_an_answer_that_is_not_streamed_has_the_longer_limit() -> None:
@@ -345,36 +207,6 @@ async def test_a_model_that_thinks_in_silence_gets_the_longer_limit(
     async with FakeProvider() as provider, opened(base_url=provider.base_url, **options) as source:
         events = await ask(source)
     assert (events[0] == THINKING) is thinks
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        (400, {"error": {"message": "This model does not support assistant message prefill."}}),
-        (200, {"error": {"code": 400, "message": "Provider returned error"}}),
-        (404, {"error": {"code": 404, "message": "No endpoints found that support prefill"}}),
-        (422, {"detail": "last message must be from user"}),
-    ],
-)
-@pytest.mark.parametrize("rung", [{"said": "w1 "}, {"continues": True}])
-async def test_a_way_to_go_on_that_is_refused_is_told_apart(
-    status: int, body: Any, rung: dict[str, Any]
-) -> None:
-    async with (
-        FakeProvider(refusals=[lambda _: (status, body)]) as provider,
-        opened(base_url=provider.base_url, prefill=PrefillTable.parse("fake*")) as source,
-    ):
-        error = await fail(source, prompt(**rung))
-        assert error.refused_rung
-        error = await fail(source)
-        assert not error.refused_rung
-
-
-async def test_going_on_may_add_nothing() -> None:
-    async with FakeProvider() as provider, opened(base_url=provider.base_url) as source:
-        events = await ask(source, prompt(model="fake:empty", continues=True))
-    assert text_of(events) == ""
-    assert isinstance(events[-1], Finish)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from durable_llm_streams.cli.provider import provider, with_models
@@ -15,10 +13,8 @@ from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.listing import AUTO, model_ids
 from durable_llm_streams.providers.requests.request import base_address
-from tests.app import Guest, read_until
 from tests.asking import ask, fail, opened, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, answer
-from tests.processes import serving
 
 OLLAMA = ["nomic-embed-text:latest", "llama3.2:latest", "qwen3:4b"]
 
@@ -92,20 +88,6 @@ async def test_a_model_that_went_away_is_looked_for_anew() -> None:
     assert [request.body["model"] for request in fake.requests] == ["first", "first", "second"]
 
 
-async def test_a_server_that_lists_nothing_is_asked_for_the_usual_model() -> None:
-    async with FakeProvider() as fake, opened(base_url=fake.base_url) as source:
-        await ask(source, prompt(model=AUTO))
-    assert fake.requests[0].body["model"] == "gpt-5-mini"
-
-
-async def test_a_server_without_a_model_is_a_failure_that_says_so() -> None:
-    async with FakeProvider(models=[]) as fake, opened(base_url=fake.base_url) as source:
-        error = await fail(source, prompt(model=AUTO))
-        assert fake.requests == []
-    assert "set DLS_MODEL" in str(error)
-    assert not error.retryable
-
-
 @pytest.mark.promise("no-secrets")
 async def test_the_list_is_asked_for_with_the_key() -> None:
     async with FakeProvider(models=["m"], requires="api-key") as fake:
@@ -165,17 +147,3 @@ def test_an_address_without_its_scheme_says_what_to_write(written: str, instead:
         base_address(written)
     assert instead in str(caught.value)
     assert "secret" not in str(caught.value)
-
-
-async def test_a_server_answers_from_ollama_by_its_address_alone(tmp_path: Path) -> None:
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with (
-        FakeProvider(models=OLLAMA) as fake,
-        serving(tmp_path, {"OPENAI_BASE_URL": fake.base_url}) as server,
-        aiohttp.ClientSession(cookie_jar=jar) as http,
-    ):
-        guest = Guest(server.url, http)
-        async with await guest.start("Hi") as response:
-            reading = await read_until(response, lambda reading: reading.done)
-    assert reading.text == answer(20)
-    assert fake.requests[0].body["model"] == OLLAMA[1]

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 import trustme
 from yarl import URL
@@ -18,11 +17,9 @@ from durable_llm_streams.cli.settings import Settings
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.connection import Route
-from tests.app import Guest
 from tests.asking import ask, fail, opened, text_of
 from tests.fake_provider import FakeProvider, answer
 from tests.http_proxy import HttpProxy
-from tests.processes import serving
 
 ELSEWHERE = "http://llm.corp.invalid/v1"
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -170,31 +167,3 @@ def test_certificates_of_other_programs_may_be_missing(
     monkeypatch.setenv("CURL_CA_BUNDLE", "/no/such/file.pem")
     OpenAICompatible(base_url="https://h/v1")
     assert "CURL_CA_BUNDLE" in caplog.text
-
-
-async def test_a_server_asks_through_a_proxy_with_its_key_in_a_header(tmp_path: Path) -> None:
-    def strict(body: dict[str, object]) -> tuple[int, object] | None:
-        if "stream_options" not in body:
-            return None
-        return 422, {"error": {"message": "stream_options: Extra inputs are not permitted"}}
-
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with (
-        FakeProvider(models=["m"], requires="api-key", refusals=[strict]) as fake,
-        HttpProxy(fake.port) as proxy,
-        serving(
-            tmp_path,
-            {
-                "OPENAI_BASE_URL": ELSEWHERE,
-                "OPENAI_API_KEY": "sk-test-0123456789abcdef",
-                "DLS_PROVIDER_HEADERS": "api-key: {key}; X-Team: blue",
-                "HTTP_PROXY": f"http://127.0.0.1:{proxy.port}",
-                "NO_PROXY": "other.invalid",
-            },
-        ) as server,
-        aiohttp.ClientSession(cookie_jar=jar) as http,
-    ):
-        reading = await Guest(server.url, http).send("Hi")
-    assert (reading.end, reading.text) == ("finish", answer(20))
-    assert "Authorization" not in fake.requests[-1].headers
-    assert fake.requests[-1].headers["X-Team"] == "blue"
