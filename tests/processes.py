@@ -15,9 +15,10 @@ from typing import BinaryIO, Protocol, Self
 import aiohttp
 
 from tests.children import tied
+from tests.waiting import within
 
-START_SECONDS = 60.0
-END_SECONDS = 15.0
+START_SECONDS = 90.0
+END_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -29,7 +30,7 @@ def free_port() -> int:
 
 
 class Process(Protocol):
-    """What is needed of a process, whoever is its parent."""
+    """What is needed of a process, of whatever parent."""
 
     @property
     def pid(self) -> int: ...
@@ -86,7 +87,11 @@ class ServerProcess:
     async def start(self) -> Self:
         """Start it and wait until it takes work."""
         await self.launch()
-        async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession() as session:
+        what = f"the server at {self.url} to be ready"
+        async with (
+            within(what, self.log.read_text, seconds=START_SECONDS),
+            aiohttp.ClientSession() as session,
+        ):
             while not await self.ready(session):
                 if not self.running:
                     raise AssertionError(f"The server ended at once:\n{self.log.read_text()}")
@@ -126,7 +131,8 @@ class ServerProcess:
     async def terminate(self) -> int:
         """SIGTERM. Returns the exit status; a process that does not end is an error."""
         process = self._signal(signal.SIGTERM)
-        async with asyncio.timeout(END_SECONDS):
+        what = f"the server at {self.url} to end"
+        async with within(what, self.log.read_text, seconds=END_SECONDS):
             return await process.wait()
 
     def _signal(self, number: int) -> Process:

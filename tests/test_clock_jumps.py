@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,9 +11,9 @@ import pytest
 
 from tests.app import Guest
 from tests.processes import ServerProcess
+from tests.waiting import until
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-PATIENCE = 20.0
 
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed")
 
@@ -48,9 +47,7 @@ class Machine:
 
     async def logs(self, text: str) -> None:
         """Wait for a line in the log."""
-        async with asyncio.timeout(PATIENCE):
-            while text not in self.server.log.read_text():
-                await asyncio.sleep(0.05)
+        await until(self.server.log.read_text, lambda log: text in log, f"{text!r} in the log")
 
 
 @asynccontextmanager

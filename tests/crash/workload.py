@@ -316,6 +316,11 @@ class Chat:
             accepted=[each.what for reader in self.readers for each in reader.accepted],
             stops=self._stops,
             attempts=self.evidence.attempts,
+            seen=[
+                Violation("idempotent-send", f"{each.who} was told of the runs {sorted(each.runs)}")
+                for each in readings
+                if len(each.runs) > 1
+            ],
             trespasses=self._trespasses,
             sent=self._sent,
             trees={self.name: self._tree} if self._tree else {},

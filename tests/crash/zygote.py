@@ -2,15 +2,16 @@
 
 Theory of operation
 ===================
-1. `python -m tests.crash.zygote` reads orders from its standard input and tells of births and
-   deaths on its standard output, each a line of JSON. It has one thread and no event loop, so that
-   its children begin as a fresh interpreter does, but for the imports.
+1. `python -m tests.crash.zygote` reads orders from its standard input and reports on its standard
+   output which children it has started and which have ended, each a line of JSON. It has one
+   thread and no event loop, so that its children begin as a fresh interpreter does, but for the
+   imports.
 2. A child is what `dls serve` is: its own environment, its own session, output to its own log, and
-   then `cli.main.main()`, to its end. It holds nothing of the zygote's. One that shall be fresh
-   becomes a new interpreter first.
-3. A process id means the process until its death was told: only the zygote sends signals, and only
-   to a child that it has not buried.
-4. Nobody survives: a zygote whose input ends kills its children, and they die with it.
+   then `cli.main.main()`, to its end. It holds nothing of the zygote's. A fresh one becomes a
+   new interpreter first.
+3. A process id means the process until its end was reported: only the zygote sends signals, and
+   only to a child for which it has not waited yet.
+4. No child survives: a zygote whose input ends kills its children, and they die with it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.children import die_with_parent, tied
+from tests.waiting import within
 
 #: What a server imports before it listens.
 MODULES = (
@@ -44,7 +46,6 @@ MODULES = (
 )
 
 _SERVE = ("-m", "durable_llm_streams", "serve")
-_ANSWER_SECONDS = 30.0
 _END_SECONDS = 10.0
 
 
@@ -62,13 +63,13 @@ class ForkedProcess:
         self._zygote.order({"signal": signal, "pid": self.pid})
 
     async def wait(self) -> int:
-        """Wait for its death."""
+        """Wait for its end."""
         await self._gone.wait()
         assert self.returncode is not None
         return self.returncode
 
     def died(self, status: int) -> None:
-        """The zygote has told of its death."""
+        """The zygote has reported its end."""
         self.returncode = status
         self._gone.set()
 
@@ -77,7 +78,7 @@ class Zygote:
     """The zygote, as its owner sees it. Use it as an async context manager."""
 
     def __init__(self) -> None:
-        self._births: list[asyncio.Future[ForkedProcess]] = []
+        self._starting: list[asyncio.Future[ForkedProcess]] = []
         self._children: dict[int, ForkedProcess] = {}
 
     async def __aenter__(self) -> Self:
@@ -121,11 +122,11 @@ class Zygote:
             log: where its output is added.
             fresh: whether it is a new interpreter, which imports everything itself.
         """
-        birth: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
-        self._births.append(birth)
+        started: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
+        self._starting.append(started)
         self.order({"environment": dict(environment), "log": str(log), "fresh": fresh})
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            return await birth
+        async with within("the zygote to fork a server"):
+            return await started
 
     def order(self, order: Mapping[str, Any]) -> None:
         """Send an order; a zygote that is gone has no children to signal."""
@@ -140,11 +141,11 @@ class Zygote:
                 self._children.pop(news["pid"]).died(news["status"])
                 continue
             child = self._children[news["pid"]] = ForkedProcess(self, news["pid"])
-            birth = self._births.pop(0)
-            if not birth.done():
-                birth.set_result(child)
-        for birth in self._births:
-            birth.cancel()
+            started = self._starting.pop(0)
+            if not started.done():
+                started.set_result(child)
+        for started in self._starting:
+            started.cancel()
         for child in self._children.values():
             child.died(-signal.SIGKILL)
 
@@ -152,17 +153,17 @@ class Zygote:
 # --- the other side ---------------------------------------------------------------------------
 
 
-class _Nursery:
-    """The zygote's own side: children that live, orders that came."""
+class _Forker:
+    """The zygote's own side: the children that live, the orders that came."""
 
     def __init__(self) -> None:
         self._living: set[int] = set()
         self._input = b""
-        self._bell, bell = os.pipe()
-        os.set_blocking(bell, False)
-        os.set_blocking(self._bell, False)
+        self._wakeup, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        os.set_blocking(self._wakeup, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(bell, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
     def next_child(self) -> dict[str, str] | None:
         """Obey until the input ends. In a child it returns the environment; else None at the end.
@@ -171,11 +172,11 @@ class _Nursery:
             RuntimeError: something that was imported has started a thread.
         """
         while True:
-            readable, _, _ = select.select([0, self._bell], [], [])
-            if self._bell in readable:
+            readable, _, _ = select.select([0, self._wakeup], [], [])
+            if self._wakeup in readable:
                 with contextlib.suppress(BlockingIOError):
-                    os.read(self._bell, 4096)
-                self._bury()
+                    os.read(self._wakeup, 4096)
+                self._reap()
             if 0 not in readable:
                 continue
             data = os.read(0, 65536)
@@ -195,7 +196,7 @@ class _Nursery:
                 os.kill(order["pid"], order["signal"])
             return None
         if len(list(Path("/proc/self/task").iterdir())) > 1:
-            raise RuntimeError("There is a thread: whoever is forked now would lack it.")
+            raise RuntimeError("There is a thread, which a forked server would lack.")
         pid = os.fork()
         if pid == 0:
             self._let_go(order["log"])
@@ -204,7 +205,7 @@ class _Nursery:
                 os.execve(sys.executable, [sys.executable, *_SERVE], environment)
             return environment
         self._living.add(pid)
-        _tell({"pid": pid})
+        _report({"pid": pid})
         return None
 
     def _let_go(self, log: str) -> None:
@@ -212,7 +213,7 @@ class _Nursery:
         die_with_parent()
         os.setsid()
         os.close(signal.set_wakeup_fd(-1))
-        os.close(self._bell)
+        os.close(self._wakeup)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -221,15 +222,15 @@ class _Nursery:
                 os.dup2(opened, place)
             os.close(opened)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         for pid in list(self._living):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 self._living.discard(pid)
-                _tell({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
+                _report({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
-def _tell(news: Mapping[str, int]) -> None:
+def _report(news: Mapping[str, int]) -> None:
     os.write(1, json.dumps(news).encode() + b"\n")
 
 
@@ -237,7 +238,7 @@ def main() -> None:
     """Be the zygote, and in a child the server."""
     for module in MODULES:
         importlib.import_module(module)
-    environment = _Nursery().next_child()
+    environment = _Forker().next_child()
     if environment is not None:
         os.environ.clear()
         os.environ.update(environment)
