@@ -1,5 +1,13 @@
-"""Deliberate defects, planted one at a time, to see whether the tests would notice.
+"""`make mutants`: small changes of the product, and whether a test fails. See README.md.
 
-`make mutants`. A defect is a small, plausible slip of an engineer in the product. It must be caught
-by the simulator or, where what it breaks cannot be seen there, by the tests that are named with it.
+Theory of operation
+===================
+1. A mutant is one change of one function. `generating` and `generating_lua` make them by the
+   thousand, `slips` and `slips_in_lua` are written by hand.
+2. `session` collects the tests once, and `reach` records once which test runs which lines. `child`
+   forks for each mutant; `installing` gives the functions that exist there other code.
+3. Only the tests that run the changed statement are run, the most promising ones first, until one
+   fails. A test that takes too long is killed, which counts as caught.
+4. Each verdict is written at once (`verdicts`), so that an interrupted run goes on.
+5. What nothing caught is named. `equivalent` has those that change nothing that anybody can see.
 """

@@ -1,112 +1,228 @@
-"""`make mutants`: plant every defect, one at a time, and see each of them caught."""
+"""`make mutants`: change the product, one place at a time, and see whether a test fails."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from .catching import Catch, Unsound, by_tests, by_the_simulator, see_that_it_is_used
-from .defect import AnchorMoved, Defect, copy_sources, plant
-from .defects import DEFECTS
-from .report import Verdict, keep, table
+import pytest
 
-_STORES = ("sqlite", "redis")
+import durable_llm_streams
+
+from .by_hand import by_hand
+from .files import KEPT
+from .generating import MISSING, available, generate
+from .generating_lua import generate_lua
+from .mutant import PACKAGE, ROOMS, ROOT, Mutant, files_of
+from .reach import Reach
+from .report import Report, keep
+from .session import Budget, Session
+from .slips import IN_PYTHON
+from .slips_in_lua import IN_LUA
+from .verdicts import Verdicts
+
+#: What no mutant is looked for with: other processes, browsers, and whole campaigns.
+LEFT_OUT = (
+    "tests/browser/",
+    "tests/crash/",
+    "tests/mutations/",
+    "tests/redis_faults/",
+    "tests/typing/",
+    "tests/fuzz/",
+    "tests/deploy/",
+    "tests/bench/",
+    "tests/web/",
+)
+LEFT_OUT_NAMES = (
+    "_kill",
+    "bench",
+    "web_",
+    "chromium",
+    "project",
+    "promises",
+    "deploy",
+    "tcp_proxy",
+    "nginx",
+    "ai_sdk",
+    "cluster",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for. Returns the exit status."""
+    """Run what the command line asks for.
+
+    Returns:
+        0 when it has ran to the end, whatever was found; 2 when it could not.
+    """
     options = _options(arguments)
-    try:
-        return _prove(options)
-    except Unsound as error:
-        print(f"The proof went wrong: {error}", file=sys.stderr)
-        return 1
-
-
-def _prove(options: argparse.Namespace) -> int:
+    if not available():
+        print(MISSING, file=sys.stderr)
+        return 2
+    if Path(durable_llm_streams.__file__).parent != PACKAGE:
+        print(f"Python takes the package from {durable_llm_streams.__file__}.", file=sys.stderr)
+        return 2
+    found, gone = _mutants(options)
+    for sentence in gone:
+        print(sentence)
     if options.list:
-        print("\n".join(f"{defect.id:32} {defect.slip}" for defect in DEFECTS.values()))
+        print("\n".join(mutant.key for mutant in found))
         return 0
-    chosen = [DEFECTS[name] for name in options.ids] or list(DEFECTS.values())
-    with _folder() as folder, ThreadPoolExecutor(options.jobs) as pool:
-        sound = copy_sources(folder / "sound")
-        if not options.no_control:
-            print("First the product as it is: nothing may be found there.", flush=True)
-            if found := _control(pool, sound, chosen, options.seeds):
-                print(f"Without any defect: {found.by}: {found.promise} {found.how}")
-                return 1
-        verdicts = []
-        for verdict in pool.map(lambda defect: judge(defect, sound, options.seeds), chosen):
-            verdicts.append(verdict)
-            print(verdict.line(), flush=True)
-    print(table(verdicts, options.seeds))
-    if any(verdict.catch is None for verdict in verdicts):
-        return 1
-    if options.keep and not (options.ids or options.no_control):
-        keep(verdicts, options.seeds)
-    return 0
+    with tempfile.TemporaryDirectory(prefix="dls-mutants-") as name:
+        return _Run(options, found, Path(name)).run()
+
+
+class _Run:
+    def __init__(self, options: argparse.Namespace, mutants: list[Mutant], folder: Path) -> None:
+        self._options = options
+        self._mutants = mutants
+        self._folder = folder
+        self._out = os.fdopen(os.dup(1), "w", buffering=1)
+        self._reach, trouble = Reach.load(KEPT / "reach.pickle")
+        self._verdicts = Verdicts(KEPT / "verdicts.jsonl")
+        for sentence in filter(None, (trouble, self._verdicts.trouble)):
+            self._say(sentence)
+        self._status = 0
+        self._stale: list[str] = []
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._out)
+
+    def run(self) -> int:
+        os.environ["DLS_MUTANTS"] = "1"
+        tests = _files_of_tests()
+        options = self._options
+        stale = self._reach.stale(tests)
+        wanted = self._reach.rooms_files({mutant.path for mutant in self._mutants})
+        if options.tests:
+            stale = [name for name in stale if any(part in name for part in options.tests)]
+        files = sorted(wanted.intersection(tests) | set(stale))
+        self._say(f"{len(self._mutants)} mutants. {len(files)} files of tests are collected.")
+        session = Session(self._work, self._folder, self._options.jobs, self._say)
+        self._stale = stale
+        log = self._folder / "pytest.log"
+        status = _quietly(log, ["-q", "-x", "-p", "no:cacheprovider", *files], session)
+        if isinstance(session.error, KeyboardInterrupt):
+            self._say("Interrupted. The next run goes on from here.")
+            return 130
+        if session.error is not None:
+            raise session.error
+        if status not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+            self._say(f"The tests could not be collected:\n{log.read_text()[-3000:]}")
+            return 2
+        return self._status
+
+    def _work(self, session: Session) -> None:
+        if self._stale:
+            self._say(f"{len(self._stale)} files of tests are run once, to record what they reach.")
+            path = KEPT / "reach.pickle"
+            session.record(self._reach, self._stale, lambda: self._reach.save(path))
+            for test, why in self._reach.failed(self._stale):
+                self._say(f"left out, it fails without a mutant: {test}: {why}")
+        report = Report(self._say)
+        budget = Budget(self._options.budget)
+        pending = []
+        for mutant in self._mutants:
+            tests = session.tests_for(mutant, self._reach, budget)
+            known = None if self._options.again else self._verdicts.of(mutant, tests)
+            if known is not None:
+                report.add(mutant, known)
+            else:
+                pending.append(mutant)
+        self._say(
+            f"{len(self._mutants) - len(pending)} verdicts are known, {len(pending)} are to come."
+        )
+        for mutant, verdict in session.judge(pending, self._reach, budget):
+            self._verdicts.keep(mutant, verdict)
+            report.add(mutant, verdict)
+        report.end()
+        if self._options.keep:
+            keep(report, self._options.command)
+
+
+def _mutants(options: argparse.Namespace) -> tuple[list[Mutant], list[str]]:
+    written, gone = by_hand([*IN_PYTHON, *IN_LUA])
+    rooms = options.room or list(ROOMS)
+    found: list[Mutant] = []
+    for room in rooms:
+        own = [each for each in written if each.room == room]
+        if not options.by_hand:
+            made = [mutant for path in files_of(room) for mutant in generate(path)]
+            made += generate_lua() if room == "redis" else []
+            if options.function:
+                made = [m for m in made if _is_in(m, options.function)]
+            elif not options.all:
+                made = _sample(made, options.sample, options.seed)
+            own = [*own, *made] if not options.function else made
+        found += own
+    return found, gone
+
+
+def _is_in(mutant: Mutant, name: str) -> bool:
+    return mutant.address == name or mutant.address.startswith(f"{name}.")
+
+
+def _sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """So many of them: the same ones as long as their functions stay as they are."""
+
+    def rank(mutant: Mutant) -> bytes:
+        return hashlib.sha256(f"{seed} {mutant.key}".encode()).digest()
+
+    chosen = {mutant.key for mutant in sorted(mutants, key=rank)[:count]}
+    return [mutant for mutant in mutants if mutant.key in chosen]
+
+
+def _files_of_tests() -> list[str]:
+    names = (path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py"))
+    return sorted(
+        name
+        for name in names
+        if not name.startswith(LEFT_OUT)
+        and not any(part in name.rpartition("/")[2] for part in LEFT_OUT_NAMES)
+    )
+
+
+def _quietly(log: Path, arguments: list[str], session: Session) -> int:
+    """Run pytest. What it says goes into a file."""
+    kept = os.dup(1), os.dup(2)
+    target = os.open(log, os.O_WRONLY | os.O_CREAT)
+    try:
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        return int(pytest.main(["--capture=sys", *arguments], plugins=[session]))
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="make mutants", description="Plant defects in the product and see each of them caught."
+        prog="make mutants", description="Change the product and see whether a test fails."
     )
     add = parser.add_argument
-    add("ids", nargs="*", metavar="ID", help="only these defects (default: all)")
-    add("--seeds", type=_count, default=100, help="of the simulator, on each store (default 100)")
-    add("--jobs", type=_count, default=2, help="defects at a time (default 2)")
-    add("--keep", action="store_true", help="write results.json, after a whole proof")
-    add("--no-control", action="store_true", help="do not look at the product without a defect")
-    add("--list", action="store_true", help="name the defects")
-    options = parser.parse_args(arguments)
-    if unknown := [name for name in options.ids if name not in DEFECTS]:
-        parser.error(f"no such defect: {', '.join(unknown)} (--list names them)")
+    add("--room", action="append", choices=ROOMS, help="only this room (default: all of them)")
+    add("--function", metavar="NAME", help="only this one, such as log.reader.follow")
+    add("--sample", type=int, default=200, metavar="N", help="so many of a room (default 200)")
+    add("--seed", type=int, default=1, help="which ones (default 1)")
+    add("--all", action="store_true", help="every mutant")
+    add("--by-hand", action="store_true", help="only those that were written by hand")
+    add("--budget", type=float, default=30.0, help="seconds of tests for a mutant (default 30)")
+    add("--jobs", type=int, default=2, help="mutants at a time (default 2)")
+    add("--tests", action="append", metavar="TEXT", help="record no other tests than these")
+    add("--again", action="store_true", help="judge anew what is known")
+    add("--keep", action="store_true", help="write results.json")
+    add("--list", action="store_true", help="name the mutants, and run nothing")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given)
+    options.command = " ".join(
+        ["make mutants", f'ARGS="{" ".join(given)}"'] if given else ["make mutants"]
+    )
     return options
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="dls-mutants-") as name:
-        yield Path(name).resolve()
-
-
-def _control(pool: Executor, sound: Path, defects: Sequence[Defect], seeds: int) -> Catch | None:
-    """What is found where there is no defect: else it would be nothing to find one there."""
-    see_that_it_is_used(sound)
-    tests = sorted({test for defect in defects for test in defect.tests})
-    looking = [pool.submit(by_the_simulator, sound, (store,), seeds) for store in _STORES]
-    looking.append(pool.submit(by_tests, sound, tests))
-    return next((catch for look in looking if (catch := look.result()) is not None), None)
-
-
-def judge(defect: Defect, sound: Path, seeds: int) -> Verdict:
-    """Plant a defect and look for it.
-
-    Args:
-        defect: the defect.
-        sound: what `copy_sources` returned.
-        seeds: of the simulator, on each store.
-    """
-    with _folder() as folder:
-        try:
-            whole = plant(defect, sound, folder / "defective")
-            see_that_it_is_used(whole)
-            catch = by_the_simulator(whole, defect.stores, seeds) or by_tests(whole, defect.tests)
-        except (AnchorMoved, Unsound) as error:
-            return Verdict(defect, None, str(error))
-        return Verdict(defect, catch, "" if catch else "nobody has noticed it")
 
 
 if __name__ == "__main__":

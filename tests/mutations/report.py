@@ -1,85 +1,87 @@
-"""What became of the defects: for people, and as a file for the documentation."""
+"""What became of the mutants: for people, and as a file for the documentation."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final
 
-from .catching import Catch
-from .defect import Defect
+from . import verdicts as outcomes
+from .equivalent import reason_of
+from .files import aside, write
+from .mutant import ROOMS, Mutant
+from .verdicts import Verdict
 
-#: Where the figures of a whole proof are kept.
+#: Where the figures are kept.
 RESULTS: Final = Path(__file__).with_name("results.json")
 
-
-class Verdict(NamedTuple):
-    """A defect and who has caught it.
-
-    Attributes:
-        defect: the defect.
-        catch: None when nobody has.
-        trouble: why not.
-    """
-
-    defect: Defect
-    catch: Catch | None
-    trouble: str
-
-    def line(self) -> str:
-        """One line for people."""
-        if self.catch is None:
-            return f"NOT CAUGHT  {self.defect.id}: {self.trouble}"
-        catch = self.catch
-        seen = f"{catch.promise}: {catch.how}" if catch.promise else catch.how
-        return f"{catch.seconds:6.1f} s  {self.defect.id}, by {catch.by}: {seen[:160]}"
+_EQUIVALENT: Final = "equivalent"
+_COLUMNS: Final = ("mutants", outcomes.CAUGHT, outcomes.TIMED_OUT, outcomes.SURVIVED, _EQUIVALENT)
 
 
-def table(verdicts: Sequence[Verdict], seeds: int) -> str:
-    """All of it.
+class Report:
+    """Counts, by room.
 
     Args:
-        verdicts: in the order of the list.
-        seeds: of the simulator.
+        say: takes a line for people.
     """
-    rows = [("Defect", "Breaks", "Caught by", "Seconds")]
-    for defect, catch, _ in verdicts:
-        by = f"{catch.by} ({catch.promise})" if catch and catch.promise else catch and catch.by
-        seconds = f"{catch.seconds:.1f}" if catch else ""
-        rows.append((defect.id, ", ".join(defect.breaks), by or "NOBODY", seconds))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    caught = [verdict.catch for verdict in verdicts if verdict.catch is not None]
-    simulated = sum(catch.seed is not None for catch in caught)
-    total = f"Caught {len(caught)} of {len(verdicts)}, by the simulator within {seeds} seeds "
-    return "\n".join(["", *(line.rstrip() for line in lines), "", f"{total}{simulated}."])
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.survivors: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, mutant: Mutant, verdict: Verdict) -> None:
+        """Count a mutant, and name it if nothing caught it."""
+        counts = self.counts[mutant.room]
+        if verdict.outcome == outcomes.UNFIT:
+            counts[outcomes.UNFIT] += 1
+            return
+        counts["mutants"] += 1
+        if verdict.good:
+            counts[verdict.outcome] += 1
+        elif reason_of(mutant):
+            counts[_EQUIVALENT] += 1
+        else:
+            counts[outcomes.SURVIVED] += 1
+            self.survivors[mutant.room].append(mutant.key)
+            unreached = ", no test reaches it" if verdict.outcome == outcomes.UNREACHED else ""
+            self._say(f"survived{unreached}: {mutant.name}{mutant.name and ' '}{mutant.key}")
+
+    def end(self) -> None:
+        """Say the counts."""
+        self._say(" ".join(["room     ", *(f"{name:>10}" for name in _COLUMNS), "    score"]))
+        for room in ROOMS:
+            if room in self.counts:
+                counts = self.counts[room]
+                cells = [f"{counts[name]:>10}" for name in _COLUMNS]
+                self._say(" ".join([f"{room:9}", *cells, f"{score(counts):>8.1f}%"]))
 
 
-def keep(verdicts: Sequence[Verdict], seeds: int) -> None:
-    """Write `results.json`.
+def score(counts: Counter[str]) -> float:
+    """The percentage that was caught of what could be."""
+    rest = counts["mutants"] - counts[_EQUIVALENT]
+    return 100 * (counts[outcomes.CAUGHT] + counts[outcomes.TIMED_OUT]) / rest if rest else 100.0
 
-    Args:
-        verdicts: of all defects; each was caught.
-        seeds: of the simulator.
-    """
-    caught = [(defect, catch) for defect, catch, _ in verdicts if catch is not None]
-    counts = {
-        "defects planted": len(verdicts),
-        "caught": len(caught),
-        f"caught by the simulator within {seeds} seeds": sum(
-            catch.seed is not None for _, catch in caught
-        ),
-    }
-    defects = [
-        {
-            "id": defect.id,
-            "slip": defect.slip,
-            "breaks": defect.breaks,
-            "by": catch.by,
-            "saw": catch.promise,
-            "seconds": catch.seconds,
+
+def keep(report: Report, command: str) -> None:
+    """Bring `results.json` up to date: the rooms of this run, and those of earlier ones."""
+    try:
+        rooms: dict[str, Any] = json.loads(RESULTS.read_text())["rooms"]
+    except FileNotFoundError:
+        rooms = {}
+    except (ValueError, KeyError, TypeError) as error:
+        print(aside(RESULTS, error))
+        rooms = {}
+    for room, counts in report.counts.items():
+        rooms[room] = {
+            "command": command,
+            **{name: counts[name] for name in _COLUMNS},
+            "score": round(score(counts), 1),
+            "survivors": sorted(report.survivors[room]),
         }
-        for defect, catch in caught
-    ]
-    RESULTS.write_text(json.dumps({"counts": counts, "defects": defects}, indent=1) + "\n")
+    totals = {name: sum(room[name] for room in rooms.values()) for name in _COLUMNS}
+    result = {"counts": totals, "rooms": {room: rooms[room] for room in ROOMS if room in rooms}}
+    write(RESULTS, (json.dumps(result, indent=1) + "\n").encode())

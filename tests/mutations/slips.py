@@ -1,0 +1,395 @@
+"""The slips in Python: of each, what an engineer may have got wrong."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .by_hand import Slip
+
+IN_LOGS: Final = (
+    # A flush of which nobody knows whether it was written counts as written.
+    Slip(
+        "unknown-is-done",
+        "log.writer:Flusher._commit",
+        "delay = min(longest, delay * 2)",
+        "return [True] * len(batch)",
+    ),
+    # The same, and it counts as refused.
+    Slip(
+        "unknown-is-failed",
+        "log.writer:Flusher._commit",
+        "delay = min(longest, delay * 2)",
+        "return [False] * len(batch)",
+    ),
+    # Closing ends the flusher where it is, whatever it still holds.
+    Slip(
+        "close-without-flush",
+        "log.writer:Flusher.close",
+        "await self._task",
+        "self._task.cancel(); await asyncio.wait([self._task]); self._task = None",
+    ),
+    # Writers whose records are in the batch that the flusher dies with wait for ever.
+    Slip(
+        "flusher-dies-with-its-batch",
+        "log.writer:Flusher._run",
+        "[*lot, *self._dirty, *self._urgent]",
+        "[*self._dirty, *self._urgent]",
+    ),
+    # A cursor is compared by its number; the epoch that wrote its record is not looked at.
+    Slip(
+        "cursor-by-number-alone",
+        "log.reader:token_of",
+        "place.token if place.seq else None",
+        "None",
+    ),
+    # Deltas that are merged for a late reader get the number of the first one.
+    Slip(
+        "merged-under-the-first-id",
+        "chunks:merge",
+        "merged.append((index - 1, head + b''.join(texts) + b'\"}'))",
+        "merged.append((index - len(texts), head + b''.join(texts) + b'\"}'))",
+    ),
+    # Deltas are merged when they are of one kind, whatever part they belong to.
+    Slip(
+        "merged-over-parts",
+        "chunks:merge",
+        "record.startswith(head)",
+        "record.startswith(head[:24])",
+    ),
+)
+
+IN_RUNS: Final = (
+    # The terminal record is appended first; status and message follow in a second call.
+    Slip(
+        "end-in-two-steps",
+        "runs.endings:end",
+        "ending = Ending(run.id, epoch, len(log) + 1, records, status, fold.body(), now)",
+        """
+        from durable_llm_streams.store import Append
+        place = len(log) + 1
+        if epoch is not None:
+            await store.append([Append(run.id, epoch, place, records)])
+            place, records = place + len(records), []
+        ending = Ending(run.id, epoch, place, records, status, fold.body(), now)
+        """,
+    ),
+    # A stop ends the run under the epoch that it has read before, without a claim.
+    Slip(
+        "stop-in-the-writers-name",
+        "runs.stopping:Stopper._end_whoever_writes",
+        "endings.end(store, run, None, stopped, last, now, tries=_TRIES)",
+        "endings.end(store, run, run.epoch, stopped, last, now, tries=_TRIES)",
+    ),
+    # An attempt that begins anew does not always tell readers to drop the one before.
+    Slip(
+        "restart-without-reset",
+        "runs.answer:Answer._take",
+        "step.resets",
+        "step.resets and not step.repeated",
+    ),
+    # The worker that takes a run over begins it as if nothing had been said.
+    Slip(
+        "takeover-blind",
+        "runs.answer:Answer._read",
+        "Fold.of(log)",
+        "Fold.of(log) if self._writer.next_seq > self.claim.next_seq else Fold()",
+    ),
+    # Only failures that the log tells of are counted, not workers that have died.
+    Slip(
+        "takeovers-uncounted",
+        "runs.answer:Answer._attempt",
+        "self._run.takeovers + fold.retries",
+        "fold.retries",
+    ),
+    # Only workers that have died are counted, not failures: it is tried for ever.
+    Slip(
+        "retries-uncounted",
+        "runs.answer:Answer._attempt",
+        "self._run.takeovers + fold.retries",
+        "self._run.takeovers",
+    ),
+    # A run is given up when one attempt of its budget is left.
+    Slip(
+        "gives-up-too-early",
+        "runs.answer:Answer._try_until_done",
+        "attempt >= self._limits.attempts",
+        "attempt + 1 >= self._limits.attempts",
+    ),
+    # The limit between tokens holds for the first one alone; then a model may be silent.
+    Slip(
+        "stall-unnoticed",
+        "runs.attempt:Attempt._read",
+        """
+        text_head, reasoning_head = parts.open("text"), None
+        patience.happened(limits.next_token)
+        """,
+        """
+        text_head, reasoning_head = parts.open("text"), None
+        patience.pause()
+        """,
+    ),
+    # An answer whose connection ends is taken for one that is done.
+    Slip(
+        "cut-is-a-finish",
+        "runs.attempt:Attempt._read",
+        'raise ModelError(_CUT, meaning="cut", retryable=True, detail="no finish")',
+        'return Finish(reason="stop", metadata={})',
+    ),
+    # What a job tells again is skipped across a change from reasoning to text.
+    Slip(
+        "skips-across-kinds",
+        "runs.ladder:skip",
+        "isinstance(event, Finish) or kind != _kind(event)",
+        "isinstance(event, Finish)",
+    ),
+    # A model is asked to continue in the middle of its reasoning, where nothing is said.
+    Slip(
+        "prefill-inside-reasoning",
+        "runs.ladder:choose",
+        'kinds <= {"text", "reasoning", *_WHOLE} and open_kinds <= {"text"}',
+        'kinds <= {"text", "reasoning", *_WHOLE}',
+    ),
+    # A stop cancels the task that writes, if it is here, and leaves the log as it is.
+    Slip(
+        "stop-only-signals",
+        "runs.worker:Worker.stop",
+        "await self._stopper.stop(run, self.now())",
+        "not run.status.ended",
+    ),
+    # A worker that accepts the same message again claims the run from its writer.
+    Slip(
+        "two-claims-for-a-message",
+        "runs.worker:Worker.send",
+        "self._reserved -= room",
+        """
+        self._reserved -= room
+        if not (sent.created or sent.run.status.ended or self._draining):
+            lease = self.limits.lease
+            self._start(await self._store.seize(sent.run.id, self._name, lease))
+        """,
+    ),
+    # What is claimed while the process is told to end is neither begun nor given back.
+    Slip(
+        "claimed-and-not-begun",
+        "runs.worker:Worker._claim",
+        "await self._guarded(self._store.release(claims), None)",
+        "pass",
+    ),
+)
+
+IN_SQLITE: Final = (
+    # The fence compares the epoch's number alone.
+    Slip(
+        "sqlite-fence-by-number",
+        "stores.sqlite.logs:Logs.append",
+        "active.writer != item.epoch",
+        "(active.writer and active.writer.number) != item.epoch.number",
+    ),
+    # A worker that knows where the log ends may end a run that another one has claimed.
+    Slip(
+        "sqlite-end-unfenced",
+        "stores.sqlite.endings:Endings._as_ended",
+        "run.status is Status.RUNNING and run.epoch == ending.epoch",
+        "run.status is Status.RUNNING",
+    ),
+    # The journal's row is written a moment later, when the readers have it already.
+    Slip(
+        "sqlite-seen-before-commit",
+        "stores.sqlite.logs:Logs._write",
+        "self._file.append_journal(row, data)",
+        "asyncio.get_running_loop().call_later(0.05, self._file.append_journal, row, data)",
+    ),
+    # The message in the history is written beside the transaction that ends the run.
+    Slip(
+        "sqlite-message-later",
+        "stores.sqlite.endings:Endings.end",
+        """
+        connection.execute(
+            "UPDATE message SET body = ? WHERE chat = ? AND id = ?",
+            (ending.body, active.chat, ended.message_id),
+        )
+        """,
+        """
+        import asyncio
+        asyncio.get_running_loop().call_later(
+            0.1,
+            self._file.connection.execute,
+            "UPDATE message SET body = ? WHERE chat = ? AND id = ?",
+            (ending.body, active.chat, ended.message_id),
+        )
+        """,
+    ),
+    # When segments are written, the journal loses the rows of runs that have none yet.
+    Slip(
+        "sqlite-journal-trimmed-early",
+        "stores.sqlite.logs:Logs._write_and_seal",
+        "min(rows, default=row)",
+        "max(rows, default=row)",
+    ),
+    # A claim of a run that was written before goes on under the same epoch.
+    Slip(
+        "sqlite-claim-same-epoch",
+        "stores.sqlite.logs:Logs.next_epoch",
+        "Epoch(run.epoch.number + 1, self._token())",
+        "run.epoch if run.epoch.number else Epoch(1, self._token())",
+    ),
+    # A reader that is behind waits for news with those at the end, and gets the news.
+    Slip(
+        "sqlite-waits-while-behind",
+        "stores.sqlite.logs:Logs.read",
+        "after + 1 == active.next_seq",
+        "bool(active.tail)",
+    ),
+    # The key that recognises a duplicate is looked up without its chat.
+    Slip(
+        "sqlite-key-without-its-chat",
+        "stores.sqlite.chats:Chats._repetition",
+        'f"SELECT content, {RUN_COLUMNS} FROM run WHERE chat = ? AND dedup = ?"',
+        'f"SELECT content, {RUN_COLUMNS} FROM run WHERE (chat = ? OR 1) AND dedup = ?"',
+    ),
+    # A chat that is over age goes although an answer is being written in it.
+    Slip(
+        "sqlite-busy-chat-expires",
+        "stores.sqlite.chats:Chats.expire",
+        """
+        f"SELECT {CHAT_COLUMNS} FROM chat WHERE seen_at < ?"
+        " AND NOT EXISTS (SELECT 1 FROM run WHERE chat = chat.key"
+        " AND status IN ('queued', 'running')) LIMIT 50"
+        """,
+        """
+        f"SELECT {CHAT_COLUMNS} FROM chat WHERE seen_at < ?"
+        " AND NOT EXISTS (SELECT 1 FROM run WHERE chat = chat.key"
+        " AND status IN ('queued')) LIMIT 50"
+        """,
+    ),
+    # Once the WAL was emptied, a write does not wait for a lock any more.
+    Slip(
+        "sqlite-busy-timeout-stays-0",
+        "stores.sqlite.file:DatabaseFile._restart_wal",
+        'self.connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")',
+        "pass",
+    ),
+)
+
+IN_REDIS: Final = (
+    # This process's own readers are given records before Redis has taken them.
+    Slip(
+        "redis-seen-before-commit",
+        "stores.redis:RedisStore.append",
+        "stands = await self._logs.append(batch); self._following.appended(batch, stands)",
+        "self._following.appended(batch, [True] * len(batch));"
+        " stands = await self._logs.append(batch)",
+    ),
+    # A send that is repeated is handed the claim of the run's writer.
+    Slip(
+        "redis-second-claim",
+        "stores.redis.runs:Runs.send",
+        'reply[0] == b"found"',
+        'reply[0] == b"found" and run.status.ended',
+    ),
+    # Leases run out by the clock of the worker that asks, not by the store's.
+    Slip(
+        "redis-workers-clock",
+        "stores.redis.context:Shared.clock",
+        '"" if self._now is None else str(self._now())',
+        "str(self.wall_clock())",
+    ),
+    # A reader that is behind waits for news with those at the end, and gets the news.
+    Slip(
+        "redis-joins-while-behind",
+        "stores.redis.following:Following.read",
+        "after + 1 != tail.next_seq or tail.status.ended",
+        "tail.status.ended",
+    ),
+    # A reader that waits is woken with the newest record of a batch, not with all.
+    Slip(
+        "redis-woken-with-the-newest",
+        "stores.redis.tails:Tail._extend",
+        "Page(first, records, next_seq, self.spans, status)",
+        "Page(next_seq - 1, records[-1:], next_seq, self.spans, status)",
+    ),
+    # Once the connection broke and is back, the tails count as subscribed, although none is.
+    Slip(
+        "redis-subscribed-after-a-cut",
+        "stores.redis.following:Following.cut",
+        "tail.subscribed = False",
+        "pass",
+    ),
+    # The notes about moved slots outlive the map that they corrected.
+    Slip(
+        "cluster-notes-outlive-the-map",
+        "stores.redis.cluster:Cluster._adopt",
+        "self._moved.clear()",
+        "pass",
+    ),
+)
+
+IN_SERVER: Final = (
+    # A client that comes back with a cursor is sent what comes after the next record.
+    Slip(
+        "cursor-skips-one",
+        "server.sending:resume",
+        "_stream(shared, visitor, run, place)",
+        "_stream(shared, visitor, run, place._replace(seq=min(place.seq + 1, page.next_seq - 1)))",
+    ),
+    # A client that comes back with a cursor is sent the record that it names once more.
+    Slip(
+        "cursor-repeats-one",
+        "server.sending:resume",
+        "_stream(shared, visitor, run, place)",
+        "_stream(shared, visitor, run, place._replace(seq=max(0, place.seq - 1)))",
+    ),
+    # A stream that a server's end cuts short says DONE like one that is complete.
+    Slip(
+        "done-without-end",
+        "server.streams:RunStream._follow",
+        """
+        if ended:
+            await send({"type": "http.response.body", "body": DONE, "more_body": True})
+        """,
+        """
+        if ended or leaving:
+            await send({"type": "http.response.body", "body": DONE, "more_body": True})
+        """,
+    ),
+    # An open stream reads on although another epoch has written its last record anew.
+    Slip(
+        "lost-text-unnoticed",
+        "server.streams:RunStream._follow",
+        "token_after(page, after, token)",
+        "None",
+    ),
+    # A 503 shows the store's path to visitors.
+    Slip(
+        "store-shown-to-visitors",
+        "server.problems:from_error",
+        'detail = "The store cannot be used at this moment. Nothing was lost; try again."',
+        "detail = str(error)",
+    ),
+    # A stop looks for the run by its chat, whoever asks.
+    Slip(
+        "stop-for-anybody",
+        "server.sending:stop",
+        "shared.store.find_run(visitor.owner, chat_id(request), run)",
+        "shared.store.find_run(None, chat_id(request), run)",
+    ),
+)
+
+IN_PROVIDERS: Final = (
+    # The shortest secret is redacted first: the rest of a longer one stays in the log.
+    Slip(
+        "shortest-secret-first",
+        "providers.failures.redactor:Redactor.__init__",
+        "sorted(found, key=len, reverse=True)",
+        "sorted(found, key=len)",
+    ),
+    # A model that repeats what it continues is taken for one that does not.
+    Slip(
+        "prefill-repeats",
+        "providers.openai_compatible:OpenAICompatible.stream",
+        "Seam(prompt.said, echoes=echoes)",
+        "Seam(prompt.said, echoes=False)",
+    ),
+)
+
+IN_PYTHON: Final = (*IN_LOGS, *IN_RUNS, *IN_SQLITE, *IN_REDIS, *IN_SERVER, *IN_PROVIDERS)
