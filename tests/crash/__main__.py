@@ -41,18 +41,21 @@ class CannotRunError(Exception):
     """Something that is needed is missing. The sentence says what to do."""
 
 
-def main() -> int:
-    """Run what the arguments name. Returns the exit status."""
-    arguments = _arguments().parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    logging.basicConfig(level=logging.ERROR)  # a store's warnings are expected here
+def main(words: Sequence[str] | None = None) -> int:
+    """Run what the arguments name, the command line's unless some are given.
+
+    Returns the exit status.
+    """
+    arguments = _arguments().parse_args(words)
     try:
         stores = _stores(arguments)
         _check_report(arguments.report)
     except CannotRunError as error:
         print(error, file=sys.stderr)
         return 2
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    logging.basicConfig(level=logging.ERROR)  # a store's warnings are expected here
     folder = Path(tempfile.mkdtemp(prefix="dls-crash-"))
     run = _races if arguments.what == "races" else _kills
     try:
@@ -94,15 +97,16 @@ def _check_report(path: Path | None) -> None:
     if path is None:
         return
     try:
-        if path.exists() and "counts" not in json.loads(path.read_bytes()):
+        there = json.loads(path.read_bytes()) if path.exists() else {"counts": {}}
+        if not isinstance(there, dict) or "counts" not in there:
             raise CannotRunError(f"{path} is not the report of a campaign; name another file.")
     except ValueError as error:
         what = f"{path} is damaged ({error}); remove it, or name another file."
         raise CannotRunError(what) from None
     except OSError as error:
         raise CannotRunError(f"The report {path} cannot be used: {error.strerror}.") from None
-    there = next(each for each in (path, *path.parents) if each.exists())
-    if not os.access(there, os.W_OK) or (there != path and not there.is_dir()):
+    nearest = next(each for each in (path, *path.parents) if each.exists())
+    if not os.access(nearest, os.W_OK) or (nearest != path and not nearest.is_dir()):
         raise CannotRunError(f"The report {path} cannot be written.")
 
 

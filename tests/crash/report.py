@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from durable_llm_streams.chunks import RESET_STEP
 from tests.crash.reader import longest_gap
 from tests.crash.trace import Trace
 from tests.oracle.evidence import Log, Violation
@@ -82,6 +83,9 @@ class Outcome:
             counts["answers of more than one epoch"] += epochs > 1
             counts["most epochs of an answer"] = max(counts["most epochs of an answer"], epochs)
             counts["records"] += len(answer.log.records)
+            resets = answer.log.records.count(RESET_STEP)
+            counts["answers that went on without a reset"] += epochs > 1 and not resets
+            counts["answers with a reset"] += resets > 0
             late = late_records(answer.log)
             counts["records of an old epoch behind a newer claim"] += len(late)
         readings = evidence.readings

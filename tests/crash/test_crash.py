@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.crash.__main__ import main
 from tests.crash.campaign import ATTEMPTS, Campaign, Options
 from tests.crash.plan import WEIGHTS, chat_plan, faults
 from tests.crash.provider import provider_process
@@ -51,6 +52,7 @@ async def test_nothing_is_lost_doubled_or_mixed_up_whatever_is_killed(
     counts = outcome.counts
     assert counts["kills"] >= kills
     assert counts["answers of more than one epoch"] > 0, "nothing was taken over"
+    assert counts["answers that went on without a reset"] > 0
     assert counts["answers finished"] > 0
     assert counts["events compared with records"] > 0
     answers = sum(counts[f"answers {status}"] for status in ("finished", "stopped", "failed"))
@@ -85,6 +87,32 @@ def test_a_plan_is_its_seed() -> None:
     assert {fault.kind for fault in first} == {*WEIGHTS, *of_store}
     assert chat_plan("1", 7, 3) == chat_plan("1", 7, 3) != chat_plan("1", 8, 3)
     assert ATTEMPTS > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "report", "said"),
+    [
+        (["--store", "cluster"], None, "There is no redis-server: install it"),
+        (["races", "--store", "sentinel"], None, "There are no races over sentinel"),
+        (["--store", "sqlite"], "{", "is damaged"),
+        (["--store", "sqlite"], "[]", "is not the report of a campaign"),
+    ],
+)
+def test_a_campaign_that_cannot_run_says_why_in_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    report: str | None,
+    said: str,
+) -> None:
+    monkeypatch.setenv("DLS_REDIS_SERVER", str(tmp_path / "none"))
+    if report is not None:
+        (tmp_path / "report.json").write_text(report)
+        words = [*words, "--report", str(tmp_path / "report.json")]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 def open_files(pid: int) -> set[str]:
