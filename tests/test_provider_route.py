@@ -97,9 +97,11 @@ def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.promise("no-secrets")
-async def test_the_password_of_a_proxy_is_not_in_the_log() -> None:
+async def test_a_proxy_that_is_not_there_is_told_without_its_password() -> None:
     async with opened(base_url=ELSEWHERE, proxy="http://me:pass-word@127.0.0.1:1") as source:
         error = await fail(source)
+    assert "proxy" in str(error)
+    assert error.meaning == "unreachable"
     assert "pass-word" not in f"{error} {error.detail}"
 
 
@@ -129,12 +131,24 @@ async def test_certificates_of_ones_own_are_trusted(
 ) -> None:
     async with FakeProvider() as fake, behind_tls(fake, authority) as address:
         async with opened(base_url=address) as source:
-            await fail(source)
+            error = await fail(source)
+            assert "DLS_PROVIDER_CA" in str(error)
+            assert (error.meaning, error.retryable) == ("unreachable", False)
         async with opened(base_url=address, ca_file=str(bundle)) as source:
             assert text_of(await ask(source)) == answer(3)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
         async with opened(base_url=address) as source:
             assert text_of(await ask(source)) == answer(3)
+
+
+async def test_tls_to_a_server_without_it_names_the_address() -> None:
+    async with (
+        FakeProvider() as fake,
+        opened(base_url=f"https://127.0.0.1:{fake.port}/v1") as source,
+    ):
+        error = await fail(source)
+    assert "OPENAI_BASE_URL" in str(error)
+    assert (error.meaning, error.retryable) == ("unreachable", False)
 
 
 async def test_tls_goes_through_a_proxy(

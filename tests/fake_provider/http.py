@@ -137,6 +137,10 @@ class Request:
         return {name: values[-1] for name, values in found.items()}
 
 
+class _NotHttp(Exception):
+    """The client speaks something else, such as TLS."""
+
+
 class HttpServer:
     """The server. Also an asynchronous context manager.
 
@@ -184,6 +188,8 @@ class HttpServer:
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._answer(await _request(reader), reader, writer)
+        except _NotHttp:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
         except asyncio.CancelledError:
             pass  # the server is closed
         finally:
@@ -213,7 +219,10 @@ class HttpServer:
 
 
 async def _request(reader: asyncio.StreamReader) -> Request:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    begin = await reader.readexactly(1)
+    if not begin.isalpha():
+        raise _NotHttp
+    head = (begin + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.rstrip().split("\r\n")
     method, target, _ = first.split(" ", 2)
     pairs = (line.partition(":") for line in lines)
