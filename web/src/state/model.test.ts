@@ -1,0 +1,34 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { type Message, newId, reasoningOf, textOf } from "./model";
+
+afterEach(() => vi.unstubAllGlobals());
+
+describe("a message", () => {
+  const message: Message = {
+    id: "a1",
+    role: "assistant",
+    parts: [
+      { type: "reasoning", text: "Hm." },
+      { type: "text", text: "One " },
+      { type: "reasoning", text: "So." },
+      { type: "text", text: "two" },
+    ],
+  };
+
+  it("has a text without its thoughts, and thoughts apart from each other", () => {
+    expect([textOf(message), reasoningOf(message)]).toEqual(["One two", "Hm.\n\nSo."]);
+  });
+});
+
+describe("an id", () => {
+  it("is the browser's where that makes one", () => {
+    vi.stubGlobal("crypto", { randomUUID: () => "made" });
+    expect(newId()).toBe("made");
+  });
+
+  it("is made of 16 random bytes where the page is not served securely", () => {
+    const getRandomValues = (bytes: Uint8Array) => bytes.map((_, index) => index);
+    vi.stubGlobal("crypto", { getRandomValues });
+    expect(newId()).toBe("000102030405060708090a0b0c0d0e0f");
+  });
+});
