@@ -22,7 +22,7 @@ FaultKind = Literal[
     "store kill",  # SIGKILL to Redis, or to a master of several, and a new start
     "store end",  # SIGTERM to it, or to a replica, and a new start
     "store freeze",  # SIGSTOP to it, and SIGCONT
-    "store cut",  # all its connections with a subscription are cut, or all others
+    "store cut",  # connections with a subscription are cut for a while, or all others
     "sentinel kill",  # SIGKILL to a Sentinel, and a new start
 ]
 
@@ -48,6 +48,7 @@ LASTS: dict[FaultKind, tuple[float, float]] = {
     "store kill": (0.0, 0.5),
     "store end": (0.0, 0.5),
     "store freeze": (0.2, 2.0),
+    "store cut": (0.2, 1.5),
     "sentinel kill": (0.0, 0.5),
 }
 

@@ -7,6 +7,7 @@ exception. `test_failover` and `test_outages` lose the last writes on purpose.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -26,6 +27,7 @@ OPTIONS: Final = "prefix=crash&timeout=2"
 #: The keys that stay: names, numbers, and indexes with an entry for each run or chat.
 KEPT: Final = re.compile(r"\{\w+\}:meta|\{\w+:\d+\}:(ages|changes|clock|ended|kept|number|runs)")
 
+_CUT_SECONDS = 0.1
 _PAUSE_MILLISECONDS = 120_000
 
 
@@ -112,12 +114,22 @@ class RedisFamily(CampaignStore):
     async def disturbed(self, kind: FaultKind, pick: int) -> AsyncGenerator[None, None]:
         if kind == "store cut":
             of = ("pubsub", "normal")[pick % 2]  # a subscription without its calls, or them
-            for node in self.nodes:
-                await node.command("CLIENT", "KILL", "TYPE", of)
+            cutting = asyncio.create_task(self._cut(of))
             yield
+            cutting.cancel()
+            await asyncio.wait([cutting])
+            if not cutting.cancelled():
+                cutting.result()
         else:
             async with self.broken(kind, pick):
                 yield
+
+    async def _cut(self, kind: str) -> None:
+        """Cut connections again and again: clients come back at once."""
+        while True:
+            for node in self.nodes:
+                await node.command("CLIENT", "KILL", "TYPE", kind)
+            await asyncio.sleep(_CUT_SECONDS)
 
     async def leftovers(self) -> list[str]:
         keys = [key for node in self.nodes for key in await keys_without_ttl(node.url, "")]
@@ -134,7 +146,7 @@ class OneRedis(RedisFamily):
         "store kill": 4,
         "store end": 2,
         "store freeze": 2,
-        "store cut": 6,
+        "store cut": 16,
     }
 
     def __init__(self, redis: RedisServer, url: str, store: RedisStore, servers: int) -> None:
@@ -158,7 +170,7 @@ class Cluster(RedisFamily):
         "store kill": 12,
         "store end": 6,
         "store freeze": 6,
-        "store cut": 8,
+        "store cut": 14,
     }
 
     def __init__(self, cluster: ClusterSetup, url: str, store: RedisStore, servers: int) -> None:
@@ -185,7 +197,7 @@ class Sentinel(RedisFamily):
         "store kill": 12,
         "store end": 4,
         "store freeze": 6,
-        "store cut": 8,
+        "store cut": 14,
         "sentinel kill": 4,
     }
 

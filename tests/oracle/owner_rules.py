@@ -30,14 +30,19 @@ def feeds_bring_every_change(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _order(feed: FeedReading) -> Iterator[Violation]:
-    last: dict[str, int] = {}
+    last: dict[str, list[int]] = {}
     ended: dict[str, FeedEvent] = {}
     for event in feed.events:
-        life, _, number = event.position.rpartition(".")
-        if int(number) <= last.get(life, -1):
-            what = f"{feed.who} got {event.position} behind {life}.{last[life]}"
+        # LIFE.NUMBERS or LIFE.TIME.NUMBERS: the number of the last change in each partition
+        life, *_, numbers = event.position.split(".")
+        now = [int(number) for number in numbers.split("-")]
+        before = last.get(life)
+        if before is not None and (
+            now == before or any(b > n for b, n in zip(before, now, strict=True))
+        ):
+            what = f"{feed.who} got {event.position} behind the changes {before}"
             yield Violation("feed", what)
-        last[life] = int(number)
+        last[life] = now
         run_id = event.data.get("run")
         if run_id in ended:
             what = f"{feed.who} got {event.data['type']} of run {run_id[-4:]} after its end"
