@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.model import Chat, Claim, Message, Run
-from durable_llm_streams.store import (
-    PAGE_BYTES,
-    Append,
-    Changes,
-    ChatPage,
-    Ending,
-    Order,
-    Pace,
-    Page,
-    Sent,
-    Snapshot,
-    Store,
-)
+from durable_llm_streams.store import Append, Pace, Store
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Moment = Literal["before", "after"]
+
+
+def _passed(
+    method: Callable[Concatenate[Store, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[FaultyStore, P], Coroutine[Any, Any, T]]:
+    """The same method of the inner store, or what it was told to do instead."""
+    name = method.__name__
+
+    async def call(self: FaultyStore, /, *args: P.args, **options: P.kwargs) -> T:
+        return await self._pass(name, lambda: getattr(self._inner, name)(*args, **options))
+
+    return call
 
 
 class FaultyStore:
@@ -97,76 +97,19 @@ class FaultyStore:
         self.batches.append(list(batch))
         return await self._pass("append", lambda: self._inner.append(batch))
 
-    async def end(self, ending: Ending) -> Run:
-        return await self._pass("end", lambda: self._inner.end(ending))
-
-    async def read(
-        self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
-    ) -> Page:
-        return await self._pass(
-            "read", lambda: self._inner.read(run_id, after, max_bytes=max_bytes, wait=wait)
-        )
-
-    async def send(self, order: Order) -> Sent:
-        return await self._pass("send", lambda: self._inner.send(order))
-
-    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
-        return await self._pass("claim", lambda: self._inner.claim(worker, limit, lease))
-
     async def work(self, wait: float) -> None:
         await self._inner.work(wait)
-
-    async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
-        return await self._pass("seize", lambda: self._inner.seize(run_id, worker, lease))
-
-    async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
-        return await self._pass("renew", lambda: self._inner.renew(claims, lease))
-
-    async def release(self, claims: Sequence[Claim]) -> None:
-        return await self._pass("release", lambda: self._inner.release(claims))
-
-    async def find_run(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
-        return await self._pass("find_run", lambda: self._inner.find_run(owner, chat_id, run_id))
-
-    async def runs(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
-        return await self._pass("runs", lambda: self._inner.runs(active=active, limit=limit))
-
-    async def snapshot(self, owner: str, chat_id: str, leaf: str | None = None) -> Snapshot:
-        return await self._pass("snapshot", lambda: self._inner.snapshot(owner, chat_id, leaf))
-
-    async def thread(self, run_id: str) -> Sequence[Message]:
-        return await self._pass("thread", lambda: self._inner.thread(run_id))
-
-    async def chats(
-        self, owner: str, *, query: str = "", limit: int = 30, more: str | None = None
-    ) -> ChatPage:
-        return await self._pass(
-            "chats", lambda: self._inner.chats(owner, query=query, limit=limit, more=more)
-        )
-
-    async def rename(self, owner: str, chat_id: str, title: str) -> Chat:
-        return await self._pass("rename", lambda: self._inner.rename(owner, chat_id, title))
-
-    async def delete(self, owner: str, chat_id: str) -> None:
-        return await self._pass("delete", lambda: self._inner.delete(owner, chat_id))
-
-    async def changes(self, owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
-        return await self._pass("changes", lambda: self._inner.changes(owner, after, wait=wait))
 
     async def open(self) -> None:
         await self._inner.open()
 
-    async def secret(self) -> bytes:
-        return await self._pass("secret", self._inner.secret)
-
-    async def check(self) -> None:
-        return await self._pass("check", self._inner.check)
-
-    async def expire(self, *, now: int, log_age: float, chat_age: float) -> int:
-        return await self._pass(
-            "expire",
-            lambda: self._inner.expire(now=now, log_age=log_age, chat_age=chat_age),
-        )
-
     async def close(self) -> None:
         """Only a view: whoever opened the real store closes it."""
+
+    end, read = _passed(Store.end), _passed(Store.read)
+    send, claim, seize = _passed(Store.send), _passed(Store.claim), _passed(Store.seize)
+    renew, release = _passed(Store.renew), _passed(Store.release)
+    find_run, runs = _passed(Store.find_run), _passed(Store.runs)
+    snapshot, thread, chats = _passed(Store.snapshot), _passed(Store.thread), _passed(Store.chats)
+    rename, delete, changes = _passed(Store.rename), _passed(Store.delete), _passed(Store.changes)
+    secret, check, expire = _passed(Store.secret), _passed(Store.check), _passed(Store.expire)

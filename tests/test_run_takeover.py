@@ -259,9 +259,11 @@ async def test_a_lost_lease_cancels_the_task_with_the_next_heartbeat(world: Worl
     assert now() - begin <= 5000 / 4 + 100
 
 
+@pytest.mark.parametrize(
+    "error", [ModelError("The connection was lost.", retryable=True), ValueError("broken")]
+)
 @in_world
-async def test_a_cancelled_source_that_speaks_of_a_failure_is_not_tried_again(world: World) -> None:
-    error = ModelError("The connection was lost.", retryable=True)
+async def test_what_a_cancelled_source_raises_is_no_failure(world: World, error: Exception) -> None:
     source = ScriptedSource([Say("A"), Wait()], when_ended=error)
     worker = await world.worker(source)
     run = await world.ask(worker)
@@ -273,18 +275,6 @@ async def test_a_cancelled_source_that_speaks_of_a_failure_is_not_tried_again(wo
     ended = await world.ended(run)
     assert (ended.status, ended.text) == (Status.FINISHED, "B")
     assert [notice["event"] for notice in ended.notices] == ["takeover"]
-
-
-@in_world
-async def test_a_cancelled_source_that_breaks_does_not_fail_the_run(world: World) -> None:
-    source = ScriptedSource([Say("A"), Wait()], when_ended=ValueError("broken"))
-    worker = await world.worker(source)
-    run = await world.ask(worker)
-    await world.said(run, "A")
-    await worker.close()
-    assert (await world.find(run)).status is Status.QUEUED
-    await world.worker(ScriptedSource([Say("B"), Done()]))
-    assert (await world.ended(run)).text == "B"
 
 
 @pytest.mark.promise("outage")
