@@ -23,5 +23,5 @@ export default defineConfig({
     license: { fileName: "licenses.txt" },
   },
   server: { proxy: { "/api": server, "/healthz": server, "/readyz": server } },
-  test: { include: ["src/**/*.test.{ts,tsx}"], environment: "node" },
+  test: { include: ["src/**/*.test.{ts,tsx}"], environment: "node", testTimeout: 30_000 },
 });

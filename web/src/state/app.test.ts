@@ -1,59 +1,57 @@
 // @vitest-environment jsdom
-/** The page's parts together, over a server in memory: what the feed and the first visit lead to. */
+/** How a page begins, and what its feed and an earlier visit lead to. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { newPage } from "./testing/page";
+import { answers, begun, broken, leaveApp, newApp, row, times, willBeKnown, wire } from "./testing/app";
 import { Source } from "./testing/source";
-import { Wire } from "./testing/wire";
+import { until } from "./testing/wait";
 
-let wire: Wire;
-let asked: string[];
-/** Whether the server knows the browser, for each time that it is asked. */
-let known: boolean[];
-let leavePage: () => void;
+beforeEach(newApp);
+afterEach(leaveApp);
 
-beforeEach(() => {
-  localStorage.clear();
-  history.replaceState(null, "", "/");
-  leavePage = newPage();
-  [wire, asked, known] = [new Wire(), [], [true]];
-  Source.opened = [];
-  vi.stubGlobal("EventSource", Source);
-  vi.stubGlobal("BroadcastChannel", undefined);
-  vi.stubGlobal("fetch", serve);
-  vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener: () => undefined }));
-  vi.resetModules();
+describe("the beginning of a page", () => {
+  it("asks again until the models and the chats are there, and says that the list failed", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    const model = { id: "m", name: "M", demo: false };
+    answers["GET /api/models"] = [broken, () => Response.json({ models: [model] })];
+    answers["GET /api/chats"] = [broken, () => Response.json({ chats: [row("c1")], next: null })];
+    await begun();
+    const { chats } = await import("./chats");
+    const { models } = await import("./models");
+    await until(() => expect(chats.getState().failed).toBe(true));
+    dispatchEvent(new Event("online")); // ends the pauses
+    await until(() => expect(models.getState().offered).toEqual([model]));
+    await until(() => expect(chats.getState()).toMatchObject({ failed: false, rows: [row("c1")] }));
+    expect([times("/api/models"), times("/api/chats")]).toEqual([2, 2]);
+  });
+
+  it("waits as long as the server asks before it asks again", async () => {
+    vi.useFakeTimers();
+    const busy = () => new Response(null, { status: 503, headers: { "retry-after": "20" } });
+    answers["GET /api/models"] = [busy, () => Response.json({ models: [] })];
+    const { start } = await import("./app");
+    start();
+    await vi.advanceTimersByTimeAsync(19_999);
+    expect(times("/api/models")).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(times("/api/models")).toBe(2);
+  });
+
+  it("asks no more where the session has expired", async () => {
+    answers["GET /api/models"] = [() => new Response(null, { status: 401 })];
+    const { page } = await begun();
+    await until(() => expect(page.getState().expired).toBe(true));
+    dispatchEvent(new Event("online"));
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(times("/api/models")).toBe(1);
+  });
+
+  it("notices that a part of another version is gone", async () => {
+    const { page } = await begun();
+    answers["GET /healthz"] = [() => new Response()];
+    dispatchEvent(new Event("vite:preloadError"));
+    await until(() => expect(page.getState().stale).toBe(true));
+  });
 });
-afterEach(() => {
-  leavePage();
-  vi.unstubAllGlobals();
-  vi.restoreAllMocks();
-});
-
-async function serve(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-  const url = new URL(String(input), "http://server");
-  const path = url.pathname;
-  asked.push(path);
-  if (path === "/api/models") return Response.json({ models: [] });
-  if (path === "/api/chats") return Response.json({ chats: [], next: null });
-  if (path === "/api/visitor") return Response.json({ known: known.shift() ?? false });
-  if (path === "/api/chats/c1") return Response.json(wire.snapshot());
-  return wire.fetch(url, init);
-}
-
-const times = (path: string): number => asked.filter((one) => one === path).length;
-const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 4_000, interval: 2 });
-
-/** A page that has begun; a message of an earlier visit may wait. */
-async function begun(waiting?: string) {
-  const { addToOutbox } = await import("./outbox");
-  if (waiting !== undefined) addToOutbox({ id: "m1", chat: "c1", text: waiting });
-  const app = await import("./app");
-  const { page } = await import("./notices");
-  app.start();
-  await until(() => expect([times("/api/models"), times("/api/chats")]).toEqual([1, 1]));
-  await until(() => expect(known).toEqual([]));
-  return { ...app, page };
-}
 
 describe("a feed that was opened", () => {
   it("with a gap lists the chats again, and loads the one that is open", async () => {
@@ -91,7 +89,6 @@ describe("a feed that was opened", () => {
     expect(page.getState().feed).toBe("up");
     await vi.advanceTimersByTimeAsync(20_000);
     expect(page.getState().feed).toBe("up");
-    vi.useRealTimers();
   });
 });
 
@@ -99,16 +96,16 @@ describe("what an earlier visit could not send", () => {
   it.each([
     ["the server knows the browser", [true]],
     ["its first answer brought the cookie", [false, true]],
-  ])("is sent when %s", async (_, answers) => {
-    known = [...answers];
+  ])("is sent when %s", async (_, said) => {
+    willBeKnown(...said);
     const { page } = await begun("From a train");
     await until(() => expect(wire.posted.map(({ key }) => key)).toEqual(["m1"]));
     expect(page.getState().cookieless).toBe(false);
-    expect(times("/api/visitor")).toBe(answers.length);
+    expect(times("/api/visitor")).toBe(said.length);
   });
 
   it("stays, and nothing more is taken, while no cookie comes back", async () => {
-    known = [false, false];
+    willBeKnown(false, false);
     const { page, send } = await begun("From a train");
     await until(() => expect(page.getState().cookieless).toBe(true));
     expect(send("c2", "More")).toBe(false);

@@ -17,10 +17,10 @@ import {
   said,
   send,
   shows,
-  until,
   view,
   wire,
 } from "./testing/talk";
+import { until } from "./testing/wait";
 
 beforeEach(newTalk);
 afterEach(() => conversation.close());

@@ -18,10 +18,10 @@ import {
   send,
   shows,
   unauthorized,
-  until,
   view,
   wire,
 } from "./testing/talk";
+import { until } from "./testing/wait";
 import { problem } from "./testing/wire";
 
 beforeEach(newTalk);

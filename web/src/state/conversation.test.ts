@@ -1,73 +1,31 @@
 // @vitest-environment jsdom
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { refusal, ResumableChatTransport, TransportError } from "@/transport/index";
-import { Conversation } from "./conversation";
-import type { UIMessageChunk } from "ai";
-import { type FeedEvent, type Message, type RunNotice, textOf } from "./model";
-import { addToOutbox, outboxOf, removeChatFromOutbox, type OutboxItem } from "./outbox";
-import { problem, Wire } from "./testing/wire";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type FeedEvent, textOf } from "./model";
+import { addToOutbox, outboxOf } from "./outbox";
+import {
+  accepted,
+  asked,
+  conversation,
+  event,
+  isIdle,
+  newTalk,
+  notice,
+  said,
+  send,
+  shows,
+  unauthorized,
+  view,
+  wire,
+} from "./testing/talk";
+import { until } from "./testing/wait";
+import { problem } from "./testing/wire";
 
-let wire: Wire;
-let conversation: Conversation;
-let transport: ResumableChatTransport<Message>;
-let unauthorized: TransportError[];
-let accepted: OutboxItem[];
-
-beforeEach(() => {
-  localStorage.clear();
-  removeChatFromOutbox("c1");
-  wire = new Wire();
-  unauthorized = [];
-  accepted = [];
-  transport = new ResumableChatTransport({
-    api: "http://server/api/chat",
-    fetch: wire.fetch,
-    backoff: { minMs: 1, maxMs: 2 },
-  });
-  conversation = open();
-  conversation.enter();
-});
+beforeEach(newTalk);
 afterEach(() => conversation.close());
 
-function open(): Conversation {
-  return new Conversation("c1", {
-    api: {
-      getChat: async () => {
-        wire.loads++;
-        if (wire.exists) return wire.snapshot();
-        throw refusal(problem(404, "chat-not-found", "No such chat."), "", 0);
-      },
-    },
-    transport,
-    schedule: (run) => void queueMicrotask(run),
-    pause: () => new Promise((resolve) => setTimeout(resolve, 1)),
-    exclusively: (_, work) => work(),
-    onAccepted: (_, item) => accepted.push(item),
-    onUnauthorized: (error) => unauthorized.push(error),
-  });
-}
-
-const view = () => conversation.store.getState();
-const said = (): string[] => view().messages.map((message) => textOf(message));
-const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 1_500, interval: 2 });
-const shows = (...texts: string[]): Promise<void> => until(() => expect(said()).toEqual(texts));
-const isIdle = (): Promise<void> => until(() => expect(view().status).toBe("ready"));
-
-function send(id: string, text: string, more: Partial<OutboxItem> = {}): void {
-  addToOutbox({ id, chat: "c1", text, ...more });
-  void conversation.deliver();
-}
-
-function notice(data: RunNotice): UIMessageChunk {
-  return { type: "data-run", data, transient: true };
-}
-
-function runEvent(type: "run-started" | "run-ended"): FeedEvent {
-  const { run } = wire;
-  const chat = wire.snapshot();
-  const event = { chat, run: run!.id, message: run!.answer };
-  return type === "run-started" ? { ...event, type } : { ...event, type, status: "finished" };
-}
+/** What the feed tells of the server's run. */
+const runEvent = (type: "run-started" | "run-ended"): FeedEvent =>
+  event(type, wire.run!.id, wire.run!.answer);
 
 describe("sending", () => {
   it("shows the message at once and lets it leave the outbox when the server has named its run", async () => {
@@ -285,11 +243,7 @@ describe("what happens elsewhere", () => {
 
 describe("an answer", () => {
   it("that is stopped ends by the server's own word", async () => {
-    conversation.begin();
-    send("m1", "Hello");
-    await until(() => expect(view().status).toBe("streaming"));
-    wire.say("Half");
-    await shows("Hello", "Half");
+    await asked("Half");
     await conversation.stop();
     await isIdle();
     expect(wire.posted.at(-1)?.path).toBe("/api/chat/c1/stop");
@@ -311,11 +265,7 @@ describe("an answer", () => {
   });
 
   it("that begins anew keeps the text of the cut attempt until it is dropped, or the run ends", async () => {
-    conversation.begin();
-    send("m1", "Hello");
-    await until(() => expect(view().status).toBe("streaming"));
-    wire.say("One two three");
-    await shows("Hello", "One two three");
+    await asked("One two three");
     wire.write(notice({ event: "takeover", attempt: 2, rung: "restart", repeated: 13 }));
     wire.write({ type: "reset-step" });
     await shows("Hello", "");
@@ -337,11 +287,7 @@ describe("an answer", () => {
   });
 
   it("that goes on where it was cut off shows nothing void, whatever way was tried", async () => {
-    conversation.begin();
-    send("m1", "Hello");
-    await until(() => expect(view().status).toBe("streaming"));
-    wire.say("One ");
-    await shows("Hello", "One ");
+    await asked("One ");
     wire.write(notice({ event: "takeover", attempt: 2, rung: "prefill" }));
     wire.write(notice({ event: "rung", rung: "continue" }));
     await until(() => expect(view().notice).toMatchObject({ event: "takeover", rung: "continue" }));

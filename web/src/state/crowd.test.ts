@@ -1,6 +1,7 @@
 // @vitest-environment jsdom
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Crowd, type Followers } from "./crowd";
+import { until } from "./testing/wait";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -30,7 +31,7 @@ describe("a crowd of tabs", () => {
     const { crowds, rested } = tabs(["a", "b", "c", "d"]);
     for (const crowd of crowds) crowd.follows = true;
     setHidden(true);
-    await vi.waitFor(() => expect(new Set(rested)).toEqual(new Set(["a", "b", "c", "d"])));
+    await until(() => expect(new Set(rested)).toEqual(new Set(["a", "b", "c", "d"])));
   });
 
   it("has room for three, hidden or not", async () => {

@@ -1,10 +1,11 @@
 /** A chat over a server in memory, whose wire and whose answers a test can replace. */
 import type { UIMessageChunk } from "ai";
-import { expect, vi } from "vitest";
-import { ResumableChatTransport, type TransportError } from "@/transport/index";
+import { expect } from "vitest";
+import { refusal, ResumableChatTransport, type TransportError } from "@/transport/index";
 import { Conversation } from "../conversation";
 import { type FeedEvent, type Message, type RunNotice, type Snapshot, textOf } from "../model";
 import { addToOutbox, type OutboxItem, removeChatFromOutbox } from "../outbox";
+import { explain, until } from "./wait";
 import { problem, Wire } from "./wire";
 
 interface Faults {
@@ -20,6 +21,8 @@ export let conversation: Conversation;
 export let faults: Faults;
 /** How many requests of a kind there were. */
 export let counts: { streams: number; stops: number };
+/** The messages that the server has accepted. */
+export let accepted: OutboxItem[];
 export let unauthorized: TransportError[];
 
 const fetchOverFaults: typeof fetch = async (input, init) => {
@@ -31,6 +34,11 @@ const fetchOverFaults: typeof fetch = async (input, init) => {
   return fault ? fault() : wire.fetch(input, init);
 };
 
+function load(): Snapshot {
+  if (wire.exists) return wire.snapshot();
+  throw refusal(problem(404, "chat-not-found", "No such chat."), "", 0);
+}
+
 /** A chat that is shown, and of which nothing is known yet. Close the conversation afterwards. */
 export function newTalk(): void {
   localStorage.clear();
@@ -38,12 +46,12 @@ export function newTalk(): void {
   wire = new Wire();
   faults = { stream: [], stop: [], load: [] };
   counts = { streams: 0, stops: 0 };
-  unauthorized = [];
+  [accepted, unauthorized] = [[], []];
   conversation = new Conversation("c1", {
     api: {
       getChat: async (_, leaf = null) => {
         wire.loads++;
-        return (faults.load.shift() ?? (() => wire.snapshot()))(leaf);
+        return (faults.load.shift() ?? load)(leaf);
       },
     },
     transport: new ResumableChatTransport<Message>({
@@ -55,15 +63,18 @@ export function newTalk(): void {
     schedule: (run) => void queueMicrotask(run),
     pause: () => Promise.resolve(),
     exclusively: (_, work) => work(),
+    onAccepted: (_, item) => accepted.push(item),
     onUnauthorized: (error) => unauthorized.push(error),
   });
   conversation.enter();
+  explain(() => {
+    const { loading, status, problem, notice } = view();
+    return { said: said(), loading, status, problem, notice, counts, loads: wire.loads, log: wire.run?.log };
+  });
 }
 
 export const view = () => conversation.store.getState();
 export const said = (): string[] => view().messages.map((message) => textOf(message));
-export const until = (check: () => void): Promise<void> =>
-  vi.waitFor(check, { timeout: 4_000, interval: 2 });
 export const shows = (...texts: string[]): Promise<void> =>
   until(() => expect(said()).toEqual(texts));
 export const isIdle = (): Promise<void> => until(() => expect(view().status).toBe("ready"));

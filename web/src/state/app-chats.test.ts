@@ -1,0 +1,226 @@
+// @vitest-environment jsdom
+/** What the screens do with chats: rename, delete, send, look; and what the feed tells of them. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { words } from "@/words";
+import type { FeedEvent } from "./model";
+import { answers, asked, broken, gone, leaveApp, newApp, row, times, wire, withChats } from "./testing/app";
+import { Source } from "./testing/source";
+import { until } from "./testing/wait";
+
+beforeEach(newApp);
+afterEach(leaveApp);
+
+describe("a chat's new title", () => {
+  it("is shown at once, and then as the server has it", async () => {
+    const { chats, rename } = await withChats(row("c1"), row("c2"));
+    answers["PATCH /api/chats/c1"] = [() => Response.json(row("c1", { title: "Kept" }))];
+    const renamed = rename("c1", "Typed");
+    const title = () => chats.getState().rows.find(({ id }) => id === "c1")?.title;
+    expect(title()).toBe("Typed");
+    await renamed;
+    expect(title()).toBe("Kept");
+  });
+
+  it("is taken back, and that is said, when the server refuses", async () => {
+    const { chats, rename, toasts } = await withChats(row("c1"));
+    answers["PATCH /api/chats/c1"] = [broken];
+    await rename("c1", "Typed");
+    expect([chats.getState().rows[0]?.title, toasts()]).toEqual(["Chat c1", [words.renameFailed]]);
+  });
+
+  it("can be given to an opened chat that is not listed, not to an unknown one", async () => {
+    const { chats, conversationOf, rename } = await withChats();
+    conversationOf("c1");
+    await until(() => expect(chats.getState().opened?.id).toBe("c1"));
+    answers["PATCH /api/chats/c1"] = [() => Response.json(row("c1", { title: "New" }))];
+    for (const [id, title] of [["c1", ""], ["c1", "Chat"], ["c2", "New"]] as const) await rename(id, title);
+    expect(times("PATCH /api/chats/c1")).toBe(0);
+    await rename("c1", "New");
+    expect([times("PATCH /api/chats/c1"), chats.getState().rows[0]?.title]).toEqual([1, "New"]);
+  });
+});
+
+describe("a chat that is deleted", () => {
+  /** A page that shows a chat with a draft and a waiting message, and deletes it. */
+  async function deleted(answer: () => Response) {
+    const page = await withChats(row("c1"), row("c2"));
+    const { go } = await import("./router");
+    const { readDraft, writeDraft } = await import("./drafts");
+    const { addToOutbox, outboxOf } = await import("./outbox");
+    answers["DELETE /api/chats/c1"] = [answer];
+    go("c1");
+    page.conversationOf("c1");
+    writeDraft("c1", "Half");
+    addToOutbox({ id: "m1", chat: "c1", text: "Hello", refused: "No." });
+    vi.useFakeTimers();
+    page.deleteChat("c1");
+    const isHidden = () => page.chats.getState().hidden.has("c1");
+    const rows = () => page.chats.getState().rows.map(({ id }) => id);
+    const left = () => [rows(), readDraft("c1"), outboxOf("c1").length];
+    return { ...page, isHidden, left };
+  }
+  const deletions = () => asked.filter((one) => one.startsWith("DELETE"));
+
+  it.each([
+    ["was there", () => new Response()],
+    ["was gone already", gone],
+  ])("is gone after seven seconds, with what waited for it, where it %s", async (_, answer) => {
+    const page = await deleted(answer);
+    expect([page.isHidden(), page.place.getState().chat, page.toasts()]).toEqual([
+      true,
+      null,
+      [words.chatDeleted],
+    ]);
+    await vi.advanceTimersByTimeAsync(6_999);
+    expect(deletions()).toEqual([]);
+    const conversation = page.conversationOf("c1");
+    await vi.advanceTimersByTimeAsync(1);
+    expect(deletions()).toEqual(["DELETE /api/chats/c1"]);
+    expect([page.isHidden(), page.left(), page.toasts()]).toEqual([false, [["c2"], "", 0], []]);
+    expect(page.conversationOf("c1")).not.toBe(conversation);
+  });
+
+  it("is back where it was after an undo", async () => {
+    const page = await deleted(gone);
+    const { action } = page.page.getState().toasts[0]!;
+    expect(action?.label).toBe(words.undo);
+    action?.run();
+    expect(page.isHidden()).toBe(false);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(deletions()).toEqual([]);
+  });
+
+  it("is back, and that is said, when the server refuses", async () => {
+    const page = await deleted(broken);
+    await vi.advanceTimersByTimeAsync(7_000);
+    expect([page.isHidden(), page.left(), page.toasts()]).toEqual([
+      false,
+      [["c1", "c2"], "Half", 1],
+      [words.deleteFailed],
+    ]);
+  });
+
+  it("is deleted at once when the page goes away", async () => {
+    await deleted(broken);
+    dispatchEvent(new Event("pagehide"));
+    expect(deletions()).toEqual(["DELETE /api/chats/c1 beyond the page"]);
+  });
+});
+
+describe("what is sent", () => {
+  it("makes a chat: its address, its row, and the chosen model", async () => {
+    const model = { id: "m", name: "M", demo: false };
+    answers["GET /api/models"] = [() => Response.json({ models: [model] })];
+    const { chats, place, send } = await withChats();
+    const { models } = await import("./models");
+    await until(() => expect(models.getState().offered).toEqual([model]));
+    const before = history.length;
+    expect(send("c1", `  Hello \n there ${"x".repeat(100)}`)).toBe(true);
+    expect([place.getState().chat, location.pathname, history.length]).toEqual(["c1", "/c/c1", before]);
+    await until(() => expect(wire.posted[0]?.body).toMatchObject({ model: "m" }));
+    await until(() => expect(chats.getState().rows).toHaveLength(1));
+    const title = `Hello there ${"x".repeat(68)}`;
+    expect(chats.getState().rows[0]).toMatchObject({ id: "c1", title, active: true });
+    expect(times("/api/chats/c1")).toBe(0); // a new chat is not asked for
+  });
+
+  it("makes a listed chat active, and may be another version of a message", async () => {
+    wire.ask("m1", "Hello");
+    wire.finish();
+    const { chats, conversationOf, send } = await withChats(row("c1"));
+    const conversation = conversationOf("c1");
+    conversation.enter();
+    await until(() => expect(conversation.store.getState().loading).toBe("ready"));
+    send("c1", "Hi", "m1");
+    await until(() => expect(wire.posted[0]?.body).toMatchObject({ messageId: "m1" }));
+    expect(wire.posted[0]?.body).not.toHaveProperty("model");
+    await until(() => expect(chats.getState().rows).toEqual([row("c1", { active: true })]));
+  });
+
+  it("is sent by this tab, too, when another one wrote it", async () => {
+    const { conversationOf } = await withChats();
+    const conversation = conversationOf("c1");
+    await until(() => expect(conversation.store.getState().loading).toBe("ready"));
+    const item = { id: "m1", chat: "c1", text: "Hello", at: 1 };
+    localStorage.setItem("dls:outbox:m1", JSON.stringify(item));
+    dispatchEvent(new StorageEvent("storage", { key: "dls:outbox:m1" }));
+    await until(() => expect(wire.posted.map(({ key }) => key)).toEqual(["m1"]));
+  });
+
+  it("is sent by one tab at a time", async () => {
+    const locks: string[] = [];
+    const request = async (name: string, ...rest: unknown[]) => {
+      locks.push(name);
+      await (rest.at(-1) as () => Promise<void>)();
+    };
+    vi.stubGlobal("navigator", { ...navigator, onLine: true, locks: { request } });
+    const { send } = await withChats();
+    send("c1", "Hello");
+    await until(() => expect(wire.posted).toHaveLength(1));
+    expect(locks).toContain(`dls:send:${wire.posted[0]?.key}`);
+  });
+});
+
+describe("what the feed tells", () => {
+  it("of an answer that ended elsewhere is read out, not of the one that is shown", async () => {
+    const { announcement } = await withChats(row("c1"));
+    const { go } = await import("./router");
+    const ended = (id: string): FeedEvent => ({
+      ...{ type: "run-ended", chat: row(id), run: "r", message: "a", status: "finished" },
+    });
+    go("c1");
+    Source.last.tell(ended("c1"), "p1");
+    expect(announcement.getState().text).toBe("");
+    Source.last.tell(ended("c2"), "p2");
+    expect(announcement.getState().text).toBe(words.answeredElsewhere("Chat c2"));
+    Source.last.tell({ type: "chat-renamed", chat: row("c3") }, "p3");
+    expect(announcement.getState().count).toBe(1);
+  });
+
+  it("reaches the chat that is open: it was deleted", async () => {
+    const { conversationOf } = await withChats(row("c1"));
+    const conversation = conversationOf("c1");
+    conversation.enter();
+    await until(() => expect(conversation.store.getState().loading).toBe("ready"));
+    answers["GET /api/chats/c1"] = [gone];
+    Source.last.tell({ type: "chat-deleted", id: "c1" }, "p1");
+    await until(() => expect(conversation.store.getState().loading).toBe("missing"));
+  });
+});
+
+describe("a chat that is looked at", () => {
+  it("is seen once its answer has ended, in a page that is seen", async () => {
+    const { chats, place } = await withChats(row("c1"), row("c2", { active: true }));
+    const { go } = await import("./router");
+    const seen = () => Object.keys(chats.getState().seen);
+    const isSeen = vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+    go("c1");
+    expect([place.getState().chat, seen()]).toEqual(["c1", []]);
+    isSeen.mockReturnValue("visible");
+    document.dispatchEvent(new Event("visibilitychange"));
+    expect(seen()).toEqual(["c1"]);
+    go("c2");
+    expect(seen()).toEqual(["c1"]);
+    Source.last.tell({ type: "chat-renamed", chat: row("c2") }, "p1");
+    expect(seen().sort()).toEqual(["c1", "c2"]);
+  });
+});
+
+describe("the chats that are kept open", () => {
+  it("are the last four that are idle and not shown, and those with a waiting message", async () => {
+    answers["GET /api/chats/c1"] = [gone];
+    const { conversationOf } = await withChats();
+    const { addToOutbox } = await import("./outbox");
+    const { go } = await import("./router");
+    const waiting = conversationOf("w");
+    addToOutbox({ id: "m1", chat: "w", text: "Hello", refused: "No." });
+    go("s");
+    const shown = conversationOf("s");
+    const [a, b] = [conversationOf("a"), conversationOf("b")];
+    for (const id of ["c", "d"]) conversationOf(id);
+    expect(conversationOf("a")).toBe(a); // used again: b is the oldest now
+    conversationOf("e");
+    expect([conversationOf("s"), conversationOf("w"), conversationOf("a")]).toEqual([shown, waiting, a]);
+    expect(conversationOf("b")).not.toBe(b);
+  });
+});
