@@ -8,7 +8,7 @@ import pytest
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import ReasoningDelta, TextDelta
+from durable_llm_streams.runs.source import TextDelta
 from tests.chat_streams import DONE, delta, fail, finish, joined, line, outcome, said, text, usage
 
 
@@ -30,11 +30,6 @@ def broken(*pieces: bytes) -> ModelError | str:
         return error
 
 
-def test_done_behind_text_is_an_end() -> None:
-    assert joined(text("a"), DONE) == [TextDelta("a"), "stop"]
-    assert joined(text("a"), both("b", "null"), DONE) == [TextDelta("ab"), "stop"]
-
-
 @pytest.mark.parametrize("name", ["finishReason", "done_reason", "stop_reason"])
 def test_a_finish_reason_may_have_another_name(name: str) -> None:
     assert joined(text("a"), line({"delta": {}, name: "length"})) == [TextDelta("a"), "length"]
@@ -45,22 +40,6 @@ def test_a_finish_reason_may_have_another_name(name: str) -> None:
 def test_what_is_no_word_is_no_finish_reason(reason: Any) -> None:
     assert fail(text("a"), finish(reason)).meaning == "cut"
     assert joined(text("a"), both("b", reason), finish()) == [TextDelta("ab"), "stop"]
-
-
-def test_a_reason_in_every_chunk_ends_the_answer_at_its_last_one() -> None:
-    chunks = [both("One "), both("two"), both(" three")]
-    assert joined(*chunks, DONE) == [TextDelta("One two three"), "stop"]
-    assert joined(*chunks) == [TextDelta("One two three"), "stop"]
-    assert isinstance(broken(*chunks), ModelError)
-
-
-def test_a_reason_in_chunks_of_reasoning_is_none() -> None:
-    thought = line({"delta": {"reasoning_content": "Hm."}, "finish_reason": "stop"})
-    assert joined(thought, thought, text("a"), finish()) == [
-        ReasoningDelta("Hm.Hm."),
-        TextDelta("a"),
-        "stop",
-    ]
 
 
 @pytest.mark.promise("honest-failure")
@@ -149,35 +128,6 @@ def test_the_error_of_a_choice_fails_the_answer() -> None:
     *events, failure = outcome(text("a"), bad, text("b"), DONE)
     assert events == [TextDelta("a")]
     assert "busy" in failure[0]
-
-
-@pytest.mark.parametrize("end", [finish(), DONE, finish() + DONE, finish("something new")])
-def test_only_reasoning_is_no_answer(end: bytes) -> None:
-    for chunk in (delta(reasoning="hm"), text("<think>hm</think>"), text("<think>hm")):
-        failure = fail(chunk, end)
-        assert "thought but gave no answer" in str(failure)
-        assert (failure.meaning, failure.retryable) == ("empty", True)
-
-
-@pytest.mark.parametrize("chunk", [delta(reasoning="hm"), text(""), text("\n\n")])
-def test_an_empty_answer_that_is_paid_is_not_asked_again(chunk: bytes) -> None:
-    failure = fail(chunk, finish(), usage(5), DONE)
-    assert (failure.meaning, failure.retryable) == ("empty", False)
-    assert failure.metadata["usage"] == {"outputTokens": 5}
-    assert fail(chunk, finish(), usage(0), DONE).retryable
-
-
-def test_done_alone_is_an_empty_answer() -> None:
-    assert fail(text(""), DONE).meaning == "empty"
-    assert fail(DONE).meaning == "nothing"
-
-
-@pytest.mark.parametrize(
-    ("reason", "ours"), [("content_filter", "content-filter"), ("length", "length")]
-)
-def test_an_answer_emptied_by_a_filter_or_a_limit_is_one(reason: str, ours: str) -> None:
-    assert joined(finish(reason), DONE) == [ours]
-    assert joined(delta(reasoning="hm"), finish(reason)) == [ReasoningDelta("hm"), ours]
 
 
 def test_usage_is_found_where_providers_put_it() -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import Alive, Citation, Event, ReasoningDelta, TextDelta
+from durable_llm_streams.runs.source import Alive, Event, ReasoningDelta, TextDelta
 from tests.chat_streams import (
     DONE,
     bytes_of,
@@ -20,8 +17,6 @@ from tests.chat_streams import (
     joined,
     line,
     outcome,
-    pieces_of,
-    read,
     said,
     text,
     usage,
@@ -45,44 +40,6 @@ COMPLETION = {
     ],
     "usage": {"prompt_tokens": 3, "completion_tokens": 2},
 }
-
-
-@pytest.mark.promise("foreign-bytes")
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-@pytest.mark.parametrize("pieces", [pieces_of, lambda data, _: bytes_of(data)])
-def test_every_line_end_of_the_specification_counts(end: bytes, pieces: Any) -> None:
-    data = (text("a") + b": ping\n\n" + text("b") + finish() + DONE).replace(b"\n", end)
-    assert joined(*pieces(data, [])) == [TextDelta("ab"), "stop"]
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        b"data:%s\n\n",
-        b"data:   %s  \n\n",
-        b"  data: %s\n\n",
-        b"data: %s\n",
-        b"id: 7\nevent: message\nretry: 10\ndata: %s\n\n",
-        b": comment\ndata: %s\n: comment\n\n",
-        b"data\ndata: %s\n\n",
-        b"\xef\xbb\xbfdata: %s\n\n",
-        b"\n\n\ndata: %s\n\n\n\n",
-        b"%s\n",
-    ],
-)
-def test_every_form_of_a_data_line_is_read(form: bytes) -> None:
-    chunks = [{"choices": [{"delta": {"content": each}}]} for each in ("a", "b")]
-    data = b"".join(form % json.dumps(chunk).encode() for chunk in chunks)
-    assert said(data, finish()) == "ab"
-
-
-@pytest.mark.promise("foreign-bytes")
-@given(st.lists(st.integers(0, 100_000), max_size=8), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-def test_json_over_several_data_lines_is_one_event(cuts: list[int], end: bytes) -> None:
-    chunk = json.dumps({"choices": [{"delta": {"content": "a"}}]}, indent=1)
-    lines = b"".join(b"data: " + each.encode() + b"\n" for each in chunk.splitlines())
-    data = (lines + b"\n" + lines + b"\n" + finish() + DONE).replace(b"\n", end)
-    assert joined(*pieces_of(data, cuts)) == [TextDelta("aa"), "stop"]
 
 
 def test_a_data_line_is_read_before_its_event_is_over() -> None:
@@ -147,24 +104,6 @@ def test_an_answer_of_broken_events_cannot_be_read() -> None:
     assert failure[1] is True
 
 
-@pytest.mark.promise("honest-failure")
-def test_a_broken_event_hides_no_cut() -> None:
-    assert fail(text("a"), b'data: {"choices"\n\n').meaning == "cut"
-
-
-@pytest.mark.promise("foreign-bytes")
-@given(st.lists(st.integers(0, 100_000), max_size=6), st.sampled_from([None, 0, 1, 4]))
-def test_one_json_answer_is_an_answer(cuts: list[int], indent: int | None) -> None:
-    data = b"\n\n" + json.dumps(COMPLETION, indent=indent).encode()
-    events = read(*pieces_of(data, cuts))
-    assert events[:-1] == [
-        ReasoningDelta("Hm."),
-        TextDelta("Hello\nworld"),
-        Citation(url="https://example.org/a", title="A"),
-    ]
-    assert events[-1].metadata["usage"] == {"inputTokens": 3, "outputTokens": 2}  # type: ignore[union-attr]
-
-
 def test_one_json_answer_needs_no_finish_reason() -> None:
     body = {"choices": [{"message": {"content": [{"type": "text", "text": "a"}]}}]}
     assert joined(json.dumps(body).encode()) == [TextDelta("a"), "stop"]
@@ -174,23 +113,12 @@ def test_one_json_answer_needs_no_finish_reason() -> None:
     ]
 
 
-def test_one_json_answer_may_stand_in_an_event() -> None:
-    assert said(b"data: " + json.dumps(COMPLETION).encode() + b"\n\n", DONE) == "Hello\nworld"
-
-
 def test_a_whole_message_behind_its_deltas_is_no_second_text() -> None:
     whole = b"data: " + json.dumps(COMPLETION).encode() + b"\n\n"
     assert said(text("Hello\n"), text("world"), whole, DONE) == "Hello\nworld"
     both = line({"delta": {"content": "b"}, "message": {"content": "ab"}})
     last = line({"delta": {"content": ""}, "message": {"content": "ab"}, "finish_reason": "stop"})
     assert said(text("a"), both, last) == "ab"
-
-
-@pytest.mark.promise("honest-failure")
-@pytest.mark.parametrize("indent", [None, 2])
-def test_a_json_answer_that_breaks_off_is_a_cut(indent: int | None) -> None:
-    data = json.dumps(COMPLETION, indent=indent).encode()
-    assert fail(data[: len(data) // 2]).meaning == "cut"
 
 
 def test_one_object_for_each_line_is_read_as_chunks() -> None:

@@ -25,7 +25,6 @@ from tests.chat_streams import (
     said,
     text,
 )
-from tests.chat_streams import usage as made
 
 PICTURE = "data:image/png;base64,AAAA"
 FILE = File(media_type="image/png", url=PICTURE)
@@ -33,13 +32,6 @@ FILE = File(media_type="image/png", url=PICTURE)
 
 def image(url: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
-
-
-def test_an_answer_of_a_picture_alone_is_one() -> None:
-    assert joined(delta(content="", images=[image(PICTURE)]), finish(), made(1290), DONE) == [
-        FILE,
-        "stop",
-    ]
 
 
 def test_text_comes_before_the_picture_of_its_chunk() -> None:
@@ -82,14 +74,6 @@ def test_every_form_of_a_picture_is_read(part: Any) -> None:
 )
 def test_what_is_no_picture_is_passed_over(part: Any) -> None:
     assert joined(delta(content="a", images=[part]), finish()) == [TextDelta("a"), "stop"]
-
-
-def test_a_picture_at_an_address_keeps_it() -> None:
-    url = "https://example.org/a.webp?size=1"
-    assert joined(delta(images=[image(url)]), finish()) == [
-        File(media_type="image/webp", url=url),
-        "stop",
-    ]
 
 
 def test_a_picture_that_comes_again_counts_once() -> None:
@@ -241,11 +225,6 @@ def test_an_address_that_is_none_is_passed_over(url: Any) -> None:
     pages = [url, {"url": url}, {"url_citation": {"url": url}}, {"url_citation": url}]
     chunk = line({"delta": {"content": "a", "annotations": pages}}, citations=pages)
     assert joined(chunk, finish()) == [TextDelta("a"), "stop"]
-
-
-def test_pages_beside_every_chunk_keep_the_text_in_order() -> None:
-    chunks = [line({"delta": {"content": each}}, citations=[PAGE]) for each in "abc"]
-    assert said(*chunks, finish()) == "abc"
 
 
 def test_the_words_of_a_spoken_answer_are_text() -> None:

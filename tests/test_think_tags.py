@@ -51,11 +51,6 @@ def test_an_answer_may_think_again() -> None:
     ]
 
 
-def test_an_empty_thought_leaves_nothing() -> None:
-    assert answer("<think>\n\n</think>\n\nThe answer.") == [ANSWER]
-    assert answer("</think>\n\nThe answer.") == [ANSWER]
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -110,11 +105,6 @@ def test_a_reader_without_late_thoughts_gets_text_without_the_tag() -> None:
     assert answer("hm\n", "</think>\n\nThe answer.") == [TextDelta("hm\n\n\nThe answer.")]
 
 
-def test_a_thought_without_an_answer_is_none() -> None:
-    *_, failure = outcome(text("hm"), text("\n</think>\n"), finish(), late_thoughts=True)
-    assert "thought but gave no answer" in failure[0]
-
-
 def test_a_text_that_begins_inside_a_thought_is_one_until_its_tag() -> None:
     for contents in (("h", "m</th", "ink>\n\nThe answer."), ("<think>hm</think>The answer.",)):
         assert answer(*contents, begins_thinking=True) == [HM, ANSWER]
@@ -127,11 +117,6 @@ def test_a_presumed_thought_that_never_ends_was_the_answer() -> None:
     ]
     events = joined(text("The answer."), finish("length"), begins_thinking=True)
     assert events == [ReasoningDelta("The answer."), "length"]
-
-
-def test_reasoning_beside_the_text_shows_that_the_text_is_no_thought() -> None:
-    events = joined(delta(reasoning="hm"), text("The answer."), finish(), begins_thinking=True)
-    assert events == [HM, ANSWER, "stop"]
 
 
 @pytest.mark.promise("foreign-bytes")
