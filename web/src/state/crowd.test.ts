@@ -1,9 +1,12 @@
 // @vitest-environment jsdom
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Crowd, type Followers } from "./crowd";
+import { Crowd, type Followers, followers } from "./crowd";
 import { until } from "./testing/wait";
 
-afterEach(() => vi.restoreAllMocks());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
 
 /** Tabs that share one count. */
 function tabs(names: readonly string[]) {
@@ -60,5 +63,70 @@ describe("a crowd of tabs", () => {
     setHidden(false);
     await Promise.resolve();
     expect(rested).toEqual([]);
+  });
+});
+
+describe("a tab that comes new", () => {
+  it("makes the hidden ones among the others look whether there is room", async () => {
+    const channels: { name: string; onmessage: (() => void) | null; posted: unknown[] }[] = [];
+    vi.stubGlobal(
+      "BroadcastChannel",
+      class {
+        onmessage: (() => void) | null = null;
+        posted: unknown[] = [];
+        constructor(readonly name: string) {
+          channels.push(this);
+        }
+        postMessage(message: unknown): void {
+          this.posted.push(message);
+        }
+      },
+    );
+    const { crowds, rested } = tabs(["a", "b", "c", "d"]);
+    for (const crowd of crowds) crowd.follows = true;
+    expect(channels.map(({ name, posted }) => [name, posted])).toEqual(
+      Array(4).fill(["dls:following", ["joined"]]),
+    );
+    vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+    channels[1]?.onmessage?.();
+    await until(() => expect(rested).toEqual(["b"]));
+  });
+});
+
+describe("those who follow", () => {
+  /** The browser's locks: who holds which, and how. */
+  function stubLocks(...held: { name: string }[]) {
+    const asked: unknown[][] = [];
+    const request = async (name: string, options: object, work: () => Promise<void>) => {
+      asked.push([name, options]);
+      const lock = { name };
+      held.push(lock);
+      await work();
+      held.splice(held.indexOf(lock), 1);
+    };
+    vi.stubGlobal("navigator", { locks: { request, query: async () => ({ held }) } });
+    return asked;
+  }
+
+  it("hold a lock together until they leave, and are counted by it", async () => {
+    const asked = stubLocks({ name: "dls:feed" });
+    const joined = vi.fn();
+    const leave = [followers.join(joined), followers.join(joined)];
+    expect([asked, joined.mock.calls.length, await followers.count()]).toEqual([
+      Array(2).fill(["dls:following", { mode: "shared" }]),
+      2,
+      2,
+    ]);
+    leave[0]?.();
+    await until(async () => expect(await followers.count()).toBe(1));
+  });
+
+  it("are none where a browser tells nothing of its locks, or has none", async () => {
+    vi.stubGlobal("navigator", { locks: { query: async () => ({}) } });
+    expect(await followers.count()).toBe(0);
+    vi.stubGlobal("navigator", {});
+    const joined = vi.fn();
+    followers.join(joined)();
+    expect([await followers.count(), joined.mock.calls]).toEqual([0, []]);
   });
 });

@@ -177,3 +177,63 @@ describe("the feed of several tabs", () => {
     expect(Channel.all[0]?.name).toBe("dls:/chat/:feed");
   });
 });
+
+describe("the feed of a page that is left", () => {
+  const shown = (persisted: boolean): void => {
+    dispatchEvent(Object.assign(new Event("pageshow"), { persisted }));
+  };
+
+  it("ends, and goes on when the reader comes back to the page as it was", () => {
+    start();
+    Source.last.tell(open(true), "p1");
+    shown(false); // the page's first showing
+    dispatchEvent(new Event("pagehide"));
+    expect([Source.opened.length, Source.last.isClosed]).toEqual([1, true]);
+    shown(false);
+    expect(Source.opened).toHaveLength(1);
+    shown(true);
+    expect(asked()).toEqual(["/api/events", "/api/events?after=p1"]);
+  });
+
+  it("is not asked for again during a pause", async () => {
+    start();
+    Source.last.fail();
+    dispatchEvent(new Event("pagehide"));
+    await passes(60_000);
+    expect(Source.opened).toHaveLength(1);
+  });
+});
+
+describe("the feed's lock", () => {
+  /** The browser's locks: one tab at a time, in their order. */
+  function stubLocks() {
+    const asked: string[] = [];
+    let last: Promise<unknown> = Promise.resolve();
+    const request = (name: string, { signal }: { signal: AbortSignal }, lead: () => Promise<void>) => {
+      asked.push(name);
+      const aborted = new Promise<never>((_, reject) =>
+        signal.addEventListener("abort", () => reject(signal.reason as Error)),
+      );
+      const before = last;
+      let leads = false;
+      const led = before.then(() => (signal.aborted ? undefined : ((leads = true), lead())));
+      last = led;
+      return Promise.race([led, aborted.catch((error: unknown) => (leads ? led : Promise.reject(error)))]);
+    };
+    vi.stubGlobal("navigator", { locks: { request } });
+    return asked;
+  }
+
+  it("lets one tab read at a time, and is given back when the page is left", async () => {
+    const locks = stubLocks();
+    start();
+    start();
+    await passes(0);
+    expect([locks, Source.opened.length]).toEqual([["dls:feed", "dls:feed"], 1]);
+    dispatchEvent(new Event("pagehide")); // both
+    await passes(0);
+    setHidden(false);
+    await passes(0);
+    expect([locks.length, Source.opened.length]).toEqual([4, 2]);
+  });
+});
