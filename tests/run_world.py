@@ -19,17 +19,18 @@ from typing import Any, Self
 from durable_llm_streams import chunks
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, follow, read_all
-from durable_llm_streams.model import Claim, Cursor, Message, Run, Status
+from durable_llm_streams.model import Claim, Cursor, Message, Run, Status, token_at
 from durable_llm_streams.runs import Limits, Source, Worker
 from durable_llm_streams.store import Ending, Order, Store
 from durable_llm_streams.stores import SQLiteStore
 
+from .oracle.evidence import Answer, Evidence, Frame, Log, Reading
+from .oracle.invariants import violations
 from .scripted_source import PROVIDER_TEXT
 from .virtual_time import now, run_virtual
 
 Chunk = dict[str, Any]
 
-TERMINAL = {"finish", "error", "abort"}
 OWNER = "ann"
 
 
@@ -174,25 +175,25 @@ class World:
         return await self.checked(run, records)
 
     async def checked(self, run: Run, followed: list[bytes]) -> Ended:
-        """The same for what a reader has received."""
-        records = await self.records(run)
-        assert followed == records
-        log = [chunks.decode(record) for record in records]
-        kinds = [chunk["type"] for chunk in log]
-        assert [index for index, kind in enumerate(kinds) if kind in TERMINAL] == [len(log) - 1]
-        assert kinds.count("start") == 1
-        fold = Fold.of(records)
-        assert not fold.open_parts
-        assert chunks.decode((await self.message(run)).body) == fold.message()
-        assert PROVIDER_TEXT.encode() not in b"".join(records)
-        found = await self.find(run)
-        assert found.status.ended
-        assert fold.metadata is not None
-        assert fold.metadata["status"] == found.status
+        """Judge a run that has ended, and what a reader has received of it."""
+        found, log = await self.find(run), await self.records(run)
+        page = await self.store.read(run.id, 0, max_bytes=1)
+        frames = [
+            Frame(Cursor(run.id, number, token_at(page.spans, number)), record)
+            for number, record in enumerate(followed, 1)
+        ]
+        answer = Answer(found, Log(log, page.spans), (await self.message(run)).body)
+        evidence = Evidence(
+            answers={run.id: answer},
+            readings=[Reading("the follower", run.chat_id, frames=frames, ended=True)],
+            secrets=(PROVIDER_TEXT.encode(),),
+        )
+        assert violations(evidence) == []
         snapshot = await self.store.snapshot(OWNER, run.chat_id)
-        assert found.ended_at is not None
-        assert snapshot.chat.updated_at >= found.ended_at
-        return Ended(found, log, fold)
+        assert found.ended_at is not None, f"{found.id} is {found.status} and has no end"
+        assert snapshot.chat.updated_at >= found.ended_at, "the chat is older than its answer"
+        fold = Fold.of(log)
+        return Ended(found, [chunks.decode(record) for record in log], fold)
 
 
 class Ended:
