@@ -85,6 +85,21 @@ class Script:
         pass
 
 
+class Document(JSON):
+    """A JSON object; what is missing in it is a failure that shows it."""
+
+    def __missing__(self, name: str) -> Any:
+        raise AssertionError(f"There is no {name!r} in {dict(self)}")
+
+
+def decoded(text: str | bytes) -> Any:
+    """JSON as a test expects it."""
+    try:
+        return json.loads(text, object_hook=Document)
+    except ValueError:
+        raise AssertionError(f"This is no JSON: {text!r}") from None
+
+
 class Frame(NamedTuple):
     """An event of a stream, as it came."""
 
@@ -93,7 +108,7 @@ class Frame(NamedTuple):
 
     @property
     def chunk(self) -> JSON:
-        chunk: JSON = json.loads(self.data)
+        chunk: JSON = decoded(self.data)
         return chunk
 
 
@@ -123,7 +138,8 @@ class Reading:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.raw)
+        assert self.raw, f"An empty response with status {self.status}"
+        return decoded(self.raw)
 
     @property
     def done(self) -> bool:
@@ -131,6 +147,9 @@ class Reading:
 
     @property
     def records(self) -> list[Frame]:
+        assert "event-stream" in self.headers.get("content-type", ""), (
+            f"No stream, but a response with status {self.status}: {self.raw!r}"
+        )
         return [frame for frame in self.frames if frame.data != "[DONE]"]
 
     @property

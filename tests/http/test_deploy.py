@@ -18,6 +18,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from durable_llm_streams.cli import serve
 from durable_llm_streams.cli.settings import Settings, names
@@ -64,8 +65,11 @@ class Deployment:
 
     @asynccontextmanager
     async def guest(self) -> AsyncGenerator[Guest, None]:
+        """A visitor; the id of his chat is free again afterwards."""
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-            yield Guest(self.nginx.url, session)
+            guest = Guest(self.nginx.url, session)
+            yield guest
+            await guest.call("DELETE", "/api/chats/c1")
 
 
 @asynccontextmanager
@@ -88,8 +92,16 @@ async def deployed(
         yield Deployment(nginx, servers, provider)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    """For tests that end no server."""
+    async with deployed(tmp_path_factory.mktemp("shared")) as deployment:
+        yield deployment
+
+
 @pytest.fixture
-async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
+async def own(tmp_path: Path) -> AsyncIterator[Deployment]:
+    """For tests that end servers."""
     async with deployed(tmp_path) as deployment:
         yield deployment
 
@@ -99,11 +111,12 @@ async def read_said(response: aiohttp.ClientResponse) -> Reading:
     return await read_until(response, lambda reading: reading.text == answer(SAID))
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_every_event_passes_the_proxy_before_the_next_one_is_made(
-    deployment: Deployment,
+    shared: Deployment,
 ) -> None:
-    deployment.provider.plan(STALLS)
-    async with deployment.guest() as guest, await guest.start() as stream:
+    shared.provider.plan(STALLS)
+    async with shared.guest() as guest, await guest.start() as stream:
         reading = await read_said(stream)  # or it would never have come: the model is silent
         assert reading.end == ""
         assert stream.headers["Content-Type"] == "text/event-stream"
@@ -114,9 +127,10 @@ async def test_every_event_passes_the_proxy_before_the_next_one_is_made(
 
 
 @pytest.mark.promise("prefix")
-async def test_a_reader_goes_on_by_its_cursor_at_another_server(deployment: Deployment) -> None:
-    deployment.provider.plan(STALLS)
-    async with deployment.guest() as guest, await guest.start() as stream:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_reader_goes_on_by_its_cursor_at_another_server(shared: Deployment) -> None:
+    shared.provider.plan(STALLS)
+    async with shared.guest() as guest, await guest.start() as stream:
         first = await read_said(stream)
         headers = {"Last-Event-ID": first.ids[2]}
         async with await guest.open("GET", "/api/chat/c1/stream", headers=headers) as resumed:
@@ -127,19 +141,20 @@ async def test_a_reader_goes_on_by_its_cursor_at_another_server(deployment: Depl
             await guest.call("POST", "/api/chat/c1/stop")
             assert (await read_rest(resumed)).end == (await read_rest(stream)).end == "abort"
     places = [
-        await deployment.nginx.server_of(request)
+        await shared.nginx.server_of(request)
         for request in ("POST /api/chat", "GET /api/chat/c1/stream")
     ]
-    assert sorted(places) == sorted(server.port for server in deployment.servers)
+    assert sorted(places) == sorted(server.port for server in shared.servers)
 
 
 @pytest.mark.promise("stop")
+@pytest.mark.asyncio(loop_scope="module")
 async def test_who_leaves_an_answer_and_asks_on_at_another_server_is_answered(
-    deployment: Deployment,
+    shared: Deployment,
 ) -> None:
-    deployment.provider.plan(STALLS, WHOLE)
-    one, two = deployment.servers
-    async with deployment.guest() as guest:
+    shared.provider.plan(STALLS, WHOLE)
+    one, two = shared.servers
+    async with shared.guest() as guest:
         here, there = Guest(one.url, guest.session), Guest(two.url, guest.session)
         question = user("m1", "One")
         async with await here.open(
@@ -156,38 +171,31 @@ async def test_who_leaves_an_answer_and_asks_on_at_another_server_is_answered(
         ]  # fmt: skip
 
 
-@pytest.mark.promise("takeover")
-async def test_after_a_kill_the_other_server_answers_and_finishes(deployment: Deployment) -> None:
-    deployment.provider.plan(STALLS, WHOLE)
-    async with deployment.guest() as guest, await guest.start() as stream:
+@pytest.mark.promise("takeover", "hand-over")
+@pytest.mark.parametrize("planned", [False, True], ids=["kill", "planned end"])
+async def test_after_the_end_of_a_server_the_other_one_goes_on(
+    own: Deployment, planned: bool
+) -> None:
+    own.provider.plan(STALLS, WHOLE)
+    async with own.guest() as guest, await guest.start() as stream:
         first = await read_said(stream)
-        await (await deployment.writer()).kill()
-        with pytest.raises(aiohttp.ClientPayloadError):  # not an end that looks like one
-            await read_rest(stream)
+        writer = await own.writer()
+        if planned:
+            ending = asyncio.create_task(writer.terminate())
+            assert (await read_rest(stream)).frames == []
+            assert await ending == 0
+        else:
+            await writer.kill()
+            with pytest.raises(aiohttp.ClientPayloadError):  # not an end that looks like one
+                await read_rest(stream)
         rest = await guest.get("/api/chat/c1/stream", headers={"Last-Event-ID": first.ids[-1]})
         assert (rest.status, rest.end) == (200, "finish")
         records = [frame.data.encode() for frame in (*first.records, *rest.records)]
         assert text_of(Fold.of(records).message()) == answer(ALL)
         for _ in range(6):  # whomever nginx asks first
             assert (await guest.get("/api/chats")).status == 200
-        deployment.provider.plan(WHOLE)
+        own.provider.plan(WHOLE)
         assert (await guest.send("And?", chat="c2")).text == answer(ALL)
-
-
-@pytest.mark.promise("hand-over")
-async def test_after_a_planned_end_the_stream_ends_cleanly_and_goes_on_elsewhere(
-    deployment: Deployment,
-) -> None:
-    deployment.provider.plan(STALLS, WHOLE)
-    async with deployment.guest() as guest, await guest.start() as stream:
-        first = await read_said(stream)
-        ending = asyncio.create_task((await deployment.writer()).terminate())
-        assert (await read_rest(stream)).frames == []
-        rest = await guest.get("/api/chat/c1/stream", headers={"Last-Event-ID": first.ids[-1]})
-        assert (rest.status, rest.end) == (200, "finish")
-        records = [frame.data.encode() for frame in (*first.records, *rest.records)]
-        assert text_of(Fold.of(records).message()) == answer(ALL)
-        assert await ending == 0
 
 
 @pytest.mark.promise("hand-over")
@@ -214,12 +222,12 @@ async def test_while_a_server_finishes_its_answers_nobody_sees_an_error(tmp_path
 
 
 @pytest.mark.promise("idempotent-send")
-async def test_a_message_that_a_dying_server_took_makes_one_answer(deployment: Deployment) -> None:
-    deployment.provider.plan(STALLS, WHOLE)
-    async with deployment.guest() as guest, await guest.start() as stream:
+async def test_a_message_that_a_dying_server_took_makes_one_answer(own: Deployment) -> None:
+    own.provider.plan(STALLS, WHOLE)
+    async with own.guest() as guest, await guest.start() as stream:
         await read_said(stream)
-        busy = await deployment.writer()
-        idle = deployment.other(busy)
+        busy = await own.writer()
+        idle = own.other(busy)
         os.kill(idle.pid, signal.SIGSTOP)  # nginx sends to it, as it has fewer streams
         asking = asyncio.create_task(guest.send("And?", chat="c2"))
         await until_unread(idle.port)
@@ -227,7 +235,14 @@ async def test_a_message_that_a_dying_server_took_makes_one_answer(deployment: D
         reading = await asking
         assert (reading.status, reading.text) == (200, answer(ALL))
         assert await guest.said("c2") == [("user", "And?"), ("assistant", answer(ALL))]
-        assert len(deployment.provider.requests) == 2
+        assert len(own.provider.requests) == 2
+        for server in own.servers:
+            await server.kill()
+        for path in ("/api/chats", "/api/events", "/"):
+            reading = await guest.get(path)
+            assert (reading.status, reading.headers["Retry-After"]) == (503, "2")
+            assert reading.headers["Content-Type"] == "application/problem+json"
+            assert reading.json["status"] == 503
 
 
 async def until_unread(port: int) -> None:
@@ -246,27 +261,22 @@ async def until_unread(port: int) -> None:
 
 
 @pytest.mark.promise("owned")
-async def test_a_cookie_passes_both_ways_and_keeps_chats_apart(deployment: Deployment) -> None:
-    deployment.provider.plan(WHOLE)
-    async with deployment.guest() as guest, deployment.guest() as stranger:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_cookie_passes_both_ways_and_keeps_chats_apart(shared: Deployment) -> None:
+    shared.provider.plan(WHOLE)
+    async with shared.guest() as guest, shared.guest() as stranger:
         answered = await guest.send()
         cookie = answered.headers["Set-Cookie"]
         assert "HttpOnly" in cookie
         assert "Secure" not in cookie
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as new:
+            for outer in ("https", "HTTPS", "https, http"):  # another proxy before nginx
+                headers = {"X-Forwarded-Proto": outer}
+                first = await Guest(shared.nginx.url, new).get("/api/visitor", headers=headers)
+                assert "; Secure" in first.headers["Set-Cookie"], outer
         for _ in range(4):  # on both servers
             assert (await guest.chat())["id"] == "c1"
             assert (await stranger.get("/api/chats/c1")).status == 404
-
-
-async def test_without_any_server_clients_are_told_to_come_back(deployment: Deployment) -> None:
-    for server in deployment.servers:
-        await server.kill()
-    async with deployment.guest() as guest:
-        for path in ("/api/chats", "/api/events", "/"):
-            reading = await guest.get(path)
-            assert (reading.status, reading.headers["Retry-After"]) == (503, "2")
-            assert reading.headers["Content-Type"] == "application/problem+json"
-            assert reading.json["status"] == 503
 
 
 async def test_with_tls_browsers_get_http_2_and_secure_cookies(tmp_path: Path) -> None:
@@ -414,11 +424,18 @@ async def until_ready(guest: Guest, log: Path) -> None:
         await until(status, lambda found: found == 200, seconds=2 * SECONDS)
 
 
-@pytest.mark.parametrize("strips", [False, True], ids=["handed on", "taken away"])
-async def test_nginx_serves_it_as_a_part_of_a_site(tmp_path: Path, strips: bool) -> None:
+async def test_nginx_serves_it_as_a_part_of_a_site(tmp_path: Path) -> None:
+    settings = {"DLS_BASE_PATH": "/chat", "DLS_DEMO_TOKENS_PER_SECOND": "0"}
+    async with serving(tmp_path, settings) as server:
+        for strips in (False, True):
+            folder = tmp_path / f"strips-{strips}"
+            folder.mkdir()
+            await _a_part_of_a_site(server, folder, strips)
+
+
+async def _a_part_of_a_site(server: ServerProcess, folder: Path, strips: bool) -> None:
     async with (
-        serving(tmp_path, {"DLS_BASE_PATH": "/chat", "DLS_DEMO_TOKENS_PER_SECOND": "0"}) as server,
-        Nginx(tmp_path, [server.port], path="/chat", strips=strips) as nginx,
+        Nginx(folder, [server.port], path="/chat", strips=strips) as nginx,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
     ):
         guest = Guest(f"{nginx.url}/chat", session)
@@ -433,17 +450,4 @@ async def test_nginx_serves_it_as_a_part_of_a_site(tmp_path: Path, strips: bool)
         assert (await guest.get("/api/chat/c1/stream", headers=follow)).end == "finish"
         assert (await guest.get("/openapi.json")).json["servers"] == [{"url": "/chat"}]
         assert (await Guest(nginx.url, session).get("/api/chats")).status == 404
-
-
-@pytest.mark.parametrize("outer", ["https", "HTTPS", "https, http"])
-async def test_nginx_hands_the_scheme_of_an_outer_proxy_on(tmp_path: Path, outer: str) -> None:
-    async with (
-        serving(tmp_path) as server,
-        Nginx(tmp_path, [server.port]) as nginx,
-        aiohttp.ClientSession() as session,
-    ):
-        headers = {"X-Forwarded-Proto": outer}
-        answer = await Guest(nginx.url, session).get("/api/visitor", headers=headers)
-        assert "; Secure" in answer.headers["Set-Cookie"]
-        plain = await Guest(nginx.url, session).get("/api/visitor")
-        assert "; Secure" not in plain.headers["Set-Cookie"]
+        await guest.call("DELETE", "/api/chats/c1")
