@@ -1,7 +1,7 @@
 """Mutants by machine: mutmut's operators, and four of our own.
 
-Ours leave out a statement that only does something (a call, `raise`), return None, turn a plain
-condition around, and change SQL.
+Ours leave out a statement that only does something (a call, `raise`, `del`), return None, turn a
+plain condition around, and change SQL.
 
 mutmut itself is not used. It leaves every decorated function alone (all properties and overrides),
 and collects the tests anew for each mutant. What it knows of changes is in `mutators`.
@@ -135,7 +135,7 @@ class _Generator:
                 if isinstance(node, cst.BaseString):
                     changed = changed[:1]  # not also in lower case, and in upper case
                 yield from (self._code(each) for each in changed)
-        if isinstance(node, cst.Expr | cst.Raise) and self._does_something(node):
+        if isinstance(node, cst.Expr | cst.Raise | cst.Del) and self._does_something(node):
             yield "pass"
         elif isinstance(node, cst.Return) and node.value is not None:
             if self._code(node.value) != "None":
@@ -147,7 +147,7 @@ class _Generator:
 
     def _does_something(self, node: Any) -> bool:
         cst = self._cst
-        if isinstance(node, cst.Raise):
+        if isinstance(node, cst.Raise | cst.Del):
             return True
         if isinstance(node.value, cst.Call) and self._kept(node.value):
             return False

@@ -83,5 +83,6 @@ def keep(report: Report, command: str) -> None:
             "survivors": sorted(report.survivors[room]),
         }
     totals = {name: sum(room[name] for room in rooms.values()) for name in _COLUMNS}
-    result = {"counts": totals, "rooms": {room: rooms[room] for room in ROOMS if room in rooms}}
+    known = {room: rooms[room] for room in ROOMS if room in rooms}
+    result = {"command": "make mutants", "counts": totals, "rooms": known}
     write(RESULTS, (json.dumps(result, indent=1) + "\n").encode())

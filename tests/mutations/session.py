@@ -23,9 +23,8 @@ from .mutant import Mutant, fingerprint
 from .reach import Reach, Run
 from .verdicts import Verdict, evidence
 
-#: A test may take this many times what it took when it was recorded, and these seconds more.
+#: A test may take this many times what it took when it was recorded, and some seconds more.
 _TIMES: Final = 5.0
-_MORE: Final = 15.0
 #: The longest that a test may take when it is recorded. pytest's own limit is shorter.
 _RECORDING: Final = 300.0
 _SAVE_SECONDS: Final = 60.0
@@ -37,9 +36,11 @@ class Budget:
 
     Attributes:
         seconds: of tests, as recorded; the quickest are run first.
+        patience: how many seconds more than it should a test may take until it counts as hung.
     """
 
     seconds: float = 30.0
+    patience: float = 15.0
 
 
 class Session:
@@ -165,7 +166,7 @@ class Session:
                 tests = self.tests_for(mutant, reach, budget)
                 if tests:
                     slot = free.pop()
-                    running[slot] = self._begin(mutant, tests, functions, slot)
+                    running[slot] = self._begin(mutant, tests, functions, slot, budget)
                 else:
                     yield mutant, _verdict(mutant, outcomes.UNREACHED, [])
             if not running:
@@ -180,12 +181,17 @@ class Session:
                     yield each.mutant, verdict
 
     def _begin(
-        self, mutant: Mutant, tests: dict[str, Run], functions: Functions, slot: int
+        self,
+        mutant: Mutant,
+        tests: dict[str, Run],
+        functions: Functions,
+        slot: int,
+        budget: Budget,
     ) -> _Judged:
         redis = self._use_redis(slot)
         items = [self._items[name] for name in tests]
         work = judge(mutant, functions, items, self._watcher, redis)
-        return _Judged(mutant, tests, self._fork(work))
+        return _Judged(mutant, tests, self._fork(work), budget.patience)
 
     def _ended(self, judged: _Judged, verdict: Verdict, slot: int) -> None:
         self._end(judged.child)
@@ -273,13 +279,16 @@ class Session:
 class _Judged:
     """A mutant that tests run on."""
 
-    def __init__(self, mutant: Mutant, tests: dict[str, Run], child: Child) -> None:
+    def __init__(
+        self, mutant: Mutant, tests: dict[str, Run], child: Child, patience: float
+    ) -> None:
         self.mutant = mutant
         self.child = child
         self._tests = tests
         self._names = list(tests)
         self._at = 0
-        self._deadline = time.monotonic() + 2 * _MORE
+        self._patience = patience
+        self._deadline = time.monotonic() + 2 * patience
 
     def look(self) -> Verdict | None:
         """The verdict, once there is one."""
@@ -288,7 +297,7 @@ class _Judged:
             if kind == "begin":
                 self._at = rest[0]
                 run = self._tests[self._names[self._at]]
-                self._deadline = time.monotonic() + _TIMES * run.seconds + _MORE
+                self._deadline = time.monotonic() + _TIMES * run.seconds + self._patience
             elif kind == "caught":
                 return self._made(outcomes.CAUGHT, *rest)
             elif kind == "unfit":

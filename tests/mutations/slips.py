@@ -73,6 +73,32 @@ IN_RUNS: Final = (
         ending = Ending(run.id, epoch, place, records, status, fold.body(), now)
         """,
     ),
+    # A run that has grown meanwhile is ended at the new place, unread.
+    Slip(
+        "end-over-the-log",
+        "runs.endings:end",
+        "return await store.end(ending)",
+        """
+        try:
+            return await store.end(ending)
+        except SequenceMismatch as grown:
+            return await store.end(
+                Ending(run.id, epoch, grown.next_seq, records, status, fold.body(), now)
+            )
+        """,
+    ),
+    # A stop writes `abort` under the writer's epoch and leaves the rest to the writer.
+    Slip(
+        "stop-appends",
+        "runs.stopping:Stopper._end_whoever_writes",
+        "await endings.end(store, run, None, stopped, last, now, tries=_TRIES)",
+        """
+        from durable_llm_streams.store import Append
+        page = await store.read(run.id, 0)
+        written = last(Fold.of(page.records))
+        await store.append([Append(run.id, run.epoch, page.next_seq, written)])
+        """,
+    ),
     # A stop ends the run under the epoch that it has read before, without a claim.
     Slip(
         "stop-in-the-writers-name",
@@ -225,6 +251,20 @@ IN_SQLITE: Final = (
         "stores.sqlite.logs:Logs._write_and_seal",
         "min(rows, default=row)",
         "max(rows, default=row)",
+    ),
+    # An append that comes again is added again, because its place is there already.
+    Slip(
+        "sqlite-append-not-idempotent",
+        "stores.sqlite.logs:Logs.append",
+        "item.at != active.next_seq",
+        "item.at > active.next_seq",
+    ),
+    # A claim takes every run that is running, whether or not its lease has run out.
+    Slip(
+        "sqlite-claim-ignores-lease",
+        "stores.sqlite.logs:Logs._claimable",
+        "active.lease_until <= now",
+        "active.run.status is Status.RUNNING",
     ),
     # A claim of a run that was written before goes on under the same epoch.
     Slip(
@@ -382,6 +422,13 @@ IN_PROVIDERS: Final = (
         "providers.failures.redactor:Redactor.__init__",
         "sorted(found, key=len, reverse=True)",
         "sorted(found, key=len)",
+    ),
+    # The provider's own words stand in the sentence that readers are shown.
+    Slip(
+        "provider-speaks",
+        "providers.failures.model_errors:_error",
+        "sentence = _sentence(meaning, found, wait, now)",
+        'sentence = f"{_sentence(meaning, found, wait, now)} ({body})"',
     ),
     # A model that repeats what it continues is taken for one that does not.
     Slip(
