@@ -67,7 +67,8 @@ crash: ## Kill and freeze real servers, cut connections, check every promise (AR
 	@$(BIN)/python -m tests.crash $(ARGS)
 
 mutants: ## Break the code, one change at a time, and see that a test fails (ARGS=--help).
-	$(BOOTSTRAP) dev
+	$(BOOTSTRAP) mutants
+	@scripts/redis
 	@$(BIN)/python -m tests.mutations $(ARGS)
 
 fuzz: ## Make up bytes until a parser crashes (ARGS="chat-stream --seconds 300").
