@@ -267,7 +267,7 @@ describe("reconnectToStream", () => {
   it("replays the run from its start", async () => {
     const stage = new Stage();
     const stream = await reconnect(stage);
-    if (!stream) throw new Error("There is a stream.");
+    if (!stream) throw new Error("Expected a stream, and there was null: nothing is active.");
     expect(folded(await read(stream))).toEqual(whole(stage));
     expect(stage.server.requests).toEqual(["GET /api/chat/c1/stream"]);
     expect(stage.server.cursors).toEqual([null]);
@@ -286,7 +286,7 @@ describe("reconnectToStream", () => {
     const stage = new Stage();
     stage.server.faults = [unreachable, unreachable, records(4, "error")];
     const stream = await drive(stage.clock, reconnect(stage));
-    if (!stream) throw new Error("There is a stream.");
+    if (!stream) throw new Error("Expected a stream, and there was null: nothing is active.");
     expect(folded(await drive(stage.clock, read(stream)))).toEqual(whole(stage));
     expect(stage.phases.slice(0, 3)).toEqual(["connecting", "reconnecting", "live"]);
     expect(stage.server.cursors).toEqual([null, null, null, cursorOf(4)]);
@@ -297,7 +297,7 @@ describe("reconnectToStream", () => {
     const stage = new Stage();
     stage.server.faults = [records(0, "error"), () => new Response(null, { status: 204 })];
     const stream = await reconnect(stage);
-    if (!stream) throw new Error("There is a stream.");
+    if (!stream) throw new Error("Expected a stream, and there was null: nothing is active.");
     await expect(drive(stage.clock, read(stream))).rejects.toMatchObject({ kind: "cursor-lost" });
   });
 

@@ -1,6 +1,7 @@
 /** A transport on a stage: a fake server, a fake world, and the states that it went through. */
 
 import type { UIMessage, UIMessageChunk } from "ai";
+import { onTestFailed } from "vitest";
 import type { ConnectionState, ResumableChatTransportOptions } from "../index.js";
 import { ResumableChatTransport } from "../index.js";
 import { FakeServer } from "./server.js";
@@ -23,6 +24,7 @@ export const SEND = {
 };
 
 export class Stage {
+  static #last: Stage;
   readonly server = new FakeServer();
   readonly clock = new FakeClock();
   readonly environment = new FakeEnvironment();
@@ -39,6 +41,10 @@ export class Stage {
       ...options,
     });
     this.transport.subscribe(CHAT, () => this.states.push(this.state));
+    Stage.#last = this;
+    onTestFailed(() => {
+      if (Stage.#last === this) console.error("When the test failed:", this.report);
+    });
   }
 
   get state(): ConnectionState {
@@ -59,6 +65,12 @@ export class Stage {
   /** Sends and reads to the end; time passes whenever nothing else happens. */
   async sendAndRead(): Promise<UIMessageChunk[]> {
     return drive(this.clock, read(await this.send()));
+  }
+
+  /** What has happened so far, for a test that fails. */
+  private get report(): object {
+    const { requests, cursors } = this.server;
+    return { phases: this.phases, state: this.state, requests, cursors, left: this.left };
   }
 
   /** Whatever is left in the world after a stream. */

@@ -117,7 +117,7 @@ export async function until(condition: () => boolean, what = String(condition)):
     if (condition()) return;
     await turn();
   }
-  throw new Error(`It never came true: ${what}`);
+  throw new Error(`Expected within 200 turns: ${what}`);
 }
 
 /** Lets time pass whenever nothing else happens, until the promise settles. */
@@ -131,7 +131,12 @@ export async function drive<T>(clock: FakeClock, promise: Promise<T>): Promise<T
     await turn();
     if (!settled) await clock.toNext();
   }
-  if (!settled) throw new Error("It never settled.");
+  if (!settled) {
+    throw new Error(
+      "Expected a promise to settle within 20000 turns, with time passing: it is still pending, " +
+        `with ${clock.pending} timers left.`,
+    );
+  }
   return promise;
 }
 
