@@ -30,11 +30,12 @@ describe("a chat's new title", () => {
 
   it("can be given to an opened chat that is not listed, not to an unknown one", async () => {
     const { chats, conversationOf, rename } = await withChats();
+    await rename("c1", "Before anything was opened");
     conversationOf("c1");
     await until(() => expect(chats.getState().opened?.id).toBe("c1"));
     answers["PATCH /api/chats/c1"] = [() => Response.json(row("c1", { title: "New" }))];
     for (const [id, title] of [["c1", ""], ["c1", "Chat"], ["c2", "New"]] as const) await rename(id, title);
-    expect(times("PATCH /api/chats/c1")).toBe(0);
+    expect(asked.filter((one) => one.startsWith("PATCH"))).toEqual([]);
     await rename("c1", "New");
     expect([times("PATCH /api/chats/c1"), chats.getState().rows[0]?.title]).toEqual([1, "New"]);
   });
@@ -77,7 +78,18 @@ describe("a chat that is deleted", () => {
     await vi.advanceTimersByTimeAsync(1);
     expect(deletions()).toEqual(["DELETE /api/chats/c1"]);
     expect([page.isHidden(), page.left(), page.toasts()]).toEqual([false, [["c2"], "", 0], []]);
+    dispatchEvent(new Event("pagehide"));
+    expect(deletions()).toHaveLength(1);
     expect(page.conversationOf("c1")).not.toBe(conversation);
+  });
+
+  it("leaves the page where it is when another one is shown", async () => {
+    const page = await withChats(row("c1"), row("c2"));
+    const { go } = await import("./router");
+    go("c2");
+    vi.useFakeTimers();
+    page.deleteChat("c1");
+    expect(page.place.getState().chat).toBe("c2");
   });
 
   it("is back where it was after an undo", async () => {
@@ -122,6 +134,17 @@ describe("what is sent", () => {
     const title = `Hello there ${"x".repeat(68)}`;
     expect(chats.getState().rows[0]).toMatchObject({ id: "c1", title, active: true });
     expect(times("/api/chats/c1")).toBe(0); // a new chat is not asked for
+  });
+
+  it("to a listed chat goes behind what that holds, and leaves its address alone", async () => {
+    wire.ask("m1", "Hello");
+    wire.finish();
+    const { place, send } = await withChats(row("c1"));
+    const { go } = await import("./router");
+    go("c1", { leaf: "m1" });
+    send("c1", "And?");
+    await until(() => expect(wire.posted[0]?.body).toMatchObject({ parentId: "a1" }));
+    expect([times("/api/chats/c1"), place.getState().leaf]).toEqual([1, "m1"]);
   });
 
   it("makes a listed chat active, and may be another version of a message", async () => {
@@ -185,6 +208,55 @@ describe("what the feed tells", () => {
     answers["GET /api/chats/c1"] = [gone];
     Source.last.tell({ type: "chat-deleted", id: "c1" }, "p1");
     await until(() => expect(conversation.store.getState().loading).toBe("missing"));
+  });
+});
+
+describe("a chat that is opened", () => {
+  it("shows the version that its address names, where it is the one that is shown", async () => {
+    const { conversationOf } = await withChats();
+    const { go } = await import("./router");
+    const leaves: unknown[] = [];
+    vi.stubGlobal("fetch", async (input: string) => {
+      leaves.push(new URL(input, "http://server").searchParams.get("leaf"));
+      return Response.json(wire.snapshot());
+    });
+    go("c1", { leaf: "m1" });
+    conversationOf("c1");
+    conversationOf("c2");
+    await until(() => expect(leaves).toEqual(["m1", null]));
+  });
+
+  it("says that the session has expired when the server does not know the visitor", async () => {
+    const { conversationOf, page } = await withChats();
+    answers["GET /api/chats/c1"] = [() => new Response(null, { status: 401 })];
+    conversationOf("c1");
+    await until(() => expect(page.getState().expired).toBe(true));
+  });
+
+  it("counts among the tabs that follow an answer, as long as it follows one", async () => {
+    const held: string[] = [];
+    const request = async (name: string, ...rest: unknown[]) => {
+      held.push(name);
+      await (rest.at(-1) as () => Promise<void>)();
+      held.splice(held.indexOf(name), 1);
+    };
+    const query = async () => ({ held: Array(4).fill({ name: "dls:following" }) });
+    vi.stubGlobal("navigator", { onLine: true, locks: { request, query } });
+    wire.ask("m1", "Hello");
+    const { conversationOf } = await withChats(row("c1"));
+    const follows = () => held.includes("dls:following");
+    const conversation = conversationOf("c1");
+    conversation.enter();
+    await until(() => expect(conversation.store.getState().status).toBe("streaming"));
+    expect(follows()).toBe(true);
+    vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+    document.dispatchEvent(new Event("visibilitychange")); // four tabs follow: a hidden one rests
+    await until(() => expect(follows()).toBe(false));
+    vi.spyOn(document, "visibilityState", "get").mockReturnValue("visible");
+    document.dispatchEvent(new Event("visibilitychange"));
+    await until(() => expect(follows()).toBe(true));
+    wire.finish();
+    await until(() => expect(follows()).toBe(false));
   });
 });
 

@@ -1,6 +1,7 @@
 // @vitest-environment jsdom
 /** How a page begins, and what its feed and an earlier visit lead to. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { words } from "@/words";
 import { answers, begun, broken, leaveApp, newApp, row, times, willBeKnown, wire } from "./testing/app";
 import { Source } from "./testing/source";
 import { until } from "./testing/wait";
@@ -109,6 +110,8 @@ describe("what an earlier visit could not send", () => {
     const { page, send } = await begun("From a train");
     await until(() => expect(page.getState().cookieless).toBe(true));
     expect(send("c2", "More")).toBe(false);
+    const { announcement } = await import("./notices");
+    expect(announcement.getState().text).toBe(words.noCookies);
     const { outbox } = await import("./outbox");
     expect(outbox.getState().map(({ id }) => id)).toEqual(["m1"]);
     expect(wire.posted).toEqual([]);
