@@ -69,6 +69,8 @@ class Subscriber:
                 return
             for event in parser.feed(piece):
                 await self._take(FeedEvent(event.id, decode(event.data), loop.time(), since))
+                if event.data.startswith('{"type":"open"'):
+                    since = loop.time()  # what came while the chats were listed waited for that
 
     async def _take(self, event: FeedEvent) -> None:
         feed = self._feed
