@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
+
+import pytest
 
 from durable_llm_streams.stores.sqlite import SQLiteStore
 from tests.contract import StoreFactory
+from tests.contract.harness import Talk
 
 
 class SQLiteStores(StoreFactory):
@@ -57,3 +61,15 @@ class SQLiteStores(StoreFactory):
         """Run a statement on the serving connection."""
         assert self.store is not None
         self.store._file.connection.execute(statement).fetchall()
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
+    factory = SQLiteStores(tmp_path)
+    yield factory
+    await factory.clean_up()
+
+
+@pytest.fixture
+async def talk(stores: SQLiteStores) -> Talk:
+    return Talk(stores, await stores.open())

@@ -12,9 +12,9 @@ from hypothesis import settings
 from durable_llm_streams.errors import CursorLost, StoreUnavailable
 from durable_llm_streams.log import check_cursor, follow
 from durable_llm_streams.model import Cursor, Status, token_at
-from durable_llm_streams.stores.redis import RedisAddress, RedisStore
+from durable_llm_streams.stores.redis import RedisAddress, RedisStore, Retention
 from tests.contract import StoreContract, compare_with_model
-from tests.contract.harness import LEASE, PATIENCE, Talk, bounded, records
+from tests.contract.harness import DAY, HOUR, LEASE, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
 from tests.redis_databases import until
 from tests.redis_servers import RedisServer, keys_without_ttl, redis_server
@@ -24,7 +24,7 @@ __all__ = ["redis_server"]
 
 pytestmark = pytest.mark.xdist_group("redis")
 
-HOUR = 3600.0
+DAY_MILLISECONDS = round(DAY * 1000)
 
 
 @pytest.fixture
@@ -123,6 +123,18 @@ async def test_work_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
     await talk.send()
     async with asyncio.timeout(PATIENCE):
         await elsewhere.store.work(PATIENCE * 10)
+
+
+async def test_work_that_a_claim_leaves_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
+    for number in range(2):
+        await talk.send(chat=f"c{number}")
+    await elsewhere.work_is_quiet()
+    work = asyncio.create_task(elsewhere.store.work(PATIENCE * 10))
+    await elsewhere.stores.settle()
+    assert not work.done()
+    assert len(await talk.store.claim("w1", 1, LEASE)) == 1
+    async with asyncio.timeout(PATIENCE):
+        await work
 
 
 @pytest.mark.promise("no-leak")
@@ -266,15 +278,17 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(tmp_path
             )
             assert [type(answer) for answer in unanswered] == [StoreUnavailable] * 2
             server.thaw()
+            third = (await talk.send("m3", chat="c3")).run
             found: list[str] = []
             async with asyncio.timeout(PATIENCE):
-                while len(found) < 2:
-                    claims = await store.claim("w1", 5, LEASE)
+                while len(found) < 3:
+                    claims = await store.claim("w1", 2, LEASE)
+                    assert len(claims) <= 2, "what was claimed before counts"
                     assert [claim.run.takeovers for claim in claims] == [0] * len(claims)
                     for claim in claims:
                         assert await talk.append(claim, records(1))
                     found += [claim.run.id for claim in claims]
-            assert sorted(found) == sorted([waiting.id, "sent"])
+            assert sorted(found) == sorted([waiting.id, "sent", third.id])
         finally:
             server.thaw()
             await store.close()
@@ -293,6 +307,57 @@ async def test_every_key_of_an_ended_run_has_a_time_to_live(
         f"{stores.root}:{name}" for name in ("ages", "changes", "clock", "ended", "number", "runs")
     }
     assert set(staying) == indexes
+
+
+@pytest.mark.promise("bounded")
+async def test_every_step_of_a_chat_renews_the_ttl_of_its_keys(
+    talk: Talk, stores: RedisStores, redis_server: RedisServer
+) -> None:
+    """A chat lives for its retention and a day, counted from the last message or end."""
+    retention, root = Retention(), stores.root
+    keys = [f"{root}:{kind}:c1" for kind in ("chat", "order", "tree", "body", "keys")]
+    keys.append(f"{root}:owner:ann")
+
+    async def ttl(key: str) -> float:
+        left: int = await redis_server.command("PTTL", key)
+        return round(left / DAY_MILLISECONDS, 1)
+
+    async def renews(step: str) -> None:
+        lives = {key: await ttl(key) for key in keys}
+        assert set(lives.values()) == {retention.chat / DAY + 1}, (step, lives)
+        for key in keys:
+            await redis_server.command("PEXPIRE", key, DAY_MILLISECONDS)
+
+    claim = await talk.start("m1", key="k1")
+    await renews("the first message")
+    await talk.send("m2", queue=True)
+    await renews("another message")
+    await talk.end(claim)
+    await renews("the end of an answer")
+    lives = {kind: await ttl(f"{root}:{kind}:{claim.run.id}") for kind in ("log", "run")}
+    assert lives == {"log": retention.log / DAY, "run": retention.record / DAY}
+
+
+@pytest.mark.promise("no-leak")
+async def test_a_run_whose_record_has_expired_leaves_the_indexes(
+    talk: Talk, stores: RedisStores, redis_server: RedisServer
+) -> None:
+    run, root = await talk.answer(), stores.root
+    long_ago = talk.clock() - round(1000 * (Retention().record + DAY))
+    assert await redis_server.command("ZADD", f"{root}:ended", "XX", "CH", long_ago, run.id) == 1
+    assert await talk.expire(chat_age=0) == 1
+    for index in ("runs", "ended", "kept"):
+        assert await redis_server.command("ZRANGE", f"{root}:{index}", 0, -1) == [], index
+
+
+async def test_a_search_goes_on_until_the_last_chat(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durable_llm_streams.stores.redis.chats._SEARCHED_AT_ONCE", 3)
+    for number in range(10):
+        await talk.send(chat=f"c{number}", title="sought" if number < 2 else "other")
+        talk.clock.advance(1)
+    assert await talk.chat_ids(query="sought", limit=2) == ["c1", "c0"]
 
 
 @pytest.mark.promise("no-leak")

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +18,9 @@ from durable_llm_streams.stores.sqlite.feeds import Feeds
 from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import HOUR, PATIENCE, Talk, records
-from tests.sqlite_stores import SQLiteStores
+from tests.sqlite_stores import SQLiteStores, stores, talk
 
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
-    factory = SQLiteStores(tmp_path)
-    yield factory
-    await factory.clean_up()
-
-
-@pytest.fixture
-async def talk(stores: SQLiteStores) -> Talk:
-    return Talk(stores, await stores.open())
+__all__ = ["stores", "talk"]
 
 
 class TestContract(StoreContract):

@@ -21,22 +21,12 @@ from durable_llm_streams.store import Changes
 from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
 from durable_llm_streams.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
 from tests.contract.harness import LAST, LEASE, PATIENCE, Talk, bounded, records
-from tests.sqlite_stores import SQLiteStores
+from tests.sqlite_stores import SQLiteStores, stores, talk
+
+__all__ = ["stores", "talk"]
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
-
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
-    factory = SQLiteStores(tmp_path)
-    yield factory
-    await factory.clean_up()
-
-
-@pytest.fixture
-async def talk(stores: SQLiteStores) -> Talk:
-    return Talk(stores, await stores.open())
 
 
 # --- when it cannot write ----------------------------------------------------------------------

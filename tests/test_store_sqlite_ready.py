@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,22 +14,12 @@ import pytest
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.sqlite import readiness
 from tests.contract.harness import Talk, records
-from tests.sqlite_stores import SQLiteStores
+from tests.sqlite_stores import SQLiteStores, stores, talk
+
+__all__ = ["stores", "talk"]
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
-
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
-    factory = SQLiteStores(tmp_path)
-    yield factory
-    await factory.clean_up()
-
-
-@pytest.fixture
-async def talk(stores: SQLiteStores) -> Talk:
-    return Talk(stores, await stores.open())
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -13,19 +11,9 @@ from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.store import Append
 from durable_llm_streams.stores.sqlite import SQLiteView
 from tests.contract.harness import LAST, Talk, bounded, records
-from tests.sqlite_stores import SQLiteStores
+from tests.sqlite_stores import SQLiteStores, stores, talk
 
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
-    factory = SQLiteStores(tmp_path)
-    yield factory
-    await factory.clean_up()
-
-
-@pytest.fixture
-async def talk(stores: SQLiteStores) -> Talk:
-    return Talk(stores, await stores.open())
+__all__ = ["stores", "talk"]
 
 
 async def test_a_view_reads_what_the_store_reads(talk: Talk, stores: SQLiteStores) -> None:
