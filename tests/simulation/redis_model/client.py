@@ -79,7 +79,8 @@ class ModelClient:
     async def subscriber(self) -> ModelSubscriber:
         """See `RedisClient.subscriber`."""
         try:
-            await self._network.check_up()
+            cut = self._network.cut_subscriber(self._process)
+            await self._network.dial(refused=cut is not None)
         except RedisConnectionError as error:
             raise _unavailable(error) from error
         return ModelSubscriber(self._network, self._process)
@@ -99,7 +100,7 @@ class ModelClient:
 
     async def _ask_once(self, name: str, step: Step, deadline: float) -> Any:
         if self._calls is None or self._calls.closed:
-            await self._network.check_up()
+            await self._network.dial()
             if self._closed:
                 raise RedisConnectionError("The connection was closed here.")
             self._calls = Calls(self._network, self._process)
@@ -132,7 +133,7 @@ class Calls(Connection):
         super().__init__(network, process)
         self._waiting: dict[_Call, None] = {}
         self._last_arrival = 0.0
-        self._heard = self.loop.time()  # when something came from the server
+        self._heard = -1.0  # when something came from the server
 
     async def ask(self, name: str, step: Step, deadline: float) -> Reply:
         """Send a call and wait for its reply.
@@ -187,7 +188,7 @@ class Calls(Connection):
     def _answer(self, call: _Call, outcome: Reply | ResponseError) -> None:
         self._heard = self.loop.time()
         self._waiting.pop(call, None)
-        if call.reply.done():
+        if self.closed or call.reply.done():
             return
         if isinstance(outcome, ResponseError):
             call.reply.set_exception(outcome)

@@ -65,8 +65,9 @@ class ModelNetwork:
         server: the server.
         latency: the seconds that something is under way now, in either direction.
         fault: what happens to a call: given the process's name and that of the script or command.
-        cut_subscriber: whether a subscriber's connection breaks at a message to this process, or at
-            a channel that it subscribes to: the seconds until the process notices. None is no.
+        cut_subscriber: whether a subscriber's connection breaks at a message to this process, at a
+            change of its channels, or while it is opened: the seconds until the process notices.
+            None is no.
         arrives: whether a call of this process still arrives that was under way when the process
             gave up its connection, or was killed.
 
@@ -95,22 +96,25 @@ class ModelNetwork:
         self.connections: dict[Connection, None] = {}
         self.context = contextvars.copy_context()
 
-    async def check_up(self) -> None:
+    async def dial(self, *, refused: bool = False) -> None:
         """Raise RedisConnectionError, after a while, when no connection can be opened."""
-        if self.down:
+        if self.down or refused:
             await asyncio.sleep(self.latency())
-            raise RedisConnectionError("Error connecting to the model: it is down.")
+            raise RedisConnectionError("Error connecting to the model: connection refused.")
 
-    def cut(self, process: str | None = None, *, use: str | None = None) -> None:
+    def cut(
+        self, process: str | None = None, *, use: str | None = None, silence: float = 0.0
+    ) -> None:
         """Break connections now.
 
         Args:
             process: whose; None is everyone's.
             use: `calls` or `messages`; None is both.
+            silence: the seconds until the process notices.
         """
         for each in self._of(process):
             if use in (None, each.use):
-                each.cut()
+                each.cut(silence)
 
     def kill(self, process: str) -> None:
         """A process was killed: its connections end, and it receives nothing more."""
