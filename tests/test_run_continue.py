@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import LateThought, Limits
 
-from .run_world import Ended, World
+from . import one_run
+from .one_run import rungs
+from .run_world import Ended, World, in_world
 from .scripted_source import (
     ContinuingScriptedSource,
     Done,
@@ -22,7 +22,7 @@ from .scripted_source import (
     Tell,
     Wait,
 )
-from .virtual_time import elapsed, virtual
+from .virtual_time import elapsed
 
 TEXT = (
     "The quick brown fox jumps over the lazy dog, and then it sleeps until the sun stands high. "
@@ -34,24 +34,17 @@ ANEW = Say(*(TEXT[at : at + 5] for at in range(0, len(TEXT), 5)))
 
 
 async def play(
-    folder: Path, *scenes: Scene, limits: Limits | None = None
+    world: World, *scenes: Scene, limits: Limits | None = None
 ) -> tuple[Ended, ScriptedSource]:
     """One run of a source that can be asked to go on."""
     source = ContinuingScriptedSource(*scenes)
-    async with World(folder) as world:
-        ended = await world.ended(await world.ask(await world.worker(source, limits)))
-        assert source.open == 0
-        return ended, source
-
-
-def rungs(ended: Ended) -> list[str]:
-    return [entry["rung"] for entry in ended.metadata["ladder"]]
+    return await one_run.play(world, source, limits), source
 
 
 @pytest.mark.promise("one-clean-answer")
-@virtual
-async def test_a_model_goes_on_in_the_same_part_where_it_was_cut(tmp_path: Path) -> None:
-    ended, source = await play(tmp_path, BEGUN, [Say(TEXT[CUT - 30 :]), Done()])
+@in_world
+async def test_a_model_goes_on_in_the_same_part_where_it_was_cut(world: World) -> None:
+    ended, source = await play(world, BEGUN, [Say(TEXT[CUT - 30 :]), Done()])
     assert (ended.text, ended.status) == (TEXT, Status.FINISHED)
     assert (ended.kinds.count("text-start"), ended.kinds.count("reset-step")) == (1, 0)
     first, second = source.prompts
@@ -64,9 +57,9 @@ async def test_a_model_goes_on_in_the_same_part_where_it_was_cut(tmp_path: Path)
 
 
 @pytest.mark.promise("one-clean-answer")
-@virtual
-async def test_a_model_that_begins_anew_is_the_restart_itself(tmp_path: Path) -> None:
-    ended, source = await play(tmp_path, BEGUN, [Reason("Hm."), ANEW, Done()])
+@in_world
+async def test_a_model_that_begins_anew_is_the_restart_itself(world: World) -> None:
+    ended, source = await play(world, BEGUN, [Reason("Hm."), ANEW, Done()])
     assert (ended.text, len(source.prompts)) == (TEXT, 2)
     assert ended.kinds.count("reset-step") == 1
     assert [part["type"] for part in ended.fold.parts] == ["step-start", "reasoning", "text"]
@@ -77,24 +70,14 @@ async def test_a_model_that_begins_anew_is_the_restart_itself(tmp_path: Path) ->
     assert ended.notices[-1]["event"] == "judged"
 
 
-@pytest.mark.promise("one-clean-answer")
-@virtual
-async def test_what_does_not_fit_is_restarted_and_costs_no_attempt(tmp_path: Path) -> None:
-    sorry: Scene = [Say("I'm sorry, but I cannot see your last message."), Done()]
-    ended, source = await play(tmp_path, BEGUN, sorry, [ANEW, Done()])
-    assert (ended.text, ended.metadata["attempts"]) == (TEXT, 2)
-    assert [prompt.continues for prompt in source.prompts] == [False, True, False]
-    assert rungs(ended) == ["first", "continue", "restart"]
-
-
 @pytest.mark.parametrize("retryable", [True, False])
 @pytest.mark.promise("one-clean-answer")
-@virtual
+@in_world
 async def test_a_refusal_to_go_on_is_restarted_and_costs_no_attempt(
-    tmp_path: Path, retryable: bool
+    world: World, retryable: bool
 ) -> None:
     refusal: Scene = [Fail(retryable=retryable, refused_rung=True, metadata={"cost": 0.5})]
-    ended, _ = await play(tmp_path, BEGUN, refusal, [ANEW, Done()], limits=Limits(attempts=2))
+    ended, _ = await play(world, BEGUN, refusal, [ANEW, Done()], limits=Limits(attempts=2))
     assert (ended.text, ended.metadata["attempts"]) == (TEXT, 2)
     assert ended.kinds.count("reset-step") == 1
     assert ended.metadata["ladder"][1:] == [
@@ -104,91 +87,50 @@ async def test_a_refusal_to_go_on_is_restarted_and_costs_no_attempt(
 
 
 @pytest.mark.promise("one-clean-answer")
-@virtual
-async def test_two_continuations_that_add_nothing_are_enough(tmp_path: Path) -> None:
-    ended, _ = await play(tmp_path, BEGUN, [Fail()], [Fail()], [ANEW, Done()])
+@in_world
+async def test_two_continuations_that_add_nothing_are_enough(world: World) -> None:
+    ended, _ = await play(world, BEGUN, [Fail()], [Fail()], [ANEW, Done()])
     assert ended.text == TEXT
     assert rungs(ended) == ["first", "continue", "continue", "restart"]
 
 
-@virtual
-async def test_the_last_attempt_is_a_restart(tmp_path: Path) -> None:
-    ended, _ = await play(tmp_path, BEGUN, [Fail()], [ANEW, Done()], limits=Limits(attempts=3))
+@in_world
+async def test_the_last_attempt_is_a_restart(world: World) -> None:
+    ended, _ = await play(world, BEGUN, [Fail()], [ANEW, Done()], limits=Limits(attempts=3))
     assert ended.text == TEXT
     assert rungs(ended) == ["first", "continue", "restart"]
 
 
-@pytest.mark.promise("one-clean-answer")
-@virtual
-async def test_an_answer_that_was_whole_needs_no_more_text(tmp_path: Path) -> None:
-    ended, _ = await play(tmp_path, [Tell(TEXT, upto=len(TEXT))], [Done()])
-    assert (ended.text, ended.status) == (TEXT, Status.FINISHED)
-    assert "reset-step" not in ended.kinds
-
-
-@virtual
-async def test_reasoning_of_a_continuation_does_not_cut_the_text_in_two(tmp_path: Path) -> None:
-    ended, _ = await play(tmp_path, BEGUN, [Reason("Go on."), Say(TEXT[CUT:]), Done()])
-    assert [part["type"] for part in ended.fold.parts] == ["step-start", "text"]
-    assert ended.text == TEXT
-
-
-@virtual
+@in_world
 async def test_a_continuation_that_thinks_aloud_is_judged_behind_its_thoughts(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     thinks: Scene = [Say("I go on. "), Show(LateThought()), Say(TEXT[CUT:]), Done()]
-    ended, _ = await play(tmp_path, BEGUN, thinks)
+    ended, _ = await play(world, BEGUN, thinks)
     assert (ended.text, "reset-step" in ended.kinds) == (TEXT, False)
 
 
-@virtual
-async def test_a_slow_continuation_is_held_for_three_seconds(tmp_path: Path) -> None:
+@in_world
+async def test_a_slow_continuation_is_held_for_three_seconds(world: World) -> None:
     rest = Say(*(TEXT[at : at + 1] for at in range(CUT, len(TEXT))), every=1)
     source = ContinuingScriptedSource(BEGUN, [rest, Done()])
-    async with World(tmp_path) as world:
-        run = await world.ask(await world.worker(source))
-        await world.said(run, TEXT[:CUT])
-        assert await elapsed(world.said(run, TEXT[: CUT + 4])) < 6
-        assert (await world.ended(run)).text == TEXT
+    run = await world.ask(await world.worker(source))
+    await world.said(run, TEXT[:CUT])
+    assert await elapsed(world.said(run, TEXT[: CUT + 4])) < 6
+    assert (await world.ended(run)).text == TEXT
 
 
-@virtual
-async def test_a_continuation_that_is_cut_before_it_is_judged_says_nothing(tmp_path: Path) -> None:
-    ended, source = await play(tmp_path, BEGUN, [Say(" now and")], [Say(TEXT[CUT - 20 :]), Done()])
-    assert ended.text == TEXT
-    assert source.prompts[2].turns[-2].text == TEXT[:CUT].rstrip()
-
-
-@pytest.mark.parametrize(
-    ("said", "limits"),
-    [
-        (TEXT[:15], Limits()),
-        (TEXT[:CUT], Limits(continues="off")),
-        ("```python\nprint('hello') # " + TEXT[:20], Limits(continues="prose")),
-    ],
-)
-@virtual
-async def test_what_is_short_or_excluded_by_the_setting_begins_again(
-    tmp_path: Path, said: str, limits: Limits
-) -> None:
-    ended, source = await play(tmp_path, [Say(said)], [ANEW, Done()], limits=limits)
-    assert ended.text == TEXT
-    assert not any(prompt.continues for prompt in source.prompts)
-    assert ended.kinds.count("reset-step") == 1
-
-
-@virtual
-async def test_a_cut_in_reasoning_is_not_continued(tmp_path: Path) -> None:
-    ended, source = await play(tmp_path, [*BEGUN, Reason("but")], [ANEW, Done()])
+@in_world
+async def test_a_cut_in_reasoning_is_not_continued(world: World) -> None:
+    ended, source = await play(world, [*BEGUN, Reason("but")], [ANEW, Done()])
     assert ended.text == TEXT
     assert not source.prompts[1].continues
 
 
-@virtual
-async def test_a_second_time_limit_without_a_new_word_is_the_last(tmp_path: Path) -> None:
+@in_world
+async def test_a_second_time_limit_without_a_new_word_is_the_last(world: World) -> None:
     cut: Scene = [Tell(TEXT, upto=CUT // 2), Wait()]
     new: Scene = [Say(TEXT[CUT // 2 - 20 : CUT]), Wait()]
-    ended, source = await play(tmp_path, cut, new, [Wait()])
+    ended, source = await play(world, cut, new, [Wait()])
     assert (ended.status, ended.text) == (Status.FAILED, TEXT[:CUT])
     assert len(source.prompts) == 4

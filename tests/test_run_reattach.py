@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -20,10 +19,11 @@ from durable_llm_streams.runs import (
 )
 
 from .faulty_store import FaultyStore
-from .run_world import Ended, World
+from .one_run import play, rungs
+from .run_world import Ended, World, in_world
 from .scripted_jobs import Keeper, KeptSource
 from .scripted_source import Done, Say, ScriptedSource
-from .virtual_time import now, until, virtual
+from .virtual_time import now, until
 
 pytestmark = pytest.mark.promise("takeover", "one-clean-answer")
 
@@ -57,16 +57,6 @@ async def frozen(world: World, keeper: Keeper, said: str) -> tuple[FaultyStore, 
     return store, run
 
 
-async def play(folder: Path, keeper: Keeper, limits: Limits | None = None) -> Ended:
-    """One run to its end, in one process."""
-    async with World(folder) as world:
-        return await world.ended(await world.ask(await world.worker(KeptSource(keeper), limits)))
-
-
-def rungs(ended: Ended) -> list[str]:
-    return [asked["rung"] for asked in ended.fold.ladder]
-
-
 def told(ended: Ended) -> list[tuple[str, str]]:
     return [(part["type"], part.get("text", "")) for part in ended.fold.parts]
 
@@ -83,128 +73,122 @@ def is_clean(ended: Ended, text: str = TEXT) -> bool:
 
 @pytest.mark.parametrize("mark_every", [0, 1, 4])
 @pytest.mark.parametrize("said", [TEXT[:3], TEXT[:21], TEXT])
-@virtual
+@in_world
 async def test_whoever_takes_over_listens_to_the_job_and_goes_on_in_the_same_part(
-    tmp_path: Path, said: str, mark_every: int
+    world: World, said: str, mark_every: int
 ) -> None:
     keeper = Keeper(says(), mark_every=mark_every, every=2)
-    async with World(tmp_path) as world:
-        store, run = await frozen(world, keeper, said)
-        await world.worker(KeptSource(keeper))
-        ended = await world.ended(run)
-        assert is_clean(ended)
-        assert (len(keeper.begun), len(keeper.listened), keeper.cancels) == (1, 1, [])
-        pieces = -(-len(said) // 3)
-        behind = pieces % mark_every if mark_every else pieces
-        assert pieces - int(keeper.listened[0].mark or 0) == behind
-        assert rungs(ended) == ["first", "reattach"]
-        store.thaw()
+    store, run = await frozen(world, keeper, said)
+    await world.worker(KeptSource(keeper))
+    ended = await world.ended(run)
+    assert is_clean(ended)
+    assert (len(keeper.begun), len(keeper.listened), keeper.cancels) == (1, 1, [])
+    pieces = -(-len(said) // 3)
+    behind = pieces % mark_every if mark_every else pieces
+    assert pieces - int(keeper.listened[0].mark or 0) == behind
+    assert rungs(ended) == ["first", "reattach"]
+    store.thaw()
 
 
-@virtual
-async def test_the_log_tells_of_the_job_before_its_first_token(tmp_path: Path) -> None:
+@in_world
+async def test_the_log_tells_of_the_job_before_its_first_token(world: World) -> None:
     keeper = Keeper(says(), every=3)
-    async with World(tmp_path) as world:
-        run = await world.ask(await world.worker(KeptSource(keeper)))
-        await until(lambda: bool(keeper.jobs))
-        await asyncio.sleep(0.1)
-        events = [chunk.get("data") for chunk in await world.log(run)]
-        assert {"event": "job", "job": "job-1", "mark": ""} in events
-        ended = await world.ended(run)
-        kinds = [chunk["type"] for chunk in ended.log]
-        assert kinds.index("data-run") < kinds.index("text-start")
+    run = await world.ask(await world.worker(KeptSource(keeper)))
+    await until(lambda: bool(keeper.jobs))
+    await asyncio.sleep(0.1)
+    events = [chunk.get("data") for chunk in await world.log(run)]
+    assert {"event": "job", "job": "job-1", "mark": ""} in events
+    ended = await world.ended(run)
+    kinds = [chunk["type"] for chunk in ended.log]
+    assert kinds.index("data-run") < kinds.index("text-start")
 
 
-@virtual
-async def test_a_job_whose_first_token_nobody_saw_is_listened_to_as_well(tmp_path: Path) -> None:
+@in_world
+async def test_a_job_whose_first_token_nobody_saw_is_listened_to_as_well(world: World) -> None:
     keeper = Keeper(says(), every=20)
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        run = await world.ask(await world.worker(KeptSource(keeper), store=store))
-        await until(lambda: bool(keeper.jobs))
-        await asyncio.sleep(0.1)
-        store.freeze()
-        await world.worker(KeptSource(keeper))
-        assert is_clean(await world.ended(run))
-        assert len(keeper.begun) == 1
-        store.thaw()
+    store = FaultyStore(world.store)
+    run = await world.ask(await world.worker(KeptSource(keeper), store=store))
+    await until(lambda: bool(keeper.jobs))
+    await asyncio.sleep(0.1)
+    store.freeze()
+    await world.worker(KeptSource(keeper))
+    assert is_clean(await world.ended(run))
+    assert len(keeper.begun) == 1
+    store.thaw()
 
 
 @pytest.mark.parametrize("events", range(1, 8))
 @pytest.mark.parametrize("mark_every", [0, 2])
-@virtual
+@in_world
 async def test_reasoning_and_text_are_told_again_in_their_order(
-    tmp_path: Path, events: int, mark_every: int
+    world: World, events: int, mark_every: int
 ) -> None:
-    whole = await play(tmp_path / "whole", Keeper(THOUGHTFUL))
     keeper = Keeper(THOUGHTFUL, cuts=[events], mark_every=mark_every)
-    ended = await play(tmp_path / "cut", keeper)
-    assert told(ended) == told(whole)
+    ended = await play(world, KeptSource(keeper))
+    assert [(kind, text) for kind, text in told(ended) if text] == _in_parts(THOUGHTFUL)
     assert (len(keeper.begun), len(keeper.listened)) == (1, 1)
 
 
-@virtual
-async def test_any_number_of_cuts_costs_nothing_again(tmp_path: Path) -> None:
+@in_world
+async def test_any_number_of_cuts_costs_nothing_again(world: World) -> None:
     keeper = Keeper(says(), cuts=[3, 5, 9, 0, 2], mark_every=4)
-    ended = await play(tmp_path, keeper, Limits(attempts=9))
+    ended = await play(world, KeptSource(keeper), Limits(attempts=9))
     assert is_clean(ended)
     assert len(keeper.begun) == 1
     assert rungs(ended) == ["first", *["reattach"] * 5]
 
 
-@virtual
+@in_world
 async def test_a_planned_end_leaves_the_job_alone_and_the_next_worker_listens_at_once(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = Keeper(says())
-    async with World(tmp_path) as world:
-        first = KeptSource(keeper)
-        leaving = await world.worker(first)
-        await world.worker(KeptSource(keeper))
-        run = await world.ask(leaving)
-        await world.said(run, TEXT[:21])
-        begin = now()
-        await leaving.close()
-        assert (first.open, keeper.cancels, keeper.running) == (0, [], ["job-1"])
-        await until(lambda: bool(keeper.listened))
-        assert now() - begin < 700
-        ended = await world.ended(run)
-        assert is_clean(ended)
-        assert (ended.metadata["attempts"], rungs(ended)) == (1, ["first", "reattach"])
-        assert keeper.cancels == []
+    first = KeptSource(keeper)
+    leaving = await world.worker(first)
+    await world.worker(KeptSource(keeper))
+    run = await world.ask(leaving)
+    await world.said(run, TEXT[:21])
+    begin = now()
+    await leaving.close()
+    assert (first.open, keeper.cancels, keeper.running) == (0, [], ["job-1"])
+    await until(lambda: bool(keeper.listened))
+    assert now() - begin < 700
+    ended = await world.ended(run)
+    assert is_clean(ended)
+    assert (ended.metadata["attempts"], rungs(ended)) == (1, ["first", "reattach"])
+    assert keeper.cancels == []
 
 
 @pytest.mark.parametrize("can_prefill", [True, False])
-@virtual
+@in_world
 async def test_when_the_providers_window_has_passed_the_next_rung_is_taken_at_once(
-    tmp_path: Path, can_prefill: bool
+    world: World, can_prefill: bool
 ) -> None:
     keeper = Keeper(says(), window=12)
-    async with World(tmp_path) as world:
-        store, run = await frozen(world, keeper, TEXT[:21])
-        await asyncio.sleep(10)
-        begin = now()
-        await world.worker(KeptSource(keeper, can_prefill=can_prefill))
-        await until(lambda: len(keeper.asked) == 3)
-        assert now() - begin < 1000
-        ended = await world.ended(run)
-        assert ended.text == TEXT
-        assert len(keeper.listened) == 1
-        assert keeper.asked[2].said == (TEXT[:21] if can_prefill else "")
-        lower = "prefill" if can_prefill else "restart"
-        assert rungs(ended) == ["first", "reattach", lower]
-        assert ended.kinds.count("reset-step") == (0 if can_prefill else 1)
-        assert ended.metadata["attempts"] == 2  # nothing was asked of the model in vain
-        store.thaw()
+    store, run = await frozen(world, keeper, TEXT[:21])
+    await asyncio.sleep(10)
+    begin = now()
+    await world.worker(KeptSource(keeper, can_prefill=can_prefill))
+    await until(lambda: len(keeper.asked) == 3)
+    assert now() - begin < 1000
+    ended = await world.ended(run)
+    assert ended.text == TEXT
+    assert len(keeper.listened) == 1
+    assert keeper.asked[2].said == (TEXT[:21] if can_prefill else "")
+    lower = "prefill" if can_prefill else "restart"
+    assert rungs(ended) == ["first", "reattach", lower]
+    assert ended.kinds.count("reset-step") == (0 if can_prefill else 1)
+    assert ended.metadata["attempts"] == 2  # nothing was asked of the model in vain
+    store.thaw()
 
 
 @pytest.mark.parametrize("retold", ["THE", "Th", "The quack ", "Fox"])
-@virtual
+@in_world
 async def test_a_job_that_tells_something_else_is_ended_and_the_step_begins_again(
-    tmp_path: Path, retold: str
+    world: World, retold: str
 ) -> None:
     keeper = Keeper(says(), cuts=[7], retold=retold)
-    ended = await play(tmp_path, keeper)
+    ended = await play(world, KeptSource(keeper))
     assert (ended.text, rungs(ended)) == (TEXT, ["first", "reattach", "restart"])
     assert ended.kinds.count("reset-step") == 1
     assert keeper.cancels == ["job-1"]
@@ -212,18 +196,17 @@ async def test_a_job_that_tells_something_else_is_ended_and_the_step_begins_agai
 
 
 @pytest.mark.parametrize("piece", [1, 2, 5, 20, 100])
-@virtual
+@in_world
 async def test_a_job_may_cut_its_text_into_other_pieces_when_it_tells_it_again(
-    tmp_path: Path, piece: int
+    world: World, piece: int
 ) -> None:
     keeper = Keeper(says(), cuts=[7])
-    async with World(tmp_path) as world:
-        run = await world.ask(await world.worker(KeptSource(keeper)))
-        await world.said(run, TEXT[:21])
-        keeper.says = says(piece=piece)
-        ended = await world.ended(run)
-        assert is_clean(ended)
-        assert rungs(ended) == ["first", "reattach"]
+    run = await world.ask(await world.worker(KeptSource(keeper)))
+    await world.said(run, TEXT[:21])
+    keeper.says = says(piece=piece)
+    ended = await world.ended(run)
+    assert is_clean(ended)
+    assert rungs(ended) == ["first", "reattach"]
 
 
 @pytest.mark.parametrize(
@@ -237,16 +220,15 @@ async def test_a_job_may_cut_its_text_into_other_pieces_when_it_tells_it_again(
         [*THOUGHTFUL[:3], TextDelta("cat jumps."), END],
     ],
 )
-@virtual
+@in_world
 async def test_a_job_that_is_not_told_again_as_it_was_is_ended_and_begun_anew(
-    tmp_path: Path, told_again: list[Event]
+    world: World, told_again: list[Event]
 ) -> None:
     keeper = Keeper(THOUGHTFUL)
-    async with World(tmp_path) as world:
-        _, run = await frozen(world, keeper, "The fox ")
-        keeper.says = told_again
-        await world.worker(KeptSource(keeper))
-        ended = await world.ended(run)
+    _, run = await frozen(world, keeper, "The fox ")
+    keeper.says = told_again
+    await world.worker(KeptSource(keeper))
+    ended = await world.ended(run)
     assert (len(keeper.listened), keeper.cancels) == (1, ["job-1"])
     assert ended.kinds.count("reset-step") == 1
     written = [(kind, text) for kind, text in told(ended) if text]
@@ -264,107 +246,101 @@ def _in_parts(events: Sequence[Event]) -> list[tuple[str, str]]:
     return parts
 
 
-@virtual
-async def test_marks_within_what_is_told_again_are_not_where_the_log_ends(tmp_path: Path) -> None:
+@in_world
+async def test_marks_within_what_is_told_again_are_not_where_the_log_ends(world: World) -> None:
     keeper = Keeper(says(), cuts=[7, 9])
-    async with World(tmp_path) as world:
-        run = await world.ask(await world.worker(KeptSource(keeper)))
-        await world.said(run, TEXT[:21])
-        keeper.mark_every = 2
-        ended = await world.ended(run)
-        assert is_clean(ended)
-        assert [job.mark for job in keeper.listened] == ["", "8"]
-        marks = [notice["mark"] for notice in ended.notices if notice["event"] == "job"]
-        assert marks == ["", "8", *map(str, range(10, 23, 2))]
+    run = await world.ask(await world.worker(KeptSource(keeper)))
+    await world.said(run, TEXT[:21])
+    keeper.mark_every = 2
+    ended = await world.ended(run)
+    assert is_clean(ended)
+    assert [job.mark for job in keeper.listened] == ["", "8"]
+    marks = [notice["mark"] for notice in ended.notices if notice["event"] == "job"]
+    assert marks == ["", "8", *map(str, range(10, 23, 2))]
 
 
-@virtual
+@in_world
 async def test_a_refusal_at_the_last_attempt_leaves_that_attempt_to_the_next_rung(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = Keeper(says(), window=3, cuts=[7])
-    ended = await play(tmp_path, keeper, Limits(attempts=2))
+    ended = await play(world, KeptSource(keeper), Limits(attempts=2))
     assert (ended.status, ended.text) == (Status.FINISHED, TEXT)
     assert rungs(ended) == ["first", "reattach", "restart"]
 
 
-@virtual
-async def test_a_job_that_ends_before_what_it_has_said_is_not_believed(tmp_path: Path) -> None:
+@in_world
+async def test_a_job_that_ends_before_what_it_has_said_is_not_believed(world: World) -> None:
     keeper = Keeper(says(), cuts=[7])
-    async with World(tmp_path) as world:
-        run = await world.ask(await world.worker(KeptSource(keeper)))
-        await world.said(run, TEXT[:21])
-        keeper.says = [*says()[:4], END]
-        ended = await world.ended(run)
-        assert (ended.status, rungs(ended)) == (Status.FINISHED, ["first", "reattach", "restart"])
-        assert ended.text == TEXT[:12]
+    run = await world.ask(await world.worker(KeptSource(keeper)))
+    await world.said(run, TEXT[:21])
+    keeper.says = [*says()[:4], END]
+    ended = await world.ended(run)
+    assert (ended.status, rungs(ended)) == (Status.FINISHED, ["first", "reattach", "restart"])
+    assert ended.text == TEXT[:12]
 
 
-@virtual
-async def test_a_job_that_stalls_twice_is_ended_and_the_step_begins_again(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        keeper = Keeper(says())
-        run = await world.ask(await world.worker(KeptSource(keeper)))
-        await world.said(run, TEXT[:21])
-        keeper.stuck.add("job-1")
-        ended = await world.ended(run)
-        assert (ended.text, keeper.cancels) == (TEXT, ["job-1"])
-        assert rungs(ended) == ["first", "reattach", "restart"]
+@in_world
+async def test_a_job_that_stalls_twice_is_ended_and_the_step_begins_again(world: World) -> None:
+    keeper = Keeper(says())
+    run = await world.ask(await world.worker(KeptSource(keeper)))
+    await world.said(run, TEXT[:21])
+    keeper.stuck.add("job-1")
+    ended = await world.ended(run)
+    assert (ended.text, keeper.cancels) == (TEXT, ["job-1"])
+    assert rungs(ended) == ["first", "reattach", "restart"]
 
 
-@virtual
+@in_world
 async def test_a_job_that_tells_nothing_new_again_and_again_is_given_up_before_the_answer_is(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = Keeper(says(), cuts=[7] * 4)
-    ended = await play(tmp_path, keeper)
+    ended = await play(world, KeptSource(keeper))
     assert (ended.status, ended.text) == (Status.FINISHED, TEXT)
     assert rungs(ended) == ["first", *["reattach"] * 3, "restart"]
     assert keeper.cancels == ["job-1"]
 
 
-@virtual
+@in_world
 async def test_a_restarted_answer_has_a_job_of_its_own_that_is_listened_to_again(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = Keeper(says(), cuts=[-1, 5])
-    async with World(tmp_path) as world:
-        run = await world.ask(await world.worker(KeptSource(keeper)))
-        await world.said(run, TEXT[:21])
-        keeper.jobs["job-1"].ended = True
-        ended = await world.ended(run)
-        assert ended.text == TEXT
-        assert rungs(ended) == ["first", "restart", "reattach"]
-        assert [job.id for job in keeper.listened] == ["job-2"]
+    run = await world.ask(await world.worker(KeptSource(keeper)))
+    await world.said(run, TEXT[:21])
+    keeper.jobs["job-1"].ended = True
+    ended = await world.ended(run)
+    assert ended.text == TEXT
+    assert rungs(ended) == ["first", "restart", "reattach"]
+    assert [job.id for job in keeper.listened] == ["job-2"]
 
 
-@virtual
-async def test_a_worker_whose_source_keeps_no_jobs_takes_the_next_rung(tmp_path: Path) -> None:
+@in_world
+async def test_a_worker_whose_source_keeps_no_jobs_takes_the_next_rung(world: World) -> None:
     keeper = Keeper(says())
-    async with World(tmp_path) as world:
-        store, run = await frozen(world, keeper, TEXT[:21])
-        source = ScriptedSource([Say("B"), Done()])
-        await world.worker(source)
-        ended = await world.ended(run)
-        assert (ended.text, rungs(ended)) == ("B", ["first", "restart"])
-        assert source.prompts[0].job is None
-        store.thaw()
+    store, run = await frozen(world, keeper, TEXT[:21])
+    source = ScriptedSource([Say("B"), Done()])
+    await world.worker(source)
+    ended = await world.ended(run)
+    assert (ended.text, rungs(ended)) == ("B", ["first", "restart"])
+    assert source.prompts[0].job is None
+    store.thaw()
 
 
-@virtual
+@in_world
 async def test_a_frozen_worker_that_wakes_up_does_not_end_the_job_of_the_one_after_it(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = Keeper(says())
-    async with World(tmp_path) as world:
-        store, run = await frozen(world, keeper, TEXT[:9])
-        second: Worker = await world.worker(KeptSource(keeper))
-        await until(lambda: bool(keeper.listened))
-        store.thaw()
-        ended = await world.ended(run)
-        assert is_clean(ended)
-        assert keeper.cancels == []
-        await until(lambda: second.running == 0)
+    store, run = await frozen(world, keeper, TEXT[:9])
+    second: Worker = await world.worker(KeptSource(keeper))
+    await until(lambda: bool(keeper.listened))
+    store.thaw()
+    ended = await world.ended(run)
+    assert is_clean(ended)
+    assert keeper.cancels == []
+    await until(lambda: second.running == 0)
 
 
 def test_a_job_is_an_event_and_a_part_of_a_prompt() -> None:

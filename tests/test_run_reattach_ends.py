@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -11,9 +10,9 @@ from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Finish, Limits, TextDelta
 
 from .faulty_store import FaultyStore
-from .run_world import OWNER, World
+from .run_world import OWNER, World, in_world
 from .scripted_jobs import Keeper, KeptSource
-from .virtual_time import elapsed, now, until, virtual
+from .virtual_time import elapsed, now, until
 
 pytestmark = pytest.mark.promise("stop")
 
@@ -26,158 +25,147 @@ def talker(**more: float) -> Keeper:
 
 
 @pytest.mark.parametrize("who", ["the writer", "another", "another that is not started"])
-@virtual
-async def test_stopping_ends_the_job_from_any_process(tmp_path: Path, who: str) -> None:
+@in_world
+async def test_stopping_ends_the_job_from_any_process(world: World, who: str) -> None:
     keeper = talker()
-    async with World(tmp_path) as world:
-        writer = await world.worker(KeptSource(keeper))
-        other = await world.worker(KeptSource(keeper), started=who == "another")
-        run = await world.ask(writer)
-        await world.said(run, "w0 w1 ")
-        assert await (writer if who == "the writer" else other).stop(await world.find(run))
-        ended = await world.ended(run)
-        await until(lambda: keeper.jobs["job-1"].ended, within=1)
-        assert (ended.status, set(keeper.cancels)) == (Status.STOPPED, {"job-1"})
-        await until(lambda: writer.running == 0, within=2)
-        assert len(keeper.begun) == 1
+    writer = await world.worker(KeptSource(keeper))
+    other = await world.worker(KeptSource(keeper), started=who == "another")
+    run = await world.ask(writer)
+    await world.said(run, "w0 w1 ")
+    assert await (writer if who == "the writer" else other).stop(await world.find(run))
+    ended = await world.ended(run)
+    await until(lambda: keeper.jobs["job-1"].ended, within=1)
+    assert (ended.status, set(keeper.cancels)) == (Status.STOPPED, {"job-1"})
+    await until(lambda: writer.running == 0, within=2)
+    assert len(keeper.begun) == 1
 
 
-@virtual
-async def test_deleting_the_chat_ends_the_job(tmp_path: Path) -> None:
+@in_world
+async def test_deleting_the_chat_ends_the_job(world: World) -> None:
     keeper = talker()
-    async with World(tmp_path) as world:
-        worker = await world.worker(KeptSource(keeper))
-        run = await world.ask(worker)
-        await world.said(run, "w0 w1 ")
-        await worker.delete(OWNER, run.chat_id)
-        await until(lambda: keeper.jobs["job-1"].ended, within=1)
-        assert set(keeper.cancels) == {"job-1"}
+    worker = await world.worker(KeptSource(keeper))
+    run = await world.ask(worker)
+    await world.said(run, "w0 w1 ")
+    await worker.delete(OWNER, run.chat_id)
+    await until(lambda: keeper.jobs["job-1"].ended, within=1)
+    assert set(keeper.cancels) == {"job-1"}
 
 
-@virtual
-async def test_a_run_that_waits_after_a_planned_end_is_stopped_with_its_job(tmp_path: Path) -> None:
+@in_world
+async def test_a_run_that_waits_after_a_planned_end_is_stopped_with_its_job(world: World) -> None:
     keeper = talker()
-    async with World(tmp_path) as world:
-        leaving = await world.worker(KeptSource(keeper))
-        run = await world.ask(leaving)
-        await world.said(run, "w0 w1 ")
-        await leaving.close()
-        assert (await world.find(run)).status is Status.QUEUED
-        assert keeper.running == ["job-1"]
-        other = await world.worker(KeptSource(keeper), started=False)
-        assert await other.stop(await world.find(run))
-        await until(lambda: keeper.jobs["job-1"].ended, within=1)
+    leaving = await world.worker(KeptSource(keeper))
+    run = await world.ask(leaving)
+    await world.said(run, "w0 w1 ")
+    await leaving.close()
+    assert (await world.find(run)).status is Status.QUEUED
+    assert keeper.running == ["job-1"]
+    other = await world.worker(KeptSource(keeper), started=False)
+    assert await other.stop(await world.find(run))
+    await until(lambda: keeper.jobs["job-1"].ended, within=1)
 
 
-@virtual
+@in_world
 async def test_whoever_stops_does_not_wait_for_a_provider_that_is_slow_to_end_the_job(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = talker(slow=5)
-    async with World(tmp_path) as world:
-        worker = await world.worker(KeptSource(keeper))
-        run = await world.ask(worker)
-        await world.said(run, "w0 w1 ")
-        assert await elapsed(worker.stop(await world.find(run))) < 0.1
-        assert (await world.find(run)).status is Status.STOPPED
-        assert not keeper.jobs["job-1"].ended
-        await until(lambda: keeper.jobs["job-1"].ended, within=6)
+    worker = await world.worker(KeptSource(keeper))
+    run = await world.ask(worker)
+    await world.said(run, "w0 w1 ")
+    assert await elapsed(worker.stop(await world.find(run))) < 0.1
+    assert (await world.find(run)).status is Status.STOPPED
+    assert not keeper.jobs["job-1"].ended
+    await until(lambda: keeper.jobs["job-1"].ended, within=6)
 
 
 @pytest.mark.parametrize(("deaf", "ended"), [(2, True), (3, False)])
-@virtual
+@in_world
 async def test_a_provider_that_fails_to_end_it_is_asked_thrice_and_harms_nobody(
-    tmp_path: Path, deaf: int, ended: bool
+    world: World, deaf: int, ended: bool
 ) -> None:
     keeper = talker(deaf=deaf)
-    async with World(tmp_path) as world:
-        worker = await world.worker(KeptSource(keeper))
-        run = await world.ask(worker)
-        await world.said(run, "w0 w1 ")
-        assert await worker.stop(await world.find(run))
-        await asyncio.sleep(50)
-        assert (len(keeper.cancels), keeper.jobs["job-1"].ended) == (3, ended)
-        assert (await world.ended(await world.ask(worker))).status is Status.FINISHED
+    worker = await world.worker(KeptSource(keeper))
+    run = await world.ask(worker)
+    await world.said(run, "w0 w1 ")
+    assert await worker.stop(await world.find(run))
+    await asyncio.sleep(50)
+    assert (len(keeper.cancels), keeper.jobs["job-1"].ended) == (3, ended)
+    assert (await world.ended(await world.ask(worker))).status is Status.FINISHED
 
 
-@virtual
+@in_world
 async def test_a_provider_that_never_answers_does_not_keep_a_process_from_ending(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = talker(slow=1e6)
-    async with World(tmp_path) as world:
-        worker = await world.worker(KeptSource(keeper), Limits(lease=4))
-        run = await world.ask(worker)
-        await world.said(run, "w0 w1 ")
-        assert await worker.stop(await world.find(run))
-        assert await elapsed(worker.close()) < 6
+    worker = await world.worker(KeptSource(keeper), Limits(lease=4))
+    run = await world.ask(worker)
+    await world.said(run, "w0 w1 ")
+    assert await worker.stop(await world.find(run))
+    assert await elapsed(worker.close()) < 6
 
 
-@virtual
+@in_world
 async def test_a_process_that_ends_waits_for_the_ends_of_jobs_that_are_under_way(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = talker(slow=1)
-    async with World(tmp_path) as world:
-        worker = await world.worker(KeptSource(keeper))
-        run = await world.ask(worker)
-        await world.said(run, "w0 w1 ")
-        await worker.stop(await world.find(run))
-        await worker.close()
-        assert keeper.jobs["job-1"].ended
+    worker = await world.worker(KeptSource(keeper))
+    run = await world.ask(worker)
+    await world.said(run, "w0 w1 ")
+    await worker.stop(await world.find(run))
+    await worker.close()
+    assert keeper.jobs["job-1"].ended
 
 
-@virtual
-async def test_a_run_that_takes_too_long_ends_with_its_job(tmp_path: Path) -> None:
+@in_world
+async def test_a_run_that_takes_too_long_ends_with_its_job(world: World) -> None:
     keeper = talker(every=3)
-    async with World(tmp_path) as world:
-        worker = await world.worker(KeptSource(keeper), Limits(whole_run=20))
-        ended = await world.ended(await world.ask(worker))
-        assert ended.status is Status.FAILED
-        await until(lambda: keeper.jobs["job-1"].ended, within=1)
+    worker = await world.worker(KeptSource(keeper), Limits(whole_run=20))
+    ended = await world.ended(await world.ask(worker))
+    assert ended.status is Status.FAILED
+    await until(lambda: keeper.jobs["job-1"].ended, within=1)
 
 
-@virtual
-async def test_a_run_that_is_given_up_ends_with_its_job(tmp_path: Path) -> None:
+@in_world
+async def test_a_run_that_is_given_up_ends_with_its_job(world: World) -> None:
     keeper = talker()
     keeper.cuts = [2, 4]
-    async with World(tmp_path) as world:
-        worker = await world.worker(KeptSource(keeper), Limits(attempts=2))
-        ended = await world.ended(await world.ask(worker))
-        assert (ended.status, ended.text) == (Status.FAILED, "w0 w1 w2 w3 ")
-        await until(lambda: keeper.jobs["job-1"].ended, within=1)
+    worker = await world.worker(KeptSource(keeper), Limits(attempts=2))
+    ended = await world.ended(await world.ask(worker))
+    assert (ended.status, ended.text) == (Status.FAILED, "w0 w1 w2 w3 ")
+    await until(lambda: keeper.jobs["job-1"].ended, within=1)
 
 
 @pytest.mark.promise("no-leak")
-@virtual
+@in_world
 async def test_a_job_that_the_log_could_not_be_told_of_is_ended_by_whoever_began_it(
-    tmp_path: Path,
+    world: World,
 ) -> None:
     keeper = talker(every=1)
-    async with World(tmp_path) as world:
-        store = FaultyStore(world.store)
-        store.delay = 0.2
-        worker = await world.worker(KeptSource(keeper), store=store)
-        run = await world.ask(worker)
-        await until(lambda: bool(keeper.jobs))
-        store.freeze()  # before the notice is written
-        other = await world.worker(KeptSource(keeper))
-        await until(lambda: len(keeper.jobs) == 2)
-        store.thaw()
-        await until(lambda: keeper.jobs["job-1"].ended, within=10)
-        await until(lambda: worker.running == 0, within=10)
-        ended = await world.ended(run)
-        assert (ended.status, keeper.cancels) == (Status.FINISHED, ["job-1"])
-        await until(lambda: other.running == 0)
+    store = FaultyStore(world.store)
+    store.delay = 0.2
+    worker = await world.worker(KeptSource(keeper), store=store)
+    run = await world.ask(worker)
+    await until(lambda: bool(keeper.jobs))
+    store.freeze()  # before the notice is written
+    other = await world.worker(KeptSource(keeper))
+    await until(lambda: len(keeper.jobs) == 2)
+    store.thaw()
+    await until(lambda: keeper.jobs["job-1"].ended, within=10)
+    await until(lambda: worker.running == 0, within=10)
+    ended = await world.ended(run)
+    assert (ended.status, keeper.cancels) == (Status.FINISHED, ["job-1"])
+    await until(lambda: other.running == 0)
 
 
-@virtual
-async def test_a_finished_answer_ends_no_job(tmp_path: Path) -> None:
+@in_world
+async def test_a_finished_answer_ends_no_job(world: World) -> None:
     keeper = talker(every=0.1)
-    async with World(tmp_path) as world:
-        worker = await world.worker(KeptSource(keeper))
-        begin = now()
-        assert (await world.ended(await world.ask(worker))).status is Status.FINISHED
-        assert now() - begin < 10_000
-        await asyncio.sleep(30)
-        assert keeper.cancels == []
+    worker = await world.worker(KeptSource(keeper))
+    begin = now()
+    assert (await world.ended(await world.ask(worker))).status is Status.FINISHED
+    assert now() - begin < 10_000
+    await asyncio.sleep(30)
+    assert keeper.cancels == []

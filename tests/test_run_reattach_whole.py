@@ -15,9 +15,8 @@ from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.runs import Alive, Citation, Event, File, Finish, Prompt, TextDelta
 
 from .fake_provider import FakeProvider, answer
-from .run_world import World
+from .run_world import World, in_world
 from .scripted_jobs import Keeper, KeptSource
-from .virtual_time import virtual
 
 pytestmark = pytest.mark.promise("takeover", "one-clean-answer")
 
@@ -47,14 +46,13 @@ async def source(provider: FakeProvider) -> AsyncIterator[OpenAIResponses]:
 
 @pytest.mark.parametrize("mark_every", [0, 1, 2, 3])
 @pytest.mark.parametrize("cut", range(1, 7))
-@virtual
+@in_world
 async def test_a_job_is_listened_to_with_all_that_the_log_has_of_it(
-    tmp_path: Path, mark_every: int, cut: int
+    world: World, mark_every: int, cut: int
 ) -> None:
     says: list[Event] = [*(TextDelta(f"{number} ") for number in range(6)), END]
     keeper = Keeper(says, cuts=[cut], mark_every=mark_every)
-    async with World(tmp_path) as world:
-        ended = await world.ended(await world.ask(await world.worker(KeptSource(keeper))))
+    ended = await world.ended(await world.ask(await world.worker(KeptSource(keeper))))
     (prompt,) = [prompt for prompt in keeper.asked if prompt.job is not None]
     marked = cut - cut % mark_every if mark_every else 0
     before, heard = (
@@ -66,12 +64,11 @@ async def test_a_job_is_listened_to_with_all_that_the_log_has_of_it(
 
 
 @pytest.mark.parametrize("cut", range(1, 6))
-@virtual
-async def test_pictures_and_citations_are_not_repeated(tmp_path: Path, cut: int) -> None:
+@in_world
+async def test_pictures_and_citations_are_not_repeated(world: World, cut: int) -> None:
     says: list[Event] = [TextDelta("A "), CAT, PAGE, TextDelta("cat."), END]
     keeper = Keeper(says, cuts=[cut])
-    async with World(tmp_path) as world:
-        ended = await world.ended(await world.ask(await world.worker(KeptSource(keeper))))
+    ended = await world.ended(await world.ask(await world.worker(KeptSource(keeper))))
     assert [part["type"] for part in ended.fold.parts] == [
         "step-start",
         "text",
@@ -94,11 +91,10 @@ class SlowJob(KeptSource):
                 yield event
 
 
-@virtual
-async def test_a_job_may_be_polled_for_as_long_as_the_run_may_take(tmp_path: Path) -> None:
+@in_world
+async def test_a_job_may_be_polled_for_as_long_as_the_run_may_take(world: World) -> None:
     keeper = Keeper([TextDelta("A "), TextDelta("cat."), END], cuts=[1])
-    async with World(tmp_path) as world:
-        ended = await world.ended(await world.ask(await world.worker(SlowJob(keeper))))
+    ended = await world.ended(await world.ask(await world.worker(SlowJob(keeper))))
     assert (ended.status, ended.text) == (Status.FINISHED, "A cat.")
 
 
