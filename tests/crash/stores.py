@@ -114,19 +114,18 @@ class RedisFamily(CampaignStore):
     async def disturbed(self, kind: FaultKind, pick: int) -> AsyncGenerator[None, None]:
         if kind == "store cut":
             of = ("pubsub", "normal")[pick % 2]  # a subscription without its calls, or them
-            cutting = asyncio.create_task(self._cut(of))
+            over = asyncio.Event()  # redis-py may swallow a cancellation
+            cutting = asyncio.create_task(self._cut(of, over))
             yield
-            cutting.cancel()
-            await asyncio.wait([cutting])
-            if not cutting.cancelled():
-                cutting.result()
+            over.set()
+            await cutting
         else:
             async with self.broken(kind, pick):
                 yield
 
-    async def _cut(self, kind: str) -> None:
+    async def _cut(self, kind: str, over: asyncio.Event) -> None:
         """Cut connections again and again: clients come back at once."""
-        while True:
+        while not over.is_set():
             for node in self.nodes:
                 await node.command("CLIENT", "KILL", "TYPE", kind)
             await asyncio.sleep(_CUT_SECONDS)
