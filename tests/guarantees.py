@@ -24,8 +24,8 @@ PAGE = ROOT / "docs" / "guarantees.md"
 class Campaign(NamedTuple):
     """A command whose results are kept, and their files, as a glob from the repository's root.
 
-    A result is `{"counts": {WHAT: NUMBER}}` or `{"rooms": {ROOM: {"score": PERCENT, ...}}}`. It may
-    name the command, with the options that it was made with, as `command`.
+    A result is `{"counts": {WHAT: NUMBER}}` or `{"rooms": {ROOM: {"mutants": NUMBER, "score":
+    PERCENT}}}`. It may name the command that made it, with its options, as `command`.
     """
 
     command: str
@@ -35,7 +35,8 @@ class Campaign(NamedTuple):
 CAMPAIGNS = (
     Campaign("make hunt", "tests/simulation/results/*.json"),
     Campaign("make crash", "tests/crash/results/*.json"),
-    Campaign("make mutants", "tests/mutations/results*.json"),
+    Campaign("make mutants", "tests/mutations/results.json"),
+    Campaign("python -m tests.mutations.web --keep", "tests/mutations/results-web.json"),
 )
 
 
@@ -91,7 +92,7 @@ def _rows(root: Path, campaign: Campaign) -> Iterator[tuple[str, str]]:
 def _figures(result: dict[str, Any]) -> Iterator[str]:
     if "rooms" in result:
         for room, figures in result["rooms"].items():
-            yield f"{room} {figures['score']:.1f} %"
+            yield f"{room} {figures['score']:.1f} % of {figures['mutants']:,}"
     else:
         for what, number in result["counts"].items():
             yield f"{number:,} {what}"

@@ -146,11 +146,12 @@ def save(root: Path, name: str, text: str) -> None:
 def test_kept_results_are_shown_and_missing_ones_are_named(tmp_path: Path) -> None:
     counts = {"counts": {"kills": 5_000, "violations": 0}, "command": "make crash ARGS=x"}
     save(tmp_path, "tests/crash/results/kills.json", json.dumps(counts))
-    save(tmp_path, "tests/mutations/results.json", '{"rooms": {"fold": {"score": 96.04}}}')
+    rooms = {"rooms": {"fold": {"score": 96.04, "mutants": 1_200}}}
+    save(tmp_path, "tests/mutations/results.json", json.dumps(rooms))
     assert evidence_table(tmp_path).splitlines()[2:5] == [
         "| `make hunt` | No result is kept. |",
         "| `make crash ARGS=x` | 5,000 kills, 0 violations |",
-        "| `make mutants` | fold 96.0 % |",
+        "| `make mutants` | fold 96.0 % of 1,200 |",
     ]
 
 
