@@ -89,7 +89,9 @@ describe("a chat that is deleted", () => {
     go("c2");
     vi.useFakeTimers();
     page.deleteChat("c1");
+    await vi.advanceTimersByTimeAsync(7_000);
     expect(page.place.getState().chat).toBe("c2");
+    expect(page.chats.getState().rows.map(({ id }) => id)).toEqual(["c2"]);
   });
 
   it("is back where it was after an undo", async () => {
@@ -150,14 +152,14 @@ describe("what is sent", () => {
   it("makes a listed chat active, and may be another version of a message", async () => {
     wire.ask("m1", "Hello");
     wire.finish();
-    const { chats, conversationOf, send } = await withChats(row("c1"));
+    const { chats, conversationOf, send } = await withChats(row("c2"), row("c1"));
     const conversation = conversationOf("c1");
     conversation.enter();
     await until(() => expect(conversation.store.getState().loading).toBe("ready"));
     send("c1", "Hi", "m1");
     await until(() => expect(wire.posted[0]?.body).toMatchObject({ messageId: "m1" }));
     expect(wire.posted[0]?.body).not.toHaveProperty("model");
-    await until(() => expect(chats.getState().rows).toEqual([row("c1", { active: true })]));
+    await until(() => expect(chats.getState().rows).toEqual([row("c1", { active: true }), row("c2")]));
   });
 
   it("is sent by this tab, too, when another one wrote it", async () => {
@@ -206,7 +208,7 @@ describe("what the feed tells", () => {
     conversation.enter();
     await until(() => expect(conversation.store.getState().loading).toBe("ready"));
     answers["GET /api/chats/c1"] = [gone];
-    Source.last.tell({ type: "chat-deleted", id: "c1" }, "p1");
+    for (const id of ["unopened", "c1"]) Source.last.tell({ type: "chat-deleted", id }, id);
     await until(() => expect(conversation.store.getState().loading).toBe("missing"));
   });
 });
@@ -285,7 +287,9 @@ describe("the chats that are kept open", () => {
     const { addToOutbox } = await import("./outbox");
     const { go } = await import("./router");
     const waiting = conversationOf("w");
-    addToOutbox({ id: "m1", chat: "w", text: "Hello", refused: "No." });
+    for (const [id, chat] of [["m1", "w"], ["m2", "unopened"]] as const) {
+      addToOutbox({ id, chat, text: "Hello", refused: "No." });
+    }
     go("s");
     const shown = conversationOf("s");
     const [a, b] = [conversationOf("a"), conversationOf("b")];

@@ -25,16 +25,17 @@ describe("the beginning of a page", () => {
     expect([times("/api/models"), times("/api/chats")]).toEqual([2, 2]);
   });
 
-  it("waits as long as the server asks before it asks again", async () => {
+  it("waits as long as the server asks, and longer after each failure", async () => {
     vi.useFakeTimers();
     const busy = () => new Response(null, { status: 503, headers: { "retry-after": "20" } });
-    answers["GET /api/models"] = [busy, () => Response.json({ models: [] })];
+    answers["GET /api/models"] = [busy, broken, () => Response.json({ models: [] })];
+    vi.spyOn(Math, "random").mockReturnValue(1);
     const { start } = await import("./app");
     start();
-    await vi.advanceTimersByTimeAsync(19_999);
-    expect(times("/api/models")).toBe(1);
-    await vi.advanceTimersByTimeAsync(1);
-    expect(times("/api/models")).toBe(2);
+    for (const [ms, asked] of [[19_999, 1], [1, 2], [799, 2], [1, 3]] as const) {
+      await vi.advanceTimersByTimeAsync(ms);
+      expect(times("/api/models")).toBe(asked);
+    }
   });
 
   it("asks no more where the session has expired", async () => {
@@ -44,6 +45,18 @@ describe("the beginning of a page", () => {
     dispatchEvent(new Event("online"));
     await new Promise((resolve) => setTimeout(resolve));
     expect(times("/api/models")).toBe(1);
+  });
+
+  it("watches the network, the other tabs and the feed", async () => {
+    const { page } = await begun();
+    expect(Source.last.url).toBe("/api/events");
+    vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
+    dispatchEvent(new Event("offline"));
+    expect(page.getState().offline).toBe(true);
+    const { chats } = await import("./chats");
+    localStorage.setItem("dls:seen", '{"c1":"2126"}');
+    dispatchEvent(new StorageEvent("storage", { key: "dls:seen" }));
+    expect(chats.getState().seen).toEqual({ c1: "2126" });
   });
 
   it("notices that a part of another version is gone", async () => {

@@ -254,7 +254,6 @@ function forget(id: string): void {
   conversations.delete(id);
   watches.get(id)?.();
   watches.delete(id);
-  countFollowed();
 }
 
 async function untilLoaded(load: () => Promise<void>): Promise<void> {

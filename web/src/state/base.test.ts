@@ -95,5 +95,7 @@ describe("an interface under a path", () => {
     expect([base, scope, at("api/chat")]).toEqual(["/", "dls:", "/api/chat"]);
     under("/chat/");
     expect(baseOf(document.querySelector("base"))).toBe("/chat/");
+    under("/chat/index.html");
+    expect(baseOf(document.querySelector("base"))).toBe("/chat/");
   });
 });

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
   chats,
   hearOfChats,
@@ -32,6 +32,8 @@ describe("the list of chats", () => {
     expect(ids()).toEqual(["c", "b", "a"]);
     putChat(row("a", 4));
     expect(ids()).toEqual(["a", "c", "b"]);
+    putChat(row("d", 3)); // among equals, the last one put comes first
+    expect(ids()).toEqual(["a", "d", "c", "b"]);
   });
 
   it("follows the feed", () => {
@@ -45,12 +47,25 @@ describe("the list of chats", () => {
   });
 
   it("keeps older pages when the newest is loaded again, and forgets what is gone from it", async () => {
-    chats.setState({ rows: [row("gone", 9), row("c", 8), row("old", 1)], next: "more" });
-    await refreshChats({ listChats: async () => ({ chats: [row("d", 9), row("c", 8)], next: "x" }) });
-    expect(ids()).toEqual(["d", "c", "old"]);
-    expect(chats.getState().next).toBe("more");
+    const before = [row("gone", 9), row("c", 8), row("same", 7), row("moved", 2), row("old", 1)];
+    chats.setState({ rows: before, next: "more", failed: true });
+    const newest = [row("d", 10), row("moved", 9), row("c", 8), row("b", 7)];
+    const asked: unknown[] = [];
+    const listChats = async (query: unknown) => {
+      asked.push(query);
+      return { chats: newest, next: "x" };
+    };
+    await refreshChats({ listChats });
+    expect(ids()).toEqual(["d", "moved", "c", "b", "old"]);
+    expect(chats.getState()).toMatchObject({ next: "more", loaded: true, failed: false });
+    expect(asked).toEqual([{ limit: 50 }]);
+    chats.setState({ rows: [] });
+    await refreshChats({ listChats });
+    expect(chats.getState().next).toBe("x");
     await refreshChats({ listChats: async () => ({ chats: [row("d", 9)], next: null }) });
     expect(ids()).toEqual(["d"]);
+    await refreshChats({ listChats: async () => ({ chats: [], next: "y" }) });
+    expect(chats.getState()).toMatchObject({ rows: [], next: "y" });
   });
 
   it("is asked for again when the feed told of a change meanwhile", async () => {
@@ -67,16 +82,33 @@ describe("the list of chats", () => {
 
   it("adds a page, without repeating a chat that has moved meanwhile", async () => {
     chats.setState({ rows: [row("b", 2)], next: "t" });
-    await loadMoreChats({ listChats: async () => ({ chats: [row("b", 2), row("a", 1)], next: null }) });
+    const asked: unknown[] = [];
+    const listChats = async (query: unknown) => {
+      asked.push(query);
+      return { chats: [row("b", 2), row("a", 1)], next: null };
+    };
+    await loadMoreChats({ listChats });
     expect(ids()).toEqual(["b", "a"]);
     expect(chats.getState().next).toBeNull();
+    await loadMoreChats({ listChats }); // there are no more
+    expect(asked).toEqual([{ limit: 50, before: "t" }]);
+  });
+
+  it("drops a page that was asked for before the list was loaded anew", async () => {
+    chats.setState({ rows: [row("b", 2)], next: "t" });
+    const listChats = async () => {
+      chats.setState({ next: "u" });
+      return { chats: [row("a", 1)], next: null };
+    };
+    await loadMoreChats({ listChats });
+    expect([ids(), chats.getState().next]).toEqual([["b"], "u"]);
   });
 
   it("hides what is being deleted until it is undone", () => {
-    hideChat("a", true);
-    expect(chats.getState().hidden.has("a")).toBe(true);
+    const before = chats.getState().hidden;
+    for (const id of ["a", "b"]) hideChat(id, true);
     hideChat("a", false);
-    expect(chats.getState().hidden.size).toBe(0);
+    expect([[...chats.getState().hidden], before.size]).toEqual([["b"], 0]);
   });
 });
 
@@ -95,9 +127,51 @@ describe("unread", () => {
     expect(isUnread(old, {})).toBe(false);
   });
 
-  it("remembers a bounded number of chats", () => {
-    for (let n = 0; n < 600; n++) markSeen(row(`c${n}`, n));
-    expect(Object.keys(chats.getState().seen)).toHaveLength(500);
-    expect(chats.getState().seen["c599"]).toBeDefined();
+  it("remembers a bounded number of chats: the newest", () => {
+    const at = (n: number): string => row("c", n).updated_at;
+    const many = Array.from({ length: 500 }, (_, n) => [`c${n}`, at(n)] as const);
+    chats.setState({ seen: Object.fromEntries(many) });
+    markSeen(row("c500", 500));
+    const { seen } = chats.getState();
+    const gone = ["c0", "c1", "c500"].map((id) => seen[id] === undefined);
+    expect([Object.keys(seen).length, ...gone]).toEqual([500, true, false, false]);
+    expect(JSON.parse(localStorage.getItem("dls:seen") ?? "")).toEqual(seen);
+  });
+
+  it("is written once, when it changes", () => {
+    markSeen(row("a", 1));
+    localStorage.clear();
+    markSeen(row("a", 1));
+    expect(localStorage.length).toBe(0);
+  });
+
+  it.each([
+    ['{"a":"2126"}', { a: "2126" }],
+    ["[]", {}],
+    ["null", {}],
+    ["7", {}],
+    [null, {}],
+  ])("is what another tab has kept: %s", async (kept, seen) => {
+    vi.resetModules();
+    if (kept !== null) localStorage.setItem("dls:seen", kept);
+    const again = await import("./chats");
+    expect(again.chats.getState().seen).toEqual(seen);
+    const { watchStorage } = await import("./storage");
+    again.chats.setState({ seen: { old: "2126" } });
+    again.watchSeen();
+    watchStorage();
+    dispatchEvent(new StorageEvent("storage", { key: "dls:seen" }));
+    expect(again.chats.getState().seen).toEqual(seen);
+  });
+
+  it.each([
+    ['"2126-06-01"', false],
+    ["7", true],
+  ])("counts from the first visit, %s, where that is known", async (since, isNew) => {
+    vi.resetModules();
+    localStorage.setItem("dls:seen-since", since);
+    const again = await import("./chats");
+    expect(again.isUnread(row("a", 1), {})).toBe(isNew);
+    expect(localStorage.getItem("dls:seen-since") === since).toBe(!isNew);
   });
 });

@@ -87,6 +87,16 @@ describe("an answer whose stream is cut", () => {
     expect([wire.loads, view().problem]).toEqual([2, null]);
     await isIdle();
   });
+
+  it("that fails for good is a problem, until it is dismissed", async () => {
+    await asked("Half");
+    faults.stream = Array.from({ length: 5 }, () => refuse(500, "broken"));
+    await cut();
+    await until(() => expect(view().problem).toMatchObject({ kind: "server" }));
+    expect([view().status, said()]).toEqual(["ready", ["Hello", "Half"]]);
+    conversation.dismissProblem();
+    expect(view()).toMatchObject({ problem: null, status: "ready" });
+  });
 });
 
 describe("a stop", () => {

@@ -338,11 +338,7 @@ export class Conversation {
     end: Promise<void>,
     undelivered?: () => OutboxItem | undefined,
   ): Promise<void> {
-    try {
-      await end;
-    } catch (error) {
-      this.store.setState({ problem: asProblem(error) });
-    }
+    await end;
     if (this.#closed || stream !== this.#stream) return;
     this.store.setState({ stopping: false });
     const error = this.#exchange.error;

@@ -50,7 +50,9 @@ describe("the outbox", () => {
 
   it("passes over what is damaged", () => {
     localStorage.setItem("dls:outbox:x", '{"id":1}');
-    localStorage.setItem("dls:outbox:y", "{");
+    for (const [name, text] of Object.entries({ y: "{", z: "7", n: "null" })) {
+      localStorage.setItem(`dls:outbox:${name}`, text);
+    }
     addToOutbox(item("m1"));
     expect(outbox.getState().map(({ id }) => id)).toEqual(["m1"]);
   });

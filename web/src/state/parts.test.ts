@@ -62,6 +62,7 @@ describe("a file", () => {
     expect(shown("x", "data:x,a").name).toBe("file.bin");
     expect(shown("application/pdf", "https://example.org/a/report.pdf?x").name).toBe("report.pdf");
     expect(shown("application/pdf", "https://example.org/").name).toBe("file.pdf");
+    expect(shown("application/pdf", "https://example.org/a.pdf", "b.pdf").name).toBe("b.pdf");
   });
 });
 

@@ -69,7 +69,7 @@ function fileOf(part: { url: string; mediaType: string; filename?: string }): Sh
   if (/^data:/i.test(part.url)) return { ...file, as: "download" };
   const url = readUrl(part.url);
   if (url === null) return { ...file, as: "name", url: "" };
-  const last = part.filename ? "" : plain(url.pathname.split("/").at(-1) ?? "");
+  const last = part.filename ? "" : plain(url.pathname.slice(url.pathname.lastIndexOf("/") + 1));
   return { ...file, as: "link", url: url.href, host: url.host, name: last || name };
 }
 

@@ -68,7 +68,8 @@ describe("a snapshot", () => {
 
   it("counts thoughts and text as said, of an answer alone", () => {
     const thought: Message["parts"][number] = { type: "reasoning", text: "Hm. " };
-    expect(saidBy({ ...answer(), parts: [thought, ...answer().parts] })).toBe("Hm. Hi");
+    const step: Message["parts"][number] = { type: "step-start" };
+    expect(saidBy({ ...answer(), parts: [step, thought, ...answer().parts] })).toBe("Hm. Hi");
     expect([saidBy(question), saidBy(undefined)]).toEqual(["", ""]);
   });
 });

@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { onChangeElsewhere, read, readJson, storageTrouble, watchStorage, write } from "./storage";
+import { namesOf, onChangeElsewhere, read, readJson, storageTrouble, watchStorage, write } from "./storage";
 
 beforeEach(() => {
   localStorage.clear();
@@ -50,6 +50,26 @@ describe("what the browser keeps", () => {
     });
     expect(read("d")).toBeNull();
     expect(storageTrouble.getState()).toBe("forbidden");
+  });
+
+  it("is known by name from memory alone when even that is forbidden", () => {
+    refuse("SecurityError");
+    write("draft:a", "1");
+    vi.spyOn(Storage.prototype, "key").mockImplementation(() => {
+      throw new DOMException("no", "SecurityError");
+    });
+    localStorage["dls:draft:b"] = "2";
+    storageTrouble.setState(null, true);
+    expect([namesOf("draft:"), storageTrouble.getState()]).toEqual([["draft:a"], "forbidden"]);
+  });
+
+  it("is forgotten in memory, too", () => {
+    refuse("SecurityError");
+    write("g", "1");
+    vi.spyOn(Storage.prototype, "removeItem").mockImplementation(() => {
+      throw new DOMException("no", "SecurityError");
+    });
+    expect([read("g"), write("g", null), read("g")]).toEqual(["1", false, null]);
   });
 
   it("is nothing when it is damaged or of another shape", () => {

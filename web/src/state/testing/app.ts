@@ -29,6 +29,7 @@ export function newApp(): void {
 }
 
 export function leaveApp(): void {
+  dispatchEvent(new Event("pagehide")); // the feed ends
   leavePage();
   vi.unstubAllGlobals();
   vi.useRealTimers();
