@@ -287,3 +287,52 @@ def test_a_lower_rung_ends_the_job(end: bytes) -> None:
 def test_listening_again_does_not_end_the_job(event: str) -> None:
     fold = Fold.of([START, chunks.START_STEP, JOB, notice(event=event, rung="reattach")])
     assert fold.job == ("j1", "")
+
+
+@pytest.mark.promise("history-is-fold")
+def test_a_part_takes_its_provider_metadata_over_and_at_its_end_citations() -> None:
+    about = {"id": "r", "providerMetadata": {"p": 1}}
+    fold = Fold.of([START, record(type="reasoning-start", **about)])
+    part = {"type": "reasoning", "text": "", "state": "streaming", **about}
+    assert fold.parts == [part]
+    fold.feed([record(type="reasoning-delta", id="r", delta="hm", providerMetadata={"p": 2})])
+    assert fold.parts == [part | {"text": "hm", "providerMetadata": {"p": 2}}]
+    end = {"providerMetadata": {"p": 3}, "citations": [{"url": "https://example.org"}]}
+    fold.feed([record(type="reasoning-end", id="r", **end)])
+    assert fold.parts == [part | {"text": "hm", "state": "done", **end}]
+
+
+def test_a_stray_chunk_is_named_with_its_part() -> None:
+    fold = Fold.of([START, delta("text", "7", "x")])
+    assert fold.failed == "text-delta for the part '7', which is not open"
+
+
+def test_what_came_of_a_continuation_is_noted_at_the_attempt_that_it_was() -> None:
+    judged = {"rung": "restart", "asked": "continue", "repeated": 3, "held": 2, "dropped": 1}
+    fold = Fold.of(
+        [
+            START,
+            chunks.START_STEP,
+            notice(event="retry", rung="continue"),
+            notice(event="judged", **judged, usage={"outputTokens": 1}, other=5),
+        ]
+    )
+    usage = {"usage": {"outputTokens": 1}}
+    assert fold.ladder == [{"rung": "first"}, {"rung": "continue", **judged, **usage}]
+    assert Fold.of([START, JOB, notice(event="judged", rung="restart")]).job == ("j1", "")
+
+
+def test_what_a_job_said_before_its_mark_begins_where_the_job_began() -> None:
+    records = [START, chunks.START_STEP, chunks.part_start("text", "0"), delta("text", "0", "mine")]
+    fold = Fold.of([*records, JOB, delta("text", "0", " its"), chunks.part_start("reasoning", "1")])
+    assert fold.before == []
+    fold.feed([delta("reasoning", "1", "why"), notice(event="job", job="j1", mark="5")])
+    assert (fold.before, fold.heard) == ([("text", " its"), ("reasoning", "why")], [])
+    fold.feed([delta("reasoning", "1", "?")])
+    assert fold.heard == [("reasoning", "?")]
+    fold.feed([notice(event="job", job="another", mark="x")])
+    assert (fold.before, fold.job) == ([], ("another", "x"))
+
+
+def test_a_job_whose_notice_has_no_mark_is_read_from_its_beginning() -> None:
+    assert Fold.of([START, notice(event="job", job="j1")]).job == ("j1", "")

@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(mutant.key for mutant in found))
         return 0
     with tempfile.TemporaryDirectory(prefix="dls-mutants-") as name:
+        Path(name).chmod(0o755)  # some tests begin processes of another user
         return _Run(options, found, Path(name)).run()
 
 
