@@ -16,6 +16,7 @@ from .faults import KINDS
 from .hunting import Report, hunt
 from .report import explain
 from .seeds import DamagedSeedFile, SeedFile
+from .shrinking import Bounds
 
 STORES = ("sqlite", "redis")
 
@@ -31,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stores = STORES if options.store == "both" else (options.store,)
     try:
         if options.file is not None:
-            return _from_file(options.file, options.tries)
+            return _from_file(options.file, _bounds(options))
         if options.seed is not None:
-            return max(_one(options.seed, store, None, options.tries) for store in stores)
+            bounds = _bounds(options)
+            return max(_one(options.seed, store, None, bounds) for store in stores)
         return _many(stores, options)
     except DamagedSeedFile as error:
         print(error, file=sys.stderr)
@@ -55,6 +57,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seed", type=int, help="only this one")
     add("--file", type=Path, help="only what this seed file holds")
     add("--tries", type=_count, default=400, help="histories that shrinking may take")
+    add("--seconds", type=_count, default=600, help="seconds that shrinking may take")
     add("--keep", action="store_true", help=f"write the figures to {RESULTS.name}")
     return parser.parse_args(arguments)
 
@@ -66,14 +69,18 @@ def _count(text: str) -> int:
     return number
 
 
-def _from_file(path: Path, tries: int) -> int:
+def _bounds(options: argparse.Namespace) -> Bounds:
+    return Bounds(options.tries, options.seconds)
+
+
+def _from_file(path: Path, bounds: Bounds) -> int:
     kept = SeedFile.read(path)
-    return _one(kept.seed, kept.store, kept.only, tries)
+    return _one(kept.seed, kept.store, kept.only, bounds)
 
 
-def _one(seed: int, store: str, only: Sequence[str] | None, tries: int) -> int:
+def _one(seed: int, store: str, only: Sequence[str] | None, bounds: Bounds) -> int:
     keep_in = FOUND if only is None else None
-    told = explain(seed, store, only=only, keep_in=keep_in, most_tries=tries)
+    told = explain(seed, store, only=only, keep_in=keep_in, bounds=bounds)
     print(told or f"Seed {seed} on {store} breaks no promise.")
     return int(told is not None)
 
@@ -91,7 +98,7 @@ def _many(stores: Sequence[str], options: argparse.Namespace) -> int:
     whole.seconds = time.monotonic() - began
     print(_table(whole))
     for store, seed, _ in sorted(whole.failed, key=lambda failure: failure[1])[:1]:
-        print(f"\n{explain(seed, store, keep_in=FOUND, most_tries=options.tries)}")
+        print(f"\n{explain(seed, store, keep_in=FOUND, bounds=_bounds(options))}")
     if options.keep and not whole.failed:
         _keep(whole, first, options.seeds)
     return int(bool(whole.failed))
@@ -117,7 +124,7 @@ def _table(whole: Report) -> str:
         lines.append(f"  {counts[kind]:>9,}  {kind:<15} {meaning}")
     deeds = {kind: count for kind, count in counts.items() if kind not in KINDS}
     told = ", ".join(f"{kind} {count:,}" for kind, count in sorted(deeds.items()))
-    return "\n".join([*lines, f"What people did beside asking: {told or 'nothing'}"])
+    return "\n".join([*lines, f"What clients did beside asking: {told or 'nothing'}"])
 
 
 def _keep(whole: Report, first: int, seeds: int) -> None:

@@ -1,14 +1,14 @@
-"""Lives through a range of histories and prints what became of them as JSON.
+"""Runs a range of histories and prints what became of them as JSON.
 
     python -m tests.simulation.batch STORE FIRST COUNT
     python -m tests.simulation.batch STORE SEED replay < NAMES
 
-The second form lives through one, in which only what is named on standard input happens (a JSON
-list, or null for everything), and prints its outcome.
+The second form runs one seed for each line of its input, in which only what is named there happens
+(a JSON list, or null for everything), and prints an outcome for each.
 
     python -m tests.simulation.batch STORE SEED,SEED,... whole
 
-The third form lives through several in that order, and prints the outcome of each, with its logs.
+The third form runs several seeds in that order, and prints the outcome of each, with its logs.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from typing import NoReturn
 
 import msgspec
 
-from .history import Outcome, run
+from .history import run
 from .hunting import Report
 
 
 def main() -> NoReturn:
-    """See above. However it ends, nothing of the dead is finalized."""
+    """See above. However it ends, nothing of the dead processes is finalized."""
     status = 1
     try:
-        logging.disable(logging.CRITICAL)  # the product tells its operator of every fault
+        logging.disable(logging.CRITICAL)  # the product logs every fault
         sys.stdout.buffer.write(_output(*sys.argv[1:]))
         sys.stdout.flush()
         status = 0
     except BrokenPipeError:
-        pass  # nobody waits for it any more
+        pass  # nobody waits for it
     except BaseException:  # noqa: BLE001 - it is told, then everything ends
         traceback.print_exc()
     finally:
@@ -44,16 +44,19 @@ def main() -> NoReturn:
 
 def _output(store: str, number: str, what: str) -> bytes:
     if what == "replay":
-        only = msgspec.json.decode(sys.stdin.buffer.read(), type=list[str] | None)
-        return msgspec.json.encode(run(int(number), store, only))
+        for line in sys.stdin.buffer:
+            only = msgspec.json.decode(line, type=list[str] | None)
+            sys.stdout.buffer.write(msgspec.json.encode(run(int(number), store, only)) + b"\n")
+            sys.stdout.flush()
+        return b""
     if what == "whole":
         seeds = map(int, number.split(","))
         return msgspec.json.encode([run(seed, store, with_logs=True) for seed in seeds])
-    return msgspec.json.encode(portion(store, int(number), int(what)))
+    return msgspec.json.encode(batch(store, int(number), int(what)))
 
 
-def portion(store: str, first: int, count: int) -> Report:
-    """Live through seeds one after the other, until one breaks a promise."""
+def batch(store: str, first: int, count: int) -> Report:
+    """Run seeds one after the other, until one breaks a promise."""
     report = Report()
     counts: Counter[str] = Counter()
     figures: Counter[str] = Counter()
@@ -67,11 +70,6 @@ def portion(store: str, first: int, count: int) -> Report:
             break
     report.counts, report.figures = counts, figures
     return report
-
-
-def decoded(output: bytes) -> Outcome:
-    """An outcome that was printed."""
-    return msgspec.json.decode(output, type=Outcome)
 
 
 if __name__ == "__main__":

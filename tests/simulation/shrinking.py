@@ -6,16 +6,26 @@ over the names of what happened: whole ranges first, then smaller ones, down to 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .history import Outcome
 
-#: Tries that a shrinking may take, unless it is told otherwise.
-MOST_TRIES = 400
-
-#: Lives through the history in which only this happens.
+#: Runs the history in which only this happens. Raises TimeoutError when it takes too long.
 Replay = Callable[[Sequence[str]], Outcome]
+
+
+class Bounds(NamedTuple):
+    """How long shrinking may go on, whichever comes first.
+
+    Attributes:
+        tries: histories.
+        seconds: of real time.
+    """
+
+    tries: int = 400
+    seconds: float = 600.0
 
 
 class Shrunk(NamedTuple):
@@ -24,38 +34,43 @@ class Shrunk(NamedTuple):
     Attributes:
         outcome: the small history.
         tries: how many histories it took.
-        is_minimal: whether nothing more can be left out; False: the tries were used up.
+        stopped: why it was not shrunk further; "" when nothing more can be left out.
     """
 
     outcome: Outcome
     tries: int
-    is_minimal: bool
+    stopped: str
 
 
 def promise(outcome: Outcome) -> str | None:
-    """Which promise a history breaks: the first one that it tells of."""
+    """Which promise a history breaks: the first one that is reported."""
     return None if outcome.breach is None else outcome.breach.partition(":")[0]
 
 
-def shrink(outcome: Outcome, replay: Replay, most_tries: int = MOST_TRIES) -> Shrunk:
+def shrink(outcome: Outcome, replay: Replay, bounds: Bounds = Bounds()) -> Shrunk:  # noqa: B008
     """Leave out of a failing history what it does not need.
 
     Args:
         outcome: the failing history.
-        replay: lives through a part of it.
-        most_tries: how often at the most.
+        replay: runs a part of it.
+        bounds: where to stop.
     """
-    wanted, tries = promise(outcome), 0
+    wanted, tries, until = promise(outcome), 0, time.monotonic() + bounds.seconds
     kept = list(outcome.happened)
     size = max(1, len(kept) // 2)
     while kept:
         start = 0
         smaller = False
         while start < len(kept):
-            if tries >= most_tries:
-                return Shrunk(outcome, tries, is_minimal=False)
+            if tries >= bounds.tries:
+                return Shrunk(outcome, tries, f"{tries} tries")
+            if time.monotonic() >= until:
+                return Shrunk(outcome, tries, f"{bounds.seconds:g} s")
+            try:
+                found = replay(kept[:start] + kept[start + size :])
+            except TimeoutError:
+                return Shrunk(outcome, tries, f"{bounds.seconds:g} s")
             tries += 1
-            found = replay(kept[:start] + kept[start + size :])
             if promise(found) == wanted:
                 # What it went through is what it needed: names may have become unreachable.
                 outcome, kept, smaller = found, _of(kept, found), True
@@ -65,7 +80,7 @@ def shrink(outcome: Outcome, replay: Replay, most_tries: int = MOST_TRIES) -> Sh
             break
         if not smaller or size > len(kept):
             size = max(1, min(size, len(kept)) // 2)
-    return Shrunk(outcome, tries, is_minimal=True)
+    return Shrunk(outcome, tries, "")
 
 
 def _of(kept: Sequence[str], found: Outcome) -> list[str]:

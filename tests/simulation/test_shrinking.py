@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import report
 from .history import Outcome
-from .seeds import SeedFile
-from .shrinking import promise, shrink
+from .report import described
+from .shrinking import Bounds, promise, shrink
 
 NAMES = [f"slow append of A1 {number}" for number in range(40)]
 
-#: Tells what breaks when only these names happen.
+#: Says what breaks when only these names happen.
 Law = Callable[[Collection[str]], str | None]
 
 
@@ -34,7 +33,7 @@ def outcome(happened: Sequence[str], breach: str | None) -> Outcome:
 
 
 class World:
-    """A history that obeys a law, and counts how often it is lived through.
+    """A history that obeys a law, and counts how often it is run.
 
     Attributes:
         first: as it was found.
@@ -63,7 +62,7 @@ def test_exactly_what_is_needed_is_left_in_its_order(wanted: set[str]) -> None:
     world = World(needs(*wanted))
     shrunk = shrink(world.first, world.replay)
     assert shrunk.outcome.happened == [name for name in NAMES if name in wanted]
-    assert shrunk.is_minimal
+    assert shrunk.stopped == ""
     assert shrunk.tries == len(world.tried)
 
 
@@ -71,7 +70,7 @@ def test_where_everything_is_needed_everything_stays() -> None:
     world = World(needs(*NAMES))
     shrunk = shrink(world.first, world.replay)
     assert shrunk.outcome == world.first
-    assert shrunk.is_minimal
+    assert shrunk.stopped == ""
 
 
 def test_of_two_ways_to_fail_one_is_left() -> None:
@@ -106,7 +105,7 @@ def test_under_any_law_no_single_thing_more_can_be_left_out(numbers: set[int], s
     shrunk = shrink(world.first, world.replay)
     left = shrunk.outcome.happened
     assert law(left)
-    assert shrunk.is_minimal
+    assert shrunk.stopped == ""
     assert not any(law([name for name in left if name != one]) for one in left)
 
 
@@ -123,14 +122,14 @@ def test_names_that_do_not_come_up_any_more_are_left_out_with_the_others() -> No
     world = Shortened(needs(NAMES[2]))
     shrunk = shrink(world.first, world.replay)
     assert shrunk.outcome.happened == [NAMES[2]]
-    assert shrunk.is_minimal
+    assert shrunk.stopped == ""
 
 
 def test_a_history_in_which_nothing_happened_is_as_small_as_it_gets() -> None:
     world = World(needs(), names=[])
     shrunk = shrink(world.first, world.replay)
     assert shrunk.outcome is world.first
-    assert (shrunk.tries, shrunk.is_minimal) == (0, True)
+    assert (shrunk.tries, shrunk.stopped) == (0, "")
 
 
 def test_much_less_is_tried_than_there_is() -> None:
@@ -172,73 +171,67 @@ def test_a_history_is_known_by_the_first_promise_that_it_breaks(
     assert promise(outcome([], breach)) == expected
 
 
-# --- too long ------------------------------------------------------------------------------------
+# --- stopped early -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("most", [1, 3, 7])
-def test_it_gives_up_after_so_many_tries_with_the_smallest_that_it_has(most: int) -> None:
+def test_it_stops_after_so_many_tries_with_the_smallest_that_it_has(most: int) -> None:
     world = World(needs(*NAMES[::3]))
-    shrunk = shrink(world.first, world.replay, most)
+    shrunk = shrink(world.first, world.replay, Bounds(tries=most))
     assert len(world.tried) == shrunk.tries == most
-    assert not shrunk.is_minimal
+    assert shrunk.stopped == f"{most} tries"
     assert shrunk.outcome.breach == world.first.breach
     assert set(NAMES[::3]) <= set(shrunk.outcome.happened)
 
 
-def story_of(
-    law: Law, monkeypatch: pytest.MonkeyPatch, folder: Path, most_tries: int, count: int = 200
-) -> str | None:
-    """What is told of a history that obeys a law."""
+def test_it_stops_when_its_time_is_over_or_a_history_takes_too_long() -> None:
+    world = World(needs(*NAMES[::3]))
+    assert shrink(world.first, world.replay, Bounds(seconds=0)).stopped == "0 s"
+    assert world.tried == []
+
+    def endless(kept: Sequence[str]) -> Outcome:
+        if len(world.tried) == 2:
+            raise TimeoutError
+        return world.replay(kept)
+
+    shrunk = shrink(world.first, endless, Bounds(seconds=60))
+    assert (shrunk.stopped, shrunk.tries) == ("60 s", 2)
+    assert shrunk.outcome.breach == world.first.breach
+
+
+# --- what is printed -----------------------------------------------------------------------------
+
+
+def printed(law: Law, path: Path | None, tries: int = 400, count: int = 200) -> str:
+    """What is printed of a history that obeys a law."""
     names = [f"slow append of A1 {number}" for number in range(count)]
-    monkeypatch.setattr(
-        report,
-        "replay",
-        lambda seed, store, only: outcome(
-            names if only is None else only, law(names if only is None else only)
-        ),
-    )
-    return report.explain(7, "sqlite", keep_in=folder, most_tries=most_tries)
+    world = World(law, names)
+    return described(shrink(world.first, world.replay, Bounds(tries)), count, path)
 
 
-def test_a_story_tells_the_promise_what_it_needs_and_how_to_get_it_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_report_has_the_promise_the_faults_the_trace_and_the_command() -> None:
     law = needs("slow append of A1 5", breach="stop: it goes on\nno-leak: a task")
-    told = story_of(law, monkeypatch, tmp_path, 400)
-    assert told
-    path = tmp_path / "sqlite-7.json"
-    small = f"make hunt ARGS='--file {path}'"
-    for line in (
+    text = printed(law, Path("sqlite-7.json"))
+    assert text.splitlines()[:6] == [
         "Seed 7 on sqlite breaks a promise.",
+        "",
         "  stop: it goes on",
         "  no-leak: a task",
-        "  - slow append of A1 5",
+        "",
+        "It needs 1 of the 200 things that happened (23 tries):",
+    ]
+    small = "make hunt ARGS='--file sqlite-7.json'"
+    assert text.splitlines()[6:] == [
+        *("  - slow append of A1 5", "", "What happened:", "", "  nothing", ""),
         f"Again: make hunt ARGS='--seed 7 --store sqlite', or the small one: {small}",
-    ):
-        assert line in told.splitlines()
-    assert "It needs 1 of the 200 things that happened (" in told
-    kept = SeedFile.read(path)
-    assert (kept.seed, kept.store, kept.only) == (7, "sqlite", ["slow append of A1 5"])
-    assert kept.broke == "stop: it goes on\nno-leak: a task"
+    ]
 
 
-def test_a_story_that_is_too_long_says_so_and_how_to_allow_more(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_report_of_what_was_not_shrunk_to_its_end_says_so() -> None:
     names = [f"slow append of A1 {number}" for number in range(0, 200, 2)]
-    told = story_of(needs(*names), monkeypatch, tmp_path, 9)
-    assert told
-    assert "It is too long to be shrunk within 9 tries: left are " in told
-    assert "things that happened, not all of them needed. --tries allows more:" in told
-    kept = SeedFile.read(tmp_path / "sqlite-7.json").only
-    assert kept
-    assert set(names) <= set(kept)
-    assert told.count("\n  - ") == 41
-    assert f"  - … and {len(kept) - 40} more, in the seed file" in told
-
-
-def test_there_is_no_story_of_a_history_that_breaks_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert story_of(lambda _: None, monkeypatch, tmp_path, 9) is None
-    assert list(tmp_path.iterdir()) == []
+    text = printed(needs(*names), None, tries=9)
+    assert "Shrinking stopped early, after 9 tries: left are " in text
+    assert "not all of them needed. --tries and --seconds allow more:" in text
+    assert text.count("\n  - ") == 41
+    assert " more, in the seed file" in text
+    assert text.endswith("Again: make hunt ARGS='--seed 7 --store sqlite'")
