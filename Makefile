@@ -83,7 +83,8 @@ bench: ## Measure (ARGS="..." for options).
 pictures: ## Make the README's pictures anew (DLS_PICTURES=FOLDER: one of every state, too).
 	$(BOOTSTRAP) dev
 	$(WEB)
-	DLS_PICTURES_README=docs/images $(BIN)/python -m pytest -q tests/browser/test_pictures.py
+	DLS_PICTURES_README=docs/images $(BIN)/python -m pytest -q tests/browser/pictures.py \
+		$(if $(DLS_PICTURES),tests/browser/test_a11y.py)
 
 build: ## Build the sdist and the wheel into dist/.
 	$(BOOTSTRAP) app

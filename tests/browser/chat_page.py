@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
-from tests.app import JSON, text_of
+from tests.app import JSON, decoded, text_of
 from tests.waiting import until
 
 #: The layout may move by this much of the page, all shifts together: what a font's arrival does.
@@ -183,7 +183,7 @@ class ChatPage:
         """`GET /api/chats/{id}` of the server itself, with this browser's cookie."""
         response = await self.page.request.get(f"{self.api}/api/chats/{chat or self.chat_id}")
         assert response.ok, await response.text()
-        snapshot: JSON = await response.json()
+        snapshot: JSON = decoded(await response.text())
         return snapshot
 
     async def history(self) -> list[tuple[str, str]]:

@@ -14,8 +14,16 @@ from tests.fake_provider import FakeProvider
 from tests.processes import ServerProcess, serving
 
 #: Sizes in CSS pixels.
-DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+
+#: What `Browser.new_context` takes for a desktop and for a phone.
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+HAND: dict[str, Any] = {
+    "viewport": PHONE,
+    "device_scale_factor": 2,
+    "has_touch": True,
+    "is_mobile": True,
+}
 
 
 async def add_chats(tab: ChatPage, titles: Sequence[str]) -> list[str]:

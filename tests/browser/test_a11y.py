@@ -1,16 +1,21 @@
-"""axe finds nothing on any screen, in any state, light and dark, on a desk and in a hand."""
+"""axe finds nothing on any screen, in any state, light and dark, on a desktop and on a phone.
+
+`DLS_PICTURES=FOLDER` keeps a picture of each.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.app import App
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import DESKTOP, PHONE
-from tests.browser.screens_tour import tour
+from tests.browser.screens_support import DESK, HAND
+from tests.browser.screens_tour import settled, tour
 from tests.node import WEB
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,24 +34,27 @@ async def violations(page: Page) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(180)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("dark", "light")
+
+
 @pytest.mark.parametrize("size", ["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing_in_any_state(
-    device: NewDevice, app: App, scheme: str, size: str
-) -> None:
-    phone = size == "phone"
-    options: dict[str, Any] = {"color_scheme": scheme, "viewport": PHONE if phone else DESKTOP}
-    if phone:
-        options |= {"has_touch": True, "is_mobile": True}
+async def test_axe_finds_nothing_in_any_state(device: NewDevice, app: App, size: str) -> None:
     found = []
     seen = []
-    async with device(**options) as context:
+    pictures = os.environ.get("DLS_PICTURES")
+    async with device(**(HAND if size == "phone" else DESK)) as context:
         await context.add_init_script(path=AXE)
-        async for state, tab in tour(app, context, phone=phone):
+        async for state, tab in tour(app, context, phone=size == "phone"):
             seen.append(state)
-            found += [f"{state}: {each}" for each in await violations(tab.page)]
-    assert len(seen) >= 25
+            for scheme in SCHEMES:
+                await tab.page.emulate_media(color_scheme=scheme)
+                await expect(tab.page.locator("html.dark")).to_have_count(int(scheme == "dark"))
+                await settled(tab.page)
+                found += [f"{state}, {scheme}: {each}" for each in await violations(tab.page)]
+                if pictures:
+                    name = f"{size}-{scheme}-{len(seen):02} {state}.png"
+                    await tab.page.screenshot(path=Path(pictures) / name)
+    assert len(seen) >= 25, seen
     assert found == [], "\n".join(found)
 
 
@@ -56,4 +64,5 @@ async def test_axe_would_find_something(device: NewDevice, app: App) -> None:
         page = await context.new_page()
         await page.goto(app.url)
         await page.evaluate("() => { document.body.append(document.createElement('button')); }")
-        assert any(found.startswith("button-name") for found in await violations(page))
+        found = await violations(page)
+        assert any(each.startswith("button-name") for each in found), found

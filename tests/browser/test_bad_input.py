@@ -62,15 +62,6 @@ async def test_a_leaf_that_does_not_exist_shows_the_chat_all_the_same(tab: ChatP
     await ask(tab, "Again")
 
 
-async def test_a_chat_that_was_deleted_elsewhere_says_so(
-    tab: ChatPage, context: BrowserContext
-) -> None:
-    await ask(tab, "Hi")
-    await tab.page.request.delete(f"{tab.url}/api/chats/{tab.chat_id}")
-    await expect(tab.page.get_by_test_id("problem-screen")).to_contain_text("There is no such chat")
-    await expect(tab.rows).to_have_count(0)
-
-
 class Sessions:
     """A hook that knows everybody until it does not."""
 
@@ -250,18 +241,6 @@ async def test_code_is_complete_without_its_colours(tab: ChatPage, app: App) -> 
     await expect(code.locator("code")).to_have_text("x = [1, 2]\nprint(x)", use_inner_text=True)
     await expect(tab.answer).to_contain_text("End.")
     assert (await tab.watched()).errors == []
-
-
-async def test_without_its_files_the_server_says_what_to_do(
-    tmp_path: Path, context: BrowserContext
-) -> None:
-    async with running_app(tmp_path) as app:
-        page = await context.new_page()
-        response = await page.goto(app.url)
-        assert response is not None
-        assert response.ok
-        await expect(page.locator("body")).to_contain_text("without its web interface")
-        await expect(page.locator("body")).to_contain_text("make run")
 
 
 async def test_a_chat_that_is_opened_while_the_server_is_away_comes_by_itself(

@@ -69,27 +69,12 @@ async def test_an_answer_survives_fifteen_resets_at_any_byte(
         await far.send("Count")
         await far.until_longer(1)
         for cut in range(1, 16):
-            proxy.cut_after(rng.randint(1, 700))
+            proxy.cut_after(rng.randint(1, 700), clean=cut % 3 == 0)
             await struck(proxy, cut)
             await far.network_is_back()
     await far.until_ended()
     assert await far.assert_exact() == SAID
     assert len(app.script.prompts) == 1
-
-
-async def test_an_answer_survives_clean_ends_in_mid_frame(
-    far: ChatPage, app: App, proxy: TcpProxy
-) -> None:
-    rng = random.Random(12)
-    async with speaking(app.script, every=0.01):
-        await far.send("Count")
-        await far.until_longer(1)
-        for cut in range(1, 6):
-            proxy.cut_after(rng.randint(1, 500), clean=True)
-            await struck(proxy, cut)
-            await far.network_is_back()
-    await far.until_ended()
-    assert await far.assert_exact() == SAID
 
 
 async def test_a_body_that_ends_well_in_mid_frame_is_taken_for_a_cut(

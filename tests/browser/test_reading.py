@@ -35,15 +35,6 @@ async def test_nothing_moves_while_an_answer_is_written_and_ends(tab: ChatPage, 
     await tab.assert_still()
 
 
-@pytest.mark.promise("history-is-fold")
-async def test_the_demo_is_seen_as_it_is_stored(context: BrowserContext, tmp_path: Path) -> None:
-    async with serving(tmp_path, {"DLS_DEMO_TOKENS_PER_SECOND": "300"}) as server:
-        tab = await ChatPage.open(context, server.url)
-        await tab.send("Tell me of logs")
-        await tab.until_ended()
-        await tab.assert_exact()
-
-
 async def test_a_question_is_seen_before_the_server_says_anything(
     app: App, context: BrowserContext
 ) -> None:
@@ -94,7 +85,7 @@ async def test_a_reload_before_the_first_word_waits_for_it(tab: ChatPage, app: A
     assert await tab.assert_exact() == "Hello, world."
 
 
-@pytest.mark.promise("prefix")
+@pytest.mark.promise("prefix", "history-is-fold")
 async def test_the_demo_goes_on_after_reloads_in_mid_answer(
     context: BrowserContext, tmp_path: Path
 ) -> None:

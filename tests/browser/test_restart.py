@@ -38,18 +38,13 @@ def counting(provider: FakeProvider, prefill: str) -> dict[str, str]:
     }
 
 
-async def killed(tab: ChatPage, server: ServerProcess) -> None:
+async def killed(tab: ChatPage, server: ServerProcess, pace: str = "80") -> None:
     """SIGKILL; what was read stays, and the page says what is the matter; then the next process."""
     before = await tab.shown()
     await server.kill()
     await tab.until_state("reconnecting")
     assert (await tab.shown()).startswith(before)
-    await started_again(server)
-
-
-async def started_again(server: ServerProcess) -> None:
-    """The next process, whose demo is quicker."""
-    server.environment[PACE] = "80"
+    server.environment[PACE] = pace
     await server.start()
 
 
@@ -67,14 +62,24 @@ async def said_before(provider: FakeProvider, attempt: int) -> str:
     return str(last["content"]) if last["role"] == "assistant" else ""
 
 
-@pytest.mark.promise("takeover", "prefix")
-async def test_the_demo_goes_on_after_sigkill(context: BrowserContext, tmp_path: Path) -> None:
+@pytest.mark.promise("takeover", "prefix", "hand-over", "seen-is-durable")
+async def test_the_demo_goes_on_after_a_planned_restart_and_after_kills(
+    context: BrowserContext, tmp_path: Path
+) -> None:
     async with serving(tmp_path, DEMO) as server:
         tab = await ChatPage.open(context, server.url)
         await tab.send("Tell me of logs")
         await tab.until_longer(60)
-        await killed(tab, server)
+        assert await server.terminate() == 0
+        await tab.until_state("reconnecting")
+        await server.start()
         await continued(tab)
+        await tab.until_longer(90)
+        await killed(tab, server, pace="20")
+        await continued(tab)
+        await tab.until_longer(120)
+        await killed(tab, server)
+        await tab.reload()
         await tab.until_ended()
         assert (await tab.assert_exact()).count("This is the built-in demo") == 1
 
@@ -120,34 +125,6 @@ async def test_a_step_that_is_written_anew_is_shown_once(
         for loss, (before, now) in zip(losses, pairwise(wholes), strict=True):
             assert before.startswith(loss["before"])
             assert now.startswith(loss["now"])
-
-
-@pytest.mark.promise("hand-over")
-async def test_a_planned_restart_is_hardly_noticed(context: BrowserContext, tmp_path: Path) -> None:
-    async with serving(tmp_path, DEMO) as server:
-        tab = await ChatPage.open(context, server.url)
-        await tab.send("Tell me of logs")
-        await tab.until_longer(60)
-        assert await server.terminate() == 0
-        await tab.until_state("reconnecting")
-        await started_again(server)
-        await continued(tab)
-        await tab.until_ended()
-        await tab.assert_exact()
-
-
-@pytest.mark.promise("seen-is-durable")
-async def test_a_reload_after_a_kill_shows_what_was_there(
-    context: BrowserContext, tmp_path: Path
-) -> None:
-    async with serving(tmp_path, DEMO) as server:
-        tab = await ChatPage.open(context, server.url)
-        await tab.send("Tell me of logs")
-        await tab.until_longer(60)
-        await killed(tab, server)
-        await tab.reload()
-        await tab.until_ended()
-        await tab.assert_exact()
 
 
 @pytest.mark.promise("outbox")

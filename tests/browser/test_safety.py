@@ -15,6 +15,7 @@ from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.screens_hostile import EVIL, PAYLOADS, RUN
 from tests.browser.screens_support import ask
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.promise("harmless-text")]
 
@@ -94,12 +95,11 @@ class Watch:
 
     async def assert_clean(self) -> None:
         """Nothing ran, nothing was asked for elsewhere, and the policy had nothing to forbid."""
-        assert self.requests == []
-        assert self.dialogs == []
-        assert self.complaints == []
-        assert await self.page.evaluate("() => window.__pwned") is None
-        assert await self.page.evaluate("() => window.violations") == []
-        assert await self.page.evaluate("() => window.forbidden") == []
+        found: dict[str, Any] = await self.page.evaluate(
+            "() => ({ pwned: window.__pwned, refused: violations, forbidden })"
+        )
+        found |= {"asked": self.requests, "dialogs": self.dialogs, "errors": self.complaints}
+        assert not any(found.values()), found
         assert self.page.url.startswith(self.origin)
 
 
@@ -239,18 +239,7 @@ async def test_the_policy_allows_no_script_but_the_interface_s_own(
 ) -> None:
     await context.add_init_script(WATCH)
     page = await context.new_page()
-    response = await page.goto(app.url)
-    assert response is not None
-    policy = (await response.all_headers())["content-security-policy"]
-    rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split("; ")}
-    assert rules["default-src"] == ["'none'"]
-    assert rules["script-src"] == ["'self'"]
-    assert rules["connect-src"] == ["'self'"]
-    assert set(rules["img-src"]) <= {"'self'", "data:"}
-    assert rules["base-uri"] == ["'self'"]  # the page names the path that it lies under
-    for rule in ("form-action", "frame-ancestors"):
-        assert rules[rule] == ["'none'"]
-
+    await page.goto(app.url)
     await page.evaluate(
         """(run) => {
           const script = document.createElement("script");
@@ -267,20 +256,8 @@ async def test_the_policy_allows_no_script_but_the_interface_s_own(
         }""",
         RUN,
     )
-    await page.wait_for_function("() => window.violations.length >= 3")
-    assert await page.evaluate("() => window.__pwned") is None
-    refused = await page.evaluate("() => window.violations")
-    assert all(violation.startswith("script-src") for violation in refused), refused
-
-
-async def test_no_page_can_hold_the_chat_in_a_frame(app: App, context: BrowserContext) -> None:
-    page = await context.new_page()
-    await context.route(
-        "http://outside.example/",
-        lambda route: route.fulfill(
-            content_type="text/html", body=f"<iframe src='{app.url}/'></iframe>"
-        ),
+    refused = await until(
+        lambda: page.evaluate("() => window.violations"), lambda found: len(found) >= 3
     )
-    await page.goto("http://outside.example/")
-    await expect(page.locator("iframe")).to_be_visible()
-    await expect(page.frame_locator("iframe").locator("#root")).to_have_count(0)
+    assert await page.evaluate("() => window.__pwned") is None
+    assert all(violation.startswith("script-src") for violation in refused), refused

@@ -96,17 +96,24 @@ async def test_each_chat_keeps_its_draft_over_reloads(tab: ChatPage) -> None:
     await expect(tab.composer).to_have_value("")
 
 
+@pytest.mark.promise("outbox")
 async def test_the_box_is_never_blocked_while_an_answer_is_written(tab: ChatPage, app: App) -> None:
     app.script.hold()
     await tab.send("First")
     app.script.allow(1)
     await tab.until_shown("Hello")
     await expect(focused(tab.page)).to_have_attribute("aria-label", "Message")
-    await tab.page.keyboard.type("Second")
+    for letter in "Second":
+        await tab.page.keyboard.type(letter)
+        if letter == "c":
+            app.script.allow(1)
+            await tab.until_shown("Hello, ")
     await expect(tab.composer).to_have_value("Second")
     await tab.page.keyboard.press("Enter")
     await expect(tab.waiting).to_contain_text("Second")
+    await expect(tab.waiting).to_contain_text("Is sent when this answer ends.")
     await expect(tab.composer).to_have_value("")
+    assert len(app.script.prompts) == 1
     await tab.composer.fill("a draft meanwhile")
     app.script.free()
     await expect(tab.answers).to_have_count(2)
@@ -114,6 +121,9 @@ async def test_the_box_is_never_blocked_while_an_answer_is_written(tab: ChatPage
     said = await tab.history()
     assert [text for role, text in said if role == "user"] == ["First", "Second"]
     await expect(tab.composer).to_have_value("a draft meanwhile")
+    await expect(tab.composer).to_be_focused()
+    await expect(tab.waiting).to_have_count(0)
+    await tab.assert_exact()
 
 
 async def test_a_waiting_message_can_be_taken_back(tab: ChatPage, app: App) -> None:

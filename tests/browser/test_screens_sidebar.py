@@ -8,7 +8,6 @@ import re
 import pytest
 from playwright.async_api import BrowserContext, Page, Route, expect
 
-from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
 from tests.browser.screens_support import (
@@ -238,27 +237,6 @@ async def test_deleting_does_not_wait_for_its_time_when_the_page_is_closed(
     await tab.page.close(run_before_unload=True)
     await until(lambda: status_of(witness, gone), lambda status: status == 404)
     await expect(witness.rows).to_have_count(0)
-
-
-async def test_an_answer_that_ends_in_another_chat_is_marked_until_it_is_read(
-    tab: ChatPage, app: App
-) -> None:
-    app.script.hold()
-    await tab.send("Far away")
-    app.script.allow(2)
-    await tab.until_shown("Hello, ")
-    await tab.page.get_by_role("button", name="New chat").click()
-    await expect(row(tab, "Far away")).to_contain_text("answer is being written")
-    app.script.free()
-    await expect(row(tab, "Far away")).to_have_attribute("data-unread", "true")
-    await expect(row(tab, "Far away")).to_contain_text("new answer")
-    await expect(tab.page).to_have_title(re.compile("^● "))
-    await tab.page.reload()
-    await expect(row(tab, "Far away")).to_have_attribute("data-unread", "true")
-    await row(tab, "Far away").get_by_role("link").click()
-    await expect(row(tab, "Far away")).not_to_have_attribute("data-unread", "true")
-    await expect(tab.page).to_have_title("Far away")
-    await tab.assert_exact(mounts=None)
 
 
 async def test_what_one_reads_as_it_comes_is_never_unread(tab: ChatPage) -> None:

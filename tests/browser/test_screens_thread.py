@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, Locator, expect
 
-from durable_llm_streams.errors import ModelError
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import ask, billing_server, row
@@ -183,40 +182,6 @@ async def test_usage_and_cost_are_told_on_demand_as_the_provider_billed_them(
             "Cost": "$0.00125",
         }
         assert all(re.fullmatch(r"\d+(\.\d\d)? s", value) for value in timing.values())
-
-
-@pytest.mark.promise("honest-failure", "versions")
-async def test_a_failed_answer_keeps_its_words_and_can_be_asked_for_again(
-    tab: ChatPage, app: App
-) -> None:
-    refusal = ModelError("The model refused.", retryable=False)
-    app.script.pieces = ("Half an", " answer", refusal)
-    await tab.send("Hi")
-    await tab.until_ended("failed")
-    await tab.until_shown("Half an answer")
-    await expect(tab.answer.get_by_test_id("ending")).to_contain_text("The model refused.")
-    await tab.page.reload()
-    await tab.until_shown("Half an answer")
-    app.script.pieces = ("A whole answer",)
-    await button(tab.answer, "Try again").click()
-    await tab.until_shown("A whole answer")
-    await tab.until_ended()
-    await expect(tab.answer.get_by_test_id("versions")).to_have_text("2/2")
-
-
-@pytest.mark.promise("stop")
-async def test_a_stopped_answer_keeps_its_words_and_says_so(tab: ChatPage, app: App) -> None:
-    app.script.hold()
-    await tab.send("Hi")
-    app.script.allow(2)
-    await tab.until_shown("Hello, ")
-    await tab.stop_button.click()
-    await tab.until_ended("stopped")
-    await expect(tab.answer.get_by_test_id("ending")).to_have_text("Stopped.")
-    await expect(tab.stop_button).to_have_count(0)
-    assert await tab.assert_exact() == "Hello, "
-    await tab.page.reload()
-    await expect(tab.answer.get_by_test_id("ending")).to_have_text("Stopped.")
 
 
 async def test_each_chat_has_an_address_that_the_browser_remembers(

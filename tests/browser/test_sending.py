@@ -7,7 +7,6 @@ from playwright.async_api import BrowserContext, Route, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.pace import numbered
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
 
@@ -91,26 +90,6 @@ async def test_a_send_whose_answer_is_lost_makes_one_run(app: App, context: Brow
 
 
 @pytest.mark.promise("outbox")
-async def test_a_message_written_during_an_answer_is_sent_when_it_ends(
-    tab: ChatPage, app: App
-) -> None:
-    app.script.hold()
-    await tab.send("First")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
-    await tab.send("Second")
-    await expect(tab.waiting).to_have_count(1)
-    await expect(tab.waiting).to_contain_text("Is sent when this answer ends.")
-    assert len(app.script.prompts) == 1
-    app.script.free()
-    await expect(tab.answers).to_have_count(2)
-    await tab.until_ended()
-    await tab.assert_exact()
-    assert [text for role, text in await tab.history() if role == "user"] == ["First", "Second"]
-    await expect(tab.waiting).to_have_count(0)
-
-
-@pytest.mark.promise("outbox")
 async def test_a_waiting_message_survives_a_reload_in_mid_answer(tab: ChatPage, app: App) -> None:
     app.script.hold()
     await tab.send("First")
@@ -125,35 +104,3 @@ async def test_a_waiting_message_survives_a_reload_in_mid_answer(tab: ChatPage, 
     await tab.until_ended()
     assert [text for role, text in await tab.history() if role == "user"] == ["First", "Second"]
     assert len(app.script.prompts) == 2
-
-
-@pytest.mark.promise("outbox")
-async def test_drafts_survive_a_reload_each_in_its_chat(tab: ChatPage) -> None:
-    await tab.send("First")
-    await tab.until_ended()
-    await tab.composer.fill("half a thou")
-    await tab.page.get_by_role("button", name="New chat").click()
-    await expect(tab.composer).to_have_value("")
-    await tab.composer.fill("another")
-    await tab.page.reload()
-    await expect(tab.composer).to_have_value("another")
-    await tab.rows.get_by_role("link").click()
-    await expect(tab.composer).to_have_value("half a thou")
-    await tab.page.reload()
-    await expect(tab.composer).to_have_value("half a thou")
-
-
-async def test_typing_is_possible_while_an_answer_is_written(tab: ChatPage, app: App) -> None:
-    app.script.pieces = numbered(50)
-    app.script.hold()
-    await tab.send("Count")
-    await expect(tab.composer).to_be_focused()
-    for letter in "next":
-        app.script.allow(3)
-        await tab.composer.press(letter)
-    await expect(tab.composer).to_have_value("next")
-    app.script.free()
-    await tab.until_ended()
-    await expect(tab.composer).to_have_value("next")
-    await expect(tab.composer).to_be_focused()
-    await tab.assert_exact()

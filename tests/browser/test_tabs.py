@@ -115,6 +115,8 @@ async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
     app.script.free()
     await tab.page.reload()
     await tab.until_ended("stopped")
+    await expect(tab.page.get_by_test_id("ending")).to_have_text("Stopped.")
+    await expect(tab.stop_button).to_have_count(0)
     assert await tab.assert_exact() == "".join(WORDS[:10])
 
 
