@@ -1,4 +1,4 @@
-"""What goes wrong, where and how often: drawn from the seed, or just what is named.
+"""The fault injector: what goes wrong, where and how often, drawn from the seed or named.
 
 Every place where something may go wrong has a name that is the same in every run of a seed: "the
 fourth append of server B's second life". Whether it goes wrong there is a function of the seed and
@@ -14,15 +14,15 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
-#: What each kind means, for the counts and the story.
+#: What each kind means, for the counts and the report.
 KINDS: Final = {
     "kill": "a server is killed in the middle of anything",
     "freeze": "a server stands still for a while",
     "clock": "a server's clock is set to another time",
-    "term": "a server is told to end",
+    "term": "a server gets SIGTERM",
     "slow": "a call of the store takes long",
     "fail": "a call of the store fails and did nothing",
-    "unknown": "a call of the store does its work, but fails to say so",
+    "unknown": "a call of the store succeeds, its answer is lost",
     "twice": "a call of the store is made twice",
     "lose-renewal": "a heartbeat is lost",
     "lose-command": "the connection to Redis breaks before a command arrives",
@@ -50,11 +50,11 @@ KINDS: Final = {
 
 Rates = Mapping[str, float]
 
-_MOST_FATES = 4
+_MOST_SCHEDULED = 4
 
 
-class Fate(NamedTuple):
-    """What happens to a process at one of its turns."""
+class Scheduled(NamedTuple):
+    """A fault that strikes a process at one of its turns."""
 
     turn: int
     kind: str
@@ -63,7 +63,7 @@ class Fate(NamedTuple):
 
 
 class Faults:
-    """Decides for every place whether something goes wrong there.
+    """Decides for every place whether a fault strikes there.
 
     Args:
         seed: the history's.
@@ -101,27 +101,27 @@ class Faults:
             return None
         return self._note(kind, name)
 
-    def fates(self, process: str) -> list[Fate]:
+    def schedule(self, process: str) -> list[Scheduled]:
         """What strikes a process at which of its turns, the last one first."""
-        fates = []
+        found = []
         for kind in ("kill", "freeze", "clock"):
             rng, turn = self.rng(f"{kind} {process}"), 0
-            for number in range(1, _MOST_FATES):
+            for number in range(1, _MOST_SCHEDULED):
                 rate = self._rates.get(kind, 0.0)
                 if not rate:
                     break
                 turn += 1 + int(rng.expovariate(rate))
                 name = f"{kind} {process} {number}"
                 if self._only is None or name in self._only:
-                    fates.append(Fate(turn, kind, name, self.rng(name)))
-        return sorted(fates, key=lambda fate: -fate.turn)
+                    found.append(Scheduled(turn, kind, name, self.rng(name)))
+        return sorted(found, key=lambda scheduled: -scheduled.turn)
 
-    def fulfilled(self, fate: Fate) -> None:
-        """A fate came true."""
-        self._note(fate.kind, fate.name)
+    def happens(self, scheduled: Scheduled) -> None:
+        """A scheduled fault strikes."""
+        self._note(scheduled.kind, scheduled.name)
 
     def keeps(self, kind: str, name: str) -> random.Random | None:
-        """Whether something that the scenario wants happens: unless it was shrunk away."""
+        """Whether an action or incident of the workload happens: unless it was shrunk away."""
         if self.over or (self._only is not None and f"{kind} {name}" not in self._only):
             return None
         return self._note(kind, f"{kind} {name}")

@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
         seed, store: what makes it again.
         breach: which promise broke, and how; None for none.
         trace: what happened.
-        happened: the names of all faults and deeds, in order; any part of them is a history too.
+        happened: the names of all faults and actions, in order; any part of them is a history too.
         counts: how often each kind of them.
         digest: equal for equal histories.
         figures: `turns`, `seconds` of its own, `runs`, `records`, `takeovers`, and ends by status.
@@ -89,7 +89,7 @@ class Broken(Exception):
 
 
 class History:
-    """A seed coming to life.
+    """A seed, and what comes of it.
 
     Args:
         seed: what everything is drawn from.
@@ -289,7 +289,7 @@ def _log(answer: Answer) -> Log:
 def run(
     seed: int, store: str, only: Collection[str] | None = None, *, with_logs: bool = False
 ) -> Outcome:
-    """Live through a history.
+    """Run a history.
 
     Args:
         seed: what everything is drawn from.

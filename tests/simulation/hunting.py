@@ -1,4 +1,4 @@
-"""Many histories, on all cores; what they went through, and the stories of those that failed."""
+"""Many histories, on all cores, and the figures of all of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from msgspec import Struct
 
 ROOT = Path(__file__).parents[2]
 
-#: Histories that one process lives through before a fresh one takes its place: what dead processes
-#: leave behind is never let go of (see `loop.NEVER_FREED`).
+#: Histories that one process runs before a fresh one takes its place: what dead processes leave
+#: is never freed (see `loop.NEVER_FREED`).
 _AT_A_TIME = 50
 
 
@@ -32,10 +32,10 @@ class Report(Struct, kw_only=True):
 
     Attributes:
         histories: how many, by store.
-        counts: faults and deeds, by kind.
+        counts: faults and actions, by kind.
         figures: turns, records, runs by status, takeovers, seconds of their own.
         failed: (store, seed, breach) of those that broke a promise.
-        seconds: of the one who waits for it.
+        seconds: of real time.
     """
 
     histories: dict[str, int] = msgspec.field(default_factory=dict)
@@ -45,7 +45,7 @@ class Report(Struct, kw_only=True):
     seconds: float = 0.0
 
     def add(self, other: Report) -> None:
-        """Take in what another one has seen."""
+        """Add another report."""
         self.histories = added(self.histories, other.histories)
         self.counts = added(self.counts, other.counts)
         self.figures = added(self.figures, other.figures)
@@ -58,7 +58,7 @@ def added(some: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
 
 
 def environment() -> dict[str, str]:
-    """For a process that lives through histories: nothing in it is left to chance."""
+    """For a process that runs histories: nothing in it is left to chance."""
     path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
     return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": path}
 
@@ -66,13 +66,13 @@ def environment() -> dict[str, str]:
 def hunt(
     stores: Sequence[str], first: int, count: int, *, jobs: int, stop_at_failure: bool = True
 ) -> Generator[Report, None, None]:
-    """Live through histories, and tell of them portion by portion.
+    """Run histories, and report them batch by batch.
 
     Args:
-        stores: `sqlite`, `redis`, or both: each seed is lived through on each.
+        stores: `sqlite`, `redis`, or both: each seed runs on each.
         first, count: the seeds.
         jobs: processes at a time.
-        stop_at_failure: begin no further portion after a failure.
+        stop_at_failure: begin no further batch after a failure.
     """
     tasks = iter(
         [

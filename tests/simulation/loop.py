@@ -29,7 +29,7 @@ T = TypeVar("T")
 #: Seconds that a turn takes.
 TURN_SECONDS = 2e-6
 
-#: Everything that ever belonged to a dead process: nothing of it may be finalized.
+#: What belonged to dead processes: kept, so that nothing of it is ever finalized.
 NEVER_FREED: list[object] = []
 
 
@@ -37,18 +37,18 @@ PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
 
 
 class NeverEnds(Exception):
-    """The history comes to no end: everybody waits, or something runs in circles."""
+    """The history does not end: all tasks wait, or something runs in circles."""
 
 
 class Process:
     """One process of the simulation.
 
     Attributes:
-        name: for the story.
+        name: for the trace.
         frozen, dead: see above.
         turns: how many callbacks it has run.
         ahead: milliseconds that its wall clock is ahead of the true time.
-        fates: what happens at which turn, the next one last.
+        schedule: what happens at which turn, the next one last.
         tasks: all that were made in it, as long as they are not done.
     """
 
@@ -59,7 +59,7 @@ class Process:
         self.dead = False
         self.turns = 0
         self.ahead = 0
-        self.fates: list[tuple[int, Callable[[], None]]] = []
+        self.schedule: list[tuple[int, Callable[[], None]]] = []
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self)
@@ -85,7 +85,7 @@ WORLD = Process("world")
 
 
 def current() -> Process:
-    """Whose code runs now."""
+    """The process whose code runs now."""
     return PROCESS.get(WORLD)
 
 
@@ -178,8 +178,8 @@ class SimulationLoop(asyncio.BaseEventLoop):
         self.turns += 1
         if self.turns > self._most_turns:
             raise NeverEnds(f"It has taken {self.turns} turns and is not at its end.")
-        if process.fates and process.fates[-1][0] <= process.turns:
-            process.fates.pop()[1]()
+        if process.schedule and process.schedule[-1][0] <= process.turns:
+            process.schedule.pop()[1]()
             if process.dead or process.frozen:
                 return
         handle = process.ready.popleft()
@@ -193,7 +193,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
         if not scheduled:
             if self._stopping:  # type: ignore[attr-defined]
                 return
-            raise NeverEnds("Everybody waits for somebody else, and no timer runs.")
+            raise NeverEnds("Every task waits for another one, and no timer runs.")
         self._seconds = max(self._seconds, scheduled[0]._when)
         if self._seconds > self._horizon:
             raise NeverEnds(f"It is not at its end after {self._horizon:.0f} seconds.")
@@ -241,7 +241,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
 
 
 def abandon(loop: SimulationLoop) -> None:
-    """The history is over: nothing of it goes on, and nothing is finalized."""
+    """End a history: nothing of it goes on, and nothing is finalized."""
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         NEVER_FREED.append(task)

@@ -1,4 +1,4 @@
-"""Seed files: failing histories that are kept, so that they can be lived through again."""
+"""Seed files: failing histories that are kept, to run them again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 VERSION: Final = 1
 
-#: Where those are kept that once failed; every test run lives through them again.
+#: Where those are that once failed; every test run repeats them.
 KNOWN = Path(__file__).parent / "seeds"
 
 
@@ -19,7 +19,7 @@ class DamagedSeedFile(ValueError):
 
 
 class SeedFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A history to live through again.
+    """A history to run again.
 
     Attributes:
         version: of this format.

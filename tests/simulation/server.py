@@ -1,4 +1,4 @@
-"""A place where one server process after the other runs the whole product, but for the sockets."""
+"""A server: one process after the other runs the whole product, but for the sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from durable_llm_streams.server.visitors import Visitor
 from durable_llm_streams.store import Store
 
 from .exchange import Application, Exchange
-from .faults import Fate, Faults
+from .faults import Faults, Scheduled
 from .injected_store import InjectedStore, Ledger
 from .loop import WORLD, Process
 from .provider import MODELS, Provider
@@ -142,8 +142,8 @@ class Server:
         process.ahead = rng.choice((0, 0, 0, rng.randrange(-5000, 5000), 3_600_000))
         self.ended, self._told_to_end = asyncio.Event(), asyncio.Event()
         self._told_to_end.clear()
-        for fate in self._faults.fates(process.name):
-            process.fates.append((fate.turn, partial(self._fulfil, process, fate)))
+        for scheduled in self._faults.schedule(process.name):
+            process.schedule.append((scheduled.turn, partial(self._strike, process, scheduled)))
         ahead = f", its clock {process.ahead / 1000:+} s" if process.ahead else ""
         self._trace.add(process.name, f"starts{ahead}")
         main = process.spawn(self._serve(process), f"main of {process.name}")
@@ -173,7 +173,7 @@ class Server:
     def terminate(self) -> None:
         """SIGTERM."""
         if self.alive:
-            self._trace.add(self.process.name, "is told to end")
+            self._trace.add(self.process.name, "gets SIGTERM")
             self.process.context.run(self._told_to_end.set)
 
     def _thaw(self, process: Process) -> None:
@@ -182,16 +182,18 @@ class Server:
             if not process.dead:
                 self._trace.add(process.name, "thaws")
 
-    def _fulfil(self, process: Process, fate: Fate) -> None:
+    def _strike(self, process: Process, scheduled: Scheduled) -> None:
         if self._faults.over or process is not self.process:
             return
-        self._faults.fulfilled(fate)
-        if fate.kind == "kill":
+        self._faults.happens(scheduled)
+        rng = scheduled.rng
+        if scheduled.kind == "kill":
             WORLD.context.run(self.kill)
-        elif fate.kind == "freeze":
-            WORLD.context.run(self.freeze, fate.rng.choice((0.05, 0.5, 2, 8)) * fate.rng.random())
+        elif scheduled.kind == "freeze":
+            seconds = rng.choice((0.05, 0.5, 2, 8)) * rng.random()
+            WORLD.context.run(self.freeze, seconds)
         else:
-            process.ahead += int(fate.rng.choice((-1, 1)) * fate.rng.choice((2_000, 60_000)))
+            process.ahead += int(rng.choice((-1, 1)) * rng.choice((2_000, 60_000)))
             self._trace.add(process.name, f"has its clock set: {process.ahead / 1000:+} s now")
 
     async def _serve(self, process: Process) -> None:

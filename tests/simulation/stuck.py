@@ -1,4 +1,4 @@
-"""A turn that does not end: told by the processor's time, whatever the machine does beside it."""
+"""A turn that does not end: found by the processor's time, whatever else the machine does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults: drawn from the seed and a name alone, or exactly those that are named."""
+"""The fault injector: faults are drawn from the seed and a name, or exactly those named happen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from .faults import KINDS, Faults
-from .workload import BAD_DAY
+from .workload import BAD_DAY, LATER
 
 RATES = {"slow": 0.3, "fail": 0.2, "twice": 0.5}
 PLACES = [f"append of {process}" for process in ("A1", "A2", "B1")]
@@ -25,8 +25,10 @@ def drawn(
     return list(faults.happened)
 
 
-def fates(faults: Faults, process: str = "A1") -> list[tuple[int, str, str]]:
-    return [(fate.turn, fate.kind, fate.name) for fate in faults.fates(process)]
+def schedule(faults: Faults, process: str = "A1") -> list[tuple[int, str, str]]:
+    return [
+        (scheduled.turn, scheduled.kind, scheduled.name) for scheduled in faults.schedule(process)
+    ]
 
 
 # --- drawn ---------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ def test_everything_that_happens_is_counted_by_its_kind() -> None:
     faults = Faults(7, {**RATES, "freeze": 0.5})
     drawn(faults)
     faults.keeps("stop", "c0m0-stops-1")
-    faults.fulfilled(faults.fates("A1")[-1])
+    faults.happens(faults.schedule("A1")[-1])
     assert faults.counts.total() == len(faults.happened)
     for kind, count in faults.counts.items():
         assert count == sum(name.startswith(f"{kind} ") for name in faults.happened)
@@ -141,56 +143,56 @@ def test_nothing_happens_any_more_when_it_is_over() -> None:
     assert faults.happened == ["slow x 1"]
 
 
-# --- what people do ------------------------------------------------------------------------------
+# --- what clients do ------------------------------------------------------------------------------
 
 
-def test_what_people_do_happens_unless_it_is_left_out() -> None:
+def test_what_clients_do_happens_unless_it_is_left_out() -> None:
     assert Faults(7, {}).keeps("stop", "c0m0-stops-1")
     assert Faults(7, {}, ["stop c0m0-stops-1"]).keeps("stop", "c0m0-stops-1")
     assert Faults(7, {}, ["stop c0m0-stops-2"]).keeps("stop", "c0m0-stops-1") is None
 
 
-# --- fates ---------------------------------------------------------------------------------------
+# --- schedules -----------------------------------------------------------------------------------
 
 STORM = {"kill": 0.01, "freeze": 0.02, "clock": 0.005}
 
 
-def test_fates_are_drawn_from_the_seed_and_the_next_one_is_last() -> None:
-    found = fates(Faults(7, STORM))
-    assert found == fates(Faults(7, STORM))
-    assert found != fates(Faults(8, STORM))
-    assert found != fates(Faults(7, STORM), "A2")
+def test_a_schedule_is_drawn_from_the_seed_and_the_next_one_is_last() -> None:
+    found = schedule(Faults(7, STORM))
+    assert found == schedule(Faults(7, STORM))
+    assert found != schedule(Faults(8, STORM))
+    assert found != schedule(Faults(7, STORM), "A2")
     assert [turn for turn, _, _ in found] == sorted((turn for turn, _, _ in found), reverse=True)
     assert {kind for _, kind, _ in found} == set(STORM)
 
 
-def test_a_fate_depends_on_no_other_kind() -> None:
-    whole = fates(Faults(7, STORM))
-    alone = fates(Faults(7, {"freeze": STORM["freeze"]}))
-    assert alone == [fate for fate in whole if fate[1] == "freeze"]
+def test_what_is_scheduled_depends_on_no_other_kind() -> None:
+    whole = schedule(Faults(7, STORM))
+    alone = schedule(Faults(7, {"freeze": STORM["freeze"]}))
+    assert alone == [scheduled for scheduled in whole if scheduled[1] == "freeze"]
 
 
-def test_how_many_turns_pass_before_a_fate_is_as_its_rate_says() -> None:
-    firsts = [fates(Faults(seed, {"kill": 0.01}))[-1][0] for seed in range(2000)]
+def test_the_turns_before_a_scheduled_fault_are_as_its_rate_says() -> None:
+    firsts = [schedule(Faults(seed, {"kill": 0.01}))[-1][0] for seed in range(2000)]
     assert min(firsts) >= 1
     assert sum(firsts) / len(firsts) == pytest.approx(100, rel=0.1)
 
 
-def test_a_process_without_a_rate_has_no_fate() -> None:
-    assert fates(Faults(7, {"kill": 0.0})) == []
+def test_a_process_without_a_rate_has_an_empty_schedule() -> None:
+    assert schedule(Faults(7, {"kill": 0.0})) == []
 
 
-def test_a_fate_that_is_named_comes_true_at_its_turn_and_under_its_name() -> None:
-    whole = fates(Faults(7, STORM))
-    second = next(fate for fate in whole if fate[2] == "freeze A1 2")
+def test_a_scheduled_fault_that_is_named_strikes_at_its_turn() -> None:
+    whole = schedule(Faults(7, STORM))
+    second = next(scheduled for scheduled in whole if scheduled[2] == "freeze A1 2")
     faults = Faults(7, STORM, ["freeze A1 2"])
-    assert fates(faults) == [second]
-    faults.fulfilled(faults.fates("A1")[0])
+    assert schedule(faults) == [second]
+    faults.happens(faults.schedule("A1")[0])
     assert faults.happened == ["freeze A1 2"]
 
 
 # --- words ---------------------------------------------------------------------------------------
 
 
-def test_every_kind_of_a_bad_day_has_a_meaning_that_the_campaign_tells() -> None:
-    assert set(BAD_DAY) <= set(KINDS)
+def test_every_kind_of_fault_has_a_meaning_that_the_campaign_prints() -> None:
+    assert {*BAD_DAY, *LATER} <= set(KINDS)

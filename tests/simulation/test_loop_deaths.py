@@ -150,7 +150,7 @@ def test_an_error_that_died_before_anybody_heard_of_it_is_no_complaint(turn: int
             raise ValueError("nobody lives to hear this")
 
         process = Process("A")
-        process.fates = [(turn, process.kill)]
+        process.schedule = [(turn, process.kill)]
         process.spawn(fails(), "fails").add_done_callback(
             lambda task: task.exception(), context=process.context
         )
@@ -193,11 +193,11 @@ def test_the_other_processes_go_on_when_one_dies() -> None:
 
 
 @pytest.mark.parametrize("turn", [1, 2, 7])
-def test_a_fate_strikes_before_the_turn_that_it_names(turn: int) -> None:
+def test_a_scheduled_fault_strikes_before_the_turn_that_it_names(turn: int) -> None:
     async def main() -> tuple[list[str], int]:
         seen: list[str] = []
         process = Process("A")
-        process.fates = [(turn, process.kill)]
+        process.schedule = [(turn, process.kill)]
         process.spawn(walk(seen, "A", 20), "A")
         await asyncio.sleep(1)
         return seen, process.turns
@@ -216,7 +216,7 @@ def test_nothing_is_lost_when_a_process_freezes_at_one_of_its_turns_and_thaws() 
             process.frozen = True
             loop.call_later(5, setattr, process, "frozen", False, context=WORLD.context)
 
-        process.fates = [(6, freeze), (3, freeze)]  # the next one last
+        process.schedule = [(6, freeze), (3, freeze)]  # the next one last
         await process.spawn(walk(seen, "A", 10), "A")
         assert 10 < loop.time() < 10.001
         return seen

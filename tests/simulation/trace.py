@@ -1,4 +1,4 @@
-"""What happened in a history, told so that a person can follow it."""
+"""The trace of a history: what happened, in order."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class Trace:
         self.lines: list[str] = []
 
     def add(self, who: str, what: str) -> None:
-        """Somebody did something now."""
+        """Add what somebody did now."""
         self.lines.append(f"{asyncio.get_running_loop().time():9.4f} s  {who} {what}")
 
     def digest(self, more: Iterable[bytes]) -> str:
-        """What is equal for equal histories: of the story, and of what else belongs to it."""
+        """What is equal for equal histories: of the trace, and of what else belongs to it."""
         whole = hashlib.blake2b("\n".join(self.lines).encode(), digest_size=8)
         for part in more:
             whole.update(part)
         return whole.hexdigest()
 
     def text(self) -> str:
-        """The story; of a long one, its beginning and its end."""
+        """The trace; of a long one, its beginning and its end."""
         lines = self.lines
         if len(lines) > _MOST_LINES:
             half = _MOST_LINES // 2
