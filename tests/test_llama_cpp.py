@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -25,15 +25,17 @@ from durable_llm_streams.runs.source import (
     TextDelta,
     Turn,
 )
-from tests.fake_provider import SECRET_WORDS, Address, FakeLlama, answer
+from tests import asking
+from tests.asking import text_of
+from tests.fake_provider import KEY, Address, FakeLlama, answer
+from tests.waiting import until
 
-KEY = "sk-test-0123456789abcdef"
 ID = "dls-0123456789abcdef"
 LENGTH = 231  # bytes of three words
 
 
 @asynccontextmanager
-async def asking(server: FakeLlama, **options: Any) -> AsyncIterator[KeptAnswers]:
+async def keeping(server: FakeLlama, **options: Any) -> AsyncIterator[KeptAnswers]:
     """A source of a process of its own."""
     background = BackgroundModels.parse("*=llama.cpp")
     source = KeptAnswers(
@@ -57,7 +59,7 @@ async def server() -> AsyncIterator[FakeLlama]:
 
 @pytest.fixture
 async def source(server: FakeLlama) -> AsyncIterator[KeptAnswers]:
-    async with asking(server) as made:
+    async with keeping(server) as made:
         yield made
 
 
@@ -66,43 +68,26 @@ def prompt(job: Job | None = None, **options: Any) -> Prompt:
 
 
 async def ask(source: LlamaCppStreams, asked: Prompt) -> list[Event]:
-    async with asyncio.timeout(20):
-        return shown([event async for event in source.stream(asked)])
+    return shown(await asking.ask(source, asked))
 
 
 async def fail(source: LlamaCppStreams, asked: Prompt) -> tuple[list[Event], ModelError]:
-    events: list[Event] = []
-    with pytest.raises(ModelError) as caught:
-        async with asyncio.timeout(20):
-            async for event in source.stream(asked):
-                events.append(event)  # noqa: PERF401
-    assert not any(word in str(caught.value) for word in (*SECRET_WORDS.split(), KEY, "127.0.0.1"))
-    assert KEY not in caught.value.detail
-    return shown(events), caught.value
+    events, error = await asking.broken_off(source, asked)
+    return shown(events), error
 
 
 async def until_cut(source: LlamaCppStreams, asked: Prompt) -> list[Event]:
     """What came before the connection ended; after the finish reason that is no failure."""
-    events: list[Event] = []
-    try:
-        async with asyncio.timeout(20):
-            async for event in source.stream(asked):
-                events.append(event)  # noqa: PERF401
-    except ModelError as why:
-        error = why
-    else:
-        error = ModelError("none", retryable=True)
+    events, error = await asking.outcome(source, asked)
+    if error is None:
         assert text_of(events) == answer(3)
-    assert (error.retryable, error.job_over) == (True, False)
+    else:
+        assert (error.retryable, error.job_over) == (True, False)
     return shown(events)
 
 
 def shown(events: list[Event]) -> list[Event]:
     return [event for event in events if not isinstance(event, Alive)]
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
 def last_job(events: list[Event]) -> tuple[Job, int]:
@@ -111,12 +96,6 @@ def last_job(events: list[Event]) -> tuple[Job, int]:
     job = events[place]
     assert isinstance(job, Job)
     return job, place
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 async def test_an_answer_has_a_name_before_it_is_asked_for(
@@ -143,7 +122,7 @@ async def test_a_cut_at_any_byte_loses_nothing_and_repeats_nothing(
     server: FakeLlama, mark_every: int, step: int
 ) -> None:
     server.tokens = 3
-    async with asking(server, mark_every=mark_every) as source:
+    async with keeping(server, mark_every=mark_every) as source:
         for cut in range(1, LENGTH, step):
             server.cuts = [cut]
             began = await until_cut(source, prompt())
@@ -161,7 +140,7 @@ async def test_any_number_of_cuts_is_joined_at_either_address(address: Address) 
     cuts = [250, 90, 330, 0, 161]
     async with (
         FakeLlama(tokens=30, cuts=[*cuts], address=address) as server,
-        asking(server, mark_every=100) as source,
+        keeping(server, mark_every=100) as source,
     ):
         asked, said = prompt(), ""
         for _ in cuts:
@@ -177,9 +156,9 @@ async def test_any_number_of_cuts_is_joined_at_either_address(address: Address) 
 
 async def test_another_process_goes_on_with_the_job_while_it_is_made(server: FakeLlama) -> None:
     server.tokens, server.pause, server.cuts = 30, 0.005, [400]
-    async with asking(server) as first:
+    async with keeping(server) as first:
         began, _ = await fail(first, prompt())
-    async with asking(server) as second:
+    async with keeping(server) as second:
         again = await ask(second, prompt(last_job(began)[0]))
     assert text_of(again) == answer(30)
     assert server.together == 1
@@ -211,7 +190,7 @@ async def test_closing_a_stream_leaves_the_answer_at_work_until_it_is_ended(
 async def test_an_answer_is_ended_at_whatever_address(address: Address) -> None:
     async with (
         FakeLlama(address=address, tokens=1000, pause=0.01) as server,
-        asking(server) as source,
+        keeping(server) as source,
     ):
         reading = asyncio.ensure_future(fail(source, prompt()))
         await until(lambda: server.at_work == 1)
@@ -264,7 +243,7 @@ async def test_a_failure_that_is_kept_is_the_jobs_only_when_it_is_read_again(
 async def test_a_server_that_keeps_no_answers_sends_the_run_to_the_next_rung() -> None:
     async with (
         FakeLlama(address="none", tokens=1000, pause=0.005, cuts=[400]) as server,
-        asking(server) as source,
+        keeping(server) as source,
     ):
         began, error = await fail(source, prompt())
         assert not error.job_over
@@ -320,7 +299,7 @@ async def test_a_server_that_is_not_there_has_no_job(
 
 @pytest.mark.parametrize("options", [{"said": "w1 w2 "}, {"continues": True}])
 async def test_a_continuation_is_no_job(server: FakeLlama, options: dict[str, Any]) -> None:
-    async with asking(server, prefill=PrefillTable.parse("*")) as source:
+    async with keeping(server, prefill=PrefillTable.parse("*")) as source:
         events = await ask(source, prompt(**options))
     assert not any(isinstance(event, Job) for event in events)
     assert not any("X-Conversation-Id" in headers for headers in server.asked)

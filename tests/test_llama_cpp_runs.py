@@ -14,7 +14,7 @@ from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
 from durable_llm_streams.runs import Limits
 
-from .fake_provider import Address, FakeLlama, answer
+from .fake_provider import FakeLlama, answer
 from .faulty_store import FaultyStore
 from .run_world import Ended, World
 
@@ -72,21 +72,6 @@ async def test_a_worker_that_takes_over_goes_on_with_the_answer(tmp_path: Path) 
         assert rungs(ended) == ["first", "reattach"]
         assert (len(server.asked), server.together) == (1, 1)
         store.thaw()
-
-
-@pytest.mark.parametrize("address", ["path", "query", "none"])
-async def test_an_answer_that_is_not_kept_is_restarted_when_the_first_is_over(
-    tmp_path: Path, address: Address
-) -> None:
-    cuts, capacity = [900], 300
-    async with FakeLlama(
-        address=address, tokens=100, pause=0.002, cuts=cuts, capacity=capacity
-    ) as server:
-        ended = await play(tmp_path, server)
-        assert (ended.status, ended.text) == (Status.FINISHED, answer(100))
-        assert rungs(ended) == ["first", "reattach", "restart"]
-        assert (len(server.asked), server.together) == (2, 1)
-        assert ended.metadata["attempts"] == 2
 
 
 async def test_stopping_a_run_ends_the_work_of_the_server(tmp_path: Path) -> None:
