@@ -10,6 +10,19 @@ import { until } from "./testing/wait";
 beforeEach(newApp);
 afterEach(leaveApp);
 
+/** Locks that nobody else holds, in a browser where four tabs follow an answer. */
+function stubLocks(): readonly string[] {
+  const held: string[] = [];
+  const request = async (name: string, ...rest: unknown[]) => {
+    held.push(name);
+    await (rest.at(-1) as () => Promise<void>)();
+    held.splice(held.indexOf(name), 1);
+  };
+  const query = async () => ({ held: Array(4).fill({ name: "dls:following" }) });
+  vi.stubGlobal("navigator", { onLine: true, locks: { request, query } });
+  return held;
+}
+
 describe("a chat's new title", () => {
   it("is shown at once, and then as the server has it", async () => {
     const { chats, rename } = await withChats(row("c1"), row("c2"));
@@ -172,17 +185,18 @@ describe("what is sent", () => {
     await until(() => expect(wire.posted.map(({ key }) => key)).toEqual(["m1"]));
   });
 
-  it("is sent by one tab at a time", async () => {
-    const locks: string[] = [];
-    const request = async (name: string, ...rest: unknown[]) => {
-      locks.push(name);
-      await (rest.at(-1) as () => Promise<void>)();
-    };
-    vi.stubGlobal("navigator", { ...navigator, onLine: true, locks: { request } });
+  it("is sent by one tab at a time, until the server has accepted it", async () => {
+    const held = stubLocks();
     const { send } = await withChats();
+    const sending = () => held.filter((name) => name.startsWith("dls:send:"));
+    let refuse = (_: Response): void => undefined;
+    wire.refusals.push(() => new Promise((resolve) => (refuse = resolve)));
     send("c1", "Hello");
     await until(() => expect(wire.posted).toHaveLength(1));
-    expect(locks).toContain(`dls:send:${wire.posted[0]?.key}`);
+    expect(sending()).toEqual([`dls:send:${wire.posted[0]?.key}`]);
+    refuse(new Response(null, { status: 503 }));
+    await until(() => expect(sending()).toEqual([])); // and the answer is being written
+    expect(wire.run?.ended).toBe(false);
   });
 });
 
@@ -236,14 +250,7 @@ describe("a chat that is opened", () => {
   });
 
   it("counts among the tabs that follow an answer, as long as it follows one", async () => {
-    const held: string[] = [];
-    const request = async (name: string, ...rest: unknown[]) => {
-      held.push(name);
-      await (rest.at(-1) as () => Promise<void>)();
-      held.splice(held.indexOf(name), 1);
-    };
-    const query = async () => ({ held: Array(4).fill({ name: "dls:following" }) });
-    vi.stubGlobal("navigator", { onLine: true, locks: { request, query } });
+    const held = stubLocks();
     wire.ask("m1", "Hello");
     const { conversationOf } = await withChats(row("c1"));
     const follows = () => held.includes("dls:following");

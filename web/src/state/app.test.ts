@@ -112,8 +112,9 @@ describe("what an earlier visit could not send", () => {
     ["its first answer brought the cookie", [false, true]],
   ])("is sent when %s", async (_, said) => {
     willBeKnown(...said);
-    const { page } = await begun("From a train");
+    const { page, transport } = await begun("From a train");
     await until(() => expect(wire.posted.map(({ key }) => key)).toEqual(["m1"]));
+    await until(() => expect(transport.getState("c1")).toMatchObject({ phase: "idle", runId: "01run1" }));
     expect(page.getState().cookieless).toBe(false);
     expect(times("/api/visitor")).toBe(said.length);
   });

@@ -1,5 +1,6 @@
 // @vitest-environment jsdom
 /** A chat whose stream is cut or cannot be followed further; stops that fail; notices. */
+import type { UIMessageChunk } from "ai";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Message, textOf } from "./model";
 import { outboxOf } from "./outbox";
@@ -147,13 +148,21 @@ describe("a stop", () => {
 });
 
 describe("the notice of a run", () => {
-  it("that tries again is over at the next words", async () => {
-    await asked("One ");
+  it("that tries again is over at the next words, of a later answer, too", async () => {
+    await asked("Before");
+    wire.finish();
+    await isIdle();
+    send("m2", "Again");
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("One ");
+    await shows("Hello", "Before", "Again", "One ");
+    const other = { event: "retry", attempt: 3 };
     wire.write(notice({ event: "retry", attempt: 2, attempts: 5, delay: 4 }));
-    await until(() => expect(view().notice).toMatchObject({ event: "retry" }));
+    wire.write({ type: "data-other", data: other, transient: true } as unknown as UIMessageChunk);
+    await until(() => expect(view().notice).toMatchObject({ event: "retry", attempt: 2 }));
     expect(view().retryAt).toBeGreaterThan(0);
     wire.say("two");
-    await shows("Hello", "One two");
+    await shows("Hello", "Before", "Again", "One two");
     expect(view().notice).toBeNull();
   });
 
@@ -189,5 +198,10 @@ describe("the notice of a run", () => {
     send("m2", "Again");
     await until(() => expect(said()).toContain("Again"));
     expect(view()).toMatchObject({ notice: null, cut: null });
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say("Uno");
+    await until(() => expect(said().at(-1)).toBe("Uno"));
+    wire.write({ type: "reset-step" });
+    await until(() => expect(view().cut && textOf(view().cut!)).toBe("Uno"));
   });
 });

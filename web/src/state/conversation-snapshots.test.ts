@@ -2,7 +2,7 @@
 /** A chat that is loaded again: by a feed, after a refusal, when it is shown. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type ErrorKind, TransportError } from "@/transport/index";
-import type { Snapshot } from "./model";
+import type { FeedEvent, Snapshot } from "./model";
 import { addToOutbox, outboxOf } from "./outbox";
 import {
   asked,
@@ -17,6 +17,7 @@ import {
   said,
   send,
   shows,
+  transport,
   unauthorized,
   view,
   wire,
@@ -27,9 +28,9 @@ import { problem } from "./testing/wire";
 beforeEach(newTalk);
 afterEach(() => conversation.close());
 
-describe("a snapshot", () => {
-  const fails = (kind: ErrorKind) => () => Promise.reject(new TransportError(kind));
+const fails = (kind: ErrorKind) => () => Promise.reject(new TransportError(kind));
 
+describe("a snapshot", () => {
   it("that comes after a message was sent takes nothing of that away", async () => {
     await conversation.load();
     const old = wire.snapshot();
@@ -112,6 +113,41 @@ describe("a snapshot", () => {
     expect(leaves).toEqual(["m1", null]);
   });
 
+  it("with another run than the one that is followed goes over to that", async () => {
+    await asked("One ");
+    const snapshot = wire.snapshot();
+    faults.load = [() => ({ ...snapshot, active_run: { ...snapshot.active_run!, id: "01other" } })];
+    await conversation.load();
+    await until(() => expect(counts.streams).toBe(1));
+    wire.finish();
+    await isIdle();
+  });
+
+  it("is shown until the replay of its run has come as far", async () => {
+    wire.ask("m1", "Hello");
+    wire.say("Half");
+    const snapshot = wire.snapshot();
+    const cursor = "01run1.00000009.t";
+    faults.load = [() => ({ ...snapshot, active_run: { ...snapshot.active_run!, cursor } })];
+    await conversation.load();
+    await until(() => expect(view().status).toBe("streaming"));
+    wire.say(" an answer");
+    await until(() => expect(transport.getState("c1").cursor).toBe("01run1.00000004.t"));
+    expect(said()).toEqual(["Hello", "Half"]);
+    wire.finish();
+    await shows("Hello", "Half an answer");
+  });
+
+  it("that comes after the chat was closed changes nothing", async () => {
+    let answer = (): void => undefined;
+    faults.load = [() => new Promise((resolve) => (answer = () => resolve(wire.snapshot())))];
+    const loading = conversation.load();
+    conversation.close();
+    answer();
+    await loading;
+    expect([view().loading, transport.getState("c1").phase]).toEqual(["loading", "idle"]);
+  });
+
   it("brings back what a refused edit would have replaced", async () => {
     wire.ask("m1", "One");
     wire.say("1");
@@ -140,7 +176,53 @@ describe("a snapshot", () => {
   });
 });
 
+describe("an event of the feed", () => {
+  const gap: FeedEvent = { type: "open", complete: false };
+
+  it("leads to nothing where it is no news, or the server does not know the chat", async () => {
+    conversation.hear({ type: "chat-renamed", chat: wire.snapshot() });
+    conversation.begin();
+    conversation.hear(gap);
+    expect(wire.loads).toBe(0);
+  });
+
+  it("with a gap is looked at once the server knows the chat", async () => {
+    await asked("Hi");
+    wire.finish();
+    await isIdle();
+    conversation.hear(gap);
+    expect(wire.loads).toBe(1);
+  });
+
+  it("that the chat was deleted is looked at while an answer is followed, too", async () => {
+    await asked("Half");
+    faults.load = [fails("not-found")];
+    conversation.hear({ type: "chat-deleted", id: "c1" });
+    await until(() => expect(view().loading).toBe("missing"));
+  });
+
+  it("makes a chat that is not shown load where a message waits for it", async () => {
+    await conversation.load();
+    conversation.leave();
+    addToOutbox({ id: "m1", chat: "c1", text: "Hello", refused: "No." });
+    conversation.hear(gap);
+    expect(wire.loads).toBe(2);
+  });
+});
+
 describe("a chat that is not shown", () => {
+  it("takes nothing of a snapshot that was asked for before it was left", async () => {
+    await asked("Half");
+    let answer = (): void => undefined;
+    faults.load = [() => new Promise((resolve) => (answer = () => resolve(wire.snapshot())))];
+    const loading = conversation.load();
+    conversation.leave();
+    answer();
+    await loading;
+    await isIdle();
+    expect([counts.streams, transport.getState("c1").phase]).toEqual([0, "idle"]);
+  });
+
   it("is not loaded for an event of the feed, but once it is shown again", async () => {
     await conversation.load();
     conversation.leave();
@@ -157,13 +239,14 @@ describe("a chat that is not shown", () => {
     expect(wire.loads).toBe(2);
   });
 
-  it("sends nothing more once it is closed", async () => {
-    await conversation.load();
+  it("sends nothing more once it is closed, and leaves no state behind", async () => {
+    await asked("Half");
     conversation.close();
-    addToOutbox({ id: "m1", chat: "c1", text: "Hello" });
+    addToOutbox({ id: "m2", chat: "c1", text: "And?" });
     await conversation.deliver();
-    expect(wire.posted).toEqual([]);
+    expect(wire.posted.map(({ key }) => key)).toEqual(["m1"]);
     expect(outboxOf("c1")).toHaveLength(1);
+    expect(transport.getState("c1")).not.toHaveProperty("runId");
   });
 
   it("still sends a message that is on its way", async () => {

@@ -129,15 +129,26 @@ describe("sending", () => {
     await until(() => expect(view().versions.placeOf("m1b")?.ids).toEqual(["m1", "m1b"]));
   });
 
+  it("sends an edit of a message that is not shown as a message of its own", async () => {
+    await conversation.load();
+    send("m1", "Hello", { replaces: "gone" });
+    await until(() => expect(wire.posted).toHaveLength(1));
+    expect(wire.posted[0]?.body).not.toHaveProperty("messageId");
+  });
+
   it("is taken back by a stop while the server has not accepted it", async () => {
-    conversation.begin();
+    expect(await conversation.stop()).toBeNull(); // nothing is being written
+    wire.ask("m0", "Before");
+    wire.finish();
+    await conversation.load();
+    addToOutbox({ id: "m2", chat: "c1", text: "Refused", refused: "No." });
     wire.refusals.push(() => new Promise(() => undefined));
     send("m1", "Hello");
-    await shows("Hello");
+    await shows("Before", "", "Hello");
     await until(() => expect(wire.posted).toHaveLength(1));
     expect(await conversation.stop()).toBe("Hello");
-    await shows();
-    expect(outboxOf("c1")).toEqual([]);
+    await shows("Before", "");
+    expect(outboxOf("c1").map(({ id }) => id)).toEqual(["m2"]);
     expect(wire.posted.every(({ path }) => !path.endsWith("/stop"))).toBe(true);
   });
 });

@@ -249,7 +249,7 @@ export class Conversation {
       else this.store.setState({ loading: "missing", problem: null });
       return;
     }
-    if (problem.kind === "unauthorized") this.tools.onUnauthorized?.(problem);
+    if (problem.kind === "unauthorized") this.tools.onUnauthorized(problem);
     // What is shown already stays, and is looked at again by itself.
     const isShown = this.store.getState().loading === "ready";
     if (!isShown || !problem.retryable) this.store.setState({ problem });
@@ -318,7 +318,7 @@ export class Conversation {
   #accepted(item: OutboxItem): void {
     this.#exists = true;
     removeFromOutbox(item.id);
-    this.tools.onAccepted?.(this.id, item);
+    this.tools.onAccepted(this.id, item);
     if (!this.#shown) this.leave();
   }
 
@@ -358,7 +358,7 @@ export class Conversation {
     switch (error.kind) {
       case "unauthorized":
       case "forbidden":
-        this.tools.onUnauthorized?.(error);
+        this.tools.onUnauthorized(error);
         this.store.setState({ problem: error });
         return;
       case "busy": // another tab was quicker: its answer first, then this message

@@ -15,7 +15,7 @@ export interface ConversationTools {
   /** Only one tab at a time delivers a message. */
   exclusively: Exclusively;
   /** Told when the server has accepted a message. */
-  onAccepted?: (chat: string, item: OutboxItem) => void;
+  onAccepted: (chat: string, item: OutboxItem) => void;
   /** Told when nobody may go on with this session. */
-  onUnauthorized?: (error: TransportError) => void;
+  onUnauthorized: (error: TransportError) => void;
 }

@@ -18,6 +18,7 @@ interface Faults {
 
 export let wire: Wire;
 export let conversation: Conversation;
+export let transport: ResumableChatTransport<Message>;
 export let faults: Faults;
 /** How many requests of a kind there were. */
 export let counts: { streams: number; stops: number };
@@ -47,6 +48,12 @@ export function newTalk(): void {
   faults = { stream: [], stop: [], load: [] };
   counts = { streams: 0, stops: 0 };
   [accepted, unauthorized] = [[], []];
+  transport = new ResumableChatTransport({
+    api: "http://server/api/chat",
+    fetch: fetchOverFaults,
+    backoff: { minMs: 1, maxMs: 2 },
+    stopMs: 20,
+  });
   conversation = new Conversation("c1", {
     api: {
       getChat: async (_, leaf = null) => {
@@ -54,12 +61,7 @@ export function newTalk(): void {
         return (faults.load.shift() ?? load)(leaf);
       },
     },
-    transport: new ResumableChatTransport<Message>({
-      api: "http://server/api/chat",
-      fetch: fetchOverFaults,
-      backoff: { minMs: 1, maxMs: 2 },
-      stopMs: 20,
-    }),
+    transport,
     schedule: (run) => void queueMicrotask(run),
     pause: () => Promise.resolve(),
     exclusively: (_, work) => work(),
