@@ -143,8 +143,7 @@ class History:
         incidents.cancel()
         self._calm()
         if not await self._all_of(sessions, CALM_SECONDS):
-            waiting = sorted(task.get_name() for task in WORLD.tasks)
-            raise Broken("honest-failure", f"{', '.join(waiting)} wait for ever")
+            raise Broken("honest-failure", f"{self._waiting()} after {CALM_SECONDS:g} s")
         await self._until_quiet()
         served = await self._served()
         for task in (*subscribers, *keepers):
@@ -165,6 +164,19 @@ class History:
         await asyncio.sleep(action.at)
         if self.faults.keeps(action.kind, action.name):
             await ChatClient(self.network, action.name, owner, action.server).subscribe()
+
+    def _waiting(self) -> str:
+        """Which clients still wait, for what, and what they were answered last."""
+        tasks = {task.get_name() for task in WORLD.tasks}
+        tasks -= {action.name for _, action in self.workload.subscribers}
+        readings = [each for each in self.network.observed.readings if each.who in tasks]
+        told = [
+            f"{each.who} waits behind record {each.last}, last answered {each.statuses[-3:]}"
+            for each in readings
+        ]
+        others = tasks - {each.who for each in readings}
+        told += [f"{name} waits" for name in sorted(others) if not name.startswith("Task-")]
+        return ", ".join(told)
 
     async def _all_of(self, lives: list[asyncio.Task[None]], seconds: float) -> bool:
         """Whether all lives come to their ends in time. Raises what one of them raises."""
