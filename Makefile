@@ -3,7 +3,7 @@
 PYTHON      ?=
 ARGS        ?=
 SEEDS       ?= 1000
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 3 --dist loadgroup
 
 BIN       := .venv/bin
 BOOTSTRAP  = @PYTHON='$(PYTHON)' scripts/bootstrap

@@ -13,6 +13,17 @@ from tests.promises import PROMISES, check_names
 
 __all__ = ["pytest_runtest_logreport", "pytest_terminal_summary"]
 
+#: These take long. They begin first, so that no worker waits for the last of them at the end.
+LONG = (
+    "tests/test_web_unit.py",
+    "tests/simulation/test_hunt.py",
+    "tests/test_web_wheel.py",
+    "tests/test_bench.py",
+    "tests/http/test_deploy.py",
+    "tests/http/test_hand_over.py",
+    "tests/browser/",
+)
+
 
 def promises_of(item: pytest.Item) -> set[str]:
     """The ids of the promises that a test tries to break."""
@@ -51,7 +62,8 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of the promises that were asked for with `--promise`."""
+    """Keep the tests of the promises that were asked for with `--promise`; begin with the long."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     asked = set(config.getoption("promise") or ())
     if asked:
         others = [item for item in items if not asked & promises_of(item)]
