@@ -87,11 +87,13 @@ class Line:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(retrieved)
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await asyncio.shield(self._opening)
-        except TimeoutError:
-            raise RedisTimeoutError("The server could not be reached in time.") from None
+        opening = self._opening
+        await asyncio.wait([opening], timeout=deadline - asyncio.get_running_loop().time())
+        if not opening.done():
+            raise RedisTimeoutError("The server could not be reached in time.")
+        if opening.cancelled():  # by `close`; a caller must not take this for its own cancellation
+            raise RedisConnectionError("The connection was closed here.")
+        return opening.result()
 
     async def close(self) -> None:
         """Close the link for good."""
