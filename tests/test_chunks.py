@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from durable_llm_streams import chunks
-from durable_llm_streams.chunks import merge
+from durable_llm_streams.chunks import Lines, merge
 
-GOLDEN = [
+#: Made by the test itself, not when this file is imported.
+GOLDEN: list[tuple[Callable[[], bytes], bytes]] = [
     (
-        chunks.start("m1", {"model": "demo"}),
+        lambda: chunks.start("m1", {"model": "demo"}),
         b'{"type":"start","messageId":"m1","messageMetadata":{"model":"demo"}}',
     ),
-    (chunks.START_STEP, b'{"type":"start-step"}'),
-    (chunks.FINISH_STEP, b'{"type":"finish-step"}'),
-    (chunks.RESET_STEP, b'{"type":"reset-step"}'),
-    (chunks.part_start("text", "0"), b'{"type":"text-start","id":"0"}'),
-    (chunks.part_end("text", "0"), b'{"type":"text-end","id":"0"}'),
-    (chunks.part_start("reasoning", "r1"), b'{"type":"reasoning-start","id":"r1"}'),
-    (chunks.part_end("reasoning", "r1"), b'{"type":"reasoning-end","id":"r1"}'),
-    (chunks.delta_prefix("text", "0"), b'{"type":"text-delta","id":"0","delta":'),
-    (chunks.delta_prefix("reasoning", "r1"), b'{"type":"reasoning-delta","id":"r1","delta":'),
+    (lambda: chunks.START_STEP, b'{"type":"start-step"}'),
+    (lambda: chunks.FINISH_STEP, b'{"type":"finish-step"}'),
+    (lambda: chunks.RESET_STEP, b'{"type":"reset-step"}'),
+    (lambda: chunks.part_start("text", "0"), b'{"type":"text-start","id":"0"}'),
+    (lambda: chunks.part_end("text", "0"), b'{"type":"text-end","id":"0"}'),
+    (lambda: chunks.part_start("reasoning", "r1"), b'{"type":"reasoning-start","id":"r1"}'),
+    (lambda: chunks.part_end("reasoning", "r1"), b'{"type":"reasoning-end","id":"r1"}'),
+    (lambda: chunks.delta_prefix("text", "0"), b'{"type":"text-delta","id":"0","delta":'),
     (
-        chunks.metadata({"usage": {"outputTokens": 3}}),
+        lambda: chunks.delta_prefix("reasoning", "r1"),
+        b'{"type":"reasoning-delta","id":"r1","delta":',
+    ),
+    (
+        lambda: chunks.metadata({"usage": {"outputTokens": 3}}),
         b'{"type":"message-metadata","messageMetadata":{"usage":{"outputTokens":3}}}',
     ),
     (
-        chunks.notice({"event": "retry"}),
+        lambda: chunks.notice({"event": "retry"}),
         b'{"type":"data-run","data":{"event":"retry"},"transient":true}',
     ),
-]
-GOLDEN_ENDS = [
     (
-        chunks.finish("stop", {"cost": 0.5}),
+        lambda: chunks.file("image/png", "data:,"),
+        b'{"type":"file","url":"data:,","mediaType":"image/png"}',
+    ),
+    (
+        lambda: chunks.source_url("s1", "https://example.org", "T"),
+        b'{"type":"source-url","sourceId":"s1","url":"https://example.org","title":"T"}',
+    ),
+    (
+        lambda: chunks.source_url("s1", "https://example.org", ""),
+        b'{"type":"source-url","sourceId":"s1","url":"https://example.org"}',
+    ),
+]
+GOLDEN_ENDS: list[tuple[Callable[[], bytes], bytes]] = [
+    (
+        lambda: chunks.finish("stop", {"cost": 0.5}),
         b'{"type":"finish","finishReason":"stop","messageMetadata":{"cost":0.5}}',
     ),
     (
-        chunks.error('The model\nis "away".'),
+        lambda: chunks.error('The model\nis "away".'),
         b'{"type":"error","errorText":"The model\\nis \\"away\\"."}',
     ),
-    (chunks.ABORT, b'{"type":"abort"}'),
+    (lambda: chunks.ABORT, b'{"type":"abort"}'),
 ]
 
 
 @pytest.mark.parametrize(("made", "expected"), GOLDEN + GOLDEN_ENDS)
-def test_a_chunk_has_these_bytes(made: bytes, expected: bytes) -> None:
-    assert made == expected
+def test_a_chunk_has_these_bytes(made: Callable[[], bytes], expected: bytes) -> None:
+    assert made() == expected
 
 
-@pytest.mark.parametrize("record", [made for made, _ in GOLDEN_ENDS])
+@pytest.mark.parametrize("record", [record for _, record in GOLDEN_ENDS])
 def test_finish_error_and_abort_end_a_log(record: bytes) -> None:
     assert chunks.is_terminal(record)
 
 
-@pytest.mark.parametrize("record", [made for made, _ in GOLDEN])
+@pytest.mark.parametrize("record", [record for _, record in GOLDEN])
 def test_nothing_else_ends_a_log(record: bytes) -> None:
     assert not chunks.is_terminal(record)
 
@@ -113,3 +131,73 @@ def test_nothing_merged_is_nothing() -> None:
 def test_a_foreign_delta_is_carried_as_it_is(record: bytes) -> None:
     own = b'{"type":"text-delta","id":"0","delta":"own"}'
     assert merge([own, record, record, own]) == list(enumerate([own, record, record, own]))
+
+
+def test_lines_are_the_sequence_of_their_records() -> None:
+    lines = Lines([(b"a\nb", 2), (b"c", 1)])
+    assert (len(lines), lines[1], lines[1:], list(lines)) == (
+        3,
+        b"b",
+        [b"b", b"c"],
+        [*b"a b c".split()],
+    )
+    assert lines == [b"a", b"b", b"c"]
+    assert lines != [b"a", b"b"]
+    assert lines != 3
+    assert lines.parts == [(b"a\nb", 2), (b"c", 1)]
+
+
+def test_lines_are_put_together_without_taking_them_apart() -> None:
+    lines = Lines([(b"a\nb", 2)])
+    assert Lines.of(lines, [b"c"], []).parts == [(b"a\nb", 2), (b"c", 1)]
+    many = Lines.of([b"x"] * 300)
+    assert [length for _, length in many.parts] == [128, 128, 44]
+    assert list(many) == [b"x"] * 300
+
+
+DELTA = b'{"type":"text-delta","id":"0","delta":"%b"}'
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_lines_are_merged_as_their_records_are(size: int) -> None:
+    texts = [b"a", b"", b'\\"q\\"', b"b", b"\\\\", b"c"]
+    records = [DELTA % text for text in texts]
+    mixed = [
+        chunks.START_STEP,
+        *records,
+        chunks.RESET_STEP,
+        *records[:2],
+        b'{"type":"x"}',
+        *records,
+    ]
+    parts = [mixed[at : at + size] for at in range(0, len(mixed), size)]
+    lines = Lines([(b"\n".join(part), len(part)) for part in parts])
+    whole = DELTA % b"".join(texts)
+    expected = [
+        (0, chunks.START_STEP),
+        (6, whole),
+        (7, chunks.RESET_STEP),
+        (9, DELTA % b"a"),
+        (10, b'{"type":"x"}'),
+        (16, whole),
+    ]
+    assert merge(mixed) == expected
+    assert merge(lines) == expected
+
+
+@pytest.mark.parametrize(
+    ("records", "text"),
+    [
+        ([DELTA % b"a"], b"a"),
+        ([DELTA % b"a", DELTA % b'\\"', DELTA % b""], b'a\\"'),
+        ([DELTA % b"a", DELTA % b"\\\\"], None),  # a quote behind it may end the text
+        ([DELTA % b"a", chunks.ABORT], None),
+        ([chunks.ABORT, DELTA % b"a"], None),
+        ([DELTA % b"a", (DELTA % b"b")[:-1] + b',"z":"c"}'], None),
+        ([DELTA % b"a", DELTA.replace(b"0", b"1") % b"b"], None),
+    ],
+)
+def test_plain_deltas_are_joined_all_at_once(records: list[bytes], text: bytes | None) -> None:
+    head = chunks._delta_head(DELTA % b"")
+    assert head == b'{"type":"text-delta","id":"0","delta":"'
+    assert chunks._text_of_deltas(b"\n".join(records), len(records), head) == text

@@ -109,6 +109,7 @@ def test_streams_are_read_as_the_standard_says(
 
 def test_retry_takes_digits_only() -> None:
     parser = SSEParser()
+    assert parser.retry is None
     for line, expected in (
         (b"retry: 10\n", 10),
         (b"retry: 1s\n", 10),
@@ -131,6 +132,18 @@ def test_an_event_beyond_the_bound_is_an_error_however_it_is_split(stream: bytes
     with pytest.raises(EventTooLarge):
         for at in range(len(stream)):
             parser.feed(stream[at : at + 1])
+
+
+def test_the_bound_is_of_all_data_of_an_event_and_of_the_line_that_comes() -> None:
+    line = b"data: aaaa\n"
+    parser = SSEParser(max_event_bytes=20)
+    parser.feed(line * 3)
+    with pytest.raises(EventTooLarge, match="more than 20 bytes"):
+        parser.feed(line)
+    assert (
+        SSEParser(max_event_bytes=20).feed(line * 3 + b"\n" + line * 3 + b"\n")
+        == [SSEEvent("", "message", "aaaa\naaaa\naaaa")] * 2
+    )
 
 
 def test_many_small_events_do_not_count_as_a_large_one() -> None:

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.model import valid_id
-from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Reading, Send, parse_send
+from durable_llm_streams.wire.aisdk import (
+    STREAM_HEADERS,
+    History,
+    Reading,
+    Send,
+    parse_history,
+    parse_send,
+)
 
 LIMIT = 1000
 
@@ -78,7 +85,7 @@ def test_an_edit_under_the_old_id_may_be_a_message_that_never_came() -> None:
     body = {"id": "c", "messages": [ANSWER, user("u1", "One?")], "messageId": "u1"}
     new, edit = parse(body).readings
     assert (new.place, new.anchor, new.message_id) == ("follow", "a1", "u1")
-    assert (edit.place, edit.anchor) == ("edit", "u1")
+    assert (edit.place, edit.anchor, edit.text) == ("edit", "u1", "One?")
     assert edit.message_id not in (None, "u1")
     assert parse(body).shown
 
@@ -123,6 +130,53 @@ def test_the_fingerprint_tells_texts_apart() -> None:
     sends = [first({"id": "c", "message": user("u1", text)}) for text in texts]
     assert len({send.content for send in sends}) == len(texts)
     assert first({"id": "other", "message": user("u2", "One")}).content == sends[0].content
+
+
+def test_the_fingerprint_is_the_same_in_every_version() -> None:
+    """Stores keep it: a message that is sent again after an update is the same message."""
+    asked = first({"id": "c", "message": user("u1", "One")}).content
+    assert asked == "8b12507783d5becacbf2ebe5b01a6002"
+
+
+def history(*messages: dict[str, Any], **more: Any) -> History:
+    body = {"id": "c", "messages": [*messages, user("new", "x")], **more}
+    return parse_history(json.dumps(body).encode())
+
+
+def test_a_history_has_the_id_and_role_of_each_message_but_the_new_one() -> None:
+    odd: Any = [7, {"id": "m"}, {"role": "user"}]
+    assert history(user("u1", "One"), ANSWER, *odd) == History(
+        [("u1", "user"), ("a1", "assistant"), ("", ""), ("m", ""), ("", "")], True
+    )
+    alone = {"message": user("new", "x")}
+    assert history(user("u1", "One"), **alone) == History([], False)
+    assert parse_history(json.dumps({"id": "c", **alone}).encode()) == History([], False)
+    assert parse_history(b'{"id":"c","messages":[]}') == History([], True)
+
+
+@pytest.mark.parametrize(
+    ("messages", "known"),
+    [
+        ([user("u0", "x"), user("u1", "One"), ANSWER], True),
+        ([user("u1", "One")], True),
+        ([user("u1", "One"), user("u2", "Two")], True),
+        ([user("u1", "One"), {"id": "a2", "role": "assistant"}], False),
+        ([user("u1", "One"), {"id": "a2", "role": "assistant"}, user("u2", "Two")], False),
+        ([user("u0", "x")], False),
+        ([], False),
+    ],
+)
+def test_a_history_knows_an_answer_or_that_its_question_had_none_yet(
+    messages: list[dict[str, Any]], known: bool
+) -> None:
+    assert history(*messages).knows("u1", "a1") is known
+
+
+def test_a_regeneration_may_be_a_question_that_never_came_behind_the_one_before_it() -> None:
+    shown = [user("u1", "One"), ANSWER, user("u2", "Two?")]
+    again = parse({"id": "c", "messages": shown, "trigger": "regenerate-message"})
+    new = again.readings[-1]
+    assert (new.place, new.anchor, new.message_id, new.text) == ("follow", "a1", "u2", "Two?")
 
 
 def test_the_limit_is_in_bytes_and_can_be_reached() -> None:
