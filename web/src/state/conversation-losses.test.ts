@@ -100,6 +100,21 @@ describe("an answer whose stream is cut", () => {
   });
 });
 
+describe("an answer that is found", () => {
+  it("and cannot be followed is a problem, beside what is known of it", async () => {
+    wire.ask("m1", "Hello");
+    wire.say("Half");
+    faults.stream = Array.from({ length: 5 }, () => refuse(500, "broken"));
+    await conversation.load();
+    await until(() => expect(view().problem).toMatchObject({ kind: "server" }));
+    expect([view().status, said()]).toEqual(["ready", ["Hello", "Half"]]);
+    expect([view().found, view().stopping]).toEqual([true, false]);
+    send("m2", "And?");
+    await until(() => expect(view().status).toBe("streaming"));
+    expect([view().found, view().stopping, view().problem]).toEqual([false, false, null]);
+  });
+});
+
 describe("a stop", () => {
   it("is sent while the stream of the answer is cut", async () => {
     await asked("Half");

@@ -82,14 +82,19 @@ describe("sending", () => {
     expect(wire.posted).toEqual([]);
   });
 
-  it("keeps a message that was refused, with the reason, out of the conversation", async () => {
-    conversation.begin();
-    wire.refusals.push(() => problem(413, "too-large", "The message is too long."));
+  it.each([
+    [413, "too-large"],
+    [404, "chat-not-found"],
+  ])("keeps a message that was refused (%i), with the reason, out of the conversation", async (status, name) => {
+    wire.ask("m0", "Before");
+    wire.finish();
+    await conversation.load();
+    wire.refusals.push(() => problem(status, name, "It cannot be."));
     send("m1", "Hello");
-    await until(() => expect(outboxOf("c1")[0]?.refused).toBe("The message is too long."));
-    await shows();
-    expect(view().problem).toBeNull();
-    expect(view().status).toBe("ready");
+    await until(() => expect(outboxOf("c1")[0]?.refused).toBe("It cannot be."));
+    await shows("Before", "");
+    expect(view()).toMatchObject({ problem: null, status: "ready" });
+    expect(wire.loads).toBe(1);
   });
 
   it("follows the other tab's answer when that was quicker, then sends", async () => {
@@ -108,9 +113,9 @@ describe("sending", () => {
     expect(outboxOf("c1")).toEqual([]);
   });
 
-  it("keeps the message when nobody knows any more who asks", async () => {
+  it.each([401, 403])("keeps the message when it is refused to this visitor (%i)", async (status) => {
     conversation.begin();
-    wire.refusals.push(() => problem(401, "unauthenticated", "Sign in."));
+    wire.refusals.push(() => problem(status, "unauthenticated", "Sign in."));
     send("m1", "Hello");
     await until(() => expect(unauthorized).toHaveLength(1));
     expect(outboxOf("c1")).toMatchObject([{ id: "m1" }]);

@@ -212,7 +212,7 @@ export class Conversation {
 
   async #replace(snapshot: Snapshot, cursor: string | null): Promise<void> {
     const stream = this.busy ? await this.#letGo() : this.#stream;
-    if (stream !== this.#stream || this.#closed) return;
+    if (stream !== this.#stream) return;
     this.#state.messages = reuse(this.#state.messages, snapshot.messages);
     if (cursor === null) {
       void this.deliver();
@@ -339,7 +339,7 @@ export class Conversation {
     undelivered?: () => OutboxItem | undefined,
   ): Promise<void> {
     await end;
-    if (this.#closed || stream !== this.#stream) return;
+    if (stream !== this.#stream) return;
     this.store.setState({ stopping: false });
     const error = this.#exchange.error;
     this.#exchange.clearError();
@@ -351,7 +351,7 @@ export class Conversation {
     this.#startedElsewhere = null;
     if (waiting !== null && !hasRun(this.#state.messages, waiting)) await this.load();
     else this.#learnVersions();
-    if (!this.busy) void this.deliver();
+    void this.deliver();
   }
 
   async #failed(error: TransportError, item: OutboxItem | undefined): Promise<void> {

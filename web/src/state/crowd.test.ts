@@ -1,8 +1,9 @@
 // @vitest-environment jsdom
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Crowd, type Followers, followers } from "./crowd";
 import { until } from "./testing/wait";
 
+beforeEach(() => void vi.stubGlobal("BroadcastChannel", undefined));
 afterEach(() => {
   vi.unstubAllGlobals();
   vi.restoreAllMocks();
