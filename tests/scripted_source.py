@@ -10,12 +10,8 @@ from typing import Any
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.runs import (
-    Alive,
-    Citation,
     Event,
-    File,
     Finish,
-    LateThought,
     Prompt,
     ReasoningDelta,
     TextDelta,
@@ -71,9 +67,9 @@ class Reason:
 
 @dataclass(frozen=True)
 class Show:
-    """Yield an event that is neither text nor reasoning."""
+    """Yield any event."""
 
-    event: File | Citation | Alive | LateThought
+    event: Event
 
     async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         yield self.event
@@ -90,6 +86,19 @@ class Wait:
             await asyncio.get_running_loop().create_future()
         else:
             await asyncio.sleep(self.seconds)
+        return
+        yield
+
+
+@dataclass(frozen=True)
+class Until:
+    """Say nothing until the event is set, and clear it."""
+
+    gate: asyncio.Event
+
+    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        await self.gate.wait()
+        self.gate.clear()
         return
         yield
 
@@ -164,7 +173,7 @@ class Done:
         yield Finish(reason=self.reason, metadata=self.metadata)
 
 
-Step = Say | Tell | Reason | Show | Wait | Fail | Bug | Do | Stubborn | Done
+Step = Say | Tell | Reason | Show | Wait | Until | Fail | Bug | Do | Stubborn | Done
 Scene = Sequence[Step]
 
 

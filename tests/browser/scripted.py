@@ -6,15 +6,27 @@ import asyncio
 import base64
 import struct
 import zlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.runs import Event, Finish, Prompt, TextDelta
+from durable_llm_streams.runs import Event, Finish
 from tests.app import App, Script
 from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import ask_until
+from tests.scripted_source import (
+    ContinuingScriptedSource,
+    Done,
+    Fail,
+    Say,
+    Scene,
+    ScriptedSource,
+    Show,
+    Until,
+)
 
 OVERLOADED = "The model is overloaded."
+#: What is known of an answer at its end.
+MADE = {"model": "demo"}
 
 
 def picture(width: int, height: int) -> str:
@@ -37,15 +49,10 @@ def picture(width: int, height: int) -> str:
 
 def yields(script: Script, *events: Event) -> None:
     """From now on every answer consists of these events, at once."""
-
-    async def stream(prompt: Prompt) -> AsyncGenerator[Event, None]:
-        script.prompts.append(prompt)
-        for event in events:
-            yield event
-        if not isinstance(events[-1], Finish):
-            yield Finish(reason="stop", metadata={"model": prompt.model})
-
-    vars(script)["stream"] = stream
+    ends = [] if isinstance(events[-1], Finish) else [Done(metadata=MADE)]
+    source = ScriptedSource([*map(Show, events), *ends])
+    source.prompts = script.prompts
+    vars(script)["stream"] = source.stream
 
 
 def speaks(script: Script) -> None:
@@ -65,19 +72,11 @@ def goes_on_in_words(script: Script, said: str, then: str) -> asyncio.Event:
         What cuts it off when it is set, and lets it go on when it is set again.
     """
     gate = asyncio.Event()
-
-    async def stream(prompt: Prompt) -> AsyncGenerator[Event, None]:
-        script.prompts.append(prompt)
-        if not prompt.continues:
-            yield TextDelta(said)
-            await gate.wait()
-            gate.clear()
-            raise ModelError(OVERLOADED, retryable=True)
-        await gate.wait()
-        yield TextDelta(then)
-        yield Finish(reason="stop", metadata={"model": prompt.model})
-
-    vars(script).update(stream=stream, can_continue=lambda _model: True)
+    cut: Scene = [Say(said), Until(gate), Fail(sentence=OVERLOADED)]
+    rest: Scene = [Until(gate), Say(then), Done(metadata=MADE)]
+    source = ContinuingScriptedSource(by_prompt=lambda asked: rest if asked.continues else cut)
+    source.prompts = script.prompts
+    vars(script).update(stream=source.stream, can_continue=source.can_continue)
     return gate
 
 
