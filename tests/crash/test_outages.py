@@ -107,6 +107,24 @@ async def test_an_outage_of_ten_seconds_is_waited_out(tmp_path: Path, kind: str)
                     assert await it.epoch(reader) == 1, "taken from a living writer"
 
 
+@pytest.mark.promise("hand-over", "outage")
+async def test_a_planned_end_during_an_outage_is_no_error(tmp_path: Path) -> None:
+    settings = {"DLS_LEASE": "1", "DLS_GRACE": "0"}
+    async with (
+        RedisServer(tmp_path, appendfsync="always") as redis,
+        rig(tmp_path, f"{redis.url}?timeout=1", 1, settings) as it,
+    ):
+        await it.asked(2, 30)
+        await redis.kill()
+        await it.all_answer(503)
+        assert await it.servers[0].terminate() == 0
+        log = it.servers[0].log.read_text()
+        assert "ERROR" not in log, log
+        await redis.start()
+        await it.servers[0].start()
+        await it.verify()
+
+
 @pytest.mark.promise("outage")
 async def test_streams_that_have_waited_for_long_enough_end_cleanly(tmp_path: Path) -> None:
     async with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:

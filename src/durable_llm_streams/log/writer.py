@@ -221,6 +221,9 @@ class Flusher:
                     self._records += sum([len(item.records) for item in batch])
                 try:
                     results = await self._commit(batch)
+                except StoreUnavailable as error:  # at the end of the process, which cannot wait
+                    logger.warning("The last records were not written: %s", error)
+                    results = [False] * len(batch)
                 except Exception:
                     logger.exception("A flush failed; its runs are given up")
                     results = [False] * len(batch)
