@@ -21,7 +21,7 @@ from typing import Final
 from hatch_build import BuildError, node_environment
 from tests.node import WEB, tool
 
-from .results import DamagedResults, Room, keep, read_equivalents, read_report
+from .results import DamagedFile, Tally, keep, read_equivalents, read_report, total
 
 HERE: Final = Path(__file__).parent
 ROOMS: Final = ("transport", "state")
@@ -35,24 +35,33 @@ class ToolFailed(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for. Returns the exit status."""
     options = _options(arguments)
+    tallies: dict[str, Tally] = {}
     try:
         equivalents = read_equivalents()
         see_same_versions()
         command = tool(HERE, "stryker")
-        rooms: list[Room] = []
         for room in options.room or ROOMS:
             with tempfile.TemporaryDirectory(prefix="dls-mutants-") as name:
-                report = _judge(command, Path(name).resolve(), room, options.file)
-                rooms.append(read_report(report, room, equivalents))
-        if options.keep:
-            keep(rooms)
-    except (BuildError, DamagedResults, ToolFailed) as error:
+                path = _judge(command, Path(name).resolve(), room, options.file)
+                report = read_report(path, equivalents)
+            print(*report.survivors, sep="\n")
+            tallies.update(report.tallies)
+            if options.keep:
+                keep(report.tallies, _files())
+    except (BuildError, DamagedFile, ToolFailed) as error:
         print(error, file=sys.stderr)
         return 1
-    for room in rooms:
-        print(*room.survivors, sep="\n")
-    print(*(room.line() for room in rooms), sep="\n")
+    for room in options.room or ROOMS:
+        own = [tally for name, tally in tallies.items() if name.startswith(f"{room}/")]
+        print(f"{room:10}{total(own)}")
     return 0
+
+
+def _files() -> set[str]:
+    """What can be mutated, below `web/src`."""
+    paths = [path for room in ROOMS for path in (WEB / "src" / room).glob("*.ts")]
+    sources = [path for path in paths if not path.name.endswith(".test.ts")]
+    return {path.relative_to(WEB / "src").as_posix() for path in sources}
 
 
 def see_same_versions(web: Path = WEB, here: Path = HERE) -> None:
@@ -80,14 +89,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--room", action="append", choices=ROOMS, help="only this room (default: both)")
     add("--file", action="append", help="only this file below web/src, such as state/cut.ts")
-    add("--keep", action="store_true", help="write results-web.json")
+    add("--keep", action="store_true", help="write the figures to results-web.json")
     options = parser.parse_args(arguments)
     files: list[str] = options.file or []
-    for file in files:
-        if not (WEB / "src" / file).is_file() or file.split("/")[0] not in ROOMS:
-            parser.error(f"there is no file {file} in web/src/{' or web/src/'.join(ROOMS)}")
-    if files and options.keep:
-        parser.error("--keep is for whole rooms, without --file")
+    if unknown := set(files) - _files():
+        parser.error(f"no such file below web/src: {', '.join(sorted(unknown))}")
     if files:
         options.room = [room for room in ROOMS if any(f.startswith(f"{room}/") for f in files)]
     return options

@@ -1,15 +1,15 @@
-"""Counts mutants per room from Stryker's report, and keeps the figures."""
+"""Counts mutants per file and room from Stryker's report, and keeps the figures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-#: Where the figures of whole rooms are kept.
+#: Where the figures are kept.
 RESULTS: Final = Path(__file__).parents[1] / "results-web.json"
 #: Survivors that no test can catch, each with the reason.
 EQUIVALENT: Final = Path(__file__).with_name("equivalent.json")
@@ -18,12 +18,12 @@ _CAUGHT: Final = {"Killed", "Timeout", "RuntimeError"}
 _SURVIVED: Final = {"Survived", "NoCoverage"}
 
 
-class DamagedResults(Exception):
-    """A file of results cannot be read; the text says which, why and what to do."""
+class DamagedFile(Exception):
+    """A file cannot be read; the text says which, why and what to do."""
 
 
 class Mutant(msgspec.Struct, frozen=True, order=True):
-    """A mutant, named by the text it changes and not by the line's number.
+    """A mutant, named by the text that it changes and not by a line's number.
 
     Attributes:
         file: below `web/src`.
@@ -44,27 +44,18 @@ class Mutant(msgspec.Struct, frozen=True, order=True):
 class Equivalent(msgspec.Struct, frozen=True):
     """A survivor that behaves as the original does; `because` says why."""
 
-    file: str
-    code: str
-    replaced: str
-    by: str
+    mutant: Mutant
     because: str
 
-    @property
-    def mutant(self) -> Mutant:
-        """The mutant that is meant."""
-        return Mutant(self.file, self.code, self.replaced, self.by)
 
+class Tally(msgspec.Struct, frozen=True):
+    """How many mutants there were, and what became of them."""
 
-class Room(NamedTuple):
-    """What became of the mutants of one room."""
-
-    name: str
-    mutants: int
-    caught: int
-    timeouts: int
-    equivalent: int
-    survivors: tuple[Mutant, ...]
+    mutants: int = 0
+    caught: int = 0
+    timeouts: int = 0
+    equivalent: int = 0
+    survived: int = 0
 
     @property
     def score(self) -> float:
@@ -72,100 +63,126 @@ class Room(NamedTuple):
         real = self.mutants - self.equivalent
         return round(100 * self.caught / real, 1) if real else 100.0
 
-    def line(self) -> str:
-        """One line of the table."""
+    def __str__(self) -> str:
         return (
-            f"{self.name:10} {self.mutants:5} mutants, {self.caught:5} caught "
-            f"({self.timeouts} by a timeout), {self.equivalent:3} equivalent, "
-            f"{len(self.survivors):4} survived: {self.score} %"
+            f"{self.mutants:5} mutants, {self.caught:5} caught ({self.timeouts} by a timeout), "
+            f"{self.equivalent:3} equivalent, {self.survived:4} survived: {self.score} %"
         )
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What one run of Stryker found, per file."""
+
+    tallies: dict[str, Tally]
+    survivors: list[Mutant]
+
+
+class Room(msgspec.Struct):
+    """The figures of a room: in all, and per file."""
+
+    total: Tally
+    score: float
+    files: dict[str, Tally]
+
+
+class Results(msgspec.Struct):
+    """What is kept."""
+
+    command: str = "python -m tests.mutations.web --keep"
+    rooms: dict[str, Room] = {}
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """The sum."""
+    sums = [sum(column) for column in zip(*map(msgspec.structs.astuple, tallies), strict=True)]
+    return Tally(*sums)
 
 
 def read_equivalents(path: Path = EQUIVALENT) -> list[Equivalent]:
     """The reviewed list.
 
     Raises:
-        DamagedResults: it is no list of such entries.
+        DamagedFile: it is no list of such entries.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[Equivalent])
     except (OSError, msgspec.DecodeError) as error:
-        raise DamagedResults(f"{path} cannot be read: {error}") from error
+        raise DamagedFile(f"{path} cannot be read: {error}") from error
 
 
-def read_report(path: Path, room: str, equivalents: Sequence[Equivalent]) -> Room:
-    """What Stryker's report says of a room.
+def read_report(path: Path, equivalents: Iterable[Equivalent]) -> Report:
+    """What Stryker's report says.
 
     Raises:
-        DamagedResults: it is no report.
+        DamagedFile: it is no report.
     """
     known = {entry.mutant for entry in equivalents}
-    statuses: list[str] = []
-    survivors: list[Mutant] = []
-    equivalent = 0
+    report = Report({}, [])
     try:
         for name, file in json.loads(path.read_bytes())["files"].items():
-            for found in file["mutants"]:
-                if found["status"] not in _CAUGHT | _SURVIVED:
-                    continue
-                statuses.append(found["status"])
-                if found["status"] in _CAUGHT:
-                    continue
-                mutant = _mutant(name.removeprefix("src/"), file["source"], found)
-                if mutant in known:
-                    equivalent += 1
-                else:
-                    survivors.append(mutant)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedResults(f"Stryker's report {path} cannot be read: {error!r}") from error
-    caught = sum(status in _CAUGHT for status in statuses)
-    timeouts = statuses.count("Timeout")
-    return Room(room, len(statuses), caught, timeouts, equivalent, tuple(survivors))
+            short = name.removeprefix("src/")
+            found = [
+                (one["status"], _mutant(short, file["source"], one))
+                for one in file["mutants"]
+                if one["status"] in _CAUGHT | _SURVIVED
+            ]
+            alive = [mutant for status, mutant in found if status in _SURVIVED]
+            survivors = [mutant for mutant in alive if mutant not in known]
+            report.survivors.extend(survivors)
+            report.tallies[short] = Tally(
+                mutants=len(found),
+                caught=len(found) - len(alive),
+                timeouts=sum(status == "Timeout" for status, _ in found),
+                equivalent=len(alive) - len(survivors),
+                survived=len(survivors),
+            )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DamagedFile(f"Stryker's report {path} cannot be read: {error!r}") from error
+    return report
 
 
-def keep(rooms: Sequence[Room], path: Path = RESULTS) -> None:
-    """Write the figures of these rooms; those of other rooms stay.
+def keep(tallies: Mapping[str, Tally], existing: Collection[str], path: Path = RESULTS) -> Results:
+    """Write the figures of these files; those of other files stay.
+
+    Args:
+        tallies: by the file's name, which begins with its room.
+        existing: the files that there are; what is kept of others goes.
+        path: where.
 
     Raises:
-        DamagedResults: the file is damaged; it is moved aside.
+        DamagedFile: the file is damaged; it is moved aside.
     """
-    kept: dict[str, Any] = {}
-    if path.exists():
-        try:
-            kept = dict(json.loads(path.read_bytes())["rooms"])
-        except (ValueError, KeyError, TypeError) as error:
-            aside = path.with_suffix(".damaged.json")
-            path.rename(aside)
-            raise DamagedResults(
-                f"{path.name} is damaged ({error!r}): it is {aside.name} now. Run this again."
-            ) from error
-    for room in rooms:
-        kept[room.name] = {
-            "mutants": room.mutants,
-            "caught": room.caught,
-            "timeouts": room.timeouts,
-            "equivalent": room.equivalent,
-            "survived": len(room.survivors),
-            "score": room.score,
-            "survivors": _by_file(room.survivors),
-        }
-    figures = {"command": "python -m tests.mutations.web --keep", "rooms": kept}
-    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    results = _read(path)
+    files = {name: tally for room in results.rooms.values() for name, tally in room.files.items()}
+    files = {name: tally for name, tally in {**files, **tallies}.items() if name in existing}
+    for room in sorted({name.split("/")[0] for name in files}):
+        own = {name: files[name] for name in sorted(files) if name.startswith(f"{room}/")}
+        sum_ = total(own.values())
+        results.rooms[room] = Room(sum_, sum_.score, own)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    return results
 
 
-def _by_file(survivors: Sequence[Mutant]) -> dict[str, int]:
-    files = sorted({mutant.file for mutant in survivors})
-    return {file: sum(mutant.file == file for mutant in survivors) for file in files}
+def _read(path: Path) -> Results:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Results)
+    except FileNotFoundError:
+        return Results()
+    except msgspec.DecodeError as error:
+        aside = path.with_suffix(".damaged.json")
+        path.rename(aside)
+        message = f"{path.name} is damaged ({error}): it is {aside.name} now. Run this again."
+        raise DamagedFile(message) from error
 
 
 def _mutant(name: str, source: str, found: dict[str, Any]) -> Mutant:
     lines = source.splitlines()
     start, end = found["location"]["start"], found["location"]["end"]
-    first, last = start["line"] - 1, end["line"] - 1
-    text = lines[first : last + 1]
+    text = lines[start["line"] - 1 : end["line"]]
+    code = text[0].strip()
     text[-1] = text[-1][: end["column"] - 1]
     text[0] = text[0][start["column"] - 1 :]
-    return Mutant(name, lines[first].strip(), "\n".join(text), found["replacement"])
+    return Mutant(name, code, "\n".join(text), found["replacement"])
 
 
 def _short(text: str) -> str:

@@ -22,7 +22,11 @@ describe("the cut attempt", () => {
     const before = answer(step, text("One two"));
     expect(cutAttempt(before, answer(step), null)).toBe(before);
     expect(cutAttempt(before, answer(step, text("Two one, and much more")), null)).toBe(before);
-    expect(cutAttempt(answer(step, file), answer(step, text("T")), null)).toEqual(answer(step, file));
+    const withFile = answer(step, file);
+    expect(cutAttempt(withFile, answer(step, text("T")), null)).toBe(withFile);
+    expect(cutAttempt(withFile, answer(step), null)).toBe(withFile);
+    const thoughts = answer(step, thought("Hm"));
+    expect(cutAttempt(thoughts, answer(step, thought("So")), null)).toBe(thoughts);
   });
 
   it("stays while the new text grows", () => {
@@ -35,6 +39,7 @@ describe("the cut attempt", () => {
     const first = answer(step, text("One two three"));
     const second = answer(step, text("Uno"));
     expect(cutAttempt(second, answer(step), first)).toBe(first);
+    expect(cutAttempt(answer(step, text("Two two three")), answer(step), first)).toBe(first);
     const longer = answer(step, text("One two three four"));
     expect(cutAttempt(longer, answer(step), first)).toBe(longer);
   });
@@ -44,6 +49,8 @@ describe("the cut attempt", () => {
     const reset = answer(step);
     const moved = answer(step, thought("I should list facts."), text("One"));
     expect(cutAttempt(before, moved, null)).toBeNull();
+    const thoughtful = answer(step, thought("Hm."), text("I should list facts."));
+    expect(cutAttempt(thoughtful, moved, null)).toBeNull();
     expect(cutAttempt(reset, moved, cutAttempt(before, reset, null))).toBeNull();
   });
 
@@ -52,5 +59,7 @@ describe("the cut attempt", () => {
     const question: Message = { id: "q2", role: "user", parts: [text("And?")] };
     expect(cutAttempt(before, question, before)).toBeNull();
     expect(cutAttempt(before, { ...answer(step), id: "a2" }, before)).toBeNull();
+    expect(cutAttempt(before, undefined, before)).toBeNull();
+    expect(cutAttempt(question, { ...question, parts: [] }, null)).toBeNull();
   });
 });
