@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from tests.contract import StoreFactory
-from tests.contract.harness import PATIENCE
+from tests.waiting import within
 
 _PREFIXES = itertools.count(1)
 
@@ -47,7 +47,7 @@ class OpenedStores(StoreFactory, ABC):
             await self._opened.pop().close()
 
     async def settle(self) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with within("readers to begin to wait"):
             await super().settle()
             while any(store.arriving for store in self._opened):
                 await asyncio.sleep(0.001)

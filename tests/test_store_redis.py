@@ -14,11 +14,12 @@ from durable_llm_streams.log import check_cursor, follow
 from durable_llm_streams.model import Cursor, Status, token_at
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore, Retention
 from tests.contract import StoreContract, compare_with_model
-from tests.contract.harness import DAY, HOUR, LEASE, PATIENCE, Talk, bounded, records
+from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
 from tests.redis_databases import until
 from tests.redis_servers import RedisServer, keys_without_ttl, redis_server
 from tests.redis_stores import RedisStores
+from tests.waiting import within
 
 __all__ = ["redis_server"]
 
@@ -78,9 +79,11 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
         lot = written[at - 1 : at - 1 + size]
         assert await talk.append(claim, lot, at)
         at += len(lot)
-        await asyncio.wait_for(live.wait(), PATIENCE)
+        async with within("a page in the other process"):
+            await live.wait()
     ended = await talk.end(claim)
-    await asyncio.wait_for(reading, PATIENCE)
+    async with within("the end of the log in the other process"):
+        await reading
     assert ended.status is Status.FINISHED
     assert read == await talk.log(claim.run.id)
 
@@ -110,10 +113,10 @@ async def test_readers_go_on_when_the_writer_changes_its_process(
 @pytest.mark.promise("feed")
 async def test_a_change_is_told_to_listeners_elsewhere(talk: Talk, elsewhere: Talk) -> None:
     position = (await elsewhere.store.changes("ann", None)).position
-    listener = asyncio.create_task(elsewhere.store.changes("ann", position, wait=60))
+    listener = asyncio.create_task(elsewhere.store.changes("ann", position, wait=LONG))
     await elsewhere.stores.settle()
     await talk.send()
-    async with asyncio.timeout(PATIENCE):
+    async with within("a change in the feed of another process"):
         found = await listener
     assert [change.kind for change in found.changes] == ["chat-created", "run-started"]
 
@@ -121,19 +124,19 @@ async def test_a_change_is_told_to_listeners_elsewhere(talk: Talk, elsewhere: Ta
 async def test_work_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
     await elsewhere.work_is_quiet()
     await talk.send()
-    async with asyncio.timeout(PATIENCE):
-        await elsewhere.store.work(PATIENCE * 10)
+    async with within("the hint that there is work"):
+        await elsewhere.store.work(LONG)
 
 
 async def test_work_that_a_claim_leaves_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
     for number in range(2):
         await talk.send(chat=f"c{number}")
     await elsewhere.work_is_quiet()
-    work = asyncio.create_task(elsewhere.store.work(PATIENCE * 10))
+    work = asyncio.create_task(elsewhere.store.work(LONG))
     await elsewhere.stores.settle()
     assert not work.done()
     assert len(await talk.store.claim("w1", 1, LEASE)) == 1
-    async with asyncio.timeout(PATIENCE):
+    async with within("the hint that there is work"):
         await work
 
 
@@ -145,7 +148,7 @@ async def test_a_tail_that_nobody_reads_is_let_go(
     run = (await talk.start()).run
     assert isinstance(elsewhere.store, RedisStore)
     await bounded(await elsewhere.waiting(run.id, 0, wait=0.01))
-    async with asyncio.timeout(PATIENCE):
+    async with within("the tail to be dropped"):
         while elsewhere.store._following._tails:
             await asyncio.sleep(0.01)
 
@@ -237,7 +240,7 @@ async def test_a_feed_is_notified_of_changes_during_a_cut_connection(
     waiting = asyncio.create_task(store.changes("ann", position, wait=600))
     await until(lambda: "ann" in store._bells._listening and store.arriving == 0)
     await talk.store.rename("ann", "c1", "Another title")
-    async with asyncio.timeout(PATIENCE):
+    async with within("a change in the feed after the cut"):
         found = await waiting
     assert [change.kind for change in found.changes] == ["chat-renamed"]
 
@@ -280,7 +283,7 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(tmp_path
             server.thaw()
             third = (await talk.send("m3", chat="c3")).run
             found: list[str] = []
-            async with asyncio.timeout(PATIENCE):
+            async with within("three claims"):
                 while len(found) < 3:
                     claims = await store.claim("w1", 2, LEASE)
                     assert len(claims) <= 2, "what was claimed before counts"

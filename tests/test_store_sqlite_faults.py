@@ -20,8 +20,9 @@ from durable_llm_streams.errors import StoreLocked, StoreUnavailable, StoreUnusa
 from durable_llm_streams.store import Changes
 from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
 from durable_llm_streams.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
-from tests.contract.harness import LAST, LEASE, PATIENCE, Talk, bounded, records
+from tests.contract.harness import LAST, LEASE, Talk, bounded, records
 from tests.sqlite_stores import SQLiteStores, stores, talk
+from tests.waiting import within
 
 __all__ = ["stores", "talk"]
 
@@ -166,14 +167,14 @@ class Writer:
 
     async def take(self, count: int) -> None:
         """Read so many acknowledgements."""
-        async with asyncio.timeout(START_SECONDS):
+        async with within("an acknowledgement of the writer"):
             for _ in range(count):
                 assert self._note(await self._line()), "the writer has ended by itself"
 
     async def kill(self) -> None:
         """Kill it and read what it had acknowledged until then."""
         self._process.kill()
-        async with asyncio.timeout(PATIENCE):
+        async with within("the killed writer to end"):
             while self._note(await self._line()):
                 pass
             await self._process.wait()
@@ -243,7 +244,7 @@ async def test_a_second_process_is_told_which_one_serves_the_file(tmp_path: Path
         view = SQLiteView(path)
         run_id = next(iter(writer.acknowledged))  # the one that never ends
         log: list[bytes] = []
-        async with asyncio.timeout(PATIENCE):
+        async with within("200 records in the view"):
             while len(log) < 200:
                 page = await view.read(run_id, len(log), wait=5)
                 log += page.records
@@ -392,7 +393,7 @@ async def test_a_file_or_folder_that_cannot_be_written_is_refused(
         sys.executable, "-m", "tests.sqlite_opener", str(path),
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(START_SECONDS):
+    async with within("the process that opens the store"):
         said, _ = await process.communicate()
     assert said.startswith(b"StoreUnusable: ")
     assert b"writable" in said

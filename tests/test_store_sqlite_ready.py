@@ -15,6 +15,7 @@ from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.sqlite import readiness
 from tests.contract.harness import Talk, records
 from tests.sqlite_stores import SQLiteStores, stores, talk
+from tests.waiting import within
 
 __all__ = ["stores", "talk"]
 
@@ -73,7 +74,7 @@ async def test_a_file_that_cannot_be_written_is_not_ready(tmp_path: Path) -> Non
         sys.executable, "-m", "tests.sqlite_without_room", str(tmp_path / "chats.db"),
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(START_SECONDS):
+    async with within("the process without room on its disk"):
         said, _ = await process.communicate()
     assert process.returncode == 0
     assert b"cannot be written now" in said

@@ -10,7 +10,7 @@ from msgspec import structs
 from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.store import Append
 from durable_llm_streams.stores.sqlite import SQLiteView
-from tests.contract.harness import LAST, Talk, bounded, records
+from tests.contract.harness import LAST, LONG, Talk, bounded, records
 from tests.sqlite_stores import SQLiteStores, stores, talk
 
 __all__ = ["stores", "talk"]
@@ -51,11 +51,11 @@ async def test_a_view_reads_what_the_store_reads(talk: Talk, stores: SQLiteStore
 async def test_a_view_follows_live_and_outlives_the_store(talk: Talk, stores: SQLiteStores) -> None:
     claim = await talk.start()
     view = SQLiteView(stores.path)
-    reader = asyncio.create_task(view.read(claim.run.id, 0, wait=60))
+    reader = asyncio.create_task(view.read(claim.run.id, 0, wait=LONG))
     await stores.settle()
     assert await talk.append(claim, records(2))
     assert list((await bounded(reader)).records) == records(2)
-    reader = asyncio.create_task(view.read(claim.run.id, 2, wait=60))
+    reader = asyncio.create_task(view.read(claim.run.id, 2, wait=LONG))
     await talk.end(claim)
     assert list((await bounded(reader)).records) == [LAST]
     await talk.store.close()

@@ -8,8 +8,9 @@ import pytest
 
 from durable_llm_streams.errors import Fenced, RunNotFound
 from durable_llm_streams.model import Epoch, Span, Status
+from tests.waiting import within
 
-from .harness import LAST, LEASE, PATIENCE, Talk, bounded, records
+from .harness import LAST, LEASE, LONG, Talk, bounded, records
 
 
 class ClaimContract:
@@ -38,7 +39,7 @@ class ClaimContract:
         claim = await talk.start("m1")
         waiting = (await talk.send("m2", queue=True)).run if cause in {"end", "stop"} else None
         await talk.work_is_quiet()
-        work = asyncio.create_task(talk.store.work(PATIENCE * 10))
+        work = asyncio.create_task(talk.store.work(LONG))
         await talk.stores.settle()
         assert not work.done()
         if cause == "send":
@@ -50,7 +51,7 @@ class ClaimContract:
         else:
             await talk.store.release([claim])
             waiting = claim.run
-        async with asyncio.timeout(PATIENCE):
+        async with within("the hint that there is work"):
             await work
         (found,) = await talk.store.claim("w1", 10, LEASE)
         assert waiting is not None
@@ -59,20 +60,20 @@ class ClaimContract:
     async def test_work_that_came_while_nobody_waited_is_not_missed(self, talk: Talk) -> None:
         await talk.work_is_quiet()
         await talk.send()
-        async with asyncio.timeout(PATIENCE):
-            await talk.store.work(PATIENCE * 10)
+        async with within("the hint that there is work"):
+            await talk.store.work(LONG)
 
     async def test_waiting_for_work_ends_also_without_any(self, talk: Talk) -> None:
         await talk.start()
-        async with asyncio.timeout(PATIENCE):
+        async with within("the end of a short wait for work"):
             await talk.store.work(0.01)
 
     async def test_closing_lets_those_go_who_wait_for_work(self, talk: Talk) -> None:
         await talk.work_is_quiet()
-        work = asyncio.create_task(talk.store.work(PATIENCE * 10))
+        work = asyncio.create_task(talk.store.work(LONG))
         await talk.stores.settle()
         await talk.store.close()
-        async with asyncio.timeout(PATIENCE):
+        async with within("the end of the wait when the store closes"):
             await work
 
     async def test_oldest_runs_come_first_and_no_more_than_asked_for(self, talk: Talk) -> None:

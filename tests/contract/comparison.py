@@ -18,6 +18,7 @@ from durable_llm_streams.errors import DurableError
 from durable_llm_streams.model import Claim
 from durable_llm_streams.store import Append, Ending, Order, Store
 from tests.model_store import ModelStore
+from tests.waiting import within
 
 from .harness import LAST, StoreFactory
 
@@ -66,7 +67,7 @@ class Comparison(RuleBasedStateMachine):
 
     def wait(self, call: Awaitable[T]) -> T:
         async def bounded() -> T:
-            async with asyncio.timeout(20):
+            async with within(f"{call}"):
                 return await call
 
         return self.runner.run(bounded())

@@ -9,8 +9,9 @@ import pytest
 from durable_llm_streams.errors import Fenced, RunNotFound, SequenceMismatch
 from durable_llm_streams.model import Epoch, Run, Status
 from durable_llm_streams.store import Ending
+from tests.waiting import within
 
-from .harness import LAST, LEASE, PATIENCE, Talk, records
+from .harness import LAST, LEASE, Talk, records
 
 
 class EndContract:
@@ -155,7 +156,7 @@ class EndContract:
             for n in range(5)
         ]
         endings.insert(2, endings[0]._replace(epoch=claim.epoch, status=Status.FINISHED))
-        async with asyncio.timeout(PATIENCE):
+        async with within("all ends of one run"):
             results = await asyncio.gather(
                 *(talk.store.end(ending) for ending in endings), return_exceptions=True
             )

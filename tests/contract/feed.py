@@ -9,8 +9,9 @@ import pytest
 from durable_llm_streams.errors import ChatNotFound, DurableError, StoreUnavailable
 from durable_llm_streams.model import Status
 from durable_llm_streams.store import FEED_LENGTH, Change, Changes
+from tests.waiting import within
 
-from .harness import PATIENCE, Talk
+from .harness import LONG, Talk
 
 DAY = 24 * 3600.0
 NOWHERE = ["", "0", "x", "1.1", "é", "\0", "-1", "9" * 40, "x" * 5000, "0-0", "0" * 16 + ".1"]
@@ -33,7 +34,7 @@ async def kinds(talk: Talk, after: str, owner: str = "ann") -> list[tuple[str, s
 
 
 async def waiting(
-    talk: Talk, after: str, owner: str = "ann", wait: float = 60.0
+    talk: Talk, after: str, owner: str = "ann", wait: float = LONG
 ) -> asyncio.Task[Changes]:
     """A reader that waits."""
     reader = asyncio.create_task(talk.store.changes(owner, after, wait=wait))
@@ -42,7 +43,7 @@ async def waiting(
 
 
 async def bounded(reader: asyncio.Task[Changes]) -> Changes:
-    async with asyncio.timeout(PATIENCE):
+    async with within("a change in the feed"):
         return await reader
 
 
@@ -167,7 +168,7 @@ class FeedContract:
 
     async def test_a_first_reader_gets_nothing_but_where_it_stands(self, talk: Talk) -> None:
         await talk.answer()
-        found = await talk.store.changes("ann", None, wait=60)
+        found = await talk.store.changes("ann", None, wait=LONG)
         assert (list(found.changes), found.complete) == ([], False)
         assert await told(talk, found.position) == []
 
@@ -196,7 +197,7 @@ class FeedContract:
         self, talk: Talk, position: str
     ) -> None:
         await talk.answer()
-        found = await talk.store.changes("ann", position, wait=60)
+        found = await talk.store.changes("ann", position, wait=LONG)
         assert (list(found.changes), found.complete) == ([], False)
         await talk.answer("m2")
         assert len(await told(talk, found.position)) == 2
@@ -282,9 +283,9 @@ class FeedContract:
     async def test_closing_lets_the_readers_of_feeds_go(self, talk: Talk) -> None:
         readers = [await waiting(talk, await here(talk)) for _ in range(5)]
         await talk.store.close()
-        async with asyncio.timeout(PATIENCE):
+        async with within("the readers of feeds when the store closes"):
             results = await asyncio.gather(*readers, return_exceptions=True)
         for result in results:
             assert isinstance(result, StoreUnavailable) or not result.changes  # type: ignore[union-attr]
         with pytest.raises(StoreUnavailable):
-            await talk.store.changes("ann", None, wait=60)
+            await talk.store.changes("ann", None, wait=LONG)

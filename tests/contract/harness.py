@@ -10,9 +10,13 @@ from typing import Any
 
 from durable_llm_streams.model import Claim, Epoch, Run, Status
 from durable_llm_streams.store import Append, Ending, Order, Page, Sent, Store
+from tests.waiting import SECONDS, within
 
 #: The longest that any wait of a test takes.
-PATIENCE = 10.0
+PATIENCE = SECONDS
+
+#: Who waits for so long is woken by an event, or the test fails before.
+LONG = 10 * PATIENCE
 
 LEASE = 30.0
 
@@ -126,7 +130,7 @@ class Talk:
     async def expire(self, *, log_age: float = HOUR, chat_age: float = DAY) -> int:
         """What a server does once a minute, until nothing is due; how much went."""
         gone = 0
-        async with asyncio.timeout(PATIENCE):
+        async with within("everything that is due to be deleted"):
             while True:
                 now = self.clock()
                 more = await self.store.expire(now=now, log_age=log_age, chat_age=chat_age)
@@ -212,7 +216,7 @@ class Talk:
                 return log
             assert page.records, "a page before the log's end is empty"
 
-    async def waiting(self, run_id: str, after: int, wait: float = 60.0) -> asyncio.Task[Page]:
+    async def waiting(self, run_id: str, after: int, wait: float = LONG) -> asyncio.Task[Page]:
         """A reader that waits."""
         reader = asyncio.create_task(self.store.read(run_id, after, wait=wait))
         await self.stores.settle()
@@ -220,7 +224,7 @@ class Talk:
 
     async def work_is_quiet(self) -> None:
         """Hear of everything that there was to do."""
-        async with asyncio.timeout(PATIENCE):
+        async with within("the store to have nothing to do"):
             loop = asyncio.get_running_loop()
             began = loop.time()
             await self.store.work(_QUIET)
@@ -238,5 +242,5 @@ class Talk:
 
 async def bounded(reader: asyncio.Task[Page]) -> Page:
     """What a waiting reader gets in the end."""
-    async with asyncio.timeout(PATIENCE):
+    async with within("a page for the waiting reader"):
         return await reader

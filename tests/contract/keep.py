@@ -8,8 +8,9 @@ import pytest
 
 from durable_llm_streams.errors import ChatNotFound, CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Status
+from tests.waiting import within
 
-from .harness import DAY, HOUR, LAST, LEASE, PATIENCE, Talk, records
+from .harness import DAY, HOUR, LAST, LEASE, Talk, records
 
 
 class KeepContract:
@@ -148,7 +149,7 @@ class KeepContract:
         claim = await talk.start()
         readers = [await talk.waiting(claim.run.id, 0) for _ in range(10)]
         await talk.store.close()
-        async with asyncio.timeout(PATIENCE):
+        async with within("the waiting readers when the store closes"):
             results = await asyncio.gather(*readers, return_exceptions=True)
         for result in results:
             assert isinstance(result, StoreUnavailable) or not result.records  # type: ignore[union-attr]

@@ -9,8 +9,9 @@ import pytest
 from durable_llm_streams.errors import CursorLost, RunNotFound
 from durable_llm_streams.model import Span, Status, token_at
 from durable_llm_streams.store import PAGE_BYTES
+from tests.waiting import within
 
-from .harness import LAST, LEASE, PATIENCE, Talk, bounded, records
+from .harness import LAST, LEASE, Talk, bounded, records
 
 
 class ReadContract:
@@ -167,7 +168,7 @@ class ReadContract:
         readers = [await talk.waiting(claim.run.id, 0) for _ in range(20)]
         for reader in readers[:-1]:
             reader.cancel()
-        async with asyncio.timeout(PATIENCE):
+        async with within("all readers of one log"):
             await asyncio.gather(*readers[:-1], return_exceptions=True)
         assert await talk.append(claim, records(1))
         assert list((await bounded(readers[-1])).records) == records(1)
@@ -192,7 +193,7 @@ class ReadContract:
             talk.clock.advance(0.5)
             await asyncio.sleep(0)
         await talk.end(claim)
-        async with asyncio.timeout(PATIENCE):
+        async with within("all readers of one log"):
             logs = await asyncio.gather(*readers)
         assert logs == [await talk.log(claim.run.id)] * 5
 

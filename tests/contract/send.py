@@ -18,8 +18,9 @@ from durable_llm_streams.errors import (
 )
 from durable_llm_streams.model import Epoch, Status
 from durable_llm_streams.store import Sent
+from tests.waiting import within
 
-from .harness import LEASE, PATIENCE, Talk
+from .harness import LEASE, Talk
 
 
 class SendContract:
@@ -113,7 +114,7 @@ class SendContract:
     @pytest.mark.promise("idempotent-send")
     async def test_of_many_repetitions_at_once_one_makes_the_run(self, talk: Talk) -> None:
         orders = [talk.order(key="k1", content="x", worker="w1", lease=LEASE) for _ in range(10)]
-        async with asyncio.timeout(PATIENCE):
+        async with within("all duplicates of one message"):
             sent = await asyncio.gather(*map(talk.store.send, orders))
         assert Counter(one.created for one in sent) == {True: 1, False: 9}
         assert len({one.run.id for one in sent}) == 1
@@ -347,7 +348,7 @@ class SendContract:
     async def test_what_is_refused_changes_nothing(self, talk: Talk) -> None:
         """Of several that come at once, one gets in and the rest leave no trace."""
         orders = [talk.order(f"m{n}") for n in range(8)]
-        async with asyncio.timeout(PATIENCE):
+        async with within("all messages to one chat"):
             results = await asyncio.gather(*map(talk.store.send, orders), return_exceptions=True)
         (won,) = [result for result in results if isinstance(result, Sent)]
         assert sum(isinstance(result, Conflict) for result in results) == 7
