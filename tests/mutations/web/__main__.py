@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 path = _judge(command, Path(name).resolve(), room, options.file)
                 report = read_report(path, equivalents)
             print(*report.survivors, sep="\n")
+            for mutant in report.needless:
+                print(f"equivalent.json need not name this any more: {mutant}")
             tallies.update(report.tallies)
             if options.keep:
                 keep(report.tallies, _files())

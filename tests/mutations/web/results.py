@@ -71,10 +71,17 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What one run of Stryker found, per file."""
+    """What one run of Stryker found.
+
+    Attributes:
+        tallies: per file.
+        survivors: without those that are known to be equivalent.
+        needless: entries of the reviewed list that name none of the survivors.
+    """
 
     tallies: dict[str, Tally]
     survivors: list[Mutant]
+    needless: list[Mutant]
 
 
 class Room(msgspec.Struct):
@@ -117,7 +124,7 @@ def read_report(path: Path, equivalents: Iterable[Equivalent]) -> Report:
         DamagedFile: it is no report.
     """
     known = {entry.mutant for entry in equivalents}
-    report = Report({}, [])
+    report = Report({}, [], [])
     try:
         for name, file in json.loads(path.read_bytes())["files"].items():
             short = name.removeprefix("src/")
@@ -129,6 +136,8 @@ def read_report(path: Path, equivalents: Iterable[Equivalent]) -> Report:
             alive = [mutant for status, mutant in found if status in _SURVIVED]
             survivors = [mutant for mutant in alive if mutant not in known]
             report.survivors.extend(survivors)
+            needless = {mutant for mutant in known if mutant.file == short}.difference(alive)
+            report.needless.extend(sorted(needless))
             report.tallies[short] = Tally(
                 mutants=len(found),
                 caught=len(found) - len(alive),
