@@ -30,8 +30,6 @@ from tests.waiting import until
 
 CONFIGURATION = Path(__file__).parents[1] / "deploy" / "nginx.conf"
 
-#: The longest wait for nginx: to start, to end, to write its log.
-
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
 

@@ -26,7 +26,6 @@ from tests.redis_servers import RedisServer
 from tests.waiting import within
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 30.0
 
 FIT = "✓ The store is fit for serving."
 LOSSY = "! The server starts, but answers may be lost."

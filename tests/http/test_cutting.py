@@ -10,7 +10,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from durable_llm_streams.fold import Fold
 from tests.app import App, Frame, Guest, Reading, running_app, story, text_of
 from tests.waiting import until
 
@@ -117,12 +116,3 @@ async def test_a_snapshot_and_what_follows_its_cursor_are_the_whole_message(
             assert shown + reading.text == text
             assert all(found > cursor for found in reading.ids)
             assert reading.done
-
-
-@pytest.mark.promise("history-is-fold")
-async def test_the_stored_message_is_the_fold_of_the_stream(tmp_path: Path) -> None:
-    async with running_app(tmp_path) as app, app.guest() as guest:
-        app.script.pieces = PIECES[:50]
-        reading = await guest.send()
-        fold = Fold.of(frame.data.encode() for frame in reading.records)
-        assert (await guest.chat())["messages"][-1] == fold.message()

@@ -104,24 +104,29 @@ async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
     assert rest.end == "finish"
 
 
-@pytest.mark.promise("lost-tail-is-told")
-async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text(
-    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A store that went back to an earlier state, and on from there under another epoch."""
-    read = app.store.read
-    lost = False
+@pytest.fixture
+def lost(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Once it is set, the store is in an earlier state, and on from there under another epoch."""
+    read, is_lost = app.store.read, asyncio.Event()
 
     async def read_another(*place: Any, **options: Any) -> Page:
         page = await read(*place, **options)
-        return structs.replace(page, spans=(Span(1, Epoch(2, "0ther")),)) if lost else page
+        other = (Span(1, Epoch(2, "0ther")),)
+        return structs.replace(page, spans=other) if is_lost.is_set() else page
 
     monkeypatch.setattr(app.store, "read", read_another)
+    return is_lost
+
+
+@pytest.mark.promise("lost-tail-is-told")
+async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text(
+    app: App, guest: Guest, lost: asyncio.Event
+) -> None:
     app.script.hold()
     async with await guest.start() as first:
         app.script.allow(2)
         reading = await read_until(first, lambda reading: reading.text == "Hello, ")
-        lost = True
+        lost.set()
         app.script.free()
         rest = await read_rest(first)
         assert ("world" in rest.text, rest.done) == (False, False)
@@ -130,22 +135,15 @@ async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_
 
 @pytest.mark.promise("lost-tail-is-told")
 async def test_a_reader_that_resumes_at_the_end_gets_no_text_of_another_epoch(
-    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+    app: App, guest: Guest, lost: asyncio.Event
 ) -> None:
     """The store loses the reader's record behind the check of its cursor."""
-    read, lost = app.store.read, False
-
-    async def read_another(*place: Any, **options: Any) -> Page:
-        page = await read(*place, **options)
-        return structs.replace(page, spans=(Span(1, Epoch(2, "0ther")),)) if lost else page
-
-    monkeypatch.setattr(app.store, "read", read_another)
     app.script.hold()
     async with await guest.start() as first:
         app.script.allow(2)
         reading = await read_until(first, lambda reading: reading.text == "Hello, ")
     async with await guest.open("GET", STREAM, **after(reading.ids[-1])) as again:
-        lost = True
+        lost.set()
         app.script.free()
         rest = await read_rest(again)
     assert ("world" in rest.text, rest.done) == (False, False)

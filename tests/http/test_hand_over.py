@@ -14,11 +14,12 @@ import aiohttp
 import pytest
 
 from durable_llm_streams.fold import Fold
-from tests.app import Guest, Reading, read_rest, read_until, text_of
+from durable_llm_streams.store import Page
+from tests.app import Guest, Reading, read_rest, read_until, running_app, text_of
 from tests.fake_provider import FakeProvider, answer
 from tests.processes import ServerProcess, serving
 from tests.redis_servers import RedisServer
-from tests.waiting import until
+from tests.waiting import until, within
 
 pytestmark = pytest.mark.promise("hand-over")
 
@@ -188,13 +189,15 @@ async def test_a_second_signal_and_ctrl_c_hand_over_at_once(
     async with place(tmp_path, ENDLESS) as here:
         here.provider.plan(STALLS, WHOLE)
         guest, server = here.guest(), here.servers[0]
-        async with await guest.start() as stream:
+        async with await guest.start() as stream, await guest.open("GET", STREAM) as other:
             first = await read_said(stream)
             for number in signals[:-1]:
                 await told_to_end(server, number)
             os.kill(server.pid, signals[-1])
-            end = await read_rest(stream)
-        assert (end.end, end.done) == ("", False)
+            # A body that was cut short would raise: these are complete, without an end.
+            for each in (stream, other):
+                end = await read_rest(each)
+                assert (end.end, end.done) == ("", False)
         assert await exit_status(server) == 0
         await server.start()
         rest = await guest.get(STREAM, headers={"Last-Event-ID": first.ids[-1]})
@@ -233,3 +236,32 @@ async def test_on_one_file_the_next_server_starts_when_the_grace_is_over(tmp_pat
         await server.start()
         rest = await guest.get(STREAM, headers={"Last-Event-ID": first.ids[-1]})
         assert whole(first, rest) == answer(ALL)
+
+
+async def test_what_was_flushed_last_is_sent_before_a_stream_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_app(tmp_path) as app, app.guest() as guest:
+        read = app.store.read
+
+        async def read_deaf(run: str, after: int, *, wait: float = 0.0, **more: int) -> Page:
+            if wait and after > SAID:
+                await asyncio.Event().wait()  # nobody tells this reader that there is more
+            return await read(run, after, wait=wait, **more)
+
+        monkeypatch.setattr(app.store, "read", read_deaf)
+        app.script.pieces = said = [f"{number} " for number in range(SAID + ALL)]
+        app.script.hold()
+        async with await guest.start() as response:
+            app.script.allow(SAID)
+            first = await read_until(response, lambda reading: len(reading.records) > SAID)
+            app.script.allow(ALL)
+            run, written = response.headers["x-run-id"], len(first.records)
+            async with within(f"{ALL} more records", lambda: written):
+                while written < len(first.records) + ALL:
+                    written = (await read(run, written, wait=1.0)).next_seq - 1
+            await app.shared.hand_over()
+            rest = await read_rest(response)
+        assert len(first.text) > 0
+        assert first.text + rest.text == "".join(said)
+        assert (rest.end, rest.done) == ("", False)
