@@ -23,8 +23,10 @@ run: ## Start the application on http://127.0.0.1:8000 (DLS_PORT=9000 make run: 
 	$(WEB)
 	$(BIN)/dls serve
 
-test: check ## Run the checks, then every test (PYTEST_ARGS="-k sqlite" to choose).
-	$(WEB)
+test: lint ## Run the checks, then every test (PYTEST_ARGS="-k sqlite" to choose).
+	@# What `make types` runs, on two cores.
+	@$(BIN)/mypy & mypy=$$!; $(BIN)/python -m tests.node web tsc --noEmit \
+		&& $(BIN)/python hatch_build.py; status=$$?; wait $$mypy && exit $$status
 	@scripts/browser
 	@scripts/redis
 	@scripts/nginx
