@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from durable_llm_streams.runs.source import Event, Finish, ReasoningDelta, TextDelta
+from durable_llm_streams.runs.source import Finish, ReasoningDelta, TextDelta
 from tests.chat_streams import (
     DONE,
     delta,
@@ -23,54 +23,8 @@ from tests.chat_streams import (
     text,
 )
 
-# As OpenRouter sends it: a comment first, reasoning, text, usage last with no choices.
-GOLDEN = (
-    b": OPENROUTER PROCESSING\n\n"
-    b'data: {"id":"gen-1","provider":"P","model":"a/b","object":"chat.completion.chunk",'
-    b'"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning":"Hm."},'
-    b'"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}\n\n'
-    b'data: {"id":"gen-1","model":"a/b","choices":[{"index":0,"delta":{"content":"One"},'
-    b'"finish_reason":null}]}\r\n\r\n'
-    b'data:{"id":"gen-1","model":"a/b","choices":[{"index":0,"delta":{"content":" \xe2\x80\xa8two'
-    b'\xc2\x85 [DONE] \xf0\x9f\x8c\x8d"}}],"usage":null}\n\n'
-    b"event: message\nid: 7\nretry: 10\n\n"
-    b'data: {"id":"gen-1","model":"a/b","choices":[{"index":0,"delta":{"content":null},'
-    b'"finish_reason":"stop"}]}\n\n'
-    b'data: {"id":"gen-1","model":"a/b","choices":[],"usage":{"prompt_tokens":7,'
-    b'"completion_tokens":3,"total_tokens":10,"cost":0.5,"cost_details":null,'
-    b'"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":'
-    b'{"reasoning_tokens":1}}}\n\n'
-    b"data: [DONE]\n\n"
-    b"data: not read any more\n\n"
-)
-GOLDEN_EVENTS: list[Event] = [
-    ReasoningDelta("Hm."),
-    TextDelta("One"),
-    TextDelta(" \u2028two\u0085 [DONE] \U0001f30d"),
-    Finish(
-        reason="stop",
-        metadata={
-            "model": "a/b",
-            "usage": {
-                "inputTokens": 7,
-                "outputTokens": 3,
-                "totalTokens": 10,
-                "reasoningTokens": 1,
-                "cachedInputTokens": 2,
-            },
-            "cost": 0.5,
-            "generationId": "gen-1",
-        },
-    ),
-]
-
-
 #: Without what begins a tag of thoughts or a picture.
 _NOT_IN_TAGS = st.characters(codec="utf-8", exclude_characters="<[")
-
-
-def test_the_golden_stream_gives_its_events() -> None:
-    assert read(GOLDEN) == GOLDEN_EVENTS
 
 
 @pytest.mark.promise("foreign-bytes")

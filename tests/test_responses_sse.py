@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durable_llm_streams.errors import ModelError
@@ -24,69 +23,15 @@ from durable_llm_streams.runs.source import (
     ReasoningDelta,
     TextDelta,
 )
+from tests.providers.body import whole
+from tests.providers.case import CORPUS, load
 
 pytestmark = pytest.mark.promise("foreign-bytes")
 
 #: A machine that is busy is no failure of the parser.
 patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-# As OpenAI sends it: each event with its name, the whole response where it begins and ends.
-GOLDEN = (
-    b'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":'
-    b'{"id":"resp_1","object":"response","status":"queued","background":true,"error":null,'
-    b'"incomplete_details":null,"model":"gpt-5-mini-2026","output":[],"usage":null}}\n\n'
-    b'event: response.queued\ndata: {"type":"response.queued","sequence_number":1,"response":'
-    b'{"id":"resp_1","status":"queued","background":true,"model":"gpt-5-mini-2026"}}\n\n'
-    b'event: response.in_progress\ndata: {"type":"response.in_progress","sequence_number":2,'
-    b'"response":{"id":"resp_1","status":"in_progress","background":true}}\n\n'
-    b": keep-alive\n\n"
-    b'event: response.output_item.added\ndata: {"type":"response.output_item.added",'
-    b'"sequence_number":3,"output_index":0,"item":{"id":"rs_1","type":"reasoning","summary":[]}}\n\n'
-    b'data: {"type":"response.reasoning_summary_part.added","sequence_number":4,"item_id":"rs_1",'
-    b'"output_index":0,"summary_index":0,"part":{"type":"summary_text","text":""}}\n\n'
-    b'data: {"type":"response.reasoning_summary_text.delta","sequence_number":5,"item_id":"rs_1",'
-    b'"output_index":0,"summary_index":0,"delta":"Hm."}\r\n\r\n'
-    b'data: {"type":"response.reasoning_summary_part.added","sequence_number":6,"item_id":"rs_1",'
-    b'"output_index":0,"summary_index":1,"part":{"type":"summary_text","text":""}}\n\n'
-    b'data: {"type":"response.reasoning_summary_text.delta","sequence_number":7,"item_id":"rs_1",'
-    b'"output_index":0,"summary_index":1,"delta":"Well."}\n\n'
-    b'data: {"type":"response.something.new","sequence_number":8,"delta":"not for us"}\n\n'
-    b'data:{"type":"response.output_text.delta","sequence_number":9,"item_id":"msg_1",'
-    b'"output_index":1,"content_index":0,"delta":"One","logprobs":[],"obfuscation":"x1"}\n\n'
-    b'data: {"type":"response.output_text.delta","sequence_number":10,"item_id":"msg_1",'
-    b'"output_index":1,"content_index":0,"delta":" \xe2\x80\xa8two\xc2\x85 [DONE] '
-    b'\xf0\x9f\x8c\x8d","logprobs":[]}\n\n'
-    b'data: {"type":"response.output_text.done","sequence_number":11,"text":"whole"}\n\n'
-    b'event: response.completed\ndata: {"type":"response.completed","sequence_number":12,'
-    b'"response":{"id":"resp_1","status":"completed","background":true,"model":"gpt-5-mini-2026",'
-    b'"output":[{"type":"message","content":[{"type":"output_text","text":"whole"}]}],"usage":'
-    b'{"input_tokens":7,"input_tokens_details":{"cached_tokens":2},"output_tokens":5,'
-    b'"output_tokens_details":{"reasoning_tokens":1},"total_tokens":12}}}\n\n'
-    b"data: not read any more\n\n"
-)
-FINISH = Finish(
-    reason="stop",
-    metadata={
-        "model": "gpt-5-mini-2026",
-        "usage": {
-            "inputTokens": 7,
-            "outputTokens": 5,
-            "totalTokens": 12,
-            "reasoningTokens": 1,
-            "cachedInputTokens": 2,
-        },
-        "generationId": "resp_1",
-    },
-)
-GOLDEN_EVENTS: list[Event] = [
-    Job("resp_1", "0"),
-    ReasoningDelta("Hm."),
-    ReasoningDelta("\n\n"),
-    ReasoningDelta("Well."),
-    TextDelta("One"),
-    TextDelta(" \u2028two\u0085 [DONE] \U0001f30d"),
-    FINISH,
-]
+GOLDEN = whole(load(CORPUS / "job/as-openai-sends-it.toml").answer[0], {})
 
 
 def read(
@@ -126,18 +71,6 @@ def response(kind: str, number: int, **fields: Any) -> bytes:
 
 BEGIN = response("created", 0, background=True)
 END = response("completed", 99)
-
-
-def test_the_golden_stream_is_read() -> None:
-    assert read(GOLDEN) == GOLDEN_EVENTS
-
-
-@patiently
-@given(st.lists(st.integers(0, len(GOLDEN)), max_size=12))
-@example(list(range(len(GOLDEN))))
-def test_however_the_bytes_are_split_the_events_are_the_same(cuts: list[int]) -> None:
-    bounds = [0, *sorted(cuts), len(GOLDEN)]
-    assert read(*(GOLDEN[begin:end] for begin, end in pairwise(bounds))) == GOLDEN_EVENTS
 
 
 @patiently
@@ -310,12 +243,6 @@ def test_what_a_failed_job_used_is_told() -> None:
     assert fail(BEGIN, text(1), end).metadata["usage"] == {"outputTokens": 3}
 
 
-def test_a_refusal_is_text_and_raw_reasoning_is_reasoning() -> None:
-    refusal = line("response.refusal.delta", 2, delta="No.")
-    thought = line("response.reasoning_text.delta", 1, delta="Hm.")
-    assert read(BEGIN, thought, refusal, END)[1:-1] == [ReasoningDelta("Hm."), TextDelta("No.")]
-
-
 def odd_text(number: int, delta: bytes) -> bytes:
     event = b'{"type":"response.output_text.delta","sequence_number":%d,"delta":"%s"}'
     return b"data: " + event % (number, delta) + b"\n\n"
@@ -338,10 +265,6 @@ def test_a_character_that_was_cut_is_joined_or_costs_one_mark(
     first: bytes, second: bytes, whole: str
 ) -> None:
     assert text_of(read(BEGIN, odd_text(1, first), odd_text(2, second), END)) == whole
-
-
-def test_half_a_character_at_the_end_costs_one_mark() -> None:
-    assert text_of(read(BEGIN, odd_text(1, rb"a\ud83d"), END)) == "a\ufffd"
 
 
 def test_a_done_without_an_end_is_a_cut() -> None:

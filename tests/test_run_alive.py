@@ -11,7 +11,7 @@ from durable_llm_streams.runs import Alive, Citation, File, LateThought, Limits
 
 from . import one_run
 from .run_world import Ended, World, in_world
-from .scripted_source import Done, Reason, Say, Scene, ScriptedSource, Show, Wait
+from .scripted_source import Done, Say, Scene, ScriptedSource, Show, Wait
 from .virtual_time import now
 
 PICTURE = File(media_type="image/png", url="data:image/png;base64,AAAA")
@@ -120,17 +120,3 @@ async def test_a_picture_stands_where_it_comes_and_a_source_cuts_no_text(world: 
     source, file = ended.fold.parts[2:4]
     assert (source["url"], source["title"]) == (PAGE.url, PAGE.title)
     assert (file["url"], file["mediaType"]) == (PICTURE.url, PICTURE.media_type)
-
-
-@in_world
-async def test_a_picture_alone_is_an_answer(world: World) -> None:
-    ended, asked = await play(world, [Reason("Hm"), Show(PICTURE), Done()])
-    assert (ended.status, asked) == (Status.FINISHED, 1)
-    assert [part["type"] for part in ended.fold.parts] == ["step-start", "reasoning", "file"]
-
-
-@pytest.mark.parametrize("reason", ["length", "content-filter", "stop"])
-@in_world
-async def test_the_finish_reason_is_in_the_stored_message(world: World, reason: str) -> None:
-    ended, _ = await play(world, [Say("A"), Done(reason)])
-    assert ended.metadata["finishReason"] == reason

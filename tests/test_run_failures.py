@@ -45,20 +45,6 @@ async def test_a_failure_before_the_first_token_is_tried_again(world: World) -> 
     assert ended.notices[0]["attempts"] == 5
 
 
-@pytest.mark.promise("honest-failure")
-@in_world
-async def test_a_failure_that_trying_again_does_not_help_ends_the_run_at_once(
-    world: World,
-) -> None:
-    source = ScriptedSource([Say("So far"), Fail(retryable=False, sentence="The key is refused.")])
-    ended = await play(world, source)
-    assert len(source.prompts) == 1
-    assert (ended.status, ended.text) == (Status.FAILED, "So far")
-    assert ended.log[-1] == {"type": "error", "errorText": "The key is refused."}
-    assert ended.metadata["error"] == "The key is refused."
-    assert now() - ended.run.created_at < 100
-
-
 def test_the_wait_between_attempts_doubles_up_to_a_limit_with_equal_jitter() -> None:
     limits, rng = Limits(), random.Random(1)
     for failures, ceiling in ((1, 0.5), (2, 1.0), (3, 2.0), (7, 30.0), (1000, 30.0)):
@@ -98,23 +84,6 @@ async def test_after_a_cut_a_model_that_can_goes_on_in_the_same_part(world: Worl
     assert (ended.kinds.count("text-start"), ended.kinds.count("text-end")) == (1, 1)
     assert "reset-step" not in ended.kinds
     assert ended.metadata["attempts"] == 3
-
-
-@pytest.mark.promise("one-clean-answer")
-@in_world
-async def test_a_model_that_refuses_to_continue_begins_again_at_once(world: World) -> None:
-    source = ScriptedSource(
-        [Tell(TEXT, upto=20)],
-        [Fail(retryable=False, refused_rung=True)],
-        [Tell(TEXT, upto=9)],
-        [Tell(TEXT), Done()],
-        can_prefill=True,
-    )
-    ended = await play(world, source)
-    assert [prompt.said for prompt in source.prompts] == ["", TEXT[:20], "", ""]
-    assert ended.text == TEXT
-    assert [notice["event"] for notice in ended.notices] == ["retry", "rung", "retry"]
-    assert ended.metadata["attempts"] == 3  # the refusal costs none
 
 
 @pytest.mark.promise("honest-failure")
