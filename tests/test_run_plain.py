@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
+from durable_llm_streams import chunks
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Finish, Limits, TextDelta, Turn
 
@@ -187,6 +189,24 @@ async def test_messages_that_come_all_at_once_get_no_more_room_than_there_is(wor
     for run in await asyncio.gather(*sending):
         assert (await world.ended(run)).text == "A"
     assert most == 3
+
+
+@pytest.mark.promise("one-end")
+@pytest.mark.parametrize(
+    "script", [[Say("A"), Done()], [Say("A"), Bug(ValueError("x"))]], ids=["ends", "fails"]
+)
+@in_world
+async def test_the_last_record_goes_to_the_store_with_the_end_and_never_before(
+    world: World, script: list[Any]
+) -> None:
+    store = FaultyStore(world.store)
+    worker = await world.worker(ScriptedSource(script), Limits(attempts=1), store=store)
+    run = await world.ask(worker)
+    last = (await world.ended(run)).log[-1]
+    assert last["type"] in ("finish", "error")
+    appended = [record for batch in store.batches for item in batch for record in item.records]
+    assert chunks.encode(last) not in appended, "the last record was written before the end"
+    assert store.calls.count("end") == 1, f"the end took several calls: {store.calls}"
 
 
 @pytest.mark.promise("bounded")

@@ -7,10 +7,13 @@ import random
 
 import pytest
 
+from durable_llm_streams import chunks
 from durable_llm_streams.errors import ChatNotFound, CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.log import follow
-from durable_llm_streams.model import Cursor, Status
+from durable_llm_streams.model import Cursor, Run, Status
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.runs.endings import opening
+from durable_llm_streams.store import Append, Ending, Store
 
 from .faulty_store import FaultyStore
 from .run_world import OWNER, World, in_world
@@ -167,6 +170,38 @@ async def test_after_a_stop_nothing_follows_whatever_it_races_with(world: World,
     await asyncio.sleep(10)
     assert await world.records(run) == log
     assert [worker.running for worker in workers] == [0, 0]
+
+
+class Racing(FaultyStore):
+    """A store to which the writer gets through once more just before the run is ended."""
+
+    def __init__(self, inner: Store, last_words: Append) -> None:
+        super().__init__(inner)
+        self._last_words = [last_words]
+
+    async def end(self, ending: Ending) -> Run:
+        """End the run, once the writer has been."""
+        while self._last_words:
+            assert await self._inner.append([self._last_words.pop()]) == [True]
+        return await self._inner.end(ending)
+
+
+@pytest.mark.promise("stop", "history-is-fold")
+@in_world
+async def test_a_stop_that_the_writer_outran_reads_what_it_wrote(world: World) -> None:
+    claim = await world.claim(lease=60)
+    run = claim.run
+    head = chunks.delta_prefix("text", "p1")
+    said = [*opening(run), chunks.part_start("text", "p1"), head + b'"A"}']
+    assert await world.store.append([Append(run.id, claim.epoch, 1, said)]) == [True]
+    store = Racing(world.store, Append(run.id, claim.epoch, len(said) + 1, [head + b'"B"}']))
+    worker = await world.worker(ScriptedSource([Done()]), store=store)
+    assert await worker.stop(run)
+    ended = await world.ended(run)
+    assert (ended.status, ended.text) == (Status.STOPPED, "AB")
+    assert ended.kinds[-4:] == ["text-delta", "text-end", "message-metadata", "abort"]
+    late = Append(run.id, claim.epoch, len(ended.log) + 1, [b"{}"])
+    assert await world.store.append([late]) == [False]
 
 
 @pytest.mark.promise("stop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 import select
 import shutil
@@ -140,6 +141,8 @@ class Session:
                     saved = time.monotonic()
                     self.say(f"{done} of {len(files)} files of tests are recorded.")
         finally:
+            for child, _ in running.values():
+                self._end(child)
             save()
 
     def _shares(self, files: Sequence[str]) -> list[list[pytest.Item]]:
@@ -158,27 +161,31 @@ class Session:
     ) -> Iterator[tuple[Mutant, Verdict]]:
         """Run the tests that reach each mutant, `jobs` mutants at a time."""
         functions = Functions()
+        gc.freeze()  # so that children share the memory, as none of it is looked at again
         waiting = iter(mutants)
         free = list(range(self._jobs))
         running: dict[int, _Judged] = {}
-        while True:
-            while free and (mutant := next(waiting, None)) is not None:
-                tests = self.tests_for(mutant, reach, budget)
-                if tests:
-                    slot = free.pop()
-                    running[slot] = self._begin(mutant, tests, functions, slot, budget)
-                else:
-                    yield mutant, _verdict(mutant, outcomes.UNREACHED, [])
-            if not running:
-                return
-            self._wait([each.child for each in running.values()])
-            for slot, each in list(running.items()):
-                verdict = each.look()
-                if verdict is not None:
-                    del running[slot]
-                    free.append(slot)
-                    self._ended(each, verdict, slot)
-                    yield each.mutant, verdict
+        try:
+            while True:
+                while free and (mutant := next(waiting, None)) is not None:
+                    tests = self.tests_for(mutant, reach, budget)
+                    if tests:
+                        slot = free.pop()
+                        running[slot] = self._begin(mutant, tests, functions, slot, budget)
+                    else:
+                        yield mutant, _verdict(mutant, outcomes.UNREACHED, [])
+                if not running:
+                    return
+                self._wait([each.child for each in running.values()])
+                for slot, each in list(running.items()):
+                    if (verdict := each.look()) is not None:
+                        del running[slot]
+                        free.append(slot)
+                        self._ended(each, verdict, slot)
+                        yield each.mutant, verdict
+        finally:
+            for each in running.values():
+                self._end(each.child)
 
     def _begin(
         self,
