@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.children import die_with_parent
 from tests.failures import pytest_runtest_logreport, pytest_terminal_summary
@@ -38,6 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ID",
         help="run only the tests that try to break this promise (tests/promises.py lists them)",
     )
+
+
+# A busy machine is slow, which is no failure of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -231,7 +231,9 @@ def test_the_words_of_a_spoken_answer_are_text() -> None:
     assert said(delta(audio={"transcript": "Hello"}), delta(audio={"data": "AA"}), DONE).startswith(
         "Hello"
     )
-    assert "[The model sent sound." in said(*[delta(audio={"data": "AA"})] * 3, finish())
+    sounds = said(delta(audio={}), *[delta(audio={"data": "AA"})] * 3, finish())
+    assert sounds.count("[The model sent sound.") == 1, sounds
+    assert joined(text("a"), delta(audio={"data": ""}), finish()) == [TextDelta("a"), "stop"]
 
 
 def test_a_text_completion_is_read() -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_llm_streams.errors import ModelError
@@ -27,9 +27,6 @@ from tests.providers.body import whole
 from tests.providers.case import CORPUS, load
 
 pytestmark = pytest.mark.promise("foreign-bytes")
-
-#: A machine that is busy is no failure of the parser.
-patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GOLDEN = whole(load(CORPUS / "job/as-openai-sends-it.toml").answer[0], {})
 
@@ -73,7 +70,6 @@ BEGIN = response("created", 0, background=True)
 END = response("completed", 99)
 
 
-@patiently
 @given(st.integers(0, len(GOLDEN) - 40))
 def test_a_stream_that_ends_anywhere_before_its_end_was_cut(at: int) -> None:
     if b"response.completed" in GOLDEN[:at] and b'"total_tokens":12}}}' in GOLDEN[:at]:
@@ -83,7 +79,6 @@ def test_a_stream_that_ends_anywhere_before_its_end_was_cut(at: int) -> None:
     assert not error.job_over
 
 
-@patiently
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_no_bytes_break_the_parser(pieces: list[bytes]) -> None:
     parser = ResponsesParser()
@@ -126,7 +121,6 @@ _JSON = st.recursive(
 )
 
 
-@patiently
 @given(
     st.sampled_from(_KINDS),
     st.dictionaries(st.sampled_from(_FIELDS), _JSON),
