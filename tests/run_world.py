@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import json
@@ -28,6 +27,7 @@ from .oracle.evidence import Answer, Evidence, Frame, Log, Reading
 from .oracle.invariants import violations
 from .scripted_source import PROVIDER_TEXT
 from .virtual_time import now, run_virtual
+from .waiting import within as bounded
 
 Chunk = dict[str, Any]
 
@@ -153,7 +153,7 @@ class World:
 
     async def said(self, run: Run, beginning: str) -> None:
         """Wait until a reader has seen this much."""
-        async with asyncio.timeout(600):
+        async with bounded(f"an answer that begins with {beginning!r}", seconds=600):
             async for _ in follow(self.store, Cursor.beginning(run.id), wait=60):
                 if (await self.text(run)).startswith(beginning):
                     return
@@ -168,7 +168,7 @@ class World:
     async def ended(self, run: Run, *, within: float = 24 * 3600.0) -> Ended:
         """Follow a run to its end and look at the promises: one end, history is the fold."""
         records: list[bytes] = []
-        async with asyncio.timeout(within):
+        async with bounded(f"the end of {run.id}", lambda: records[-3:], seconds=within):
             async for page in follow(self.store, Cursor.beginning(run.id), wait=60):
                 assert page.first == len(records) + 1
                 records += page.records

@@ -18,6 +18,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+from .waiting import operands
+from .waiting import within as bounded
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -128,6 +131,6 @@ async def elapsed(call: Awaitable[object]) -> float:
 
 async def until(predicate: Callable[[], bool], *, within: float = 600.0) -> None:
     """Wait, look by look, until something is so."""
-    async with asyncio.timeout(within):
+    async with bounded("the condition", lambda: operands(predicate, predicate()), seconds=within):
         while not predicate():
             await asyncio.sleep(0.01)

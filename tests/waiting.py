@@ -86,7 +86,7 @@ async def until(
     seen: Any = None
 
     decides = look if enough is bool else enough
-    async with within(what or _source(decides), lambda: _operands(look, seen), seconds=seconds):
+    async with within(what or _source(decides), lambda: operands(look, seen), seconds=seconds):
         while True:
             seen = look()
             if inspect.isawaitable(seen):
@@ -120,7 +120,7 @@ def _body(function: Callable[..., object]) -> ast.expr | None:
     return here[0] if len(here) == 1 else None
 
 
-def _operands(look: Callable[[], object], seen: object) -> object:
+def operands(look: Callable[[], object], seen: object) -> object:
     """The values that a lambda compares; else what was seen."""
     body = _body(look)
     if not isinstance(body, ast.Compare):
