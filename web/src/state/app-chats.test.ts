@@ -25,7 +25,7 @@ function stubLocks(): readonly string[] {
 
 describe("a chat's new title", () => {
   it("is shown at once, and then as the server has it", async () => {
-    const { chats, rename } = await withChats(row("c1"), row("c2"));
+    const { chats, rename } = await withChats(row("c2"), row("c1"));
     answers["PATCH /api/chats/c1"] = [() => Response.json(row("c1", { title: "Kept" }))];
     const renamed = rename("c1", "Typed");
     const title = () => chats.getState().rows.find(({ id }) => id === "c1")?.title;
@@ -138,16 +138,16 @@ describe("what is sent", () => {
   it("makes a chat: its address, its row, and the chosen model", async () => {
     const model = { id: "m", name: "M", demo: false };
     answers["GET /api/models"] = [() => Response.json({ models: [model] })];
-    const { chats, place, send } = await withChats();
+    const { chats, place, send } = await withChats(row("c9"));
     const { models } = await import("./models");
     await until(() => expect(models.getState().offered).toEqual([model]));
     const before = history.length;
     expect(send("c1", `  Hello \n there ${"x".repeat(100)}`)).toBe(true);
     expect([place.getState().chat, location.pathname, history.length]).toEqual(["c1", "/c/c1", before]);
     await until(() => expect(wire.posted[0]?.body).toMatchObject({ model: "m" }));
-    await until(() => expect(chats.getState().rows).toHaveLength(1));
+    await until(() => expect(chats.getState().rows).toHaveLength(2));
     const title = `Hello there ${"x".repeat(68)}`;
-    expect(chats.getState().rows[0]).toMatchObject({ id: "c1", title, active: true });
+    expect(chats.getState().rows.at(-1)).toMatchObject({ id: "c1", title, active: true });
     expect(times("/api/chats/c1")).toBe(0); // a new chat is not asked for
   });
 
@@ -271,7 +271,7 @@ describe("a chat that is opened", () => {
 
 describe("a chat that is looked at", () => {
   it("is seen once its answer has ended, in a page that is seen", async () => {
-    const { chats, place } = await withChats(row("c1"), row("c2", { active: true }));
+    const { chats, place } = await withChats(row("c1"), row("c2", { active: true }), row("c3"));
     const { go } = await import("./router");
     const seen = () => Object.keys(chats.getState().seen);
     const isSeen = vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
@@ -283,7 +283,8 @@ describe("a chat that is looked at", () => {
     go("c2");
     expect(seen()).toEqual(["c1"]);
     Source.last.tell({ type: "chat-renamed", chat: row("c2") }, "p1");
-    expect(seen().sort()).toEqual(["c1", "c2"]);
+    go("c3");
+    expect(seen().sort()).toEqual(["c1", "c2", "c3"]);
   });
 });
 

@@ -47,7 +47,7 @@ describe("the beginning of a page", () => {
     expect(times("/api/models")).toBe(1);
   });
 
-  it("watches the network, the other tabs and the feed", async () => {
+  it("watches the network, the other tabs, the address and the feed", async () => {
     const { page } = await begun();
     expect(Source.last.url).toBe("/api/events");
     vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
@@ -57,6 +57,13 @@ describe("the beginning of a page", () => {
     localStorage.setItem("dls:seen", '{"c1":"2126"}');
     dispatchEvent(new StorageEvent("storage", { key: "dls:seen" }));
     expect(chats.getState().seen).toEqual({ c1: "2126" });
+    localStorage.setItem("dls:theme", "dark");
+    dispatchEvent(new StorageEvent("storage", { key: "dls:theme" }));
+    expect(document.documentElement.className).toBe("dark");
+    const { place } = await import("./router");
+    history.replaceState(null, "", "/c/c7");
+    dispatchEvent(new PopStateEvent("popstate"));
+    expect(place.getState().chat).toBe("c7");
   });
 
   it("notices that a part of another version is gone", async () => {

@@ -6,7 +6,10 @@ beforeEach(() => {
   document.head.innerHTML = "";
   localStorage.clear();
 });
-afterEach(() => history.replaceState(null, "", "/"));
+afterEach(() => {
+  history.replaceState(null, "", "/");
+  vi.unstubAllGlobals();
+});
 
 /** The modules as a page has them that the server serves under a path. */
 function under(path: string): void {
@@ -34,6 +37,10 @@ describe("an interface under a path", () => {
       "/chat/api/chats/c1",
       "/chat/api/visitor",
     ]);
+    vi.stubGlobal("fetch", async (input: string) => Response.json({ stopped: asked.push(input) }));
+    const { transport } = await import("./app");
+    await transport.stop("c1");
+    expect(asked.at(-1)).toBe("/chat/api/chat/c1/stop");
   });
 
   it("has its chats there", async () => {

@@ -242,6 +242,7 @@ describe("a chat that is not shown", () => {
   it("sends nothing more once it is closed, and leaves no state behind", async () => {
     await asked("Half");
     conversation.close();
+    await isIdle();
     addToOutbox({ id: "m2", chat: "c1", text: "And?" });
     await conversation.deliver();
     expect(wire.posted.map(({ key }) => key)).toEqual(["m1"]);

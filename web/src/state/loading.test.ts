@@ -41,11 +41,14 @@ describe("loading a chat", () => {
 
   it("brings nothing and reports nothing once something newer has happened", async () => {
     for (const answer of [SNAPSHOT, failure("network")]) {
-      const { loading, pauses } = answering(answer);
+      const { loading, pauses } = answering(answer, SNAPSHOT);
       const told: unknown[] = [];
       const loaded = loading.load(null, (problem) => told.push(problem));
       loading.overtake();
+      const newer = loading.load(null, () => undefined);
       expect([await loaded, told, pauses]).toEqual([null, [], []]);
+      loading.overtake();
+      await newer;
     }
   });
 

@@ -23,7 +23,8 @@ describe("the news of a run", () => {
     const retry = { event: "retry", delay: 4 };
     expect(new News().hear(null, retry, "", 1_000)).toMatchObject({ retryAt: 5_000 });
     expect(new News().hear(null, retry, "", null)).toMatchObject({ retryAt: null });
-    expect(new News().hear(null, { event: "takeover" }, "", 1_000)).toMatchObject({ retryAt: null });
+    const takeover = { ...retry, event: "takeover" };
+    expect(new News().hear(null, takeover, "", 1_000)).toMatchObject({ retryAt: null });
   });
 
   it("are over when the next attempt says something; a takeover is not", () => {

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   addToOutbox,
   outbox,
@@ -14,6 +14,8 @@ beforeEach(() => {
   removeChatFromOutbox("c1");
 });
 
+afterEach(() => vi.restoreAllMocks());
+
 const item = (id: string, chat = "c1") => ({ id, chat, text: `text of ${id}` });
 
 describe("the outbox", () => {
@@ -26,6 +28,20 @@ describe("the outbox", () => {
     expect(localStorage.getItem("dls:outbox:m2")).toContain("text of m2");
   });
 
+  it("has an order for what is written in one moment, and after the clock went back", () => {
+    vi.spyOn(Date, "now").mockReturnValueOnce(1_000).mockReturnValueOnce(1_000).mockReturnValue(500);
+    for (const id of ["m1", "m2", "m3"]) addToOutbox(item(id));
+    expect(outbox.getState().map(({ at }) => at)).toEqual([1_000, 1_001, 1_002]);
+  });
+
+  it("is empty of a chat that is gone, and knows nothing of what it does not hold", () => {
+    for (const id of ["m1", "m2"]) addToOutbox(item(id));
+    addToOutbox(item("other", "c2"));
+    removeChatFromOutbox("c1");
+    setRefused("m1", "Too long.");
+    expect([outbox.getState().map(({ id }) => id), localStorage.length]).toEqual([["other"], 1]);
+  });
+
   it("holds a message once, however often it is added", () => {
     addToOutbox(item("m1"));
     addToOutbox(item("m1"));
@@ -36,6 +52,7 @@ describe("the outbox", () => {
     addToOutbox(item("m1"));
     localStorage.setItem("dls:outbox:theirs", JSON.stringify({ ...item("theirs"), at: 1 }));
     addToOutbox(item("m2"));
+    expect(outbox.getState().map(({ id }) => id)).toEqual(["theirs", "m1", "m2"]);
     removeFromOutbox("m1");
     expect(outbox.getState().map(({ id }) => id)).toEqual(["theirs", "m2"]);
   });
@@ -49,8 +66,9 @@ describe("the outbox", () => {
   });
 
   it("passes over what is damaged", () => {
-    localStorage.setItem("dls:outbox:x", '{"id":1}');
-    for (const [name, text] of Object.entries({ y: "{", z: "7", n: "null" })) {
+    const whole = { ...item("x"), at: 1 };
+    const fields = Object.keys(whole).map((field) => JSON.stringify({ ...whole, [field]: true }));
+    for (const [name, text] of ["{", "7", "null", ...fields].entries()) {
       localStorage.setItem(`dls:outbox:${name}`, text);
     }
     addToOutbox(item("m1"));

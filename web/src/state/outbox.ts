@@ -69,8 +69,7 @@ function load(): OutboxItem[] {
 }
 
 function isItem(value: unknown): value is OutboxItem {
-  if (typeof value !== "object" || value === null) return false;
-  const item = value as Record<string, unknown>;
+  const item = Object(value) as Record<string, unknown>;
   const texts = [item.id, item.chat, item.text];
   return texts.every((field) => typeof field === "string") && typeof item.at === "number";
 }

@@ -18,6 +18,7 @@ describe("the pieces of an answer", () => {
     const pieces = piecesOf(
       answer(
         { type: "step-start" },
+        { type: "text", text: "" },
         { type: "reasoning", id: "r", text: "Hm" },
         { type: "text", text: "One " },
         { type: "source-url", sourceId: "s1", url: "https://example.org/" },
@@ -39,27 +40,30 @@ describe("a file", () => {
     for (const type of ["png", "jpeg", "gif", "webp", "avif"]) {
       expect(shown(`image/${type}`, `data:image/${type};base64,AAAA`).as).toBe("picture");
     }
-    expect(shown("image/png", `data:image/png;base64,${"A".repeat(400_000)}`).as).toBe("download");
+    const head = "data:image/png;base64,";
+    const sized = (size: number) => shown("image/png", head + "A".repeat(size - head.length)).as;
+    expect([sized(360_000), sized(360_001)]).toEqual(["picture", "download"]);
     expect(shown("image/png", "https://example.org/a.png")).toMatchObject({ as: "link", host: "example.org" });
   });
 
   it("of any other kind is never shown in the page", () => {
     const svg = "data:image/svg+xml;base64,PHN2Zy8+";
-    expect(shown("image/svg+xml", svg)).toMatchObject({ as: "download", name: "file.svg" });
+    expect(shown("image/svg+xml", svg)).toMatchObject({ as: "download", name: "file.svg", host: "" });
     expect(shown("image/png", svg).as).toBe("download"); // what the address says counts
     expect(shown("text/html", "data:text/html,<script>alert(1)</script>").as).toBe("download");
     expect(shown("image/png", "data:image/png;base64,AAAA\"><script>").as).toBe("download");
   });
 
   it("with an address that is none, or one that runs something, is a name", () => {
-    for (const url of ["javascript:alert(1)", "blob:http://x/1", "file:///etc/passwd", "//x", ""]) {
+    for (const url of ["javascript:alert(1)", "blob:http://x/1", "file:///etc/passwd", "about:data:x", "//x", ""]) {
       expect(shown("application/pdf", url)).toMatchObject({ as: "name", url: "" });
     }
   });
 
   it("has a name without folders and without what turns it around", () => {
     expect(shown("text/csv", "data:text/csv,a", "../../etc/pass\u202Ewd\n.csv").name).toBe(".._.._etc_passwd.csv");
-    expect(shown("x", "data:x,a").name).toBe("file.bin");
+    for (const type of ["x", "a b/c"]) expect(shown(type, "data:x,a").name).toBe("file.bin");
+    expect(shown("x", "data:x,a", "n".repeat(200)).name).toHaveLength(120);
     expect(shown("application/pdf", "https://example.org/a/report.pdf?x").name).toBe("report.pdf");
     expect(shown("application/pdf", "https://example.org/").name).toBe("file.pdf");
     expect(shown("application/pdf", "https://example.org/a.pdf", "b.pdf").name).toBe("b.pdf");
@@ -83,6 +87,8 @@ describe("sources", () => {
   });
 
   it("lead nowhere but to the web", () => {
+    expect(sourcesOf(answer(file("text/html", "https://example.org/")))).toEqual([]);
+    expect(sourcesOf(answer(source("https://a.www.test/")))[0]?.host).toBe("a.www.test");
     const bad = ["javascript:alert(1)", "data:text/html,x", "ftp://x/", "/c/1", "mailto:a@b.c"];
     expect(sourcesOf(answer(...bad.map((url) => source(url, "Click"))))).toEqual([]);
   });
