@@ -16,7 +16,7 @@ from tests.waiting import until
 
 pytestmark = [
     pytest.mark.xdist_group("interrupted"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         sys.platform != "linux", reason="only Linux kills a dead process's children"
     ),
@@ -91,10 +91,10 @@ async def test_an_interrupted_run_leaves_no_process_behind(
         return found if len(list(tmp_path.glob("ready-*"))) == wanted else []
 
     try:
-        started = await until(under_way, what="every process runs")
+        started = await until(under_way, what="every process to run", seconds=200)
         assert has(started, "redis-server", "zygote", "provider"), started
         process.send_signal(number)
-        await until(lambda: programs(tmp_path), lambda left: not left, "no process", seconds=30)
+        await until(lambda: programs(tmp_path), lambda left: not left, "no process", seconds=60)
         assert await process.wait() != 0
     finally:
         if process.returncode is None:

@@ -31,7 +31,6 @@ LEFT_OUT = (
     "tests/browser/",
     "tests/crash/",
     "tests/mutations/",
-    "tests/redis_faults/",
     "tests/typing/",
     "tests/fuzz/",
     "tests/deploy/",
