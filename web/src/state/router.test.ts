@@ -18,6 +18,17 @@ describe("addresses", () => {
     expect(place.getState()).toEqual({ chat: "c1", leaf: "m2" });
   });
 
+  it("are places of the history, once each, unless one replaces the other", () => {
+    const before = history.length;
+    go("c1");
+    expect(location.search).toBe("");
+    go("c1", { leaf: "m2" });
+    go("c1", { leaf: "m2" });
+    expect(history.length).toBe(before + 2);
+    go("c2", { replace: true });
+    expect([history.length, location.pathname]).toEqual([before + 2, "/c/c2"]);
+  });
+
   it("are read again when the reader goes back", () => {
     watchAddress();
     history.replaceState(null, "", "/c/a%3Ab?leaf=m%201");

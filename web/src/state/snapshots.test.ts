@@ -35,6 +35,7 @@ describe("news for a chat that is open", () => {
   it("is an end that is not shown, unless the answer is followed", () => {
     expect(isNewsFor(ended, [question])).toBe(true);
     expect(isNewsFor(ended, [question, answer("running")])).toBe(true);
+    expect(isNewsFor(ended, [{ id: "a1", role: "assistant", parts: [] }])).toBe(true);
     expect(isNewsFor(ended, [question, answer("running")], true)).toBe(false);
     for (const status of ["finished", "failed", "stopped"] as const) {
       expect(isNewsFor(ended, [question, answer(status)])).toBe(false);
@@ -57,6 +58,8 @@ describe("a snapshot", () => {
     expect(["a1", "a2", "a3"].map((id) => isOnBranch(snapshot, id))).toEqual([true, false, false]);
     const shown = { ...snapshot, messages: [question, answer()], versions: [] };
     expect(isOnBranch(shown, "a1")).toBe(true);
+    const first = { id: "a1", parent: null, role: "assistant" as const };
+    expect(isOnBranch({ ...snapshot, messages: [], versions: [first] }, "a1")).toBe(true);
   });
 
   it("keeps the messages that have not changed as the objects that they were", () => {
