@@ -93,6 +93,21 @@ async def test_an_old_tail_becomes_a_segment_when_anybody_writes(
     assert await talk.log(slow.run.id) == records(3) + records(1)
 
 
+@pytest.mark.promise("seen-is-durable")
+async def test_trimming_the_journal_keeps_what_has_no_segment_yet(
+    talk: Talk, stores: SQLiteStores
+) -> None:
+    first, second = await talk.start(chat="c1"), await talk.start(chat="c2")
+    assert await talk.append(first, records(1))
+    for at in (1, 2):
+        talk.clock.advance(2)
+        assert await talk.append(second, records(1), at=at)
+    assert stores.query("SELECT count(*) FROM segment") == 0
+    await talk.crash()
+    assert await talk.log(first.run.id) == records(1)
+    assert await talk.log(second.run.id) == records(1) * 2
+
+
 @pytest.mark.promise("bounded")
 async def test_a_clock_that_is_set_back_holds_up_no_trimming(
     talk: Talk, stores: SQLiteStores
