@@ -253,6 +253,7 @@ describe("a chat that is opened", () => {
     const held = stubLocks();
     wire.ask("m1", "Hello");
     const { conversationOf } = await withChats(row("c1"));
+    conversationOf("c9"); // follows nothing
     const follows = () => held.includes("dls:following");
     const conversation = conversationOf("c1");
     conversation.enter();

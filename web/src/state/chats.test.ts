@@ -80,6 +80,17 @@ describe("the list of chats", () => {
     expect(chats.getState().rows[0]?.title).toBe("new");
   });
 
+  it("is asked for once when the feed was only opened meanwhile", async () => {
+    let asked = 0;
+    await refreshChats({
+      listChats: async () => {
+        hearOfChats({ type: "open", complete: true });
+        return { chats: [], next: String(++asked) };
+      },
+    });
+    expect(chats.getState().next).toBe("1");
+  });
+
   it("adds a page, without repeating a chat that has moved meanwhile", async () => {
     chats.setState({ rows: [row("b", 2)], next: "t" });
     const asked: unknown[] = [];
@@ -130,7 +141,7 @@ describe("unread", () => {
   it("remembers a bounded number of chats: the newest", () => {
     const at = (n: number): string => row("c", n).updated_at;
     const many = Array.from({ length: 500 }, (_, n) => [`c${n}`, at(n)] as const);
-    chats.setState({ seen: Object.fromEntries(many) });
+    chats.setState({ seen: Object.fromEntries(many.toReversed()) });
     markSeen(row("c500", 500));
     const { seen } = chats.getState();
     const gone = ["c0", "c1", "c500"].map((id) => seen[id] === undefined);

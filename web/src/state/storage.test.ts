@@ -70,6 +70,13 @@ describe("what the browser keeps", () => {
       throw new DOMException("no", "SecurityError");
     });
     expect([read("g"), write("g", null), read("g")]).toEqual(["1", false, null]);
+    expect(namesOf("g")).toEqual([]);
+  });
+
+  it("is known by the names that begin so, of this page's alone", () => {
+    for (const key of ["h:1", "h:2", "x:3"]) write(key, "x");
+    localStorage.setItem("xyz:h:4", "another page's");
+    expect(namesOf("h:")).toEqual(["h:1", "h:2"]);
   });
 
   it("is nothing when it is damaged or of another shape", () => {

@@ -14,7 +14,7 @@ beforeEach(() => {
   vi.stubGlobal("matchMedia", (query: string) => ({
     matches: query === "(prefers-color-scheme: dark)" && systemIsDark,
     addEventListener: (type: string, listener: () => void) => {
-      if (type === "change") systemChanges = listener;
+      if (type === "change" && query !== "") systemChanges = listener;
     },
   }));
   vi.resetModules();
