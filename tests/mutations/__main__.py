@@ -150,15 +150,15 @@ def _mutants(options: argparse.Namespace) -> tuple[list[Mutant], list[str]]:
     found: list[Mutant] = []
     for room in rooms:
         own = [each for each in written if each.room == room]
+        made: list[Mutant] = []
         if not options.by_hand:
             made = [mutant for path in files_of(room) for mutant in generate(path)]
             made += generate_lua() if room == "redis" else []
-            if options.function:
-                made = [m for m in made if _is_in(m, options.function)]
-            elif not options.all:
-                made = _sample(made, options.sample, options.seed)
-            own = [*own, *made] if not options.function else made
-        found += own
+        if options.function:
+            own, made = ([m for m in lot if _is_in(m, options.function)] for lot in (own, made))
+        elif not options.all:
+            made = _sample(made, options.sample, options.seed)
+        found += [*own, *made]
     return found, gone
 
 
