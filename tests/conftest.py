@@ -6,7 +6,6 @@ import os
 from collections.abc import Generator
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.children import die_with_parent
 from tests.failures import pytest_runtest_logreport, pytest_terminal_summary
@@ -41,12 +40,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# A busy machine is slow, which is no failure of what is tested.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+def _no_deadlines() -> None:
+    """A busy machine is slow, which is no failure of what Hypothesis tests."""
+    from hypothesis import HealthCheck, settings
+
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("patient", deadline=None, suppress_health_check=slow)
+    settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _no_deadlines()
     if "PYTEST_XDIST_WORKER" in os.environ:
         die_with_parent()
     config.addinivalue_line(
