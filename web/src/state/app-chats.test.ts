@@ -187,12 +187,13 @@ describe("what is sent", () => {
 
   it("is sent by one tab at a time, until the server has accepted it", async () => {
     const held = stubLocks();
-    const { send } = await withChats();
+    const { conversationOf, send } = await withChats();
     const sending = () => held.filter((name) => name.startsWith("dls:send:"));
     let refuse = (_: Response): void => undefined;
     wire.refusals.push(() => new Promise((resolve) => (refuse = resolve)));
     send("c1", "Hello");
     await until(() => expect(wire.posted).toHaveLength(1));
+    conversationOf("c1").enter();
     expect(sending()).toEqual([`dls:send:${wire.posted[0]?.key}`]);
     refuse(new Response(null, { status: 503 }));
     await until(() => expect(sending()).toEqual([])); // and the answer is being written

@@ -135,6 +135,8 @@ describe("sending", () => {
   });
 
   it("sends an edit of a message that is not shown as a message of its own", async () => {
+    wire.ask("m0", "Before");
+    wire.finish();
     await conversation.load();
     send("m1", "Hello", { replaces: "gone" });
     await until(() => expect(wire.posted).toHaveLength(1));

@@ -40,6 +40,8 @@ describe("the cut attempt", () => {
     const second = answer(step, text("Uno"));
     expect(cutAttempt(second, answer(step), first)).toBe(first);
     expect(cutAttempt(answer(step, text("Two two three")), answer(step), first)).toBe(first);
+    const thoughtful = answer(step, thought("One, two, or three?"));
+    expect(cutAttempt(second, answer(step), thoughtful)).toBe(thoughtful);
     const longer = answer(step, text("One two three four"));
     expect(cutAttempt(longer, answer(step), first)).toBe(longer);
   });

@@ -8,6 +8,7 @@ const TREE: Version[] = [
   { id: "a1b", parent: "q1", role: "assistant" },
   { id: "q1b", parent: null, role: "user" },
   { id: "q2", parent: "a1b", role: "user" },
+  { id: "q3", parent: "a1", role: "user" },
 ];
 
 describe("versions", () => {
@@ -15,11 +16,11 @@ describe("versions", () => {
     const versions = new Versions(TREE);
     expect(versions.placeOf("a1b")).toEqual({ index: 1, ids: ["a1", "a1b"] });
     expect(versions.placeOf("q1")).toEqual({ index: 0, ids: ["q1", "q1b"] });
-    expect(versions.placeOf("q2")).toEqual({ index: 0, ids: ["q2"] });
+    for (const id of ["q2", "q3"]) expect(versions.placeOf(id)).toEqual({ index: 0, ids: [id] });
   });
 
   it("are nothing for a message that the server does not know yet", () => {
-    expect(new Versions(TREE).placeOf("q3")).toBeNull();
+    expect(new Versions(TREE).placeOf("q4")).toBeNull();
   });
 
   it("are the same objects each time, so that what shows them need not look again", () => {
