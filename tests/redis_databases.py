@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +70,6 @@ async def until_works(attempt: Callable[[], Awaitable[Any]]) -> Any:
                 return await attempt()
             except StoreUnavailable:
                 await asyncio.sleep(0.05)
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    assert time.monotonic() - started < seconds
 
 
 def listening(subscriber: Subscriber, messages: list[tuple[bytes, bytes]]) -> asyncio.Task[None]:

@@ -44,7 +44,10 @@ class Routes:
         return answer
 
     async def any_node(self) -> Node | None:
-        raise self._answers.pop(0)
+        failure = self._answers.pop(0)
+        if failure is not None:
+            raise failure
+        return None
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -130,9 +133,18 @@ async def test_an_error_of_a_script_and_errors_of_commands_are_not_translated() 
     with pytest.raises(RedisConnectionError):
         await database.command("PING")
     assert [packed for _, packed, _ in routes.asked] == [pack("PING")] * 2
-    database, _ = answering(CUT)
+
+
+@virtual
+async def test_opening_a_subscriber_fails_within_the_timeout() -> None:
+    database, _ = answering(CUT, None)
     with pytest.raises(StoreUnavailable, match="connection was cut"):
         await database.subscriber()
+    peers = Peers(lambda node, words: None)
+    peers.hanging = True
+    database._dialer = peers  # type: ignore[assignment]  # it dials as `Dialer` does
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await asyncio.wait_for(database.subscriber(), 6)
 
 
 # --- Cluster -------------------------------------------------------------------------------------
@@ -199,6 +211,7 @@ async def test_a_call_goes_to_the_server_that_holds_its_key() -> None:
         await get(cluster, IN_A)
 
 
+@pytest.mark.promise("outage")
 @virtual
 async def test_moved_is_remembered_until_the_next_map() -> None:
     servers = Servers()
@@ -253,6 +266,7 @@ async def test_servers_that_redirect_to_each_other_are_given_up() -> None:
     await cluster.close()
 
 
+@pytest.mark.promise("outage")
 @virtual
 async def test_only_calls_to_a_silent_server_wait_for_the_new_map() -> None:
     servers = Servers()

@@ -1,4 +1,4 @@
-"""Calls to one real Redis server, through every way in which the way to it breaks."""
+"""Calls to one real Redis server: shared connections, outages, TLS, refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from tests.redis_databases import (
     server_and_database,
     through_proxy,
     until_works,
-    within,
 )
 from tests.redis_servers import RedisServer
 
@@ -67,7 +66,7 @@ async def test_a_cancelled_call_takes_no_other_ones_reply(tmp_path: Path) -> Non
 
 
 @pytest.mark.promise("outage")
-async def test_a_connection_that_was_cut_while_idle_costs_nobody_an_error(tmp_path: Path) -> None:
+async def test_a_connection_that_was_cut_while_idle_causes_no_error(tmp_path: Path) -> None:
     async with through_proxy(tmp_path) as (proxy, database):
         assert await database.call(ADD, [KEY], []) == 1
         proxy.cut()
@@ -95,7 +94,7 @@ async def test_a_server_that_is_down_is_unavailable_until_it_is_back(tmp_path: P
     async with server_and_database(tmp_path) as (server, database):
         await database.call(ADD, [KEY], [])
         await server.kill()
-        with within(2), pytest.raises(StoreUnavailable, match=r"cannot be reached.*tried again"):
+        with pytest.raises(StoreUnavailable, match=r"cannot be reached.*tried again"):
             await database.call(ADD, [KEY], [])
         await server.start()
         assert await database.call(ADD, [KEY], []) == 1
@@ -103,7 +102,7 @@ async def test_a_server_that_is_down_is_unavailable_until_it_is_back(tmp_path: P
 
 @pytest.mark.promise("outage")
 @pytest.mark.parametrize("connected", [True, False])
-async def test_a_frozen_server_keeps_a_call_no_longer_than_its_timeout(
+async def test_calls_to_a_frozen_server_end_and_it_is_used_again(
     tmp_path: Path, connected: bool
 ) -> None:
     async with server_and_database(tmp_path, "?timeout=0.3") as (server, database):
@@ -111,8 +110,7 @@ async def test_a_frozen_server_keeps_a_call_no_longer_than_its_timeout(
             await database.command("PING")
         server.freeze()
         calls = [asyncio.create_task(database.call(ECHO, [KEY], [n])) for n in range(20)]
-        with within(2):
-            results = await asyncio.gather(*calls, return_exceptions=True)
+        results = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(result) for result in results} == {StoreUnavailable}
         server.thaw()
         assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
@@ -120,21 +118,20 @@ async def test_a_frozen_server_keeps_a_call_no_longer_than_its_timeout(
 
 @pytest.mark.promise("outage")
 @pytest.mark.parametrize("connected", [True, False])
-async def test_a_network_that_swallows_everything_keeps_a_call_no_longer_than_its_timeout(
+async def test_calls_end_although_the_network_takes_everything_and_returns_nothing(
     tmp_path: Path, connected: bool
 ) -> None:
     async with through_proxy(tmp_path, "?timeout=0.3") as (proxy, database):
         if connected:
             await database.command("PING")
         await proxy.set("hang")
-        with within(2), pytest.raises(StoreUnavailable, match="in time"):
+        with pytest.raises(StoreUnavailable, match="in time"):
             await database.call(ECHO, [KEY], ["x" * 10])
-        # More than the kernel's buffers take: it is the writing that stands still.
+        # More than the kernel's buffers take: writing blocks.
         big = "x" * 8_000_000
-        with within(5):
-            results = await asyncio.gather(
-                *(database.call(ECHO, [KEY], [big]) for _ in range(4)), return_exceptions=True
-            )
+        results = await asyncio.gather(
+            *(database.call(ECHO, [KEY], [big]) for _ in range(4)), return_exceptions=True
+        )
         assert {type(result) for result in results} == {StoreUnavailable}
         await proxy.set("pass")
         assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
@@ -159,7 +156,7 @@ async def test_after_close_nothing_connects_again(tmp_path: Path) -> None:
         (("min-replicas-to-write", "1"), "too few replicas"),
     ],
 )
-async def test_a_state_that_passes_is_told_and_over_when_it_is(
+async def test_a_temporary_state_is_named_and_over_when_it_is(
     tmp_path: Path, setting: tuple[str, str], words: str
 ) -> None:
     async with server_and_database(tmp_path) as (server, database):
@@ -170,7 +167,7 @@ async def test_a_state_that_passes_is_told_and_over_when_it_is(
         assert await database.call(ADD, [KEY], []) == 1
 
 
-async def test_a_busy_script_is_told(tmp_path: Path) -> None:
+async def test_a_busy_script_is_named(tmp_path: Path) -> None:
     config = ["busy-reply-threshold 50"]
     async with server_and_database(tmp_path, config=config) as (server, database):
         endless = asyncio.create_task(
@@ -193,7 +190,7 @@ async def test_a_busy_script_is_told(tmp_path: Path) -> None:
         assert (await database.call(ECHO, [KEY], ["a"]))[1] == b"a"
 
 
-async def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
+async def test_a_failing_disk_is_named(tmp_path: Path) -> None:
     async with server_and_database(tmp_path, config=["save 3600 1"]) as (server, database):
         (server.folder / "dump.rdb").mkdir()  # where the snapshot should go
         assert await database.call(ADD, [KEY], []) == 1
@@ -211,7 +208,7 @@ async def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
         assert "cannot write its data to its disk" in await refused()
 
 
-async def test_a_full_server_is_told(tmp_path: Path) -> None:
+async def test_too_many_clients_are_named(tmp_path: Path) -> None:
     async with server_and_database(tmp_path, config=["maxclients 1"]) as (server, first):
         await until_works(lambda: first.call(ADD, [KEY], []))
         async with database(server.url) as second:
@@ -219,7 +216,7 @@ async def test_a_full_server_is_told(tmp_path: Path) -> None:
                 await second.call(ADD, [KEY], [])
 
 
-async def test_a_password_that_changes_is_told_and_its_return_noticed(tmp_path: Path) -> None:
+async def test_a_changed_password_is_named_and_its_return_noticed(tmp_path: Path) -> None:
     acl = ["app on >old ~* &* +@all"]
     async with RedisServer(tmp_path, acl=acl) as server:
         url = f"redis://app:old@127.0.0.1:{server.port}"

@@ -10,7 +10,6 @@ import pytest
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis.address import Node
 from durable_llm_streams.stores.redis.cluster import read_slots, slot_of
-from durable_llm_streams.stores.redis.database import Database
 from tests.redis_databases import (
     ADD,
     KEY,
@@ -19,9 +18,8 @@ from tests.redis_databases import (
     listening,
     until,
     until_works,
-    within,
 )
-from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
+from tests.redis_servers import ClusterSetup, SentinelSetup
 
 
 @pytest.mark.promise("outage")
@@ -63,8 +61,7 @@ async def test_a_dead_sentinel_is_passed_over(tmp_path: Path) -> None:
     async with SentinelSetup(tmp_path) as setup:
         await setup.sentinels[0].kill()
         async with database(setup.url) as opened:
-            with within(3):
-                assert await opened.call(ADD, [KEY], []) == 1
+            assert await opened.call(ADD, [KEY], []) == 1
         await setup.sentinels[1].kill()
         await setup.sentinels[2].kill()
         async with database(setup.url) as opened:
@@ -129,36 +126,6 @@ async def test_keys_that_move_are_followed_while_they_move_and_after(tmp_path: P
         assert sorted(replies) == list(range(23, 43))
 
 
-async def _move(setup: ClusterSetup, source: RedisServer, target: RedisServer) -> None:
-    """Move the slot of `KEY`, with the key in it."""
-    slot = slot_of(KEY)
-    names = {
-        server: (await server.command("CLUSTER", "MYID")).decode() for server in (source, target)
-    }
-    await target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
-    await source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
-    await source.command("MIGRATE", "127.0.0.1", target.port, KEY, 0, 5000)
-    for server in setup.servers:
-        await server.command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
-
-
-@pytest.mark.promise("outage")
-async def test_the_map_that_is_read_anew_replaces_the_redirections_before_it(
-    tmp_path: Path,
-) -> None:
-    setup = ClusterSetup(tmp_path, config=["cluster-require-full-coverage no"])
-    async with setup, database(f"{setup.url}?timeout=1.5") as opened:
-        assert await opened.call(ADD, [KEY], []) == 1
-        sizes = [await server.command("DBSIZE") for server in setup.servers]
-        first, second = setup.servers[sizes.index(1)], setup.servers[sizes.index(0)]
-        await _move(setup, first, second)
-        assert await opened.call(ADD, [KEY], []) == 2  # redirected
-        await opened.masters()
-        await _move(setup, second, first)
-        await second.kill()
-        assert await opened.call(ADD, [KEY], []) == 3
-
-
 @pytest.mark.promise("outage")
 async def test_a_dead_server_of_a_cluster_is_unavailable_and_comes_back(tmp_path: Path) -> None:
     async with ClusterSetup(tmp_path, appendfsync="always") as setup:
@@ -176,47 +143,6 @@ async def test_a_dead_server_of_a_cluster_is_unavailable_and_comes_back(tmp_path
             await victim.start()
             for key in keys:
                 assert await until_works(lambda key=key: opened.call(ADD, [key], [])) >= 2  # type: ignore[misc]
-            read = await _maps_read(setup)
-            for key in keys:  # it is in doubt no more: nobody asks for the map before each call
-                await opened.call(ADD, [key], [])
-            assert await _maps_read(setup) == read
-
-
-async def _maps_read(setup: ClusterSetup) -> int:
-    """How often the servers that run now were asked for the map."""
-    stats = [await server.command("INFO", "commandstats") for server in setup.servers]
-    return sum(found.get("cmdstat_cluster|slots", {}).get("calls", 0) for found in stats)
-
-
-@pytest.mark.promise("outage")
-async def test_a_frozen_server_of_a_cluster_holds_up_no_calls_to_the_others(
-    tmp_path: Path,
-) -> None:
-    setup = ClusterSetup(tmp_path, config=["cluster-require-full-coverage no"])
-    async with setup, database(f"{setup.url}?timeout=1.5") as opened:
-        keys = [f"{{t:{n}}}:key" for n in range(16)]
-        frozen = setup.servers[0]
-        ours = [key for key in keys if not await _holds(opened, frozen, key)]
-        frozen.freeze()
-        others = set(keys) - set(ours)
-        stuck = [asyncio.create_task(opened.call(ADD, [key], [])) for key in others]
-        for _ in range(100):
-            with within(1):
-                await asyncio.gather(*(opened.call(ADD, [key], []) for key in ours))
-        results = await asyncio.gather(*stuck, return_exceptions=True)
-        assert {type(result) for result in results} == {StoreUnavailable}
-        for _ in range(20):
-            with within(1):
-                await asyncio.gather(*(opened.call(ADD, [key], []) for key in ours))
-        frozen.thaw()
-        for key in others:
-            await until_works(lambda key=key: opened.call(ADD, [key], []))  # type: ignore[misc]
-
-
-async def _holds(opened: Database, server: RedisServer, key: str) -> bool:
-    await opened.call(ADD, [key], [])
-    keys: list[bytes] = await server.command("KEYS", "*")
-    return key.encode() in keys
 
 
 def test_a_server_that_does_not_know_its_own_name_means_itself() -> None:
