@@ -240,6 +240,18 @@ class Guest:
         return [(m["role"], text_of(m)) for m in (await self.chat(chat))["messages"]]
 
 
+@asynccontextmanager
+async def begun(
+    app: App, guest: Guest, body: JSON | None = None
+) -> AsyncGenerator[tuple[aiohttp.ClientResponse, Reading], None]:
+    """An answer that stops after two pieces: the stream, and what it brought."""
+    app.script.hold()
+    body = body or guest.body("Hi")
+    async with await guest.open("POST", "/api/chat", json=body) as stream:
+        app.script.allow(2)
+        yield stream, await read_until(stream, lambda reading: reading.text == "Hello, ")
+
+
 def user(message_id: str, text: str) -> JSON:
     """A user's message."""
     return {"id": message_id, "role": "user", "parts": [{"type": "text", "text": text}]}

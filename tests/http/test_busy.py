@@ -13,7 +13,18 @@ from msgspec import structs
 
 from durable_llm_streams.runs import Turn
 from durable_llm_streams.server import moving_on
-from tests.app import CONFIG, JSON, App, Guest, Reading, assistant, read_until, running_app, user
+from tests.app import (
+    CONFIG,
+    JSON,
+    App,
+    Guest,
+    Reading,
+    assistant,
+    begun,
+    read_until,
+    running_app,
+    user,
+)
 from tests.waiting import until
 
 
@@ -135,16 +146,15 @@ async def test_many_interrupts_at_once_leave_one_story(tmp_path: Path) -> None:
 # --- a client that leaves an answer and asks something else --------------------------------------
 
 
+ONE = {"id": "c1", "messages": [user("m1", "One")]}
+
+
 @asynccontextmanager
 async def an_answer(
-    app: App, guest: Guest, body: JSON | None = None
+    app: App, guest: Guest, body: JSON = ONE
 ) -> AsyncIterator[tuple[aiohttp.ClientResponse, str]]:
     """An answer that has begun: the stream, and the id of the message that it writes."""
-    app.script.hold()
-    body = body or {"id": "c1", "messages": [user("m1", "One")]}
-    async with await guest.open("POST", "/api/chat", json=body) as stream:
-        app.script.allow(2)
-        reading = await read_until(stream, lambda reading: reading.text == "Hello, ")
+    async with begun(app, guest, body) as (stream, reading):
         yield stream, reading.records[0].chunk["messageId"]
 
 

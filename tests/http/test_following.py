@@ -13,7 +13,7 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Cursor, Epoch, Span
 from durable_llm_streams.server import streams
 from durable_llm_streams.store import Page
-from tests.app import App, Guest, Reading, read_rest, read_until, story
+from tests.app import App, Guest, Reading, begun, read_rest, read_until, story
 from tests.waiting import until
 
 STREAM = "/api/chat/c1/stream"
@@ -39,18 +39,14 @@ async def test_without_an_active_run_there_is_nothing_to_follow(app: App, guest:
 async def test_a_second_reader_gets_what_was_said_and_then_what_is_said(
     app: App, guest: Guest
 ) -> None:
-    app.script.hold()
-    async with await guest.start() as first:
-        app.script.allow(2)
-        await read_until(first, lambda reading: reading.text == "Hello, ")
-        async with await guest.open("GET", STREAM) as second:
-            assert second.headers["content-type"] == "text/event-stream"
-            assert second.headers["x-vercel-ai-ui-message-stream"] == "v1"
-            caught_up = await read_until(second, lambda reading: reading.text == "Hello, ")
-            assert caught_up.types[0] == "start"
-            app.script.free()
-            live = await read_until(second, lambda reading: reading.done)
-            assert (live.text, live.end) == ("world.", "finish")
+    async with begun(app, guest), await guest.open("GET", STREAM) as second:
+        assert second.headers["content-type"] == "text/event-stream"
+        assert second.headers["x-vercel-ai-ui-message-stream"] == "v1"
+        caught_up = await read_until(second, lambda reading: reading.text == "Hello, ")
+        assert caught_up.types[0] == "start"
+        app.script.free()
+        live = await read_until(second, lambda reading: reading.done)
+        assert (live.text, live.end) == ("world.", "finish")
 
 
 @pytest.fixture
@@ -73,10 +69,7 @@ def outage(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 async def test_a_stream_waits_out_an_outage_of_the_store(
     app: App, guest: Guest, outage: asyncio.Event
 ) -> None:
-    app.script.hold()
-    async with await guest.start() as first:
-        app.script.allow(2)
-        await read_until(first, lambda reading: reading.text == "Hello, ")
+    async with begun(app, guest) as (first, _):
         outage.set()
         app.script.allow(1)
         await read_until(first, lambda reading: reading.comments.count("keep-alive") > 1)
@@ -91,10 +84,7 @@ async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
     app: App, guest: Guest, outage: asyncio.Event
 ) -> None:
     app.shared.streams.patience = 0.0
-    app.script.hold()
-    async with await guest.start() as first:
-        app.script.allow(2)
-        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+    async with begun(app, guest) as (first, reading):
         outage.set()
         app.script.allow(1)
         assert not (await read_rest(first)).done
@@ -122,10 +112,7 @@ def lost(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text(
     app: App, guest: Guest, lost: asyncio.Event
 ) -> None:
-    app.script.hold()
-    async with await guest.start() as first:
-        app.script.allow(2)
-        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+    async with begun(app, guest) as (first, reading):
         lost.set()
         app.script.free()
         rest = await read_rest(first)
@@ -138,10 +125,8 @@ async def test_a_reader_that_resumes_at_the_end_gets_no_text_of_another_epoch(
     app: App, guest: Guest, lost: asyncio.Event
 ) -> None:
     """The store loses the reader's record behind the check of its cursor."""
-    app.script.hold()
-    async with await guest.start() as first:
-        app.script.allow(2)
-        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+    async with begun(app, guest) as (_, reading):
+        pass
     async with await guest.open("GET", STREAM, **after(reading.ids[-1])) as again:
         lost.set()
         app.script.free()
@@ -152,10 +137,8 @@ async def test_a_reader_that_resumes_at_the_end_gets_no_text_of_another_epoch(
 @pytest.mark.promise("prefix")
 @pytest.mark.parametrize("where", ["header", "query", "both"])
 async def test_a_cursor_brings_only_what_comes_after_it(app: App, guest: Guest, where: str) -> None:
-    app.script.hold()
-    async with await guest.start() as first:
-        app.script.allow(2)
-        reading = await read_until(first, lambda reading: reading.text == "Hello, ")
+    async with begun(app, guest) as (_, reading):
+        pass
     cursor = reading.ids[-1]
     query = f"?after={cursor if where == 'query' else reading.ids[0]}" if where != "header" else ""
     options = after(cursor) if where != "query" else {}
