@@ -33,9 +33,9 @@ def _order(feed: FeedReading) -> Iterator[Violation]:
     last: dict[str, list[int]] = {}
     ended: dict[str, FeedEvent] = {}
     for event in feed.events:
-        # LIFE.NUMBERS or LIFE.TIME.NUMBERS: the number of the last change in each partition
-        life, *_, numbers = event.position.split(".")
-        now = [int(number) for number in numbers.split("-")]
+        # LIFE.NUMBER, or LIFE.TIME.NUMBER_TOKEN-...: the last change in each partition
+        life, *_, marks = event.position.split(".")
+        now = [int(mark.partition("_")[0]) for mark in marks.split("-")]
         before = last.get(life)
         if before is not None and (
             now == before or any(b > n for b, n in zip(before, now, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from durable_llm_streams.chunks import merge
-from durable_llm_streams.model import token_at
+from durable_llm_streams.model import Cursor, token_at
 
 from .evidence import Evidence, Frame, Log, Reading
 from .violation import Violation
@@ -151,15 +151,15 @@ def delays(
         committed: when records were committed, by run and number, where that is known.
         waited: the seconds between two times that count.
     """
-    there = dict(committed or {})
+    there: dict[Cursor, float] = {}
     for reading in readings:
         for frame, came in zip(reading.frames, reading.came, strict=True):
-            place = frame.cursor[:2]
-            there[place] = min(came, there.get(place, came))
+            at = min(came, (committed or {}).get(frame.cursor[:2], came))
+            there[frame.cursor] = min(at, there.get(frame.cursor, at))
     return {
         reading.who: max(
             (
-                waited(max(since, there[frame.cursor[:2]]), came)
+                waited(max(since, there[frame.cursor]), came)
                 for frame, came, since in zip(
                     reading.frames, reading.came, reading.since, strict=True
                 )

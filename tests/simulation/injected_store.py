@@ -44,9 +44,9 @@ class Ledger:
         self.committed: dict[tuple[str, int], float] = {}
 
     def stands(self, run_id: str, at: int, count: int, now: float) -> None:
-        """Records are committed now."""
+        """Records are committed now. What was lost since it was first committed counts anew."""
         for number in range(at, at + count):
-            self.committed.setdefault((run_id, number), now)
+            self.committed[run_id, number] = now
 
     def changed(self, kind: str, chat: str, about: str, began: float, now: float) -> None:
         """An owner's chats have changed."""

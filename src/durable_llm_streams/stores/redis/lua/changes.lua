@@ -5,7 +5,6 @@
 -- ARGV[1]  owner
 -- ARGV[2]  clock, or '' for the server's
 --
--- Replies {time, the number of the last change of any owner, the owner's last changes}.
+-- Replies {time, the owner's last changes}.
 -- include shared.lua
-local last = call('GET', root .. ':changes') or '0'
-return {whole(clock(ARGV[2])), last, call('LRANGE', key('feed', ARGV[1]), 0, -1)}
+return {whole(clock(ARGV[2])), call('LRANGE', key('feed', ARGV[1]), 0, -1)}

@@ -82,3 +82,30 @@ async def test_an_answer_whose_tail_was_lost_is_not_finished_without_it(
     assert found.status is Status.FINISHED
     answer = Answer(found, Log(records, page.spans), expected="".join(WORDS))
     assert violations(Evidence(answers={run.id: answer})) == []
+
+
+@pytest.mark.promise("feed")
+async def test_a_feed_that_lost_changes_and_got_others_under_their_numbers_says_so(
+    redis_server: RedisServer,
+) -> None:
+    async with AsyncExitStack() as stack, asyncio.timeout(SECONDS):
+        stores = RedisStores(redis_server.url, real_time=True)
+        stack.push_async_callback(stores.clean_up)
+        store = await stores.open()
+        await store.send(ORDER)
+        began = (await store.changes("ann", None)).position
+        await store.rename("ann", "c", "one")
+        found = await store.changes("ann", began)
+        assert [change.kind for change in found.changes] == ["chat-renamed"]
+        async with redis_server.client() as client:
+            await client.rpop(f"{stores.root}:feed:ann")
+            await client.decr(f"{stores.root}:changes")
+        assert (await store.changes("ann", began)).complete
+        for position in (found.position, found.changes[-1].position):
+            assert not (await store.changes("ann", position)).complete
+        await store.rename("ann", "c", "two")
+        for position in (found.position, found.changes[-1].position):
+            assert not (await store.changes("ann", position)).complete
+        again = await store.changes("ann", began)
+    assert again.complete
+    assert [change.chat.title for change in again.changes if change.chat] == ["two"]
