@@ -17,16 +17,16 @@ import pytest
 
 from tests.app import Guest, text_of
 from tests.histories import Histories, whole
+from tests.migrating import serving as opened_store
 from tests.processes import serving
 from tests.redis_servers import RedisServer, keys_without_ttl, redis_server
 from tests.test_cli import Ended, assert_refused, dls
-from tests.test_migrate import serving as opened_store
+from tests.waiting import within
 
 __all__ = ["redis_server"]
 
 pytestmark = [pytest.mark.xdist_group("redis"), pytest.mark.timeout(300)]
 
-SECONDS = 60.0
 _NUMBERS = itertools.count(1)
 
 
@@ -46,7 +46,7 @@ async def started(source: str, target: str) -> asyncio.subprocess.Process:
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:
-    async with asyncio.timeout(SECONDS):
+    async with within("the end of dls migrate"):
         out, err = await process.communicate()
     return Ended(process.returncode or 0, out.decode(), err.decode())
 
@@ -59,7 +59,7 @@ async def until(
     process: asyncio.subprocess.Process, condition: Callable[[], Awaitable[bool]]
 ) -> bool:
     """Wait until something is so; False if the process has ended before."""
-    async with asyncio.timeout(SECONDS):
+    async with within("the target to change, or the end of dls migrate"):
         while not await condition():
             if process.returncode is not None:
                 return False
@@ -206,7 +206,7 @@ async def test_a_server_on_the_target_finishes_the_answer_that_was_cut(
             guest = Guest(server.url, session)
             response = await guest.start(question)
             begun = b""
-            async with asyncio.timeout(SECONDS):
+            async with within("20 deltas", lambda: begun[-200:]):
                 while begun.count(b'"text-delta"') < 20:
                     begun += await response.content.readany()
             refused = await migrate(source, target)
@@ -221,7 +221,7 @@ async def test_a_server_on_the_target_finishes_the_answer_that_was_cut(
         settings = {"DLS_STORE": target, "DLS_DEMO_TOKENS_PER_SECOND": "1000"}
         async with serving(tmp_path, settings) as server:
             guest = Guest(server.url, session)
-            async with asyncio.timeout(SECONDS):
+            async with within("the end of the answer"):
                 while (chat := (await guest.get("/api/chats/c1")).json)["active_run"] is not None:
                     await asyncio.sleep(0.05)
             asked, answer = chat["messages"]
