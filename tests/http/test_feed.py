@@ -319,7 +319,7 @@ async def test_a_feed_waits_out_an_outage_of_the_store(
 
 
 @pytest.mark.promise("feed", "outage")
-async def test_an_outage_of_the_store_that_lasts_too_long_ends_a_feed_which_then_goes_on(
+async def test_a_feed_that_a_long_outage_has_ended_goes_on_afterwards(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.shared.streams.patience = 0.0
