@@ -127,9 +127,10 @@ class _Run:
         budget = Budget(self._options.budget)
         pending = []
         for mutant in self._mutants:
-            tests = session.tests_for(mutant, self._reach, budget)
+            tests = session.reaching(mutant, self._reach)
             known = None if self._options.again else self._verdicts.of(mutant, tests)
             if known is not None:
+                session.learn(mutant, known)
                 report.add(mutant, known)
             else:
                 pending.append(mutant)

@@ -168,10 +168,10 @@ class Session:
         try:
             while True:
                 while free and (mutant := next(waiting, None)) is not None:
-                    tests = self.tests_for(mutant, reach, budget)
-                    if tests:
+                    reaching = self.reaching(mutant, reach)
+                    if reaching:
                         slot = free.pop()
-                        running[slot] = self._begin(mutant, tests, functions, slot, budget)
+                        running[slot] = self._begin(mutant, reaching, functions, slot, budget)
                     else:
                         yield mutant, _verdict(mutant, outcomes.UNREACHED, [])
                 if not running:
@@ -190,27 +190,35 @@ class Session:
     def _begin(
         self,
         mutant: Mutant,
-        tests: dict[str, Run],
+        reaching: dict[str, Run],
         functions: Functions,
         slot: int,
         budget: Budget,
     ) -> _Judged:
         redis = self._use_redis(slot)
+        tests = self._chosen(mutant, reaching, budget)
         items = [self._items[name] for name in tests]
         work = judge(mutant, functions, items, self._watcher, redis)
-        return _Judged(mutant, tests, self._fork(work), budget.patience)
+        return _Judged(mutant, tests, list(reaching), self._fork(work), budget.patience)
 
     def _ended(self, judged: _Judged, verdict: Verdict, slot: int) -> None:
         self._end(judged.child)
         if verdict.outcome == outcomes.TIMED_OUT:
             self._mend_redis(slot)
-        if verdict.good:
-            self._killers[judged.mutant.address, verdict.by] += 1
-            self._killers[judged.mutant.path, verdict.by] += 1
+        self.learn(judged.mutant, verdict)
 
-    def tests_for(self, mutant: Mutant, reach: Reach, budget: Budget) -> dict[str, Run]:
+    def learn(self, mutant: Mutant, verdict: Verdict) -> None:
+        """The test that caught a mutant is the first to be tried on its neighbours."""
+        if verdict.good:
+            self._killers[mutant.address, verdict.by] += 1
+            self._killers[mutant.path, verdict.by] += 1
+
+    def reaching(self, mutant: Mutant, reach: Reach) -> dict[str, Run]:
+        """All tests that run the changed statement."""
+        return {name: run for name, run in reach.tests_of(mutant).items() if name in self._items}
+
+    def _chosen(self, mutant: Mutant, found: dict[str, Run], budget: Budget) -> dict[str, Run]:
         """The tests to run: those that caught its neighbours, then the quickest."""
-        found = {name: run for name, run in reach.tests_of(mutant).items() if name in self._items}
         order = sorted(found, key=lambda name: found[name].seconds)
         caught = Counter(
             {
@@ -287,9 +295,16 @@ class _Judged:
     """A mutant that tests run on."""
 
     def __init__(
-        self, mutant: Mutant, tests: dict[str, Run], child: Child, patience: float
+        self,
+        mutant: Mutant,
+        tests: dict[str, Run],
+        reaching: list[str],
+        child: Child,
+        patience: float,
     ) -> None:
         self.mutant = mutant
+        self._reaching = reaching
+        self._begun = False
         self.child = child
         self._tests = tests
         self._names = list(tests)
@@ -302,7 +317,7 @@ class _Judged:
         messages, ended = self.child.messages()
         for kind, *rest in messages:
             if kind == "begin":
-                self._at = rest[0]
+                self._at, self._begun = rest[0], True
                 run = self._tests[self._names[self._at]]
                 self._deadline = time.monotonic() + _TIMES * run.seconds + self._patience
             elif kind == "caught":
@@ -312,6 +327,8 @@ class _Judged:
             elif kind == "survived":
                 return self._made(outcomes.SURVIVED)
             elif kind == "broken":
+                if not self._begun:
+                    raise RuntimeError(f"No test could be run: {rest[0]}")
                 return self._made(outcomes.CAUGHT, self._names[self._at], "The process broke.")
         if ended:
             return self._made(outcomes.CAUGHT, self._names[self._at], "The process ended.")
@@ -320,7 +337,7 @@ class _Judged:
         return None
 
     def _made(self, outcome: str, by: str = "", how: str = "") -> Verdict:
-        return _verdict(self.mutant, outcome, self._names, by, how, self._at + 1)
+        return _verdict(self.mutant, outcome, self._reaching, by, how, self._at + 1)
 
 
 def _verdict(

@@ -8,144 +8,152 @@ from .by_hand import Slip
 
 IN_LUA: Final = (
     # An append looks at where the log ends, but not at who writes.
-    Slip("append-unfenced", "append.lua", "if held[1] == writer then", "if held[1] then"),
+    Slip("redis-append-unfenced", "append.lua", "if held[1] == writer then", "if held[1] then"),
     # The fence compares the epoch's number alone; after a failover two have the same.
     Slip(
-        "fence-by-number",
+        "redis-fence-by-number",
         "append.lua",
         "if held[1] == writer then",
         "if held[1] and held[1]:match('^%d+') == writer:match('^%d+') then",
     ),
     # An append that comes again is taken for a new one.
     Slip(
-        "append-not-idempotent",
+        "redis-append-not-idempotent",
         "append.lua",
         "if length == at + count - 1 then",
         "if length >= at + count - 1 then",
     ),
     # What was added at the wrong place stays there.
     Slip(
-        "wrong-place-kept",
+        "redis-wrong-place-kept",
         "append.lua",
         "call('LTRIM', log, 0, -1 - count)",
         "call('LTRIM', log, 0, -1)",
     ),
     # A repetition of records that an earlier epoch wrote counts as written by this one.
     Slip(
-        "foreign-repetition",
+        "redis-foreign-repetition",
         "append.lua",
         "and at >= tonumber(call('HGET', run, 'first'))",
         "",
     ),
     # A run is ended by anybody while somebody holds it.
     Slip(
-        "end-unfenced",
+        "redis-end-unfenced",
         "end.lua",
         "if writer ~= '' and writer ~= held[2] then",
         "if writer ~= '' and not held[2] then",
     ),
     # A run is ended although its log has grown meanwhile.
-    Slip("end-over-the-log", "end.lua", "if at ~= next_seq then", "if at > next_seq then"),
+    Slip("redis-end-over-the-log", "end.lua", "if at ~= next_seq then", "if at > next_seq then"),
     # The log of a run that has ended is kept for ever.
-    Slip("log-without-ttl", "end.lua", "call('PEXPIRE', log, ARGV[8])", ""),
+    Slip("redis-log-without-ttl", "end.lua", "call('PEXPIRE', log, ARGV[8])", ""),
     # The next run of a chat is not queued when the one before has ended.
-    Slip("queue-forgotten", "end.lua", "if behind[1] == 'queued' then", "if false then"),
+    Slip("redis-queue-forgotten", "end.lua", "if behind[1] == 'queued' then", "if false then"),
     # A claim takes every run that has a lease, also one that has not run out.
     Slip(
-        "claim-ignores-lease",
+        "redis-claim-ignores-lease",
         "claim.lua",
         "root .. ':leases', '-inf', now, 'LIMIT', 0, 1000",
         "root .. ':leases', '-inf', '+inf', 'LIMIT', 0, 1000",
     ),
     # A claim whose reply was lost is handed over to any worker that names its token.
     Slip(
-        "unanswered-claim-of-another",
+        "redis-unanswered-claim-of-another",
         "claim.lua",
         "if held[2] == ARGV[1] and ours[held[1]] then",
         "if ours[held[1]] then",
     ),
     # A lease that a fast clock gave holds up its run for as long.
     Slip(
-        "far-lease-stays",
+        "redis-far-lease-stays",
         "claim.lua",
         "'(' .. whole(now + LONGEST * lease), '+inf'",
         "'(' .. whole(now + 1000 * LONGEST * lease), '+inf'",
     ),
     # A claim draws a new token and forgets to raise the number.
     Slip(
-        "claim-same-number",
+        "redis-claim-same-number",
         "claiming.lua",
         "whole(tonumber(held[2]) + 1)",
         "whole(math.max(1, tonumber(held[2])))",
     ),
     # Records of the new epoch are not published to those who followed the old one.
     Slip(
-        "claim-untold",
+        "redis-claim-untold",
         "claiming.lua",
         "publish('c' .. run .. ' ' .. number .. '.' .. token)",
         "",
     ),
     # A heartbeat prolongs the lease of every run that it names, whoever holds it.
     Slip(
-        "renews-what-is-lost",
+        "redis-renews-what-is-lost",
         "renew.lua",
         "if call('HGET', key('run', run), 'writer') == ARGV[index + 1] then",
         "if call('EXISTS', key('run', run)) == 1 then",
     ),
     # A run is given back by a worker that has lost it.
     Slip(
-        "releases-what-is-lost",
+        "redis-releases-what-is-lost",
         "release.lua",
         "if held[1] == ARGV[index + 1] then",
         "if held[1] then",
     ),
     # A duplicate is recognised by its key, whatever it asks.
     Slip(
-        "key-of-another-content",
+        "redis-key-of-another-content",
         "send.lua",
         "if asked_before and asked_before ~= content then",
         "if false then",
     ),
     # What makes a duplicate recognisable is looked up, but never written down.
-    Slip("key-not-kept", "send.lua", "call('HSET', key('keys', chat), dedup, run)", ""),
+    Slip("redis-key-not-kept", "send.lua", "call('HSET', key('keys', chat), dedup, run)", ""),
     # Whoever knows a chat's id sends into it.
     Slip(
-        "foreign-chat",
+        "redis-foreign-chat",
         "send.lua",
         "(not is_new and known[1] ~= owner)",
         "(not is_new and not known[1])",
     ),
     # A run is found by its id in any chat.
     Slip(
-        "run-of-any-chat",
+        "redis-run-of-any-chat",
         "find_run.lua",
         "if run == '' or call('HGET', key('run', run), 'chat') ~= chat then",
         "if run == '' or not call('HGET', key('run', run), 'chat') then",
     ),
     # Another owner's chat is shown.
     Slip(
-        "snapshot-of-another", "snapshot.lua", "if about[2] ~= owner then", "if not about[2] then"
+        "redis-snapshot-of-another",
+        "snapshot.lua",
+        "if about[2] ~= owner then",
+        "if not about[2] then",
     ),
     # Another owner's chat is deleted.
     Slip(
-        "delete-for-anybody",
+        "redis-delete-for-anybody",
         "delete.lua",
         "if call('HGET', key('chat', chat), 'owner') ~= owner then",
         "if not call('HGET', key('chat', chat), 'owner') then",
     ),
     # A reader in another process is not heard of by the writer.
-    Slip("follower-unknown", "follow.lua", "call('HSET', key('run', ARGV[1]), 'followed', 1)", ""),
+    Slip(
+        "redis-follower-unknown",
+        "follow.lua",
+        "call('HSET', key('run', ARGV[1]), 'followed', 1)",
+        "",
+    ),
     # A chat that is over age goes although an answer is being written in it.
-    Slip("busy-chat-expires", "expire.lua", "elseif active_run(chat) == '' then", "else"),
+    Slip("redis-busy-chat-expires", "expire.lua", "elseif active_run(chat) == '' then", "else"),
     # An owner's feed keeps one change too few to tell whether older ones are gone.
-    Slip("feed-too-short", "shared.lua", "-FEED_LENGTH - 1, -1", "-FEED_LENGTH, -1"),
+    Slip("redis-feed-too-short", "shared.lua", "-FEED_LENGTH - 1, -1", "-FEED_LENGTH, -1"),
     # A clock that jumps ahead makes everything old.
     Slip(
-        "clock-jump-counts",
+        "redis-clock-jump-counts",
         "shared.lua",
         "math.min(now - tonumber(held[2]), MOST_BETWEEN_LOOKS)",
         "now - tonumber(held[2])",
     ),
     # Nobody hears of a change in a feed.
-    Slip("feed-untold", "shared.lua", "publish('f' .. owner)", ""),
+    Slip("redis-feed-untold", "shared.lua", "publish('f' .. owner)", ""),
 )
