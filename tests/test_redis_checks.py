@@ -51,17 +51,10 @@ def url(server: RedisServer, user: str = "", rest: str = "/0") -> str:
     return f"{scheme}://{user}{'@' if user else ''}127.0.0.1:{server.port}{rest}"
 
 
-# What is well
-
-
 async def test_nothing_is_said_about_a_server_that_keeps_everything(tmp_path: Path) -> None:
     async with RedisServer(tmp_path, **SAFE) as server:
         assert await said(url(server)) == []
         assert await server.command("DBSIZE") == 0, "it leaves nothing behind"
-
-
-async def test_a_server_that_serves_already_is_well(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path, **SAFE) as server:
         await server.command("HSET", "{dls}:meta", "version", "1", "partitions", "1")
         assert await said(url(server)) == []
 
@@ -69,21 +62,15 @@ async def test_a_server_that_serves_already_is_well(tmp_path: Path) -> None:
 # What stops the start: the way there
 
 
-async def test_a_port_where_nobody_listens(tmp_path: Path) -> None:
-    server = RedisServer(tmp_path)
-    assert f"nobody listens at 127.0.0.1:{server.port}" in await fatal(url(server))
-    cluster = await fatal(f"redis+cluster://127.0.0.1:{server.port}")
-    assert f"nobody listens at 127.0.0.1:{server.port}" in cluster
-
-
-async def test_a_host_that_is_not_known() -> None:
-    assert "the host of no-such-host.invalid:6379 is not known" in await fatal(
-        "redis://no-such-host.invalid"
-    )
-
-
-async def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
-    assert f"there is no socket {tmp_path}/none" in await fatal(f"unix://{tmp_path}/none")
+async def test_an_address_where_there_is_no_server(tmp_path: Path) -> None:
+    place = f"127.0.0.1:{RedisServer(tmp_path).port}"
+    for address, words in {
+        f"redis://{place}": f"nobody listens at {place}",
+        f"redis+cluster://{place}": f"nobody listens at {place}",
+        "redis://no-such-host.invalid": "the host of no-such-host.invalid:6379 is not known",
+        f"unix://{tmp_path}/none": f"there is no socket {tmp_path}/none",
+    }.items():
+        assert words in await fatal(address)
 
 
 async def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
