@@ -42,8 +42,7 @@ export function pauseMs(
  * @returns milliseconds, or undefined when there is none that can be read.
  */
 export function retryAfterMs(header: string | null, nowMs: number): number | undefined {
-  const text = header?.trim();
-  if (!text) return undefined;
+  const text = (header ?? "").trim();
   const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - nowMs;
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS);
 }

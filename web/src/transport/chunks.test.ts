@@ -59,6 +59,20 @@ describe("chunks", () => {
     expect(() => parseChunk(data)).toThrow(InvalidChunk);
   });
 
+  it("says whether it is no JSON, or JSON of another kind", () => {
+    const reason = (data: string): unknown => {
+      try {
+        return parseChunk(data);
+      } catch (error) {
+        return error;
+      }
+    };
+    const [name, cause] = ["InvalidChunk", expect.any(SyntaxError)];
+    const noJson = { name, message: "The data of an event is not JSON.", cause };
+    expect(reason("{")).toMatchObject(noJson);
+    expect(reason("7")).toMatchObject({ name, message: "The data of an event is not a chunk." });
+  });
+
   it("refuses a chunk that lacks what AI SDK 7 needs of it", () => {
     expect(() => parse({ type: "text-delta", id: "p" })).toThrow("text-delta has no delta");
     expect(() => parse({ type: "error", errorText: null })).toThrow(InvalidChunk);

@@ -50,7 +50,7 @@ export class EventDecoder {
     if (this.#afterCarriageReturn && text.startsWith("\n")) text = text.slice(1);
     this.#afterCarriageReturn = text.endsWith("\r");
     const lines = text.split(/\r\n?|\n/);
-    const rest = lines.pop() ?? "";
+    const rest = lines.pop() as string; // there is one: what has no end yet
     const events: ServerEvent[] = [];
     for (const piece of lines) {
       const line = this.#line + piece;

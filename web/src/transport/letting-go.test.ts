@@ -1,5 +1,5 @@
 import type { UIMessageChunk } from "ai";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   body,
   cursorOf,
@@ -106,8 +106,8 @@ describe("letting go", () => {
     expect(signals.map((signal) => signal?.aborted)).toEqual([true, true]);
   });
 
-  it("before anything was sent sends nothing", async () => {
-    const stage = new Stage();
+  it("before anything was sent sends nothing, and asks for no body", async () => {
+    const stage = new Stage({ body: () => Promise.reject(new Error("no model")) });
     const abortSignal = AbortSignal.abort();
     await expect(stage.send({ abortSignal })).rejects.toMatchObject({ name: "AbortError" });
     const again = stage.transport.reconnectToStream({ chatId: "c1", abortSignal });
@@ -198,6 +198,33 @@ describe("the state", () => {
     end();
     await stage.sendAndRead();
     expect([kept.at(-1), gone]).toEqual(["ended", []]);
+  });
+
+  it("calls those who came after the last one went, who may go twice", async () => {
+    const stage = new Stage();
+    const end = stage.transport.subscribe("c2", () => undefined);
+    end();
+    const heard: string[] = [];
+    stage.transport.subscribe("c2", () => heard.push(stage.transport.getState("c2").phase));
+    end();
+    await drive(stage.clock, read(await stage.send({ chatId: "c2" })));
+    expect(heard).toEqual(["connecting", "live", "ended"]);
+  });
+
+  it("reaches every listener although one throws, which is reported as uncaught", async () => {
+    const reported: (() => void)[] = [];
+    vi.stubGlobal("queueMicrotask", (report: () => void) => reported.push(report));
+    const stage = new Stage();
+    const heard: string[] = [];
+    stage.transport.subscribe("c1", () => {
+      throw new Error("listener");
+    });
+    stage.transport.subscribe("c1", () => heard.push(stage.state.phase));
+    const chunks = await stage.sendAndRead();
+    vi.unstubAllGlobals();
+    expect([chunks.at(-1)?.type, heard]).toEqual(["finish", ["connecting", "live", "ended"]]);
+    expect(reported).toHaveLength(3);
+    for (const report of reported) expect(report).toThrow("listener");
   });
 
   it("of one chat is not that of another", async () => {

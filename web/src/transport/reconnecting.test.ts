@@ -34,6 +34,9 @@ describe("a stream", () => {
     ]);
     expect(stage.server.cursors).toEqual([null, cursorOf(4), cursorOf(5)]);
     expect(stage.state).toMatchObject({ phase: "ended", resumes: 2, attempt: 0 });
+    const cause = ending === "error" ? expect.any(TypeError) : undefined;
+    const failed = stage.states.find(({ error }) => error !== undefined);
+    expect(failed?.error).toMatchObject({ kind: "network", cause });
     const again = ["reconnecting", "live"];
     expect(stage.phases).toEqual(["connecting", "live", ...again, ...again, "ended"]);
   });

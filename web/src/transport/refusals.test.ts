@@ -45,12 +45,38 @@ describe("a final refusal", () => {
     await expect(reader.read()).rejects.toMatchObject({ kind: "cursor-lost" });
   });
 
+  it.each([
+    ["in pieces", "end", "Zu groß 👋"],
+    ["and is cut", "error", "You may not use this chat."],
+  ] as const)("is understood when it comes %s", async (_, ending, message) => {
+    const stage = new Stage();
+    const headers = { "content-type": "application/problem+json" };
+    stage.server.faults = [
+      ({ signal }) => {
+        const bytes = encode('{"detail":"Zu groß 👋"}');
+        const pieces = Array.from(bytes, (byte) => Uint8Array.of(byte));
+        return new Response(body({ headers, signal }, pieces, ending).body, { status: 403, headers });
+      },
+    ];
+    await expect(stage.sendAndRead()).rejects.toMatchObject({ kind: "forbidden", message });
+  });
+
   it("rejects reconnectToStream", async () => {
     const stage = new Stage();
     stage.server.faults = [refuse(401, {})];
     const pending = stage.transport.reconnectToStream({ chatId: "c1" });
     await expect(pending).rejects.toMatchObject({ kind: "unauthorized" });
     expect(stage.state).toMatchObject({ phase: "ended", error: { kind: "unauthorized" } });
+  });
+
+  it("is what the application's own part throws", async () => {
+    const fault = new Error("no random numbers");
+    const random = () => {
+      throw fault;
+    };
+    const stage = new Stage({ random });
+    stage.server.faults = [unreachable];
+    await expect(stage.sendAndRead()).rejects.toBe(fault);
   });
 
   it("is an address that is none", async () => {

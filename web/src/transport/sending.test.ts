@@ -81,6 +81,13 @@ describe("what is sent", () => {
     expect(modes).toEqual(["include"]);
   });
 
+  it("goes through the page's own fetch by default, as it is then", async () => {
+    const stage = new Stage({ fetch: undefined });
+    vi.stubGlobal("fetch", stage.server.fetch);
+    await sent(stage);
+    vi.unstubAllGlobals();
+  });
+
   it("has a new key for each call, of another answer too", async () => {
     const stage = new Stage();
     for (const trigger of ["submit-message", "regenerate-message", "regenerate-message"] as const) {
@@ -141,10 +148,14 @@ describe("what is sent", () => {
 describe("a key", () => {
   afterEach(() => vi.unstubAllGlobals());
 
-  it("can be made where the page is not served securely", () => {
-    const getRandomValues = crypto.getRandomValues.bind(crypto);
+  it("is the browser's own where that makes one", () => {
+    vi.stubGlobal("crypto", { randomUUID: () => "made" });
+    expect(newKey()).toBe("made");
+  });
+
+  it("is made of 16 random bytes where the page is not served securely", () => {
+    const getRandomValues = (bytes: Uint8Array) => bytes.map((_, index) => index);
     vi.stubGlobal("crypto", { getRandomValues });
-    expect(newKey()).toMatch(/^[0-9a-f]{32}$/);
-    expect(newKey()).not.toBe(newKey());
+    expect(newKey()).toBe("000102030405060708090a0b0c0d0e0f");
   });
 });

@@ -116,10 +116,12 @@ describe("stop", () => {
         times.push(stage.clock.now() - begin);
         return fault(answer);
       };
-    const asking = refuse(503, {}, { "retry-after": "7" });
-    stage.server.stopFaults = [unreachable, unreachable, unreachable, asking, unreachable].map(at);
+    const seconds = refuse(503, {}, { "retry-after": "7" });
+    const until = new Date(begin + 14_000).toUTCString();
+    const date = refuse(503, {}, { "retry-after": until });
+    stage.server.stopFaults = [unreachable, unreachable, unreachable, seconds, date].map(at);
     expect(await drive(stage.clock, stage.transport.stop("c1"))).toBe(true);
-    expect(times).toEqual([0, 250, 750, 1750, 8750]);
+    expect([...times, stage.clock.now() - begin]).toEqual([0, 250, 750, 1750, 8750, 14_000]);
   });
 
   it("is tried again at once when the network is back", async () => {
@@ -145,13 +147,45 @@ describe("stop", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
-  it("does not repeat what the server refuses", async () => {
+  it("has an end although the server is silent", async () => {
+    const stage = new Stage({ stopMs: 15_000 });
+    const begin = stage.clock.now();
+    stage.server.stopFaults = [silent, silent];
+    await expect(drive(stage.clock, stage.transport.stop("c1"))).rejects.toMatchObject({
+      kind: "network",
+    });
+    expect([stage.clock.now() - begin, stops(stage).length]).toEqual([15_000, 2]);
+  });
+
+  it.each<[string, Fault, object]>([
+    ["there is no answer", unreachable, { kind: "network" }],
+    ["it is not one", refuse(200, "<html>"), { kind: "not-a-stream", cause: expect.any(SyntaxError) }],
+  ])("is not tried again where no time is left for it, and %s", async (_, fault, reason) => {
+    const stage = new Stage({ stopMs: 250 });
+    stage.server.stopFaults = [fault];
+    await expect(drive(stage.clock, stage.transport.stop("c1"))).rejects.toMatchObject(reason);
+    expect(stops(stage)).toHaveLength(1);
+  });
+
+  it("does not repeat what the server refuses, nor read on in a long refusal", async () => {
     const stage = new Stage();
-    stage.server.stopFaults = [refuse(404, { detail: "There is no such answer." })];
+    let cancelled = false;
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(encode("x".repeat(1024))),
+      cancel: () => void (cancelled = true),
+    });
+    stage.server.stopFaults = [
+      refuse(404, { detail: "There is no such answer." }),
+      () => new Response(endless, { status: 404 }),
+    ];
     await expect(stage.transport.stop("c1")).rejects.toMatchObject({
       kind: "not-found",
       message: "There is no such answer.",
     });
-    expect(stops(stage)).toHaveLength(1);
+    await expect(stage.transport.stop("c1")).rejects.toMatchObject({ kind: "not-found" });
+    expect([stops(stage).length, cancelled]).toEqual([2, true]);
+    stage.server.stopFaults = [() => new Response(null, { status: 404 })];
+    await expect(stage.transport.stop("c1")).rejects.toMatchObject({ kind: "not-found" });
+    expect(stage.server.received[0]?.headers.get("accept")).toBe("application/json");
   });
 });
