@@ -13,7 +13,7 @@ from _pytest._code.code import ReprFileLocation
 #: More commands than these nobody reads.
 _MOST_COMMANDS = 20
 
-_CHANGES = re.compile(r"\d+|0x[0-9a-f]+|/tmp/\S+")
+_CHANGES = re.compile(r"0x[0-9a-f]+|\d+|/tmp/\S+")
 
 #: The test in which a fault was met first.
 _first: dict[tuple[str, int, str], str] = {}

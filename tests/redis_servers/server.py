@@ -202,7 +202,8 @@ class RedisServer(Lifetime):
         try:
             async with within("the Redis server to answer", lambda: self.log):
                 while not await self._answers():
-                    assert self.running, f"The Redis server ended at once:\n{self.log}"
+                    if not self.running:
+                        raise AssertionError(f"The Redis server ended at once:\n{self.log}")
                     await asyncio.sleep(0.01)
         except BaseException:
             await self.kill()
