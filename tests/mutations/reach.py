@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from .files import aside, write
+from .files import aside, locked, write
 from .mutant import PACKAGE, ROOT, Function, Mutant, functions_of, source_of
 
 #: Where a local variable `script` is one that Redis is about to run.
@@ -76,6 +76,7 @@ class Reach:
 
     def __init__(self, files: dict[str, Recorded]) -> None:
         self.files = files
+        self._recorded: set[str] = set()
 
     @classmethod
     def load(cls, path: Path) -> tuple[Reach, str]:
@@ -90,7 +91,15 @@ class Reach:
         return cls(files), ""
 
     def save(self, path: Path) -> None:
-        write(path, pickle.dumps(self.files))
+        """Write it, beside what other runs have recorded meanwhile."""
+        with locked(path):
+            kept, _ = Reach.load(path)
+            write(path, pickle.dumps(kept.files | {n: self.files[n] for n in self._recorded}))
+
+    def record(self, name: str, recorded: Recorded) -> None:
+        """Take the record of a file of tests in."""
+        self.files[name] = recorded
+        self._recorded.add(name)
 
     def stale(self, tests: Iterable[str]) -> list[str]:
         """Those files of tests that are not recorded as they are now."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from . import verdicts as outcomes
 from .equivalent import reason_of
-from .files import aside, write
+from .files import KEPT, aside, locked, write
 from .mutant import ROOMS, Mutant
 from .verdicts import Verdict
 
@@ -68,21 +68,27 @@ def score(counts: Counter[str]) -> float:
 
 def keep(report: Report, command: str) -> None:
     """Bring `results.json` up to date: the rooms of this run, and those of earlier ones."""
+    with locked(KEPT / RESULTS.name):
+        rooms = _kept_rooms()
+        for room, counts in report.counts.items():
+            rooms[room] = {
+                "command": command,
+                **{name: counts[name] for name in _COLUMNS},
+                "score": round(score(counts), 1),
+                "survivors": sorted(report.survivors[room]),
+            }
+        totals = {name: sum(room[name] for room in rooms.values()) for name in _COLUMNS}
+        known = {room: rooms[room] for room in ROOMS if room in rooms}
+        result = {"command": "make mutants", "counts": totals, "rooms": known}
+        write(RESULTS, (json.dumps(result, indent=1) + "\n").encode())
+
+
+def _kept_rooms() -> dict[str, Any]:
     try:
         rooms: dict[str, Any] = json.loads(RESULTS.read_text())["rooms"]
     except FileNotFoundError:
-        rooms = {}
+        return {}
     except (ValueError, KeyError, TypeError) as error:
         print(aside(RESULTS, error))
-        rooms = {}
-    for room, counts in report.counts.items():
-        rooms[room] = {
-            "command": command,
-            **{name: counts[name] for name in _COLUMNS},
-            "score": round(score(counts), 1),
-            "survivors": sorted(report.survivors[room]),
-        }
-    totals = {name: sum(room[name] for room in rooms.values()) for name in _COLUMNS}
-    known = {room: rooms[room] for room in ROOMS if room in rooms}
-    result = {"command": "make mutants", "counts": totals, "rooms": known}
-    write(RESULTS, (json.dumps(result, indent=1) + "\n").encode())
+        return {}
+    return rooms

@@ -128,7 +128,7 @@ class Session:
                     for kind, *rest in messages:
                         deadline = time.monotonic() + _RECORDING
                         if kind == "recorded":
-                            reach.files[rest[0]] = pickle.loads(Path(rest[1]).read_bytes())
+                            reach.record(rest[0], pickle.loads(Path(rest[1]).read_bytes()))
                             done += 1
                         elif kind == "broken":
                             raise RuntimeError(f"The tests could not be recorded: {rest[0]}")

@@ -132,6 +132,19 @@ def test_a_test_reaches_a_mutant_by_its_line_or_once_the_file_has_changed_by_nam
     assert set(Reach({"t.py": changed}).tests_of(mutant)) == {"elsewhere"}
 
 
+def test_runs_at_the_same_time_keep_what_each_has_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "reach.pickle"
+    one, other = Reach.load(path)[0], Reach.load(path)[0]
+    one.record("a.py", Recorded("1", {}, {}))
+    other.record("b.py", Recorded("2", {}, {}))
+    one.save(path)
+    other.save(path)
+    assert {name: file.digest for name, file in Reach.load(path)[0].files.items()} == {
+        "a.py": "1",
+        "b.py": "2",
+    }
+
+
 def test_a_verdict_holds_while_the_function_and_the_tests_are_the_same(tmp_path: Path) -> None:
     mutant, this = mutant_of(HEARTBEAT), "tests/mutations/test_mutants.py::test"
     function = fingerprint(mutant)
