@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from durable_llm_streams.runs import Limits
 from .fake_provider import FakeLlama, answer
 from .faulty_store import FaultyStore
 from .run_world import Ended, World
+from .waiting import until
 
 pytestmark = pytest.mark.promise("takeover", "one-clean-answer")
 
@@ -84,7 +84,5 @@ async def test_stopping_a_run_ends_the_work_of_the_server(tmp_path: Path) -> Non
         run = await world.ask(worker)
         await world.said(run, answer(3))
         await worker.stop(run)
-        async with asyncio.timeout(20):
-            while server.at_work:
-                await asyncio.sleep(0.01)
+        await until(lambda: server.at_work == 0)
         assert (await world.ended(run)).status is Status.STOPPED

@@ -19,6 +19,7 @@ from durable_llm_streams.runs.source import (
 )
 from tests.asking import ask, broken_off, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, answer
+from tests.waiting import until
 
 ABLE = PrefillTable.parse("fake*")
 
@@ -148,8 +149,7 @@ async def test_closing_the_generator_ends_the_providers_work(
     assert await anext(stream) == TextDelta("w1 ")
     await stream.aclose()
     (request,) = provider.requests
-    async with asyncio.timeout(5):
-        await request.ended.wait()
+    await until(request.ended.is_set)
     assert request.closed_early
     assert provider.open == 0
 
@@ -160,26 +160,31 @@ async def test_cancelling_the_reader_ends_the_providers_work(
     provider: FakeProvider, source: OpenAICompatible, options: str
 ) -> None:
     task = asyncio.create_task(ask(source, prompt(model=f"fake:{options}")))
-    async with asyncio.timeout(5):
-        request = await provider.request()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await request.ended.wait()
+    await until(lambda: provider.requests)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    (request,) = provider.requests
+    await until(request.ended.is_set)
     assert request.closed_early
 
 
 async def test_many_answers_at_once_do_not_wait_for_each_other(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
-    asked = [
-        prompt(model=f"fake:word={chr(97 + n % 26)},tokens={n + 1},first=0.2") for n in range(150)
-    ]
-    answers = await asyncio.gather(*(ask(source, each) for each in asked))
-    assert [text_of(each) for each in answers] == [
-        answer(n + 1, chr(97 + n % 26)) for n in range(150)
-    ]
-    assert provider.peak > 100
+    async def listen(number: int) -> None:
+        name = f"fake:word={chr(97 + number % 26)},tokens={number + 1},stall_after={number + 1}"
+        async for event in source.stream(prompt(model=name)):
+            said[number] += event.text if isinstance(event, TextDelta) else ""
+
+    said = [""] * 150
+    expected = [answer(number + 1, chr(97 + number % 26)) for number in range(150)]
+    tasks = [asyncio.create_task(listen(number)) for number in range(150)]
+    await until(lambda: said, lambda said: said == expected, "150 answers, each in full")
+    assert provider.open == 150
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 @pytest.mark.promise("no-leak")
@@ -200,11 +205,11 @@ async def test_closing_the_source_cuts_its_streams_and_refuses_new_ones(
 async def test_a_repetition_that_is_dropped_is_a_sign_of_life(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
-    provider.plan("tokens=20,prefill=echo,rate=200")
+    provider.plan("tokens=20,prefill=echo,rate=10")
     events = await ask(source, prompt(model="fake:", said=answer(15)))
     assert text_of(events) == "".join(f"w{number} " for number in range(16, 21))
     begun = events.index(TextDelta("w16 "))
-    assert events[:begun].count(Alive("chunk")) >= 10
+    assert Alive("chunk") in events[:begun]
 
 
 async def test_a_beginning_of_white_space_alone_is_asked_anew(

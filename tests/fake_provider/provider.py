@@ -32,7 +32,6 @@ class FakeProvider(HttpServer):
     Attributes:
         requests: all requests for an answer, in order.
         jobs: the answers that it keeps.
-        peak: the most answers at once.
         listed: how often the models were asked for.
     """
 
@@ -48,7 +47,6 @@ class FakeProvider(HttpServer):
         self.models = models
         self.listed = 0
         self.requests: list[Request] = []
-        self.peak = 0
         self.jobs = Jobs(time.monotonic)
         self._requires = requires
         self._refusals = refusals
@@ -113,7 +111,6 @@ class FakeProvider(HttpServer):
     def _taken(self, request: Request) -> Script:
         """Take a request for an answer."""
         self.requests.append(request)
-        self.peak = max(self.peak, self.open)
         self._arrived.set()
         model = request.body["model"]
         self._asked[model] += 1
