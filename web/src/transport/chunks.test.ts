@@ -102,6 +102,8 @@ describe("joining", () => {
   it("leaves deltas of different parts alone", () => {
     expect(joined(text("a"), text("b", "q"))).toBeUndefined();
     expect(joined(text("a"), thought("b"))).toBeUndefined();
+    expect(joined(thought("a"), text("b"))).toBeUndefined();
+    expect(joined(thought("a"), { ...thought("b"), id: "q" } as UIMessageChunk)).toBeUndefined();
     expect(joined(input("{"), input("}", "d"))).toBeUndefined();
     expect(joined({ type: "text-end", id: "p" }, text("a"))).toBeUndefined();
   });

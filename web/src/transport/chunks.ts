@@ -68,8 +68,7 @@ export function parseChunk(data: string): UIMessageChunk | undefined {
 }
 
 function field(value: unknown, name: string): unknown {
-  const fields = typeof value === "object" && value !== null ? value : {};
-  return (fields as Record<string, unknown>)[name];
+  return (Object(value) as Record<string, unknown>)[name];
 }
 
 /** Whether a stream ends with this chunk. */
@@ -95,5 +94,5 @@ export function joined(first: UIMessageChunk, next: UIMessageChunk): UIMessageCh
 
 /** A delta with nothing beside its text: metadata belongs to the very chunk that carries it. */
 function isPlainDelta(chunk: UIMessageChunk): boolean {
-  return chunk.type.endsWith("-delta") && Object.keys(chunk).length === 3;
+  return Object.keys(chunk).length === 3;
 }

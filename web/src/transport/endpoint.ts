@@ -50,9 +50,8 @@ export class Endpoint {
     const headers = new Headers(await fresh(this.#headers));
     call.headers.forEach((value, name) => headers.set(name, value));
     const credentials = await fresh(this.#credentials);
-    const init: RequestInit = { method: call.method, headers, signal, cache: "no-store" };
-    if (credentials) init.credentials = credentials;
-    if (call.body !== undefined) init.body = call.body;
+    const { method, body } = call;
+    const init = { method, headers, signal, cache: "no-store", credentials, body } as const;
     const url = this.#url(call);
     try {
       return await (0, this.#fetch)(url, init);

@@ -47,6 +47,11 @@ describe("the host's environment", () => {
     expect([hostEnvironment.isOnline(), hostEnvironment.isVisible()]).toEqual([false, false]);
   });
 
+  it("is online where there is no navigator", () => {
+    vi.stubGlobal("navigator", undefined);
+    expect(hostEnvironment.isOnline()).toBe(true);
+  });
+
   it("is online and visible in Node, and nothing happens there", () => {
     expect([hostEnvironment.isOnline(), hostEnvironment.isVisible()]).toEqual([true, true]);
     for (const event of ["online", "hidden"] as const) hostEnvironment.on(event, () => {})();
@@ -67,5 +72,7 @@ describe("the system's clock", () => {
     expect(called).toEqual(["kept"]);
     expect(systemClock.now() - before).toBe(100);
     expect(vi.getTimerCount()).toBe(0);
+    systemClock.after(2 ** 31 - 1, () => undefined); // the longest that there is
+    expect(vi.getTimerCount()).toBe(1);
   });
 });

@@ -54,6 +54,18 @@ describe("a refusal", () => {
     expect(refused(404, []).problem).toBeUndefined();
   });
 
+  it.each([
+    ["application/json", '{"detail":"Read."}', "Read."],
+    ["application/problem+json", '{"detail":"Read."}', "Read."],
+    ["text/html", '{"detail":"Not read."}', undefined],
+    ["x-application/json", '{"detail":"Not read."}', undefined],
+    ["application/json", "7", undefined],
+    ["application/json", '"detail"', undefined],
+  ])("of type %s with the body %s has the detail %s", (type, body, detail) => {
+    const response = new Response(null, { status: 404, headers: { "content-type": type } });
+    expect(refusal(response, body, 0).problem).toEqual(detail && { detail });
+  });
+
   it("survives a problem document that is cut", () => {
     const headers = { "content-type": "application/problem+json; charset=utf-8" };
     const error = refusal(new Response(null, { status: 404, headers }), '{"detail": "Ther', 0);

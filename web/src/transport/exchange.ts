@@ -78,7 +78,6 @@ export class Exchange {
   cut(reason: Error): void {
     if (this.#reason) return;
     this.#reason = reason;
-    this.#rest();
     this.#refuse?.(reason);
     // The reader first: with it a read that waits ends even where `fetch` ignores its signal.
     this.#reader?.cancel(reason).catch(ignore);

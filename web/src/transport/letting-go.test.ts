@@ -30,11 +30,11 @@ function countedSignal() {
   let listening = 0;
   const [add, remove] = [signal.addEventListener, signal.removeEventListener];
   signal.addEventListener = (...args: Parameters<typeof add>) => {
-    listening += 1;
+    if (args[0] === "abort") listening += 1;
     add.apply(signal, args);
   };
   signal.removeEventListener = (...args: Parameters<typeof remove>) => {
-    listening -= 1;
+    if (args[0] === "abort") listening -= 1;
     remove.apply(signal, args);
   };
   return { controller, signal, listening: () => listening };
@@ -121,8 +121,9 @@ describe("letting go", () => {
     stage.server.faults = [records(4, "hang")];
     const other = await stage.send({ chatId: "c2" });
     stage.transport.close();
-    await expect(read(stream)).rejects.toMatchObject({ name: "AbortError" });
-    await expect(read(other)).rejects.toMatchObject({ name: "AbortError" });
+    const reason = { name: "AbortError", message: "The stream was let go." };
+    await expect(read(stream)).rejects.toMatchObject(reason);
+    await expect(read(other)).rejects.toMatchObject(reason);
     expect(stage.left).toEqual(NOTHING);
     expect(folded(await stage.sendAndRead())).toEqual(folded(stage.server.log));
   });
@@ -245,6 +246,14 @@ describe("the state", () => {
     expect(folded(first)).toEqual(folded(stage.server.log));
     expect(folded(again)).toEqual(folded(stage.server.log));
     expect(stage.state).toMatchObject({ phase: "ended", resumes: 1 });
+  });
+
+  it("is that of the newest stream after its end, too", async () => {
+    const { stage, stream } = await live();
+    const second = await stage.transport.reconnectToStream({ chatId: "c1" });
+    await read(second ?? new ReadableStream());
+    expect(stage.state).toMatchObject({ phase: "ended", cursor: cursorOf(stage.server.log.length) });
+    await stream.cancel();
   });
 
   it("is not touched by an older stream", async () => {

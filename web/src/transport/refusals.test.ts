@@ -61,6 +61,18 @@ describe("a final refusal", () => {
     await expect(stage.sendAndRead()).rejects.toMatchObject({ kind: "forbidden", message });
   });
 
+  it("is not read on when it is long", async () => {
+    const stage = new Stage();
+    let cancelled = false;
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(encode("x".repeat(1024))),
+      cancel: () => void (cancelled = true),
+    });
+    stage.server.faults = [() => new Response(endless, { status: 403 })];
+    await expect(stage.sendAndRead()).rejects.toMatchObject({ kind: "forbidden" });
+    expect(cancelled).toBe(true);
+  });
+
   it("rejects reconnectToStream", async () => {
     const stage = new Stage();
     stage.server.faults = [refuse(401, {})];

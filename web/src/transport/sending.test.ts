@@ -65,7 +65,8 @@ describe("what is sent", () => {
       ["Bearer 1", "b"],
       ["Bearer 2", "b"],
     ]);
-    expect(stage.server.received[1]?.headers.has("idempotency-key")).toBe(false);
+    const again = stage.server.received[1]?.headers;
+    expect([again?.has("idempotency-key"), again?.get("accept")]).toEqual([false, "text/event-stream"]);
   });
 
   it("passes the credentials mode to fetch", async () => {
@@ -111,6 +112,9 @@ describe("what is sent", () => {
       "POST http://host/chat/?v=2",
       "GET http://host/chat/a%2Fb%3Fc/stream?v=2",
     ]);
+    const bare = new Stage({ api: "?v=2" });
+    await sent(bare);
+    expect(bare.server.requests).toEqual(["POST ?v=2"]);
   });
 
   it("fails with what the function for the body throws", async () => {
@@ -142,6 +146,15 @@ describe("what is sent", () => {
     const stage = new Stage({ headers });
     expect((await stage.sendAndRead()).at(-1)?.type).toBe("finish");
     expect(stage.server.received).toHaveLength(1);
+    const failed = stage.states.find(({ error }) => error !== undefined);
+    expect(failed?.error).toMatchObject({ kind: "network", cause: expect.any(TypeError) });
+  });
+
+  it("is tried again when Node's fetch finds no server", async () => {
+    const refused = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+    const stage = new Stage();
+    stage.server.faults = [() => Promise.reject(new TypeError("fetch failed", { cause: refused }))];
+    expect((await stage.sendAndRead()).at(-1)?.type).toBe("finish");
   });
 });
 
