@@ -14,54 +14,10 @@ from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.dialect import Dialects
 from durable_llm_streams.providers.requests.dialect_file import read_rows
-from tests.asking import ask, prompt
-from tests.fake_provider import KEY, FakeProvider
-
-GOOD = """
-[[dialect]]
-address = "127.0.0.1"
-key = "api-key"
-headers = { X-Team = "blue" }
-stream_options = false
-
-[[dialect]]
-model = "fake*"
-body = { top_p = 0.5 }
-max_tokens = "max_completion_tokens"
-effort = "reasoning"
-"""
 
 
 def settings(**values: Any) -> Settings:
     return Settings(**values)
-
-
-async def test_a_file_says_how_models_are_asked(tmp_path: Path) -> None:
-    path = tmp_path / "provider.toml"
-    path.write_text(GOOD)
-    async with FakeProvider(requires="api-key") as fake:
-        chosen = provider(
-            settings(
-                OPENAI_BASE_URL=fake.base_url,
-                OPENAI_API_KEY=KEY,
-                provider_config=str(path),
-                max_tokens=5,
-                reasoning_effort="low",
-            )
-        )
-        assert isinstance(chosen.source, OpenAICompatible)
-        await ask(chosen.source, prompt())
-        await chosen.source.close()
-    (request,) = fake.requests
-    assert request.headers["X-Team"] == "blue"
-    del request.body["messages"]
-    assert request.body == {
-        "model": "fake:tokens=3",
-        "stream": True,
-        "top_p": 0.5,
-        "max_completion_tokens": 5,
-        "reasoning": {"effort": "low"},
-    }
 
 
 @pytest.mark.parametrize(
@@ -129,32 +85,6 @@ def test_a_setting_for_the_provider_that_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(InvalidSetting, match=says):
         provider(settings(OPENAI_API_KEY="k", **values))
-
-
-async def test_settings_say_the_common_wishes_in_short() -> None:
-    async with FakeProvider() as fake:
-        chosen = provider(
-            settings(
-                OPENAI_BASE_URL=fake.base_url,
-                OPENAI_API_KEY=KEY,
-                provider_headers="x-key: Token {key}; X-Team: blue",
-                provider_body='{"top_p": 1}',
-                provider_stream="off",
-                max_tokens=5,
-                temperature=0,
-            )
-        )
-        assert isinstance(chosen.source, OpenAICompatible)
-        await ask(chosen.source, prompt())
-        await chosen.source.close()
-    (request,) = fake.requests
-    assert request.headers["x-key"] == f"Token {KEY}"
-    assert request.headers["X-Team"] == "blue"
-    assert "Authorization" not in request.headers
-    sent = {
-        name: value for name, value in request.body.items() if name not in ("model", "messages")
-    }
-    assert sent == {"stream": False, "top_p": 1, "max_tokens": 5, "temperature": 0}
 
 
 def test_models_are_not_asked_to_go_on_where_that_is_off() -> None:

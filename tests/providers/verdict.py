@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from durable_llm_streams.providers.failures.meanings import MEANINGS
 from tests.fake_provider import Request
 from tests.providers.case import CORPUS, Case, Expect, name_of
 from tests.providers.case import Asked as ExpectedRequest
-from tests.providers.meanings import sentence
 from tests.providers.raw_provider import field, has, messages
 from tests.providers.walk import Outcome
 
@@ -75,7 +75,7 @@ def _answer(expect: Expect, got: Outcome) -> dict[str, tuple[Any, Any]]:
 
 def _sentence(expect: Expect, got: str) -> tuple[str, str]:
     """The expected sentence may have words about the attempts before it."""
-    expected = expect.sentence or (sentence(expect.meaning) if expect.meaning else "")
+    expected = expect.sentence or (MEANINGS[expect.meaning].sentence if expect.meaning else "")
     return expected, expected if expected and expected in got else got
 
 
