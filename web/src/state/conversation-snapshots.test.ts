@@ -70,6 +70,17 @@ describe("a snapshot", () => {
     faults.load = [fails("network"), fails("unavailable")];
     await conversation.load();
     expect([problems, faults.load, said()[0]]).toEqual([[], [], "Hello"]);
+    faults.load = [fails("forbidden")];
+    await conversation.load();
+    expect([view().problem?.kind, said()[0], unauthorized]).toEqual(["forbidden", "Hello", []]);
+  });
+
+  it("of a chat that is not shown yet is a problem as long as it fails", async () => {
+    const problems: unknown[] = [];
+    conversation.store.subscribe(({ problem: now }) => problems.push(now?.kind));
+    faults.load = [fails("network")];
+    await conversation.load();
+    expect([problems[0], view().problem, view().loading]).toEqual(["network", null, "ready"]);
   });
 
   it("of the run that is followed leaves its stream alone", async () => {

@@ -27,6 +27,12 @@ afterEach(() => conversation.close());
 const runEvent = (type: "run-started" | "run-ended"): FeedEvent =>
   event(type, wire.run!.id, wire.run!.answer);
 
+it("shows nothing before anything is known", () => {
+  const nothing = { problem: null, notice: null, retryAt: null, cut: null, elsewhere: null };
+  const flags = { loading: "loading", status: "ready", stopping: false, found: false };
+  expect(view()).toMatchObject({ messages: [], versions: { list: [] }, ...flags, ...nothing });
+});
+
 describe("sending", () => {
   it("shows the message at once and lets it leave the outbox when the server has named its run", async () => {
     conversation.begin();

@@ -75,6 +75,9 @@ describe("a delivery", () => {
     await delivery.run();
     expect(delivered).toEqual(["m2"]);
     expect(names).toEqual(["send:m1", "send:m2"]);
+    write("m1");
+    await delivery.run();
+    expect(delivered).toEqual(["m2"]);
   });
 
   it("does not repeat by itself what stays in the outbox", async () => {

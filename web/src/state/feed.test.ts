@@ -53,6 +53,7 @@ describe("the feed", () => {
     expect(asked()).toEqual(["/api/events"]);
     Source.last.tell(open(true), "p/1");
     Source.last.tell(deleted, "p/2");
+    expect(told).toEqual(["up", "open complete", "chat-deleted"]);
     Source.last.fail();
     await passes(400);
     expect(asked().slice(1)).toEqual(["/api/events?after=p%2F2"]);
@@ -183,12 +184,14 @@ describe("the feed of a page that is left", () => {
     dispatchEvent(Object.assign(new Event("pageshow"), { persisted }));
   };
 
-  it("ends, and goes on when the reader comes back to the page as it was", () => {
+  it("ends, and goes on when the reader comes back to the page as it was", async () => {
     start();
     Source.last.tell(open(true), "p1");
     shown(false); // the page's first showing
     dispatchEvent(new Event("pagehide"));
     expect([Source.opened.length, Source.last.isClosed]).toEqual([1, true]);
+    await passes(0);
+    expect(told).toEqual(["up", "open complete"]);
     shown(false);
     expect(Source.opened).toHaveLength(1);
     shown(true);
@@ -230,6 +233,7 @@ describe("the feed's lock", () => {
     start();
     await passes(0);
     expect([locks, Source.opened.length]).toEqual([["dls:feed", "dls:feed"], 1]);
+    Source.last.fail(); // a pause
     dispatchEvent(new Event("pagehide")); // both
     await passes(0);
     setHidden(false);

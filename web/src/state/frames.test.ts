@@ -31,6 +31,10 @@ describe("the state of a chat", () => {
     expect([published(), state.messages.map(({ id }) => id)]).toEqual([1, ["m1"]]);
     state.popMessage();
     expect([state.messages, frames.length]).toEqual([[], 2]);
+    frames[1]?.();
+    state.messages = [message("m4")];
+    state.replaceMessage(0, message("m5"));
+    expect(frames).toHaveLength(3);
   });
 
   it("is published at once when its status, its error or its list changes", () => {
