@@ -50,8 +50,10 @@ def test_a_plain_answer_becomes_a_message_with_one_step_and_one_text() -> None:
     assert fold.failed is None
 
 
-def test_no_records_are_a_message_without_parts() -> None:
-    assert Fold().message() == {"id": "", "role": "assistant", "parts": []}
+def test_no_records_are_a_message_without_parts_and_no_job() -> None:
+    fold = Fold()
+    assert fold.message() == {"id": "", "role": "assistant", "parts": []}
+    assert (fold.job, fold.before, fold.heard) == (None, [], [])
 
 
 @pytest.mark.promise("one-clean-answer")
