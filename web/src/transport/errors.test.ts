@@ -60,6 +60,7 @@ describe("a refusal", () => {
     ["text/html", '{"detail":"Not read."}', undefined],
     ["x-application/json", '{"detail":"Not read."}', undefined],
     ["application/json", "7", undefined],
+    ["application/json", "null", undefined],
     ["application/json", '"detail"', undefined],
   ])("of type %s with the body %s has the detail %s", (type, body, detail) => {
     const response = new Response(null, { status: 404, headers: { "content-type": type } });

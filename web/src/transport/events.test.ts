@@ -101,6 +101,8 @@ describe("the event decoder", () => {
   it("keeps the pause that the server asks for, if it is a number", () => {
     const decoder = new EventDecoder();
     expect(decoder.retryMs).toBeUndefined();
+    decoder.feed(encode("unknown: 7\n\n"));
+    expect(decoder.retryMs).toBeUndefined();
     decoder.feed(encode("retry: 1500\n\nretry: soon\nretry: -1\nretry: 99999999999\nretry:\n"));
     expect(decoder.retryMs).toBe(1500);
   });
@@ -117,12 +119,18 @@ describe("the event decoder", () => {
     expect(feedMany).toThrow(EventTooLarge);
   });
 
-  it("counts the lines of an event together", () => {
-    const decoder = new EventDecoder(100);
-    const line = encode(`data: ${"x".repeat(40)}\n`);
-    decoder.feed(line);
-    decoder.feed(line);
-    expect(() => decoder.feed(line)).toThrow(EventTooLarge);
+  it.each([
+    ["one line", `data: ${"x".repeat(200)}\n\n`],
+    ["several lines", `data: ${"x".repeat(40)}\n`.repeat(3)],
+    ["many empty lines", "data:\n".repeat(200)],
+  ])("bounds an event of %s", (_, text) => {
+    expect(() => new EventDecoder(100).feed(encode(text))).toThrow("more than 100 characters");
+  });
+
+  it("reads a line end that comes in two pieces with nothing between them", () => {
+    const decoder = new EventDecoder();
+    const pieces = ["data: a\r", "", "\ndata: b\n\n"].map(encode);
+    expect(pieces.flatMap((piece) => decoder.feed(piece))).toEqual([event("a\nb")]);
   });
 
   it("counts each event anew", () => {

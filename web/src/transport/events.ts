@@ -66,8 +66,7 @@ export class EventDecoder {
 
   #take(line: string): void {
     const colon = line.indexOf(":");
-    if (colon === 0) return; // a comment
-    const field = colon < 0 ? line : line.slice(0, colon);
+    const field = colon < 0 ? line : line.slice(0, colon); // empty in a comment
     const start = line.startsWith(" ", colon + 1) ? colon + 2 : colon + 1;
     const value = colon < 0 ? "" : line.slice(start);
     if (field === "data") {

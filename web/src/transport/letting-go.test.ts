@@ -85,6 +85,7 @@ describe("letting go", () => {
     expect(stage.state.phase).toBe(phase);
     controller.abort();
     await expect(read(stream)).rejects.toMatchObject({ name: "AbortError" });
+    await stage.clock.advance(0);
     expect(stage.state).toMatchObject({ phase: "idle", attempt: 0, retryAt: undefined });
     expect(stage.left).toEqual(NOTHING);
   });

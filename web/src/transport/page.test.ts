@@ -19,7 +19,8 @@ describe("the network", () => {
     const { stage, whole } = await live();
     stage.server.faults = Array.from({ length: 20 }, () => unreachable);
     await stage.environment.goOffline();
-    expect(stage.state).toMatchObject({ phase: "offline", attempt: 1 });
+    const error = { kind: "network", message: "There is no network." };
+    expect(stage.state).toMatchObject({ phase: "offline", attempt: 1, error });
     await stage.clock.advance(60_000);
     expect(stage.state.phase).toBe("offline");
     stage.server.faults = [];
@@ -147,6 +148,8 @@ describe("silence", () => {
     stage.clock.time += 40_000; // no timer ran
     await stage.environment.show();
     await whole();
+    const lost = stage.states.find(({ phase }) => phase === "reconnecting");
+    expect(lost).toMatchObject({ attempt: 1, error: { kind: "network" } });
     expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
   });
 
@@ -199,6 +202,7 @@ describe("a hidden page", () => {
     expect(stage.state.phase).toBe("live");
     await stage.clock.advance(1);
     expect(stage.state).toMatchObject({ phase: "paused", attempt: 0, cursor: cursorOf(4) });
+    expect(stage.left.timers).toBe(0);
     await stage.clock.advance(3_600_000);
     expect(stage.server.received).toHaveLength(1);
     const before = stage.clock.now();
@@ -207,6 +211,35 @@ describe("a hidden page", () => {
     expect(stage.clock.now()).toBe(before);
     expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
     expect(stage.state).toMatchObject({ phase: "ended", resumes: 0 });
+    const phases = ["connecting", "live", "paused", "reconnecting", "live", "ended"];
+    expect(stage.phases).toEqual(phases);
+  });
+
+  it("counts its time anew each time that it is hidden", async () => {
+    const { stage } = await live({ silenceMs: 1e9 });
+    expect(stage.left.timers).toBe(1); // the silence
+    await stage.environment.hide();
+    await stage.environment.hide();
+    await stage.clock.advance(20_000);
+    await stage.environment.show();
+    await stage.environment.hide();
+    await stage.clock.advance(29_999);
+    expect(stage.state.phase).toBe("live");
+    stage.transport.close();
+    await stage.clock.advance(0);
+    expect(stage.left).toEqual({ timers: 0, listeners: 0 });
+  });
+
+  it("does not hurry a message that the server does not have yet", async () => {
+    const stage = new Stage({ backoff: { minMs: 100_000, maxMs: 100_000 } });
+    stage.server.faults = [unreachable];
+    const reading = read(await stage.send());
+    await stage.environment.hide();
+    await stage.clock.advance(30_000);
+    expect(stage.server.received).toHaveLength(1);
+    await stage.clock.advance(70_000);
+    await stage.environment.show();
+    expect(folded(await reading)).toEqual(folded(stage.server.log));
   });
 
   it("keeps the connection when it is seen in time", async () => {

@@ -51,7 +51,6 @@ export class Presence {
   /** As if the page had been hidden for long; nothing while it is seen. */
   leave(): void {
     if (this.#environment.isVisible() || this.away) return;
-    this.#stopTimer();
     this.away = true;
     this.#listener.onAway();
   }

@@ -185,7 +185,10 @@ describe("a stream", () => {
     const stage = new Stage();
     const bytes = encode('data: {"type":"start"}\n\n');
     stage.server.faults = [(answer) => body(answer, [bytes], "error")];
-    await expect(stage.sendAndRead()).rejects.toMatchObject({ kind: "cursor-lost" });
+    await expect(stage.sendAndRead()).rejects.toMatchObject({
+      kind: "cursor-lost",
+      cause: { kind: "network" },
+    });
     expect(stage.server.received).toHaveLength(1);
   });
 });

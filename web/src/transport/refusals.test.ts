@@ -183,6 +183,17 @@ describe("what may pass", () => {
   });
 });
 
+describe("an answer of another type", () => {
+  it.each(["x-text/event-stream", "application/json"])("such as %s is no stream", async (type) => {
+    const stage = new Stage();
+    const headers = { "content-type": type };
+    stage.server.faults = [({ frames, signal }) => body({ headers, signal }, [frames()], "end")];
+    expect(folded(await stage.sendAndRead())).toEqual(folded(stage.server.log));
+    const failed = stage.states.find(({ error }) => error !== undefined);
+    expect(failed?.error).toMatchObject({ kind: "not-a-stream" });
+  });
+});
+
 describe("a broken stream", () => {
   const broken = (data: string): Fault => {
     const bytes = encode(`${frame(1, { type: "start" })}id: ${cursorOf(2)}\ndata: ${data}\n\n`);
@@ -194,7 +205,11 @@ describe("a broken stream", () => {
     stage.server.faults = [broken(data)];
     const reader = (await stage.send()).getReader();
     expect((await reader.read()).value).toEqual({ type: "start" });
-    await expect(reader.read()).rejects.toMatchObject({ kind: "not-a-stream", retryable: false });
+    await expect(reader.read()).rejects.toMatchObject({
+      kind: "not-a-stream",
+      message: "The server's answer cannot be read. Load the chat again.",
+      retryable: false,
+    });
     expect(stage.server.received).toHaveLength(1);
     expect(stage.state).toMatchObject({ phase: "ended", cursor: cursorOf(1) });
   });

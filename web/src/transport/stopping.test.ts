@@ -42,6 +42,17 @@ describe("stop", () => {
     expect(stops(stage)).toEqual(["POST /api/chat/a%2Fb/stop", "POST /api/chat/c1/stop?run=01x"]);
   });
 
+  it("stops the chat's active run where the server does not name it", async () => {
+    const stage = new Stage();
+    const headers = { "content-type": "text/event-stream" };
+    stage.server.faults = [({ signal }) => body({ headers, signal }, [], "hang")];
+    await stage.send();
+    await until(() => stage.state.phase === "live");
+    expect(await stage.transport.stop("c1")).toBe(true);
+    expect(stops(stage)).toEqual(["POST /api/chat/c1/stop"]);
+    stage.transport.close();
+  });
+
   it("stops the run of a stream that was let go", async () => {
     const { stage, stream, stop } = await live();
     await stream.cancel();
