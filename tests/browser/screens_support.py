@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, Route, expect
 
+from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.fake_provider import FakeProvider
 from tests.processes import ServerProcess, serving
@@ -46,6 +47,14 @@ async def ask(tab: ChatPage, text: str) -> None:
     await tab.send(text)
     await expect(tab.answers).to_have_count(before + 1)
     await tab.until_ended()
+
+
+async def begin(tab: ChatPage, app: App, text: str, pieces: int = 1) -> None:
+    """Send a message, and read so many pieces of its answer; then the model says no more."""
+    app.script.hold()
+    await tab.send(text)
+    app.script.allow(pieces)
+    await tab.until_shown("".join(map(str, app.script.pieces[:pieces])))
 
 
 async def ask_until(tab: ChatPage, text: str, shown: str) -> None:

@@ -14,6 +14,7 @@ from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import add_chats, answer_with, row
 from tests.browser.scripted import begin_again, picture, speaks, yields
 from tests.tcp_proxy import TcpProxy
+from tests.waiting import until
 
 RICH = """An answer lives in a **log** on the server, and this page only reads it.
 
@@ -56,6 +57,13 @@ TITLES = (
     "What happens when the server is killed in the midst of a very long answer",
 )
 
+MOVING = """() => [
+  ...(document.fonts.status === "loaded" ? [] : ["fonts"]),
+  ...document.getAnimations()
+    .filter(({ playState, effect }) =>
+      playState === "running" && effect.getTiming().iterations !== Infinity)
+    .map(({ effect }) => effect.target.outerHTML.slice(0, 120))]"""
+
 State = tuple[str, ChatPage]
 
 
@@ -69,9 +77,10 @@ class Stage(NamedTuple):
 
 async def settled(page: Page) -> None:
     """Wait until what moves only once has arrived."""
-    await page.wait_for_function(
-        """() => document.fonts.status === "loaded" && document.getAnimations().every((each) =>
-          each.playState !== "running" || each.effect.getTiming().iterations === Infinity)"""
+    await until(
+        lambda: page.evaluate(MOVING),
+        lambda found: found == [],
+        "fonts, and the end of what moves once",
     )
 
 

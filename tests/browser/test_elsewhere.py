@@ -9,6 +9,7 @@ from playwright.async_api import expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
+from tests.browser.screens_support import begin
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -16,10 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_an_answer_that_ends_in_another_chat_is_marked_until_it_is_seen(
     tab: ChatPage, app: App
 ) -> None:
-    app.script.hold()
-    await tab.send("Take your time")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
+    await begin(tab, app, "Take your time")
     row = tab.rows.filter(has_text="Take your time")
     await expect(row).to_have_attribute("data-active", "true")
     await tab.page.get_by_role("button", name="New chat").click()
@@ -45,10 +43,7 @@ async def test_an_answer_that_ends_in_another_chat_is_marked_until_it_is_seen(
 
 @pytest.mark.promise("prefix")
 async def test_an_answer_goes_on_while_another_chat_is_looked_at(tab: ChatPage, app: App) -> None:
-    app.script.hold()
-    await tab.send("Take your time")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
+    await begin(tab, app, "Take your time")
     await tab.page.get_by_role("button", name="New chat").click()
     await expect(tab.answers).to_have_count(0)
     app.script.allow(1)

@@ -8,6 +8,7 @@ from playwright.async_api import expect
 from durable_llm_streams.errors import ModelError
 from tests.app import HELLO, App
 from tests.browser.chat_page import ChatPage
+from tests.browser.screens_support import begin
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,10 +49,7 @@ async def test_another_attempt_of_the_model_is_said_and_keeps_one_copy(
     tab: ChatPage, app: App
 ) -> None:
     app.script.pieces = ("Hello", ModelError(SENTENCE, retryable=True))
-    app.script.hold()
-    await tab.send("Hi")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
+    await begin(tab, app, "Hi")
     app.script.pieces = HELLO
     app.script.allow(1)
     await tab.until_state("retrying")

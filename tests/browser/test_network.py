@@ -12,6 +12,7 @@ from playwright.async_api import BrowserContext, Route, expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage, letters
 from tests.browser.pace import numbered, speaking
+from tests.browser.screens_support import begin
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
 
@@ -42,10 +43,7 @@ async def struck(proxy: TcpProxy, cuts: int) -> None:
 
 async def test_offline_is_said_and_over_at_once(tab: ChatPage, app: App) -> None:
     app.script.pieces = WORDS
-    app.script.hold()
-    await tab.send("Count")
-    app.script.allow(10)
-    await tab.until_shown("".join(WORDS[:10]))
+    await begin(tab, app, "Count", 10)
     await tab.page.context.set_offline(True)
     await tab.until_state("offline")
     await expect(tab.banner).to_have_attribute("data-kind", "offline")
@@ -101,10 +99,7 @@ async def test_a_silent_connection_is_given_up_after_forty_seconds(
 ) -> None:
     await far.page.clock.install()
     await far.page.reload()
-    app.script.hold()
-    await far.send("Count")
-    app.script.allow(10)
-    await far.until_shown("".join(WORDS[:10]))
+    await begin(far, app, "Count", 10)
     await proxy.set("hang")
     app.script.allow(10)
     await far.page.clock.fast_forward(35_000)
@@ -123,10 +118,7 @@ async def test_a_silent_connection_is_given_up_after_forty_seconds(
 async def test_a_server_that_refuses_for_a_while_is_tried_again(
     far: ChatPage, app: App, proxy: TcpProxy
 ) -> None:
-    app.script.hold()
-    await far.send("Count")
-    app.script.allow(10)
-    await far.until_shown("".join(WORDS[:10]))
+    await begin(far, app, "Count", 10)
     await proxy.set("refuse")
     proxy.cut()
     await far.until_state("reconnecting")

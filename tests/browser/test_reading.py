@@ -11,6 +11,7 @@ from playwright.async_api import BrowserContext, expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.pace import numbered, speaking
+from tests.browser.screens_support import begin
 from tests.processes import serving
 from tests.tcp_proxy import TcpProxy
 
@@ -102,10 +103,7 @@ async def test_the_demo_goes_on_after_reloads_in_mid_answer(
 async def test_an_answer_that_ended_while_the_page_was_away_is_there(
     tab: ChatPage, app: App
 ) -> None:
-    app.script.hold()
-    await tab.send("Hi")
-    app.script.allow(2)
-    await tab.until_shown("Hello, ")
+    await begin(tab, app, "Hi", 2)
     await tab.page.goto("about:blank")
     app.script.free()
     await tab.page.go_back()

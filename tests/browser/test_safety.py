@@ -149,15 +149,14 @@ FRAMES = """async (count) => {
 }"""
 
 
-@pytest.mark.parametrize("seed", range(2))
 async def test_no_hostile_markdown_runs_or_loads_anything_at_any_moment(
-    watched: tuple[ChatPage, Watch], app: App, seed: int
+    watched: tuple[ChatPage, Watch], app: App
 ) -> None:
     tab, watch = watched
     payloads = list(PAYLOADS)
-    random.Random(seed).shuffle(payloads)
+    random.Random(0).shuffle(payloads)
     text = "\n\n".join(["Before.", *payloads, "Behind everything."])
-    app.script.pieces = in_pieces(text, seed)
+    app.script.pieces = in_pieces(text, 0)
     app.script.hold()
     await tab.send("Attack")
     for _ in range(len(app.script.pieces) // 30):

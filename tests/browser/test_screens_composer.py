@@ -9,7 +9,7 @@ from playwright.async_api import BrowserContext, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.screens_support import ask, focused, row
+from tests.browser.screens_support import ask, begin, focused, row
 from tests.processes import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -98,10 +98,7 @@ async def test_each_chat_keeps_its_draft_over_reloads(tab: ChatPage) -> None:
 
 @pytest.mark.promise("outbox")
 async def test_the_box_is_never_blocked_while_an_answer_is_written(tab: ChatPage, app: App) -> None:
-    app.script.hold()
-    await tab.send("First")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
+    await begin(tab, app, "First")
     await expect(focused(tab.page)).to_have_attribute("aria-label", "Message")
     for letter in "Second":
         await tab.page.keyboard.type(letter)
@@ -127,10 +124,7 @@ async def test_the_box_is_never_blocked_while_an_answer_is_written(tab: ChatPage
 
 
 async def test_a_waiting_message_can_be_taken_back(tab: ChatPage, app: App) -> None:
-    app.script.hold()
-    await tab.send("First")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
+    await begin(tab, app, "First")
     await tab.send("Second")
     await tab.send("Third")
     await expect(tab.waiting).to_have_count(2)

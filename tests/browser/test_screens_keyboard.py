@@ -10,7 +10,7 @@ from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.screens_support import add_chats, ask, ask_until, focused, row, title_box
+from tests.browser.screens_support import add_chats, ask, ask_until, begin, focused, row, title_box
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -221,10 +221,7 @@ async def test_escape_closes_what_is_open_before_it_stops_the_answer(
 async def test_escape_in_the_search_box_empties_it_and_stops_nothing(
     tab: ChatPage, app: App
 ) -> None:
-    app.script.hold()
-    await tab.send("Hi")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
+    await begin(tab, app, "Hi")
     search = tab.page.get_by_role("searchbox")
     await search.fill("hi")
     await search.press("Escape")
@@ -246,10 +243,7 @@ async def test_escape_before_the_palette_has_come_closes_it_and_stops_nothing(
 
     await tab.page.route("**/assets/palette-*.js", late)
     await tab.page.reload()  # and it has not come when it is asked for
-    app.script.hold()
-    await tab.send("Hi")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
+    await begin(tab, app, "Hi")
     await tab.page.keyboard.press("Control+k")
     await until(arrived.is_set)
     await tab.page.keyboard.press("Escape")

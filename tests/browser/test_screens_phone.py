@@ -12,7 +12,7 @@ from playwright.async_api import expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import PHONE, ask, ask_until, fits_its_width
+from tests.browser.screens_support import HAND, PHONE, ask, ask_until, fits_its_width
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,19 +30,17 @@ WIDE = (
 @pytest_asyncio.fixture(loop_scope="session")
 async def phone(device: NewDevice, app: App) -> AsyncIterator[ChatPage]:
     """A tab of a phone."""
-    async with device(viewport=PHONE, has_touch=True, is_mobile=True) as context:
+    async with device(**HAND) as context:
         yield await ChatPage.open(context, app.url)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({"viewport": PHONE, "has_touch": True, "is_mobile": True}, id="phone"),
-        pytest.param({"viewport": {"width": 320, "height": 568}}, id="320 px wide"),
+        pytest.param({**HAND, "viewport": {"width": 320, "height": 568}}, id="320 px wide"),
         pytest.param(
             {"viewport": {"width": 640, "height": 400}, "device_scale_factor": 2}, id="zoom 200 %"
         ),
-        pytest.param({"viewport": {"width": 1280, "height": 800}}, id="desktop"),
     ],
 )
 async def test_no_screen_scrolls_sideways(

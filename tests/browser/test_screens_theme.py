@@ -12,8 +12,12 @@ from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
 from tests.browser.screens_support import ask
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+RUNNING = """() => document.getAnimations().filter((each) => each.playState === "running")
+  .map((each) => each.effect.target.outerHTML.slice(0, 120))"""
 
 LIGHT, DARK = "rgb(251, 251, 250)", "rgb(19, 20, 23)"
 
@@ -84,7 +88,7 @@ async def test_a_dark_page_never_flashes_white(
         async with tab.page.expect_event("requestfinished", is_script):
             await tab.page.goto(app.url, wait_until="commit")
         # All but the styles is there, and nothing is painted: what is parsed is not yet seen.
-        await tab.page.wait_for_function("() => document.querySelector('.shell')", polling=20)
+        await until(lambda: tab.page.locator(".shell").count())
         assert await tab.page.evaluate("() => window.backgrounds") == []
         wanted.set()
         await expect(tab.chat).to_have_attribute("data-loading", "ready")
@@ -117,19 +121,14 @@ async def test_whoever_wants_no_motion_sees_none(device: NewDevice, app: App) ->
 
 async def no_motion(page: Page) -> None:
     """After the moment that a zero-length animation takes, nothing moves."""
-    await page.wait_for_function(
-        "() => document.getAnimations().every((each) => each.playState !== 'running')", timeout=1000
-    )
+    await until(lambda: page.evaluate(RUNNING), lambda running: running == [], "no motion")
 
 
 async def test_motion_there_is_where_it_is_welcome(tab: ChatPage, app: App) -> None:
     app.script.hold()
     await tab.send("Hi")
     await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
-    running = await tab.page.evaluate(
-        "() => document.getAnimations().filter((each) => each.playState === 'running').length"
-    )
-    assert running > 0
+    await until(lambda: tab.page.evaluate(RUNNING), what="something that moves")
     app.script.free()
     await tab.until_ended()
 

@@ -7,6 +7,7 @@ from playwright.async_api import expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
+from tests.browser.screens_support import begin
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,10 +33,7 @@ async def below(tab: ChatPage) -> float:
 async def reading(tab: ChatPage, app: App) -> None:
     """The first half of a long answer."""
     app.script.pieces = LINES
-    app.script.hold()
-    await tab.send("At length")
-    app.script.allow(FIRST)
-    await tab.until_shown("".join(LINES[:FIRST]))
+    await begin(tab, app, "At length", FIRST)
 
 
 async def test_who_reads_at_the_end_stays_there(tab: ChatPage, app: App) -> None:

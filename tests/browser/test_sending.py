@@ -7,6 +7,7 @@ from playwright.async_api import BrowserContext, Route, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
+from tests.browser.screens_support import begin
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
 
@@ -91,10 +92,7 @@ async def test_a_send_whose_answer_is_lost_makes_one_run(app: App, context: Brow
 
 @pytest.mark.promise("outbox")
 async def test_a_waiting_message_survives_a_reload_in_mid_answer(tab: ChatPage, app: App) -> None:
-    app.script.hold()
-    await tab.send("First")
-    app.script.allow(1)
-    await tab.until_shown("Hello")
+    await begin(tab, app, "First")
     await tab.send("Second")
     await expect(tab.waiting).to_have_count(1)
     await tab.page.reload()

@@ -11,6 +11,7 @@ from tests.app import App
 from tests.browser.chat_page import ChatPage, letters
 from tests.browser.conftest import NewDevice
 from tests.browser.pace import numbered
+from tests.browser.screens_support import begin
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,25 +44,15 @@ async def followed(asking: ChatPage, others: list[ChatPage], app: App) -> None:
 
 
 @pytest.mark.promise("prefix")
-@pytest.mark.parametrize("asks", ["first", "second"])
-async def test_both_tabs_show_an_answer_that_one_asked_for(
-    tab: ChatPage, app: App, context: BrowserContext, asks: str
-) -> None:
-    await begun(tab)
-    other = await ChatPage.open(context, app.url, tab.path)
-    asking, following = (tab, other) if asks == "first" else (other, tab)
-    await followed(asking, [following], app)
-
-
-@pytest.mark.promise("prefix")
-async def test_another_device_shows_the_answer_too(
+async def test_all_tabs_and_devices_show_an_answer_that_one_asked_for(
     tab: ChatPage, app: App, context: BrowserContext, device: NewDevice
 ) -> None:
     await begun(tab)
     async with device() as phone:
         await phone.add_cookies(await context.cookies())  # type: ignore[arg-type]  # as they came
-        other = await ChatPage.open(phone, app.url, tab.path)
-        await followed(tab, [other], app)
+        second = await ChatPage.open(context, app.url, tab.path)
+        elsewhere = await ChatPage.open(phone, app.url, tab.path)
+        await followed(second, [tab, elsewhere], app)
 
 
 @pytest.mark.promise("prefix")
@@ -69,10 +60,7 @@ async def test_a_tab_that_is_opened_in_mid_answer_shows_all_of_it(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
     app.script.pieces = WORDS
-    app.script.hold()
-    await tab.send("Count")
-    app.script.allow(20)
-    await tab.until_shown("".join(WORDS[:20]))
+    await begin(tab, app, "Count", 20)
     other = await ChatPage.open(context, app.url, tab.path)
     await other.until_shown("".join(WORDS[:20]))
     app.script.free()
@@ -98,10 +86,7 @@ async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
     tab: ChatPage, app: App, context: BrowserContext, how: str
 ) -> None:
     app.script.pieces = WORDS
-    app.script.hold()
-    await tab.send("Count")
-    app.script.allow(10)
-    await tab.until_shown("".join(WORDS[:10]))
+    await begin(tab, app, "Count", 10)
     other = await ChatPage.open(context, app.url, tab.path)
     await other.until_shown("".join(WORDS[:10]))
     if how == "button":
@@ -191,10 +176,7 @@ async def test_a_page_that_is_hidden_for_half_a_minute_lets_go_and_resumes_when_
     await context.clock.install()
     tab = await ChatPage.open(context, app.url)
     app.script.pieces = WORDS
-    app.script.hold()
-    await tab.send("Count")
-    app.script.allow(10)
-    await tab.until_shown("".join(WORDS[:10]))
+    await begin(tab, app, "Count", 10)
     await until(lambda: len(app.shared.streams) == 2)  # the feed and the answer
     await tab.page.evaluate("() => setVisibility('hidden')")
     await tab.page.clock.fast_forward(29_000)
