@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from durable_llm_streams.errors import StoreUnavailable
 from tests.contract.harness import LEASE, Talk, records
-from tests.contract.machine import SETTINGS
 from tests.virtual_time import elapsed, now, run_virtual, virtual
 
 from .redis_model import ModelNetwork, ModelRedis, model_store
+from .test_redis_model import RANDOM
 from .test_redis_model_contract import ModelStores
 
 T = TypeVar("T")
@@ -181,7 +181,7 @@ DEEDS = st.builds(
 
 
 @pytest.mark.promise("outage", "feed")
-@settings(SETTINGS, max_examples=200)
+@settings(RANDOM, max_examples=200)
 @given(st.lists(DEEDS, min_size=1, max_size=20), st.integers(0, 1000))
 @example([Deed(0, "cut messages", "B"), Deed(0, "append", "A"), Deed(0, "rename", "A")], 1)
 @example([Deed(0, "cut messages", "A"), Deed(0, "seize", "B"), Deed(0.4, "append", "B")], 1)
