@@ -202,6 +202,19 @@ async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(worl
     assert (await read_all(world.store, kept.run.id))[0] == [record(1), record(2)]
 
 
+@in_world
+async def test_a_writer_begins_where_its_claim_says_and_has_nothing_to_wait_for(
+    world: World,
+) -> None:
+    writer = world.flusher().writer(await world.claim())
+    assert writer.next_seq == 1
+    await asyncio.wait_for(writer.drain(), 1)
+    writer.write(b"1")
+    assert writer.next_seq == 2
+    await writer.drain()
+    assert (writer.next_seq, writer.lost) == (2, False)
+
+
 @pytest.mark.promise("fencing")
 @in_world
 async def test_what_is_written_during_the_refused_flush_is_dropped_too(world: World) -> None:

@@ -165,15 +165,15 @@ def record(items: Sequence[pytest.Item], watcher: Watcher, kept: Path) -> Callab
         for at, item in enumerate(items):
             pipe.say("begin", at)
             trouble, watcher.skipped = "", False
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             with tracer.tracing():
                 run_item(item, items[at + 1] if at + 1 < len(items) else None)
-            seconds = time.perf_counter() - began
+            seconds, work_done = time.perf_counter() - began, time.process_time() - worked
             lines, ran = tracer.seen()
             if at == 0 or file_of(items[at - 1]) != file_of(item):
                 recorded = Recorded(digest_of_test(file_of(item)), product, names)
             why = trouble or ("skipped" if watcher.skipped else "")
-            recorded.runs[item.nodeid] = Run(seconds, lines, ran, why)
+            recorded.runs[item.nodeid] = Run(seconds, lines, ran, why, work_done)
             if at + 1 == len(items) or file_of(items[at + 1]) != file_of(item):
                 (kept / f"{at}.pickle").write_bytes(pickle.dumps(recorded))
                 pipe.say("recorded", file_of(item), str(kept / f"{at}.pickle"))

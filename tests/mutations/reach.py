@@ -29,8 +29,10 @@ from .mutant import PACKAGE, ROOT, Function, Mutant, functions_of, source_of
 _CALLS_SCRIPTS: Final = "stores/redis/database.py"
 #: So many calls of a test are traced. One that makes more repeats itself, and is slow to trace.
 _TRACED_CALLS: Final = 30_000
-#: A test that takes longer is not one of those that look for mutants.
-SLOWEST: Final = 10.0
+#: A test that works or waits for longer is not one of those that look for mutants. The second limit
+#: is wide: on a busy machine everything waits.
+_MOST_WORK: Final = 4.0
+_LONGEST: Final = 60.0
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Run:
 
     Attributes:
         seconds: how long it took, traced.
+        work: of it, the processor's time.
         lines: of the product, by file: bit n is line n.
         scripts: names of those that it ran in Redis.
         trouble: why it cannot be used; it failed, for example.
@@ -48,10 +51,17 @@ class Run:
     lines: dict[str, int] = field(default_factory=dict)
     scripts: frozenset[str] = frozenset()
     trouble: str = ""
+    work: float = 0.0
 
     @property
     def usable(self) -> bool:
-        return not self.trouble and self.seconds <= SLOWEST and bool(self.lines)
+        quick = self.work <= _MOST_WORK and self.seconds <= _LONGEST
+        return not self.trouble and quick and bool(self.lines)
+
+    @property
+    def cost(self) -> float:
+        """Seconds, of which those that were only waited through count little."""
+        return self.work + (self.seconds - self.work) / 10
 
 
 @dataclass

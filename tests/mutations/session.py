@@ -36,7 +36,7 @@ class Budget:
     """How much is done for a mutant that no test has caught yet.
 
     Attributes:
-        seconds: of tests, as recorded; the quickest are run first.
+        seconds: of tests, by their recorded cost; the quickest are run first.
         patience: how many seconds more than it should a test may take until it counts as hung.
     """
 
@@ -219,7 +219,7 @@ class Session:
 
     def _chosen(self, mutant: Mutant, found: dict[str, Run], budget: Budget) -> dict[str, Run]:
         """The tests to run: those that caught its neighbours, then the quickest."""
-        order = sorted(found, key=lambda name: found[name].seconds)
+        order = sorted(found, key=lambda name: found[name].cost)
         caught = Counter(
             {
                 name: 1000 * self._killers[mutant.address, name] + self._killers[mutant.path, name]
@@ -230,7 +230,7 @@ class Session:
         chosen: dict[str, Run] = {}
         left = budget.seconds
         for name in dict.fromkeys([*first, *order]):
-            left -= found[name].seconds
+            left -= found[name].cost
             if left < 0 and chosen:
                 break
             chosen[name] = found[name]
