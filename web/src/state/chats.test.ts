@@ -25,6 +25,13 @@ beforeEach(() => {
 });
 
 describe("the list of chats", () => {
+  it("is empty and not loaded at first", async () => {
+    vi.resetModules();
+    const fresh = await import("./chats");
+    const nothing = { rows: [], next: null, opened: null, hidden: new Set(), seen: {} };
+    expect(fresh.chats.getState()).toEqual({ ...nothing, loaded: false, failed: false });
+  });
+
   it("is ordered by the last change, newest first", () => {
     putChat(row("b", 2));
     putChat(row("a", 1));

@@ -37,7 +37,7 @@ describe("the pieces of an answer", () => {
 
 describe("a file", () => {
   it("is a picture only as a raster image that is in the message, and not too large", () => {
-    for (const type of ["png", "jpeg", "gif", "webp", "avif"]) {
+    for (const type of ["png", "jpeg", "jpg", "gif", "webp", "avif"]) {
       expect(shown(`image/${type}`, `data:image/${type};base64,AAAA`).as).toBe("picture");
     }
     const head = "data:image/png;base64,";
@@ -55,7 +55,7 @@ describe("a file", () => {
   });
 
   it("with an address that is none, or one that runs something, is a name", () => {
-    for (const url of ["javascript:alert(1)", "blob:http://x/1", "file:///etc/passwd", "about:data:x", "//x", ""]) {
+    for (const url of ["javascript:alert(1)", "blob:http://x/1", "file:///etc/passwd", "about:data:x", `about:${PNG}`, "//x", ""]) {
       expect(shown("application/pdf", url)).toMatchObject({ as: "name", url: "" });
     }
   });

@@ -37,8 +37,10 @@ describe("addresses", () => {
     history.replaceState(null, "", "/c/%E0%A4%A");
     dispatchEvent(new PopStateEvent("popstate"));
     expect(place.getState().chat).toBe("%E0%A4%A");
-    history.replaceState(null, "", "/elsewhere");
-    dispatchEvent(new PopStateEvent("popstate"));
-    expect(place.getState().chat).toBeNull();
+    for (const path of ["/elsewhere", "/abc/c1"]) {
+      history.replaceState(null, "", path);
+      dispatchEvent(new PopStateEvent("popstate"));
+      expect(place.getState().chat).toBeNull();
+    }
   });
 });

@@ -78,6 +78,12 @@ describe("a refusal", () => {
     expect(refused(503).retryAfterMs).toBeUndefined();
   });
 
+  const kinds = ["unauthorized", "forbidden", "not-found", "busy", "conflict", "cursor-lost"] as const;
+  const others = ["invalid", "unavailable", "server", "not-a-stream", "network"] as const;
+  it.each([...kinds, ...others])("of kind %s has a sentence for people", (kind) => {
+    expect(new TransportError(kind).message).toMatch(/^[A-Z].+\.$/);
+  });
+
   it("is an Error with a name and a cause", () => {
     const cause = new Error("socket");
     const error = new TransportError("network", { cause });

@@ -71,19 +71,19 @@ export class TransportError extends Error {
   /** Whether the same may work later. */
   readonly retryable: boolean;
   /** The HTTP status, where there was an answer. */
-  readonly status?: number;
+  readonly status: number | undefined;
   /** What the server said about it. */
-  readonly problem?: Problem;
+  readonly problem: Problem | undefined;
   /** How long the server asks to wait, in milliseconds. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs: number | undefined;
 
   constructor(kind: ErrorKind, details: Details = {}) {
     super(details.message ?? SENTENCES[kind], { cause: details.cause });
     this.kind = kind;
     this.retryable = details.retryable ?? RETRYABLE.has(kind);
-    if (details.status !== undefined) this.status = details.status;
-    if (details.problem !== undefined) this.problem = details.problem;
-    if (details.retryAfterMs !== undefined) this.retryAfterMs = details.retryAfterMs;
+    this.status = details.status;
+    this.problem = details.problem;
+    this.retryAfterMs = details.retryAfterMs;
   }
 }
 
