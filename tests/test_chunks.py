@@ -185,6 +185,12 @@ def test_lines_are_merged_as_their_records_are(size: int) -> None:
     assert merge(lines) == expected
 
 
+def test_lines_of_different_parts_stay_apart() -> None:
+    other = DELTA.replace(b'"0"', b'"1"')
+    lines = Lines([(DELTA % b"a" + b"\n" + DELTA % b"b", 2), (other % b"c", 1)])
+    assert merge(lines) == [(1, DELTA % b"ab"), (2, other % b"c")]
+
+
 @pytest.mark.parametrize(
     ("records", "text"),
     [

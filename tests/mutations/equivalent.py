@@ -10,7 +10,32 @@ from typing import Final
 
 from .mutant import Mutant
 
-_REASONS: Final[dict[str, str]] = {}
+_SHORTCUT = "Only a shortcut is missed; the slower way behind it finds the same."
+_ANEW = "Only what was remembered is made anew each time."
+_NEVER_READ = "It is set before it is read for the first time."
+_FALSY = "Nobody tells None from False there."
+_MEASURED = "No measured time is exactly this number."
+
+_REASONS: Final[dict[str, str]] = {
+    "chunks._is_one_string: return record.find(b'\"', begin) == len(record) - 2 or"
+    " _REST.fullmatch(record, begin) is not None -> return record.find(begin) == len(record) - 2 or"
+    " _REST.fullmatch(record, begin) is not None": _SHORTCUT,
+    "fold.Fold.__init__: self._begin = self._mark = (0, 0) -> self._begin = self._mark = (1, 0)": (
+        "From the beginning of the first part on is from the beginning on."
+    ),
+    'wire.sse.FrameEncoder.__init__: self._tail = b"" -> self._tail = None': _NEVER_READ,
+    "wire.sse.FrameEncoder._set_token: self._token = token -> self._token = None": _ANEW,
+    "wire.sse.FrameEncoder._set_block: self._block = block -> self._block = None": _ANEW,
+    "log.writer.Flusher._run: writer.flushed(committed=False) -> writer.flushed(committed=None)": (
+        _FALSY
+    ),
+    "log.writer.Flusher._run: for writer, committed in zip(lot, results, strict=True): ->"
+    " for writer, committed in zip(lot, results, strict=False):": (
+        "Every store returns one result for each append; the contract says so."
+    ),
+    "log.writer.Flusher._adapt: if busy > 0.85 or self._late > _LATE: ->"
+    " if busy >= 0.85 or self._late > _LATE:": _MEASURED,
+}
 
 
 def reason_of(mutant: Mutant) -> str:
