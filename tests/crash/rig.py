@@ -22,7 +22,7 @@ from tests.crash.campaign import visitor
 from tests.crash.places import Place, RedisPlace, SQLitePlace
 from tests.crash.reader import Reader
 from tests.fake_provider import FakeProvider
-from tests.oracle.evidence import Answer, Evidence, Log
+from tests.oracle.evidence import Answer, Evidence, Log, Reading
 from tests.oracle.invariants import violations
 from tests.oracle.reading_rules import GrowingLog
 from tests.processes import ServerProcess
@@ -55,7 +55,7 @@ class Rig:
         self.place = place
         self.readers: list[Reader] = []
         self._logs: dict[str, GrowingLog] = {}
-        self._looked: dict[Reader, int] = {}
+        self._looked: dict[Reader, Reading] = {}
 
     def reader(self, chat: str, *urls: str) -> Reader:
         """A reader of a chat's answer.
@@ -179,14 +179,17 @@ class Rig:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look(self, reader: Reader) -> None:
-        reading = reader.reading
-        count, run_id = len(reading.frames), reading.run_id
-        if run_id is None or self._looked.get(reader) == count:
+        now, run_id = reader.reading, reader.reading.run_id
+        if run_id is None:
             return
+        seen = self._looked.setdefault(reader, Reading(now.who, now.chat))
+        if len(seen.frames) == len(now.frames):
+            return
+        # What it has before the log is read: more may come meanwhile.
+        seen.after, seen.frames = now.after, now.frames[:]
         growing = self._logs.setdefault(run_id, GrowingLog())
-        wrong = growing.look(reading, await self.place.log(run_id))
+        wrong = growing.look(seen, await self.place.log(run_id))
         assert not wrong, wrong
-        self._looked[reader] = count
 
 
 @asynccontextmanager
