@@ -3,7 +3,7 @@
 Theory of operation
 ===================
 1. A mutant is one change of one function. `generating` and `generating_lua` make them by the
-   thousand, `slips` and `slips_in_lua` are written by hand.
+   thousand, `slips` and its neighbours are written by hand.
 2. `session` collects the tests once, and `reach` records once which test runs which lines. `child`
    forks for each mutant; `installing` gives the functions that exist there other code.
 3. Only the tests that run the changed statement are run, the most promising ones first, until one

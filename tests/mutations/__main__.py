@@ -22,8 +22,9 @@ from .mutant import PACKAGE, ROOMS, ROOT, Mutant, files_of
 from .reach import Reach
 from .report import Report, keep
 from .session import Budget, Session
-from .slips import IN_PYTHON
+from .slips import SLIPS
 from .slips_in_lua import IN_LUA
+from .slips_in_stores import IN_REDIS, IN_SQLITE
 from .verdicts import Verdicts
 
 #: What no mutant is looked for with: other processes, browsers, and whole campaigns.
@@ -146,7 +147,7 @@ class _Run:
 
 
 def _mutants(options: argparse.Namespace) -> tuple[list[Mutant], list[str]]:
-    written, gone = by_hand([*IN_PYTHON, *IN_LUA])
+    written, gone = by_hand([*SLIPS, *IN_SQLITE, *IN_REDIS, *IN_LUA])
     rooms = options.room or list(ROOMS)
     found: list[Mutant] = []
     for room in rooms:

@@ -15,8 +15,9 @@ from .generating_lua import generate_lua
 from .installing import Functions, NotInstalled
 from .mutant import PACKAGE, ROOMS, Mutant, files_of, fingerprint, functions_of, room_of, source_of
 from .reach import Reach, Recorded, Run, Tracer, digest_of, mask, scripts_with
-from .slips import IN_PYTHON
+from .slips import SLIPS
 from .slips_in_lua import IN_LUA
+from .slips_in_stores import IN_REDIS, IN_SQLITE
 from .verdicts import Verdict, Verdicts, evidence
 
 HEARTBEAT = Slip(
@@ -62,7 +63,7 @@ def test_a_slip_that_fits_no_more_is_left_out_with_a_sentence(slip: Slip, why: s
 
 
 def test_the_slips_have_names_of_their_own() -> None:
-    names = [slip.name for slip in (*IN_PYTHON, *IN_LUA)]
+    names = [slip.name for slip in (*SLIPS, *IN_SQLITE, *IN_REDIS, *IN_LUA)]
     assert len(names) == len(set(names))
     assert len(names) >= 30
 
