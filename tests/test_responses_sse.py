@@ -35,10 +35,9 @@ def read(
     *pieces: bytes,
     job: Job | None = None,
     told: Sequence[tuple[str, str]] | None = None,
-    max_line: int = 8 * 1024 * 1024,
 ) -> list[Event]:
     """All events but signs of life; raises what the parser raises."""
-    parser = ResponsesParser(job, told=told, max_line=max_line)
+    parser = ResponsesParser(job, told=told)
     events: list[Event] = []
     for piece in pieces:
         events += parser.feed(piece)
@@ -267,6 +266,8 @@ def test_a_done_without_an_end_is_a_cut() -> None:
 
 def test_a_finished_job_without_a_word_is_over_unless_it_was_said_before() -> None:
     assert fail(BEGIN, END).job_over
+    thought = line("response.reasoning_text.delta", 1, delta="Hm.")
+    assert fail(BEGIN, thought, END).meaning == "empty"
     assert len(read(END, job=Job("resp_1", "5"))) == 1
 
 
@@ -364,13 +365,9 @@ def test_a_picture_is_a_file_and_one_that_is_too_large_a_sentence() -> None:
     assert "too large" in text_of(events)
 
 
-@pytest.mark.parametrize("noise", [b"ping", b": x", b"null", b"7", b'"x"', b"[]", b"[1]", b""])
-def test_a_payload_that_is_no_object_is_noise(noise: bytes) -> None:
+@pytest.mark.parametrize("noise", [b"ping", b"null", b"7", b"[1]", b"", b'{"type": "response'])
+def test_a_payload_that_is_no_event_is_passed_over(noise: bytes) -> None:
     assert text_of(read(BEGIN, b"data: " + noise + b"\n\n", text(1, "x"), END)) == "x"
-
-
-def test_a_broken_event_is_passed_over() -> None:
-    assert text_of(read(BEGIN, b'data: {"type": "response\n\n', text(2, "x"), END)) == "x"
 
 
 def test_every_read_without_output_is_one_sign_of_life() -> None:
@@ -404,17 +401,3 @@ def test_a_json_response_that_is_still_being_made_is_a_job_to_wait_for() -> None
 )
 def test_an_error_instead_of_a_stream_is_the_failure(body: bytes) -> None:
     assert not fail(body).job_over
-
-
-def test_a_page_is_no_stream() -> None:
-    assert fail(b"<html>\n<h1>no</h1>\n").meaning == "not-a-stream"
-
-
-def test_reasoning_alone_is_no_answer() -> None:
-    thought = line("response.reasoning_text.delta", 1, delta="Hm.")
-    assert fail(BEGIN, thought, END).meaning == "empty"
-
-
-def test_a_line_that_is_too_long_fails_the_answer() -> None:
-    with pytest.raises(ModelError, match="too large"):
-        read(BEGIN, b"data: " + b"x" * 500, max_line=400)
