@@ -78,6 +78,18 @@ describe("chunks", () => {
     expect(() => parse({ type: "error", errorText: null })).toThrow(InvalidChunk);
   });
 
+  it.each(CHUNKS)("needs of $type the texts that AI SDK 7 needs", async (chunk) => {
+    const schema = uiMessageChunkSchema();
+    for (const [name, value] of Object.entries(chunk)) {
+      if (name === "type" || typeof value !== "string") continue;
+      const without = { ...chunk, [name]: undefined };
+      const isTaken = (await schema.validate?.(without))?.success;
+      const read = () => parse(without);
+      if (isTaken) expect(read(), name).toBeDefined();
+      else expect(read, name).toThrow(`A chunk of type ${chunk.type} has no ${name}.`);
+    }
+  });
+
   it("knows the three ends", () => {
     const ends = CHUNKS.filter(isTerminal).map(({ type }) => type);
     expect(ends).toEqual(["finish", "abort", "error"]);
