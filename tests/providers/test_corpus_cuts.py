@@ -103,12 +103,14 @@ def _texts(told: list[Any], kind: str) -> str:
 
 def _observed(told: list[Any], expect: Expect) -> dict[str, tuple[Any, Any]]:
     """What a file expects, and what the parser makes of its body: (expected, observed)."""
-    kind, first, *more = told[-1]
-    if kind == "failed":
-        if expect.meaning:
-            return {"meaning": (expect.meaning, more[0])}
+    status, first, *more = told[-1]
+    if status != expect.status:
+        return {"status": (expect.status, told[-1])}
+    if status == "failed":
+        seen = expect.sentence if expect.sentence in first else first
         return {
-            "sentence": (expect.sentence, expect.sentence if expect.sentence in first else first)
+            "meaning": (expect.meaning or more[0], more[0]),
+            "sentence": (expect.sentence, seen),
         }
     found: dict[str, tuple[Any, Any]] = {"finish": (expect.finish or "stop", first)}
     found["reasoning"] = (expect.reasoning, _texts(told, "reasoning"))
