@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from durable_llm_streams.stores.redis.script import Script
 
@@ -38,7 +38,7 @@ class RealRedis:
     """
 
     def __init__(self, port: int) -> None:
-        self._redis = Redis(port=port, socket_timeout=20.0)
+        self._redis = Redis(port=port, socket_timeout=100.0)
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +54,7 @@ class RealRedis:
         """The reply to a script."""
         try:
             return self._redis.execute_command("EVAL", script.text, len(keys), *keys, *args)
-        except RedisError as error:
+        except ResponseError as error:
             return Refused(str(error))
 
     def values(self) -> dict[bytes, Any]:
