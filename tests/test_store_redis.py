@@ -88,6 +88,26 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
     assert read == await talk.log(claim.run.id)
 
 
+@pytest.mark.promise("seen-is-durable")
+async def test_readers_here_get_nothing_that_redis_has_not_taken_yet(
+    talk: Talk, redis_server: RedisServer
+) -> None:
+    claim = await talk.start()
+    await talk.append(claim, records(3))
+    reader = await talk.waiting(claim.run.id, 3)
+    await redis_server.command("CLIENT", "PAUSE", 60_000, "WRITE")
+    try:
+        appending = asyncio.create_task(talk.append(claim, records(1, mark="y"), at=4))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not appending.done(), "the server was asked to hold writes back, and did not"
+        assert not reader.done(), f"a reader got what is not written: {reader.result().records}"
+    finally:
+        await redis_server.command("CLIENT", "UNPAUSE")
+    assert await appending
+    assert (await bounded(reader)).records == records(1, mark="y")
+
+
 @pytest.mark.promise("prefix")
 async def test_readers_go_on_when_the_writer_changes_its_process(
     talk: Talk, elsewhere: Talk

@@ -94,16 +94,18 @@ class Functions:
         return [each for each in _codes(module) if each.co_qualname == mutant.function][order]
 
     def _install_script(self, mutant: Mutant, mutated: bytes) -> None:
-        changed = mutant.path.rpartition("/")[2]
+        folder, _, changed = mutant.path.rpartition("/")
         read = scripts._read
+        known = {path.stem for path in (PACKAGE / folder).glob("*.lua")}
+        sound = {name: scripts.Script(name).text for name in known}
+        ours = [each for each in self._scripts if each.text == sound.get(each.name)]
 
         def read_changed(name: str) -> str:
             return mutated.decode() if name == changed else read(name)
 
         scripts._read = read_changed
-        for each in self._scripts:
-            if each.plain is not None:
-                each.__init__(each.name)  # type: ignore[misc]
+        for each in ours:
+            each.__init__(each.name)  # type: ignore[misc]
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -28,7 +28,7 @@ from .mutant import PACKAGE, ROOT, Function, Mutant, functions_of, source_of
 #: Where a local variable `script` is one that Redis is about to run.
 _CALLS_SCRIPTS: Final = "stores/redis/database.py"
 #: So many calls of a test are traced. One that makes more repeats itself, and is slow to trace.
-_TRACED_CALLS: Final = 30_000
+_TRACED_CALLS: Final = 200_000
 #: A test that works or waits for longer is not one of those that look for mutants. The second limit
 #: is wide: on a busy machine everything waits.
 _MOST_WORK: Final = 4.0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import gc
 from pathlib import Path
 
 import pytest
 
+from durable_llm_streams.stores.redis import script
+from durable_llm_streams.stores.redis.script import Script
 from durable_llm_streams.wire import sse
 
 from . import verdicts as outcomes
@@ -98,6 +101,25 @@ def test_a_changed_default_is_evaluated_anew(request: pytest.FixtureRequest) -> 
     request.addfinalizer(lambda: setattr(opening, "__defaults__", defaults))
     Functions().install(_changed(b"retry_ms: int = 1000", b"retry_ms: int = 2 * 3"))
     assert opening() == b": stream-open\nretry: 6\n\n"
+
+
+def test_a_mutant_of_a_script_is_in_every_script_that_includes_it(
+    request: pytest.FixtureRequest,
+) -> None:
+    slip = Slip("same number", "claiming.lua", "whole(tonumber(held[2]) + 1)", "held[2]")
+    read, scripts = script._read, [Script("claim"), Script("seize"), Script("append")]
+    foreign = Script("claim", "#!lua\nreturn 1")
+    request.addfinalizer(lambda: setattr(script, "_read", read))
+    before = [each.sha for each in scripts]
+    Functions().install(mutant_of(slip))
+    changed = [each.sha != sha for each, sha in zip(scripts, before, strict=True)]
+    assert changed == [True, True, False]
+    assert "local number = held[2]" in scripts[0].text
+    assert foreign.text == "#!lua\nreturn 1"
+    script._read = read
+    for each in gc.get_objects():
+        if isinstance(each, Script) and "held[2]\n" in each.text:
+            each.__init__(each.name)  # type: ignore[misc]
 
 
 def test_what_is_no_code_is_not_installed() -> None:
