@@ -178,6 +178,21 @@ def secrets_stay_secret(evidence: Evidence) -> Iterator[Violation]:
                     yield Violation("no-secrets", what, number)
 
 
+def retention_is_kept(evidence: Evidence) -> Iterator[Violation]:
+    """Nothing goes before its time, everything goes after it, and who comes late is told so."""
+    for look in evidence.looks:
+        if look.status == 200:
+            if look.since > look.latest:
+                what = f"{look.what} is there at {look.since:.1f} s, it had to go"
+                yield Violation("bounded", f"{what} by {look.latest:.1f} s")
+        elif look.until < look.earliest:
+            what = f"{look.what} is gone at {look.until:.1f} s (HTTP {look.status}), it must stay"
+            yield Violation("bounded", f"{what} until {look.earliest:.1f} s")
+        elif look.status not in look.gone:
+            what = f"{look.what} is gone, the reader got HTTP {look.status}"
+            yield Violation("lost-tail-is-told", f"{what}, expected {sorted(look.gone)}")
+
+
 def nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
     """No lease, task, connection, process or key is left behind."""
     for leak in evidence.leaks:

@@ -19,7 +19,7 @@ from durable_llm_streams.chunks import decode
 from durable_llm_streams.model import Claim, Cursor, Run, Span, Status
 from durable_llm_streams.store import Append
 
-from .owner_evidence import Change, FeedEvent, FeedReading, Node, Sent, Trespass
+from .owner_evidence import Change, FeedEvent, FeedReading, Look, Node, Sent, Trespass
 from .violation import Violation
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "FeedReading",
     "Frame",
     "Log",
+    "Look",
     "Node",
     "Reading",
     "Sent",
@@ -265,6 +266,7 @@ class Evidence:
         trespasses: requests for somebody else's chats.
         sent: the users' messages that were accepted.
         trees: the messages of each chat at the end, by id.
+        looks: at what has its retention.
     """
 
     answers: Mapping[str, Answer] = field(default_factory=dict)
@@ -293,6 +295,7 @@ class Evidence:
     trespasses: Sequence[Trespass] = ()
     sent: Sequence[Sent] = ()
     trees: Mapping[str, Mapping[str, Node]] = field(default_factory=dict)
+    looks: Sequence[Look] = ()
 
     def waited(self, since: float, until: float) -> float:
         """The seconds of a time that count as waiting."""

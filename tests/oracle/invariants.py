@@ -31,6 +31,7 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     answer_rules.requests_have_reasons,
     answer_rules.tool_results_come_once,
     answer_rules.secrets_stay_secret,
+    answer_rules.retention_is_kept,
     answer_rules.nothing_is_left,
     owner_rules.feeds_bring_every_change,
     owner_rules.feeds_agree_with_the_list,

@@ -101,6 +101,26 @@ class Trespass(NamedTuple):
     allowed: frozenset[int]
 
 
+class Look(NamedTuple):
+    """A look at something that has its retention.
+
+    Attributes:
+        what: the log of an answer, a chat, ...
+        since, until: when the look began and ended, in the loop's time.
+        earliest, latest: between these times it must go.
+        status: 200 where it was there whole; else what was answered.
+        gone: the statuses that say that it is gone.
+    """
+
+    what: str
+    since: float
+    until: float
+    earliest: float
+    latest: float
+    status: int
+    gone: frozenset[int]
+
+
 class Node(NamedTuple):
     """A message of a chat, as the store holds it.
 

@@ -76,11 +76,13 @@ class Served:
         lists: of each owner, the chats by id.
         branches: of each answer, the messages up to it.
         active: the active run of each chat, if a server names one.
+        chats: each chat that is there, with its head's branch.
     """
 
     lists: dict[str, dict[str, Any]] = field(default_factory=dict)
     branches: dict[str, list[Any]] = field(default_factory=dict)
     active: dict[str, str] = field(default_factory=dict)
+    chats: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     async def by(cls, clients: Mapping[str, ChatClient], owners: Mapping[str, str]) -> Served:
@@ -97,6 +99,7 @@ class Served:
             whole = await clients[owner].chat(chat)
             if whole is None:
                 continue
+            served.chats[chat] = whole
             if whole["active_run"] is not None:
                 served.active[chat] = whole["active_run"]["id"]
             for version in whole["versions"]:

@@ -9,6 +9,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from tests.oracle.invariants import violations
 from tests.oracle.reader import UnexpectedStatus
 
 from . import workload
+from .ageing import Ageing
 from .clients import ChatClient, Network
 from .collecting import Served, answers, with_delays
 from .determinism import determined
@@ -41,7 +43,7 @@ FAULT_SECONDS = 12.0
 PATIENCE_SECONDS = 10.0
 
 _MOST_TURNS = 600_000
-_HORIZON = 3_000.0
+_HORIZON = 8_000.0
 
 
 class Log(NamedTuple):
@@ -101,9 +103,13 @@ class History:
     def __init__(self, seed: int, store: str, only: Collection[str] | None, folder: Path) -> None:
         self.seed = seed
         self.store = store
-        rng, more = random.Random(f"{seed} {store}"), random.Random(f"{seed} {store} more")
+        rng, more, later = (random.Random(f"{seed} {store}{n}") for n in ("", " more", " later"))
         self.site: Site = _site(store, folder, rng)
-        self.workload: Workload = workload.draw(rng, more, self.site.servers, self.site.troubles)
+        self.workload: Workload = workload.draw(
+            rng, more, later, self.site.servers, self.site.troubles
+        )
+        if ageing := self.workload.ageing:
+            self.site.retain(ageing.log, ageing.chat)
         self.faults = Faults(rng.getrandbits(32), self.workload.rates, only)
         self.trace = Trace()
         self.owners = {chat.name: chat.owner for chat in self.workload.chats}
@@ -132,6 +138,9 @@ class History:
             for name in "ABCDEF"[: plan.servers]
         ]
         self.network = Network(self.servers, self.faults, self.trace)
+        if plan.ageing:  # what clocks do while servers start and die cannot be reckoned with
+            for server in self.servers:
+                server.ahead = 0
         keepers = [asyncio.create_task(self._keep(server)) for server in self.servers]
         sessions = [asyncio.create_task(session.run()) for session in self._sessions()]
         subscribers = [
@@ -148,8 +157,21 @@ class History:
         served = await self._served()
         for task in (*subscribers, *keepers):
             task.cancel()
-        await self._end()
-        self._judge(await self._evidence(served))
+        await self.end()
+        evidence = await self._evidence(served)
+        self._judge(evidence)
+        if self.workload.ageing and self.faults.keeps("age", "all", late=True):
+            await self._age(Ageing(self, list(evidence.answers.values()), served))
+        records = (record for each in evidence.answers.values() for record in each.log.records)
+        self.digest = self.trace.digest(records)
+
+    async def _age(self, ageing: Ageing) -> None:
+        await ageing.live()
+        store = await self.site.reopened()
+        evidence = await ageing.evidence()
+        await store.close()
+        self.site.let_go(WORLD)
+        self._judge(replace(evidence, leaks=[*evidence.leaks, *self._leaks()]))
 
     def _sessions(self) -> list[ChatSession]:
         loses = any(incident.kind == "lose-tail" for incident in self.workload.incidents)
@@ -219,7 +241,8 @@ class History:
                 await asyncio.sleep(0.5)
         await asyncio.sleep(10.0)  # whoever writes after the end has had the time
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """Every server ends in order."""
         for server in self.servers:
             server.terminate()
         async with asyncio.timeout(60):
@@ -247,7 +270,6 @@ class History:
             self.figures["records"] += len(answer.log.records)
             self.figures["takeovers"] += answer.run.takeovers
             self.logs.append(_log(answer))
-        self.digest = self.trace.digest(record for each in found for record in each.log.records)
         seen = self.network.observed
         evidence = Evidence(
             answers={answer.run.id: answer for answer in found},

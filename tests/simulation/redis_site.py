@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from durable_llm_streams.store import Store
 from durable_llm_streams.stores.redis import RedisStore
+from durable_llm_streams.stores.redis.context import Retention
 
 from .determinism import true_time
 from .faults import Faults
@@ -22,6 +23,8 @@ from .trace import Trace
 
 _ROOT = "{dls:0}"
 _OBSERVERS = ("observer", "oracle")
+#: Keys of chats and their answers: all go with the chat.
+_OF_CHATS = ("log", "run", "chat", "order", "tree", "body", "keys", "active")
 
 
 class RedisSite:
@@ -38,6 +41,7 @@ class RedisSite:
         self._rng = rng
         self._economy = rng.random() < 0.2
         self._ahead = 0
+        self._retention = Retention()
         self._observer: RedisStore | None = None
         self.forgotten: list[dict[str, Sequence[bytes]]] = []
 
@@ -54,6 +58,24 @@ class RedisSite:
             arrives=lambda process: self._rng.random() < 0.5,
         )
 
+    def retain(self, log_age: float, chat_age: float) -> None:
+        """Keys get these times to live."""
+        self._retention = Retention(log_age, chat_age)
+
+    def set_clock(self, seconds: float) -> None:
+        """Its clock is set ahead, or back."""
+        self._ahead += round(seconds * 1000)
+        self._trace.add("Redis", f"has its clock set: {self._ahead / 1000:+} s now")
+
+    async def kept(self) -> list[str]:
+        """What it still has of chats and logs."""
+        members = [
+            f"{member} in {index}"
+            for index in ("runs", "ended", "kept", "ages")
+            for member in self._server.scores(f"{_ROOT}:{index}")
+        ]
+        return [*(key for key in self._keys() if _kind(key) in _OF_CHATS), *members]
+
     async def open(self, process: Process) -> Store:
         """The store for a process. It is not connected yet."""
         return self._store(process.name)
@@ -69,8 +91,7 @@ class RedisSite:
         """One of its troubles happens now."""
         loop = asyncio.get_running_loop()
         if kind == "store-clock":
-            self._ahead += rng.choice((-10_000, -1_000, 500, 3_000, 60_000))
-            self._trace.add("Redis", f"has its clock set: {self._ahead / 1000:+} s now")
+            self.set_clock(rng.choice((-10, -1, 0.5, 3, 60)))
         elif kind == "restart-store":
             self._trace.add("Redis", "is restarted")
             self._network.stop()
@@ -134,6 +155,7 @@ class RedisSite:
             name,
             token=lambda: self._rng.randbytes(4).hex(),
             economy=self._economy,
+            retention=self._retention,
             monotonic=true_time,
         )
 

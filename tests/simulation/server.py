@@ -40,6 +40,14 @@ class Site(Protocol):
         """The history begins."""
         ...
 
+    def retain(self, log_age: float, chat_age: float) -> None:
+        """How many seconds logs and chats are kept; chats 0: for ever."""
+        ...
+
+    async def kept(self) -> list[str]:
+        """What the store has of chats and logs, after `reopened`."""
+        ...
+
     async def open(self, process: Process) -> Store:
         """A store for a process."""
         ...
@@ -94,6 +102,8 @@ class Server:
     Attributes:
         process: the one that is or was the last.
         application: what answers requests now, if anything does.
+        limits: of the next process.
+        ahead: of the next process's clock, in milliseconds; None: drawn.
         exchanges: requests that it has not answered to the end.
         pauses: when it stood still, in the loop's time.
     """
@@ -121,7 +131,8 @@ class Server:
         self._faults = faults
         self._ledger = ledger
         self._trace = trace
-        self._limits = limits
+        self.limits = limits
+        self.ahead: int | None = None
         self._config = ServerConfig(
             models=[OfferedModel(model, model) for model in MODELS],
             on_busy=on_busy,  # type: ignore[arg-type]
@@ -139,7 +150,8 @@ class Server:
         self._lives += 1
         process = self.process = Process(f"{self.name}{self._lives}")
         rng = self._faults.rng(f"clock {process.name}")
-        process.ahead = rng.choice((0, 0, 0, rng.randrange(-5000, 5000), 3_600_000))
+        drawn = rng.choice((0, 0, 0, rng.randrange(-5000, 5000), 3_600_000))
+        process.ahead = drawn if self.ahead is None else self.ahead
         self.ended, self._told_to_end = asyncio.Event(), asyncio.Event()
         self._told_to_end.clear()
         for scheduled in self._faults.schedule(process.name):
@@ -215,7 +227,7 @@ class Server:
             store,
             source,
             name=process.name,
-            limits=self._limits,
+            limits=self.limits,
             rng=self._faults.rng(f"jitter {process.name}"),
         )
         app = create_app(store, worker, self._config, authenticate=_by_header, ui=None)

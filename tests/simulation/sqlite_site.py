@@ -66,6 +66,19 @@ class SQLiteSite:
         store._file.connection.close()
         os.close(store._file._lock)
 
+    def retain(self, log_age: float, chat_age: float) -> None:
+        """The ages come with each call of `expire`."""
+
+    async def kept(self) -> list[str]:
+        """What the file that is open still has of chats and logs."""
+        [store] = self._open.values()
+        execute = store._file.connection.execute
+        counts = {
+            table: execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("segment", "run", "message", "chat")
+        }
+        return [f"{count} rows of {table}" for table, count in counts.items() if count]
+
     def begin(self, faults: Faults, trace: Trace) -> None:
         """Nothing can happen to a file but the death of its process."""
 

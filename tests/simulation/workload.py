@@ -6,6 +6,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from durable_llm_streams.runs import Limits
 from tests.oracle.evidence import Sent
 
@@ -44,6 +46,9 @@ BAD_DAY: Final[Rates] = {
 
 #: The same for kinds that came later; they are drawn apart, so that older seeds keep their meaning.
 LATER: Final[Rates] = {"cut-subscriber": 0.03}
+
+#: The share of histories whose logs and chats come to their ages.
+_AGEING: Final = 0.12
 
 #: The owners of chats.
 OWNERS: Final = ("ann", "bob")
@@ -137,12 +142,27 @@ class Incident(NamedTuple):
     server: int
 
 
+class Ageing(NamedTuple):
+    """What comes after the faults, in some histories: logs and chats come to their ages.
+
+    Attributes:
+        log, chat: their ages in seconds; chats 0: for ever.
+        incidents: (kind, the share of the longest age at which it happens): `restart` of a server,
+            `set-clock`.
+    """
+
+    log: float
+    chat: float
+    incidents: list[tuple[str, float]]
+
+
 class Workload(NamedTuple):
     """All that is drawn before a history begins.
 
     Attributes:
         subscribers: of the owners' feeds.
         restart_after: seconds until a process that has ended is started again.
+        ageing: None in most histories.
     """
 
     servers: int
@@ -154,14 +174,22 @@ class Workload(NamedTuple):
     incidents: list[Incident]
     subscribers: list[tuple[str, Action]]
     restart_after: float
+    ageing: Ageing | None
 
 
-def draw(rng: random.Random, more: random.Random, servers: int, own: Sequence[str]) -> Workload:
+def draw(
+    rng: random.Random,
+    more: random.Random,
+    later: random.Random,
+    servers: int,
+    own: Sequence[str],
+) -> Workload:
     """Draw a workload.
 
     Args:
         rng: draws what there was from the first seed file on, in its order.
         more: draws what came later, so that older seeds keep their meaning.
+        later: draws what came after that.
         servers: how many processes the store allows at once.
         own: what can happen to the store by itself.
     """
@@ -188,17 +216,31 @@ def draw(rng: random.Random, more: random.Random, servers: int, own: Sequence[st
         for kind in ("term", "term", *own)
         if rng.random() < 0.25
     ]
+    on_busy, busy = rng.choice(("reject", "queue", "interrupt")), rng.choice((0.0, 0.8, 0.95))
+    rates = _rates(rng, more)
+    ageing = _ageing(later) if later.random() < _AGEING else None
+    if ageing is not None:
+        limits = replace(limits, log_age=ageing.log, chat_age=ageing.chat)
+        rates = {kind: rate for kind, rate in rates.items() if kind != "clock"}
     return Workload(
         servers=servers,
         limits=limits,
-        on_busy=rng.choice(("reject", "queue", "interrupt")),
-        busy=rng.choice((0.0, 0.8, 0.95)),
-        rates=_rates(rng, more),
+        on_busy=on_busy,
+        busy=busy,
+        rates=rates,
         chats=chats,
         incidents=incidents,
         subscribers=_subscribers(more, servers),
         restart_after=rng.choice((0.0, 0.1, 3.0)),
+        ageing=ageing,
     )
+
+
+def _ageing(rng: random.Random) -> Ageing:
+    log = rng.choice((600.0, 1200.0))
+    kinds = rng.choices(("restart", "set-clock"), k=rng.choice((0, 1, 2)))
+    incidents = sorted((kind, rng.random()) for kind in kinds)
+    return Ageing(log, rng.choice((0.0, 1.5, 3.0)) * log, incidents)
 
 
 def _rates(rng: random.Random, more: random.Random) -> Rates:
