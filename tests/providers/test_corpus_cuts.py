@@ -111,6 +111,7 @@ def _observed(told: list[Any], expect: Expect) -> dict[str, tuple[Any, Any]]:
         return {
             "meaning": (expect.meaning or more[0], more[0]),
             "sentence": (expect.sentence, seen),
+            "asked again": (expect.requests > 1, more[1]),
         }
     found: dict[str, tuple[Any, Any]] = {"finish": (expect.finish or "stop", first)}
     found["reasoning"] = (expect.reasoning, _texts(told, "reasoning"))
@@ -122,6 +123,8 @@ def _observed(told: list[Any], expect: Expect) -> dict[str, tuple[Any, Any]]:
 def _is_alone(case: Case) -> bool:
     """Whether the outcome is that of one body, and of nothing else."""
     steps = (step for answer in case.answer for step in answer.steps if isinstance(step, Step))
+    if case.settings.get("DLS_ATTEMPTS") == "1":
+        return False  # nothing is asked again, whatever the body says
     return len(case.answer) == len(case.ask) == 1 and not any(step.hang for step in steps)
 
 
