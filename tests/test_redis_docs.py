@@ -125,8 +125,8 @@ def test_the_acl_lines_are_what_the_program_prints() -> None:
     assert f"\n{single}\n" in PAGE
     allowed = set(single.split())
     cluster = set(acl_line(RedisAddress.parse("redis+cluster://dls:PASSWORD@host")).split())
-    assert "`+asking +cluster|slots` stand in the place of `+role`" in PAGE
-    assert (cluster - allowed, allowed - cluster) == ({"+asking", "+cluster|slots"}, {"+role"})
+    assert "`+cluster|slots` stands in the place of `+role`" in PAGE
+    assert (cluster - allowed, allowed - cluster) == ({"+cluster|slots"}, {"+role"})
     other = set(acl_line(RedisAddress.parse("redis://dls:PASSWORD@host/3")).split())
     assert other - allowed == {"+select"}
 

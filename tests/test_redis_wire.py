@@ -134,15 +134,6 @@ def test_a_link_ends_when_the_server_says_something_unasked(unasked: bytes) -> N
     test()
 
 
-@virtual
-async def test_asking_comes_first_and_its_reply_is_dropped() -> None:
-    peer = Peer(lambda words: b"+%b\r\n" % words[0])
-    link = Link(peer.writer)
-    assert await link.ask(PING, after(5), asking=True) == b"PING"
-    assert await link.ask(PING, after(5)) == b"PING"
-    assert peer.commands == [[b"ASKING"], [b"PING"], [b"PING"]]
-
-
 # --- lines ---------------------------------------------------------------------------------------
 
 

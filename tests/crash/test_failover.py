@@ -76,3 +76,23 @@ async def test_a_cluster_without_one_of_its_masters_waits_for_it(tmp_path: Path)
             await cluster.servers[1].start()
             await it.verify()
         assert not any(reader.reading.lost for reader in readers)
+
+
+@pytest.mark.promise("outage", "idempotent-send")
+async def test_chats_wait_while_their_slot_moves_to_another_master(tmp_path: Path) -> None:
+    async with (
+        ClusterSetup(tmp_path, appendfsync="always") as cluster,
+        rig(tmp_path, cluster.url) as it,
+    ):
+        (chat, late), *_ = chats_of(it, cluster, 2)
+        readers = await asked(it, [chat], 30)
+        assert isinstance(it.place, RedisPlace)
+        slot = slot_of(it.place.store._shared.partitions.of_chat(chat))
+        async with it.watched(), cluster.moving(slot, cluster.servers[0], cluster.servers[1]):
+            waiting = it.reader(chat).ask(QUESTION)  # a duplicate
+            await until(lambda: 503 in waiting.reading.statuses, what="a send to be refused")
+            it.reader(late).ask(QUESTION)
+        await it.verify()
+        assert len({reader.reading.run_id for reader in [*readers, waiting]}) == 1, "a second run"
+            readers[0].reading.run_id
+        }

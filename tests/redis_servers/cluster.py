@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -97,6 +97,30 @@ class ClusterSetup(Lifetime):
     async def ready(self) -> None:
         """Wait until all three are there and every one of them finds the cluster in order."""
         await until_true("the cluster is in order", self._in_order)
+
+    @asynccontextmanager
+    async def moving(
+        self, slot: int, source: RedisServer, target: RedisServer
+    ) -> AsyncGenerator[None, None]:
+        """A slot that moves from one master to another while the block runs.
+
+        Half of its keys are moved before the block, the others after it.
+        """
+        names = [(await server.command("CLUSTER", "MYID")).decode() for server in (source, target)]
+        await target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
+        await source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
+        await self._migrate(slot, source, target, half=True)
+        yield
+        await self._migrate(slot, source, target, half=False)
+        for server in (target, source, *self.servers):
+            await server.command("CLUSTER", "SETSLOT", slot, "NODE", names[1])
+
+    async def _migrate(
+        self, slot: int, source: RedisServer, target: RedisServer, *, half: bool
+    ) -> None:
+        keys = await source.command("CLUSTER", "GETKEYSINSLOT", slot, 1_000_000)
+        keys = keys[::2] if half else keys
+        await source.command("MIGRATE", "127.0.0.1", target.port, "", 0, 60_000, "KEYS", *keys)
 
     async def close(self) -> None:
         """End everything and leave nothing."""

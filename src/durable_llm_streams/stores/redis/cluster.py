@@ -6,7 +6,8 @@ Theory of operation
    for by the first call, and again when a server could not be reached or sent us elsewhere.
 2. Only calls to a server that could not be reached wait for the new map: another one may have
    taken its place. All others go on.
-3. `MOVED` corrects the map; `ASK` sends this one call elsewhere, while a slot is being moved.
+3. `MOVED` corrects the map. `ASK` is not followed: while a slot is moved, its keys are in two
+   places, and a script needs all of them. The partition is unavailable until the move has ended.
 4. A server that does not answer the question about the map is left for the next one in time.
 """
 
@@ -61,20 +62,16 @@ class Cluster:
         if not self._stretches or self._holder(slot) in self._suspects:
             await self._map(deadline)
         node = self._holder(slot)
-        asking = False
         redirections = 0
         while True:
             try:
-                if asking:
-                    return await self._ask_anyway(node, packed, deadline)
                 return await self.ask_node(node, packed, deadline)
             except ResponseError as error:
                 redirections += 1
-                if code(error) not in ("MOVED", "ASK") or redirections > _MOST_REDIRECTIONS:
+                if code(error) != "MOVED" or redirections > _MOST_REDIRECTIONS:
                     raise
                 node = _elsewhere(str(error), node)
-                asking = code(error) == "ASK"
-                if not asking and slot is not None:
+                if slot is not None:
                     self._moved[slot] = node
                     self._start_mapping()
 
@@ -137,10 +134,6 @@ class Cluster:
         if line is None:
             line = self._lines[node] = Line(partial(self._dialer.dial, node))
         return line
-
-    async def _ask_anyway(self, node: Node, packed: bytes, deadline: float) -> Any:
-        link = await self._line(node).opened(deadline)
-        return await link.ask(packed, deadline, asking=True)
 
     async def _map(self, deadline: float) -> None:
         """Wait for a new map. Callers that come meanwhile share the one attempt."""

@@ -22,7 +22,7 @@ _PASSING = {
     "CLUSTERDOWN": "is a Cluster that is down: some of its masters are missing",
     "TRYAGAIN": "is a Cluster that is moving these keys",
     "MOVED": "is a Cluster whose servers do not agree where these keys are",
-    "ASK": "is a Cluster whose servers do not agree where these keys are",
+    "ASK": "is a Cluster that is moving these keys",
     "MISCONF": "cannot write its data to its disk; look into its log",
     "NOREPLICAS": "has too few replicas that keep up (min-replicas-to-write)",
     "NOAUTH": "wants a password, and the address has none",

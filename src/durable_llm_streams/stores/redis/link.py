@@ -19,9 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from .wire import Wire, pack
-
-_ASKING = pack("ASKING")
+from .wire import Wire
 
 
 class Link(Wire):
@@ -33,13 +31,12 @@ class Link(Wire):
         self._room.set()
         super().__init__(writer)
 
-    async def ask(self, packed: bytes, deadline: float, *, asking: bool = False) -> Any:
+    async def ask(self, packed: bytes, deadline: float) -> Any:
         """Send a command and wait for its reply.
 
         Args:
             packed: the command as the protocol has it.
             deadline: in the loop's time.
-            asking: say first that a Cluster's other server has sent us here.
 
         Raises:
             redis.ResponseError: the server's answer is an error.
@@ -53,8 +50,6 @@ class Link(Wire):
             except TimeoutError:
                 self.abort(RedisTimeoutError("The server takes nothing more."))
                 raise RedisTimeoutError("The server takes nothing more.") from None
-        if asking:
-            self.send(_ASKING).cancel()  # its reply is of no interest
         reply = self.send(packed)
         timer = self._loop.call_at(deadline, self._expire, reply, self._loop.time())
         try:

@@ -24,9 +24,7 @@ def acl_line(address: RedisAddress) -> str:
     root = store_root(address.prefix)
     partitions = root[:-1] + ":*"
     commands = {*_ALWAYS, *_TO_LOOK, *(name.lower() for name in SCRIPTED)}
-    commands.add("role" if address.mode != "cluster" else "asking")
-    if address.mode == "cluster":
-        commands.add("cluster|slots")
+    commands.add("cluster|slots" if address.mode == "cluster" else "role")
     if address.db:
         commands.add("select")
     allowed = " ".join(f"+{command}" for command in sorted(commands))
