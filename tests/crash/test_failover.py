@@ -94,5 +94,3 @@ async def test_chats_wait_while_their_slot_moves_to_another_master(tmp_path: Pat
             it.reader(late).ask(QUESTION)
         await it.verify()
         assert len({reader.reading.run_id for reader in [*readers, waiting]}) == 1, "a second run"
-            readers[0].reading.run_id
-        }
