@@ -210,6 +210,17 @@ async def test_a_bug_in_the_source_is_told_in_one_sentence_that_tells_nothing_of
     assert ended.log[-1]["errorText"] == "Something went wrong on the server. Try again."
 
 
+@pytest.mark.promise("honest-failure", "no-secrets")
+@in_world
+async def test_a_run_whose_log_cannot_be_read_for_a_reason_of_our_own_fails(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.fail("read", ValueError(PROVIDER_TEXT))
+    worker = await world.worker(ScriptedSource([Say("A"), Done()]), store=store)
+    ended = await world.ended(await world.ask(worker))
+    assert (ended.status, ended.metadata["attempts"]) == (Status.FAILED, 1)
+    assert "read" in store.calls
+
+
 @in_world
 async def test_a_time_limit_of_the_sources_own_is_a_failure_like_any_other(
     world: World,

@@ -317,6 +317,8 @@ async def test_what_survives_a_power_failure_can_be_chosen(
 async def test_closing_leaves_no_thread_and_no_wal(talk: Talk, stores: SQLiteStores) -> None:
     before = threading.active_count()
     await talk.answer()
+    (thread,) = [each for each in threading.enumerate() if each.name == "sqlite-checkpoint"]
+    assert thread.daemon, "a process that ends without closing the store would not end"
     await talk.store.close()
     assert threading.active_count() == before - 1
     assert not stores.path.with_name(f"{stores.path.name}-wal").exists()

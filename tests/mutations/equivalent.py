@@ -33,6 +33,9 @@ _REASONS: Final[dict[str, str]] = {
     " for writer, committed in zip(lot, results, strict=False):": (
         "Every store returns one result for each append; the contract says so."
     ),
+    "runs.stopping.Stopper.stop: job: tuple[str, str] | None = None ->"
+    ' job: tuple[str, str] | None = ""': _NEVER_READ,
+    "runs.worker.Worker._claim: return False -> return None": _FALSY,
     "log.writer.Flusher._adapt: if busy > 0.85 or self._late > _LATE: ->"
     " if busy >= 0.85 or self._late > _LATE:": _MEASURED,
 }
