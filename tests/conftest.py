@@ -40,17 +40,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def _no_deadlines() -> None:
-    """A busy machine is slow, which is no failure of what Hypothesis tests."""
-    from hypothesis import HealthCheck, settings
+def _configure_hypothesis() -> None:
+    """No deadlines: a busy machine is slow. And a failure prints its example.
+
+    The plugin of Schemathesis replaces Hypothesis's printer by one that prints nothing.
+    """
+    from hypothesis import HealthCheck, core, settings
+    from hypothesis.vendor.pretty import RepresentationPrinter
 
     slow = [HealthCheck.too_slow]
     settings.register_profile("patient", deadline=None, suppress_health_check=slow)
     settings.load_profile("patient")
+    core.RepresentationPrinter = RepresentationPrinter  # type: ignore[attr-defined]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    _no_deadlines()
+    _configure_hypothesis()
     if "PYTEST_XDIST_WORKER" in os.environ:
         die_with_parent()
     config.addinivalue_line(
