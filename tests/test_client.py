@@ -223,8 +223,11 @@ async def test_a_refusal_without_a_problem_document_is_still_a_clear_error() -> 
     ):
         async with stub_server(LOG) as stub:
             stub.acts += [act]
-            with pytest.raises(ServerRefused, match="HTTP 403"):
+            with pytest.raises(ServerRefused) as raised:
                 await ask(stub)
+            assert str(raised.value) == "The server gave no reason. (HTTP 403)"
+            found = raised.value.status, raised.value.type, raised.value.title, raised.value.detail
+            assert found == (403, "about:blank", "", "")
 
 
 @pytest.mark.promise("lost-tail-is-told")
@@ -314,9 +317,12 @@ async def test_leaving_an_answer_early_leaves_no_connection_behind() -> None:
         async with aclosing(client.ask("c1", "Why?")) as events:
             async for _ in events:
                 break
-        connector = client.session.connector
-        assert connector is not None
-        assert not connector._acquired
+        session = client.session
+        assert session.connector is not None
+        assert not session.connector._acquired
+        await client.close()
+        assert session.closed
+        assert await client.models()  # a closed client opens another session
 
 
 async def test_a_given_session_is_left_open_and_headers_are_sent() -> None:
