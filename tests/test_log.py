@@ -161,6 +161,18 @@ async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: Wo
         assert not any(task.done() for task in crowd)
 
 
+@in_world
+async def test_a_writer_that_waits_for_its_records_ends_the_pause(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.pace = PACE
+    writer = world.flusher(store).writer(await world.claim())
+    for number in range(101):  # at 50 a second, calls are 50 ms apart
+        writer.write(record(number))
+        await asyncio.sleep(0.02)
+    writer.write(record(101))
+    assert await elapsed(writer.drain()) < 0.005
+
+
 @pytest.mark.parametrize(
     ("rate", "spacing", "hold"),
     [(0, 0.002, 0), (1, 0.05, 0), (50, 0.05, 0), (250, 0.01, 0), (2500, 0.002, 0),
