@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -92,6 +93,27 @@ async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
     app.script.free()
     rest = await guest.get(STREAM, **after(reading.ids[-1]))
     assert rest.end == "finish"
+
+
+@pytest.mark.promise("outage")
+async def test_outages_with_an_answer_between_them_are_not_added_up(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failing = app.store.read, itertools.cycle([True, False])
+
+    async def fail_every_second_time(*place: Any, wait: float = 0.0, **options: Any) -> Page:
+        if wait and next(failing):
+            raise StoreUnavailable("Gone.")
+        return await read(*place, wait=wait, **options)
+
+    async with begun(app, guest) as (_, reading):
+        app.shared.streams.patience = 0.0  # one more failure than one, and it is over
+        monkeypatch.setattr(streams, "_OUTAGE_SECONDS", 0.01)
+        monkeypatch.setattr(app.store, "read", fail_every_second_time)
+        async with await guest.open("GET", STREAM, **after(reading.ids[0])) as again:
+            await read_until(again, lambda reading: reading.text == "Hello, ")
+            app.script.free()
+            assert (await read_until(again, lambda reading: reading.done)).end == "finish"
 
 
 @pytest.fixture

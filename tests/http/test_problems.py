@@ -60,14 +60,22 @@ def test_every_error_is_in_this_table() -> None:
 
 
 @pytest.mark.parametrize("kind", list(every_kind()))
-def test_every_error_is_a_problem_document(kind: Kind) -> None:
+def test_every_error_is_a_problem_document(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     response = problems.from_error(made(kind))
+    failed = STATUSES[kind.__name__] >= 500 and kind is not errors.ShuttingDown
+    logged = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert logged == ([("ERROR", str(made(kind)))] if failed else [])
     document = json.loads(bytes(response.body))
     assert response.status_code == document["status"] == STATUSES[kind.__name__]
     assert response.headers["content-type"] == "application/problem+json"
     assert document["type"].startswith("urn:durable-llm-streams:")
     assert document["title"]
     assert document["detail"].endswith(".")
+    if not issubclass(kind, errors.StoreError):
+        assert document["detail"] == str(made(kind))
+    assert set(document) - {"type", "title", "status", "detail"} == (
+        {"run"} if kind is errors.ChatBusy else set()
+    )
     assert ("retry-after" in response.headers) == (response.status_code == 503)
 
 

@@ -1,0 +1,195 @@
+"""The edges of what is taken, what every answer carries, and what operators see."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+from starlette.requests import HTTPConnection
+
+from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.model import Cursor, Epoch, Span, Status, token_at
+from durable_llm_streams.server import Visitor
+from durable_llm_streams.server.context import new_id
+from durable_llm_streams.server.sending import _title
+from durable_llm_streams.server.streams import RunStream, Streams
+from durable_llm_streams.store import Page
+from tests.app import CONFIG, App, Guest, Reading, begun, running_app, story
+from tests.stub_server import text_log
+
+
+async def test_what_is_just_within_its_limit_is_taken(tmp_path: Path) -> None:
+    text, key = "é" * 50, {"Idempotency-Key": "k" * 200}
+    size = len(json.dumps({"id": "c1", "message": {"id": "m1", "role": "user", "parts": [
+        {"type": "text", "text": text}]}}))  # fmt: skip
+    config = structs.replace(CONFIG, max_body_bytes=size, max_message_bytes=100, store_patience=7.0)
+    async with running_app(tmp_path, config) as app, app.guest() as guest:
+        assert app.shared.streams.patience == 7.0
+        body = guest.body(text)
+        assert len(json.dumps(body)) == size
+        assert (await guest.post(body, headers=key)).end == "finish"
+        assert (await guest.post({**body, "id": "c12"})).status == 413
+        assert (await guest.send("x" * 101)).status == 400
+        for query in ("limit=1", "limit=100", "q=" + "x" * 200):
+            assert (await guest.get(f"/api/chats?{query}")).status == 200, query
+        for title in ("x", "x" * 200):
+            renamed = await guest.call("PATCH", "/api/chats/c1", json={"title": title})
+            assert renamed.json["title"] == title
+
+
+async def test_every_answer_brings_what_the_hook_adds(tmp_path: Path) -> None:
+    async def greeted(_: HTTPConnection) -> Visitor:
+        return Visitor("ann", {"x-greeting": "ann"})
+
+    async with running_app(tmp_path, authenticate=greeted) as app, app.guest() as guest:
+        async with begun(app, guest) as (stream, _):
+            assert stream.headers["x-greeting"] == "ann"
+            for path in ("/api/chat/c1/stream", "/api/events"):
+                async with await guest.open("GET", path) as followed:
+                    assert followed.headers["x-greeting"] == "ann", path
+        stopped = await guest.call("POST", "/api/chat/c1/stop")
+        app.script.free()
+        end = (await guest.send("Two")).ids[-1]
+        readings = [stopped]
+        for method, path, status in (
+            ("GET", "/api/chats", 200), ("GET", "/api/chats/c1", 200), ("GET", "/api/models", 200),
+            ("GET", "/api/visitor", 200), ("GET", "/api/chat/c1/stream", 204),
+            ("GET", f"/api/chat/c1/stream?after={end}", 204), ("PATCH", "/api/chats/c1", 200),
+            ("DELETE", "/api/chats/c1", 204),
+        ):  # fmt: skip
+            body = {"json": {"title": "x"}} if method == "PATCH" else {}
+            readings.append(await guest.call(method, path, **body))
+            assert readings[-1].status == status, path
+        without = [reading for reading in readings if reading.headers.get("x-greeting") != "ann"]
+        assert without == []
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/chat", "POST"),
+        ("/api/chats", "GET"),
+        ("/api/chats/c1", "DELETE, GET, PATCH"),
+        ("/healthz", "GET, HEAD"),
+    ],
+)
+async def test_a_method_that_is_not_taken_is_told_all_that_are(
+    guest: Guest, path: str, methods: str
+) -> None:
+    refused = await guest.call("PUT", path)
+    assert (refused.status, refused.headers["allow"]) == (405, methods)
+    document = refused.json
+    assert document["type"] == "urn:durable-llm-streams:http"
+    assert document["detail"].startswith("This address does not take this method.")
+    assert (await guest.get("/nothing")).json["detail"].startswith("There is nothing at this")
+
+
+@pytest.mark.parametrize(("limit", "detail"), [("x", "`limit`: "), ("0", "`limit` must be ")])
+async def test_a_parameter_that_cannot_be_is_named(guest: Guest, limit: str, detail: str) -> None:
+    refused = await guest.get(f"/api/chats?limit={limit}")
+    assert (refused.status, refused.json["type"].rpartition(":")[2]) == (400, "invalid-request")
+    assert refused.json["detail"].startswith(detail)
+
+
+async def test_an_outage_is_logged_once_and_the_next_one_again(
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def unavailable() -> None:
+        raise StoreUnavailable("The disk is full.")
+
+    for outages in (1, 2):
+        with monkeypatch.context() as outage:
+            outage.setattr(app.store, "check", unavailable)
+            for _ in range(3):
+                reading = await guest.get("/readyz")
+                assert (reading.status, reading.raw) == (503, b"the store is not available\n")
+        reading = await guest.get("/readyz")
+        assert (reading.status, reading.raw) == (200, b"ok\n")
+        assert [each.getMessage() for each in caplog.records].count(
+            "Not ready: The disk is full."
+        ) == outages
+    app.worker.drain()
+    reading = await guest.get("/readyz")
+    assert (reading.status, reading.raw) == (503, b"the worker takes no work\n")
+
+
+def test_ids_sort_by_time_and_differ() -> None:
+    times = [1, 2, 31, 32, 1_700_000_000_000, 1_700_000_000_001, (1 << 50) - 1]
+    ids = [new_id(time) for time in times for _ in range(20)]
+    assert len(set(ids)) == len(ids)
+    assert {len(each) for each in ids} == {22}
+    assert [each[:10] for each in ids] == sorted(each[:10] for each in ids)
+    assert len({each[:10] for each in ids}) == len(times)
+    assert set("".join(ids)) <= set("0123456789abcdefghjkmnpqrstvwxyz")
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        (" one\n two ", "one two"),
+        ("x" * 80, "x" * 80),
+        ("x" * 81, "x" * 79 + "…"),
+        ("x" * 78 + " yz", "x" * 78 + "…"),
+    ],
+)
+def test_a_title_is_one_line_of_at_most_eighty_characters(text: str, title: str) -> None:
+    assert _title(text) == title
+
+
+class _Log:
+    """A log that is read in pages which a seed chooses."""
+
+    def __init__(self, records: list[bytes], spans: tuple[Span, ...], seed: int) -> None:
+        self._records, self._spans, self._random = records, spans, random.Random(seed)
+        self._told: tuple[Span, ...] = ()
+
+    async def read(self, _: str, after: int, *, max_bytes: int = 0, wait: float = 0.0) -> Page:
+        count = self._random.choice([0, 1, 1, 1, 2, 8, 9, 20])
+        records = self._records[after : after + count]
+        last = after + len(records)
+        spans = tuple(span for span in self._spans if span.first <= last + 1)
+        if spans != self._told or self._random.random() < 0.2:
+            self._told = spans  # stores hand the same tuple out again, or an equal one
+        behind = self._random.choice([last, len(self._records)])
+        ended = Status.FINISHED if behind == len(self._records) else Status.RUNNING
+        return Page(after + 1, records, behind + 1, self._told, ended)
+
+
+@pytest.mark.promise("prefix")
+async def test_every_event_names_the_epoch_that_wrote_it_whatever_the_pages() -> None:
+    records = text_log(*(f"{number} " for number in range(300)))
+    spans = tuple(Span(first, Epoch(n, f"{n:04x}")) for n, first in enumerate((1, 5, 6, 100, 250)))
+    uncut = Reading(200, {"content-type": "text/event-stream"}, b"".join(
+        b"data: %b\n\n" % record for record in records))  # fmt: skip
+    for seed in range(60):
+        start = random.Random(seed).choice([0, 4, 5, 99, 249])
+        place = Cursor("run", start, token_at(spans, start))
+        sent = await _sent(RunStream(Streams(), _Log(records, spans, seed), place, {}))
+        expected = [str(Cursor("run", seq, token_at(spans, seq)))
+                    for seq in (Cursor.parse(each).seq for each in sent.ids)]  # fmt: skip
+        assert sent.ids == expected, seed
+        assert sent.ids == sorted(set(sent.ids)), seed
+        assert sent.ids[0] > str(place), seed
+        assert sent.done, seed
+        assert story([*uncut.frames[:start], *sent.records]) == story(uncut.frames), seed
+
+
+async def _sent(stream: RunStream) -> Reading:
+    """All that a stream sends to a client that stays."""
+    raw = bytearray()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        raw.extend(message["body"])
+
+    async def receive() -> MutableMapping[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing is received")
+
+    await stream.run(receive, send)
+    return Reading(200, {"content-type": "text/event-stream"}, bytes(raw))
