@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from . import chat
-from .http import HttpServer, Reply, Request
+from .http import HttpServer, Reply, Request, Step
 from .responses import Jobs
 from .script import SECRET_WORDS, Script
 
@@ -33,6 +33,7 @@ class FakeProvider(HttpServer):
         requests: all requests for an answer, in order.
         jobs: the answers that it keeps.
         listed: how often the models were asked for.
+        held: no chat answer gets past a step with these bytes while they stand here.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class FakeProvider(HttpServer):
         super().__init__(port)
         self.models = models
         self.listed = 0
+        self.held = b""
         self.requests: list[Request] = []
         self.jobs = Jobs(time.monotonic)
         self._requires = requires
@@ -81,12 +83,20 @@ class FakeProvider(HttpServer):
             return self._list(request)
         if request.method == "POST" and path.endswith("chat/completions"):
             script = self._taken(request)
-            return self._refused(request) or chat.reply(script, request, time.monotonic)
+            reply = self._refused(request) or chat.reply(script, request, time.monotonic)
+            reply.steps = self._holding(reply.steps)
+            return reply
         if request.method == "POST" and path.endswith("responses"):
             return self.jobs.begin(request, self._taken(request))
         if path.startswith("responses/"):
             return self.jobs.reply(request)
         return Reply.whole(b"404 page not found", 404, "text/plain")
+
+    def _holding(self, steps: Iterable[Step]) -> Iterator[Step]:
+        for step in steps:
+            while self.held and isinstance(step, bytes) and self.held in step:
+                yield 0.02
+            yield step
 
     def _list(self, request: Request) -> Reply:
         self.listed += 1
