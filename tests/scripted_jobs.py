@@ -39,7 +39,6 @@ class Keeper:
         mark_every: events between two marks; 0 for none.
         cuts: after how many events each stream is cut, in the order of the streams; then none is.
         stuck: the ids of jobs that say nothing more.
-        retold: what listening again says first, instead of the truth.
         asked: every prompt, in order.
         cancels: the ids of the jobs that somebody wanted to end, in order.
     """
@@ -52,7 +51,6 @@ class Keeper:
     mark_every: int = 0
     cuts: list[int] = field(default_factory=list)
     stuck: set[str] = field(default_factory=set)
-    retold: str = ""
     asked: list[Prompt] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
     jobs: dict[str, KeptJob] = field(default_factory=dict)
@@ -117,9 +115,6 @@ class KeptSource:
             wanted = Job(f"job-{len(keeper.jobs) + 1}")
             keeper.jobs[wanted.id] = KeptJob(wanted.id, loop.time())
             yield wanted
-            told = ""
-        else:
-            told = keeper.retold
         job = keeper.jobs.get(wanted.id)
         if job is None or loop.time() - job.begun >= keeper.window:
             raise over()
@@ -132,9 +127,7 @@ class KeptSource:
                 raise over()
             if job.id in keeper.stuck:
                 await loop.create_future()
-            event = keeper.says[number]
-            yield TextDelta(told) if told and isinstance(event, TextDelta) else event
-            told = ""
+            yield keeper.says[number]
             if keeper.mark_every and (number + 1) % keeper.mark_every == 0:
                 yield Job(job.id, str(number + 1))
 

@@ -11,7 +11,6 @@ from durable_llm_streams.model import Run, Status
 from durable_llm_streams.runs import (
     Event,
     Finish,
-    Job,
     Limits,
     ReasoningDelta,
     TextDelta,
@@ -88,19 +87,6 @@ async def test_whoever_takes_over_listens_to_the_job_and_goes_on_in_the_same_par
     assert pieces - int(keeper.listened[0].mark or 0) == behind
     assert rungs(ended) == ["first", "reattach"]
     store.thaw()
-
-
-@in_world
-async def test_the_log_tells_of_the_job_before_its_first_token(world: World) -> None:
-    keeper = Keeper(says(), every=3)
-    run = await world.ask(await world.worker(KeptSource(keeper)))
-    await until(lambda: bool(keeper.jobs))
-    await asyncio.sleep(0.1)
-    events = [chunk.get("data") for chunk in await world.log(run)]
-    assert {"event": "job", "job": "job-1", "mark": ""} in events
-    ended = await world.ended(run)
-    kinds = [chunk["type"] for chunk in ended.log]
-    assert kinds.index("data-run") < kinds.index("text-start")
 
 
 @in_world
@@ -182,19 +168,6 @@ async def test_when_the_providers_window_has_passed_the_next_rung_is_taken_at_on
     store.thaw()
 
 
-@pytest.mark.parametrize("retold", ["THE", "Th", "The quack ", "Fox"])
-@in_world
-async def test_a_job_that_tells_something_else_is_ended_and_the_step_begins_again(
-    world: World, retold: str
-) -> None:
-    keeper = Keeper(says(), cuts=[7], retold=retold)
-    ended = await play(world, KeptSource(keeper))
-    assert (ended.text, rungs(ended)) == (TEXT, ["first", "reattach", "restart"])
-    assert ended.kinds.count("reset-step") == 1
-    assert keeper.cancels == ["job-1"]
-    assert not keeper.running
-
-
 @pytest.mark.parametrize("piece", [1, 2, 5, 20, 100])
 @in_world
 async def test_a_job_may_cut_its_text_into_other_pieces_when_it_tells_it_again(
@@ -218,6 +191,7 @@ async def test_a_job_may_cut_its_text_into_other_pieces_when_it_tells_it_again(
         [ReasoningDelta("Hm. "), ReasoningDelta("A fox. Or?"), *THOUGHTFUL[2:]],
         [ReasoningDelta("Hm. "), END],
         [*THOUGHTFUL[:3], TextDelta("cat jumps."), END],
+        [*THOUGHTFUL[:2], TextDelta("Th"), *THOUGHTFUL[3:]],
     ],
 )
 @in_world
@@ -267,17 +241,6 @@ async def test_a_refusal_at_the_last_attempt_leaves_that_attempt_to_the_next_run
     ended = await play(world, KeptSource(keeper), Limits(attempts=2))
     assert (ended.status, ended.text) == (Status.FINISHED, TEXT)
     assert rungs(ended) == ["first", "reattach", "restart"]
-
-
-@in_world
-async def test_a_job_that_ends_before_what_it_has_said_is_not_believed(world: World) -> None:
-    keeper = Keeper(says(), cuts=[7])
-    run = await world.ask(await world.worker(KeptSource(keeper)))
-    await world.said(run, TEXT[:21])
-    keeper.says = [*says()[:4], END]
-    ended = await world.ended(run)
-    assert (ended.status, rungs(ended)) == (Status.FINISHED, ["first", "reattach", "restart"])
-    assert ended.text == TEXT[:12]
 
 
 @in_world
@@ -341,7 +304,3 @@ async def test_a_frozen_worker_that_wakes_up_does_not_end_the_job_of_the_one_aft
     assert is_clean(ended)
     assert keeper.cancels == []
     await until(lambda: second.running == 0)
-
-
-def test_a_job_is_an_event_and_a_part_of_a_prompt() -> None:
-    assert Job("a") == Job("a", "")

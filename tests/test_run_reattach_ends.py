@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Finish, Limits, TextDelta
+from durable_llm_streams.model import Run, Status
+from durable_llm_streams.runs import Finish, Limits, TextDelta, Worker
 
 from .faulty_store import FaultyStore
 from .run_world import OWNER, World, in_world
@@ -24,14 +24,22 @@ def talker(**more: float) -> Keeper:
     return Keeper([*WORDS, END], **more)  # type: ignore[arg-type]
 
 
+async def answering(
+    world: World, keeper: Keeper, limits: Limits | None = None
+) -> tuple[Worker, Run]:
+    """A worker in the middle of an answer."""
+    worker = await world.worker(KeptSource(keeper), limits)
+    run = await world.ask(worker)
+    await world.said(run, "w0 w1 ")
+    return worker, run
+
+
 @pytest.mark.parametrize("who", ["the writer", "another", "another that is not started"])
 @in_world
 async def test_stopping_ends_the_job_from_any_process(world: World, who: str) -> None:
     keeper = talker()
-    writer = await world.worker(KeptSource(keeper))
+    writer, run = await answering(world, keeper)
     other = await world.worker(KeptSource(keeper), started=who == "another")
-    run = await world.ask(writer)
-    await world.said(run, "w0 w1 ")
     assert await (writer if who == "the writer" else other).stop(await world.find(run))
     ended = await world.ended(run)
     await until(lambda: keeper.jobs["job-1"].ended, within=1)
@@ -43,9 +51,7 @@ async def test_stopping_ends_the_job_from_any_process(world: World, who: str) ->
 @in_world
 async def test_deleting_the_chat_ends_the_job(world: World) -> None:
     keeper = talker()
-    worker = await world.worker(KeptSource(keeper))
-    run = await world.ask(worker)
-    await world.said(run, "w0 w1 ")
+    worker, run = await answering(world, keeper)
     await worker.delete(OWNER, run.chat_id)
     await until(lambda: keeper.jobs["job-1"].ended, within=1)
     assert set(keeper.cancels) == {"job-1"}
@@ -54,9 +60,7 @@ async def test_deleting_the_chat_ends_the_job(world: World) -> None:
 @in_world
 async def test_a_run_that_waits_after_a_planned_end_is_stopped_with_its_job(world: World) -> None:
     keeper = talker()
-    leaving = await world.worker(KeptSource(keeper))
-    run = await world.ask(leaving)
-    await world.said(run, "w0 w1 ")
+    leaving, run = await answering(world, keeper)
     await leaving.close()
     assert (await world.find(run)).status is Status.QUEUED
     assert keeper.running == ["job-1"]
@@ -70,9 +74,7 @@ async def test_whoever_stops_does_not_wait_for_a_provider_that_is_slow_to_end_th
     world: World,
 ) -> None:
     keeper = talker(slow=5)
-    worker = await world.worker(KeptSource(keeper))
-    run = await world.ask(worker)
-    await world.said(run, "w0 w1 ")
+    worker, run = await answering(world, keeper)
     assert await elapsed(worker.stop(await world.find(run))) < 0.1
     assert (await world.find(run)).status is Status.STOPPED
     assert not keeper.jobs["job-1"].ended
@@ -85,9 +87,7 @@ async def test_a_provider_that_fails_to_end_it_is_asked_thrice_and_harms_nobody(
     world: World, deaf: int, ended: bool
 ) -> None:
     keeper = talker(deaf=deaf)
-    worker = await world.worker(KeptSource(keeper))
-    run = await world.ask(worker)
-    await world.said(run, "w0 w1 ")
+    worker, run = await answering(world, keeper)
     assert await worker.stop(await world.find(run))
     await asyncio.sleep(50)
     assert (len(keeper.cancels), keeper.jobs["job-1"].ended) == (3, ended)
@@ -99,9 +99,7 @@ async def test_a_provider_that_never_answers_does_not_keep_a_process_from_ending
     world: World,
 ) -> None:
     keeper = talker(slow=1e6)
-    worker = await world.worker(KeptSource(keeper), Limits(lease=4))
-    run = await world.ask(worker)
-    await world.said(run, "w0 w1 ")
+    worker, run = await answering(world, keeper, Limits(lease=4))
     assert await worker.stop(await world.find(run))
     assert await elapsed(worker.close()) < 6
 
@@ -111,9 +109,7 @@ async def test_a_process_that_ends_waits_for_the_ends_of_jobs_that_are_under_way
     world: World,
 ) -> None:
     keeper = talker(slow=1)
-    worker = await world.worker(KeptSource(keeper))
-    run = await world.ask(worker)
-    await world.said(run, "w0 w1 ")
+    worker, run = await answering(world, keeper)
     await worker.stop(await world.find(run))
     await worker.close()
     assert keeper.jobs["job-1"].ended
