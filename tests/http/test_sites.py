@@ -20,6 +20,7 @@ from tests.app import CONFIG, App, Guest, Reading, read_until, running_app
 PAGE = '<!doctype html><head><base href="/" /><script src="theme.js"></script></head>'
 APP_SITE = "https://app.example.org"
 OTHER_SITE = "https://evil.example"
+HTTPS = {"X-Forwarded-Proto": "https"}
 
 
 @pytest.fixture
@@ -206,12 +207,55 @@ async def test_a_site_that_is_not_named_can_change_nothing(tmp_path: Path, setti
             app.script.free()
 
 
+@pytest.mark.promise("owned")
+@pytest.mark.parametrize(
+    ("headers", "foreign"),
+    [
+        ({"Origin": OTHER_SITE, "Sec-Fetch-Site": "cross-site"}, True),
+        ({"Origin": OTHER_SITE, "Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": APP_SITE, "Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": OTHER_SITE, "X-Forwarded-Proto": "https"}, True),
+        ({"Origin": OTHER_SITE}, False),
+        ({"Origin": "https://a.example:8", "Host": "a.example:8", **HTTPS}, False),
+        ({"Origin": "https://a.example:8", "Host": "a.example:9", **HTTPS}, True),
+        ({"Origin": "https://a.example", "X-Forwarded-Host": "a.example", **HTTPS}, False),
+    ],
+)
+async def test_a_request_is_foreign_by_what_its_browser_says_of_it(
+    tmp_path: Path, headers: dict[str, str], foreign: bool
+) -> None:
+    async with visiting(tmp_path, cors_origins=(APP_SITE,), proxies=["127.0.0.1"]) as (_, guest):
+        for method, path, status in (
+            ("POST", "/api/chat/c1/stop", 404), ("PATCH", "/api/chats/c1", 415),
+            ("DELETE", "/api/chats/c1", 404), ("PUT", "/api/chats/c1", 405),
+            ("GET", "/api/chats/c1", 404), ("HEAD", "/healthz", 200), ("OPTIONS", "/x", 404),
+        ):  # fmt: skip
+            safe = method in ("GET", "HEAD", "OPTIONS")
+            found = (await guest.call(method, path, headers=headers)).status
+            assert found == (403 if foreign and not safe else status), (method, path)
+
+
+async def test_a_preflight_says_what_may_be_sent_and_refuses_other_methods(tmp_path: Path) -> None:
+    async with visiting(tmp_path, cors_origins=(APP_SITE,)) as (_, guest):
+        asked = await guest.call("OPTIONS", "/api/chat", headers=preflight(APP_SITE))
+        assert asked.headers["Access-Control-Max-Age"] == "7200"
+        methods = asked.headers["Access-Control-Allow-Methods"].split(", ")
+        assert sorted(methods) == ["DELETE", "GET", "HEAD", "PATCH", "POST"]
+        refused = await guest.call("OPTIONS", "/api/chat", headers=preflight(APP_SITE, "PUT"))
+        assert (refused.status, refused.json["title"]) == (403, "Not from other sites")
+        assert refused.json["type"].endswith(":cross-origin")
+        assert "this method" in refused.json["detail"]
+        answer = await guest.get("/healthz", headers={"Origin": APP_SITE})
+        exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+        assert exposed == ["Retry-After", "X-Run-Id", "X-Vercel-AI-UI-Message-Stream"]
+
+
 @pytest.mark.parametrize("setting", ["cors_origins", "frame_ancestors"])
 async def test_for_other_sites_the_cookie_crosses_over_https(tmp_path: Path, setting: str) -> None:
     config: dict[str, Any] = {setting: (APP_SITE,), "proxies": ["127.0.0.1"]}
     async with visiting(tmp_path, **config) as (_, guest):
-        https = {"X-Forwarded-Proto": "https"}
-        cookie = (await guest.get("/api/visitor", headers=https)).headers["set-cookie"]
+        cookie = (await guest.get("/api/visitor", headers=HTTPS)).headers["set-cookie"]
         assert cookie.endswith("; SameSite=None; Secure")
 
 
