@@ -15,7 +15,7 @@ from durable_llm_streams.model import Claim, Cursor, Epoch, Run, Span, Status, t
 from durable_llm_streams.store import Append
 
 from .evidence import Accepted, Answer, Appended, Claimed, Evidence, Frame, Log, Reading, Stop
-from .owner_evidence import Change, FeedEvent, FeedReading, Node, Sent, Trespass
+from .owner_evidence import Change, FeedEvent, FeedReading, Look, Node, Sent, Trespass
 
 FIRST, SECOND, STOPPER = Epoch(1, "aaaa"), Epoch(2, "bbbb"), Epoch(2, "cccc")
 ATTEMPTS = 3
@@ -178,6 +178,11 @@ def feed(who: str = "a subscriber") -> FeedReading:
     return FeedReading(who, "ann", events, listed=0.5, rows=dict(ROWS), opens=1, missed=1)
 
 
+def look(at: float, status: int) -> Look:
+    """A look at a log that must go between 5 and 10 s."""
+    return Look("a log", at, at, 5.0, 10.0, status, frozenset({410}))
+
+
 class World:
     """All of it. `more` holds what replaces a part of the evidence."""
 
@@ -245,6 +250,7 @@ class World:
                 Change("bob", "run-started", "c2", "runc2", 2.0, 1.0),
             ],
             "lists": {"ann": ROWS},
+            "looks": [look(4.0, 200), look(7.0, 200), look(7.0, 410), look(11.0, 410)],
             "trespasses": [Trespass("bob: GET /api/chats/c0", 404, b"{}", frozenset({404}))],
             "sent": [Sent("c0", "c0m0", "Count"), Sent("c0", "c0m1", "Count!", "c0m0")],
             "trees": {

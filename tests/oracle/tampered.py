@@ -26,6 +26,7 @@ from .sound import (
     World,
     closing,
     feed,
+    look,
     word,
 )
 from .tampering import (
@@ -273,6 +274,7 @@ TAMPERED: Final[dict[str, dict[str, Tampering]]] = {
     "lost-tail-is-told": {
         "410 without a reason": reader(ended=False, lost=410),
         "404 without a reason": reader(ended=False, lost=404),
+        "an expired log gets 204": evidence(looks=[look(11.0, 204)]),
     },
     "fencing": _FENCING,
     "one-end": {
@@ -336,6 +338,10 @@ TAMPERED: Final[dict[str, dict[str, Tampering]]] = {
         "another sentence": failed("Something went wrong."),
         "another status in the message": ending(chunks.finish("stop", {"status": "failed"})),
         "an answer of HTTP 500": reader(error=Violation("honest-failure", "got HTTP 500")),
+    },
+    "bounded": {
+        "a log goes early": evidence(looks=[look(4.9, 410)]),
+        "a log stays too long": evidence(looks=[look(10.1, 200)]),
     },
     "takeover": {"without a reason": evidence(faults={"cut-answer": ATTEMPTS})},
     "tool-once": {"twice": _two_results("available"), "and a failure": _two_results("error")},

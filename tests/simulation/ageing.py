@@ -5,13 +5,12 @@ set. Readers look shortly before something may go, and shortly after it must hav
 
 How early and how late retention may be comes from docs/storage.md: each start of a server may count
 up to a tenth of the shortest age that has not passed; what a stop or a clock that is set back takes
-away makes it late; the times to live of Redis follow its clock.
+away makes it late. The time to live of a log follows the clock of Redis; a chat's has a day more.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,8 +31,9 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 60.0  # between two looks of a server at its clock
 _SLACK_SECONDS = 30.0
 _JUMPS_SECONDS = (-86_400.0, 3_600.0, 86_400.0, 400 * 86_400.0)
-_JUMPS_OF_REDIS = (-3_600.0, 30.0, 120.0)
+_JUMPS_OF_REDIS = (-3_600.0, 30.0, 120.0, 20_000.0)  # two of them less than a day
 _EARLIER_JUMP = 60.0  # the most that Redis's clock was set ahead before
+_AHEAD_SECONDS = (0.0, 3_600.0, 400 * 86_400.0)  # the clock of a process that starts
 _DOWN_SECONDS = (0.0, 5.0, 50.0)
 
 
@@ -66,15 +66,18 @@ class Ageing:
         self._readings: list[Reading] = []
         faults = history.faults
         self._rng = faults.rng("ageing")
+        self._on_redis = isinstance(history.site, RedisSite)
+        jumps = _JUMPS_OF_REDIS if self._on_redis else _JUMPS_SECONDS
         self._incidents = [
-            (kind, share, rng)
+            (kind, share, rng.choice(_AHEAD_SECONDS if kind == "restart" else jumps))
             for number, (kind, share) in enumerate(plan.incidents)
             if (rng := faults.keeps(kind, f"in the time of ageing, no. {number}", late=True))
         ]
-        self._logs = self._lifetimes(plan.log, {a.run.id: [a] for a in self._answers})
+        one = {answer.run.id: [answer] for answer in self._answers}
+        self._logs = self._lifetimes(plan.log, one, follows_redis=True)
         chats = served.chats
         of_chats = {c: [a for a in self._answers if a.run.chat_id == c] for c in chats}
-        self._chats = self._lifetimes(plan.chat, of_chats)
+        self._chats = self._lifetimes(plan.chat, of_chats, follows_redis=False)
 
     async def live(self) -> None:
         """From the start of the servers to their end."""
@@ -114,7 +117,9 @@ class Ageing:
         leaks = [f"{what} is still there after the ages of everything" for what in kept]
         return changed(self._evidence, leaks=leaks)
 
-    def _lifetimes(self, age: float, of: Mapping[str, Sequence[Answer]]) -> dict[str, Lifetime]:
+    def _lifetimes(
+        self, age: float, of: Mapping[str, Sequence[Answer]], *, follows_redis: bool
+    ) -> dict[str, Lifetime]:
         """When something must go that is as old as the newest of some answers' ends."""
         if not age:
             return dict.fromkeys(of, Lifetime(float("inf"), float("inf")))
@@ -122,7 +127,7 @@ class Ageing:
         for change in self._history.ledger.changes:
             if change.kind == "run-ended":
                 began.setdefault(change.about, change.began)
-        early, late = self._tolerance()
+        early, late = self._tolerance(follows_redis=follows_redis)
         return {
             name: Lifetime(
                 max([began.get(answer.run.id, 0.0) for answer in answers], default=0.0)
@@ -133,7 +138,7 @@ class Ageing:
             for name, answers in of.items()
         }
 
-    def _tolerance(self) -> tuple[float, float]:
+    def _tolerance(self, *, follows_redis: bool) -> tuple[float, float]:
         """How much too early and too late something may go, in seconds."""
         ages = [age for age in (self._plan.log, self._plan.chat) if age]
         restarts = [kind for kind, *_ in self._incidents].count("restart")
@@ -141,9 +146,10 @@ class Ageing:
         early = starts * min(ages) / 10
         late = 3 * _LOOK_SECONDS + _SLACK_SECONDS + restarts * max(_DOWN_SECONDS)
         late += len(self._incidents) * _LOOK_SECONDS
-        if isinstance(self._history.site, RedisSite):
-            jumps = len(self._incidents) - restarts
-            early += _EARLIER_JUMP + jumps * max(_JUMPS_OF_REDIS)
+        if self._on_redis:
+            jumps = [seconds for kind, _, seconds in self._incidents if kind == "set-clock"]
+            counted = len(jumps) * _LOOK_SECONDS
+            early += _EARLIER_JUMP + (sum(max(0.0, j) for j in jumps) if follows_redis else counted)
             late += 2 * _EARLIER_JUMP
         return early, late
 
@@ -155,35 +161,35 @@ class Ageing:
 
     async def _pass_time(self, clients: Mapping[str, ChatClient]) -> None:
         loop, longest = asyncio.get_running_loop(), max(self._plan.log, self._plan.chat)
-        due = [(self._begun + share * longest, kind, rng) for kind, share, rng in self._incidents]
+        due = [(self._begun + share * longest, kind, s) for kind, share, s in self._incidents]
         lives = {*self._logs.values(), *self._chats.values()}
         times = {life.earliest - 5.0 for life in lives} | {life.latest + 1.0 for life in lives}
         times |= {self._begun + self._rng.random() * longest for _ in range(2)}
-        due += [(time, "look", self._rng) for time in times if self._begun < time < float("inf")]
-        for at, kind, rng in sorted(due, key=lambda each: each[:2]):
+        due += [(time, "look", 0.0) for time in times if self._begun < time < float("inf")]
+        for at, kind, seconds in sorted(due):
             await asyncio.sleep(max(0.0, at - loop.time()))
             if kind == "look":
                 await self._look(clients)
             elif kind == "restart":
-                self._restart(rng)
+                self._restart(round(1000 * seconds))
             else:
-                self._set_clock(rng)
+                self._set_clock(seconds)
 
-    def _restart(self, rng: random.Random) -> None:
-        server = rng.choice(self._history.servers)
-        server.ahead = int(1000 * rng.choice((0.0, 3_600.0, 400 * 86_400.0)))
-        if rng.random() < 0.5:
+    def _restart(self, ahead: int) -> None:
+        server = self._rng.choice(self._history.servers)
+        server.ahead = ahead
+        if self._rng.random() < 0.5:
             server.kill()
         else:
             server.terminate()
 
-    def _set_clock(self, rng: random.Random) -> None:
+    def _set_clock(self, seconds: float) -> None:
         site = self._history.site
         if isinstance(site, RedisSite):
-            site.set_clock(rng.choice(_JUMPS_OF_REDIS))
+            site.set_clock(seconds)
             return
-        server = rng.choice(self._history.servers)
-        server.process.ahead += round(1000 * rng.choice(_JUMPS_SECONDS))
+        server = self._rng.choice(self._history.servers)
+        server.process.ahead += round(1000 * seconds)
         self._history.trace.add(server.process.name, "has its clock set")
 
     async def _look(self, clients: Mapping[str, ChatClient]) -> None:
