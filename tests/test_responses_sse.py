@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -76,65 +75,6 @@ def test_a_stream_that_ends_anywhere_before_its_end_was_cut(at: int) -> None:
     error = fail(GOLDEN[:at])
     assert error.retryable
     assert not error.job_over
-
-
-@given(st.lists(st.binary(max_size=60), max_size=8))
-def test_no_bytes_break_the_parser(pieces: list[bytes]) -> None:
-    parser = ResponsesParser()
-    for piece in pieces:
-        parser.feed(piece)
-    parser.end()
-    with pytest.raises(ModelError):
-        parser.finish()
-
-
-_KINDS = (
-    "response.created",
-    "response.queued",
-    "response.completed",
-    "response.incomplete",
-    "response.failed",
-    "response.cancelled",
-    "response.output_text.delta",
-    "response.refusal.delta",
-    "response.reasoning_text.delta",
-    "response.reasoning_summary_part.added",
-    "response.output_text.done",
-    "response.content_part.done",
-    "response.output_item.done",
-    "response.output_text.annotation.added",
-    "error",
-)
-_FIELDS = (
-    *("sequence_number", "delta", "summary_index", "response", "error", "code"),
-    *("text", "refusal", "part", "item", "annotation"),
-)
-_OF_RESPONSE = (
-    *("id", "model", "status", "usage", "error", "incomplete_details", "background", "output"),
-    *("type", "content", "summary", "annotations", "result", "text", "url"),
-)
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=6,
-)
-
-
-@given(
-    st.sampled_from(_KINDS),
-    st.dictionaries(st.sampled_from(_FIELDS), _JSON),
-    st.dictionaries(st.sampled_from(_OF_RESPONSE), _JSON),
-)
-def test_no_event_of_an_odd_shape_breaks_the_parser(
-    kind: str, fields: dict[str, Any], inner: dict[str, Any]
-) -> None:
-    parser = ResponsesParser()
-    event = {"response": inner, "item": inner, "part": inner, **fields, "type": kind}
-    parser.feed(b"data: " + json.dumps(event).encode() + b"\n\n")
-    parser.feed(json.dumps({"object": "response", **inner}).encode() + b"\n")
-    parser.end()
-    with suppress(ModelError):
-        parser.finish()
 
 
 def test_whoever_listens_again_is_told_nothing_of_what_lies_before_the_mark() -> None:

@@ -178,6 +178,10 @@ _RESPONSE_TOKENS = (
     *(b"response.cancelled", b'"error"', b'","sequence_number":', b',"delta":"', b',"response":{'),
     *(b'"id":"resp_1"', b'"background":false', b'"usage":{"input_tokens":', b'"model":', b"null"),
     *(b'"incomplete_details":{"reason":"max_output_tokens"}', b'"summary_index":1', b"}}", b'"}'),
+    *(b"response.queued", b"response.output_text.done", b"response.content_part.done", b"}]}"),
+    *(b"response.output_item.done", b"response.output_text.annotation.added", b',"item":{'),
+    *(b',"part":{', b',"annotation":{', b',"annotations":[', b',"output":[{', b',"content":[{'),
+    *(b',"summary":[{', b',"result":', b',"text":', b',"url":', b'"object":"response"'),
     *(b"9" * 400, b"1e999", b"-1", b"\\ud83d", b"[" * 2000, SECRET.encode()),
 )
 _REFUSAL_TOKENS = (
