@@ -91,6 +91,7 @@ def test_a_text_that_begins_like_the_answer_is_the_answer_anew(text: str) -> Non
         "The log is a list of records. It has no end.",
         "# Logs\n\nA log is a list.",
         "- A log is a list of records.",
+        " as I said: names its cursor, and gets what" + REST,
     ],
 )
 def test_what_is_no_continuation_is_not_joined(text: str) -> None:
@@ -144,12 +145,14 @@ def test_a_slow_answer_anew_is_not_joined_when_the_time_is_up() -> None:
     assert judged.verdict == "anew"
 
 
-def test_a_slow_overlap_is_not_joined_when_the_time_is_up() -> None:
+@pytest.mark.parametrize("mark", ["", "\u201c", "\u2026 "])
+def test_a_slow_overlap_is_not_joined_when_the_time_is_up(mark: str) -> None:
     opening = Opening(SAID)
-    assert opening.add("names its") is None
-    assert opening.time_is_up() is None
+    assert opening.add(mark + "names its") is None
+    assert opening.time_is_up() is None, "joined, although the model only repeats the end"
     assert opening.add(" cursor, and gets") is None
-    assert opening.add(" what comes after it.") == Judged("joins", " comes after it.", 47)
+    judged = opening.add(" what comes after it.")
+    assert judged == Judged("joins", " comes after it.", 47 + len(mark))
 
 
 def test_what_is_not_worth_continuing_or_not_allowed_is_begun_again() -> None:

@@ -86,19 +86,33 @@ async def test_a_refusal_to_go_on_is_restarted_and_costs_no_attempt(
     ]
 
 
+FAILS: Scene = [Fail()]
+REFUSES: Scene = [Fail(refused_rung=True)]
+ADDS: Scene = [Say(TEXT[CUT - 30 : CUT + 10]), Fail()]
+GOES_ON: Scene = [Say(TEXT[CUT - 20 :]), Done()]
+WHOLE: Scene = [ANEW, Done()]
+
+
 @pytest.mark.promise("one-clean-answer")
+@pytest.mark.parametrize(
+    ("scenes", "attempts", "can_prefill", "expected"),
+    [
+        ([FAILS, FAILS, WHOLE], 5, False, "continue continue restart"),
+        ([FAILS, WHOLE], 3, False, "continue restart"),
+        ([FAILS, ADDS, FAILS, GOES_ON], 7, False, "continue continue continue continue"),
+        ([ADDS, GOES_ON], 3, False, "continue continue"),
+        ([REFUSES, REFUSES, WHOLE], 2, True, "prefill continue restart"),
+        ([*[FAILS] * 4, WHOLE], 9, True, "prefill prefill continue continue restart"),
+    ],
+    ids=["twice", "last", "progress", "last progress", "refusals", "twice each"],
+)
 @in_world
-async def test_two_continuations_that_add_nothing_are_enough(world: World) -> None:
-    ended, _ = await play(world, BEGUN, [Fail()], [Fail()], [ANEW, Done()])
-    assert ended.text == TEXT
-    assert rungs(ended) == ["first", "continue", "continue", "restart"]
-
-
-@in_world
-async def test_the_last_attempt_is_a_restart(world: World) -> None:
-    ended, _ = await play(world, BEGUN, [Fail()], [ANEW, Done()], limits=Limits(attempts=3))
-    assert ended.text == TEXT
-    assert rungs(ended) == ["first", "continue", "restart"]
+async def test_a_rung_that_adds_nothing_twice_or_refuses_gives_way(
+    world: World, scenes: list[Scene], attempts: int, can_prefill: bool, expected: str
+) -> None:
+    source = ContinuingScriptedSource(BEGUN, *scenes, can_prefill=can_prefill)
+    ended = await one_run.play(world, source, Limits(attempts=attempts))
+    assert (ended.text, rungs(ended)) == (TEXT, ["first", *expected.split()])
 
 
 @in_world

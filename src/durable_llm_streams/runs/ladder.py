@@ -136,7 +136,7 @@ async def skip(
             rest = text[at : at + len(event.text)]
             at += len(event.text)
             if event.text != rest:
-                if number < len(heard) or not event.text.startswith(rest) or at <= len(text):
+                if number < len(heard) or not event.text.startswith(rest):
                     raise Diverged
                 return type(event)(event.text[len(rest) :])
     return None
