@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,16 @@ async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
 @pytest.fixture
 async def talk(stores: SQLiteStores) -> Talk:
     return Talk(stores, await stores.open())
+
+
+@contextmanager
+def nothing_left_open(folder: Path) -> Iterator[None]:
+    """What is refused leaves no file of this folder open."""
+
+    def files() -> list[str]:
+        links = (str(link.resolve()) for link in Path("/proc/self/fd").iterdir())
+        return sorted(link for link in links if link.startswith(str(folder)))
+
+    before = files()
+    yield
+    assert files() == before, f"open files: {files()}, before: {before}"

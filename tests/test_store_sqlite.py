@@ -75,6 +75,8 @@ async def test_a_large_tail_becomes_a_segment(talk: Talk, stores: SQLiteStores) 
     assert stores.query("SELECT count FROM segment") == 2
     assert await talk.append(claim, [b"-" * (SEGMENT_BYTES + 1)], at=3)
     assert stores.query("SELECT count(*) FROM segment") == 2
+    assert await talk.append(claim, [b"1"], at=4)
+    assert stores.query("SELECT count(*) FROM segment") == 2, "what is in segments counts no more"
 
 
 async def test_an_old_tail_becomes_a_segment_when_anybody_writes(

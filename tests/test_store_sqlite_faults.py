@@ -21,13 +21,12 @@ from durable_llm_streams.store import Changes
 from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
 from durable_llm_streams.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
 from tests.contract.harness import LAST, LEASE, Talk, bounded, records
-from tests.sqlite_stores import SQLiteStores, stores, talk
+from tests.sqlite_stores import SQLiteStores, nothing_left_open, stores, talk
 from tests.waiting import within
 
 __all__ = ["stores", "talk"]
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 60.0
 
 
 # --- when it cannot write ----------------------------------------------------------------------
@@ -253,7 +252,7 @@ async def test_a_second_process_is_told_which_one_serves_the_file(tmp_path: Path
         await writer.kill()
         await view.close()
     store = SQLiteStore(path)
-    with pytest.raises(StoreLocked, match=f"process {os.getpid()}\\."):
+    with nothing_left_open(tmp_path), pytest.raises(StoreLocked, match=f"process {os.getpid()}\\."):
         SQLiteStore(path)
     await store.close()
 
@@ -324,11 +323,12 @@ async def test_what_is_no_store_is_left_alone(
 ) -> None:
     path = kind(tmp_path)
     before = path.read_bytes() if path.is_file() else b""
-    for _ in range(2):  # the first refusal lets go of the lock
-        with pytest.raises(StoreUnusable, match=sentence):
-            SQLiteStore(path)
-    with pytest.raises(StoreUnusable):
-        SQLiteView(path)
+    with nothing_left_open(tmp_path):
+        for _ in range(2):  # the first refusal lets go of the lock
+            with pytest.raises(StoreUnusable, match=sentence):
+                SQLiteStore(path)
+        with pytest.raises(StoreUnusable):
+            SQLiteView(path)
     assert (path.read_bytes() if path.is_file() else b"") == before
 
 

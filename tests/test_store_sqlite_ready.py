@@ -20,7 +20,6 @@ from tests.waiting import within
 __all__ = ["stores", "talk"]
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 60.0
 
 
 @pytest.fixture

@@ -134,10 +134,13 @@ class ReadContract:
     async def test_waiting_ends_with_an_empty_page(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(2))
-        page = await bounded(await talk.waiting(claim.run.id, 2, wait=0.05))
-        assert list(page.records) == []
-        assert page.next_seq == 3
-        assert page.status is Status.RUNNING
+        other = await talk.start(chat="c2")
+        longer = await talk.waiting(claim.run.id, 2, wait=0.7)
+        for reader, last in ((await talk.waiting(other.run.id, 0, wait=0.05), 0), (longer, 2)):
+            page = await bounded(reader)
+            assert list(page.records) == []
+            assert page.next_seq == last + 1
+            assert page.status is Status.RUNNING
 
     async def test_one_record_is_no_reason_to_wait(self, talk: Talk) -> None:
         claim = await talk.start()
