@@ -84,14 +84,6 @@ _ENDS: list[st.SearchStrategy[Chunk]] = [
 ]
 
 
-def _optional(
-    draw: st.DrawFn, chunk: Chunk, key: str, values: st.SearchStrategy[Any], odds: int = 8
-) -> Chunk:
-    if draw(st.integers(1, odds)) == odds:
-        chunk[key] = draw(values)
-    return chunk
-
-
 class _Writer:
     """Writes a log at random and knows which parts are open."""
 

@@ -5,7 +5,6 @@ broken (logs and stores are kept, and their folder is printed), 2 if it could no
     python -m tests.crash                              100 kills, half over Redis, half over SQLite
     python -m tests.crash --store all --kills 240      60 each: Redis, SQLite, Sentinel, Cluster
     python -m tests.crash --store cluster --seed 7     other faults and chats
-    python -m tests.crash races --count 10000          stops that race with writes
 """
 
 from __future__ import annotations
@@ -19,19 +18,17 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.crash.campaign import Campaign, Options
 from tests.crash.provider import provider_process
-from tests.crash.races import STORES, racing
 from tests.crash.report import Outcome, table, write
 from tests.crash.stores import KINDS
 from tests.crash.zygote import Zygote
 from tests.redis_servers import find_redis
 
-_SETS = {"both": STORES, "all": KINDS}
+_SETS = {"both": ("redis", "sqlite"), "all": KINDS}
 
 _PROGRESS_SECONDS = 30.0
 _AT_ONCE = 2  # campaigns; more of them only wait for each other
@@ -57,9 +54,8 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.basicConfig(level=logging.ERROR)  # a store's warnings are expected here
     folder = Path(tempfile.mkdtemp(prefix="dls-crash-"))
-    run = _races if arguments.what == "races" else _kills
     try:
-        outcomes = asyncio.run(run(arguments, stores, folder))
+        outcomes = asyncio.run(_run(arguments, stores, folder))
     except KeyboardInterrupt:
         print(f"Interrupted; logs and stores are in {folder}", file=sys.stderr)
         return 130
@@ -68,8 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
         raise
     print(table(outcomes))
     if arguments.report is not None:
-        names = ("what", "store", "seed", *_OPTIONS[arguments.what])
-        options = {name: getattr(arguments, name) for name in names}
+        options = {name: getattr(arguments, name) for name in _OPTIONS}
         write(arguments.report, options, [each.as_json() for each in outcomes])
     wrong = [text for outcome in outcomes for text in outcome.wrong]
     if wrong:
@@ -82,8 +77,6 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _stores(arguments: argparse.Namespace) -> Sequence[str]:
     stores = _SETS.get(arguments.store, (arguments.store,))
-    if arguments.what == "races" and (others := [each for each in stores if each not in STORES]):
-        raise CannotRunError(f"There are no races over {others[0]}; use --store both.")
     if stores != ("sqlite",) and find_redis() is None:
         raise CannotRunError(
             "There is no redis-server: install it (apt-get install redis-server), name one in "
@@ -110,9 +103,7 @@ def _check_report(path: Path | None) -> None:
         raise CannotRunError(f"The report {path} cannot be written.")
 
 
-async def _kills(
-    arguments: argparse.Namespace, stores: Sequence[str], folder: Path
-) -> list[Outcome]:
+async def _run(arguments: argparse.Namespace, stores: Sequence[str], folder: Path) -> list[Outcome]:
     outcomes: list[Outcome] = []
     async with Zygote() as zygote, provider_process(arguments.seed) as provider:
         for begin in range(0, len(stores), _AT_ONCE):
@@ -151,22 +142,7 @@ async def _show_progress(campaigns: Sequence[Campaign]) -> None:
         print(" · ".join(campaign.progress() for campaign in campaigns), file=sys.stderr)
 
 
-async def _races(
-    arguments: argparse.Namespace, stores: Sequence[str], folder: Path
-) -> list[Outcome]:
-    outcomes = []
-    for store in stores:
-        began = time.monotonic()
-        async with racing(store, folder, arguments.seed) as races:
-            await races.run(arguments.count // len(stores))
-        races.tally["races of a stop against writes"] = races.count
-        outcome = Outcome(store, races.setup, races.tally, races.violations)
-        outcome.seconds = time.monotonic() - began
-        outcomes.append(outcome)
-    return outcomes
-
-
-_OPTIONS = {"kills": ("kills", "seconds", "every"), "races": ("count",)}
+_OPTIONS = ("store", "seed", "kills", "seconds", "every")
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -176,13 +152,6 @@ def _arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "what",
-        nargs="?",
-        choices=[*_OPTIONS],
-        default="kills",
-        help="kills: servers die amid a workload (the default); races: stops against writes",
-    )
-    parser.add_argument(
         "--store",
         choices=[*KINDS, *_SETS],
         default="both",
@@ -190,14 +159,11 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=1, help="draws faults and chats (1)")
     parser.add_argument("--report", type=Path, help="write the counts to this file, as JSON")
-    kills = parser.add_argument_group("options of kills")
-    kills.add_argument("--kills", type=int, default=100, help="SIGKILLs to servers, in all (100)")
-    kills.add_argument("--seconds", type=float, default=24 * 3600.0, help="end it after so long")
-    kills.add_argument(
+    parser.add_argument("--kills", type=int, default=100, help="SIGKILLs to servers, in all (100)")
+    parser.add_argument("--seconds", type=float, default=24 * 3600.0, help="end it after so long")
+    parser.add_argument(
         "--every", type=float, default=0.7, help="seconds between faults, per store (0.7)"
     )
-    races = parser.add_argument_group("options of races")
-    races.add_argument("--count", type=int, default=10_000, help="races, in all (10,000)")
     return parser
 
 

@@ -35,8 +35,6 @@ _QUOTED = (
     "takeovers and hand-overs (epochs)",
     "events compared with records",
     "records of an old epoch behind a newer claim",
-    "races of a stop against writes",
-    "records after a stop",
 )
 
 _GAP = "seconds without an event, of a reader, at the most"
@@ -170,8 +168,7 @@ def write(path: Path, options: dict[str, Any], parts: Sequence[dict[str, Any]]) 
     }
     whole = sum((Counter(part["counts"]) for part in parts), Counter())
     names = {name for part in parts for name in part["counts"]}
-    given = [name for name in ("kills", "every", "count", "seed") if name in options]
-    words = " ".join([options["what"], *(f"--{name} {options[name]}" for name in given)])
+    words = " ".join(f"--{name} {options[name]}" for name in ("kills", "every", "seed"))
     report = {
         "command": f"make crash ARGS='{words}'",
         "counts": {
