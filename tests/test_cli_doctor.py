@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
@@ -43,26 +43,35 @@ class Report(NamedTuple):
     lines: list[str]
 
 
-async def report(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Report:
-    """What is said about the store."""
-    return await _report(monkeypatch, asks=False, **environment)
+Ask = Callable[..., Awaitable[Report]]
 
 
-async def whole_report(monkeypatch: pytest.MonkeyPatch, store: Path, **environment: str) -> Report:
-    """What is said about a good store, without its lines, and about the provider."""
-    address = f"sqlite:///{store}/chats.db"
-    well, lines = await _report(monkeypatch, asks=True, DLS_STORE=address, **environment)
-    return Report(well, lines[lines.index(FIT) + 1 :])
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """What is said about the store with these settings, and no others."""
+
+    async def ask(*, asks: bool = False, **environment: str) -> Report:
+        for name in {name for field in Settings.model_fields for name in names(field)}:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        screen = StringIO()
+        well = await doctor(Console(file=screen, width=40), asks=asks)
+        return Report(well, screen.getvalue().splitlines())
+
+    return ask
 
 
-async def _report(monkeypatch: pytest.MonkeyPatch, *, asks: bool, **environment: str) -> Report:
-    for name in {name for field in Settings.model_fields for name in names(field)}:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    screen = StringIO()
-    well = await doctor(Console(file=screen, width=40), asks=asks)
-    return Report(well, screen.getvalue().splitlines())
+@pytest.fixture
+def whole_report(report: Ask, tmp_path: Path) -> Ask:
+    """What is said about the provider, beside a good store."""
+
+    async def ask(**environment: str) -> Report:
+        address = f"sqlite:///{tmp_path}/chats.db"
+        well, lines = await report(asks=True, DLS_STORE=address, **environment)
+        return Report(well, lines[lines.index(FIT) + 1 :])
+
+    return ask
 
 
 async def make_store(path: Path) -> None:
@@ -71,28 +80,24 @@ async def make_store(path: Path) -> None:
     await store.close()
 
 
-async def test_a_good_redis_is_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_good_redis_is_fit(report: Ask, tmp_path: Path) -> None:
     async with RedisServer(tmp_path, appendfsync="always") as server:
-        assert await report(monkeypatch, DLS_STORE=server.url) == (True, [FIT])
-        assert await report(monkeypatch, REDIS_URL=server.url) == (True, [FIT])
+        assert await report(DLS_STORE=server.url) == (True, [FIT])
+        assert await report(REDIS_URL=server.url) == (True, [FIT])
 
 
-async def test_each_finding_is_a_line_of_its_own_however_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_each_finding_is_a_line_of_its_own_however_long(report: Ask, tmp_path: Path) -> None:
     config = ["save 3600 1", "maxmemory 100mb", "maxmemory-policy allkeys-lru"]
     async with RedisServer(tmp_path, config=config) as server:
-        well, lines = await report(monkeypatch, DLS_STORE=server.url)
+        well, lines = await report(DLS_STORE=server.url)
     assert not well
     assert [line[0] for line in lines] == ["!", "!", "·", "!"]
     assert lines[-1] == LOSSY
 
 
-async def test_a_note_alone_is_no_reason_to_worry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_note_alone_is_no_reason_to_worry(report: Ask, tmp_path: Path) -> None:
     async with RedisServer(tmp_path, appendfsync="everysec") as server:
-        well, lines = await report(monkeypatch, DLS_STORE=server.url)
+        well, lines = await report(DLS_STORE=server.url)
     assert well
     assert lines[0].startswith("· ")
     assert lines[1:] == [FIT]
@@ -100,11 +105,11 @@ async def test_a_note_alone_is_no_reason_to_worry(
 
 @pytest.mark.promise("fit-store", "no-secrets")
 async def test_a_redis_that_cannot_be_used_is_unfit_and_its_password_not_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: Ask, tmp_path: Path
 ) -> None:
     async with RedisServer(tmp_path, password="right") as server:
         place = f"redis://:s3cret@127.0.0.1:{server.port}"
-        well, lines = await report(monkeypatch, DLS_STORE=place)
+        well, lines = await report(DLS_STORE=place)
         assert not well
         assert len(lines) == 2
         assert "refuses the user or the password" in lines[0]
@@ -112,77 +117,69 @@ async def test_a_redis_that_cannot_be_used_is_unfit_and_its_password_not_shown(
         assert lines[1] == UNFIT
 
 
-async def test_a_redis_that_is_too_busy_now_is_said_to_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_redis_that_is_too_busy_now_is_said_to_be(report: Ask, tmp_path: Path) -> None:
     async with RedisServer(tmp_path, config=["maxclients 1"]) as server, server.client() as client:
         await client.ping()
-        well, lines = await report(monkeypatch, DLS_STORE=server.url)
+        well, lines = await report(DLS_STORE=server.url)
     assert not well
     assert "too many clients" in lines[0]
 
 
 @pytest.mark.parametrize("address", ["redis://", "redis://h?nothing=1", "ftp://h"])
-async def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+async def test_what_is_no_address_is_refused(report: Ask, address: str) -> None:
     with pytest.raises(InvalidSetting):
-        await report(monkeypatch, DLS_STORE=address)
+        await report(DLS_STORE=address)
 
 
 async def test_a_file_that_is_not_there_yet_is_fit_if_it_can_be_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: Ask, tmp_path: Path
 ) -> None:
     path = tmp_path / "new" / "chats.db"
-    well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{path}")
+    well, lines = await report(DLS_STORE=f"sqlite:///{path}")
     assert well
     assert "not there yet" in lines[0]
     assert lines[1:] == [FIT]
     assert not path.parent.exists(), "looking changes nothing"
     (tmp_path / "file").touch()
-    well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{tmp_path}/file/chats.db")
+    well, lines = await report(DLS_STORE=f"sqlite:///{tmp_path}/file/chats.db")
     assert not well
     assert "cannot be made" in lines[0]
     assert lines[1:] == [UNFIT]
 
 
 async def test_a_store_in_a_file_is_told_with_its_size_and_what_a_power_failure_costs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: Ask, tmp_path: Path
 ) -> None:
     path = tmp_path / "chats.db"
     await make_store(path)
-    well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{path}")
+    well, lines = await report(DLS_STORE=f"sqlite:///{path}")
     assert well
     assert f"{path} can be read and written; it has 0." in lines[0]
     assert lines[0].endswith(" MiB.")
     assert "may lose the last moments" in lines[1]
-    _, lines = await report(
-        monkeypatch, DLS_STORE=f"sqlite:///{path}", DLS_SQLITE_SYNCHRONOUS="FULL"
-    )
+    _, lines = await report(DLS_STORE=f"sqlite:///{path}", DLS_SQLITE_SYNCHRONOUS="FULL")
     assert "loses nothing (synchronous FULL)" in lines[1]
     assert lines[2:] == [FIT]
 
 
-async def test_a_store_can_be_looked_at_while_it_is_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_store_can_be_looked_at_while_it_is_served(report: Ask, tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/chats.db")
     await store.open()
     try:
-        well, _ = await report(monkeypatch, DLS_STORE=f"sqlite:///{tmp_path}/chats.db")
+        well, _ = await report(DLS_STORE=f"sqlite:///{tmp_path}/chats.db")
         assert well
     finally:
         await store.close()
 
 
 @pytest.mark.promise("fit-store")
-async def test_a_file_that_is_no_store_is_unfit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_that_is_no_store_is_unfit(report: Ask, tmp_path: Path) -> None:
     text, other = tmp_path / "text.db", tmp_path / "other.db"
     text.write_text("This is a text, long enough to be taken for a database. " * 20)
     with closing(sqlite3.connect(other)) as connection:
         connection.execute("CREATE TABLE something (a)")
     for path in (text, other, tmp_path):
-        well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{path}")
+        well, lines = await report(DLS_STORE=f"sqlite:///{path}")
         assert not well
         assert lines[-1] == UNFIT
         assert str(path) in lines[0]
@@ -230,32 +227,26 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.promise("fit-store")
 async def test_a_disk_that_is_nearly_full_is_a_danger(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = shutil.disk_usage(tmp_path).free
     monkeypatch.setattr("durable_llm_streams.cli.doctor.LITTLE_SPACE", free + 1024**4)
     path = tmp_path / "chats.db"
     await make_store(path)
-    well, lines = await report(monkeypatch, DLS_STORE=f"sqlite:///{path}")
+    well, lines = await report(DLS_STORE=f"sqlite:///{path}")
     assert not well
     assert "is nearly full" in lines[0]
     assert lines[-1] == LOSSY
 
 
-async def test_without_a_provider_the_demo_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert await whole_report(monkeypatch, tmp_path) == (True, [DEMO])
+async def test_without_a_provider_the_demo_is_named(whole_report: Ask) -> None:
+    assert await whole_report() == (True, [DEMO])
 
 
 @pytest.mark.promise("no-secrets")
-async def test_a_provider_that_answers_is_said_to_and_asked_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_provider_that_answers_is_said_to_and_asked_once(whole_report: Ask) -> None:
     async with FakeProvider(requires="api-key") as fake:
         well, lines = await whole_report(
-            monkeypatch,
-            tmp_path,
             OPENAI_BASE_URL=fake.base_url,
             OPENAI_API_KEY=KEY,
             DLS_MODEL="m",
@@ -267,31 +258,23 @@ async def test_a_provider_that_answers_is_said_to_and_asked_once(
     assert KEY not in "".join(lines)
 
 
-async def test_what_the_provider_does_differently_is_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_the_provider_does_differently_is_noted(whole_report: Ask) -> None:
     def judge(body: dict[str, object]) -> tuple[int, object] | None:
         if "stream_options" in body:
             return 422, {"error": {"message": "stream_options: Extra inputs are not permitted"}}
         return None
 
     async with FakeProvider(models=["nomic-embed-text", "llama3.2"], refusals=[judge]) as fake:
-        well, lines = await whole_report(monkeypatch, tmp_path, OPENAI_BASE_URL=fake.base_url)
+        well, lines = await whole_report(OPENAI_BASE_URL=fake.base_url)
         assert well
         assert [line.partition("`stream_options`")[1] != "" for line in lines].count(True) == 1
         assert "answers with the model llama3.2" in lines[0]
         assert "No DLS_MODEL is set" in lines[1]
         fake.plan("tokens=1", "tokens=1")  # the first request is refused
-        _, lines = await whole_report(
-            monkeypatch, tmp_path, OPENAI_BASE_URL=fake.base_url, DLS_MODEL="m"
-        )
+        _, lines = await whole_report(OPENAI_BASE_URL=fake.base_url, DLS_MODEL="m")
         assert "came in one piece" in lines[2]
         _, lines = await whole_report(
-            monkeypatch,
-            tmp_path,
-            OPENAI_BASE_URL=fake.base_url,
-            DLS_MODEL="m",
-            DLS_PROVIDER_STREAM="off",
+            OPENAI_BASE_URL=fake.base_url, DLS_MODEL="m", DLS_PROVIDER_STREAM="off"
         )
         assert "Answers come whole" in lines[1]
 
@@ -313,16 +296,12 @@ async def test_what_the_provider_does_differently_is_noted(
     ],
 )
 async def test_what_is_wrong_with_a_provider_is_said_in_a_sentence(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    plan: str,
-    environment: dict[str, str],
-    says: str,
+    whole_report: Ask, plan: str, environment: dict[str, str], says: str
 ) -> None:
     async with FakeProvider() as fake:
         fake.plan(plan)
         given = {"OPENAI_BASE_URL": fake.base_url, "DLS_MODEL": "m", **environment}
-        well, lines = await whole_report(monkeypatch, tmp_path, **given)
+        well, lines = await whole_report(**given)
     assert not well
     assert says in lines[0]
     assert lines[1:] == [SILENT]
@@ -330,29 +309,23 @@ async def test_what_is_wrong_with_a_provider_is_said_in_a_sentence(
 
 @pytest.mark.promise("no-secrets")
 async def test_what_the_provider_said_is_shown_to_the_operator_without_the_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole_report: Ask,
 ) -> None:
     async with FakeProvider() as fake:
         fake.plan("status=400")
         _, lines = await whole_report(
-            monkeypatch,
-            tmp_path,
-            OPENAI_BASE_URL=fake.base_url,
-            OPENAI_API_KEY="upstream-secret",
-            DLS_MODEL="m",
+            OPENAI_BASE_URL=fake.base_url, OPENAI_API_KEY="upstream-secret", DLS_MODEL="m"
         )
     assert "internal.example" in lines[0]
     assert "upstream-secret" not in lines[0]
 
 
 async def test_a_provider_that_says_nothing_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole_report: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("durable_llm_streams.cli.doctor_provider.SECONDS", 0.05)
     async with FakeProvider() as fake:
         fake.plan("stall_after=0")
-        well, lines = await whole_report(
-            monkeypatch, tmp_path, OPENAI_BASE_URL=fake.base_url, DLS_MODEL="m"
-        )
+        well, lines = await whole_report(OPENAI_BASE_URL=fake.base_url, DLS_MODEL="m")
     assert not well
     assert "gave no answer" in lines[0]
