@@ -119,10 +119,24 @@ async def test_what_goes_wrong_behind_the_finish_leaves_the_answer_whole(
 
 
 @pytest.mark.promise("no-secrets")
-async def test_the_log_may_know_what_the_provider_said_without_the_key(
-    provider: FakeProvider,
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"api_key": "upstream-secret"},
+        {"headers": {"X-Key": "Token upstream-secret"}},
+        {"base_url": "http://me:upstream-secret@HERE/v1"},
+        {"proxy": "http://me:upstream-secret@HERE"},
+    ],
+    ids=lambda secret: next(iter(secret)),
+)
+async def test_the_log_may_know_what_the_provider_said_without_secrets(
+    provider: FakeProvider, secret: dict[str, Any]
 ) -> None:
-    source = OpenAICompatible(base_url=provider.base_url, api_key="upstream-secret")
+    options = {"base_url": provider.base_url, **secret}
+    place = f"127.0.0.1:{provider.port}"  # as a proxy, it answers what it is asked for itself
+    for name in options.keys() & {"base_url", "proxy"}:
+        options[name] = options[name].replace("HERE", place)
+    source = OpenAICompatible(**options)
     _, error = await broken_off(source, prompt(model="fake:status=500"))
     await source.close()
     assert "internal.example" in error.detail

@@ -214,11 +214,11 @@ async def test_no_second_job_is_asked_for_while_the_first_is_at_work(
 async def test_polls_that_fail_for_now_are_repeated(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
-    provider.jobs.polled = [503, 429, 500, 0, 502, 502, 502, 502]
-    await begin(source, "tokens=10,rate=400,cut_after=2")
+    provider.jobs.polled = [503, 429, 500, 502, 0, 502, 502, 502, 502]
+    await begin(source, "tokens=40,rate=40,cut_after=2")  # at work still, behind the success
     events = await ask(source, listening(("text", answer(2))))
-    assert text_of(events) == answer(10)
-    assert provider.jobs.all[0].polls[:3] == [503, 429, 500]
+    assert text_of(events) == answer(40)
+    assert provider.jobs.all[0].polls[:4] == [503, 429, 500, 502]
 
 
 async def test_a_provider_that_stays_away_while_it_is_polled_has_not_refused_the_job(

@@ -14,11 +14,14 @@ from yarl import URL
 
 from durable_llm_streams.cli.provider import provider
 from durable_llm_streams.cli.settings import Settings
-from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.errors import InvalidSetting, ModelError
+from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.connection import Route
-from tests.asking import ask, fail, opened, text_of
-from tests.fake_provider import FakeProvider, answer
+from durable_llm_streams.runs.source import Job
+from tests.asking import ask, fail, opened, prompt, text_of
+from tests.fake_provider import KEY, FakeProvider, HttpServer, Reply, Request, answer
 from tests.http_proxy import HttpProxy
 
 ELSEWHERE = "http://llm.corp.invalid/v1"
@@ -103,6 +106,48 @@ async def test_a_proxy_that_is_not_there_is_told_without_its_password() -> None:
     assert "proxy" in str(error)
     assert error.meaning == "unreachable"
     assert "pass-word" not in f"{error} {error.detail}"
+
+
+class Moved(HttpServer):
+    """Answers every request with a redirect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Request] = []
+
+    async def reply(self, request: Request) -> Reply:
+        self.requests.append(request)
+        return Reply.whole(b"", 307, Location="/elsewhere")
+
+
+@pytest.mark.promise("no-secrets")
+async def test_every_request_carries_the_key_and_none_follows_a_redirect() -> None:
+    async with Moved() as server:
+        source = KeptAnswers(
+            base_url=f"http://127.0.0.1:{server.port}/v1",
+            api_key=KEY,
+            background=BackgroundModels.parse("job, stream=llama.cpp"),
+        )
+        jobs = [Job("resp_1"), Job("dls-1")]
+        prompts = [prompt(model=model) for model in ("plain", "job", "stream")]
+        for asked in [*prompts, *(prompt(job=job, before=()) for job in jobs)]:
+            await fail(source, asked)
+        for call in (source.models(), *map(source.cancel, jobs)):
+            with pytest.raises(ModelError):
+                await call
+        await source.close()
+    seen = {(request.method, request.path) for request in server.requests}
+    assert seen == {
+        ("POST", "chat/completions"),
+        ("POST", "responses"),
+        ("GET", "responses/resp_1"),
+        ("POST", "responses/resp_1/cancel"),
+        ("GET", "stream/dls-1"),
+        ("DELETE", "stream/dls-1"),
+        ("GET", "models"),
+    }
+    keys = {request.headers.get("Authorization") for request in server.requests}
+    assert keys == {f"Bearer {KEY}"}
 
 
 @asynccontextmanager
