@@ -1,4 +1,4 @@
-"""Calls to one real Redis server: shared connections, outages, TLS, refusals."""
+"""Calls to one real Redis server, and its messages: shared connections, outages, TLS, refusals."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from tests.redis_databases import (
     KEY,
     SECONDS,
     database,
+    ended,
+    listening,
     server_and_database,
     through_proxy,
+    until,
     until_works,
 )
 from tests.redis_servers import RedisServer
@@ -66,57 +69,6 @@ async def test_a_cancelled_call_takes_no_other_ones_reply(tmp_path: Path) -> Non
 
 
 @pytest.mark.promise("outage")
-async def test_a_connection_that_was_cut_while_idle_causes_no_error(tmp_path: Path) -> None:
-    async with through_proxy(tmp_path) as (proxy, database):
-        assert await database.call(ADD, [KEY], []) == 1
-        proxy.cut()
-        assert await database.call(ADD, [KEY], []) == 2
-        assert proxy.accepted == 2
-
-
-@pytest.mark.promise("outage")
-async def test_calls_that_wait_when_the_connection_is_cut_are_repeated_once(
-    tmp_path: Path,
-) -> None:
-    async with through_proxy(tmp_path) as (proxy, database):
-        await database.command("PING")
-        await proxy.set("hang")
-        calls = [asyncio.create_task(database.call(ECHO, [KEY], [f"{n}"])) for n in range(50)]
-        await asyncio.sleep(0)
-        proxy.cut()
-        await proxy.set("pass")
-        assert [int(reply[1]) for reply in await asyncio.gather(*calls)] == list(range(50))
-        assert proxy.accepted == 2
-
-
-@pytest.mark.promise("outage")
-async def test_a_server_that_is_down_is_unavailable_until_it_is_back(tmp_path: Path) -> None:
-    async with server_and_database(tmp_path) as (server, database):
-        await database.call(ADD, [KEY], [])
-        await server.kill()
-        with pytest.raises(StoreUnavailable, match=r"cannot be reached.*tried again"):
-            await database.call(ADD, [KEY], [])
-        await server.start()
-        assert await database.call(ADD, [KEY], []) == 1
-
-
-@pytest.mark.promise("outage")
-@pytest.mark.parametrize("connected", [True, False])
-async def test_calls_to_a_frozen_server_end_and_it_is_used_again(
-    tmp_path: Path, connected: bool
-) -> None:
-    async with server_and_database(tmp_path, "?timeout=0.3") as (server, database):
-        if connected:
-            await database.command("PING")
-        server.freeze()
-        calls = [asyncio.create_task(database.call(ECHO, [KEY], [n])) for n in range(20)]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        assert {type(result) for result in results} == {StoreUnavailable}
-        server.thaw()
-        assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
-
-
-@pytest.mark.promise("outage")
 @pytest.mark.parametrize("connected", [True, False])
 async def test_calls_end_although_the_network_takes_everything_and_returns_nothing(
     tmp_path: Path, connected: bool
@@ -135,18 +87,6 @@ async def test_calls_end_although_the_network_takes_everything_and_returns_nothi
         assert {type(result) for result in results} == {StoreUnavailable}
         await proxy.set("pass")
         assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
-
-
-@pytest.mark.promise("no-leak")
-async def test_after_close_nothing_connects_again(tmp_path: Path) -> None:
-    async with through_proxy(tmp_path) as (proxy, database):
-        call = asyncio.create_task(database.call(ECHO, [KEY], ["a"]))
-        await call
-        await database.close()
-        await database.close()
-        with pytest.raises(StoreUnavailable):
-            await database.call(ECHO, [KEY], ["a"])
-        assert proxy.accepted == 1
 
 
 @pytest.mark.parametrize(
@@ -280,3 +220,28 @@ async def test_a_socket_with_a_database_number_works() -> None:
             async with database(f"unix://{server.socket}?db=3") as opened:
                 assert await opened.call(ADD, [KEY], []) == 1
             assert "db3" in await server.command("INFO", "keyspace")
+
+
+async def test_what_is_published_after_subscribe_arrives_in_order(tmp_path: Path) -> None:
+    async with server_and_database(tmp_path) as (_, database):
+        subscriber = await database.subscriber()
+        messages: list[tuple[bytes, bytes]] = []
+        await subscriber.subscribe("a", b"b\xff", "a")
+        await database.command("PUBLISH", "a", "early")
+        await database.command("PUBLISH", "b\xff".encode("latin-1"), b"\x00\xff")
+        listener = listening(subscriber, messages)
+        for n in range(1000):
+            await database.command("PUBLISH", "a", n)
+        await subscriber.unsubscribe("a")
+        await database.command("PUBLISH", "a", "unheard")
+        await database.command("PUBLISH", b"b\xff", "last")
+        await until(lambda: messages[-1:] == [(b"b\xff", b"last")])
+        expected = [(b"a", b"early"), (b"b\xff", b"\x00\xff")]
+        expected += [(b"a", b"%d" % n) for n in range(1000)]
+        assert messages == [*expected, (b"b\xff", b"last")]
+        await subscriber.subscribe()
+        await subscriber.unsubscribe("a", b"b\xff")
+        await subscriber.close()
+        await ended(listener)
+        with pytest.raises(StoreUnavailable):
+            await subscriber.subscribe("a")
