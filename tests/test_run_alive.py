@@ -11,7 +11,7 @@ from durable_llm_streams.runs import Alive, Citation, File, LateThought, Limits
 
 from . import one_run
 from .run_world import Ended, World, in_world
-from .scripted_source import Done, Say, Scene, ScriptedSource, Show, Wait
+from .scripted_source import Done, Fail, Say, Scene, ScriptedSource, Show, Wait
 from .virtual_time import now
 
 PICTURE = File(media_type="image/png", url="data:image/png;base64,AAAA")
@@ -106,17 +106,14 @@ async def test_a_picture_stands_where_it_comes_and_a_source_cuts_no_text(world: 
         Done(),
     ]
     ended, _ = await play(world, scene)
-    assert [part["type"] for part in ended.fold.parts] == [
-        "step-start",
-        "text",
-        "source-url",
-        "file",
-        "text",
-    ]
-    assert [part["text"] for part in ended.fold.parts if "text" in part] == [
-        "One text. ",
-        "Behind it.",
-    ]
+    restarted, _ = await play(world, [*scene[:-1], Fail()], scene)
+    for each in (ended, restarted):
+        assert [(part["type"], part.get("text")) for part in each.fold.parts[1:]] == [
+            ("text", "One text. "),
+            ("source-url", None),
+            ("file", None),
+            ("text", "Behind it."),
+        ]
     source, file = ended.fold.parts[2:4]
     assert (source["url"], source["title"]) == (PAGE.url, PAGE.title)
     assert (file["url"], file["mediaType"]) == (PICTURE.url, PICTURE.media_type)

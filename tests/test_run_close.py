@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from durable_llm_streams.errors import ShuttingDown
+from durable_llm_streams.errors import CursorLost, ShuttingDown
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Limits
 
@@ -266,10 +266,14 @@ async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: Wor
     await world.ended(runs[-1])
     await worker.close()
     store = FaultyStore(world.store)
-    limits = Limits(log_age=1, chat_age=3, poll=60)
+    limits = Limits(log_age=1, chat_age=30, poll=60)
     await asyncio.sleep(10)
     await world.worker(ScriptedSource([Done()]), limits, store=store)
     await asyncio.sleep(5)
+    assert (await world.store.chats("ann")).chats, "chats live longer than logs"
+    with pytest.raises(CursorLost):
+        await world.records(runs[0])
+    await asyncio.sleep(60)
     assert (await world.store.chats("ann")).chats == []
     assert store.calls.count("expire") > 2
     before = store.calls.count("expire")

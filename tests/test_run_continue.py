@@ -124,6 +124,17 @@ async def test_a_continuation_that_thinks_aloud_is_judged_behind_its_thoughts(
     assert (ended.text, "reset-step" in ended.kinds) == (TEXT, False)
 
 
+@pytest.mark.promise("bounded")
+@in_world
+async def test_an_answer_anew_keeps_its_thoughts_up_to_a_bound(world: World) -> None:
+    thinks = [Reason("a" * 600_000), Reason("b" * 600_000), ANEW, Show(LateThought())]
+    ended, _ = await play(world, BEGUN, [*thinks, Say("A cat."), Done()])
+    expected = [("reasoning", TEXT), ("text", "A cat.")]
+    assert [(part["type"], part.get("text")) for part in ended.fold.parts[1:]] == expected
+    kept = [chunk["delta"][0] for chunk in ended.log if len(chunk.get("delta", "")) == 600_000]
+    assert kept == ["a"], "a million characters are kept"
+
+
 @in_world
 async def test_a_slow_continuation_is_held_for_three_seconds(world: World) -> None:
     rest = Say(*(TEXT[at : at + 1] for at in range(CUT, len(TEXT))), every=1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from durable_llm_streams import chunks
+from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Finish, Limits, TextDelta, Turn
 
@@ -150,8 +151,11 @@ async def test_queued_runs_of_a_chat_are_answered_one_after_the_other(world: Wor
     worker = await world.worker(source)
     runs = [await world.ask(worker, text=name) for name in "abc"]
     assert [(await world.find(run)).status for run in runs] == ["running", "queued", "queued"]
-    for run, name in zip(runs, "abc", strict=True):
-        assert (await world.ended(run)).text == name
+    for run, name, seconds in zip(runs, "abc", (3, 6, 9), strict=True):
+        ended = await world.ended(run)
+        timing = {key: round(ms, -3) for key, ms in ended.metadata["timing"].items()}
+        assert ended.text == name
+        assert timing == dict.fromkeys(("totalMs", "firstTokenMs"), seconds * 1000), "since asked"
     assert order == ["begin a", "end a", "begin b", "end b", "begin c", "end c"]
 
 
@@ -189,6 +193,17 @@ async def test_messages_that_come_all_at_once_get_no_more_room_than_there_is(wor
     for run in await asyncio.gather(*sending):
         assert (await world.ended(run)).text == "A"
     assert most == 3
+
+
+@in_world
+async def test_a_message_that_the_store_refuses_takes_no_room(world: World) -> None:
+    store = FaultyStore(world.store)
+    store.fail("send", "before")
+    source = ScriptedSource([Say("A"), Done()])
+    worker = await world.worker(source, Limits(concurrent_runs=1), store=store)
+    with pytest.raises(StoreUnavailable):
+        await world.ask(worker)
+    assert (await world.ended(await world.ask(worker), within=60)).text == "A"
 
 
 @pytest.mark.promise("one-end")

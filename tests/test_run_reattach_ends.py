@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from durable_llm_streams.model import Run, Status
-from durable_llm_streams.runs import Finish, Limits, TextDelta, Worker
+from durable_llm_streams.runs import Finish, Job, Limits, TextDelta, Worker
+from durable_llm_streams.runs.jobs import Jobs
 
 from .faulty_store import FaultyStore
 from .run_world import OWNER, World, in_world
@@ -154,6 +155,31 @@ async def test_a_job_that_the_log_could_not_be_told_of_is_ended_by_whoever_began
     ended = await world.ended(run)
     assert (ended.status, keeper.cancels) == (Status.FINISHED, ["job-1"])
     await until(lambda: other.running == 0)
+
+
+@pytest.mark.promise("hand-over")
+@in_world
+async def test_a_planned_end_while_the_log_is_told_of_a_job_leaves_it_alone(world: World) -> None:
+    keeper = talker()
+    store = FaultyStore(world.store)
+    store.delay = 0.3
+    worker = await world.worker(KeptSource(keeper), store=store)
+    run = await world.ask(worker)
+    await until(lambda: bool(keeper.jobs))
+    await worker.close()
+    assert (await world.log(run))[-1]["data"] == {"event": "job", "job": "job-1", "mark": ""}
+    assert keeper.cancels == [], "whoever takes the run over listens to it"
+
+
+@pytest.mark.promise("no-leak")
+@in_world
+async def test_behind_the_end_no_job_is_ended_any_more(world: World) -> None:
+    keeper = talker()
+    jobs = Jobs(KeptSource(keeper))
+    await jobs.close(1)
+    assert jobs.abandon(Job("job-1")) is None, "a task that nobody would wait for"
+    await jobs.end(Job("job-1"))
+    assert keeper.cancels == []
 
 
 @in_world

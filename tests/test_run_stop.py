@@ -68,6 +68,7 @@ async def test_a_queued_run_is_stopped_before_it_begins(world: World) -> None:
     assert await worker.stop(second)
     ended = await world.ended(second)
     assert ended.kinds == ["start", "start-step", "message-metadata", "abort"]
+    assert ended.metadata["timing"]["totalMs"] < 1000, "since it was asked, not started"
     assert (await world.ended(first)).status is Status.FINISHED
     assert (await world.ended(third)).status is Status.FINISHED
     assert len(source.prompts) == 2

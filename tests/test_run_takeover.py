@@ -198,6 +198,7 @@ async def test_a_run_that_kills_every_worker_fails_after_its_attempts(world: Wor
         "The answer could not be completed in 5 attempts. The server was interrupted each time."
     )
     assert (ended.text, ended.metadata["attempts"]) == ("A", 5)
+    assert ended.notices[-1] == {"event": "takeover", "attempt": 6}, "it is not asked any more"
     for store in stores:
         store.thaw()
     await until(lambda: not any(source.open for source in sources), within=10)
