@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,27 @@ async def test_a_redis_with_live_leases_is_refused_until_they_expire(
     assert (await migrate(redis, target)).copied == 1
 
 
+@pytest.mark.promise("migration")
+async def test_a_server_that_is_started_meanwhile_is_noticed(file: str, redis: str) -> None:
+    await written(file)
+    async with opened(file, redis, KEEPING) as (reading, writing), AsyncExitStack() as servers:
+
+        class Starting:
+            """The target; a server starts on it with the last chat."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(writing, name)
+
+            async def put_in(self, outline: Any, contents: Any) -> bool:
+                done = await writing.put_in(outline, contents)
+                if await writing.count() == 8:
+                    await servers.enter_async_context(serving(redis))
+                return done
+
+        with pytest.raises(StoreLocked, match="Servers are running"):
+            await Migration(reading, Starting(), pauses=()).run()
+
+
 async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
     file: str, redis: str, tmp_path: Path
 ) -> None:
@@ -106,6 +127,7 @@ async def test_source_and_target_are_two_stores(
 async def test_a_source_that_does_not_exist_makes_nothing(
     file: str, redis: str, redis_server: RedisServer, prefix: str, tmp_path: Path
 ) -> None:
+    clients = len((await redis_server.command("CLIENT", "LIST")).splitlines())
     with pytest.raises(StoreUnusable, match=r"There is no store at .*chats.db"):
         await migrate(file, redis)
     with pytest.raises(StoreUnusable, match="There is no store at redis://"):
@@ -115,20 +137,12 @@ async def test_a_source_that_does_not_exist_makes_nothing(
         other.execute("CREATE TABLE theirs (x)")
     with pytest.raises(StoreUnusable, match="something else"):
         await migrate(f"sqlite:///{tmp_path}/other.db", redis)
+    left_open = (await redis_server.command("CLIENT", "LIST")).splitlines()[clients:]
+    assert left_open == [], "a store that was refused is still connected"
     assert not (tmp_path / "chats.db").exists()
     async with redis_server.client() as client:
         left = [key async for key in client.scan_iter(match=f"{{{prefix}*")]
     assert [key for key in left if b":check" not in key] == []
-
-
-async def test_a_target_that_cannot_be_used_is_refused(file: str, tmp_path: Path) -> None:
-    await written(file)
-    with pytest.raises(StoreUnusable, match="is a folder"):
-        await migrate(file, f"sqlite:///{tmp_path}")
-    with pytest.raises(StoreUnusable, match=r"redis://127.0.0.1:1/0"):
-        await migrate(file, "redis://127.0.0.1:1/0")
-    with pytest.raises(InvalidSetting):
-        await migrate(file, "redis://127.0.0.1:1/0?prefix=")
 
 
 @pytest.mark.promise("migration", "outage")

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.pretty import Pretty
 
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.stores import upstash_address
+from durable_llm_streams.stores import open_store, upstash_address
+from durable_llm_streams.stores.redis import ECONOMY, PACE, RedisStore, Retention
 from durable_llm_streams.stores.redis.address import Node, RedisAddress
 
 parse = RedisAddress.parse
@@ -232,6 +233,22 @@ def test_an_address_as_text_shows_no_password(text: str, shown: str) -> None:
 )
 def test_an_address_as_text_is_that_address(text: str) -> None:
     assert parse(str(parse(text))) == parse(text)
+
+
+@pytest.mark.promise("no-secrets")
+@pytest.mark.parametrize("text", ["mysql://u:s3cret@h", "http://h?password=s3cret", "s3cret@:x"])
+def test_what_is_no_stores_address_is_refused_without_its_password(text: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"Write sqlite:///PATH") as caught:
+        open_store(text)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_store_on_redis_keeps_and_spares_what_it_is_told_to() -> None:
+    store = open_store("redis://h", log_age=1.0, chat_age=2.0)
+    assert isinstance(store, RedisStore)
+    assert store._shared.retention == Retention(log=1.0, chat=2.0)
+    assert store.pace == PACE
+    assert open_store("redis://h", economy=True).pace == ECONOMY
 
 
 def test_a_hosted_database_is_known_by_its_rest_address_and_token() -> None:

@@ -9,8 +9,9 @@ from msgspec import structs
 
 from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.store import Append
+from durable_llm_streams.stores import view as view_of
 from durable_llm_streams.stores.sqlite import SQLiteView
-from tests.contract.harness import LAST, LONG, Talk, bounded, records
+from tests.contract.harness import HOUR, LAST, LONG, Talk, bounded, records
 from tests.sqlite_stores import SQLiteStores, stores, talk
 
 __all__ = ["stores", "talk"]
@@ -45,6 +46,12 @@ async def test_a_view_reads_what_the_store_reads(talk: Talk, stores: SQLiteStore
     assert list((await view.read(claim.run.id, len(log))).records) == [LAST]
     assert await view.runs() == await talk.store.runs()
     assert await view.runs(active=True) == await talk.store.runs(active=True)
+    await talk.pass_time(2 * HOUR)
+    assert await talk.expire() == 1
+    with pytest.raises(CursorLost):
+        await view.read(claim.run.id, len(log) - 1)
+    page = await view.read(claim.run.id, len(log) + 1)
+    assert (list(page.records), page.next_seq) == ([], len(log) + 2)
     await view.close()
 
 
@@ -64,7 +71,10 @@ async def test_a_view_follows_live_and_outlives_the_store(talk: Talk, stores: SQ
     view = SQLiteView(stores.path)
     assert list((await view.read(claim.run.id, 0)).records) == [*records(2), LAST]
     await view.close()
-    with pytest.raises(StoreUnavailable):
-        await view.read(claim.run.id, 0)
-    with pytest.raises(StoreUnavailable):
-        await view.runs()
+    async with view_of(f"sqlite:///{stores.path}") as found:
+        assert (await found.read(claim.run.id, 2)).status.ended
+    for closed in (view, found):
+        with pytest.raises(StoreUnavailable):
+            await closed.read(claim.run.id, 0)
+        with pytest.raises(StoreUnavailable):
+            await closed.runs()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from msgspec import structs
 
@@ -253,6 +255,42 @@ class ChatsContract:
     async def test_a_page_token_that_is_none_is_refused(self, talk: Talk, more: str) -> None:
         with pytest.raises(InvalidRequest):
             await talk.store.chats("ann", more=more)
+
+    @pytest.mark.promise("owned")
+    async def test_what_is_done_in_one_chat_changes_nothing_in_another(self, talk: Talk) -> None:
+        """The others have messages with the same ids, and keys that are the same."""
+        others = {"c2": "ann", "c3": "bob"}
+        same = {"key": "k1", "content": "x"}
+        for chat, owner in others.items():
+            await talk.answer("m1", chat=chat, owner=owner, answer_id="a1", **same)
+            await talk.start("m2", chat=chat, owner=owner, answer_id="a2")
+            await talk.send("m3", chat=chat, owner=owner, answer_id="a3", queue=True)
+
+        async def state() -> object:
+            shown = [await talk.store.snapshot(owner, chat) for chat, owner in others.items()]
+            runs = await talk.store.runs()
+            return shown, [run for run in runs if run.chat_id in others]
+
+        before = await state()
+        claim = await talk.start("m1", answer_id="a1", **same)
+        talk.clock.advance(1)
+        steps: dict[str, Callable[[], Awaitable[object]]] = {
+            "append": lambda: talk.append(claim, records(40, size=900)),
+            "release": lambda: talk.store.release([claim]),
+            "claim": lambda: talk.store.claim("w2", 1, LEASE),
+            "seize": lambda: talk.store.seize(claim.run.id, "w3", LEASE),
+            "stop": lambda: talk.stop(claim.run.id),
+            "edit": lambda: talk.answer("m2", place="edit", anchor="m1", answer_id="a2"),
+            "show": lambda: talk.send("m1", shown=True, **same),
+            "again": lambda: talk.answer(None, place="again", anchor="m1", answer_id="a3"),
+            "rename": lambda: talk.store.rename("ann", "c1", "Other"),
+            "delete": lambda: talk.store.delete("ann", "c1"),
+        }
+        for name, step in steps.items():
+            await step()
+            assert await state() == before, f"after {name}"
+        await talk.crash()
+        assert await state() == before, "after a crash"
 
     # --- rename and delete ---------------------------------------------------------------------
 

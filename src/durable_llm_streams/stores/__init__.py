@@ -50,7 +50,7 @@ def sqlite_path(address: str) -> Path:
 
 def without_password(address: str) -> str:
     """An address that may stand in a log: no password, and no options, which may hold one."""
-    return re.sub(r"://[^/]*@", "://***@", address.partition("?")[0])
+    return re.sub(r"(^|://)[^/]*@", r"\1***@", address.partition("?")[0])
 
 
 def open_store(

@@ -44,7 +44,7 @@ class Bells:
             yield bell
         finally:
             del listening[bell]
-            if not listening and self._listening.get(name) is listening:
+            if not listening:
                 del self._listening[name]
 
     def ring(self, name: str) -> None:
