@@ -18,6 +18,8 @@ from .run_world import World, in_world, record
 from .scripted_source import Done, Say, ScriptedSource, Wait
 from .virtual_time import elapsed
 
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.06, few=5000, many=10_000)
+
 
 @in_world
 async def test_what_all_runs_write_at_once_goes_to_the_store_in_one_call(world: World) -> None:
@@ -37,9 +39,12 @@ async def test_what_all_runs_write_at_once_goes_to_the_store_in_one_call(world: 
         assert await world.records(writer.claim.run) == three
 
 
+@pytest.mark.parametrize("pace", [Pace(), PACE], ids=["none", "slow"])
 @in_world
-async def test_an_idle_flusher_flushes_at_once(world: World) -> None:
-    writer = world.flusher().writer(await world.claim())
+async def test_an_idle_flusher_flushes_at_once_whatever_the_pace(world: World, pace: Pace) -> None:
+    store = FaultyStore(world.store)
+    store.pace = pace
+    writer = world.flusher(store).writer(await world.claim())
     for number in range(20):
         await asyncio.sleep(number / 10)
         writer.write(record(number))
@@ -72,9 +77,6 @@ async def test_the_pause_between_flushes_grows_and_shrinks_with_the_load(world: 
     after = await flushes(0.5, 0.0)
     assert busy < idle / 5
     assert after > idle / 2
-
-
-PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.06, few=5000, many=10_000)
 
 
 class Paced(NamedTuple):
@@ -181,17 +183,6 @@ async def test_a_writer_that_waits_for_its_records_ends_the_pause(world: World) 
 def test_calls_are_spaced_by_how_much_is_written(rate: float, spacing: float, hold: float) -> None:
     assert (PACE.spacing(rate), PACE.hold(rate)) == pytest.approx((spacing, hold))
     assert (Pace().spacing(rate), Pace().hold(rate)) == (0.0, 0.0)
-
-
-@in_world
-async def test_an_idle_flusher_flushes_at_once_whatever_the_pace(world: World) -> None:
-    store = FaultyStore(world.store)
-    store.pace = PACE
-    writer = world.flusher(store).writer(await world.claim())
-    for number in range(20):
-        await asyncio.sleep(0.1)
-        writer.write(record(number))
-        assert await elapsed(writer.drain()) == 0
 
 
 @pytest.mark.promise("fencing")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from durable_llm_streams.errors import CursorLost
-from durable_llm_streams.stores.migration import Keeping, Migration, Outcome, opened
 from tests.contract.harness import DAY, HOUR, Talk
+from tests.migrating import migrate
 from tests.redis_servers import RedisServer, redis_server
 from tests.sqlite_stores import SQLiteStores
 
@@ -16,13 +16,7 @@ __all__ = ["redis_server"]
 
 pytestmark = pytest.mark.xdist_group("redis")
 
-KEEPING = Keeping(log_age=DAY, chat_age=30 * DAY)
 PREFIX = "ages"
-
-
-async def migrate(source: str, target: str) -> Outcome:
-    async with opened(source, target, KEEPING) as (reading, writing):
-        return await Migration(reading, writing, pauses=()).run()
 
 
 async def aged(stores: SQLiteStores, hours: float) -> str:
@@ -48,7 +42,7 @@ async def test_ages_are_taken_along_there_and_back(
 
     root = f"{{{PREFIX}:0}}"
     left = await redis_server.command("PTTL", f"{root}:chat:c1")
-    assert abs(left / 1000 - (30 * DAY - 40 * HOUR + DAY)) < HOUR
+    assert abs(left / 1000 - (365 * DAY - 40 * HOUR + DAY)) < HOUR
     assert await redis_server.command("PTTL", f"{root}:log:{run_id}") > 23 * HOUR * 1000
 
     assert (await migrate(redis, f"sqlite:///{other.path}")).conflicts == []

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import random
-import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -107,32 +106,6 @@ async def test_killed_again_and_again_it_ends_with_every_chat_once(
         assert await client.get(f"{{{prefix}:0}}:number") == b"%d" % len(orders)
     lasting = await keys_without_ttl(redis_server.url, f"{{{prefix}:0}}:moving")
     assert lasting == [], "what a killed migration has left would stay for ever"
-    async with opened_store(source) as one, opened_store(target) as other:
-        assert await whole(one, orders) == await whole(other, orders)
-
-
-@pytest.mark.promise("migration")
-async def test_killed_on_its_way_into_a_file_it_goes_on_too(
-    redis_server: RedisServer, tmp_path: Path, prefix: str
-) -> None:
-    source, target = f"{redis_server.url}?prefix={prefix}", f"sqlite:///{tmp_path}/chats.db"
-    orders = (await history(source, 300)).orders
-    for _ in range(3):
-        process = await started(source, target)
-        wal, size = tmp_path / "chats.db-wal", random.Random(1).randint(300_000, 900_000)
-
-        async def grown(wal: Path = wal, size: int = size) -> bool:
-            return wal.exists() and wal.stat().st_size > size
-
-        assert await until(process, grown)
-        process.kill()
-        await ended(process)
-    result = await migrate(source, target)
-    assert (result.status, "All 300 chats are the same" in result.out) == (0, True), result
-    found = re.search(r"(\d+) chats copied, (\d+) were there already", result.out)
-    assert found is not None
-    assert int(found[1]) + int(found[2]) == 300
-    assert int(found[2]) > 0
     async with opened_store(source) as one, opened_store(target) as other:
         assert await whole(one, orders) == await whole(other, orders)
 

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from redis.exceptions import ResponseError
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis.dialing import Dialer
@@ -15,7 +14,6 @@ from tests.redis_databases import (
     ADD,
     ECHO,
     KEY,
-    SECONDS,
     database,
     ended,
     listening,
@@ -105,55 +103,6 @@ async def test_a_temporary_state_is_named_and_over_when_it_is(
             await database.call(ADD, [KEY], [])
         await server.command("CONFIG", "SET", setting[0], "0")
         assert await database.call(ADD, [KEY], []) == 1
-
-
-async def test_a_busy_script_is_named(tmp_path: Path) -> None:
-    config = ["busy-reply-threshold 50"]
-    async with server_and_database(tmp_path, config=config) as (server, database):
-        endless = asyncio.create_task(
-            server.command("EVAL", "#!lua flags=no-writes\nwhile true do end", "0")
-        )
-
-        async def busy() -> bool:
-            try:
-                await database.call(ECHO, [KEY], ["a"])
-            except StoreUnavailable as error:
-                return "busy with a script" in str(error)
-            return False
-
-        async with asyncio.timeout(SECONDS):
-            while not await busy():
-                await asyncio.sleep(0.01)
-        await server.command("SCRIPT", "KILL")
-        with pytest.raises(ResponseError):
-            await endless
-        assert (await database.call(ECHO, [KEY], ["a"]))[1] == b"a"
-
-
-async def test_a_failing_disk_is_named(tmp_path: Path) -> None:
-    async with server_and_database(tmp_path, config=["save 3600 1"]) as (server, database):
-        (server.folder / "dump.rdb").mkdir()  # where the snapshot should go
-        assert await database.call(ADD, [KEY], []) == 1
-        await server.command("BGSAVE")
-
-        async def refused() -> str:
-            async with asyncio.timeout(SECONDS):
-                while True:
-                    try:
-                        await database.call(ADD, [KEY], [])
-                    except StoreUnavailable as error:
-                        return str(error)
-                    await asyncio.sleep(0.01)
-
-        assert "cannot write its data to its disk" in await refused()
-
-
-async def test_too_many_clients_are_named(tmp_path: Path) -> None:
-    async with server_and_database(tmp_path, config=["maxclients 1"]) as (server, first):
-        await until_works(lambda: first.call(ADD, [KEY], []))
-        async with database(server.url) as second:
-            with pytest.raises(StoreUnavailable, match="too many clients"):
-                await second.call(ADD, [KEY], [])
 
 
 async def test_a_changed_password_is_named_and_its_return_noticed(tmp_path: Path) -> None:

@@ -37,3 +37,18 @@ def test_an_error_without_a_text_is_called_by_its_name() -> None:
 
 def test_a_mistake_in_a_script_does_not_pass_by_itself() -> None:
     assert unavailable(ResponseError("ERR user_script:3: attempt to index a nil value")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL",
+            "busy with a script",
+        ),
+        ("MISCONF Redis is configured to save RDB snapshots", "cannot write its data to its disk"),
+        ("ERR max number of clients reached", "too many clients"),
+    ],
+)
+def test_what_a_server_cannot_do_for_now_is_named(error: str, words: str) -> None:
+    assert words in str(unavailable(ResponseError(error)))

@@ -11,12 +11,6 @@ import pytest
 from tests.fuzz import __main__ as command
 from tests.fuzz import harness
 
-LOG = """\
-#4\tINITED cov: 4 ft: 5 corp: 2/73b exec/s: 0 rss: 112Mb
-#55\tNEW    cov: 14 ft: 28 corp: 3/105b lim: 41 exec/s: 0 rss: 113Mb L: 32/41 MS: 1 ChangeBit-
-stat::number_of_executed_units: 632
-"""
-
 
 def test_without_atheris_it_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -41,8 +35,3 @@ def test_the_names_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["no-such-target"])
     assert "there are" in capsys.readouterr().err
-
-
-def test_the_summary_tells_what_was_reached_at_the_end() -> None:
-    assert command._summary(LOG) == "632 executions, 14 branches, 28 features, 3 inputs"
-    assert command._summary("") == "? executions, ? branches, ? features, ? inputs"
