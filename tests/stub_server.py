@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
 from typing import Any
-
-from aiohttp import web
+from urllib.parse import unquote
 
 from durable_llm_streams import chunks
 from durable_llm_streams.wire.sse import DONE, FrameEncoder, opening
+from tests.fake_provider import End, HttpServer, Reply, Request, Step
 
 RUN = "run1"
 TOKEN = "cafe"
-
-_visitor: ContextVar[str] = ContextVar("visitor")
 
 
 def text_log(*deltas: str, end: bytes | None = None) -> list[bytes]:
@@ -62,31 +60,37 @@ class Act:
     merged: bool = False
     done: bool = True
 
+    def reply(self) -> Reply:
+        """What a request gets that has no stream."""
+        headers = {"Content-Type": "application/octet-stream", **self.headers}
+        reply = Reply.whole(self.body, self.status, "")
+        reply.headers = headers
+        return reply
 
-class Stub:
+
+class Stub(HttpServer):
     """The server's state and what it saw.
 
     Attributes:
         acts: what happens to the next requests for a stream; when empty, all goes well.
         active: whether a run is active, for a GET without a cursor.
         questions: message id -> text, as they arrived the first time.
+        visitors: how many have come.
         failures: its own faults, which a patient client would hide.
         requests: (method, path, Last-Event-ID, body) of every request.
     """
 
     def __init__(self, records: list[bytes]) -> None:
+        super().__init__()
         self.records = records
         self.acts: deque[Act] = deque()
         self.active = True
         self.questions: dict[str, str] = {}
         self.owners: dict[str, str] = {}
+        self.visitors = 0
         self.requests: list[tuple[str, str, str | None, Any]] = []
         self.failures: list[Exception] = []
         self.stopped = asyncio.Event()
-        self.port = 0
-        self._hold = asyncio.Event()
-        self._runner: web.AppRunner | None = None
-        self._visitors = 0
 
     @property
     def url(self) -> str:
@@ -101,141 +105,103 @@ class Stub:
             if path == "/api/chat" or path.endswith("/stream")
         ]
 
-    async def listen(self) -> None:
-        """Start, on the same port as before."""
-        app = web.Application(middlewares=[self._note])
-        app.router.add_post("/api/chat", self._post)
-        app.router.add_get("/api/chat/{id}/stream", self._get)
-        app.router.add_post("/api/chat/{id}/stop", self._stop)
-        app.router.add_get("/api/chats", self._chats)
-        app.router.add_get("/api/chats/{id}", self._snapshot)
-        app.router.add_get("/api/models", self._models)
-        self._hold = asyncio.Event()
-        self._runner = web.AppRunner(app, shutdown_timeout=1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def close(self) -> None:
-        """End, with all connections."""
-        self._hold.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    @web.middleware
-    async def _note(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        body = await request.json() if request.can_read_body else None
+    async def reply(self, request: Request) -> Reply:
+        """What a request gets; a visitor without a cookie gets one as well."""
+        path = request.target.partition("?")[0]
         cursor = request.headers.get("Last-Event-ID")
-        self.requests.append((request.method, request.path, cursor, body))
-        visitor = request.cookies.get("visitor")
-        if visitor is None:
-            self._visitors += 1
-            visitor = f"visitor{self._visitors}"
-        _visitor.set(visitor)
+        self.requests.append((request.method, unquote(path), cursor, request.body))
+        cookie = SimpleCookie(request.headers.get("Cookie", "")).get("visitor")
+        self.visitors += cookie is None
+        visitor = f"visitor{self.visitors}" if cookie is None else cookie.value
         try:
-            response: web.StreamResponse = await handler(request)
-        except ConnectionError:
-            raise
+            reply = self._routed(request, path, visitor)
         except Exception as error:
             self.failures.append(error)
             raise
-        if not response.prepared:
-            response.set_cookie("visitor", visitor)
-        return response
+        reply.headers = {**reply.headers, "Set-Cookie": f"visitor={visitor}; Path=/"}
+        return reply
 
-    async def _post(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        if self.owners.setdefault(body["id"], _visitor.get()) != _visitor.get():
-            return _problem(404, "There is no such chat.")
-        message = body["message"]
-        act = self.acts.popleft() if self.acts else Act()
+    def _routed(self, request: Request, path: str, visitor: str) -> Reply:
+        match path.split("/")[2:]:
+            case ["chat"]:
+                return self._asked(request.body, visitor)
+            case ["chat", _, "stream"]:
+                return self._followed(request.headers.get("Last-Event-ID"))
+            case ["chat", _, "stop"]:
+                self.records[-1] = chunks.ABORT
+                self.stopped.set()
+                return Reply.json({"stopped": request.query.get("run", "any")})
+            case ["chats"]:
+                return Reply.json({"chats": [{"id": "c1", "title": "Sky\x1b[2J"}], "next": None})
+            case ["chats", chat]:
+                return self._snapshot(chat)
+            case ["models"]:
+                act = self._act()
+                if act.status != 200:
+                    return act.reply()
+                return Reply.json({"models": [{"id": "demo"}]})
+        return Reply.whole(b"404 page not found", 404, "text/plain")
+
+    def _act(self) -> Act:
+        return self.acts.popleft() if self.acts else Act()
+
+    def _asked(self, body: Any, visitor: str) -> Reply:
+        if self.owners.setdefault(body["id"], visitor) != visitor:
+            return problem(404, "There is no such chat.").reply()
+        message, act = body["message"], self._act()
         if act.status == 200:
             self.questions.setdefault(message["id"], message["parts"][0]["text"])
-        return await self._send(request, act, 0)
+        return self._streamed(act, 0)
 
-    async def _get(self, request: web.Request) -> web.StreamResponse:
-        cursor = request.headers.get("Last-Event-ID")
+    def _followed(self, cursor: str | None) -> Reply:
         after = int(cursor.split(".")[1], 16) if cursor else 0
-        act = self.acts.popleft() if self.acts else Act()
+        act = self._act()
         if act.status == 200 and (after == len(self.records) or not (cursor or self.active)):
-            return web.Response(status=204)
-        return await self._send(request, act, after)
+            act = Act(204)
+        return self._streamed(act, after)
 
-    async def _send(self, request: web.Request, act: Act, after: int) -> web.StreamResponse:
+    def _streamed(self, act: Act, after: int) -> Reply:
         if act.lost:
-            return _abort(request)
+            return Reply(head=False, steps=[End.CLOSE])
         if act.status != 200:
-            return web.Response(status=act.status, body=act.body, headers=act.headers)
+            return act.reply()
         after = max(0, after - act.back)
         rest = self.records[after:]
         pairs = chunks.merge(rest) if act.merged else list(enumerate(rest))
         encoder = FrameEncoder(RUN)
         frames = encoder.merged(TOKEN, ((after + 1 + index, chunk) for index, chunk in pairs))
-        data = opening() + frames + (DONE if act.done else b"")
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        response.set_cookie("visitor", _visitor.get())
-        await response.prepare(request)
-        await response.write(data[: act.upto])
+        return Reply(steps=self._steps(act, opening() + frames + (DONE if act.done else b"")))
+
+    def _steps(self, act: Act, data: bytes) -> Iterator[Step]:
+        yield data[: act.upto]
         if act.silent:
-            await self._hold.wait()
+            while not self.stopped.is_set():
+                yield 0.01
         elif act.upto is not None and not act.politely:
-            return _abort(request)
-        return response
+            yield End.CLOSE
 
-    async def _stop(self, request: web.Request) -> web.Response:
-        self.records[-1] = chunks.ABORT
-        self.stopped.set()
-        self._hold.set()
-        return web.json_response({"stopped": request.query.get("run", "any")})
-
-    async def _chats(self, request: web.Request) -> web.Response:
-        return web.json_response({"chats": [{"id": "c1", "title": "Sky\x1b[2J"}], "next": None})
-
-    async def _snapshot(self, request: web.Request) -> web.Response:
-        if request.match_info["id"] not in self.owners:
-            return _problem(404, "There is no such chat.")
+    def _snapshot(self, chat: str) -> Reply:
+        if chat not in self.owners:
+            return problem(404, "There is no such chat.").reply()
         said = [{"type": "step-start"}, {"type": "text", "text": "Durable st"}]
         messages = [
             {"id": "m", "role": "user", "parts": [{"type": "text", "text": "an *old* question"}]},
             {"id": "answer", "role": "assistant", "parts": said},
         ]
         active = {"message_id": "answer", "cursor": f"{RUN}.00000006.{TOKEN}"}
-        return web.json_response({"messages": messages, "active_run": active})
-
-    async def _models(self, request: web.Request) -> web.Response:
-        act = self.acts.popleft() if self.acts else Act()
-        if act.status != 200:
-            return web.Response(status=act.status, body=act.body, headers=act.headers)
-        return web.json_response({"models": [{"id": "demo"}]})
+        return Reply.json({"messages": messages, "active_run": active})
 
 
 @asynccontextmanager
 async def stub_server(records: list[bytes]) -> AsyncIterator[Stub]:
     """A stub that listens."""
-    stub = Stub(records)
-    await stub.listen()
-    try:
+    async with Stub(records) as stub:
         yield stub
-    finally:
-        await stub.close()
-    assert not stub.failures
+    assert not stub.failures, f"the stub failed: {stub.failures}"
 
 
 def problem(status: int, detail: str) -> Act:
     """A refusal."""
-    answer = _problem(status, detail)
-    assert isinstance(answer.body, bytes)
-    return Act(status, answer.body, {"Content-Type": "application/problem+json"})
-
-
-def _problem(status: int, detail: str) -> web.Response:
     document = {"type": "urn:x", "title": "No", "status": status, "detail": detail}
-    return web.json_response(document, status=status, content_type="application/problem+json")
-
-
-def _abort(request: web.Request) -> web.Response:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
+    headers = {"Content-Type": "application/problem+json"}
+    return Act(status, json.dumps(document).encode(), headers)

@@ -187,7 +187,7 @@ def test_the_state_directory_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_pa
 async def test_cookies_of_one_server_are_not_sent_to_another(tmp_path: Path) -> None:
     async with stub_server(LOG) as one, stub_server(LOG) as two:
         await Terminal(tmp_path).chat(one, "Why?")
-        two._visitors = 7
+        two.visitors = 7
         await Terminal(tmp_path).chat(two, "Why?")
         assert set(two.owners.values()) == {"visitor8"}
     assert len(json.loads((tmp_path / "cookies.json").read_text())) == 2
@@ -250,7 +250,7 @@ async def test_ctrl_c_twice_leaves_an_answer_that_cannot_be_stopped(tmp_path: Pa
 
         async def cut_off() -> None:
             await interrupt_when(lambda: "So" in unwound(end.out.getvalue()))
-            await stub.close()
+            await stub.__aexit__()
             await interrupt_when(lambda: "connection lost" in end.out.getvalue())
 
         async def for_ever(_: float) -> None:

@@ -82,7 +82,12 @@ async def test_answer_returns_the_folded_message() -> None:
 async def test_a_cut_stream_goes_on_behind_the_last_event(politely: bool) -> None:
     async with stub_server(LOG) as stub:
         stub.acts += [Act(upto=300, politely=politely)]
-        assert await ask(stub) == whole(LOG)
+        retry, states = Time().retry(), list[State]()
+        async with DurableClient(stub.url, retry=retry, on_state=states.append) as client:
+            assert [event async for event in client.ask("c1", "Why?")] == whole(LOG)
+        (reason,) = [state.reason for state in states if state.name == "reconnecting"]
+        said = "the stream ended before the answer did" if politely else "the connection broke (C"
+        assert reason.startswith(said)
         (first, none), (second, last) = stub.streams
         assert (first, none, second) == ("POST", None, "GET")
         assert last is not None
@@ -145,8 +150,12 @@ async def test_events_that_were_received_before_are_dropped() -> None:
 async def test_a_silent_connection_is_given_up_for_another() -> None:
     async with stub_server(LOG) as stub:
         stub.acts += [Act(upto=300, silent=True)]
-        assert await ask(stub, Time().retry(silence=0.1)) == whole(LOG)
+        retry, states = Time().retry(silence=0.1), list[State]()
+        async with DurableClient(stub.url, retry=retry, on_state=states.append) as client:
+            assert [event async for event in client.ask("c1", "Why?")] == whole(LOG)
         assert len(stub.streams) == 2
+        reasons = [state.reason for state in states if state.name == "reconnecting"]
+        assert reasons == ["the server is silent"]
 
 
 @pytest.mark.promise("prefix")
@@ -159,9 +168,9 @@ async def test_a_restarted_server_continues_the_answer() -> None:
         async def restart(seconds: float) -> None:
             await time.sleep(seconds)
             if len(time.pauses) == 1:
-                await stub.close()
+                await stub.__aexit__()
             elif len(time.pauses) == 3:
-                await stub.listen()
+                await stub.__aenter__()
 
         retry = time.retry(sleep=restart)
         async with DurableClient(stub.url, retry=retry, on_state=states.append) as client:
