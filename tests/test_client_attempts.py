@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from email.utils import formatdate
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from durable_llm_streams.client import DurableClient, ServerUnreachable, State
 from durable_llm_streams.client._answers import Reading, _is_later, _retry_after
@@ -15,6 +19,7 @@ from durable_llm_streams.errors import DurableError
 from durable_llm_streams.wire.sse import MAX_EVENT_BYTES, opening
 from tests.stub_server import Act, stub_server
 from tests.test_client import LOG, Time, ask, cursor, whole
+from tests.waiting import within
 
 STREAM = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 
@@ -62,7 +67,6 @@ async def test_what_may_pass_is_asked_again(status: int) -> None:
 
 async def test_a_stream_reports_each_attempt_its_pause_and_the_reason() -> None:
     async with stub_server(LOG) as stub:
-        await stub.close()
         stub.acts += [
             Act(503, headers={"Retry-After": "7"}),
             Act(204),
@@ -71,13 +75,14 @@ async def test_a_stream_reports_each_attempt_its_pause_and_the_reason() -> None:
         ]
         time, states = Time(), list[State]()
 
-        async def restart(seconds: float) -> None:
+        async def find(seconds: float) -> None:
             await time.sleep(seconds)
             if len(time.pauses) == 2:
-                await stub.listen()
+                client._base = stub.url
 
-        retry = time.retry(sleep=restart)
-        async with DurableClient(stub.url, retry=retry, on_state=states.append) as client:
+        retry = time.retry(sleep=find)
+        nowhere = "http://127.0.0.1:1"
+        async with DurableClient(nowhere, retry=retry, on_state=states.append) as client:
             assert [event async for event in client.ask("c1", "Why?")] == whole(LOG)
             stub.active = False
             assert [event async for event in client.follow("c1")] == []
@@ -114,6 +119,36 @@ async def test_patience_counts_from_the_last_sign_and_attempts_from_progress() -
     expected = [(1, 0.25), (2, 0.5), (3, 1.0), (4, 2.0), (5, 2.0), (6, 10.0), (1, 0.25)]
     assert [(state.attempt, state.delay) for state in states] == expected
     assert time.pauses == [delay for _, delay in expected]
+
+
+async def test_a_server_that_writes_on_is_waited_for_however_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, is_alive, cuts = asyncio.Event(), Reading.is_alive, iter(range(5))
+
+    def noted(reading: Reading, data: bytes) -> bool:
+        read.set()
+        return is_alive(reading, data)
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for data in (opening(), b": writing\n\n"):
+            read.clear()
+            await response.write(data)
+            async with within("a client that reads what was written"):
+                await read.wait()
+        if next(cuts, None) is None:
+            await response.write(b"id: %b\ndata: %b\n\n" % (cursor(1).encode(), LOG[-1]))
+        return response
+
+    monkeypatch.setattr(Reading, "is_alive", noted)
+    app = web.Application()
+    app.router.add_get("/api/chat/c1/stream", stream)
+    ticks = itertools.count(step=40)  # each look at the clock
+    retry = Time().retry(clock=lambda: next(ticks), patience=100)
+    async with TestServer(app) as server, DurableClient(str(server.make_url("")), retry=retry) as c:
+        assert [event.cursor async for event in c.follow("c1")] == [cursor(1)]
 
 
 async def test_without_a_limit_the_client_never_gives_up() -> None:

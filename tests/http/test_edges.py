@@ -163,12 +163,12 @@ class _Log:
 
 @pytest.mark.promise("prefix")
 async def test_every_event_names_the_epoch_that_wrote_it_whatever_the_pages() -> None:
-    records = text_log(*(f"{number} " for number in range(300)))
-    spans = tuple(Span(first, Epoch(n, f"{n:04x}")) for n, first in enumerate((1, 5, 6, 100, 250)))
+    records = text_log(*(f"{number} " for number in range(60)))
+    spans = tuple(Span(first, Epoch(n, f"{n:04x}")) for n, first in enumerate((1, 5, 6, 30, 50)))
     uncut = Reading(200, {"content-type": "text/event-stream"}, b"".join(
         b"data: %b\n\n" % record for record in records))  # fmt: skip
-    for seed in range(60):
-        start = random.Random(seed).choice([0, 4, 5, 99, 249])
+    for seed in range(40):
+        start = random.Random(seed).choice([0, 4, 5, 29, 49])
         place = Cursor("run", start, token_at(spans, start))
         sent = await _sent(RunStream(Streams(), _Log(records, spans, seed), place, {}))
         expected = [str(Cursor("run", seq, token_at(spans, seq)))
