@@ -213,7 +213,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=1, help="which ones (default 1)")
     add("--all", action="store_true", help="every mutant")
     add("--by-hand", action="store_true", help="only those that were written by hand")
-    add("--budget", type=float, default=30.0, help="seconds of tests for a mutant (default 30)")
+    add("--budget", type=float, default=120.0, help="seconds of tests for a mutant (default 120)")
     add("--jobs", type=int, default=2, help="mutants at a time (default 2)")
     add("--tests", action="append", metavar="TEXT", help="record no other tests than these")
     add("--again", action="store_true", help="judge anew what is known")

@@ -40,7 +40,7 @@ class Budget:
         patience: how many seconds more than it should a test may take until it counts as hung.
     """
 
-    seconds: float = 30.0
+    seconds: float = 120.0
     patience: float = 15.0
 
 
