@@ -119,7 +119,7 @@ def test_naming_nothing_makes_a_history_in_which_nothing_goes_wrong(store: str) 
 @pytest.mark.promise("prefix", "seen-is-durable", "fencing", "one-end", "stop")
 @pytest.mark.promise("idempotent-send", "history-is-fold", "honest-failure", "one-clean-answer")
 @pytest.mark.promise("takeover", "lost-tail-is-told", "no-secrets", "no-leak")
-@pytest.mark.promise("hand-over", "outage", "feed", "owned", "versions")
+@pytest.mark.promise("hand-over", "outage", "feed", "owned", "versions", "bounded")
 @pytest.mark.parametrize("store", STORES)
 def test_fresh_seeds_break_no_promise(store: str) -> None:
     """Two hundred of them; on a machine that is busy otherwise, at least 150."""
