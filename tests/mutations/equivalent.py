@@ -14,6 +14,7 @@ _SHORTCUT = "Only a shortcut is missed; the slower way behind it finds the same.
 _ANEW = "Only what was remembered is made anew each time."
 _NEVER_READ = "It is set before it is read for the first time."
 _FALSY = "Nobody tells None from False there."
+_ONE_DOT = "There is one dot, from whichever end it is looked for."
 _MEASURED = "No measured time is exactly this number."
 
 _REASONS: Final[dict[str, str]] = {
@@ -38,6 +39,19 @@ _REASONS: Final[dict[str, str]] = {
     "runs.worker.Worker._claim: return False -> return None": _FALSY,
     "log.writer.Flusher._adapt: if busy > 0.85 or self._late > _LATE: ->"
     " if busy >= 0.85 or self._late > _LATE:": _MEASURED,
+    "client._answers.Reading.__init__: self._greeted = False -> self._greeted = None": _FALSY,
+    "client._answers.Reading.__init__: self.ended = False -> self.ended = None": _FALSY,
+    'client._answers.check: problem = None -> problem = ""': "Only a mapping counts there.",
+    'client._answers.check: retry_after = _retry_after(response.headers.get("Retry-After", "")) ->'
+    ' retry_after = _retry_after(response.headers.get("Retry-After", "XXXX"))': (
+        "Either text asks for no pause."
+    ),
+    'client._answers._is_later: same_run = place.partition(".")[0] == known.partition(".")[0] ->'
+    ' same_run = place.rpartition(".")[0] == known.partition(".")[0]': _ONE_DOT,
+    'client._answers._is_later: same_run = place.partition(".")[0] == known.partition(".")[0] ->'
+    ' same_run = place.partition(".")[0] == known.rpartition(".")[0]': _ONE_DOT,
+    "client._answers._retry_after: return float(min(int(value[:9]), 86_400)) ->"
+    " return float(min(int(value[:10]), 86_400))": "Numbers of either length are cut to one day.",
 }
 
 
