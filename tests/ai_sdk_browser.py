@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tests.children import tied
@@ -100,12 +99,7 @@ class Browser:
         self._reader = asyncio.create_task(self._read())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._reader is not None

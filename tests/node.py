@@ -19,7 +19,6 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import pytest
@@ -106,12 +105,7 @@ class Script:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._process:
             assert self._process.stdin is not None
             self._process.stdin.close()

@@ -323,12 +323,3 @@ def test_what_is_loaded_first_is_small() -> None:
     kilobytes = {name: len(gzip.compress(code, 9)) / 1000 for name, code in scripts.items()}
     assert len(kilobytes) > 1, kilobytes
     assert sum(kilobytes.values()) <= SCRIPT_KB, kilobytes
-
-
-def test_zod_is_in_no_script() -> None:
-    """The AI SDK's checks of what servers say: the transport does not use them."""
-    if not (BUILT / "index.html").is_file():
-        missing("The interface was not built: run `make test`, or python hatch_build.py")
-    licenses = (BUILT / "licenses.txt").read_text()
-    assert "## react-dom" in licenses
-    assert "## zod" not in licenses

@@ -68,6 +68,7 @@ def test_what_is_compressed_already_is_not_compressed_again(static: Path) -> Non
 def test_the_licences_of_what_is_bundled_are_shipped(static: Path) -> None:
     licences = (static / "licenses.txt").read_text()
     assert re.search(r"^## react-dom - [\d.]+ \(MIT\)$", licences, re.MULTILINE)
+    assert "## zod" not in licences, "the AI SDK's checks, which the transport does not use"
 
 
 @pytest.fixture(scope="module")
