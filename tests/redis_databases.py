@@ -13,9 +13,7 @@ import pytest
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis.address import RedisAddress
 from durable_llm_streams.stores.redis.database import Database
-from durable_llm_streams.stores.redis.script import (
-    Script,
-)
+from durable_llm_streams.stores.redis.script import Script
 from durable_llm_streams.stores.redis.subscriber import Subscriber
 from tests.redis_servers import RedisServer
 from tests.tcp_proxy import TcpProxy
@@ -54,12 +52,6 @@ async def through_proxy(
         database(f"redis://127.0.0.1:{proxy.port}{options}") as opened,
     ):
         yield proxy, opened
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def until_works(attempt: Callable[[], Awaitable[Any]]) -> Any:

@@ -19,10 +19,10 @@ from tests.redis_databases import (
     listening,
     server_and_database,
     through_proxy,
-    until,
     until_works,
 )
 from tests.redis_servers import RedisServer
+from tests.waiting import until
 
 
 async def test_calls_at_the_same_time_share_one_connection_and_get_their_own_replies(

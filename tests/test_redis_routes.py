@@ -16,10 +16,10 @@ from tests.redis_databases import (
     database,
     ended,
     listening,
-    until,
     until_works,
 )
 from tests.redis_servers import ClusterSetup, SentinelSetup
+from tests.waiting import until
 
 
 @pytest.mark.promise("outage")

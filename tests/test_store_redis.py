@@ -16,10 +16,9 @@ from durable_llm_streams.stores.redis import RedisAddress, RedisStore, Retention
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
-from tests.redis_databases import until
 from tests.redis_servers import RedisServer, keys_without_ttl, redis_server
 from tests.redis_stores import RedisStores
-from tests.waiting import within
+from tests.waiting import until, within
 
 __all__ = ["redis_server"]
 
