@@ -76,7 +76,7 @@ async def test_reasoning_and_text_are_separate_parts_in_order(world: World) -> N
 
 @in_world
 async def test_the_model_is_given_the_system_prompt_and_the_conversation(world: World) -> None:
-    source = ScriptedSource([Say("One."), Done()], [Say("Two."), Done()])
+    source = ScriptedSource([Reason("Hm."), Say("One."), Done()], [Say("Two."), Done()])
     worker = await world.worker(source, system="Be brief.")
     await world.ended(await world.ask(worker, text="First?"))
     await world.ended(await world.ask(worker, text="Second?"))
