@@ -69,13 +69,6 @@ def test_every_form_of_a_picture_is_read(part: Any) -> None:
         ]
 
 
-@pytest.mark.parametrize(
-    "part", [None, 7, {}, {"image_url": None}, {"image_url": {"url": 7}}, "x", "javascript:a", []]
-)
-def test_what_is_no_picture_is_passed_over(part: Any) -> None:
-    assert joined(delta(content="a", images=[part]), finish()) == [TextDelta("a"), "stop"]
-
-
 def test_a_picture_that_comes_again_counts_once() -> None:
     whole = line({"message": {"images": [image(PICTURE)]}})
     chunks = [delta(images=[image(PICTURE)]), text("a"), whole, finish()]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-import pytest
-
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Finish, Limits, TextDelta
 
 from .faulty_store import FaultyStore
 from .one_run import play
-from .run_world import OWNER, World, in_world
+from .run_world import World, in_world
 from .scripted_jobs import Keeper, KeptSource
 from .scripted_source import Done, Fail, Reason, Say, ScriptedSource, Tell, Wait
-from .virtual_time import until
 
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sleeps."
 FIRST = {"usage": {"outputTokens": 7}, "cost": 0.1}
@@ -135,16 +129,3 @@ async def test_a_planned_end_is_no_attempt_and_yet_shows_what_it_cost(world: Wor
     ended = await world.ended(run)
     assert ended.metadata["attempts"] == 1
     assert ended.metadata["ladder"][1] == {"rung": "restart", "repeated": 9}
-
-
-@pytest.mark.promise("history-is-fold")
-@in_world
-async def test_the_history_holds_the_same(world: World) -> None:
-    source = ScriptedSource([Say("A"), Fail(metadata=FIRST)], [Say("B"), Done(metadata=LAST)])
-    worker = await world.worker(source)
-    run = await world.ask(worker)
-    ended = await world.ended(run)
-    await until(lambda: worker.running == 0)
-    message = (await world.store.snapshot(OWNER, run.chat_id)).messages[-1]
-    body: dict[str, Any] = json.loads(message.body)
-    assert body["metadata"]["ladder"] == ended.metadata["ladder"]
