@@ -154,16 +154,6 @@ async def test_any_number_of_cuts_is_joined_at_either_address(address: Address) 
         assert len(server.asked) == 1
 
 
-async def test_another_process_goes_on_with_the_job_while_it_is_made(server: FakeLlama) -> None:
-    server.tokens, server.pause, server.cuts = 30, 0.005, [400]
-    async with keeping(server) as first:
-        began, _ = await fail(first, prompt())
-    async with keeping(server) as second:
-        again = await ask(second, prompt(last_job(began)[0]))
-    assert text_of(again) == answer(30)
-    assert server.together == 1
-
-
 async def test_reasoning_is_read_again_too(server: FakeLlama, source: KeptAnswers) -> None:
     server.thoughts, server.cuts = 2, [300]
     await fail(source, prompt())

@@ -219,7 +219,7 @@ async def test_closing_the_source_cuts_its_streams_and_refuses_new_ones(
 async def test_a_repetition_that_is_dropped_is_a_sign_of_life(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
-    provider.plan("tokens=20,prefill=echo,rate=10")
+    provider.plan("tokens=20,echo,rate=10")
     events = await ask(source, prompt(model="fake:", said=answer(15)))
     assert text_of(events) == "".join(f"w{number} " for number in range(16, 21))
     begun = events.index(TextDelta("w16 "))

@@ -13,7 +13,6 @@ from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.requests.prefill import PrefillTable
-from durable_llm_streams.runs import JobSource
 from durable_llm_streams.runs.source import (
     Finish,
     Job,
@@ -193,15 +192,6 @@ async def test_a_provider_that_cannot_be_reached_has_not_refused_the_job(
     assert (error.job_over, error.retryable) == (False, True)
 
 
-@pytest.mark.parametrize("options", ["fail_after=2", "incomplete_after=2,reason=steered"])
-async def test_a_job_that_failed_is_over_and_tells_what_it_used(
-    source: OpenAIResponses, options: str
-) -> None:
-    events, error = await broken_off(source, prompt(model=f"fake:tokens=5,{options}"))
-    assert (text_of(events), error.job_over, error.retryable) == (answer(2), True, True)
-    assert error.metadata["usage"]["outputTokens"] == 2
-
-
 async def test_a_model_without_background_mode_is_asked_as_usual_and_the_log_says_so(
     provider: FakeProvider, source: OpenAIResponses, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,13 +200,6 @@ async def test_a_model_without_background_mode_is_asked_as_usual_and_the_log_say
     assert [request.path for request in provider.requests] == ["responses", "chat/completions"]
     assert "not answered in background mode" in caplog.text
     assert KEY not in caplog.text
-
-
-async def test_a_server_that_passes_over_the_wish_gives_an_answer_that_is_no_job(
-    source: OpenAIResponses,
-) -> None:
-    events = await ask(source, prompt(model="fake:tokens=3,background=ignore"))
-    assert (text_of(events), any(isinstance(event, Job) for event in events)) == (answer(3), False)
 
 
 @pytest.mark.parametrize(
@@ -256,11 +239,6 @@ async def test_closing_waits_for_the_end_of_jobs_that_were_left_so(provider: Fak
     assert provider.jobs.all[0].status == "cancelled"
     with pytest.raises(ModelError, match="shutting down"):
         await source.cancel(Job("resp_1"))
-
-
-def test_it_keeps_jobs() -> None:
-    made = OpenAIResponses(background=BackgroundModels(), base_url="http://localhost/v1")
-    assert isinstance(made, JobSource)
 
 
 def test_the_first_rule_that_matches_decides_over_a_model() -> None:

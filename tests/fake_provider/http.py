@@ -112,7 +112,6 @@ class Request:
         words: how many words were written so far.
         closed_early: whether the client left before the end.
         ended: is set when the answer is over.
-        stalled: is set when the answer has fallen silent.
     """
 
     method: str
@@ -122,7 +121,6 @@ class Request:
     words: int = 0
     closed_early: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    stalled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def path(self) -> str:

@@ -50,11 +50,9 @@ class Job:
             model=f"{model}-used",
             thoughts=tuple(script.thoughts),
             texts=tuple(words[:at]),
-            background=script.background != "ignore",
             end=ends.get(at, "completed"),
             error=script.error()["error"],
             reason=script.reason,
-            usage=bool(script.usage),
         )
         self.kept = Kept(list(self._schedule()), now)
 
@@ -127,7 +125,7 @@ class Jobs:
         self.together = max(self.together, sum(not each.over for each in self.all))
         if self.as_json:
             return Reply.json(job.document)
-        return Reply(steps=script.dressed(_follow(job, -1, request, begins=True)))
+        return Reply(steps=_follow(job, -1, request, begins=True))
 
     def reply(self, request: Request) -> Reply:
         """Read an answer again, or end it."""
@@ -150,7 +148,7 @@ class Jobs:
             return Reply.json(_TOO_OLD, status)
         if status:
             return job.script.refusal(status)
-        return Reply(steps=job.script.dressed(_follow(job, after, request, begins=False)))
+        return Reply(steps=_follow(job, after, request, begins=False))
 
     def _poll(self, job: Job, *, gone: bool) -> Reply:
         status = 404 if gone else self.polled.pop(0) if self.polled else 0
@@ -169,7 +167,6 @@ class Jobs:
 def _follow(job: Job, after: int, request: Request, *, begins: bool) -> Iterator[Step]:
     """A stream of the events behind one, faults included."""
     script, sent = job.script, 0
-    told = script.retell if not begins else ""
     error = {"type": "error", "code": script.error()["error"]["code"], "message": SECRET_WORDS}
     request.words = sum(map(is_text, job.events[: after + 1]))
     for each in job.kept.follow(after + 1):
@@ -185,8 +182,6 @@ def _follow(job: Job, after: int, request: Request, *, begins: bool) -> Iterator
             if fault is not None:
                 yield from fault
                 return
-        if told and is_text(each) and not request.words:
-            each = {**each, "delta": told}
         yield event(each, each["type"])
         request.words += is_text(each)
         sent += 1

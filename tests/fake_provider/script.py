@@ -3,39 +3,32 @@
     tokens=20        words in the answer           word=w         what the words begin with
     reasoning=0      words of reasoning before     odd            odd marks at the end: ODD
     rate=0           words per second, 0: at once  first=0        seconds before the first word
-    finish=stop      the finish reason             usage=1        0: no usage chunk
-    comments=0       comments before each word     empty          finish without a word
-    crlf             lines end with CR LF          nospace        `data:` without a space
-    split            one byte for each write       field=content  the reasoning's: reasoning_content
+    finish=stop      the finish reason             code=C         an error's code
     status=N         answer with HTTP status N     retry_after=S  with this Retry-After
-    code=C           an error's code               html, json, redirect   no stream at all
+    html, redirect   no stream at all
     error_after=N    an error event after N words  cut_after=N    the connection is reset
     end_after=N      a clean end, no finish        done_after=N   [DONE], no finish
     stall_after=N    nothing more, left open       junk_after=N   a line that is no JSON
     chunk_after=N    broken transfer encoding      after=finish   those strike after the finish
-    prefill=exact    how a beginning is continued: `exact`, `trim` (no white space first), `echo`
-                     (the beginning is repeated), `refuse` (HTTP 400), `ignore` (answers anew)
-    continues=anew   how it goes on when asked in words: `anew`, `exact`, `overlap`, `preamble`,
-                     `sorry` (another text), `refuse` (HTTP 400)
+    echo             a beginning that is to be continued is repeated first
     times=N          the faults strike only the first N requests of this very model
 
 Where the provider keeps the answer (background mode) there are also these; the faults above strike
 the connection there, and not the answer:
 
-    background=refuse  HTTP 400: no such mode      background=ignore  an answer that is not kept
+    background=refuse  HTTP 400: no such mode
     fail_after=N       the answer fails (code=C)   incomplete_after=N it ends incomplete (reason=R)
     cut_at=N           the connection is reset after N events
     listeners          the faults of connections also strike later readers of the same answer
     window=S           seconds after its beginning when it is gone (404)
     refuse=N           a later reader gets HTTP status N
-    retell=TEXT        a later reader gets this as the first word
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from .http import End, Raw, Reply, Step
@@ -69,18 +62,10 @@ class Script:
     rate: float = 0.0
     first: float = 0.0
     finish: str = "stop"
-    usage: int = 1
-    comments: int = 0
-    empty: int = 0
-    crlf: int = 0
-    nospace: int = 0
-    split: int = 0
-    field: str = "reasoning"
     status: int = 0
     retry_after: str = ""
     code: str = ""
     html: int = 0
-    json: int = 0
     redirect: int = 0
     error_after: int = -1
     cut_after: int = -1
@@ -90,8 +75,7 @@ class Script:
     junk_after: int = -1
     chunk_after: int = -1
     after: str = ""
-    prefill: str = "exact"
-    continues: str = "anew"
+    echo: int = 0
     times: int = -1
     background: str = ""
     fail_after: int = -1
@@ -101,7 +85,6 @@ class Script:
     listeners: int = 0
     refuse: int = 0
     window: float = 600.0
-    retell: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -119,7 +102,7 @@ class Script:
     def without_faults(self) -> Script:
         calm: dict[str, Any] = {f"{fault}_after": -1 for fault in FAULTS}
         calm |= {"fail_after": -1, "incomplete_after": -1, "cut_at": -1}
-        return dataclasses.replace(self, status=0, html=0, json=0, redirect=0, empty=0, **calm)
+        return dataclasses.replace(self, status=0, html=0, redirect=0, **calm)
 
     def strike(self, words: int, error: bytes, *, finished: bool = False) -> Sequence[Step] | None:
         """What a fault does after so many words, and the stream ends with it; None for no fault.
@@ -140,7 +123,7 @@ class Script:
     @property
     def text(self) -> str:
         """The whole answer."""
-        return "" if self.empty else answer(self.tokens, self.word) + ODD * bool(self.odd)
+        return answer(self.tokens, self.word) + ODD * bool(self.odd)
 
     @property
     def words(self) -> list[str]:
@@ -161,21 +144,6 @@ class Script:
             return Reply.whole(b"", status)
         headers = {"Retry_After": self.retry_after} if self.retry_after else {}
         return Reply.json(self.error(), status, **headers)
-
-    def dressed(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """The same steps as this stream is written."""
-        for step in steps:
-            if not isinstance(step, bytes):
-                yield step
-                continue
-            data = re.sub(rb"(?m)^data: ", b"data:", step) if self.nospace else step
-            data = data.replace(b"\n", b"\r\n") if self.crlf else data
-            if not self.split:
-                yield data
-            else:
-                for at in range(len(data)):
-                    yield data[at : at + 1]
-                    yield 0.0
 
 
 def answer(tokens: int, word: str = "w") -> str:

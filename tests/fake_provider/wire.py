@@ -45,7 +45,6 @@ class Response(NamedTuple):
     """A response of OpenAI's Responses API.
 
     Attributes:
-        background: whether the provider keeps it.
         end: how it ends: `completed`, `failed` or `incomplete`.
         error: why it failed.
         reason: why it is incomplete.
@@ -55,11 +54,9 @@ class Response(NamedTuple):
     model: str
     thoughts: tuple[str, ...]
     texts: tuple[str, ...]
-    background: bool = True
     end: str = "completed"
     error: dict[str, Any] | None = None
     reason: str = ""
-    usage: bool = True
 
     @property
     def text(self) -> str:
@@ -72,12 +69,12 @@ class Response(NamedTuple):
             "id": self.id,
             "object": "response",
             "status": status,
-            "background": self.background,
+            "background": True,
             "model": self.model,
             "error": self.error if status == "failed" else None,
             "incomplete_details": {"reason": self.reason} if status == "incomplete" else None,
             "output": self._output() if over and status != "cancelled" else [],
-            "usage": self._usage() if over and self.usage else None,
+            "usage": self._usage() if over else None,
         }
 
     def events(self) -> Iterator[tuple[bool, dict[str, Any]]]:
