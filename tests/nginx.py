@@ -18,7 +18,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import trustme
@@ -97,18 +96,6 @@ class Nginx:
         """What it has said about itself."""
         return (self._folder / "stderr").read_text(errors="replace")
 
-    async def server_of(self, request: str) -> int:
-        """The port of the server that answered a request, once that is over.
-
-        Args:
-            request: how it begins: `GET /api/chats`.
-        """
-        answered = re.compile(rf'"{re.escape(request)}[ ?].* from (?:.*, )?127\.0\.0\.1:(\d+)$')
-        log = (self._folder / "stdout").read_text
-        said = await until(log, lambda said: any(map(answered.search, said.splitlines())))
-        last = [found for line in said.splitlines() if (found := answered.search(line))][-1]
-        return int(last[1])
-
     async def __aenter__(self) -> Self:
         settings = "daemon off; master_process off;"  # a worker would outlive a killed master
         if os.geteuid() == 0:
@@ -128,12 +115,7 @@ class Nginx:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

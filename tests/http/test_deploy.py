@@ -26,7 +26,7 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Status
 from durable_llm_streams.server import ServerConfig
 from durable_llm_streams.server.streams import HEARTBEAT_SECONDS
-from tests.app import MODELS, Guest, Reading, assistant, read_rest, read_until, text_of, user
+from tests.app import MODELS, Guest, Reading, read_rest, read_until, text_of
 from tests.fake_provider import FakeProvider, answer
 from tests.nginx import CONFIGURATION, Nginx
 from tests.node import missing
@@ -124,51 +124,6 @@ async def test_every_event_passes_the_proxy_before_the_next_one_is_made(
         assert stream.headers["Cache-Control"] == "no-cache, no-transform"
         assert (await guest.call("POST", "/api/chat/c1/stop")).status == 200
         assert (await read_rest(stream)).end == "abort"
-
-
-@pytest.mark.promise("prefix")
-@pytest.mark.asyncio(loop_scope="module")
-async def test_a_reader_goes_on_by_its_cursor_at_another_server(shared: Deployment) -> None:
-    shared.provider.plan(STALLS)
-    async with shared.guest() as guest, await guest.start() as stream:
-        first = await read_said(stream)
-        headers = {"Last-Event-ID": first.ids[2]}
-        async with await guest.open("GET", "/api/chat/c1/stream", headers=headers) as resumed:
-            second = await read_until(
-                resumed, lambda reading: len(reading.ids) == len(first.ids) - 3
-            )
-            assert second.records == first.records[3:]
-            await guest.call("POST", "/api/chat/c1/stop")
-            assert (await read_rest(resumed)).end == (await read_rest(stream)).end == "abort"
-    places = [
-        await shared.nginx.server_of(request)
-        for request in ("POST /api/chat", "GET /api/chat/c1/stream")
-    ]
-    assert sorted(places) == sorted(server.port for server in shared.servers)
-
-
-@pytest.mark.promise("stop")
-@pytest.mark.asyncio(loop_scope="module")
-async def test_who_leaves_an_answer_and_asks_on_at_another_server_is_answered(
-    shared: Deployment,
-) -> None:
-    shared.provider.plan(STALLS, WHOLE)
-    one, two = shared.servers
-    async with shared.guest() as guest:
-        here, there = Guest(one.url, guest.session), Guest(two.url, guest.session)
-        question = user("m1", "One")
-        async with await here.open(
-            "POST", "/api/chat", json={"id": "c1", "messages": [question]}
-        ) as stream:
-            said = await read_said(stream)
-            stream.close()
-        view = [question, assistant(said.records[0].chunk["messageId"], said.text)]
-        asked = await there.post({"id": "c1", "messages": [*view, user("m2", "Two")]})
-        assert (asked.status, asked.end, asked.text) == (200, "finish", answer(ALL))
-        assert await there.said() == [
-            ("user", "One"), ("assistant", answer(SAID)), ("user", "Two"),
-            ("assistant", answer(ALL)),
-        ]  # fmt: skip
 
 
 @pytest.mark.promise("takeover", "hand-over")
