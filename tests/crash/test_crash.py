@@ -14,7 +14,7 @@ from tests.crash.campaign import ATTEMPTS, Campaign, Options
 from tests.crash.plan import WEIGHTS, chat_plan, faults
 from tests.crash.provider import provider_process
 from tests.crash.stores import KINDS, OneRedis
-from tests.crash.zygote import ForkedProcess, Zygote
+from tests.crash.zygote import Zygote
 from tests.processes import ServerProcess
 from tests.redis_servers import require_redis
 from tests.waiting import until
@@ -117,11 +117,3 @@ async def test_a_forked_server_is_a_process_of_its_own(tmp_path: Path, fresh: bo
         dead = await zygote.fork({"PATH": os.environ["PATH"], "DLS_STORE": "no"}, tmp_path / "log")
         assert await dead.wait() == 2  # what `dls serve` says to an address that is none
     assert "Traceback" not in place.log.read_text() + (tmp_path / "log").read_text()
-
-
-async def test_no_forked_server_outlives_its_zygote(tmp_path: Path) -> None:
-    forked: list[ForkedProcess] = []
-    async with Zygote() as zygote:
-        place = ServerProcess(tmp_path)
-        forked.append(await zygote.fork(place.environment, place.log))
-    assert forked[0].returncode == -signal.SIGKILL
