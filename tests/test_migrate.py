@@ -28,6 +28,7 @@ from tests.redis_servers import (
     redis_cluster,
     redis_server,
 )
+from tests.sqlite_stores import nothing_left_open
 
 __all__ = ["file", "prefix", "redis", "redis_cluster", "redis_server"]
 
@@ -52,7 +53,10 @@ async def test_a_way_there_and_back_changes_nothing(
     assert min(run.epoch.number for run in active) == 0, "none waits"
     assert max(run.epoch.number for run in active) > 0, "none was begun"
 
-    there = await migrate(file, redis)
+    steps: list[tuple[str, int, int]] = []
+    with nothing_left_open(tmp_path):
+        there = await migrate(file, redis, watch=lambda *step: steps.append(step))
+    assert steps == [(phase, done, 8) for phase in ("copy", "compare") for done in range(9)]
     assert (there.copied, there.found, there.conflicts) == (8, 0, [])
     assert there.compared == 8
     assert await told(redis, orders) == before
@@ -230,13 +234,12 @@ async def test_the_comparison_finds_every_planted_difference(
     run_key, log_key = f"{root}:run:{run.id}", f"{root}:log:{run.id}"
     log = [f"has another log of run {run.id} there"]
     assert await planted("PING") == []
-    first = (await redis_server.command("LINDEX", log_key, 0)).decode()
+    first, second = map(bytes.decode, await redis_server.command("LRANGE", log_key, 0, 1))
     assert await planted("LSET", log_key, 0, first.replace("0", "1", 1)) == log
     assert await planted("LSET", log_key, 3, "{}") == log
     assert await planted("RPUSH", log_key, "{}") == log
     assert await planted("LPOP", log_key) == log
     moved = "for i = 1, 2 do redis.call('LSET', KEYS[1], i - 1, ARGV[i]) end"
-    second = (await redis_server.command("LINDEX", log_key, 1)).decode()
     assert await planted("EVAL", moved, 1, log_key, first + second[0], second[1:]) == log
     assert await planted("DEL", log_key) == log
     body = ["has a message with another text there"]
@@ -264,11 +267,16 @@ async def test_a_log_that_has_outlived_its_retention_is_not_missed(
     file: str, redis: str, redis_server: RedisServer, prefix: str
 ) -> None:
     async with serving(file) as store:
-        run = await Histories(store, 1).turn("c", "ann", outcome="finished")
+        histories = Histories(store, 1)
+        run = await histories.turn("c", "ann", outcome="finished")
+        last = await histories.turn("c", "ann", outcome="finished")
     await migrate(file, redis)
     await redis_server.command("DEL", f"{{{prefix}:0}}:log:{run.id}")
     assert reasons(await migrate(file, redis)) == [f"has another log of run {run.id} there"]
     assert reasons(await migrate(file, redis, log_age=0.0)) == []
+    await redis_server.command("LSET", f"{{{prefix}:0}}:log:{last.id}", 0, "{}")
+    found = reasons(await migrate(file, redis, log_age=0.0))
+    assert found == [f"has another log of run {last.id} there"]
 
 
 @pytest.mark.promise("migration")

@@ -12,6 +12,7 @@ import pytest
 
 from durable_llm_streams.model import Chat, Claim
 from durable_llm_streams.store import FEED_LENGTH, Append, Changes
+from durable_llm_streams.stores import open_store
 from durable_llm_streams.stores.sqlite import SQLiteStore, Synchronous
 from durable_llm_streams.stores.sqlite import file as database_file
 from durable_llm_streams.stores.sqlite.feeds import Feeds
@@ -308,7 +309,8 @@ async def test_a_write_still_waits_for_others_after_the_wal_was_restarted(
 async def test_what_survives_a_power_failure_can_be_chosen(
     tmp_path: Path, name: Synchronous, level: int
 ) -> None:
-    store = SQLiteStore(tmp_path / "chats.db", synchronous=name)
+    store = open_store(f"sqlite:///{tmp_path}/chats.db", synchronous=name)
+    assert isinstance(store, SQLiteStore)
     assert store._file.connection.execute("PRAGMA synchronous").fetchone() == (level,)
     assert store._file.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert store._file.connection.execute("PRAGMA foreign_keys").fetchone() == (1,)

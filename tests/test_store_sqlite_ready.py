@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.sqlite import readiness
+from durable_llm_streams.errors import StoreUnavailable, StoreUnusable
+from durable_llm_streams.stores.sqlite import SQLiteStore, readiness
+from durable_llm_streams.stores.sqlite import file as database_file
 from tests.contract.harness import Talk, records
-from tests.sqlite_stores import SQLiteStores, stores, talk
+from tests.sqlite_stores import SQLiteStores, nothing_left_open, stores, talk
 from tests.waiting import within
 
 __all__ = ["stores", "talk"]
@@ -110,3 +113,17 @@ async def test_a_check_that_failed_is_made_again_at_once(talk: Talk, stores: SQL
             await talk.store.check()
     stores.break_off("PRAGMA query_only=0")
     await talk.store.check()
+
+
+@pytest.mark.promise("fit-store")
+async def test_a_file_that_another_program_writes_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_file, "_BUSY_MILLISECONDS", 10)
+    path = tmp_path / "chats.db"
+    await SQLiteStore(path).close()
+    with nothing_left_open(tmp_path), closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnusable, match="Another program holds the file open"):
+            SQLiteStore(path)
+    await SQLiteStore(path).close()
