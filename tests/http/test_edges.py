@@ -14,12 +14,14 @@ from msgspec import structs
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.model import Cursor, Epoch, Span, Status, token_at
+from durable_llm_streams.fold import Fold
+from durable_llm_streams.model import Chat, Cursor, Epoch, Message, Run, Span, Status, token_at
 from durable_llm_streams.server import Visitor
+from durable_llm_streams.server.chats import _snapshot
 from durable_llm_streams.server.context import new_id
 from durable_llm_streams.server.sending import _title
 from durable_llm_streams.server.streams import RunStream, Streams
-from durable_llm_streams.store import Page
+from durable_llm_streams.store import Page, Snapshot
 from tests.app import CONFIG, App, Guest, Reading, begun, running_app, story
 from tests.stub_server import text_log
 
@@ -140,6 +142,31 @@ def test_ids_sort_by_time_and_differ() -> None:
 )
 def test_a_title_is_one_line_of_at_most_eighty_characters(text: str, title: str) -> None:
     assert _title(text) == title
+
+
+@pytest.mark.promise("prefix")
+def test_the_snapshot_of_a_run_that_was_taken_over_has_the_last_epochs_cursor() -> None:
+    records = text_log("Hel", "lo")[:5]
+    spans = (Span(1, Epoch(1, "aa")), Span(4, Epoch(2, "bb")), Span(6, Epoch(3, "cc")))
+    chat = Chat(id="c1", owner="o", title="T", created_at=0, updated_at=1, active_run="r1")
+    run = Run(id="r1", chat_id="c1", prompt_id="m1", message_id="a1", model="small",
+              status=Status.RUNNING, created_at=0, spans=spans)  # fmt: skip
+    question = Message(id="m1", parent=None, role="user", body=b'{"id":"m1"}', created_at=0)
+    answer = Message(id="a1", parent="m1", role="assistant", body=b"", created_at=0)
+    log = Page(1, records, 6, spans, Status.RUNNING)
+    versions = [("m1", None, "user"), ("a1", "m1", "assistant")]
+    shown = _snapshot(Snapshot(chat, [question, answer], versions, run, log))
+    assert shown["active_run"] == {
+        "id": "r1", "message_id": "a1", "model": "small", "status": "running",
+        "cursor": "r1.00000005.bb",
+    }  # fmt: skip
+    assert [json.loads(bytes(each)) for each in shown["messages"]] == [
+        {"id": "m1"}, json.loads(Fold.of(records).body())
+    ]  # fmt: skip
+    assert shown["versions"][1] == {"id": "a1", "parent": "m1", "role": "assistant"}
+    times = shown["created_at"], shown["updated_at"]
+    assert times == ("1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.001Z")
+    assert (shown["id"], shown["title"], shown["active"]) == ("c1", "T", True)
 
 
 class _Log:
