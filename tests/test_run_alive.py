@@ -114,6 +114,8 @@ async def test_a_picture_stands_where_it_comes_and_a_source_cuts_no_text(world: 
             ("file", None),
             ("text", "Behind it."),
         ]
+    stopped, _ = await play(world, [Show(PICTURE), Wait()], scene)
+    assert stopped.notices[0]["reason"] == "The model stopped answering.", "it had begun"
     source, file = ended.fold.parts[2:4]
     assert (source["url"], source["title"]) == (PAGE.url, PAGE.title)
     assert (file["url"], file["mediaType"]) == (PICTURE.url, PICTURE.media_type)

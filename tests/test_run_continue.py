@@ -44,7 +44,7 @@ async def play(
 @pytest.mark.promise("one-clean-answer")
 @in_world
 async def test_a_model_goes_on_in_the_same_part_where_it_was_cut(world: World) -> None:
-    ended, source = await play(world, BEGUN, [Say(TEXT[CUT - 30 :]), Done()])
+    ended, source = await play(world, BEGUN, [Reason("Hm."), Say(TEXT[CUT - 30 :]), Done()])
     assert (ended.text, ended.status) == (TEXT, Status.FINISHED)
     assert (ended.kinds.count("text-start"), ended.kinds.count("reset-step")) == (1, 0)
     first, second = source.prompts
@@ -90,6 +90,7 @@ FAILS: Scene = [Fail()]
 REFUSES: Scene = [Fail(refused_rung=True)]
 ADDS: Scene = [Say(TEXT[CUT - 30 : CUT + 10]), Fail()]
 GOES_ON: Scene = [Say(TEXT[CUT - 20 :]), Done()]
+SORRY: Scene = [Say("Sorry, "), Wait(4), Say("what do you mean?"), Done()]
 WHOLE: Scene = [ANEW, Done()]
 
 
@@ -101,10 +102,11 @@ WHOLE: Scene = [ANEW, Done()]
         ([FAILS, WHOLE], 3, False, "continue restart"),
         ([FAILS, ADDS, FAILS, GOES_ON], 7, False, "continue continue continue continue"),
         ([ADDS, GOES_ON], 3, False, "continue continue"),
+        ([SORRY, WHOLE], 2, False, "continue restart"),
         ([REFUSES, REFUSES, WHOLE], 2, True, "prefill continue restart"),
         ([*[FAILS] * 4, WHOLE], 9, True, "prefill prefill continue continue restart"),
     ],
-    ids=["twice", "last", "progress", "last progress", "refusals", "twice each"],
+    ids=["twice", "last", "progress", "last progress", "slow sorry", "refusals", "twice each"],
 )
 @in_world
 async def test_a_rung_that_adds_nothing_twice_or_refuses_gives_way(

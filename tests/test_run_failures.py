@@ -168,6 +168,14 @@ async def test_a_model_that_stops_in_the_middle_is_given_up_after_the_next_token
     assert first + second + 59 <= (now() - begin) / 1000 < first + second + 59 + 2
 
 
+@pytest.mark.promise("honest-failure")
+@in_world
+async def test_a_model_that_stops_behind_thousands_of_words_is_given_up_too(world: World) -> None:
+    words = [f"{number} " for number in range(3000)]
+    source = ScriptedSource([Say(*words), Wait()], [Say("A"), Done()])
+    assert 60 <= await elapsed(play(world, source)) < 62
+
+
 @pytest.mark.promise("outage")
 @in_world
 async def test_a_store_that_is_away_for_minutes_is_not_taken_for_a_model_that_stalls(
