@@ -42,6 +42,7 @@ FAULT_SECONDS = 12.0
 #: it, but less than the 15 after which a waiting stream looks by itself.
 PATIENCE_SECONDS = 10.0
 
+_BETWEEN_STARTS_SECONDS = 0.05
 _MOST_TURNS = 600_000
 _HORIZON = 8_000.0
 
@@ -208,11 +209,17 @@ class History:
         return not pending
 
     async def _keep(self, server: Server) -> None:
-        """Start a server, and again whenever it has ended, as an orchestrator does."""
+        """Start a server, and again whenever it has ended, as an orchestrator does.
+
+        One that cannot start, as while Redis is down, is not started a thousand times a second.
+        """
+        loop = asyncio.get_running_loop()
         while True:
+            soonest = loop.time() + _BETWEEN_STARTS_SECONDS
             server.start()
             await server.ended.wait()
-            await asyncio.sleep(0.0 if self.faults.over else self.workload.restart_after)
+            pause = 0.0 if self.faults.over else self.workload.restart_after
+            await asyncio.sleep(max(pause, soonest - loop.time()))
 
     async def _incidents(self) -> None:
         loop = asyncio.get_running_loop()
