@@ -142,7 +142,8 @@ async def test_a_run_that_its_own_worker_claims_again_is_executed_once(world: Wo
     await until(lambda: len(source.prompts) == 2)
     await asyncio.sleep(0.1)
     assert (worker.running, source.open) == (1, 1)
-    assert (await world.ended(run, within=60)).text == "B"
+    ended = await world.ended(run, within=60)
+    assert (ended.status, ended.text, ended.run.takeovers) == (Status.FINISHED, "B", 1)
     assert source.open == 0
 
 

@@ -37,6 +37,9 @@ _REASONS: Final[dict[str, str]] = {
     "runs.stopping.Stopper.stop: job: tuple[str, str] | None = None ->"
     ' job: tuple[str, str] | None = ""': _NEVER_READ,
     "runs.worker.Worker._claim: return False -> return None": _FALSY,
+    'providers.failures.classify._allowance: return "" -> return None': (
+        "A meaning that is not known is only asked whether it is one."
+    ),
     "log.writer.Flusher._adapt: if busy > 0.85 or self._late > _LATE: ->"
     " if busy >= 0.85 or self._late > _LATE:": _MEASURED,
     "client._answers.Reading.__init__: self._greeted = False -> self._greeted = None": _FALSY,

@@ -132,6 +132,7 @@ def test_a_template_that_fails_refuses_a_continuation_and_nothing_else() -> None
     body = '{"error":{"code":500,"message":"Error rendering prompt with jinja template: x"}}'
     assert read(500, body).meaning == "refused"
     assert read(500, body, continuing=True).meaning == "prefill"
+    assert read(200, body, continuing=True).meaning == "prefill"
     assert failures.reported(json.loads(body)["error"], continuing=True).refused_rung
 
 
