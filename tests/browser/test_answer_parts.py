@@ -7,13 +7,15 @@ import base64
 import pytest
 from playwright.async_api import expect
 
+from durable_llm_streams.errors import ModelError
 from durable_llm_streams.runs import Citation, File, Finish, TextDelta
-from tests.app import App
+from tests.app import HELLO, App
 from tests.browser.chat_page import ChatPage
 from tests.browser.scripted import picture, yields
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+SENTENCE = "The model is overloaded."
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 
 
@@ -85,6 +87,35 @@ async def test_an_answer_that_did_not_end_by_itself_says_so(
         await tab.until_ended()
         await expect(tab.answer.get_by_test_id("ending")).to_have_text(sentence)
         await tab.page.reload()
+
+
+@pytest.mark.promise("honest-failure", "versions")
+async def test_a_failed_answer_can_be_asked_for_again_and_stays_reachable(
+    tab: ChatPage, app: App
+) -> None:
+    app.script.pieces = ("Half an ", ModelError(SENTENCE, retryable=False))
+    await tab.send("Hi")
+    await tab.until_ended("failed")
+    await expect(tab.page.get_by_test_id("ending")).to_contain_text(SENTENCE)
+    assert await tab.assert_exact() == "Half an "
+    await tab.page.reload()
+    await tab.until_ended("failed")
+    await expect(tab.page.get_by_test_id("ending")).to_contain_text(SENTENCE)
+    app.script.pieces = HELLO
+    await tab.page.get_by_role("button", name="Try again").click()
+    await tab.until_ended()
+    assert await tab.assert_exact(mounts=None) == "Hello, world."
+    versions = tab.answer.get_by_test_id("versions")
+    await expect(versions).to_contain_text("2/2")
+    await versions.get_by_role("button", name="Previous version").click()
+    await tab.until_ended("failed")
+    await expect(tab.answer).to_contain_text("Half an")
+    await expect(tab.page.get_by_test_id("ending")).to_contain_text(SENTENCE)
+    await tab.page.reload()
+    await tab.until_ended("failed")
+    await tab.answer.get_by_role("button", name="Next version").click()
+    await tab.until_ended()
+    assert await tab.assert_exact(mounts=None) == "Hello, world."
 
 
 def _base64(data: bytes) -> str:

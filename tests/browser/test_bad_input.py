@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Route, expect
+from playwright.async_api import BrowserContext, expect
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.server import ServerConfig, Unauthenticated, Visitor
 from tests.app import MODELS, App, running_app
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import add_chats, answer_with, ask, ask_until, begin, row
+from tests.browser.screens_support import add_chats, answer_with, ask, row
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,13 +50,6 @@ async def test_a_chat_of_somebody_else_looks_exactly_like_one_that_does_not_exis
 async def test_an_address_that_no_chat_can_have_gets_the_same_screen(tab: ChatPage) -> None:
     for name in ("%00", "%", "a%2Fb", "x" * 200, "%F0%9F%98%80"):
         assert "There is no such chat here" in await problem_of(tab, f"/c/{name}")
-
-
-async def test_a_leaf_that_does_not_exist_shows_the_chat_all_the_same(tab: ChatPage) -> None:
-    await ask(tab, "Hi")
-    await tab.page.goto(f"{tab.url}{tab.path}?leaf=no-such-message")
-    await expect(tab.questions).to_have_text(["Hi"])
-    await ask(tab, "Again")
 
 
 class Sessions:
@@ -116,17 +108,6 @@ async def test_a_server_that_answers_nonsense_is_asked_again_until_it_makes_sens
     await expect(tab.banner).to_have_count(0)
 
 
-@pytest.mark.promise("outbox", "idempotent-send")
-async def test_a_message_into_a_captive_portal_waits_and_is_sent_once(tab: ChatPage) -> None:
-    await answer_with(tab.page, "**/api/chat", **PORTAL)
-    await tab.send("Hi")
-    await expect(tab.questions).to_have_text(re.compile("Hi"))
-    await expect(tab.page.get_by_test_id("pending")).to_contain_text("Waits here")
-    await tab.page.unroute("**/api/chat")
-    await tab.until_ended()
-    assert [role for role, _ in await tab.history()] == ["user", "assistant"]
-
-
 @pytest.mark.promise("outbox")
 async def test_a_message_that_a_broken_server_does_not_take_can_be_sent_again(
     tab: ChatPage,
@@ -144,22 +125,6 @@ async def test_a_message_that_a_broken_server_does_not_take_can_be_sent_again(
     await tab.waiting.get_by_role("button", name="Try again").click()
     await tab.until_ended()
     assert [role for role, _ in await tab.history()] == ["user", "assistant"]
-
-
-@pytest.mark.promise("foreign-bytes", "prefix")
-async def test_an_answer_goes_on_after_a_stream_of_nonsense(tab: ChatPage, app: App) -> None:
-    await begin(tab, app, "Hi")
-    await answer_with(tab.page, "**/stream*", **PORTAL)
-    await tab.page.context.set_offline(True)
-    await tab.until_state("offline")
-    await tab.page.context.set_offline(False)
-    await tab.until_state("reconnecting")
-    await expect(tab.state.get_by_role("button", name="Try now")).to_be_visible()
-    app.script.free()
-    await tab.page.unroute("**/stream*")
-    await tab.state.get_by_role("button", name="Try now").click()
-    await tab.until_ended()
-    assert await tab.assert_exact() == "Hello, world."
 
 
 def events(*chunks: dict[str, object]) -> str:
@@ -236,23 +201,6 @@ async def test_code_is_complete_without_its_colours(tab: ChatPage, app: App) -> 
     assert (await tab.watched()).errors == []
 
 
-async def test_a_chat_that_is_opened_while_the_server_is_away_comes_by_itself(
-    tab: ChatPage, context: BrowserContext
-) -> None:
-    await ask(tab, "Hi")
-
-    async def refuse(route: Route) -> None:
-        await route.abort("connectionrefused")
-
-    later = await context.new_page()
-    await later.route("**/api/**", refuse)
-    await later.goto(tab.url + tab.path)
-    await expect(later.get_by_test_id("problem-screen")).to_contain_text("cannot be loaded")
-    await later.unroute("**/api/**")
-    await expect(ChatPage(later, tab.url).questions).to_have_text(["Hi"])
-    await expect(later.get_by_test_id("problem-screen")).to_have_count(0)
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def strict(tmp_path: Path, built: Path) -> AsyncIterator[App]:
     """An application that takes short messages only."""
@@ -274,27 +222,6 @@ async def test_a_message_that_is_too_long_can_be_made_shorter(
     await expect(tab.composer).to_have_value("x" * 101)
     await ask(tab, "short")
     assert [role for role, _ in await tab.history()] == ["user", "assistant"]
-
-
-@pytest.mark.promise("outbox")
-async def test_a_message_into_a_chat_that_answers_in_another_tab_waits_for_its_turn(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    await ask(tab, "Hi")
-    other = await context.new_page()
-    await other.route("**/api/events*", lambda route: route.abort())  # it does not hear of the run
-    beside = ChatPage(other, tab.url)
-    await beside.goto(tab.path)
-    app.script.hold()
-    app.script.allow(1)
-    await ask_until(tab, "From the first tab", "Hello")
-    await beside.send("From the second tab")
-    await expect(beside.waiting).to_contain_text("From the second tab")
-    app.script.free()
-    await expect(beside.answers).to_have_count(3)
-    await beside.until_ended()
-    said = [text for role, text in await beside.history() if role == "user"]
-    assert said == ["Hi", "From the first tab", "From the second tab"]
 
 
 async def test_a_very_long_title_stays_on_its_line(tab: ChatPage) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Route, expect
+from playwright.async_api import BrowserContext, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage, letters
@@ -75,25 +75,6 @@ async def test_an_answer_survives_fifteen_resets_at_any_byte(
     assert len(app.script.prompts) == 1
 
 
-async def test_a_body_that_ends_well_in_mid_frame_is_taken_for_a_cut(
-    tab: ChatPage, app: App
-) -> None:
-    cut: list[int] = []
-
-    async def shorten(route: Route) -> None:
-        response = await route.fetch()
-        body = await response.body()
-        cut.append(len(body))
-        await route.fulfill(response=response, body=body[: len(body) * 2 // 3])
-
-    app.script.pieces = WORDS
-    await tab.page.route("**/api/chat", shorten, times=1)
-    await tab.send("Count")
-    await tab.until_ended()
-    assert await tab.assert_exact() == SAID
-    assert len(cut) == len(app.script.prompts) == 1
-
-
 async def test_a_silent_connection_is_given_up_after_forty_seconds(
     far: ChatPage, app: App, proxy: TcpProxy
 ) -> None:
@@ -133,17 +114,3 @@ async def test_a_server_that_refuses_for_a_while_is_tried_again(
     app.script.free()
     await far.until_ended()
     assert await far.assert_exact() == SAID
-
-
-async def test_an_answer_survives_a_network_that_brings_single_bytes(
-    far: ChatPage, app: App, proxy: TcpProxy
-) -> None:
-    pieces = ("Grüße, ", "世界! ", "\U0001f30d ", *WORDS[:60])
-    app.script.pieces = pieces
-    await proxy.set("dribble")
-    async with speaking(app.script):
-        await far.send("Count")
-        await far.until_longer(40)
-    await far.until_ended()
-    await proxy.set("pass")
-    assert await far.assert_exact() == "".join(pieces)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 from playwright.async_api import BrowserContext, expect
@@ -11,8 +10,6 @@ from playwright.async_api import BrowserContext, expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.pace import numbered, speaking
-from tests.browser.screens_support import begin
-from tests.processes import serving
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -82,30 +79,5 @@ async def test_a_reload_before_the_first_word_waits_for_it(tab: ChatPage, app: A
     await expect(tab.questions).to_have_text("Hi")
     await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
     app.script.free()
-    await tab.until_ended()
-    assert await tab.assert_exact() == "Hello, world."
-
-
-@pytest.mark.promise("prefix", "history-is-fold")
-async def test_the_demo_goes_on_after_reloads_in_mid_answer(
-    context: BrowserContext, tmp_path: Path
-) -> None:
-    async with serving(tmp_path, {"DLS_DEMO_TOKENS_PER_SECOND": "150"}) as server:
-        tab = await ChatPage.open(context, server.url)
-        await tab.send("Tell me of logs")
-        for size in (40, 400, 700):
-            await tab.until_longer(size)
-            await tab.reload()
-        await tab.until_ended()
-        await tab.assert_exact()
-
-
-async def test_an_answer_that_ended_while_the_page_was_away_is_there(
-    tab: ChatPage, app: App
-) -> None:
-    await begin(tab, app, "Hi", 2)
-    await tab.page.goto("about:blank")
-    app.script.free()
-    await tab.page.go_back()
     await tab.until_ended()
     assert await tab.assert_exact() == "Hello, world."

@@ -164,15 +164,3 @@ async def test_the_demo_says_that_it_is_one_and_how_to_set_a_key(
         await tab.page.keyboard.press("Escape")
         await expect(how).to_have_count(0)
         await expect(mark).to_be_focused()
-
-
-async def test_nobody_says_that_an_answer_goes_on_to_a_message_that_was_never_sent(
-    tab: ChatPage,
-) -> None:
-    await tab.page.context.set_offline(True)
-    await tab.send("Written without a network")
-    await expect(tab.page.get_by_test_id("pending")).to_contain_text("Waits here")
-    await expect(tab.page.get_by_text("The answer goes on on the server.")).to_have_count(0)
-    await expect(tab.page.get_by_test_id("thinking")).to_have_count(0)
-    await tab.page.context.set_offline(False)
-    await tab.until_ended()

@@ -9,12 +9,13 @@ from itertools import product
 import pytest
 from playwright.async_api import BrowserContext, Page, Route, expect
 
+from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
 from tests.browser.screens_support import (
     add_chats,
-    answer_with,
     ask,
+    begin,
     choose,
     rename,
     row,
@@ -89,31 +90,6 @@ async def test_many_chats_come_page_by_page_and_the_server_searches_all(tab: Cha
     await expect(titles(tab).last).to_have_text("Question 000")
 
 
-async def test_search_takes_every_character_as_itself(tab: ChatPage) -> None:
-    await add_chats(tab, ["100 % sure", "a_b", 'say "no"'])
-    search = tab.page.get_by_role("searchbox", name="Search chats")
-    for query, found in (("%", "100 % sure"), ("_", "a_b"), ('"', 'say "no"')):
-        await search.fill(query)
-        await expect(titles(tab)).to_have_text([found])
-
-
-async def test_a_chat_keeps_its_title_by_escape(tab: ChatPage) -> None:
-    await add_chats(tab, ["Old title"])
-    await rename(tab, "Old title")
-    await title_box(tab).fill("No, not this")
-    await tab.page.keyboard.press("Escape")
-    await expect(row(tab, "Old title")).to_be_visible()
-
-
-async def test_a_chat_is_renamed_by_enter(tab: ChatPage) -> None:
-    [chat] = await add_chats(tab, ["Old title"])
-    await rename(tab, "Old title")
-    await tab.page.keyboard.type("New title")  # over the old one, which is selected
-    await tab.page.keyboard.press("Enter")
-    await expect(titles(tab)).to_have_text(["New title"])
-    await until(lambda: tab.snapshot(chat), lambda found: found["title"] == "New title")
-
-
 FOCUS_PATH = """() => {
   window.focusPath = [];
   document.addEventListener("focusin", ({ target }) => {
@@ -171,16 +147,6 @@ async def test_the_focus_goes_from_the_menu_to_the_title_and_nowhere_between(
         await expect(title_box(tab)).to_have_count(0)
 
 
-async def test_a_title_that_the_server_refuses_is_taken_back(tab: ChatPage) -> None:
-    await add_chats(tab, ["Old title"])
-    await answer_with(tab.page, "**/api/chats/*", status=500)
-    await rename(tab, "Old title")
-    await title_box(tab).fill("New title")
-    await tab.page.keyboard.press("Enter")
-    await expect(tab.page.get_by_test_id("toast")).to_contain_text("could not be renamed")
-    await expect(titles(tab)).to_have_text(["Old title"])
-
-
 async def test_a_deleted_chat_is_back_when_that_is_undone_in_time(tab: ChatPage) -> None:
     await tab.page.clock.install()
     [kept] = await add_chats(tab, ["Kept"])
@@ -216,17 +182,6 @@ async def kept_drafts(page: Page) -> list[str]:
     return found
 
 
-async def test_a_chat_that_could_not_be_deleted_is_back(tab: ChatPage) -> None:
-    await tab.page.clock.install()
-    await add_chats(tab, ["Stubborn"])
-    await answer_with(tab.page, "**/api/chats/*", status=500)
-    await choose(tab, "Stubborn", "Delete")
-    await expect(tab.rows).to_have_count(0)
-    await tab.page.clock.fast_forward(8_000)
-    await expect(titles(tab)).to_have_text(["Stubborn"])
-    await expect(tab.page.get_by_test_id("toast")).to_contain_text("could not be deleted")
-
-
 async def test_deleting_does_not_wait_for_its_time_when_the_page_is_closed(
     tab: ChatPage, context: BrowserContext
 ) -> None:
@@ -239,12 +194,31 @@ async def test_deleting_does_not_wait_for_its_time_when_the_page_is_closed(
     await expect(witness.rows).to_have_count(0)
 
 
-async def test_what_one_reads_as_it_comes_is_never_unread(tab: ChatPage) -> None:
-    await ask(tab, "Here")
-    await expect(row(tab, "Here")).not_to_have_attribute("data-active", "true")
+async def test_an_answer_that_ends_in_another_chat_is_marked_until_it_is_seen(
+    tab: ChatPage, app: App
+) -> None:
+    await begin(tab, app, "Take your time")
+    chat = row(tab, "Take your time")
+    await expect(chat).to_have_attribute("data-active", "true")
     await tab.page.get_by_role("button", name="New chat").click()
-    await expect(row(tab, "Here")).not_to_have_attribute("data-unread", "true")
-    await expect(tab.page).to_have_title("Durable LLM Streams")
+    await expect(tab.answers).to_have_count(0)
+    await expect(chat).to_contain_text("answer is being written")
+    app.script.free()
+    await expect(chat).to_have_attribute("data-unread", "true")
+    await expect(chat).to_contain_text("new answer")
+    await expect(chat).not_to_have_attribute("data-active", "true")
+    await expect(tab.page).to_have_title(re.compile("^● "))
+    await expect(tab.page.get_by_test_id("announcer")).to_contain_text("Take your time")
+    await tab.page.reload()
+    await expect(chat).to_have_attribute("data-unread", "true")
+    await chat.get_by_role("link").click()
+    await tab.until_ended()
+    await expect(chat).not_to_have_attribute("data-unread", "true")
+    await expect(tab.page).not_to_have_title(re.compile("^● "))
+    assert await tab.assert_exact(mounts=None) == "Hello, world."
+    await tab.page.reload()
+    await tab.until_ended()
+    await expect(chat).not_to_have_attribute("data-unread", "true")
 
 
 async def test_an_empty_list_says_so(tab: ChatPage) -> None:

@@ -70,16 +70,3 @@ async def test_who_scrolled_up_is_not_moved_and_can_jump_back(tab: ChatPage, app
     app.script.free()
     await tab.until_ended()
     await tab.assert_exact()
-
-
-async def test_an_end_far_below_does_not_move_who_scrolled_up(tab: ChatPage, app: App) -> None:
-    await reading(tab, app)
-    await tab.scroller.hover()
-    await tab.page.mouse.wheel(0, -600)
-    await expect(tab.page.get_by_role("button", name="Jump to latest")).to_be_visible()
-    await tab.page.evaluate("() => window.watched.settled()")
-    before = await top(tab)
-    app.script.free()
-    await tab.until_ended()
-    await tab.until_shown("".join(LINES))
-    assert abs(await top(tab) - before) <= 2

@@ -7,7 +7,6 @@ from playwright.async_api import BrowserContext, Route, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.screens_support import begin
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
 
@@ -20,6 +19,8 @@ async def test_a_message_written_offline_is_sent_once_when_back(tab: ChatPage, a
     await tab.send("From the tunnel")
     await expect(tab.questions.or_(tab.waiting)).to_have_count(1)
     await expect(tab.page.get_by_text("Waits here and is sent by itself.")).to_be_visible()
+    await expect(tab.page.get_by_text("The answer goes on on the server.")).to_have_count(0)
+    await expect(tab.page.get_by_test_id("thinking")).to_have_count(0)
     await expect(tab.banner).to_have_attribute("data-kind", "offline")
     await tab.page.context.set_offline(False)
     await tab.until_ended()
@@ -88,17 +89,3 @@ async def test_a_send_whose_answer_is_lost_makes_one_run(app: App, context: Brow
         assert await tab.assert_exact() == "Hello, world."
         assert len(app.script.prompts) == 1
         assert len(await tab.history()) == 2
-
-
-@pytest.mark.promise("outbox")
-async def test_a_waiting_message_survives_a_reload_in_mid_answer(tab: ChatPage, app: App) -> None:
-    await begin(tab, app, "First")
-    await tab.send("Second")
-    await expect(tab.waiting).to_have_count(1)
-    await tab.page.reload()
-    await expect(tab.waiting).to_contain_text("Second")
-    app.script.free()
-    await expect(tab.answers).to_have_count(2)
-    await tab.until_ended()
-    assert [text for role, text in await tab.history() if role == "user"] == ["First", "Second"]
-    assert len(app.script.prompts) == 2

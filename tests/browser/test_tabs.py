@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import BrowserContext, expect
 
 from tests.app import App
-from tests.browser.chat_page import ChatPage, letters
+from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
 from tests.browser.pace import numbered
 from tests.browser.screens_support import begin
@@ -55,44 +55,15 @@ async def test_all_tabs_and_devices_show_an_answer_that_one_asked_for(
         await followed(second, [tab, elsewhere], app)
 
 
-@pytest.mark.promise("prefix")
-async def test_a_tab_that_is_opened_in_mid_answer_shows_all_of_it(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    app.script.pieces = WORDS
-    await begin(tab, app, "Count", 20)
-    other = await ChatPage.open(context, app.url, tab.path)
-    await other.until_shown("".join(WORDS[:20]))
-    app.script.free()
-    for each in (tab, other):
-        await each.until_ended()
-        assert await each.assert_exact() == SAID
-
-
-@pytest.mark.promise("feed")
-async def test_a_new_chat_appears_in_the_other_tabs_list(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    other = await ChatPage.open(context, app.url)
-    await tab.send("A brand new thing")
-    await expect(other.rows).to_contain_text(["A brand new thing"])
-    await tab.until_ended()
-    await tab.assert_exact()
-
-
 @pytest.mark.promise("stop")
-@pytest.mark.parametrize("how", ["button", "Escape"])
 async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
-    tab: ChatPage, app: App, context: BrowserContext, how: str
+    tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
     app.script.pieces = WORDS
     await begin(tab, app, "Count", 10)
     other = await ChatPage.open(context, app.url, tab.path)
     await other.until_shown("".join(WORDS[:10]))
-    if how == "button":
-        await other.stop_button.click()
-    else:
-        await other.page.keyboard.press("Escape")
+    await other.stop_button.click()
     for each in (tab, other):
         await each.until_ended("stopped")
         await expect(each.page.get_by_test_id("ending")).to_have_text("Stopped.")
@@ -166,31 +137,3 @@ async def test_a_chat_that_is_deleted_elsewhere_says_so(
     await tab.send("Again")
     await tab.until_ended()
     assert await tab.assert_exact(mounts=None) == "Hello, world."
-
-
-@pytest.mark.promise("prefix")
-async def test_a_page_that_is_hidden_for_half_a_minute_lets_go_and_resumes_when_seen(
-    app: App, context: BrowserContext
-) -> None:
-    await context.add_init_script(path=HERE / "visibility.js")
-    await context.clock.install()
-    tab = await ChatPage.open(context, app.url)
-    app.script.pieces = WORDS
-    await begin(tab, app, "Count", 10)
-    await until(lambda: len(app.shared.streams) == 2)  # the feed and the answer
-    await tab.page.evaluate("() => setVisibility('hidden')")
-    await tab.page.clock.fast_forward(29_000)
-    app.script.allow(10)
-    await tab.until_shown("".join(WORDS[:20]))
-    assert len(app.shared.streams) == 2
-    await tab.page.clock.fast_forward(2_000)
-    await until(lambda: len(app.shared.streams) == 0)
-    app.script.allow(10)
-    await until(tab.history, lambda said: said[-1][1] == "".join(WORDS[:30]))
-    assert await tab.shown() == letters("".join(WORDS[:20]))
-    await tab.page.evaluate("() => setVisibility('visible')")
-    await tab.until_shown("".join(WORDS[:30]))
-    await until(lambda: len(app.shared.streams) == 2)
-    app.script.free()
-    await tab.until_ended()
-    assert await tab.assert_exact() == SAID

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import expect
 
 from durable_llm_streams.errors import ModelError
 from tests.app import App
@@ -134,75 +134,6 @@ async def test_who_reads_further_up_sees_the_same_lines_when_it_begins_again(
     await tab.assert_exact(resets=1)
 
 
-async def test_a_page_that_is_loaded_meanwhile_shows_the_new_text_alone(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    other = await ChatPage.open(context, app.url)
-    await begin_again(tab, app, OLD, NEW)
-    await other.goto(tab.path)
-    app.script.allow(2)
-    await tab.until_shown("".join(NEW[:2]))
-    await other.until_shown("".join(NEW[:2]))
-    await other.reload()
-    await expect(other.cut).to_have_count(0)
-    await expect(tab.cut).to_have_count(1)
-    app.script.free()
-    await tab.until_ended()
-    await other.until_ended()
-    await tab.assert_exact(resets=1)
-    await other.assert_exact()
-
-
-async def test_another_tab_keeps_the_void_text_too(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    app.script.pieces = (*OLD, ModelError(OVERLOADED, retryable=True))
-    app.script.hold()
-    await tab.send("At length")
-    app.script.allow(len(OLD))
-    await tab.until_shown("".join(OLD))
-    other = await ChatPage.open(context, app.url, tab.path)
-    await other.until_shown("".join(OLD))
-    app.script.pieces = NEW
-    app.script.allow(2)
-    for each in (tab, other):
-        await each.until_shown(NEW[0])
-        await expect(each.cut).to_contain_text("Old paragraph number 8")
-    app.script.free()
-    for each in (tab, other):
-        await each.until_ended()
-        await each.assert_exact(resets=1)
-        assert (await each.watched()).shrunk == []
-
-
-async def test_the_void_text_goes_when_the_new_attempt_fails(tab: ChatPage, app: App) -> None:
-    refusal = ModelError("The model refused.", retryable=False)
-    await begin_again(tab, app, OLD, (NEW[0], refusal))
-    app.script.allow()
-    await tab.until_shown(NEW[0])
-    await expect(tab.cut).to_have_count(1)
-    app.script.free()
-    await tab.until_ended("failed")
-    await expect(tab.cut).to_have_count(0)
-    await expect(tab.page.get_by_test_id("ending")).to_contain_text("The model refused.")
-    assert await tab.assert_exact(resets=1) == NEW[0]
-
-
-async def test_a_model_that_goes_on_when_it_is_asked_leaves_nothing_void(
-    tab: ChatPage, app: App
-) -> None:
-    gate = goes_on_in_words(app.script, SAID, REST)
-    await tab.send("Hi")
-    await tab.until_shown(SAID)
-    gate.set()
-    await expect(tab.state).to_contain_text("The model was asked to go on where it was cut off.")
-    await expect(tab.cut).to_have_count(0)
-    gate.set()
-    await tab.until_ended()
-    assert await tab.assert_exact() == SAID + REST
-    assert (await tab.watched()).shrunk == []
-
-
 async def test_a_model_that_begins_anew_when_it_is_asked_to_go_on_is_a_restart(
     tab: ChatPage, app: App
 ) -> None:
@@ -227,5 +158,8 @@ async def test_a_retry_says_why_and_when(tab: ChatPage, app: App) -> None:
     wait = f"{OVERLOADED} Trying again in"
     await until(tab.state.inner_text, lambda text: text.startswith(wait))
     app.script.pieces = ("Hello, world.",)
+    app.script.hold()
+    await expect(tab.state).to_contain_text("Attempt 2 of 5")
+    app.script.free()
     await tab.until_ended()
     await tab.assert_exact(resets=1)
