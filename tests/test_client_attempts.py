@@ -34,7 +34,8 @@ async def test_every_request_has_the_callers_headers_and_streams_ask_for_events(
 
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(note)
-    retry = Time().retry(connect=7.0, silence=9.0)
+    pauses = Time()
+    retry = pauses.retry(connect=7.0, silence=9.0)
     async with (
         stub_server(LOG) as stub,
         aiohttp.ClientSession(trace_configs=[trace], skip_auto_headers=STREAM) as session,
@@ -44,6 +45,10 @@ async def test_every_request_has_the_callers_headers_and_streams_ask_for_events(
             _ = [event async for event in client.ask(chat, "Why?")]
         _ = [event async for event in client.follow("c/1", cursor(4))]
         await client.stop("c/1", "r")
+        await client.chats(q="sky")
+        await client.snapshot("c2")
+        stub.acts += [Act(201, b"<h1>")]  # no JSON: asked again
+        await client.models()
         assert len(stub.questions) == 2, f"each question has an id of its own: {stub.questions}"
     own = {"X-Own": "1"}
     assert sent == [
@@ -52,7 +57,12 @@ async def test_every_request_has_the_callers_headers_and_streams_ask_for_events(
         ("POST", "/api/chat", {**own, **STREAM}),
         ("GET", "/api/chat/c%2F1/stream", {**own, **STREAM, "Last-Event-ID": cursor(4)}),
         ("POST", "/api/chat/c%2F1/stop?run=r", own),
+        ("GET", "/api/chats?q=sky", own),
+        ("GET", "/api/chats/c2", own),
+        ("GET", "/api/models", own),
+        ("GET", "/api/models", own),
     ]
+    assert pauses.pauses == [0.25], "what is no JSON is asked for again after a pause"
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=7.0, sock_read=9.0)
     assert client._timeout == timeout
 

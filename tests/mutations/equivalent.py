@@ -55,6 +55,15 @@ _REASONS: Final[dict[str, str]] = {
     ' same_run = place.partition(".")[0] == known.rpartition(".")[0]': _ONE_DOT,
     "client._answers._retry_after: return float(min(int(value[:9]), 86_400)) ->"
     " return float(min(int(value[:10]), 86_400))": "Numbers of either length are cut to one day.",
+    "client._client.DurableClient.__init__: self._report = on_state or (lambda _: None) ->"
+    " self._report = on_state or ((lambda _: 0))": _FALSY,
+    "client._client.DurableClient.__init__: self._timeout = aiohttp.ClientTimeout( total=None,"
+    " sock_connect=self._retry.connect, sock_read=self._retry.silence ) -> self._timeout ="
+    " aiohttp.ClientTimeout( sock_connect=self._retry.connect, sock_read=self._retry.silence )": (
+        "None is what aiohttp takes where nothing is said."
+    ),
+    "server.crossing.Crossing.preflight_response: if response.status_code < 400: ->"
+    " if response.status_code < 401:": "Starlette answers 200 or 400 there.",
 }
 
 
