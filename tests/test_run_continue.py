@@ -129,7 +129,7 @@ async def test_a_continuation_that_thinks_aloud_is_judged_behind_its_thoughts(
 @pytest.mark.promise("bounded")
 @in_world
 async def test_an_answer_anew_keeps_its_thoughts_up_to_a_bound(world: World) -> None:
-    thinks = [Reason("a" * 600_000), Reason("b" * 600_000), ANEW, Show(LateThought())]
+    thinks: Scene = [Reason("a" * 600_000), Reason("b" * 600_000), ANEW, Show(LateThought())]
     ended, _ = await play(world, BEGUN, [*thinks, Say("A cat."), Done()])
     expected = [("reasoning", TEXT), ("text", "A cat.")]
     assert [(part["type"], part.get("text")) for part in ended.fold.parts[1:]] == expected
