@@ -13,7 +13,7 @@ from durable_llm_streams.providers.requests.dialect import Dialect, Dialects, Ro
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.providers.requests.turns import messages
 from durable_llm_streams.runs.source import Alive, Finish, Turn
-from tests.asking import ask, opened, prompt, text_of
+from tests.asking import ask, fail, opened, prompt, text_of
 from tests.fake_provider import FakeProvider, Refusal, answer
 
 THINKING = Alive("thinking")
@@ -148,6 +148,19 @@ async def test_each_refusal_teaches_what_this_model_is_asked_without() -> None:
         "stream": True,
         "max_completion_tokens": 9,
     }
+
+
+async def test_a_model_that_refuses_a_fifth_thing_is_not_asked_again() -> None:
+    refusals = [*map(names, ("stream_options", "temperature", "reasoning_effort")), o_series]
+    async with (
+        FakeProvider(refusals=[*refusals, no_system]) as provider,
+        opened(
+            base_url=provider.base_url, max_tokens=9, temperature=0, reasoning_effort="low"
+        ) as source,
+    ):
+        await fail(source)
+        assert len(source.changes("fake:tokens=3")) == 4
+        assert len(provider.requests) == 5, "the question, and once more for each lesson"
 
 
 async def test_a_limit_that_has_no_name_is_left_out() -> None:
