@@ -35,7 +35,8 @@ async def stores(redis_server: RedisServer) -> AsyncIterator[RedisStores]:
 
 
 @pytest.fixture
-async def talk(stores: RedisStores) -> Talk:
+async def talk(stores: RedisStores, monkeypatch: pytest.MonkeyPatch) -> Talk:
+    monkeypatch.setattr("durable_llm_streams.stores.redis.runs._PORTION", 2)
     return Talk(stores, await stores.open())
 
 
@@ -72,8 +73,7 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
             live.set()
 
     reading = asyncio.create_task(reader())
-    written = records(500)
-    at = 1
+    written, at = records(500), 1
     for size in range(1, 32):
         lot = written[at - 1 : at - 1 + size]
         assert await talk.append(claim, lot, at)

@@ -203,6 +203,13 @@ class FeedContract:
         assert len(await told(talk, found.position)) == 2
 
     @pytest.mark.promise("feed")
+    async def test_a_position_of_another_store_may_have_missed_something(self, talk: Talk) -> None:
+        position = await here(talk)
+        assert (await talk.store.changes("ann", position)).complete
+        elsewhere = f"{int(position[0], 16) ^ 1:x}{position[1:]}"
+        assert not (await talk.store.changes("ann", elsewhere)).complete
+
+    @pytest.mark.promise("feed")
     async def test_after_a_crash_a_reader_misses_nothing_or_is_told(self, talk: Talk) -> None:
         after = await here(talk)
         await talk.answer("m1")
