@@ -48,7 +48,9 @@ async def test_every_request_has_the_callers_headers_and_streams_ask_for_events(
         await client.chats(q="sky")
         await client.snapshot("c2")
         stub.acts += [Act(201, b"<h1>")]  # no JSON: asked again
-        await client.models()
+        assert await client.models()
+        stub.acts += [Act(204)]
+        assert await client.models() is None, "an empty answer is none to read"
         assert len(stub.questions) == 2, f"each question has an id of its own: {stub.questions}"
     own = {"X-Own": "1"}
     assert sent == [
@@ -59,8 +61,7 @@ async def test_every_request_has_the_callers_headers_and_streams_ask_for_events(
         ("POST", "/api/chat/c%2F1/stop?run=r", own),
         ("GET", "/api/chats?q=sky", own),
         ("GET", "/api/chats/c2", own),
-        ("GET", "/api/models", own),
-        ("GET", "/api/models", own),
+        *[("GET", "/api/models", own)] * 3,
     ]
     assert pauses.pauses == [0.25], "what is no JSON is asked for again after a pause"
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=7.0, sock_read=9.0)
