@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from durable_llm_streams.model import Chat, Claim
+from durable_llm_streams.model import Chat, Claim, Status
 from durable_llm_streams.store import FEED_LENGTH, Append, Changes
 from durable_llm_streams.stores import open_store
 from durable_llm_streams.stores.sqlite import SQLiteStore, Synchronous
@@ -18,7 +18,7 @@ from durable_llm_streams.stores.sqlite import file as database_file
 from durable_llm_streams.stores.sqlite.feeds import Feeds
 from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
 from tests.contract import StoreContract, compare_with_model
-from tests.contract.harness import HOUR, LONG, Talk, records
+from tests.contract.harness import HOUR, LAST, LONG, Talk, bounded, records
 from tests.sqlite_stores import SQLiteStores, stores, talk
 from tests.waiting import within
 
@@ -155,6 +155,16 @@ async def test_the_runs_of_a_deleted_chat_leave_no_rows(talk: Talk, stores: SQLi
     again = await talk.start()
     await talk.crash()  # the journal still holds what the deleted run wrote
     assert await talk.log(again.run.id) == []
+
+
+@pytest.mark.promise("one-end")
+async def test_a_reader_gets_the_end_of_a_run_whose_chat_is_deleted_next(talk: Talk) -> None:
+    claim = await talk.start()
+    reader = await talk.waiting(claim.run.id, 0)
+    await talk.end(claim, at=1)
+    await talk.store.delete("ann", "c1")
+    page = await bounded(reader)
+    assert (list(page.records), page.status) == ([LAST], Status.FINISHED)
 
 
 @pytest.mark.promise("no-leak")

@@ -64,6 +64,18 @@ _REASONS: Final[dict[str, str]] = {
     ),
     "server.crossing.Crossing.preflight_response: if response.status_code < 400: ->"
     " if response.status_code < 401:": "Starlette answers 200 or 400 there.",
+    "stores.sqlite.file.DatabaseFile._checkpoint_loop: connection ="
+    " sqlite3.connect(self.path, isolation_level=None) -> connection ="
+    " sqlite3.connect(self.path, )": "A PRAGMA begins no transaction.",
+    "stores.sqlite.file._open: connection = sqlite3.connect(path, isolation_level=None,"
+    " cached_statements=256) -> connection = sqlite3.connect(path, isolation_level=None, )": _ANEW,
+    "stores.migration.ends.opened: writing = await _open(target, to_path, keeping,"
+    " must_exist=False) -> writing = await _open(target, to_path, keeping,"
+    " must_exist=None)": _FALSY,
+    "stores.migration.moving.Migration._move_secret: return False -> return None": _FALSY,
+    "stores.open_store: return RedisStore( RedisAddress.parse(address),"
+    " retention=Retention(log_age, chat_age), economy=economy ) -> return RedisStore("
+    " RedisAddress.parse(address), retention=Retention(log_age, chat_age), economy=None )": _FALSY,
 }
 
 
