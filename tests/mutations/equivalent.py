@@ -76,6 +76,10 @@ _REASONS: Final[dict[str, str]] = {
     "stores.open_store: return RedisStore( RedisAddress.parse(address),"
     " retention=Retention(log_age, chat_age), economy=economy ) -> return RedisStore("
     " RedisAddress.parse(address), retention=Retention(log_age, chat_age), economy=None )": _FALSY,
+    "server.streams.RunStream._follow: spans = page.spans if page.spans[-1].first <= page.first"
+    " else () -> spans = page.spans if (page.spans[-1].first <= page.first) and False else ()": (
+        _SHORTCUT
+    ),
 }
 
 
