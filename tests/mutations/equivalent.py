@@ -80,6 +80,9 @@ _REASONS: Final[dict[str, str]] = {
     " else () -> spans = page.spans if (page.spans[-1].first <= page.first) and False else ()": (
         _SHORTCUT
     ),
+    "server.visitors.anonymous: owner = owners[0] if owners else"
+    ' f"visitor-{secrets.token_urlsafe(18)}" -> owner = owners[0] if owners else'
+    ' f"visitor-{secrets.token_urlsafe(None)}"': "A longer name is no easier to guess.",
 }
 
 
