@@ -92,7 +92,8 @@ def _rows(root: Path, campaign: Campaign) -> Iterator[tuple[str, str]]:
 def _figures(result: dict[str, Any]) -> Iterator[str]:
     if "rooms" in result:
         for room, figures in result["rooms"].items():
-            yield f"{room} {figures['score']:.1f} % of {figures['mutants']:,}"
+            mutants = figures.get("total", figures)["mutants"]
+            yield f"{room} {figures['score']:.1f} % of {mutants:,}"
     else:
         for what, number in result["counts"].items():
             yield f"{number:,} {what}"
