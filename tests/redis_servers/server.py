@@ -202,8 +202,7 @@ class RedisServer(Lifetime):
         try:
             async with within("the Redis server to answer", lambda: self.log):
                 while not await self._answers():
-                    if not self.running:
-                        raise AssertionError(f"The Redis server ended at once:\n{self.log}")
+                    assert self.running, f"The Redis server ended at once:\n{self.log}"
                     await asyncio.sleep(0.01)
         except BaseException:
             await self.kill()
