@@ -4,7 +4,8 @@ Theory of operation
 ===================
 1. `tied(command)` is the command that a test gives to `subprocess` or `asyncio`. It runs a small
    Python program first, which asks the kernel for SIGKILL at the parent's death (PR_SET_PDEATHSIG)
-   and then becomes the command. The process id stays the same.
+   and then becomes the command. The process id stays the same. A shell makes what it runs in the
+   background ignore SIGINT; that is undone.
 2. The parent is the thread that started the child: start children from a thread that lives on.
 3. A parent may have died before the kernel was asked. Then the child has another parent already,
    and ends at once.
@@ -24,7 +25,8 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 
 _PROGRAM = f"""
-import ctypes, os, sys
+import ctypes, os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)})
 if os.getppid() != int(sys.argv[1]):
     sys.exit("Its parent has died.")

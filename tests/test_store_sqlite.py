@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -329,12 +328,12 @@ async def test_what_survives_a_power_failure_can_be_chosen(
 
 @pytest.mark.promise("no-leak")
 async def test_closing_leaves_no_thread_and_no_wal(talk: Talk, stores: SQLiteStores) -> None:
-    before = threading.active_count()
     await talk.answer()
-    (thread,) = [each for each in threading.enumerate() if each.name == "sqlite-checkpoint"]
+    assert isinstance(talk.store, SQLiteStore)
+    thread = talk.store._file._checkpointer
     assert thread.daemon, "a process that ends without closing the store would not end"
     await talk.store.close()
-    assert threading.active_count() == before - 1
+    assert not thread.is_alive()
     assert not stores.path.with_name(f"{stores.path.name}-wal").exists()
     await talk.store.close()
 

@@ -19,7 +19,10 @@ _POLL_SECONDS = 0.005
 
 @asynccontextmanager
 async def within(
-    what: str, there: Callable[[], object] | None = None, *, seconds: float = SECONDS
+    what: str | Callable[[], str],
+    there: Callable[[], object] | None = None,
+    *,
+    seconds: float = SECONDS,
 ) -> AsyncGenerator[None, None]:
     """Bound what is awaited inside.
 
@@ -39,7 +42,8 @@ async def within(
         if not limit.expired():
             raise
         found = "" if there is None else f"; there was: {there()!r}"
-        raise AssertionError(f"Waited {seconds:g} s for {what}{found}") from None
+        awaited = what if isinstance(what, str) else what()
+        raise AssertionError(f"Waited {seconds:g} s for {awaited}{found}") from None
 
 
 @overload
@@ -84,13 +88,12 @@ async def until(
         AssertionError: it was never enough; with what was there, and the values of a comparison.
     """
     seen: Any = None
-
     decides = look if enough is bool else enough
-    async with within(what or _source(decides), lambda: operands(look, seen), seconds=seconds):
+    named = what or (lambda: _source(decides))
+    async with within(named, lambda: operands(look, seen), seconds=seconds):
         while True:
-            seen = look()
-            if inspect.isawaitable(seen):
-                seen = await seen
+            found = look()
+            seen = await found if inspect.isawaitable(found) else found
             if enough(seen):
                 return seen
             await asyncio.sleep(_POLL_SECONDS)

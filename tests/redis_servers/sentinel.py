@@ -120,6 +120,18 @@ class SentinelSetup(Lifetime):
         await until_true("another server is the master", is_master)
         return new
 
+    async def settled(self) -> None:
+        """Wait until no failover is under way, and all Sentinels name a server that is a master."""
+
+        async def over() -> bool:
+            for sentinel in self.sentinels:
+                told = await sentinel.command("SENTINEL", "MASTER", self.service)
+                if b"failover_in_progress" in told[b"flags"]:
+                    return False
+            return bool((await (await self.master()).command("ROLE"))[0] == b"master")
+
+        await until_true("the failover is over", over)
+
     async def replicates(self) -> None:
         """Wait until all Sentinels name one master, see no fault, and the replica follows."""
 
