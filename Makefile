@@ -30,6 +30,7 @@ test: lint ## Run the checks, then every test (PYTEST_ARGS="-k sqlite" to choose
 	@scripts/browser
 	@scripts/redis
 	@scripts/nginx
+	@scripts/faketime
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint types ## Run every static check: lint and types.

@@ -20,6 +20,7 @@ from hatch_build import STATIC, fingerprint, is_current
 from tests.node import missing
 
 ROOT = Path(__file__).parents[1]
+SCRIPTS = ("bootstrap", "browser", "faketime", "nginx", "redis")
 PACKAGE = "src/durable_llm_streams"
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -153,9 +154,7 @@ def test_make_help_lists_every_target() -> None:
     assert set(phony.split()) == targets
 
 
-@pytest.mark.parametrize(
-    "script", [".ci/run", "scripts/bootstrap", "scripts/browser", "scripts/nginx", "scripts/redis"]
-)
+@pytest.mark.parametrize("script", [".ci/run", *(f"scripts/{name}" for name in SCRIPTS)])
 def test_a_script_can_be_executed(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
 
