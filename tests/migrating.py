@@ -56,7 +56,7 @@ async def written(address: str, seed: int = 1, chats: int = 8) -> list[Order]:
 
 async def migrate(source: str, target: str, **options: Any) -> Outcome:
     async with opened(source, target, KEEPING) as (reading, writing):
-        # Whoever wrote the histories is gone, but the leases of a Redis take a moment to run out.
+        # The writer of the histories has ended; its leases on Redis expire a moment later.
         return await Migration(reading, writing, pauses=(), **options).run()
 
 

@@ -75,7 +75,7 @@ class Feeds:
         return found
 
     async def end(self) -> None:
-        """Follow no feed any more. Raises what went wrong with a subscriber."""
+        """Stop following. Raises the error of a subscriber that failed."""
         for _, _, task in self._followed.values():
             if not task.done():
                 task.cancel()

@@ -12,6 +12,7 @@ import json
 import socket
 import ssl
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ class _NotHttp(Exception):
     """The client speaks something else, such as TLS."""
 
 
-class HttpServer:
+class HttpServer(ABC):
     """The server. Also an asynchronous context manager.
 
     A request for a whole address is answered the same, so it also stands in for an HTTP proxy.
@@ -152,9 +153,9 @@ class HttpServer:
         self.port = port
         self._connections: set[asyncio.Task[Any]] = set()
 
+    @abstractmethod
     async def reply(self, request: Request) -> Reply:
         """What a request gets."""
-        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         self._server = await self._listen(self.port)

@@ -139,7 +139,7 @@ class Script:
         return {"error": {"code": code, "message": SECRET_WORDS, "metadata": {"provider": "Fake"}}}
 
     def refusal(self, status: int) -> Reply:
-        """An answer that is none."""
+        """The response that refuses a request: an error document, or 204 without a body."""
         if status == 204:
             return Reply.whole(b"", status)
         headers = {"Retry_After": self.retry_after} if self.retry_after else {}

@@ -245,7 +245,7 @@ IN_SERVER: Final = (
         'detail = "The store cannot be used at this moment. Nothing was lost; try again."',
         "detail = str(error)",
     ),
-    # A stop looks for the run by its chat, whoever asks.
+    # A stop looks for the run by its chat alone, without the owner.
     Slip(
         "stop-for-anybody",
         "server.sending:stop",

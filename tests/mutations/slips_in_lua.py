@@ -78,7 +78,7 @@ IN_LUA: Final = (
         "publish('c' .. run .. ' ' .. number .. '.' .. token)",
         "",
     ),
-    # A heartbeat prolongs the lease of every run that it names, whoever holds it.
+    # A heartbeat renews the lease of every run that it names, also of another worker's.
     Slip(
         "redis-renews-what-is-lost",
         "renew.lua",
