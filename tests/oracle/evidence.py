@@ -299,8 +299,11 @@ class Evidence:
 
     def waited(self, since: float, until: float) -> float:
         """The seconds of a time that count as waiting."""
-        paused = sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in self.pauses)
-        return until - since - paused
+        waited, counted = 0.0, since
+        for begin, end in sorted(self.pauses):
+            waited += max(0.0, min(begin, until) - counted)
+            counted = min(until, max(counted, end))
+        return waited + until - counted
 
 
 def requests_in(text: str) -> list[str]:

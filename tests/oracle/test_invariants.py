@@ -8,6 +8,7 @@ import pytest
 
 from durable_llm_streams.model import Status
 
+from .evidence import Evidence
 from .invariants import INVARIANTS, violations
 from .reading_rules import GrowingLog, delays
 from .sound import World
@@ -102,3 +103,8 @@ def test_a_delay_begins_when_another_reader_has_the_record_or_the_connection_beg
     late.came, late.since = [1.5, 9.0, 9.5], [0.0, 8.0, 8.0]
     slow.came, slow.since, slow.slow = [50.0] * 3, [0.0] * 3, True
     assert delays([quick, late, slow]) == {"quick": 0.0, "late": 1.5}
+
+
+def test_pauses_do_not_count_as_waiting_and_are_subtracted_once() -> None:
+    evidence = Evidence(pauses=[(4.0, 7.0), (1.0, 3.0), (2.0, 5.0), (9.0, 20.0)])
+    assert [evidence.waited(0, 1), evidence.waited(0, 8), evidence.waited(6, 12)] == [1.0, 2.0, 2.0]

@@ -293,7 +293,7 @@ class History:
             faults=self.faults.counts,
             secrets=(SECRET.encode(),),
             patience=PATIENCE_SECONDS,
-            pauses=[pause for server in self.servers for pause in server.pauses],
+            pauses=sum((server.pauses for server in self.servers), self.site.pauses),
             owners=self.owners,
             feeds=seen.feeds,
             lists=served.lists,

@@ -23,6 +23,8 @@ from .trace import Trace
 
 _ROOT = "{dls:0}"
 _OBSERVERS = ("observer", "oracle")
+#: A command that is later than this, in seconds, holds up its process: those behind it wait, too.
+_PAUSE_SECONDS = 1.0
 #: Keys of chats and their answers: all go with the chat.
 _OF_CHATS = ("log", "run", "chat", "order", "tree", "body", "keys", "active")
 
@@ -44,6 +46,7 @@ class RedisSite:
         self._retention = Retention()
         self._observer: RedisStore | None = None
         self.forgotten: list[dict[str, Sequence[bytes]]] = []
+        self.pauses: list[tuple[float, float]] = []
 
     def begin(self, faults: Faults, trace: Trace) -> None:
         """The history begins."""
@@ -188,7 +191,11 @@ class RedisSite:
         if self._faults.strikes("lose-reply", place):
             return Fault("lose-reply")
         if late := self._faults.strikes("stall-command", place):
-            return Fault("stall", late.choice((0.01, 0.3, 6.0)) * late.random())
+            seconds = late.choice((0.01, 0.3, 6.0)) * late.random()
+            if seconds > _PAUSE_SECONDS:
+                now = asyncio.get_running_loop().time()
+                self.pauses.append((now, now + seconds))
+            return Fault("stall", seconds)
         return None
 
     def _cut_subscriber(self, process: str) -> float | None:

@@ -35,6 +35,7 @@ class Site(Protocol):
     troubles: tuple[str, ...]  # what can happen to the store by itself
 
     forgotten: list[dict[str, Sequence[bytes]]]  # the logs as they were before each loss
+    pauses: list[tuple[float, float]]  # (begin, end): calls of a process were held up
 
     def begin(self, faults: Faults, trace: Trace) -> None:
         """The history begins."""

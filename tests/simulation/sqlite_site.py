@@ -36,6 +36,7 @@ class SQLiteSite:
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.forgotten: list[dict[str, Sequence[bytes]]] = []
+        self.pauses: list[tuple[float, float]] = []
         self._folder = folder
         self._rng = rng
         self._lives = 0
