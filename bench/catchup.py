@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from durable_llm_streams import chunks
-from durable_llm_streams.log import Flusher, follow
+from durable_llm_streams.log import Flusher, Reader
 from durable_llm_streams.model import Cursor, Status
 from durable_llm_streams.runs.endings import end, finished, opening
 from durable_llm_streams.server.streams import encode_page
@@ -123,12 +123,9 @@ async def _write(store: Store, *, ended: bool) -> str:
 async def _caught_up(store: Store, run_id: str) -> bytes:
     encoder = FrameEncoder(run_id)
     parts: list[bytes] = []
-    pages = follow(store, Cursor.beginning(run_id), wait=0.0)
-    async for page in pages:
-        if not page.records:
-            break
-        parts.append(encode_page(encoder, page))
-    await pages.aclose()
+    reader = Reader(store, Cursor.beginning(run_id))
+    while (page := await reader.read()).records:
+        parts.append(encode_page(encoder, page, reader.token))
     return b"".join(parts)
 
 

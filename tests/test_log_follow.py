@@ -8,7 +8,7 @@ import random
 import pytest
 
 from durable_llm_streams.errors import CursorLost, RunNotFound
-from durable_llm_streams.log import LogWriter, check_cursor, follow
+from durable_llm_streams.log import LogWriter, Reader, follow
 from durable_llm_streams.model import Cursor, Epoch, token_at
 
 from .run_world import World, in_world, record
@@ -106,12 +106,12 @@ async def test_a_cursor_holds_only_for_the_epoch_that_wrote_its_record(world: Wo
     await writer.drain()
     old, new = first.epoch.token, second.epoch.token
     for seq, token, rest in ((0, "", 2), (0, new, 2), (1, old, 1), (2, new, 0)):
-        page = await check_cursor(world.store, Cursor(run_id, seq, token))
+        page = await Reader(world.store, Cursor(run_id, seq, token)).read(max_bytes=1)
         assert (page.first, len(page.records)) == (seq + 1, min(rest, 1))
     for seq, token in ((1, new), (2, old), (2, ""), (3, new), (99, new)):
         with pytest.raises(CursorLost):
-            await check_cursor(world.store, Cursor(run_id, seq, token))
+            await Reader(world.store, Cursor(run_id, seq, token)).read(max_bytes=1)
     with pytest.raises(RunNotFound):
-        await check_cursor(world.store, Cursor.beginning("nothing"))
+        await Reader(world.store, Cursor.beginning("nothing")).read()
     assert Epoch(first.epoch.number + 1, new) == second.epoch
     await until(lambda: writer.next_seq == 3)

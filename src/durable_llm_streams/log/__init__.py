@@ -1,15 +1,13 @@
 """The log of a run: writers that batch, readers that pull."""
 
-from .reader import check_cursor, follow, read_all, token_after, token_of
+from .reader import Reader, follow, read_all
 from .writer import FULL, Flusher, LogWriter
 
 __all__ = [
     "FULL",
     "Flusher",
     "LogWriter",
-    "check_cursor",
+    "Reader",
     "follow",
     "read_all",
-    "token_after",
-    "token_of",
 ]

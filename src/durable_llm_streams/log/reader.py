@@ -1,8 +1,11 @@
-"""The readers of logs, which pull.
+"""Reading a log from a cursor on.
 
-A reader sees what the store returns, and the store returns what is committed. It asks for what
-comes after its last record. So there is no seam between catching up and following live, and a slow
-reader holds nothing but its own page.
+A reader pulls: it asks the store for what comes after its last record. Catching up and following
+live are the same call, and a slow reader holds one page at most.
+
+The cursor rule. A store that lost the tail of a log may hold another epoch's text under the same
+sequence numbers. So what comes after a record belongs to it only while the log still has the epoch
+that wrote it there. `Reader` is the only place that checks this, on every page that it reads.
 """
 
 from __future__ import annotations
@@ -10,80 +13,76 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from durable_llm_streams.errors import CursorLost
-from durable_llm_streams.model import Cursor, token_at
+from durable_llm_streams.model import Cursor, Span, token_at
 from durable_llm_streams.store import PAGE_BYTES, LogReader, Page
 
 
-def token_after(page: Page, after: int, token: str | None) -> str | None:
-    """The rule of every reader: what comes after a record belongs to it only if the record stands.
-
-    A store that lost the tail of a log may have got other text there since, from another epoch.
+class Reader:
+    """Reads one run's log, page by page.
 
     Args:
-        page: what was read from `after` + 1 on.
-        after: the reader's last record; 0 for none.
-        token: of the epoch that wrote it; None for a reader without a record.
+        log: where the log is.
+        cursor: the last record that the client has.
 
-    Returns:
-        The same for the page's last record.
-
-    Raises:
-        CursorLost: another epoch wrote that record.
+    Attributes:
+        run_id: the run.
+        after: the sequence number of the last record that was read; 0 for none.
+        token: of the epoch that wrote it; "" for none.
+        ended: whether the run has ended and its last record was read.
     """
-    if token is not None and token_at(page.spans, after) != token:
-        raise CursorLost
-    return token_at(page.spans, page.last) if page.records or token is not None else None
 
+    __slots__ = ("_checked", "_log", "after", "ended", "run_id", "token")
 
-def token_of(place: Cursor) -> str | None:
-    """What `token_after` compares for a reader that goes on from a cursor."""
-    return place.token if place.seq else None
+    def __init__(self, log: LogReader, cursor: Cursor) -> None:
+        self._log = log
+        self.run_id, self.after, self.token = cursor
+        self.ended = False
+        self._checked: tuple[Span, ...] | None = None  # spans whose last one holds `after`
 
+    async def read(self, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0) -> Page:
+        """The next page, and move the cursor behind it.
 
-async def check_cursor(store: LogReader, place: Cursor) -> Page:
-    """See that a log holds the record that a cursor names, written by the same epoch.
+        Args:
+            max_bytes: see `LogReader.read`.
+            wait: see `LogReader.read`. An empty page is not the end.
 
-    Returns:
-        The beginning of what comes after it.
-
-    Raises:
-        CursorLost: it does not.
-        RunNotFound: no such run.
-    """
-    page = await store.read(place.run_id, place.seq, max_bytes=1)
-    token_after(page, place.seq, token_of(place))
-    return page
+        Raises:
+            CursorLost: the log does not hold the cursor's record, or not from the same epoch.
+            RunNotFound: no such run.
+            StoreUnavailable: the cursor has not moved; call again.
+        """
+        after = self.after
+        page = await self._log.read(self.run_id, after, max_bytes=max_bytes, wait=wait)
+        records, spans = page.records, page.spans
+        if spans is not self._checked:
+            if after and token_at(spans, after) != self.token:
+                raise CursorLost
+            if records:
+                self.token = token_at(spans, page.last)
+            self._checked = spans if spans and spans[-1].first <= page.last else None
+        self.after = after + len(records)
+        self.ended = page.status.ended and self.after + 1 >= page.next_seq
+        return page
 
 
 async def follow(
-    store: LogReader, place: Cursor, *, wait: float, max_bytes: int = PAGE_BYTES
+    log: LogReader, cursor: Cursor, *, wait: float, max_bytes: int = PAGE_BYTES
 ) -> AsyncGenerator[Page, None]:
-    """A run's log from a cursor to its end, page by page.
+    """A run's log from a cursor to its end, page by page; raises what `Reader.read` raises.
 
     An empty page says that nothing came for `wait` seconds. The generator ends after the terminal
     record.
-
-    Raises:
-        CursorLost: the log does not hold the cursor's record, or has lost records that were read
-            here.
-        RunNotFound: no such run.
-        StoreUnavailable: the store was closed, or does not answer now.
     """
-    after, token = place.seq, token_of(place)
-    while True:
-        page = await store.read(place.run_id, after, max_bytes=max_bytes, wait=wait)
-        token = token_after(page, after, token)
-        after += len(page.records)
-        yield page
-        if page.status.ended and after + 1 >= page.next_seq:
-            return
+    reader = Reader(log, cursor)
+    while not reader.ended:
+        yield await reader.read(max_bytes=max_bytes, wait=wait)
 
 
-async def read_all(store: LogReader, run_id: str) -> tuple[list[bytes], Page]:
+async def read_all(log: LogReader, run_id: str) -> tuple[list[bytes], Page]:
     """A run's whole log as it is now, and the last page of it."""
     records: list[bytes] = []
     while True:
-        page = await store.read(run_id, len(records))
+        page = await log.read(run_id, len(records))
         records += page.records
         if page.last + 1 >= page.next_seq:
             return records, page

@@ -126,7 +126,8 @@ class Answer:
                 self._jobs.abandon(self._untold)
 
     async def _answer(self) -> None:
-        fold = await self._read()
+        is_new = self.claim.next_seq == 1  # nothing was ever written
+        fold = Fold() if is_new else await self._read()
         self._job = Job(*fold.job) if fold.job is not None and self._jobs.kept else None
         attempt, step = self._attempt(fold), self._choose(fold)
         if not fold.message_id:

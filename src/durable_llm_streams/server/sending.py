@@ -14,15 +14,15 @@ from durable_llm_streams.errors import (
     MessageNotFound,
     RunNotFound,
 )
-from durable_llm_streams.log import check_cursor
-from durable_llm_streams.model import Cursor, Run
-from durable_llm_streams.store import Order, Sent
+from durable_llm_streams.log import Reader
+from durable_llm_streams.model import Cursor
+from durable_llm_streams.store import Order, Page, Sent
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Reading, Send, parse_send
 
 from . import description, moving_on
 from .context import Context, chat_id, context, json_response, new_id, read_json
 from .problems import described
-from .streams import RunStream
+from .streams import PAGE_BYTES, RunStream
 from .visitors import Visitor
 
 router = APIRouter(tags=["answers"])
@@ -54,13 +54,13 @@ async def send(request: Request, after: description.After = None) -> Response:
             f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
         )
     sent = await _send_first_that_fits(shared, visitor, asked, key, data)
-    if cursor is None or sent.created:  # of a run that is new, a client has nothing
-        await shared.store.read(sent.run.id, 0, max_bytes=1)  # CursorLost, if it is all long ago
-        return _stream(shared, visitor, sent.run)
-    if cursor.run_id != sent.run.id:
+    if sent.created:  # a client has nothing of a new run
+        return _stream(shared, visitor, Reader(shared.store, Cursor.beginning(sent.run.id)))
+    reader = Reader(shared.store, cursor or Cursor.beginning(sent.run.id))
+    if reader.run_id != sent.run.id:
         raise CursorLost
-    await check_cursor(shared.store, cursor)
-    return _stream(shared, visitor, sent.run, cursor)
+    page = await reader.read(max_bytes=PAGE_BYTES)
+    return _stream(shared, visitor, reader, page)
 
 
 def _cursor(request: Request, after: str | None) -> Cursor | None:
@@ -114,10 +114,12 @@ def _title(text: str) -> str:
     return line if len(line) <= _TITLE_LENGTH else line[: _TITLE_LENGTH - 1].rstrip() + "…"
 
 
-def _stream(shared: Context, visitor: Visitor, run: Run, place: Cursor | None = None) -> RunStream:
+def _stream(
+    shared: Context, visitor: Visitor, reader: Reader, page: Page | None = None
+) -> RunStream:
     shared.streams.check_open()  # an empty stream would look like an empty answer
-    headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": run.id}
-    return RunStream(shared.streams, shared.store, place or Cursor.beginning(run.id), headers)
+    headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": reader.run_id}
+    return RunStream(shared.streams, reader, headers, page)
 
 
 @router.get(
@@ -139,21 +141,22 @@ async def resume(request: Request, after: description.After = None) -> Response:
     shared = context(request)
     visitor = await shared.visitor(request)
     chat = chat_id(request)
-    place = _cursor(request, after)
-    if place is None:
+    cursor = _cursor(request, after)
+    if cursor is None:
         try:
             run = await shared.store.find_run(visitor.owner, chat)
         except (ChatNotFound, RunNotFound):
             return Response(status_code=204, headers=dict(visitor.headers))
-        return _stream(shared, visitor, run)
+        return _stream(shared, visitor, Reader(shared.store, Cursor.beginning(run.id)))
     try:
-        run = await shared.store.find_run(visitor.owner, chat, place.run_id)
+        await shared.store.find_run(visitor.owner, chat, cursor.run_id)
     except RunNotFound as error:
         raise CursorLost from error  # its record is past its retention, or the store has lost it
-    page = await check_cursor(shared.store, place)
-    if page.status.ended and not page.records:
+    reader = Reader(shared.store, cursor)
+    page = await reader.read(max_bytes=PAGE_BYTES)
+    if reader.ended and not page.records:
         return Response(status_code=204, headers=dict(visitor.headers))
-    return _stream(shared, visitor, run, place)
+    return _stream(shared, visitor, reader, page)
 
 
 @router.post(

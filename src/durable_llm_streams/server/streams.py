@@ -8,9 +8,8 @@ Theory of operation
    are small and go out as they are.
 3. A store that does not answer is waited for, with heartbeats, for `patience` seconds. Then the
    body ends cleanly, so that the client asks again, perhaps elsewhere.
-4. Who reads on after a loss in the store must not get other text under the old cursor: where the
-   epoch of the last record has become another one, the stream ends, and the client is told when it
-   comes back.
+4. Where the store has lost the client's last record (`log.Reader`), the stream ends: the client
+   asks again with its cursor and is answered 410.
 5. The client's going away cancels the response, not the run. The server's end cancels it too; then
    what was flushed last is sent, and the body is finished properly, without a terminal record: the
    client comes back elsewhere, and misses nothing of what was written here.
@@ -35,9 +34,9 @@ from durable_llm_streams.errors import (
     StoreError,
     StoreUnavailable,
 )
-from durable_llm_streams.log import token_after, token_of
-from durable_llm_streams.model import Cursor, Span, token_at
-from durable_llm_streams.store import LogReader, Page
+from durable_llm_streams.log import Reader
+from durable_llm_streams.model import token_at
+from durable_llm_streams.store import Page
 from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
 
 #: Seconds without an event before a comment is sent.
@@ -47,7 +46,8 @@ _MERGE_FROM = 9
 _OUTAGE_SECONDS = 0.5
 _LAST_LOOK_SECONDS = 1.0
 _WAITING = "durable_llm_streams.waiting"
-_PAGE_BYTES = 64 * 1024  # a merged event is no larger: even a bad line gets one through
+#: Of a page that is sent. A merged event is no larger: a slow connection still gets one through.
+PAGE_BYTES = 64 * 1024
 
 
 class Streams:
@@ -241,77 +241,78 @@ class EventStream(Response, ABC):
 
 
 class RunStream(EventStream):
-    """Follows a run from a place in its log to its end.
+    """Follows a run to its end.
 
     Args:
         streams: the process's open streams.
-        store: where the log is.
-        place: the last record that the client has.
+        reader: at the client's cursor, or behind `page`.
         headers: of the response.
+        page: what the reader has read already; None if nothing.
     """
 
     def __init__(
-        self, streams: Streams, store: LogReader, place: Cursor, headers: Mapping[str, str]
+        self,
+        streams: Streams,
+        reader: Reader,
+        headers: Mapping[str, str],
+        page: Page | None = None,
     ) -> None:
         super().__init__(streams, headers)
-        self._store = store
-        self._place = place
+        self._reader = reader
+        self._page = page
 
     async def _pump(self, send: Send) -> None:
-        with self._streams.following(self._place.run_id):
+        with self._streams.following(self._reader.run_id):
             await self._follow(send)
 
     async def _follow(self, send: Send) -> None:
-        # As `log.follow` does it, but without a generator between every chunk and its reader.
-        run_id, after = self._place.run_id, self._place.seq
-        encoder, read = FrameEncoder(run_id), self._store.read
+        reader = self._reader
+        encoder = FrameEncoder(reader.run_id)
+        page, self._page = self._page, None
         await send({"type": "http.response.body", "body": opening(), "more_body": True})
-        ended = leaving = False
-        spans: tuple[Span, ...] = ()  # whose last epoch wrote what was sent last
-        token = token_of(self._place)  # of that epoch
+        leaving = False
         outage: float | None = None
-        while not (ended or leaving):
-            try:
-                page = await read(run_id, after, max_bytes=_PAGE_BYTES, wait=HEARTBEAT_SECONDS)
-            except StoreUnavailable:
-                outage = await self._outage(send, outage)
-                continue
-            except asyncio.CancelledError:
-                page, leaving = await self._last_look(after), True
-            outage = None
-            records = page.records
-            if page.spans is not spans:
-                token = token_after(page, after, token)
-            if len(records) == 1 and page.spans is spans:
-                body = encoder.one(page.first, records[0])
-            elif records:
-                body = encode_page(encoder, page)
-                spans = page.spans if page.spans[-1].first <= page.first else ()
-            else:
-                body = HEARTBEAT
-            after += len(records)
-            ended = after + 1 == page.next_seq and page.status.ended
-            if records or not (ended or leaving):
+        while True:
+            if page is not None and page.records:
+                body = encode_page(encoder, page, reader.token)
                 await send({"type": "http.response.body", "body": body, "more_body": True})
-        if ended:
+            elif page is not None and not (reader.ended or leaving):
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+            if reader.ended or leaving:
+                break
+            try:
+                page = await reader.read(max_bytes=PAGE_BYTES, wait=HEARTBEAT_SECONDS)
+                outage = None
+            except StoreUnavailable:
+                outage, page = await self._outage(send, outage), None
+            except asyncio.CancelledError:
+                page, leaving = await self._last_look(), True
+        if reader.ended:
             await send({"type": "http.response.body", "body": DONE, "more_body": True})
 
-    async def _last_look(self, after: int) -> Page:
+    async def _last_look(self) -> Page:
         """What was flushed since the last page, when the server ends; or CancelledError, if not."""
         if not self._streams.closing:
             raise asyncio.CancelledError
         try:
             async with asyncio.timeout(_LAST_LOOK_SECONDS):
-                return await self._store.read(self._place.run_id, after, max_bytes=_PAGE_BYTES)
+                return await self._reader.read(max_bytes=PAGE_BYTES)
         except TimeoutError as error:
             raise StoreUnavailable("The store has not answered in time.") from error
 
 
-def encode_page(encoder: FrameEncoder, page: Page) -> bytes:
-    """A page's records as events; many of them merged."""
+def encode_page(encoder: FrameEncoder, page: Page, token: str) -> bytes:
+    """A page's records as events; many of them merged.
+
+    Args:
+        encoder: of the stream.
+        page: with at least one record.
+        token: of the epoch that wrote the last of them.
+    """
     records, spans = page.records, page.spans
+    if len(records) == 1:
+        return encoder.frames(token, page.first, records)
     if spans[-1].first <= page.first:
-        token = spans[-1].epoch.token
         if len(records) < _MERGE_FROM:
             return encoder.frames(token, page.first, records)
         return encoder.merged(token, ((page.first + i, chunk) for i, chunk in merge(records)))

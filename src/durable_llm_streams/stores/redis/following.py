@@ -139,8 +139,17 @@ class Following:
     # --- what happens ------------------------------------------------------------------------
 
     def claimed(self, claim: Claim) -> None:
-        """This process writes a run from now on."""
-        self._ours[claim.run.id] = writer(claim.epoch)
+        """This process writes a run from now on. Where a new log ends is known without a look."""
+        run = claim.run
+        self._ours[run.id] = writer(claim.epoch)
+        if claim.next_seq == 1 and run.id not in self._tails:
+            tail = self._tails[run.id] = Tail(self._channel(run))
+            tail.begin(Page(1, (), 1, run.spans, run.status))
+            tail.used = asyncio.get_running_loop().time()
+            self._sweep_later()
+
+    def _channel(self, run: Run) -> str:
+        return f"{self._shared.partitions.of_chat(run.chat_id)}:tail:{run.id}"
 
     def let_go(self, run_id: str) -> None:
         """This process writes a run no more."""
