@@ -26,10 +26,10 @@ from starlette.types import Send
 from durable_llm_streams import chunks
 from durable_llm_streams.cli import serve
 from durable_llm_streams.cli.provider import Provider
-from durable_llm_streams.runs import Prompt, Source, TextDelta
 from durable_llm_streams.server import OfferedModel, create_app
-from durable_llm_streams.server.context import Context
+from durable_llm_streams.server.state import AppState
 from durable_llm_streams.server.streams import EventStream, HandsOver
+from durable_llm_streams.source import Prompt, Source, TextDelta
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS
 from durable_llm_streams.wire.sse import FrameEncoder, opening
 
@@ -44,8 +44,8 @@ _TOKEN = "0" * 8
 class PassingStream(EventStream):
     """The product's response; only that its events come from a source, not from the store."""
 
-    def __init__(self, shared: Context, source: Source, model: str) -> None:
-        super().__init__(shared.streams, STREAM_HEADERS)
+    def __init__(self, state: AppState, source: Source, model: str) -> None:
+        super().__init__(state.streams, STREAM_HEADERS)
         self._source = source
         self._prompt = Prompt(model=model, turns=())
 
@@ -64,14 +64,14 @@ class PassingStream(EventStream):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-def passing_app(shared: Context, source: Source) -> FastAPI:
+def passing_app(state: AppState, source: Source) -> FastAPI:
     """The server that stores nothing."""
     app = HandsOver()
 
     @app.post("/api/chat")
     async def chat(request: Request) -> Response:
         model = msgspec.json.decode(await request.body())["model"]
-        return PassingStream(shared, source, model)
+        return PassingStream(state, source, model)
 
     return app
 
@@ -113,9 +113,9 @@ def main(kind: str) -> None:
     product = create_app
 
     def other_app(*args: Any, **more: Any) -> FastAPI:
-        shared = product(*args, **more).state.durable
-        app = passing_app(shared, source) if kind == "passing" else sdk_app()
-        app.state.durable = shared  # which the server asks to drain at its end
+        state = product(*args, **more).state.durable
+        app = passing_app(state, source) if kind == "passing" else sdk_app()
+        app.state.durable = state  # which the server asks to drain at its end
         return app
 
     with ExitStack() as patches:

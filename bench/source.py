@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from durable_llm_streams.runs import Event, Finish, Prompt, TextDelta
+from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 
 from .tokens import PLAIN, TIMED, Wheel, token
 

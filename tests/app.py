@@ -18,9 +18,10 @@ import aiohttp
 import uvicorn
 
 from durable_llm_streams.cli.serve import Server
-from durable_llm_streams.runs import Event, Finish, Limits, Prompt, TextDelta, Worker
+from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
+from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import Authenticate, OfferedModel, ServerConfig, create_app
-from durable_llm_streams.server.context import Context
+from durable_llm_streams.server.state import Context
 from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.stores import SQLiteStore
 from tests.waiting import until, within

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
-from durable_llm_streams.runs.source import Event, Prompt, Source, TextDelta, Turn
+from durable_llm_streams.source import Event, Prompt, Source, TextDelta, Turn
 from tests.fake_provider import KEY, SECRET_WORDS
 from tests.waiting import within
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import Alive, Event, Finish, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Alive, Event, Finish, ReasoningDelta, TextDelta
 
 DONE = b"data: [DONE]\n\n"
 

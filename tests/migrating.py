@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from durable_llm_streams.migrate import Keeping, Migration, Outcome, opened
 from durable_llm_streams.store import Order, Store
 from durable_llm_streams.stores import open_store
-from durable_llm_streams.stores.migration import Keeping, Migration, Outcome, opened
 from tests.histories import DAY, Histories, whole
 from tests.redis_servers import RedisServer
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.address import RedisAddress
-from durable_llm_streams.stores.redis.database import Database
-from durable_llm_streams.stores.redis.script import Script
-from durable_llm_streams.stores.redis.subscriber import Subscriber
+from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.database import Database
+from durable_llm_streams.stores.redis.client.script import Script
+from durable_llm_streams.stores.redis.client.subscriber import Subscriber
 from tests.redis_servers import RedisServer
 from tests.tcp_proxy import TcpProxy
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import hiredis
 
-from durable_llm_streams.stores.redis.address import Node
+from durable_llm_streams.stores.redis.client.address import Node
 
 _UNFINISHED: Final = object()
 

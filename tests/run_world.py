@@ -19,7 +19,8 @@ from durable_llm_streams import chunks
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, follow, read_all
 from durable_llm_streams.model import Claim, Cursor, Message, Run, Status, token_at
-from durable_llm_streams.runs import Limits, Source, Worker
+from durable_llm_streams.runs import Limits, Worker
+from durable_llm_streams.source import Source
 from durable_llm_streams.store import Ending, Order, Store
 from durable_llm_streams.stores import SQLiteStore
 

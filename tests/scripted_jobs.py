@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.runs import Event, Finish, Job, Prompt, TextDelta
+from durable_llm_streams.source import Event, Finish, Job, Prompt, TextDelta
 
 from .scripted_source import PROVIDER_TEXT
 

@@ -9,13 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.runs import (
-    Event,
-    Finish,
-    Prompt,
-    ReasoningDelta,
-    TextDelta,
-)
+from durable_llm_streams.source import Event, Finish, Prompt, ReasoningDelta, TextDelta
 
 #: What a provider writes into its errors. Nobody but the operator may ever see it.
 PROVIDER_TEXT = "<provider said: sk-secret>"

@@ -8,7 +8,7 @@ import pytest
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import TextDelta
+from durable_llm_streams.source import TextDelta
 from tests.chat_streams import DONE, delta, fail, finish, joined, line, outcome, said, text, usage
 
 

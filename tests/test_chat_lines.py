@@ -7,7 +7,7 @@ import json
 import pytest
 
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import Alive, Event, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Alive, Event, ReasoningDelta, TextDelta
 from tests.chat_streams import (
     DONE,
     bytes_of,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.providers.streams.long_lines import LongLine
 from durable_llm_streams.providers.streams.other_parts import MAX_ADDRESS, MAX_URL
-from durable_llm_streams.runs.source import Alive, Citation, File, TextDelta
+from durable_llm_streams.source import Alive, Citation, File, TextDelta
 from tests.chat_streams import (
     DONE,
     delta,

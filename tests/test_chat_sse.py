@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from durable_llm_streams.runs.source import Finish, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Finish, ReasoningDelta, TextDelta
 from tests.chat_streams import (
     DONE,
     delta,

@@ -19,7 +19,8 @@ from rich.console import Console
 from durable_llm_streams import chunks
 from durable_llm_streams.cli.chat import chat
 from durable_llm_streams.cli.cookies import CookieFile, state_dir
-from durable_llm_streams.cli.rendering import AnswerText, LiveAnswer, finished_blocks, harmless
+from durable_llm_streams.cli.rendering import AnswerText, LiveAnswer, finished_blocks
+from durable_llm_streams.cli.terminal import harmless
 from durable_llm_streams.client import Retry
 from tests.stub_server import Act, Stub, problem, stub_server, text_log
 from tests.waiting import until

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers import demo_answer
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo, GoesOn, answer, tokens
-from durable_llm_streams.runs.source import Event, Finish, Prompt, ReasoningDelta, TextDelta, Turn
+from durable_llm_streams.source import Event, Finish, Prompt, ReasoningDelta, TextDelta, Turn
 
 from .run_world import World
 from .virtual_time import virtual

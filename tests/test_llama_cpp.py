@@ -14,8 +14,8 @@ from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
 from durable_llm_streams.providers.kept.llama_cpp import LlamaCppStreams, new_id
 from durable_llm_streams.providers.requests.prefill import PrefillTable
-from durable_llm_streams.runs import JobSource
-from durable_llm_streams.runs.source import (
+from durable_llm_streams.source import JobSource
+from durable_llm_streams.source import (
     Alive,
     Event,
     Finish,

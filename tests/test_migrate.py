@@ -15,10 +15,10 @@ from durable_llm_streams.errors import (
     MessageConflict,
     RunNotFound,
 )
+from durable_llm_streams.migrate import Migration, opened
+from durable_llm_streams.migrate.portable import Content
 from durable_llm_streams.model import Status
 from durable_llm_streams.store import Append
-from durable_llm_streams.stores.migration import Migration, opened
-from durable_llm_streams.stores.portable import Content
 from tests.histories import Histories, repeated, whole
 from tests.migrating import KEEPING, file, migrate, prefix, reasons, redis, serving, told, written
 from tests.redis_servers import (

@@ -15,8 +15,8 @@ from durable_llm_streams.errors import (
     StoreLocked,
     StoreUnusable,
 )
+from durable_llm_streams.migrate import Migration, opened
 from durable_llm_streams.stores import SQLiteStore
-from durable_llm_streams.stores.migration import Migration, opened
 from tests.histories import Histories
 from tests.migrating import KEEPING, file, migrate, prefix, redis, serving, told, written
 from tests.redis_servers import (

@@ -12,11 +12,7 @@ import pytest
 from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.prefill import PrefillTable
-from durable_llm_streams.runs.source import (
-    Alive,
-    Finish,
-    TextDelta,
-)
+from durable_llm_streams.source import Alive, Finish, TextDelta
 from tests.asking import ask, broken_off, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, answer
 from tests.waiting import until

@@ -13,12 +13,7 @@ from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.requests.prefill import PrefillTable
-from durable_llm_streams.runs.source import (
-    Finish,
-    Job,
-    ReasoningDelta,
-    TextDelta,
-)
+from durable_llm_streams.source import Finish, Job, ReasoningDelta, TextDelta
 from tests.asking import ask, broken_off, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, answer
 from tests.waiting import until

@@ -9,7 +9,7 @@ import pytest
 
 from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
-from durable_llm_streams.runs.source import (
+from durable_llm_streams.source import (
     Alive,
     Event,
     Finish,

@@ -12,7 +12,7 @@ from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.dialect import Dialect, Dialects, Row
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.providers.requests.turns import messages
-from durable_llm_streams.runs.source import Alive, Finish, Turn
+from durable_llm_streams.source import Alive, Finish, Turn
 from tests.asking import ask, fail, opened, prompt, text_of
 from tests.fake_provider import FakeProvider, Refusal, answer
 

@@ -19,7 +19,7 @@ from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.connection import Route
-from durable_llm_streams.runs.source import Job
+from durable_llm_streams.source import Job
 from tests.asking import ask, fail, opened, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, HttpServer, Reply, Request, answer
 from tests.http_proxy import HttpProxy

@@ -12,7 +12,7 @@ from rich.pretty import Pretty
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.stores import open_store, upstash_address
 from durable_llm_streams.stores.redis import ECONOMY, PACE, RedisStore, Retention
-from durable_llm_streams.stores.redis.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
 
 parse = RedisAddress.parse
 

@@ -13,10 +13,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.address import Node, RedisAddress
-from durable_llm_streams.stores.redis.cluster import Cluster, slot_of
-from durable_llm_streams.stores.redis.database import Database
-from durable_llm_streams.stores.redis.wire import pack
+from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.cluster import Cluster, slot_of
+from durable_llm_streams.stores.redis.client.database import Database
+from durable_llm_streams.stores.redis.client.wire import pack
 from tests.redis_databases import ADD, ECHO, KEY
 from tests.redis_peer import Peers
 from tests.virtual_time import elapsed, virtual

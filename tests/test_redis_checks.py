@@ -13,12 +13,12 @@ import pytest
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.finding import Finding, Level
-from durable_llm_streams.stores.redis.address import RedisAddress
-from durable_llm_streams.stores.redis.checks import examine
-from durable_llm_streams.stores.redis.dangers import findings, unfit
-from durable_llm_streams.stores.redis.database import Database
-from durable_llm_streams.stores.redis.permissions import SCRIPTED, acl_line
-from durable_llm_streams.stores.redis.unusable import why_unusable
+from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.database import Database
+from durable_llm_streams.stores.redis.doctor.checks import examine
+from durable_llm_streams.stores.redis.doctor.dangers import findings, unfit
+from durable_llm_streams.stores.redis.doctor.permissions import SCRIPTED, acl_line
+from durable_llm_streams.stores.redis.doctor.unusable import why_unusable
 from tests.redis_databases import database, until_works
 from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.dialing import Dialer
+from durable_llm_streams.stores.redis.client.dialing import Dialer
 from tests.redis_databases import (
     ADD,
     ECHO,

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import pytest
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.address import RedisAddress
-from durable_llm_streams.stores.redis.client import OnMessage
+from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.protocols import OnMessage
 from durable_llm_streams.stores.redis.context import Retention, Shared
-from durable_llm_streams.stores.redis.events import _RETRY_SECONDS, Events
+from durable_llm_streams.stores.redis.live.events import _RETRY_SECONDS, Events
 from durable_llm_streams.stores.redis.partitions import Partitions
 from tests.virtual_time import virtual
 

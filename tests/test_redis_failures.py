@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from durable_llm_streams.stores.redis.failures import causes, unavailable
+from durable_llm_streams.stores.redis.client.failures import causes, unavailable
 
 pytestmark = pytest.mark.promise("outage")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.address import Node
-from durable_llm_streams.stores.redis.cluster import read_slots, slot_of
+from durable_llm_streams.stores.redis.client.address import Node
+from durable_llm_streams.stores.redis.client.cluster import read_slots, slot_of
 from tests.redis_databases import (
     ADD,
     KEY,

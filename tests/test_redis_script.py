@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ResponseError
 
-from durable_llm_streams.stores.redis.database import either_form
-from durable_llm_streams.stores.redis.script import (
+from durable_llm_streams.stores.redis.client.database import either_form
+from durable_llm_streams.stores.redis.client.script import (
     Script,
     first_line_refused,
     without_first_line,

@@ -9,7 +9,7 @@ import pytest
 
 from durable_llm_streams.model import Epoch, Span, Status
 from durable_llm_streams.store import Page
-from durable_llm_streams.stores.redis.tails import Tail
+from durable_llm_streams.stores.redis.live.tail import Tail
 
 FIRST, SECOND = Epoch(1, "aa"), Epoch(2, "bb")
 SPANS = (Span(1, FIRST),)

@@ -10,10 +10,10 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.link import Link
-from durable_llm_streams.stores.redis.routes import Line
-from durable_llm_streams.stores.redis.subscriber import Subscriber
-from durable_llm_streams.stores.redis.wire import pack
+from durable_llm_streams.stores.redis.client.link import Link
+from durable_llm_streams.stores.redis.client.routes import Line
+from durable_llm_streams.stores.redis.client.subscriber import Subscriber
+from durable_llm_streams.stores.redis.client.wire import pack
 from tests.redis_peer import Peer, Peers, array, bulk, ok
 from tests.virtual_time import elapsed, virtual
 

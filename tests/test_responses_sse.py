@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.streams.responses_sse import MARK_EVERY, ResponsesParser
-from durable_llm_streams.runs.source import (
+from durable_llm_streams.source import (
     Alive,
     Citation,
     Event,

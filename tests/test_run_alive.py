@@ -7,7 +7,8 @@ from typing import Literal
 import pytest
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Alive, Citation, File, LateThought, Limits
+from durable_llm_streams.source import Alive, Citation, File, LateThought
+from durable_llm_streams.runs import Limits
 
 from . import one_run
 from .run_world import Ended, World, in_world

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import LateThought, Limits
+from durable_llm_streams.source import LateThought
+from durable_llm_streams.runs import Limits
 
 from . import one_run
 from .one_run import rungs

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from durable_llm_streams.runs.patience import Patience
+from durable_llm_streams.runs.idle_timeout import Patience
 
 from .virtual_time import elapsed, virtual
 

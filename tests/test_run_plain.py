@@ -11,7 +11,8 @@ import pytest
 from durable_llm_streams import chunks
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Finish, Limits, TextDelta, Turn
+from durable_llm_streams.source import Finish, TextDelta, Turn
+from durable_llm_streams.runs import Limits
 
 from .faulty_store import FaultyStore
 from .run_world import OWNER, World, in_world

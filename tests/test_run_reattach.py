@@ -8,14 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from durable_llm_streams.model import Run, Status
-from durable_llm_streams.runs import (
-    Event,
-    Finish,
-    Limits,
-    ReasoningDelta,
-    TextDelta,
-    Worker,
-)
+from durable_llm_streams.source import Event, Finish, ReasoningDelta, TextDelta
+from durable_llm_streams.runs import Limits, Worker
 
 from .faulty_store import FaultyStore
 from .one_run import play, rungs

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Finish, Limits, TextDelta
+from durable_llm_streams.source import Finish, TextDelta
+from durable_llm_streams.runs import Limits
 
 from .faulty_store import FaultyStore
 from .one_run import play

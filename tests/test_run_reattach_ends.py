@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from durable_llm_streams.model import Run, Status
-from durable_llm_streams.runs import Finish, Job, Limits, TextDelta, Worker
+from durable_llm_streams.source import Finish, Job, TextDelta
+from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.runs.jobs import Jobs
 
 from .faulty_store import FaultyStore

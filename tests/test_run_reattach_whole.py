@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Alive, Citation, Event, File, Finish, Prompt, TextDelta
+from durable_llm_streams.source import Alive, Citation, Event, File, Finish, Prompt, TextDelta
 
 from .run_world import World, in_world
 from .scripted_jobs import Keeper, KeptSource

@@ -22,7 +22,7 @@ from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig, create_app
-from durable_llm_streams.server.context import Context
+from durable_llm_streams.server.state import Context
 from durable_llm_streams.stores import without_password
 
 DOCS = Path(__file__).parents[1] / "docs" / "settings.md"

@@ -14,7 +14,7 @@ from durable_llm_streams.store import FEED_LENGTH, Append, Changes
 from durable_llm_streams.stores import open_store
 from durable_llm_streams.stores.sqlite import SQLiteStore, Synchronous
 from durable_llm_streams.stores.sqlite import file as database_file
-from durable_llm_streams.stores.sqlite.feeds import Feeds
+from durable_llm_streams.stores.sqlite.feed import Feeds
 from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import HOUR, LAST, LONG, Talk, bounded, records

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.providers.streams.think_tags import TAGS
-from durable_llm_streams.runs.source import LateThought, ReasoningDelta, TextDelta
+from durable_llm_streams.source import LateThought, ReasoningDelta, TextDelta
 from tests.chat_streams import DONE, delta, finish, joined, outcome, pieces_of, text
 
 HM, ANSWER = ReasoningDelta("hm"), TextDelta("The answer.")

@@ -8,7 +8,8 @@ from typing import Final
 
 from redis import Redis
 
-from durable_llm_streams.runs import Event, Finish, Prompt, TextDelta, Worker
+from durable_llm_streams.runs import Worker
+from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 from durable_llm_streams.store import Order
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from durable_llm_streams.runs import Event, Finish, Prompt, TextDelta
+from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 
 from .content import MARK, pieces, stamp
 

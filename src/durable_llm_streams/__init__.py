@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from .client import DurableClient, Event, ServerRefused, ServerUnreachable
     from .errors import DurableError, ModelError
     from .model import Cursor
-    from .runs import Finish, Limits, Prompt, ReasoningDelta, Source, TextDelta, Turn, Worker
+    from .runs import Limits, Worker
     from .server import OfferedModel, ServerConfig, Unauthenticated, Visitor, create_app
+    from .source import Finish, Prompt, ReasoningDelta, Source, TextDelta, Turn
     from .stores import open_store
 
 __all__ = [

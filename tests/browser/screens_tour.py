@@ -8,7 +8,7 @@ from typing import NamedTuple
 from playwright.async_api import BrowserContext, Page, expect
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.runs import Citation, File, Finish, TextDelta
+from durable_llm_streams.source import Citation, File, Finish, TextDelta
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import add_chats, answer_with, row

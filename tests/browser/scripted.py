@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.runs import Event, Finish
+from durable_llm_streams.source import Event, Finish
 from tests.app import App, Script
 from tests.browser.chat_page import ChatPage
 from tests.browser.screens_support import ask_until

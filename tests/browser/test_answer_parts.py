@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.runs import Citation, File, Finish, TextDelta
+from durable_llm_streams.source import Citation, File, Finish, TextDelta
 from tests.app import HELLO, App
 from tests.browser.chat_page import ChatPage
 from tests.browser.scripted import picture, yields

@@ -15,7 +15,7 @@ from durable_llm_streams.errors import RunNotFound, StoreUnavailable
 from durable_llm_streams.log import read_all
 from durable_llm_streams.model import Run
 from durable_llm_streams.stores.redis import RedisStore
-from durable_llm_streams.stores.redis.script import Script
+from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.sqlite import SQLiteView
 from tests.oracle.evidence import Log
 from tests.waiting import within

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.address import RedisAddress
-from durable_llm_streams.stores.redis.database import Database
+from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.database import Database
 from durable_llm_streams.stores.redis.scripts import CHECK
 
 uvloop = pytest.importorskip("uvloop")

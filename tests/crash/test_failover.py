@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from durable_llm_streams.stores.redis.cluster import slot_of
+from durable_llm_streams.stores.redis.client.cluster import slot_of
 from tests.crash.places import RedisPlace
 from tests.crash.reader import Reader
 from tests.crash.rig import QUESTION, Rig, rig

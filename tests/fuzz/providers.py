@@ -15,7 +15,7 @@ from durable_llm_streams.providers.requests.prefill import PrefillTable, Seam, t
 from durable_llm_streams.providers.streams.answer_parser import MAX_LINE, AnswerParser
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.providers.streams.responses_sse import ResponsesParser, is_id
-from durable_llm_streams.runs.source import (
+from durable_llm_streams.source import (
     Alive,
     Citation,
     Event,

@@ -9,8 +9,8 @@ from durable_llm_streams.model import Epoch, Span, Status
 from durable_llm_streams.store import Page
 from durable_llm_streams.stores.redis import RedisAddress
 from durable_llm_streams.stores.redis.context import Shared
-from durable_llm_streams.stores.redis.following import Following
-from durable_llm_streams.stores.redis.tails import _KEPT_BYTES, Tail
+from durable_llm_streams.stores.redis.live.following import Following
+from durable_llm_streams.stores.redis.live.tail import _KEPT_BYTES, Tail
 from durable_llm_streams.stores.upstash import upstash_address
 from tests.fuzz.harness import SECRET, assert_sentence, plain
 

@@ -14,9 +14,9 @@ from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.server.visitors import COOKIE, Visitor, anonymous, cookie_name
 from durable_llm_streams.stores.redis import chats as redis_chats
 from durable_llm_streams.stores.redis.context import Shared
-from durable_llm_streams.stores.redis.feeds import Feeds as RedisFeeds
+from durable_llm_streams.stores.redis.feed import Feeds as RedisFeeds
 from durable_llm_streams.stores.sqlite import chats as sqlite_chats
-from durable_llm_streams.stores.sqlite.feeds import Feeds
+from durable_llm_streams.stores.sqlite.feed import Feeds
 from tests.fuzz.harness import assert_sentence, plain
 
 _NOW = 1_764_000_000.0

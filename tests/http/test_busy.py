@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from msgspec import structs
 
-from durable_llm_streams.runs import Turn
+from durable_llm_streams.source import Turn
 from durable_llm_streams.server import moving_on
 from tests.app import (
     CONFIG,

@@ -19,7 +19,7 @@ from durable_llm_streams.log import Reader as LogReader
 from durable_llm_streams.model import Chat, Cursor, Epoch, Message, Run, Span, Status, token_at
 from durable_llm_streams.server import Visitor
 from durable_llm_streams.server.chats import _snapshot
-from durable_llm_streams.server.context import new_id
+from durable_llm_streams.ids import new_id
 from durable_llm_streams.server.sending import _title
 from durable_llm_streams.server.streams import RunStream, Streams
 from durable_llm_streams.store import Page, Snapshot

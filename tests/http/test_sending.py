@@ -10,7 +10,8 @@ import pytest
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.model import Status
-from durable_llm_streams.runs import Limits, Turn
+from durable_llm_streams.runs import Limits
+from durable_llm_streams.source import Turn
 from tests.app import App, Guest, assistant, read_until, running_app, story, user
 
 

@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 
-from durable_llm_streams.stores.redis import script as scripts
+from durable_llm_streams.stores.redis.client import script as scripts
 
 from .mutant import PACKAGE, Mutant, source_of
 

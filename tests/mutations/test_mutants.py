@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from durable_llm_streams.stores.redis import script
-from durable_llm_streams.stores.redis.script import Script
+from durable_llm_streams.stores.redis.client import script
+from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.wire import sse
 
 from . import verdicts as outcomes

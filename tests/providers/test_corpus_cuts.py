@@ -13,7 +13,7 @@ from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.streams.answer_parser import AnswerParser
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.providers.streams.responses_sse import ResponsesParser
-from durable_llm_streams.runs.source import (
+from durable_llm_streams.source import (
     Alive,
     Citation,
     File,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import Alive, TextDelta
+from durable_llm_streams.source import Alive, TextDelta
 from tests.providers.shapes import Form, refusals, silent_events
 
 EVENTS = [

@@ -22,7 +22,7 @@ from durable_llm_streams.cli.settings import Settings, load
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.server import ServerConfig, create_app
-from durable_llm_streams.server.context import Context
+from durable_llm_streams.server.state import Context
 from durable_llm_streams.stores import SQLiteStore
 from tests.app import Reading, _errors, _shutdown
 from tests.fake_provider import Request

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from durable_llm_streams.stores.redis import checks
+from durable_llm_streams.stores.redis.doctor import checks
 from durable_llm_streams.stores.sqlite.file import DatabaseFile
 
 from .loop import current

@@ -11,9 +11,10 @@ from typing import Protocol
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.errors import StoreError
-from durable_llm_streams.runs import Limits, Source, Worker
+from durable_llm_streams.runs import Limits, Worker
+from durable_llm_streams.source import Source
 from durable_llm_streams.server import OfferedModel, ServerConfig, create_app
-from durable_llm_streams.server.context import Context
+from durable_llm_streams.server.state import Context
 from durable_llm_streams.server.visitors import Visitor
 from durable_llm_streams.store import Store
 

@@ -9,8 +9,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from durable_llm_streams.stores.redis.permissions import SCRIPTED
-from durable_llm_streams.stores.redis.script import Script
+from durable_llm_streams.stores.redis.client.script import Script
+from durable_llm_streams.stores.redis.doctor.permissions import SCRIPTED
 from tests.redis_servers import RedisServer
 
 from .redis_model import ModelRedis

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis import RedisAddress
-from durable_llm_streams.stores.redis.script import Script
+from durable_llm_streams.stores.redis.client.script import Script
 from tests.virtual_time import elapsed, now, until, virtual
 
 from .redis_model import Fault, ModelClient, ModelNetwork, ModelRedis

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable_llm_streams.stores.redis import scripts as product
-from durable_llm_streams.stores.redis.permissions import PERMISSIONS
-from durable_llm_streams.stores.redis.script import Script
+from durable_llm_streams.stores.redis.client.script import Script
+from durable_llm_streams.stores.redis.doctor.permissions import PERMISSIONS
 from tests.contract import compare_with_model
 from tests.contract.machine import SETTINGS
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from durable_llm_streams.errors import InvalidRequest, InvalidSetting, ModelError
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.listing import AUTO
-from durable_llm_streams.runs.source import (
+from durable_llm_streams.source import (
     Citation,
     File,
     Finish,

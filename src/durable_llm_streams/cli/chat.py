@@ -18,7 +18,8 @@ from durable_llm_streams.client import DurableClient, Event, Retry, State, new_i
 from durable_llm_streams.errors import DurableError
 
 from .cookies import CookieFile, state_dir
-from .rendering import AnswerText, LiveAnswer, harmless
+from .rendering import AnswerText, LiveAnswer
+from .terminal import harmless
 
 _FRAME_SECONDS: Final = 0.1
 _HELP: Final = (

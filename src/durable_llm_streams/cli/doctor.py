@@ -15,8 +15,8 @@ from durable_llm_streams.stores import SQLiteView, is_sqlite, open_store, sqlite
 from durable_llm_streams.stores.finding import Finding, Level
 
 from .doctor_provider import DEMO, examine_provider
-from .rendering import harmless
 from .settings import Settings, load
+from .terminal import harmless
 
 _MARKS: dict[Level, tuple[str, str]] = {
     "fatal": ("✗", "bold red"),
@@ -83,9 +83,9 @@ def _print(console: Console, mark: str, style: str, text: str) -> None:
 
 async def _redis(address: str) -> list[Finding]:
     open_store(address)  # it connects to nothing yet, but says what is wrong with the address
-    from durable_llm_streams.stores.redis.address import RedisAddress
-    from durable_llm_streams.stores.redis.checks import examine
-    from durable_llm_streams.stores.redis.database import Database
+    from durable_llm_streams.stores.redis.client.address import RedisAddress
+    from durable_llm_streams.stores.redis.client.database import Database
+    from durable_llm_streams.stores.redis.doctor.checks import examine
 
     database = Database(RedisAddress.parse(address))
     try:

@@ -6,13 +6,13 @@ from rich.console import Console
 from rich.table import Table
 
 from durable_llm_streams.chunks import decode
+from durable_llm_streams.clock import timestamp
 from durable_llm_streams.log import follow
 from durable_llm_streams.model import Cursor, token_at
-from durable_llm_streams.runs.endings import timestamp
 from durable_llm_streams.stores import view
 
-from .rendering import harmless
 from .settings import Settings, load, names
+from .terminal import harmless
 
 _WAIT_SECONDS = 3600.0
 

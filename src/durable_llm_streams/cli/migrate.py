@@ -16,10 +16,10 @@ from rich.progress import (
 )
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.migration import Keeping, Migration, Outcome, Phase, opened
+from durable_llm_streams.migrate import Keeping, Migration, Outcome, Phase, opened
 
-from .rendering import harmless
 from .settings import load
+from .terminal import harmless
 
 _AGAIN = "Start the same command again: it goes on where it was."
 _PHASES: dict[Phase, str] = {"copy": "Copying chats", "compare": "Comparing"}

@@ -18,8 +18,8 @@ from durable_llm_streams.providers.requests.dialect_file import read_rows
 from durable_llm_streams.providers.requests.listing import AUTO
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.providers.requests.request import base_address
-from durable_llm_streams.runs import Source
 from durable_llm_streams.server import OfferedModel
+from durable_llm_streams.source import Source
 
 from .settings import Settings
 

@@ -22,21 +22,10 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
-_ESCAPE_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
-_CONTROLS: Final[dict[int, None]] = dict.fromkeys(
-    (
-        *(code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"),
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-    )
-)
+from .terminal import harmless
+
 _FENCE: Final = re.compile(r"\s*(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}|~{3,})")
 _LIVE_LINES: Final = 200
-
-
-def harmless(text: str) -> str:
-    """Text without what could move a terminal's cursor, change its colours or turn text around."""
-    return _ESCAPE_SEQUENCE.sub("", text).translate(_CONTROLS)
 
 
 class AnswerText:

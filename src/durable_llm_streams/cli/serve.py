@@ -19,8 +19,8 @@ from fastapi import FastAPI
 from durable_llm_streams._version import __version__
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.server import ServerConfig, create_app
-from durable_llm_streams.server.context import Context
 from durable_llm_streams.server.forwarded import behind_proxies
+from durable_llm_streams.server.state import AppState
 from durable_llm_streams.stores import open_store, without_password
 
 from .listening import listen, place
@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
         another server, or none, but not this one.
         """
         context = self._app.state.durable
-        assert isinstance(context, Context)
+        assert isinstance(context, AppState)
         # A connection that is kept would be closed under a request that is just on its way.
         headers = self.server_state.default_headers
         self.server_state.default_headers = [*headers, (b"connection", b"close")]
@@ -85,7 +85,7 @@ class Server(uvicorn.Server):
         await context.hand_over()
         await super().shutdown(sockets)
 
-    async def _finish(self, context: Context) -> None:
+    async def _finish(self, context: AppState) -> None:
         worker = context.worker
         if worker.running and worker.limits.grace and not self._at_once.is_set():
             logger.info(

@@ -15,14 +15,7 @@ from typing import Any, Final, Literal
 from zlib import crc32
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.runs.source import (
-    Event,
-    Finish,
-    Prompt,
-    ReasoningDelta,
-    TextDelta,
-    Turn,
-)
+from durable_llm_streams.source import Event, Finish, Prompt, ReasoningDelta, TextDelta, Turn
 
 from . import demo_answer as text
 

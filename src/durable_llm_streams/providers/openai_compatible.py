@@ -18,35 +18,24 @@ from yarl import URL
 
 from durable_llm_streams._version import __version__
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.requests.connection import Route, broke, held
-from durable_llm_streams.providers.requests.dialect import Dialect, DialectName, Dialects, Row
-from durable_llm_streams.providers.requests.learning import Lessons
-from durable_llm_streams.providers.requests.listing import AUTO, Listing
-from durable_llm_streams.providers.requests.outcome import (
-    NETWORK,
-    beginning,
-    is_success,
-    refused_by,
-)
-from durable_llm_streams.providers.requests.prefill import (
-    DEFAULT_RULES,
-    PrefillRule,
-    PrefillStyle,
-    PrefillTable,
-    Seam,
-    trimmed,
-)
-from durable_llm_streams.providers.requests.request import (
+from durable_llm_streams.source import Alive, Event, Finish, Prompt, TextDelta
+
+from . import failures
+from .requests.connection import Route, broke, held
+from .requests.dialect import Dialect, DialectName, Dialects, Row
+from .requests.learning import Lessons
+from .requests.listing import AUTO, Listing
+from .requests.outcome import NETWORK, beginning, is_success, refused_by
+from .requests.prefill import DEFAULT_RULES, PrefillRule, PrefillStyle, PrefillTable, Seam, trimmed
+from .requests.request import (
     RequestOptions,
     base_address,
     endpoint_url,
     request_body,
     validated_headers,
 )
-from durable_llm_streams.providers.streams.answer_parser import AnswerParser
-from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import Alive, Event, Finish, Prompt, TextDelta
+from .streams.answer_parser import AnswerParser
+from .streams.chat_sse import ChatParser
 
 _LIST_BODY = 4 * 1024 * 1024  # bytes
 _NO_CHANCE = 16  # characters; so long a beginning is not written twice by chance

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from durable_llm_streams.providers.openai_compatible import OpenAICompatible
-from durable_llm_streams.providers.requests.connection import held
-from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import Prompt, ReasoningDelta, TextDelta, Turn
+from durable_llm_streams.source import Prompt, ReasoningDelta, TextDelta, Turn
+
+from .openai_compatible import OpenAICompatible
+from .requests.connection import held
+from .streams.chat_sse import ChatParser
 
 _QUESTION: Final = Turn("user", "Count from one to ten, in words.")
 _ENOUGH: Final = 30  # pieces: it streams, and the rest would only cost money

@@ -29,17 +29,17 @@ from durable_llm_streams.errors import Fenced, ModelError, ShuttingDown, StoreUn
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, LogWriter, read_all
 from durable_llm_streams.model import Claim, Run, Status
+from durable_llm_streams.source import ContinuingSource, Finish, Job, Prompt, Source, Turn
 from durable_llm_streams.store import Store
 
 from . import endings
 from .attempt import Attempt, Stalled
 from .continuation import Mode, request
+from .idle_timeout import cancelled
 from .jobs import Jobs
 from .ladder import Diverged, Step, choose
 from .limits import Limits
 from .parts import PartWriter
-from .patience import cancelled
-from .source import ContinuingSource, Finish, Job, Prompt, Source, Turn
 
 logger = logging.getLogger(__name__)
 

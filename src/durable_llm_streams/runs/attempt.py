@@ -20,13 +20,7 @@ from math import inf
 from durable_llm_streams import chunks
 from durable_llm_streams.errors import Fenced, ModelError
 from durable_llm_streams.log import FULL, LogWriter
-
-from .continuation import MAX_WAIT, Judged, Opening
-from .ladder import Step, skip
-from .limits import Limits
-from .parts import PartWriter
-from .patience import Patience
-from .source import (
+from durable_llm_streams.source import (
     Alive,
     Citation,
     Event,
@@ -39,6 +33,12 @@ from .source import (
     Source,
     TextDelta,
 )
+
+from .continuation import MAX_WAIT, Judged, Opening
+from .idle_timeout import Patience
+from .ladder import Step, skip
+from .limits import Limits
+from .parts import PartWriter
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from .source import Turn
+from durable_llm_streams.source import Turn
 
 Mode = Literal["on", "prose", "off"]
 

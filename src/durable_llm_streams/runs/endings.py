@@ -8,11 +8,11 @@ again: the message in the history is always the fold of the whole log.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from math import fsum
 from typing import Any
 
 from durable_llm_streams import chunks
+from durable_llm_streams.clock import timestamp
 from durable_llm_streams.errors import Fenced, SequenceMismatch
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Epoch, Run, Status
@@ -21,12 +21,6 @@ from durable_llm_streams.store import Ending, LogStore
 Last = Callable[[Fold], Sequence[bytes]]
 
 _DIGITS = 12  # of a sum of dollars; a token may cost less than a millionth
-
-
-def timestamp(milliseconds: int) -> str:
-    """RFC 3339, in UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def opening(run: Run) -> list[bytes]:

@@ -10,8 +10,7 @@ import asyncio
 import logging
 
 from durable_llm_streams.errors import ModelError
-
-from .source import Job, JobSource, Source
+from durable_llm_streams.source import Job, JobSource, Source
 
 logger = logging.getLogger(__name__)
 

@@ -20,10 +20,7 @@ from msgspec import Struct
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.fold import Fold
-
-from .continuation import Mode, may_continue
-from .patience import Patience
-from .source import (
+from durable_llm_streams.source import (
     Alive,
     Citation,
     Event,
@@ -34,6 +31,9 @@ from .source import (
     ReasoningDelta,
     TextDelta,
 )
+
+from .continuation import Mode, may_continue
+from .idle_timeout import Patience
 
 Rung = Literal["first", "reattach", "prefill", "continue", "restart"]
 

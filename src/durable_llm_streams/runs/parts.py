@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from durable_llm_streams import chunks
-
-from .source import Citation, File
+from durable_llm_streams.source import Citation, File
 
 
 class PartWriter:

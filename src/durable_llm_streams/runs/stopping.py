@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from durable_llm_streams.errors import Fenced, SequenceMismatch
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Run, Status
+from durable_llm_streams.source import Job
 from durable_llm_streams.store import Store
 
 from . import endings
 from .jobs import Jobs
-from .source import Job
 
 _TRIES = 3
 

@@ -20,12 +20,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from msgspec import structs
 
+from durable_llm_streams.clock import wall_clock
 from durable_llm_streams.errors import (
     DurableError,
     Fenced,
@@ -35,13 +35,13 @@ from durable_llm_streams.errors import (
 )
 from durable_llm_streams.log import Flusher
 from durable_llm_streams.model import Claim, Run
+from durable_llm_streams.source import Source
 from durable_llm_streams.store import Order, Sent, Store
 
 from .answer import Answer
+from .idle_timeout import cancelled
 from .jobs import Jobs
 from .limits import Limits
-from .patience import cancelled
-from .source import Source
 from .stopping import Stopper
 
 logger = logging.getLogger(__name__)
@@ -55,11 +55,6 @@ _EXPIRE_MORE_SECONDS = 0.1
 _HEARTBEATS_PER_LEASE = 5
 _WORK_SECONDS = 60.0
 _LETTING_GO_SECONDS = 0.2  # a source that takes longer is one that others need not wait for
-
-
-def wall_clock() -> int:
-    """Milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class Worker:

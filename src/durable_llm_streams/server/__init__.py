@@ -1,7 +1,7 @@
 """The HTTP side: FastAPI routers, owners, problems, streams."""
 
 from .app import create_app
-from .context import OfferedModel, ServerConfig
+from .config import OfferedModel, ServerConfig
 from .problems import Unauthenticated
 from .visitors import Authenticate, Visitor
 

@@ -20,10 +20,11 @@ from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
 from . import chats, feed, health, introduction, sending
-from .context import Context, ServerConfig
+from .config import ServerConfig
 from .crossing import Crossing
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
 from .site import Site
+from .state import AppState
 from .streams import HandsOver
 from .ui import BUILT, add_interface
 from .visitors import Authenticate, anonymous
@@ -67,19 +68,19 @@ def create_app(
         InvalidSetting: what `config` says of other sites cannot be; the text says what to change.
     """
     site = Site.checked(config.base_path, config.cors_origins, config.frame_ancestors)
-    shared = Context(store, worker, config, authenticate)
+    state = AppState(store, worker, config, authenticate)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         await store.open()
-        if shared.authenticate is None:
+        if state.authenticate is None:
             secret = await store.secret()
-            shared.authenticate = anonymous(secret, cross_site=site.shared)
+            state.authenticate = anonymous(secret, cross_site=site.shared)
         await worker.start()
         try:
             yield
         finally:
-            await shared.hand_over()
+            await state.hand_over()
 
     app = HandsOver(
         title="Durable LLM Streams",
@@ -91,7 +92,7 @@ def create_app(
     app.base_path = site.base_path
     if site.shared:
         app.gate = Crossing(app.answer, site.cors_origins)
-    app.state.durable = shared
+    app.state.durable = state
     for router in _ROUTERS:
         app.include_router(router)
     add_interface(app, ui, site.frame_ancestors)

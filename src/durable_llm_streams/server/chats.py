@@ -9,15 +9,16 @@ from fastapi import APIRouter, Request
 from msgspec import Raw, Struct
 from starlette.responses import Response
 
+from durable_llm_streams.clock import timestamp
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Chat, Cursor, token_at, valid_id
-from durable_llm_streams.runs.endings import timestamp
 from durable_llm_streams.store import Snapshot
 
 from . import description
-from .context import chat_id, context, json_response, read_json
 from .problems import described
+from .requests import chat_id, json_response, read_json
+from .state import app_state
 
 router = APIRouter(tags=["chats"])
 
@@ -39,15 +40,15 @@ async def list_chats(
     before: description.Before = None,
 ) -> Response:
     """The visitor's chats, newest first. `next` is the `before` of the next page, or null."""
-    shared = context(request)
-    visitor = await shared.visitor(request)
+    state = app_state(request)
+    visitor = await state.visitor(request)
     if not 1 <= limit <= description.MOST_CHATS:
         raise InvalidRequest(f"`limit` must be between 1 and {description.MOST_CHATS}.")
     if len(q) > description.MAX_QUERY_LENGTH:
         raise InvalidRequest(
             f"`q` must not have more than {description.MAX_QUERY_LENGTH} characters."
         )
-    page = await shared.store.chats(visitor.owner, query=q.strip(), limit=limit, more=before)
+    page = await state.store.chats(visitor.owner, query=q.strip(), limit=limit, more=before)
     chats = [chat_row(chat) for chat in page.chats]
     return json_response({"chats": chats, "next": page.more}, visitor)
 
@@ -66,11 +67,11 @@ async def get_chat(request: Request, leaf: description.Leaf = None) -> Response:
     goes on without a seam. `versions` tells of the messages on all branches; `leaf` shows the
     branch that a message is on.
     """
-    shared = context(request)
-    visitor = await shared.visitor(request)
+    state = app_state(request)
+    visitor = await state.visitor(request)
     if leaf is not None and not valid_id(leaf):
         raise InvalidRequest("This cannot be a message's id.")
-    snapshot = await shared.store.snapshot(visitor.owner, chat_id(request), leaf)
+    snapshot = await state.store.snapshot(visitor.owner, chat_id(request), leaf)
     return json_response(_snapshot(snapshot), visitor)
 
 
@@ -83,16 +84,16 @@ async def get_chat(request: Request, leaf: description.Leaf = None) -> Response:
 )
 async def rename_chat(request: Request) -> Response:
     """Give a chat another title: `{"title": "…"}`."""
-    shared = context(request)
-    visitor = await shared.visitor(request)
-    data = await read_json(request, shared.config.max_body_bytes)
+    state = app_state(request)
+    visitor = await state.visitor(request)
+    data = await read_json(request, state.config.max_body_bytes)
     try:
         title = " ".join(msgspec.json.decode(data, type=_Rename).title.split())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f'The body is not `{{"title": "…"}}`: {error}.') from error
     if not 0 < len(title) <= description.MAX_TITLE_LENGTH:
         raise InvalidRequest(f"The title must have 1 to {description.MAX_TITLE_LENGTH} characters.")
-    chat = await shared.store.rename(visitor.owner, chat_id(request), title)
+    chat = await state.store.rename(visitor.owner, chat_id(request), title)
     return json_response(chat_row(chat), visitor)
 
 
@@ -106,9 +107,9 @@ async def rename_chat(request: Request) -> Response:
 )
 async def delete_chat(request: Request) -> Response:
     """Delete a chat with all its messages and runs. An active run is stopped."""
-    shared = context(request)
-    visitor = await shared.visitor(request)
-    await shared.worker.delete(visitor.owner, chat_id(request))
+    state = app_state(request)
+    visitor = await state.visitor(request)
+    await state.worker.delete(visitor.owner, chat_id(request))
     return Response(status_code=204, headers=dict(visitor.headers))
 
 
@@ -120,9 +121,9 @@ async def delete_chat(request: Request) -> Response:
 )
 async def list_models(request: Request) -> Response:
     """The models offered; the first one is the default."""
-    shared = context(request)
-    visitor = await shared.visitor(request)
-    return json_response({"models": shared.config.models}, visitor)
+    state = app_state(request)
+    visitor = await state.visitor(request)
+    return json_response({"models": state.config.models}, visitor)
 
 
 def chat_row(chat: Chat) -> dict[str, Any]:

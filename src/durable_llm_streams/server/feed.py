@@ -16,8 +16,8 @@ from durable_llm_streams.wire import sse
 
 from . import description, streams
 from .chats import chat_row
-from .context import context
 from .problems import described
+from .state import app_state
 
 router = APIRouter(tags=["chats"])
 
@@ -36,15 +36,15 @@ async def follow_feed(request: Request, after: description.AfterPosition = None)
     list the chats again. To go on, send the id of the last event received, as `Last-Event-ID`
     header or as `after`.
     """
-    shared = context(request)
-    visitor = await shared.visitor(request)
-    shared.streams.check_open()
+    state = app_state(request)
+    visitor = await state.visitor(request)
+    state.streams.check_open()
     position = request.headers.get("last-event-id") or after
-    found = await shared.store.changes(visitor.owner, position)
+    found = await state.store.changes(visitor.owner, position)
     headers = {**sse.HEADERS, **visitor.headers}
     # What is complete goes on behind the client's own position.
     first = found.position if position is None or not found.complete else position
-    return FeedStream(shared.streams, shared.store, visitor.owner, (first, found), headers)
+    return FeedStream(state.streams, state.store, visitor.owner, (first, found), headers)
 
 
 class FeedStream(streams.EventStream):

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from durable_llm_streams.errors import StoreError
 
-from .context import context
+from .state import app_state
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +37,15 @@ async def live() -> Response:
 @router.get("/readyz", response_class=PlainTextResponse, responses=_READY)
 async def ready(request: Request) -> Response:
     """The store can be written and the worker takes work."""
-    shared = context(request)
+    state = app_state(request)
     try:
-        await shared.store.check()
+        await state.store.check()
     except StoreError as error:
-        if not shared.is_unready:  # balancers look every second
+        if not state.is_unready:  # balancers look every second
             logger.warning("Not ready: %s", error)
-        shared.is_unready = True
+        state.is_unready = True
         return PlainTextResponse("the store is not available\n", 503)
-    shared.is_unready = False
-    if not shared.worker.ready or shared.streams.closing:
+    state.is_unready = False
+    if not state.worker.ready or state.streams.closing:
         return PlainTextResponse("the worker takes no work\n", 503)
     return PlainTextResponse("ok\n")

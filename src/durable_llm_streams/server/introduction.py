@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from . import description
-from .context import context, json_response
 from .problems import described
+from .requests import json_response
+from .state import app_state
 
 router = APIRouter(tags=["visitors"])
 
@@ -23,5 +24,5 @@ async def get_visitor(request: Request) -> Response:
 
     A client that asks twice and is unknown both times loses its cookies, and with them its chats.
     """
-    visitor = await context(request).visitor(request)
+    visitor = await app_state(request).visitor(request)
     return json_response({"known": visitor.known}, visitor)

@@ -23,7 +23,7 @@ from durable_llm_streams.model import Run
 from durable_llm_streams.store import Order, Sent
 from durable_llm_streams.wire.aisdk import parse_history
 
-from .context import Context
+from .state import AppState
 
 #: How long the end of a client's own request may come after its next one, in seconds.
 LEAVING_SECONDS: Final = 2.0
@@ -37,11 +37,11 @@ class _Way(Enum):
     REFUSE = auto()
 
 
-async def send(shared: Context, order: Order, body: bytes) -> Sent:
+async def send(state: AppState, order: Order, body: bytes) -> Sent:
     """Send a message, and see to what is in its way.
 
     Args:
-        shared: the application's.
+        state: the application's.
         order: what to send; it does not wait.
         body: the request's body, which `wire.aisdk.parse_send` took.
 
@@ -51,37 +51,37 @@ async def send(shared: Context, order: Order, body: bytes) -> Sent:
     """
     for _ in range(_TRIES):
         try:
-            return await shared.worker.send(order)
+            return await state.worker.send(order)
         except ChatBusy as busy:
-            way = await _make_way(shared, order, body, busy.run_id)
+            way = await _make_way(state, order, body, busy.run_id)
             if way is _Way.REFUSE:
                 raise
             if way is _Way.WAIT:
                 break
-    return await shared.worker.send(structs.replace(order, queue=True))
+    return await state.worker.send(structs.replace(order, queue=True))
 
 
-async def _make_way(shared: Context, order: Order, body: bytes, run_id: str) -> _Way:
+async def _make_way(state: AppState, order: Order, body: bytes, run_id: str) -> _Way:
     """Stop the run that is in the way, if that is what is wanted."""
-    on_busy = shared.config.on_busy
+    on_busy = state.config.on_busy
     try:
-        run = await shared.store.find_run(order.owner, order.chat_id, run_id)
-        moved_on = on_busy != "interrupt" and await _has_moved_on(shared, order, body, run)
+        run = await state.store.find_run(order.owner, order.chat_id, run_id)
+        moved_on = on_busy != "interrupt" and await _has_moved_on(state, order, body, run)
         if on_busy == "interrupt" or (
-            moved_on and await shared.streams.left(run_id, LEAVING_SECONDS)
+            moved_on and await state.streams.left(run_id, LEAVING_SECONDS)
         ):
-            await shared.worker.stop(run)
+            await state.worker.stop(run)
             return _Way.STOPPED
     except NotFound:
         return _Way.STOPPED  # it has gone by itself
     return _Way.WAIT if moved_on or on_busy == "queue" else _Way.REFUSE
 
 
-async def _has_moved_on(shared: Context, order: Order, body: bytes, run: Run) -> bool:
+async def _has_moved_on(state: AppState, order: Order, body: bytes, run: Run) -> bool:
     """Whether who asks knew of this run's answer, and asks for something else."""
     history = parse_history(body)
     if not history.whole:
         return False
     if order.place == "follow":
         return history.knows(run.prompt_id, run.message_id)
-    return any(message.id == order.anchor for message in await shared.store.thread(run.id))
+    return any(message.id == order.anchor for message in await state.store.thread(run.id))

@@ -14,14 +14,16 @@ from durable_llm_streams.errors import (
     MessageNotFound,
     RunNotFound,
 )
+from durable_llm_streams.ids import new_id
 from durable_llm_streams.log import Reader
 from durable_llm_streams.model import Cursor
 from durable_llm_streams.store import Order, Page, Sent
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS, Reading, Send, parse_send
 
 from . import description, moving_on
-from .context import Context, chat_id, context, json_response, new_id, read_json
 from .problems import described
+from .requests import chat_id, json_response, read_json
+from .state import AppState, app_state
 from .streams import PAGE_BYTES, RunStream
 from .visitors import Visitor
 
@@ -44,23 +46,23 @@ async def send(request: Request, after: description.After = None) -> Response:
     it follows the first one's stream, with a cursor only what comes after it.
     """
     cursor = _cursor(request, after)
-    shared = context(request)
-    visitor = await shared.visitor(request)
-    data = await read_json(request, shared.config.max_body_bytes)
-    asked = parse_send(data, max_text_bytes=shared.config.max_message_bytes)
+    state = app_state(request)
+    visitor = await state.visitor(request)
+    data = await read_json(request, state.config.max_body_bytes)
+    asked = parse_send(data, max_text_bytes=state.config.max_message_bytes)
     key = request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= description.MAX_KEY_LENGTH:
         raise InvalidRequest(
             f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
         )
-    sent = await _send_first_that_fits(shared, visitor, asked, key, data)
+    sent = await _send_first_that_fits(state, visitor, asked, key, data)
     if sent.created:  # a client has nothing of a new run
-        return _stream(shared, visitor, Reader(shared.store, Cursor.beginning(sent.run.id)))
-    reader = Reader(shared.store, cursor or Cursor.beginning(sent.run.id))
+        return _stream(state, visitor, Reader(state.store, Cursor.beginning(sent.run.id)))
+    reader = Reader(state.store, cursor or Cursor.beginning(sent.run.id))
     if reader.run_id != sent.run.id:
         raise CursorLost
     page = await reader.read(max_bytes=PAGE_BYTES)
-    return _stream(shared, visitor, reader, page)
+    return _stream(state, visitor, reader, page)
 
 
 def _cursor(request: Request, after: str | None) -> Cursor | None:
@@ -70,22 +72,22 @@ def _cursor(request: Request, after: str | None) -> Cursor | None:
 
 
 async def _send_first_that_fits(
-    shared: Context, visitor: Visitor, asked: Send, key: str | None, body: bytes
+    state: AppState, visitor: Visitor, asked: Send, key: str | None, body: bytes
 ) -> Sent:
     misfit: DurableError = InvalidRequest("There is nothing to answer.")
     for reading in asked.readings:
-        order = _order(shared, visitor, asked, reading, key)
+        order = _order(state, visitor, asked, reading, key)
         try:
-            return await moving_on.send(shared, order, body)
+            return await moving_on.send(state, order, body)
         except (ChatNotFound, MessageNotFound, MessageConflict) as error:
             misfit = error
     raise misfit
 
 
 def _order(
-    shared: Context, visitor: Visitor, asked: Send, reading: Reading, key: str | None
+    state: AppState, visitor: Visitor, asked: Send, reading: Reading, key: str | None
 ) -> Order:
-    now = shared.worker.now()
+    now = state.worker.now()
     if key is not None:
         key = f"key:{key}"
     elif reading.message_id is not None:
@@ -101,7 +103,7 @@ def _order(
         shown=asked.shown,
         run_id=new_id(now),
         answer_id=new_id(now),
-        model=shared.model(asked.model),
+        model=state.model(asked.model),
         key=key,
         title=_title(reading.text),
         now=now,
@@ -115,11 +117,11 @@ def _title(text: str) -> str:
 
 
 def _stream(
-    shared: Context, visitor: Visitor, reader: Reader, page: Page | None = None
+    state: AppState, visitor: Visitor, reader: Reader, page: Page | None = None
 ) -> RunStream:
-    shared.streams.check_open()  # an empty stream would look like an empty answer
+    state.streams.check_open()  # an empty stream would look like an empty answer
     headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": reader.run_id}
-    return RunStream(shared.streams, reader, headers, page)
+    return RunStream(state.streams, reader, headers, page)
 
 
 @router.get(
@@ -138,25 +140,25 @@ async def resume(request: Request, after: description.After = None) -> Response:
     A chat that does not exist, or is somebody else's, has no active run: a client may ask before
     its first message.
     """
-    shared = context(request)
-    visitor = await shared.visitor(request)
+    state = app_state(request)
+    visitor = await state.visitor(request)
     chat = chat_id(request)
     cursor = _cursor(request, after)
     if cursor is None:
         try:
-            run = await shared.store.find_run(visitor.owner, chat)
+            run = await state.store.find_run(visitor.owner, chat)
         except (ChatNotFound, RunNotFound):
             return Response(status_code=204, headers=dict(visitor.headers))
-        return _stream(shared, visitor, Reader(shared.store, Cursor.beginning(run.id)))
+        return _stream(state, visitor, Reader(state.store, Cursor.beginning(run.id)))
     try:
-        await shared.store.find_run(visitor.owner, chat, cursor.run_id)
+        await state.store.find_run(visitor.owner, chat, cursor.run_id)
     except RunNotFound as error:
         raise CursorLost from error  # its record is past its retention, or the store has lost it
-    reader = Reader(shared.store, cursor)
+    reader = Reader(state.store, cursor)
     page = await reader.read(max_bytes=PAGE_BYTES)
     if reader.ended and not page.records:
         return Response(status_code=204, headers=dict(visitor.headers))
-    return _stream(shared, visitor, reader, page)
+    return _stream(state, visitor, reader, page)
 
 
 @router.post(
@@ -171,12 +173,12 @@ async def stop(request: Request, run: description.RunId = None) -> Response:
 
     When it returns, no chunk can follow. `stopped` is null when there was nothing to stop.
     """
-    shared = context(request)
-    visitor = await shared.visitor(request)
+    state = app_state(request)
+    visitor = await state.visitor(request)
     stopped = None
     try:
-        found = await shared.store.find_run(visitor.owner, chat_id(request), run)
-        if not found.status.ended and await shared.worker.stop(found):
+        found = await state.store.find_run(visitor.owner, chat_id(request), run)
+        if not found.status.ended and await state.worker.stop(found):
             stopped = found.id
     except RunNotFound:
         if run is not None:

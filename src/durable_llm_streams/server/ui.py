@@ -33,9 +33,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from durable_llm_streams.errors import DurableError
 
-from .context import context
 from .policy import page_headers
 from .problems import problem
+from .state import app_state
 
 #: Where the build puts the interface.
 BUILT: Final = Path(__file__).with_name("static")
@@ -223,7 +223,7 @@ def _read(
 async def _greeting(request: Request) -> Mapping[str, str]:
     """The headers for whoever comes; none where nobody knows who that is: the interface says it."""
     try:
-        return (await context(request).visitor(request)).headers
+        return (await app_state(request).visitor(request)).headers
     except DurableError:
         return {}
 

@@ -18,7 +18,6 @@ Theory of operation
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -33,11 +32,6 @@ _TOLERANCE = 5 * 60 * 1000
 _LONG_UNSERVED = 30 * 24 * 60 * 60 * 1000
 
 logger = logging.getLogger(__name__)
-
-
-def monotonic_clock() -> int:
-    """Milliseconds of a clock that nobody sets. It may stand still while the machine sleeps."""
-    return time.monotonic_ns() // 1_000_000
 
 
 def counted(moved: int, most: int) -> int:

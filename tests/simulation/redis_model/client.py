@@ -13,10 +13,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
-from durable_llm_streams.stores.redis.address import Node
-from durable_llm_streams.stores.redis.client import OnMessage, Word
-from durable_llm_streams.stores.redis.failures import unavailable
-from durable_llm_streams.stores.redis.script import Script
+from durable_llm_streams.stores.redis.client.address import Node
+from durable_llm_streams.stores.redis.client.failures import unavailable
+from durable_llm_streams.stores.redis.client.protocols import OnMessage, Word
+from durable_llm_streams.stores.redis.client.script import Script
 
 from .keyspace import ErrorReply, Reply
 from .network import Connection, Fault, ModelNetwork

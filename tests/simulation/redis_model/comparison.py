@@ -11,7 +11,7 @@ from typing import Any, Self
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from durable_llm_streams.stores.redis.script import Script
+from durable_llm_streams.stores.redis.client.script import Script
 
 from .keyspace import ErrorReply, Reply, SortedSet, Value
 from .server import ModelRedis

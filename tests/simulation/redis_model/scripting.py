@@ -13,7 +13,7 @@ from typing import Any
 
 from lupa import lua51  # type: ignore[import-untyped]  # it has no stubs
 
-from durable_llm_streams.stores.redis.script import Script, without_first_line
+from durable_llm_streams.stores.redis.client.script import Script, without_first_line
 
 from .commands import decimal
 from .keyspace import ErrorReply, Reply, Status

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from durable_llm_streams.stores.redis.client import OnMessage
-from durable_llm_streams.stores.redis.script import Script
+from durable_llm_streams.stores.redis.client.protocols import OnMessage
+from durable_llm_streams.stores.redis.client.script import Script
 
 from .commands import COMMANDS
 from .keyspace import ErrorReply, Hash, Keyspace, List, Reply, SortedSet, State

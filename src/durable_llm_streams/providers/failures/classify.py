@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from durable_llm_streams.providers.failures import wordings
-from durable_llm_streams.providers.failures.codes import BY_STATUS, CERTAIN, STATUS_WORDS
-from durable_llm_streams.providers.failures.evidence import Evidence
-from durable_llm_streams.providers.failures.refused_fields import broken_role_rule, named_field
+from . import wordings
+from .codes import BY_STATUS, CERTAIN, STATUS_WORDS
+from .evidence import Evidence
+from .refused_fields import broken_role_rule, named_field
 
 _VAGUE: Final = frozenset({0, 200, 400, 403, 422, 500, 502})  # a word may say more than these
 _DECIDED: Final = frozenset({401, 402, 407, 429})  # no doubt about the kind

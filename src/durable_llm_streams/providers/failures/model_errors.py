@@ -13,28 +13,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers.failures import meanings, wordings
-from durable_llm_streams.providers.failures.classify import classify, true_status
-from durable_llm_streams.providers.failures.evidence import (
-    MAX_BODY,
-    Evidence,
-    from_body,
-    from_value,
-)
-from durable_llm_streams.providers.failures.meanings import (
-    MAX_WAIT,
-    MEANINGS,
-    Meaning,
-    refuses_rung,
-)
-from durable_llm_streams.providers.failures.redactor import MAX_DETAIL, Redactor
-from durable_llm_streams.providers.failures.refused_fields import (
-    field_instead,
-    role_rule,
-    unsupported_field,
-)
-from durable_llm_streams.providers.failures.retry_after import LONGEST, wait_asked, wait_found
-from durable_llm_streams.providers.failures.unreachable import unreachable
+
+from . import meanings, wordings
+from .classify import classify, true_status
+from .evidence import MAX_BODY, Evidence, from_body, from_value
+from .meanings import MAX_WAIT, MEANINGS, Meaning, refuses_rung
+from .redactor import MAX_DETAIL, Redactor
+from .refused_fields import field_instead, role_rule, unsupported_field
+from .retry_after import LONGEST, wait_asked, wait_found
+from .unreachable import unreachable
 
 __all__ = [
     "LONGEST",

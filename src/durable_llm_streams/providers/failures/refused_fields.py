@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from durable_llm_streams.providers.failures import wordings
-from durable_llm_streams.providers.failures.evidence import Evidence, from_body
+from . import wordings
+from .evidence import Evidence, from_body
 
 #: Statuses with which providers refuse a field. 0 and 200: an error inside an answer.
 FIELD_STATUSES: Final = frozenset({0, 200, 400, 404, 405, 406, 415, 422, 500, 501, 502})

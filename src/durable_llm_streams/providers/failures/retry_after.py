@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from durable_llm_streams.providers.failures.evidence import Evidence, from_body
+from .evidence import Evidence, from_body
 
 #: Seconds; a longer time is cut to this. Nobody knows what holds in a year.
 LONGEST: Final = 366 * 86400.0

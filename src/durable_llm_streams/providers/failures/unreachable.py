@@ -8,7 +8,8 @@ import ssl
 import aiohttp
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers.failures import meanings
+
+from . import meanings
 
 
 def unreachable(why: BaseException) -> ModelError:

@@ -8,10 +8,11 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers.kept.background import BackgroundModels, JobKind
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.prefill import trimmed
-from durable_llm_streams.runs.source import Job, Prompt
+from durable_llm_streams.source import Job, Prompt
+
+from .background import BackgroundModels, JobKind
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from durable_llm_streams.providers.kept.llama_cpp import LlamaCppStreams, is_ours
-from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
-from durable_llm_streams.runs.source import Event, Job, Prompt
+from durable_llm_streams.source import Event, Job, Prompt
+
+from .llama_cpp import LlamaCppStreams, is_ours
+from .openai_responses import OpenAIResponses
 
 
 class KeptAnswers(OpenAIResponses, LlamaCppStreams):

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
-from durable_llm_streams.runs.source import Alive, Event, Job
+from durable_llm_streams.source import Alive, Event, Job
 
 MARK_EVERY: Final = 1024 * 1024  # bytes; the server keeps four times as much
 

@@ -27,13 +27,14 @@ from yarl import URL
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.kept.keeping import Keeping
-from durable_llm_streams.providers.kept.kept_chat import MARK_EVERY, KeptChatParser, offset
 from durable_llm_streams.providers.requests.connection import held
 from durable_llm_streams.providers.requests.dialect import Dialect
 from durable_llm_streams.providers.requests.outcome import NETWORK, beginning
 from durable_llm_streams.providers.requests.request import endpoint_url, request_body
-from durable_llm_streams.runs.source import Alive, Event, Job, Prompt
+from durable_llm_streams.source import Alive, Event, Job, Prompt
+
+from .keeping import Keeping
+from .kept_chat import MARK_EVERY, KeptChatParser, offset
 
 HEADER: Final = "X-Conversation-Id"
 PREFIX: Final = "dls-"

@@ -27,9 +27,6 @@ from yarl import URL
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.kept.keeping import Keeping
-from durable_llm_streams.providers.kept.polling import log_of_job, pauses
-from durable_llm_streams.providers.kept.response_body import read_response
 from durable_llm_streams.providers.requests.connection import held
 from durable_llm_streams.providers.requests.outcome import NETWORK, beginning, check
 from durable_llm_streams.providers.requests.request import background_body, endpoint_url
@@ -38,7 +35,11 @@ from durable_llm_streams.providers.streams.responses_sse import (
     is_id,
     starting_after,
 )
-from durable_llm_streams.runs.source import Alive, Event, Job, Prompt
+from durable_llm_streams.source import Alive, Event, Job, Prompt
+
+from .keeping import Keeping
+from .polling import log_of_job, pauses
+from .response_body import read_response
 
 logger = logging.getLogger(__name__)
 

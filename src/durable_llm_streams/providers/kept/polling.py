@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from durable_llm_streams.runs.source import Event, Prompt, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Event, Prompt, ReasoningDelta, TextDelta
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 10.0

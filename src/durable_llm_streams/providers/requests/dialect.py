@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 from yarl import URL
 
-from durable_llm_streams.providers.requests.prefill import PrefillStyle
+from .prefill import PrefillStyle
 
 DialectName = Literal["openrouter", "openai", "generic"]
 

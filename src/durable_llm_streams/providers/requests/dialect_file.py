@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers.requests.dialect import Dialect, Row
-from durable_llm_streams.providers.requests.request import check_body, check_headers
+
+from .dialect import Dialect, Row
+from .request import check_body, check_headers
 
 _FIELDS: Final = Dialect.__struct_fields__
 _OF_ADDRESS: Final = ("key", "headers", "fallbacks", "default_model")

@@ -18,9 +18,10 @@ from msgspec.structs import replace
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
 from durable_llm_streams.providers.failures.wordings import TOO_MANY_TOKENS
-from durable_llm_streams.providers.requests.dialect import Dialect, Dialects
-from durable_llm_streams.providers.requests.request import RequestOptions, optional_fields
-from durable_llm_streams.runs.source import Prompt
+from durable_llm_streams.source import Prompt
+
+from .dialect import Dialect, Dialects
+from .request import RequestOptions, optional_fields
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from yarl import URL
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.requests.request import base_address, endpoint_url
+
+from .request import base_address, endpoint_url
 
 logger = logging.getLogger(__name__)
 

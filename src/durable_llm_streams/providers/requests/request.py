@@ -11,10 +11,11 @@ from msgspec import Struct
 from yarl import URL
 
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers.requests.dialect import Dialect
-from durable_llm_streams.providers.requests.prefill import PrefillStyle, request_fields, trimmed
-from durable_llm_streams.providers.requests.turns import encodable, messages
-from durable_llm_streams.runs.source import Prompt
+from durable_llm_streams.source import Prompt
+
+from .dialect import Dialect
+from .prefill import PrefillStyle, request_fields, trimmed
+from .turns import encodable, messages
 
 #: What stands for the key in the value of a header.
 KEY_MARK: Final = "{key}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from durable_llm_streams.runs.source import Turn
+from durable_llm_streams.source import Turn
 
 
 def messages(turns: Sequence[Turn], *, system: bool = True) -> list[dict[str, Any]]:

@@ -22,9 +22,10 @@ from typing import Any, ClassVar, Final
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.streams.long_lines import LongLine
-from durable_llm_streams.providers.streams.usage import answer_metadata
-from durable_llm_streams.runs.source import Alive, Event, Finish
+from durable_llm_streams.source import Alive, Event, Finish
+
+from .long_lines import LongLine
+from .usage import answer_metadata
 
 MAX_LINE: Final = 8 * 1024 * 1024
 DONE: Final = b"[DONE]"

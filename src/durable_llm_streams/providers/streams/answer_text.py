@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from durable_llm_streams.providers.streams.characters import Characters
-from durable_llm_streams.providers.streams.think_tags import ThinkTags
-from durable_llm_streams.runs.source import Event, LateThought, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Event, LateThought, ReasoningDelta, TextDelta
+
+from .characters import Characters
+from .think_tags import ThinkTags
 
 
 class AnswerText:

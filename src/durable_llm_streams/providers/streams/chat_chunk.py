@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from durable_llm_streams.providers.streams.characters import cleaned
+from .characters import cleaned
 
 T = TypeVar("T")
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.streams.finish_reasons import BREAK
-from durable_llm_streams.providers.streams.usage import made_tokens
+
+from .finish_reasons import BREAK
+from .usage import made_tokens
 
 _THOUGHT_ONLY = (
     "The model thought but gave no answer. Ask again in other words, or choose another model."

@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from durable_llm_streams.providers.streams.answer_text import AnswerText
-from durable_llm_streams.providers.streams.chat_chunk import MAX_PLAIN
-from durable_llm_streams.providers.streams.long_lines import CUT
-from durable_llm_streams.providers.streams.other_parts import OtherParts, is_file
-from durable_llm_streams.runs.source import Event
+from durable_llm_streams.source import Event
+
+from .answer_text import AnswerText
+from .chat_chunk import MAX_PLAIN
+from .long_lines import CUT
+from .other_parts import OtherParts, is_file
 
 _URL = r"data:[a-z]+/[^)\s]{200,}+"
 _PICTURE = re.compile(rf"!\[[^\]\n]{{0,200}}\]\(({_URL})(?:\)|\Z)|\A\s*({_URL})\s*\Z")

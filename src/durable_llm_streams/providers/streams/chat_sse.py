@@ -18,22 +18,17 @@ from typing import Any, Final
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.streams.answer_parser import DONE, MAX_LINE, AnswerParser
-from durable_llm_streams.providers.streams.answer_text import AnswerText
-from durable_llm_streams.providers.streams.chat_chunk import (
-    UNREADABLE,
-    decode_all,
-    decode_any,
-    decode_lines,
-    decode_plain,
-)
-from durable_llm_streams.providers.streams.chat_end import ChatEnd, empty
-from durable_llm_streams.providers.streams.chat_output import ChatOutput
-from durable_llm_streams.providers.streams.error_objects import error_in
-from durable_llm_streams.providers.streams.finish_reasons import BREAK, finish_reason
-from durable_llm_streams.providers.streams.odd_lines import OddLines
-from durable_llm_streams.providers.streams.usage import usage_in
-from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Event, ReasoningDelta, TextDelta
+
+from .answer_parser import DONE, MAX_LINE, AnswerParser
+from .answer_text import AnswerText
+from .chat_chunk import UNREADABLE, decode_all, decode_any, decode_lines, decode_plain
+from .chat_end import ChatEnd, empty
+from .chat_output import ChatOutput
+from .error_objects import error_in
+from .finish_reasons import BREAK, finish_reason
+from .odd_lines import OddLines
+from .usage import usage_in
 
 _DONE_WORDS: Final = (DONE, b'"[DONE]"', b"[done]")
 _CHUNK = frozenset(("choices", "usage", "object", "id"))

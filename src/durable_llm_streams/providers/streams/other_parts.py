@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from durable_llm_streams.providers.streams.characters import clean
-from durable_llm_streams.providers.streams.long_lines import CUT
-from durable_llm_streams.runs.source import Citation, Event, File, TextDelta
+from durable_llm_streams.source import Citation, Event, File, TextDelta
+
+from .characters import clean
+from .long_lines import CUT
 
 MAX_URL: Final = 256 * 1024  # characters
 MAX_FILES: Final = 16 * MAX_URL  # characters

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from durable_llm_streams.providers.streams.other_parts import OtherParts
-from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Event, ReasoningDelta, TextDelta
+
+from .other_parts import OtherParts
 
 
 def events_of(output: Any) -> list[Event]:

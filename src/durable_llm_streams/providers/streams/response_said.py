@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from durable_llm_streams.providers.streams.characters import Characters
-from durable_llm_streams.providers.streams.response_output import citations, events_of, item_events
-from durable_llm_streams.providers.streams.told import Level, Told
-from durable_llm_streams.runs.source import Citation, Event, File, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Citation, Event, File, ReasoningDelta, TextDelta
+
+from .characters import Characters
+from .response_output import citations, events_of, item_events
+from .told import Level, Told
 
 
 class ResponseSaid:

@@ -17,16 +17,17 @@ from typing import Any, Final
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
-from durable_llm_streams.providers.streams.answer_parser import DONE, MAX_LINE, AnswerParser
-from durable_llm_streams.providers.streams.characters import clean, cleaned
-from durable_llm_streams.providers.streams.chat_chunk import UNREADABLE, decode_all
-from durable_llm_streams.providers.streams.chat_end import empty
-from durable_llm_streams.providers.streams.error_objects import error_in
-from durable_llm_streams.providers.streams.odd_lines import OddLines
-from durable_llm_streams.providers.streams.response_event import ResponseEvent, decode, decode_delta
-from durable_llm_streams.providers.streams.response_output import part_text
-from durable_llm_streams.providers.streams.response_said import ResponseSaid
-from durable_llm_streams.runs.source import Event, Job, TextDelta
+from durable_llm_streams.source import Event, Job, TextDelta
+
+from .answer_parser import DONE, MAX_LINE, AnswerParser
+from .characters import clean, cleaned
+from .chat_chunk import UNREADABLE, decode_all
+from .chat_end import empty
+from .error_objects import error_in
+from .odd_lines import OddLines
+from .response_event import ResponseEvent, decode, decode_delta
+from .response_output import part_text
+from .response_said import ResponseSaid
 
 MARK_EVERY: Final = 1024
 

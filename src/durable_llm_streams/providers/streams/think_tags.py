@@ -18,8 +18,9 @@ import re
 from collections import deque
 from typing import Final, Literal
 
-from durable_llm_streams.providers.streams.code_marks import CodeMarks
-from durable_llm_streams.runs.source import Event, LateThought, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Event, LateThought, ReasoningDelta, TextDelta
+
+from .code_marks import CodeMarks
 
 #: What opens a thought and what closes it. The last two only begin an answer.
 TAGS: Final = {

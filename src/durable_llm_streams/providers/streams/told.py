@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from durable_llm_streams.runs.source import Event, ReasoningDelta, TextDelta
+from durable_llm_streams.source import Event, ReasoningDelta, TextDelta
 
 Level = Literal["part", "item"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from durable_llm_streams.providers.streams.characters import clean
+from .characters import clean
 
 _MAX_COUNT = 2**53  # what JavaScript counts exactly
 _MAX_NAME = 200  # characters

@@ -13,7 +13,9 @@ import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from durable_llm_streams.clock import monotonic_clock
 from durable_llm_streams.errors import StoreUnusable
+from durable_llm_streams.ids import new_token
 from durable_llm_streams.model import Chat, Claim, Message, Run
 from durable_llm_streams.store import (
     PAGE_BYTES,
@@ -28,19 +30,18 @@ from durable_llm_streams.store import (
     Snapshot,
 )
 from durable_llm_streams.stores.bells import Bells
-from durable_llm_streams.stores.seen_time import monotonic_clock
 
 from . import scripts
-from .address import RedisAddress
 from .chats import Chats
-from .checks import examine
-from .client import RedisClient
-from .context import Retention, Shared, random_token
-from .database import Database
-from .feeds import Feeds
-from .following import Following
+from .client.address import RedisAddress
+from .client.database import Database
+from .client.protocols import RedisClient
+from .context import Retention, Shared
+from .doctor.checks import examine
+from .feed import Feeds
 from .layout import VERSION, store_root
-from .logs import Logs
+from .live.following import Following
+from .log import Logs
 from .partitions import Partitions
 from .runs import Runs
 
@@ -76,7 +77,7 @@ class RedisStore:
         economy: bool = False,
         now: Callable[[], int] | None = None,
         monotonic: Callable[[], int] | None = None,
-        token: Callable[[], str] = random_token,
+        token: Callable[[], str] = new_token,
         client: RedisClient | None = None,
     ) -> None:
         self.pace = ECONOMY if economy else PACE

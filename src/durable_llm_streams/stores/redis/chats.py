@@ -12,7 +12,7 @@ from durable_llm_streams.stores.seen_time import Watch
 
 from . import scripts
 from .context import Shared, milliseconds
-from .logs import page_from
+from .log import page_from
 from .replies import accepted, chat_from, messages_from, run_from, versions_from
 
 _SEARCHED_AT_ONCE = 200

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from durable_llm_streams.clock import monotonic_clock
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.seen_time import monotonic_clock
+from durable_llm_streams.ids import new_token
 
-from .client import RedisClient
+from .client.protocols import RedisClient
+from .client.script import Script
 from .partitions import Partitions
-from .script import Script
 
 #: A run's record outlives its log by so much at the least: it makes repetitions recognisable.
 _RECORD_SECONDS = 30 * 24 * 3600.0
@@ -36,11 +36,6 @@ class Retention(Struct, frozen=True):
         return max(self.chat, self.log + _RECORD_SECONDS)
 
 
-def random_token() -> str:
-    """The token of an epoch: lower-case hexadecimal digits."""
-    return secrets.token_hex(4)
-
-
 class Shared:
     """The database, its partitions, the clock.
 
@@ -57,7 +52,7 @@ class Shared:
         database: RedisClient,
         retention: Retention,
         now: Callable[[], int] | None = None,
-        token: Callable[[], str] = random_token,
+        token: Callable[[], str] = new_token,
         monotonic: Callable[[], int] = monotonic_clock,
     ) -> None:
         self.database = database

@@ -17,7 +17,7 @@ from collections import OrderedDict
 
 from durable_llm_streams.errors import RunNotFound
 
-from .client import RedisClient
+from .client.protocols import RedisClient
 from .layout import root
 from .scripts import FIND_PARTITION
 

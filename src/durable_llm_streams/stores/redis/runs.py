@@ -11,8 +11,8 @@ from durable_llm_streams.model import Claim, Run
 from durable_llm_streams.store import Order, Sent
 
 from . import scripts
+from .client.database import Script
 from .context import Shared, milliseconds
-from .database import Script
 from .replies import accepted, claim_from, run_from, writer
 
 

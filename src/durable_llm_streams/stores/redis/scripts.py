@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .database import Script
+from .client.database import Script
 
 APPEND = Script("append")
 CHANGES = Script("changes")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from durable_llm_streams.clock import monotonic_clock, wall_clock
+from durable_llm_streams.ids import new_token
 from durable_llm_streams.model import Chat, Claim, Message, Run
 from durable_llm_streams.store import (
     PAGE_BYTES,
@@ -26,27 +27,18 @@ from durable_llm_streams.store import (
     Sent,
     Snapshot,
 )
-from durable_llm_streams.stores.seen_time import monotonic_clock
 
 from .chats import Chats
 from .endings import Endings
-from .feeds import Feeds
+from .feed import Feeds
 from .file import DatabaseFile, Synchronous, unusable
-from .logs import Logs
+from .log import Logs
 from .readiness import Readiness
+from .readonly import SQLiteView
 from .rows import RUN_COLUMNS, run_from_row
 from .seen_time import SeenTime
-from .view import SQLiteView
 
 __all__ = ["SQLiteStore", "SQLiteView", "Synchronous"]
-
-
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _random_token() -> str:
-    return secrets.token_hex(4)
 
 
 class SQLiteStore:
@@ -74,10 +66,10 @@ class SQLiteStore:
         synchronous: Synchronous = "NORMAL",
         now: Callable[[], int] | None = None,
         monotonic: Callable[[], int] | None = None,
-        token: Callable[[], str] = _random_token,
+        token: Callable[[], str] = new_token,
     ) -> None:
         monotonic = monotonic or now or monotonic_clock
-        now = now or _wall_clock
+        now = now or wall_clock
         self._file = DatabaseFile(path, synchronous)
         try:
             self._logs = Logs(self._file, now, monotonic, token)

@@ -19,10 +19,10 @@ from durable_llm_streams.errors import (
 from durable_llm_streams.model import Chat, Claim, Message, Run, Status
 from durable_llm_streams.store import ChatPage, Order, Sent, Snapshot
 
-from .feeds import Feeds
+from .feed import Feeds
 from .file import DatabaseFile
 from .journal import ActiveRun
-from .logs import Logs
+from .log import Logs
 from .rows import (
     CHAT_COLUMNS,
     RUN_COLUMNS,

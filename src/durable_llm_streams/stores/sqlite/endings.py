@@ -8,10 +8,10 @@ from durable_llm_streams.errors import Fenced, SequenceMismatch
 from durable_llm_streams.model import Run, Span, Status
 from durable_llm_streams.store import Ending, Page
 
-from .feeds import Feeds
+from .feed import Feeds
 from .file import DatabaseFile
 from .journal import SEGMENT_BYTES, ActiveRun, with_span
-from .logs import Logs
+from .log import Logs
 from .rows import chat_from_row, chat_row, insert_segment, update_run
 from .seen_time import SeenTime
 

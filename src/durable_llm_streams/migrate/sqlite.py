@@ -5,35 +5,26 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+from durable_llm_streams.clock import monotonic_clock, wall_clock
 from durable_llm_streams.errors import CursorLost
 from durable_llm_streams.model import Message
 from durable_llm_streams.store import PAGE_BYTES
-from durable_llm_streams.stores.portable import (
-    Bodies,
-    Content,
-    Listing,
-    MovedRun,
-    Outline,
-    Records,
-    at_rest,
-)
-from durable_llm_streams.stores.seen_time import monotonic_clock
-
-from .file import DatabaseFile, Synchronous, unusable
-from .journal import SEGMENT_BYTES
-from .logs import Logs
-from .rows import (
+from durable_llm_streams.stores.sqlite.file import DatabaseFile, Synchronous, unusable
+from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
+from durable_llm_streams.stores.sqlite.log import Logs
+from durable_llm_streams.stores.sqlite.rows import (
     CHAT_COLUMNS,
     RUN_COLUMNS,
     chat_from_row,
     run_from_row,
     spans_to_blob,
 )
-from .seen_time import SeenTime
+from durable_llm_streams.stores.sqlite.seen_time import SeenTime
+
+from .portable import Bodies, Content, Listing, MovedRun, Outline, Records, at_rest
 
 _LISTED_AT_ONCE = 500
 
@@ -56,10 +47,8 @@ class PortableSQLite:
         self._file = DatabaseFile(path, synchronous)
         try:
             # What a killed server has left in the journal belongs to the logs.
-            self._logs = Logs(
-                self._file, _wall_clock, monotonic_clock, lambda: secrets.token_hex(4)
-            )
-            self._seen = SeenTime(self._file, _wall_clock, monotonic_clock)
+            self._logs = Logs(self._file, wall_clock, monotonic_clock, lambda: secrets.token_hex(4))
+            self._seen = SeenTime(self._file, wall_clock, monotonic_clock)
         except BaseException as error:
             self._file.close()
             cause = error if isinstance(error, sqlite3.Error) else error.__cause__
@@ -209,10 +198,6 @@ class PortableSQLite:
         """See `Portable.close`."""
         self._logs.close()
         self._file.close()
-
-
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _is_taken(connection: sqlite3.Connection, outline: Outline) -> bool:

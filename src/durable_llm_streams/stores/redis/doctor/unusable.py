@@ -13,9 +13,10 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from .address import Node, RedisAddress
-from .dialing import Dialer
-from .failures import causes, code
+from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.dialing import Dialer
+from durable_llm_streams.stores.redis.client.failures import causes, code
+
 from .permissions import lacking, missing
 
 _PROBE_SECONDS = 2.0

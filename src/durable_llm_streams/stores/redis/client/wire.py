@@ -14,7 +14,7 @@ import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 
-from .client import Word
+from .protocols import Word
 
 _UNFINISHED = object()
 _CLOSE_SECONDS = 1.0

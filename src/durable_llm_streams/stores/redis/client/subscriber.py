@@ -23,8 +23,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from durable_llm_streams.errors import StoreUnavailable
 
-from .client import OnMessage
 from .failures import unavailable
+from .protocols import OnMessage
 from .wire import Wire, pack
 
 _MESSAGE = b"message"

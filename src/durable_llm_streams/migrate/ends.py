@@ -16,9 +16,10 @@ from durable_llm_streams.stores import (
     sqlite_path,
     without_password,
 )
-from durable_llm_streams.stores.portable import Portable
 from durable_llm_streams.stores.sqlite import Synchronous
-from durable_llm_streams.stores.sqlite.portable import PortableSQLite
+
+from .portable import Portable
+from .sqlite import PortableSQLite
 
 
 class Keeping(Struct, frozen=True):
@@ -90,7 +91,8 @@ def _must_be_there(path: Path) -> None:
 async def _open_redis(address: str, keeping: Keeping, *, must_exist: bool) -> Portable:
     open_store(address)  # it connects to nothing yet, but says what is wrong with the address
     from durable_llm_streams.stores.redis import RedisAddress, Retention
-    from durable_llm_streams.stores.redis.portable import PortableRedis
+
+    from .redis import PortableRedis
 
     store = PortableRedis(RedisAddress.parse(address), Retention(keeping.log_age, keeping.chat_age))
     try:
@@ -102,7 +104,7 @@ async def _open_redis(address: str, keeping: Keeping, *, must_exist: bool) -> Po
 
 
 async def _one_redis(reading: Portable, writing: Portable) -> bool:
-    from durable_llm_streams.stores.redis.portable import PortableRedis
+    from .redis import PortableRedis
 
     assert isinstance(reading, PortableRedis)
     assert isinstance(writing, PortableRedis)

@@ -12,12 +12,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.finding import Finding
+from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.failures import code, unavailable
+from durable_llm_streams.stores.redis.client.protocols import RedisClient
+from durable_llm_streams.stores.redis.layout import VERSION, root, store_root
 
-from .address import Node, RedisAddress
-from .client import RedisClient
 from .dangers import PARAMETERS, findings, read_info, unfit
-from .failures import code, unavailable
-from .layout import VERSION, root, store_root
 from .permissions import PERMISSIONS, missing, refused_commands
 from .unusable import why_unusable
 

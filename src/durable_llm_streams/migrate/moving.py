@@ -14,7 +14,6 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -22,11 +21,12 @@ from typing import Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from durable_llm_streams.clock import wall_clock
 from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Run
-from durable_llm_streams.stores.portable import Portable
 
 from .fingerprint import difference, fingerprint, whole_difference
+from .portable import Portable
 
 Phase = Literal["copy", "compare"]
 #: Told of a phase, how many chats are done in it, and of about how many.
@@ -85,10 +85,6 @@ def _result(difference: str | None) -> Result:
     return Result("same") if difference is None else Result("conflict", difference)
 
 
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Migration:
     """Moves all chats. See above.
 
@@ -108,7 +104,7 @@ class Migration:
         watch: Watch = lambda phase, done, total: None,
         *,
         log_age: float = 24 * 3600.0,
-        now: Callable[[], int] = _wall_clock,
+        now: Callable[[], int] = wall_clock,
         pauses: Sequence[float] = PAUSES,
     ) -> None:
         self._source = source

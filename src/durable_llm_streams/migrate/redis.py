@@ -18,25 +18,17 @@ from durable_llm_streams.errors import (
 )
 from durable_llm_streams.model import Message, Run
 from durable_llm_streams.store import PAGE_BYTES
-from durable_llm_streams.stores.portable import (
-    Bodies,
-    Content,
-    Listing,
-    MovedRun,
-    Outline,
-    Records,
-    at_rest,
-)
+from durable_llm_streams.stores.redis import scripts
+from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.database import Database, Script
+from durable_llm_streams.stores.redis.context import Retention, Shared, milliseconds
+from durable_llm_streams.stores.redis.doctor.checks import examine
+from durable_llm_streams.stores.redis.layout import VERSION, store_root
+from durable_llm_streams.stores.redis.log import Logs
+from durable_llm_streams.stores.redis.partitions import Partitions
+from durable_llm_streams.stores.redis.replies import chat_from, messages_from, run_from
 
-from . import scripts
-from .address import RedisAddress
-from .checks import examine
-from .context import Retention, Shared, milliseconds
-from .database import Database, Script
-from .layout import VERSION, store_root
-from .logs import Logs
-from .partitions import Partitions
-from .replies import chat_from, messages_from, run_from
+from .portable import Bodies, Content, Listing, MovedRun, Outline, Records, at_rest
 
 logger = logging.getLogger(__name__)
 

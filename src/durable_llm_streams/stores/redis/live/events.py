@@ -20,9 +20,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from durable_llm_streams.errors import StoreUnavailable
-
-from .client import Subscription
-from .context import Shared
+from durable_llm_streams.stores.redis.client.protocols import Subscription
+from durable_llm_streams.stores.redis.context import Shared
 
 logger = logging.getLogger(__name__)
 

@@ -23,13 +23,13 @@ from collections.abc import Callable, Sequence
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.store import Append, Page
+from durable_llm_streams.stores.redis.client.failures import retrieved
+from durable_llm_streams.stores.redis.context import Shared
+from durable_llm_streams.stores.redis.log import Logs
+from durable_llm_streams.stores.redis.replies import writer
 
-from .context import Shared
 from .events import Events
-from .failures import retrieved
-from .logs import Logs
-from .replies import writer
-from .tails import Tail
+from .tail import Tail
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from .address import RedisAddress
-from .layout import store_root
-from .script import Script
+from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.script import Script
+from durable_llm_streams.stores.redis.layout import store_root
 
 PERMISSIONS = Script("permissions")
 

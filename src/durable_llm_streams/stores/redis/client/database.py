@@ -22,10 +22,10 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from .address import Node, RedisAddress
-from .client import Word
 from .cluster import Cluster
 from .dialing import Dialer
 from .failures import code, unavailable
+from .protocols import Word
 from .routes import OneServer, Routes
 from .script import Script, first_line_refused
 from .subscriber import Subscriber

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from msgspec import Struct, structs
 
 from durable_llm_streams.model import Run
-from durable_llm_streams.stores.portable import Bodies, Outline, Portable
+
+from .portable import Bodies, Outline, Portable
 
 
 class Fingerprint(Struct, frozen=True):

@@ -1,0 +1,47 @@
+"""What the HTTP side is configured with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+
+class OfferedModel(Struct, frozen=True):
+    """A model that clients may choose.
+
+    Attributes:
+        id: what the provider calls it.
+        name: what people call it.
+        demo: whether it is the built-in demo.
+    """
+
+    id: str
+    name: str
+    demo: bool = False
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True):
+    """What the HTTP side needs to know.
+
+    Attributes:
+        models: what is offered; the first one is used when a client names none.
+        on_busy: what a message does that comes while an answer is written in its chat: `reject`
+            (409), `queue` behind it, or `interrupt` it.
+        max_message_bytes: the longest message taken, in UTF-8 bytes.
+        max_body_bytes: the largest body read.
+        store_patience: seconds that open streams wait for a store that does not answer.
+        base_path: the path below which everything is served, such as `/chat`; "" for none.
+        cors_origins: origins of other sites whose pages may call the API.
+        frame_ancestors: origins of sites whose pages may show ours in a frame.
+    """
+
+    models: Sequence[OfferedModel]
+    on_busy: Literal["reject", "queue", "interrupt"] = "reject"
+    max_message_bytes: int = 256 * 1024
+    max_body_bytes: int = 8 * 1024 * 1024
+    store_patience: float = 60.0
+    base_path: str = ""
+    cors_origins: Sequence[str] = ()
+    frame_ancestors: Sequence[str] = ()

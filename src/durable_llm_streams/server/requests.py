@@ -1,0 +1,56 @@
+"""The parts of a request, and JSON answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from durable_llm_streams.chunks import encode
+from durable_llm_streams.errors import InvalidRequest
+from durable_llm_streams.model import valid_id
+
+from .problems import TooLarge, UnsupportedMediaType
+from .visitors import Visitor
+
+
+async def read_json(request: Request, max_bytes: int) -> bytes:
+    """A JSON body.
+
+    A request of another site cannot have this content type without a preflight, which is refused
+    to sites that are not named: with the cookie's SameSite that keeps foreign pages out.
+
+    Raises:
+        UnsupportedMediaType: it is not declared as JSON.
+        TooLarge: it is longer than `max_bytes`.
+        InvalidRequest: the client went away in the middle of it.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > max_bytes:
+                raise TooLarge(
+                    f"The body has more than {max_bytes} bytes. Send only the new message."
+                )
+    except ClientDisconnect as error:
+        raise InvalidRequest("The body ended too early. Send it again.") from error
+    return bytes(body)
+
+
+def chat_id(request: Request) -> str:
+    """The chat id in the path. Raises InvalidRequest when none can have this form."""
+    found = str(request.path_params["chat_id"])
+    if not valid_id(found):
+        raise InvalidRequest("This cannot be a chat's id.")
+    return found
+
+
+def json_response(content: Any, visitor: Visitor, status: int = 200) -> Response:
+    """A JSON answer that is nobody else's."""
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **visitor.headers}
+    return Response(encode(content), status, headers, "application/json")

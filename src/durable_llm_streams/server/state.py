@@ -1,0 +1,71 @@
+"""What the routes of an application share: the store, the worker, the open streams."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from durable_llm_streams.errors import InvalidRequest
+from durable_llm_streams.runs import Worker
+from durable_llm_streams.store import Store
+
+from .config import ServerConfig
+from .streams import Streams
+from .visitors import Authenticate, Visitor
+
+
+class AppState:
+    """The state of an application, found by `app_state` from a request."""
+
+    def __init__(
+        self, store: Store, worker: Worker, config: ServerConfig, authenticate: Authenticate | None
+    ) -> None:
+        self.store = store
+        self.worker = worker
+        self.config = config
+        self.streams = Streams(config.store_patience)
+        self.authenticate = authenticate
+        self.is_unready = False  # as the last readiness check found
+
+    async def visitor(self, request: Request) -> Visitor:
+        """Who asks. Raises what the hook raises."""
+        assert self.authenticate is not None
+        visitor = await self.authenticate(request)
+        request.state.visitor = visitor
+        return visitor
+
+    def model(self, asked: str | None) -> str:
+        """The model to use. Raises InvalidRequest when it is not offered."""
+        offered = [model.id for model in self.config.models]
+        if asked is None or asked in offered:
+            return asked or offered[0]
+        raise InvalidRequest(
+            f"The model `{asked[:100]}` is not offered. Choose one of GET /api/models."
+        )
+
+    def drain(self) -> None:
+        """Take no more work; end the streams cleanly, so that clients come back elsewhere."""
+        self.worker.drain()
+        self.streams.close()
+
+    async def finish(self) -> None:
+        """Take no more work, and let what is being written come to its end: see `Worker.finish`.
+
+        Streams open and go on meanwhile, and runs can be stopped; only messages are refused.
+        """
+        await self.worker.finish()
+
+    async def hand_over(self) -> None:
+        """Give back what is being written, then end the streams: their ends are complete.
+
+        In this order, so that somebody writes on while the readers are on their way to another
+        process.
+        """
+        await self.worker.close()
+        self.drain()
+
+
+def app_state(request: Request) -> AppState:
+    """The state of the application that a request came to."""
+    found = request.app.state.durable
+    assert isinstance(found, AppState)
+    return found

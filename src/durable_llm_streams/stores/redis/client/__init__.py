@@ -1,0 +1,1 @@
+"""The Redis client: connections, pipelining, reconnecting, Cluster, Sentinel, Pub/Sub."""

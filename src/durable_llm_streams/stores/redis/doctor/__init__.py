@@ -1,0 +1,1 @@
+"""What `dls doctor` and the start of a server check about a Redis."""

@@ -1,0 +1,1 @@
+"""Reading logs that another process writes, as they grow."""
