@@ -102,9 +102,9 @@ async def _write(store: Store, *, ended: bool) -> str:
         owner="bench", chat_id="bench", place="follow", run_id="0" * 22, answer_id="answer",
         model="bench", now=1, message_id="question", body=b"{}", worker="bench", lease=3600.0,
     )  # fmt: skip
-    claim = (await store.send(order)).claim
+    claim = (await store.runs.send(order)).claim
     assert claim is not None
-    flusher = Flusher(store)
+    flusher = Flusher(store.log, store.pace)
     writer = flusher.writer(claim)
     head = chunks.delta_prefix("text", "p1")
     for record in (*opening(claim.run), chunks.part_start("text", "p1")):
@@ -116,14 +116,14 @@ async def _write(store: Store, *, ended: bool) -> str:
     await writer.drain()
     await flusher.close()
     if ended:
-        await end(store, claim.run, claim.epoch, Status.FINISHED, finished("stop", {}), 2)
+        await end(store.log, claim.run, claim.epoch, Status.FINISHED, finished("stop", {}), 2)
     return claim.run.id
 
 
 async def _caught_up(store: Store, run_id: str) -> bytes:
     encoder = FrameEncoder(run_id)
     parts: list[bytes] = []
-    reader = Reader(store, Cursor.beginning(run_id))
+    reader = Reader(store.log, Cursor.beginning(run_id))
     while (page := await reader.read()).records:
         parts.append(encode_page(encoder, page, reader.token))
     return b"".join(parts)

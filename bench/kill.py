@@ -53,7 +53,7 @@ async def _recovered(path: Path, runs: list[str]) -> tuple[float, dict[str, list
     try:
         logs: dict[str, list[int]] = {}
         for run_id in runs:
-            records, _ = await read_all(store, run_id)
+            records, _ = await read_all(store.log, run_id)
             found = (NUMBER.search(record) for record in records)
             logs[run_id] = [int(match[1]) for match in found if match is not None]
         return milliseconds, logs

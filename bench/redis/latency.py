@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from durable_llm_streams.stores.redis import PACE
+from durable_llm_streams.stores.redis.store import PACE
 
 from ..load import RATE
 from ..report import Figure

@@ -92,7 +92,7 @@ async def _write(url: str, tokens: int) -> None:
         async with asyncio.timeout(_WAIT):
             after = 0
             while True:
-                page = await store.read(run.id, after, wait=1.0)
+                page = await store.log.read(run.id, after, wait=1.0)
                 after += len(page.records)
                 if page.status.ended and after + 1 == page.next_seq:
                     return

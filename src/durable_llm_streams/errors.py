@@ -2,8 +2,10 @@
 
 DurableError
 ├── InvalidRequest            what was asked for can never work; say what to change
-│   ├── InvalidCursor         the text is no cursor
-│   └── InvalidSetting        a setting that the server cannot start with
+│   ├── InvalidCursor         the text is not a cursor
+│   ├── InvalidPageToken      the text is not the token of a page of chats
+│   ├── InvalidSetting        a setting that the server cannot start with
+│   └── NotAQuestion          only a user's message can be edited
 ├── NotFound                  no such thing for this owner
 │   ├── ChatNotFound
 │   ├── MessageNotFound
@@ -11,11 +13,13 @@ DurableError
 ├── Conflict                  the state does not allow it now
 │   ├── ChatBusy              an answer is being written in this chat
 │   ├── MessageConflict       the message id is taken by another message
-│   ├── Fenced                another epoch writes this run, or nobody may any more
+│   │   └── KeyConflict       the idempotency key was used with other content
+│   ├── Fenced                another epoch writes this run, or it has ended
 │   ├── SequenceMismatch      the log's end is not where the caller expected it
 │   └── CursorLost            the cursor lies beyond the log, or in a lost one
 ├── StoreError
 │   ├── StoreUnavailable      the store cannot do it now; the outcome may be unknown; try again
+│   │   └── StoreClosed       this process has closed it
 │   ├── StoreLocked           another process serves this store
 │   └── StoreUnusable         not a store, read-only, or too new
 ├── ModelError                the model's provider did not answer as it should
@@ -27,11 +31,20 @@ DurableError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 
 class DurableError(Exception):
-    """The root of this package's errors. The text is a sentence for the person who reads it."""
+    """The root of this package's errors. The text is a sentence for the person who reads it.
+
+    Args:
+        sentence: the text; None takes the class's own.
+    """
+
+    sentence: ClassVar[str] = ""
+
+    def __init__(self, sentence: str | None = None) -> None:
+        super().__init__(self.sentence if sentence is None else sentence)
 
 
 class InvalidRequest(DurableError):
@@ -41,9 +54,23 @@ class InvalidRequest(DurableError):
 class InvalidCursor(InvalidRequest):
     """The text is not a cursor."""
 
+    sentence = "This is not a cursor. Use the id of the last event that you received, unchanged."
+
+
+class InvalidPageToken(InvalidRequest):
+    """The text is not the token of a page of chats."""
+
+    sentence = "This is not a token of this list. Use the token of the page before."
+
 
 class InvalidSetting(InvalidRequest):
     """A setting has a value that the server cannot start with."""
+
+
+class NotAQuestion(InvalidRequest):
+    """The message to edit is an answer."""
+
+    sentence = "Only a user's message can be edited."
 
 
 class NotFound(DurableError):
@@ -53,13 +80,19 @@ class NotFound(DurableError):
 class ChatNotFound(NotFound):
     """No such chat for this owner."""
 
+    sentence = "There is no such chat, or it is not yours."
+
 
 class MessageNotFound(NotFound):
     """No such message in this chat."""
 
+    sentence = "There is no such message in this chat. Load the chat again."
+
 
 class RunNotFound(NotFound):
     """No such run."""
+
+    sentence = "There is no such run, or not any more."
 
 
 class Conflict(DurableError):
@@ -81,9 +114,19 @@ class ChatBusy(Conflict):
 class MessageConflict(Conflict):
     """The message id belongs to another message of this chat."""
 
+    sentence = "A message with this id exists. Give it a new id."
+
+
+class KeyConflict(MessageConflict):
+    """The idempotency key was used before with other content."""
+
+    sentence = "This id was used before with another content. Give the message a new id."
+
 
 class Fenced(Conflict):
     """The run is no longer the caller's: another epoch claimed it, it ended, or it was deleted."""
+
+    sentence = "Another worker has claimed this run, or it has ended already."
 
 
 class SequenceMismatch(Conflict):
@@ -101,8 +144,7 @@ class SequenceMismatch(Conflict):
 class CursorLost(Conflict):
     """The cursor names a record that this log does not hold: start over from a snapshot."""
 
-    def __init__(self) -> None:
-        super().__init__("The log has no such record (any more). Start over from the chat itself.")
+    sentence = "The log has no such record, or not any more. Start over from the chat itself."
 
 
 class StoreError(DurableError):
@@ -111,6 +153,12 @@ class StoreError(DurableError):
 
 class StoreUnavailable(StoreError):
     """The store could not do it now. Whether it did is unknown; repeating the call is safe."""
+
+
+class StoreClosed(StoreUnavailable):
+    """This process has closed the store."""
+
+    sentence = "The store is closed."
 
 
 class StoreLocked(StoreError):
@@ -123,6 +171,8 @@ class StoreUnusable(StoreError):
 
 class ShuttingDown(DurableError):
     """This process takes no new work; another one, or this one after its restart, will."""
+
+    sentence = "This server is about to end. Ask again in a moment."
 
 
 class ModelError(DurableError):

@@ -156,13 +156,11 @@ class Cursor(NamedTuple):
         """Read a cursor.
 
         Raises:
-            InvalidCursor: the text is none.
+            InvalidCursor: the text is not a cursor.
         """
         match = CURSOR_PATTERN.match(text)
         if match is None:
-            raise InvalidCursor(
-                "This is not a cursor. Use the id of the last event that you received, unchanged."
-            )
+            raise InvalidCursor
         return cls(match[1], int(match[2], 16), match[3])
 
 

@@ -23,7 +23,7 @@ async def runs(console: Console, *, active: bool, limit: int) -> None:
         table = Table(box=None)
         for name in ("run", "status", "model", "attempts", "chat", "created"):
             table.add_column(name, overflow="fold", no_wrap=name == "run")
-        for run in await store.runs(active=active, limit=limit):
+        for run in await store.runs.newest(active=active, limit=limit):
             created = timestamp(run.created_at)
             table.add_row(
                 run.id, run.status, run.model, str(run.takeovers + 1), run.chat_id, created
@@ -41,7 +41,7 @@ async def tail(console: Console, run: str, *, text: bool) -> None:
     """
     async with view(load().store_address()) as store:
         place = Cursor.parse(run) if "." in run else Cursor.beginning(run)
-        async for page in follow(store, place, wait=_WAIT_SECONDS):
+        async for page in follow(store.log, place, wait=_WAIT_SECONDS):
             for seq, record in enumerate(page.records, page.first):
                 if not text:
                     cursor = Cursor(place.run_id, seq, token_at(page.spans, seq))

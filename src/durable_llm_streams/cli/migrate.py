@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.migrate import Keeping, Migration, Outcome, Phase, opened
+from durable_llm_streams.migrate import Migration, Outcome, Phase, opened
 
 from .settings import load
 from .terminal import harmless
@@ -54,8 +54,8 @@ def migrate(console: Console, source: str, target: str) -> int:
 
 async def _migrate(source: str, target: str) -> Outcome:
     settings = load()
-    keeping = Keeping(settings.retention_log, settings.retention_chats, settings.sqlite_synchronous)
-    async with opened(source, target, keeping) as (reading, writing):
+    retention, synchronous = settings.retention(), settings.sqlite_synchronous
+    async with opened(source, target, retention, synchronous) as (reading, writing):
         progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -136,8 +136,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
         address,
         synchronous=settings.sqlite_synchronous,
         economy=settings.redis_economy,
-        log_age=settings.retention_log,
-        chat_age=settings.retention_chats,
+        retention=settings.retention(),
     )
     try:
         await store.open()

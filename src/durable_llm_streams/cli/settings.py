@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.demo import GoesOn
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.store import Retention
 from durable_llm_streams.stores import is_sqlite, upstash_address
 
 PREFIX = "DLS_"
@@ -285,9 +286,11 @@ class Settings(BaseSettings):
             thinking=self.thinking_timeout,
             next_token=self.token_timeout,
             whole_run=self.run_timeout,
-            log_age=self.retention_log,
-            chat_age=self.retention_chats,
         )
+
+    def retention(self) -> Retention:
+        """How long the store keeps things."""
+        return Retention(log=self.retention_log, chat=self.retention_chats)
 
 
 def names(field: str) -> list[str]:

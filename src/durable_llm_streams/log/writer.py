@@ -26,7 +26,7 @@ from operator import attrgetter
 
 from durable_llm_streams.errors import Fenced, StoreUnavailable
 from durable_llm_streams.model import Claim
-from durable_llm_streams.store import Append, LogStore
+from durable_llm_streams.store import Append, LogStore, Pace
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +125,12 @@ class Flusher:
     """The group commit of a process.
 
     Args:
-        store: where the records go.
+        log: where the records go.
+        pace: how often it may be written to.
     """
 
-    def __init__(self, store: LogStore) -> None:
-        self._store = store
+    def __init__(self, log: LogStore, pace: Pace) -> None:
+        self._log = log
         self._dirty: list[LogWriter] = []  # who has something pending, in the order of `since`
         self._urgent: list[LogWriter] = []  # the same, for those who do not wait
         self._idle: asyncio.Future[None] | None = None
@@ -137,7 +138,7 @@ class Flusher:
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._closed = False
-        self._pace = store.pace
+        self._pace = pace
         self._pause = 0.0
         self._late = 0.0
         self._longest_pause = (
@@ -295,7 +296,7 @@ class Flusher:
         delay, longest = _RETRY_SECONDS
         while True:
             try:
-                return list(await self._store.append(batch))
+                return list(await self._log.append(batch))
             except StoreUnavailable as error:
                 if self._closing:
                     raise

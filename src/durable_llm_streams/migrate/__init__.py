@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .ends import Keeping, opened
+from .ends import opened
 from .moving import Conflict, Migration, Outcome, Phase
 
-__all__ = ["Conflict", "Keeping", "Migration", "Outcome", "Phase", "opened"]
+__all__ = ["Conflict", "Migration", "Outcome", "Phase", "opened"]

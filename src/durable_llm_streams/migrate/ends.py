@@ -6,9 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from msgspec import Struct
-
 from durable_llm_streams.errors import InvalidSetting, StoreLocked, StoreUnusable
+from durable_llm_streams.store import Retention
 from durable_llm_streams.stores import (
     SQLiteView,
     is_sqlite,
@@ -22,30 +21,17 @@ from .portable import Portable
 from .sqlite import PortableSQLite
 
 
-class Keeping(Struct, frozen=True):
-    """How the servers of the target will keep what they are given.
-
-    Attributes:
-        log_age: seconds from a run's end after which a log on Redis goes.
-        chat_age: seconds from a chat's last change after which it goes from Redis; 0: never.
-        synchronous: of an SQLite file.
-    """
-
-    log_age: float
-    chat_age: float
-    synchronous: Synchronous = "NORMAL"
-
-
 @asynccontextmanager
 async def opened(
-    source: str, target: str, keeping: Keeping
+    source: str, target: str, retention: Retention, synchronous: Synchronous
 ) -> AsyncGenerator[tuple[Portable, Portable], None]:
     """Both stores, open until the block ends.
 
     Args:
         source: the address of a store that exists.
         target: the address of another store; it is made where there is none.
-        keeping: see `Keeping`.
+        retention: of the target.
+        synchronous: of an SQLite file, see `DatabaseFile`.
 
     Raises:
         InvalidSetting: an address is none, or both are the same.
@@ -56,9 +42,9 @@ async def opened(
     from_path, to_path = _path(source), _path(target)
     if from_path is not None and to_path is not None and _same_file(from_path, to_path):
         raise _same(source)
-    reading = await _open(source, from_path, keeping, must_exist=True)
+    reading = await _open(source, from_path, retention, synchronous, must_exist=True)
     try:
-        writing = await _open(target, to_path, keeping, must_exist=False)
+        writing = await _open(target, to_path, retention, synchronous, must_exist=False)
         try:
             if from_path is None and to_path is None and await _one_redis(reading, writing):
                 raise _same(source)
@@ -69,14 +55,21 @@ async def opened(
         await reading.close()
 
 
-async def _open(address: str, path: Path | None, keeping: Keeping, *, must_exist: bool) -> Portable:
+async def _open(
+    address: str,
+    path: Path | None,
+    retention: Retention,
+    synchronous: Synchronous,
+    *,
+    must_exist: bool,
+) -> Portable:
     if path is None:
-        return await _open_redis(address, keeping, must_exist=must_exist)
+        return await _open_redis(address, retention, must_exist=must_exist)
     if must_exist:
         _must_be_there(path)
         await SQLiteView(path).close()  # a file that is no store must not be made one
     try:
-        return PortableSQLite(path, keeping.synchronous)
+        return PortableSQLite(path, synchronous)
     except StoreLocked as error:
         raise StoreLocked(
             f"A server is running on {path}. Stop it, and start the migration again."
@@ -88,13 +81,13 @@ def _must_be_there(path: Path) -> None:
         raise StoreUnusable(f"There is no store at {path}. Name the file that the server uses.")
 
 
-async def _open_redis(address: str, keeping: Keeping, *, must_exist: bool) -> Portable:
+async def _open_redis(address: str, retention: Retention, *, must_exist: bool) -> Portable:
     open_store(address)  # it connects to nothing yet, but says what is wrong with the address
-    from durable_llm_streams.stores.redis import RedisAddress, Retention
+    from durable_llm_streams.stores.redis import RedisAddress
 
     from .redis import PortableRedis
 
-    store = PortableRedis(RedisAddress.parse(address), Retention(keeping.log_age, keeping.chat_age))
+    store = PortableRedis(RedisAddress.parse(address), retention)
     try:
         await store.open(must_exist=must_exist)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Chats out of a Redis and into one. See `stores/portable.py`."""
+"""Chats out of a Redis and into one. See `portable`."""
 
 from __future__ import annotations
 
@@ -17,22 +17,29 @@ from durable_llm_streams.errors import (
     StoreUnusable,
 )
 from durable_llm_streams.model import Message, Run
-from durable_llm_streams.store import PAGE_BYTES
+from durable_llm_streams.store import PAGE_BYTES, Retention
 from durable_llm_streams.stores.redis import scripts
 from durable_llm_streams.stores.redis.client.address import RedisAddress
-from durable_llm_streams.stores.redis.client.database import Database, Script
-from durable_llm_streams.stores.redis.context import Retention, Shared, milliseconds
+from durable_llm_streams.stores.redis.client.database import Database
+from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.redis.doctor.checks import examine
-from durable_llm_streams.stores.redis.layout import VERSION, store_root
-from durable_llm_streams.stores.redis.log import Logs
-from durable_llm_streams.stores.redis.partitions import Partitions
-from durable_llm_streams.stores.redis.replies import chat_from, messages_from, run_from
+from durable_llm_streams.stores.redis.log import record_seconds
+from durable_llm_streams.stores.redis.pages import Pages
+from durable_llm_streams.stores.redis.partitions import (
+    VERSION,
+    Partition,
+    Partitions,
+    milliseconds,
+    store_root,
+)
+from durable_llm_streams.stores.redis.replies import chat_from, messages_from, pairs, run_from
 
 from .portable import Bodies, Content, Listing, MovedRun, Outline, Records, at_rest
 
 logger = logging.getLogger(__name__)
 
 _LISTED_AT_ONCE = 500
+_SERVERS_CLOCK = ""
 
 #: What has outlived its retention is copied all the same, and kept for so many seconds.
 _LEAST_SECONDS = 24 * 3600.0
@@ -48,9 +55,10 @@ class PortableRedis:
 
     def __init__(self, address: RedisAddress, retention: Retention) -> None:
         self.name = str(address)
-        self._database = Database(address)
-        self._shared = Shared(self._database, retention)
-        self._logs = Logs(self._shared)
+        self._retention = retention
+        self._client = Database(address)
+        self._partitions = Partitions(self._client, address)
+        self._pages = Pages(self._partitions)
         self._root = store_root(address.prefix)
 
     async def open(self, *, must_exist: bool) -> None:
@@ -63,32 +71,31 @@ class PortableRedis:
             StoreUnusable: there is none, or the server cannot be used.
             StoreUnavailable: the server cannot be used now.
         """
-        for finding in await examine(self._database):
+        for finding in await examine(self._client):
             if finding.level == "fatal":
                 raise StoreUnusable(finding.text)
             if finding.level == "danger" and not must_exist:
                 logger.warning("%s", finding.text)
-        address = self._database.address
+        address = self._client.address
         if must_exist and not await self._meta():
             raise StoreUnusable(
                 f"There is no store at {address}. Name the address that the servers use."
             )
         meta = await self._meta(
             *("version", VERSION, "partitions", address.partitions),
-            *("life", secrets.token_hex(8), "secret", secrets.token_hex(32)),
+            *("life", secrets.token_hex(8)),
         )
-        partitions = Partitions(self._database, address.prefix, address.partitions)
-        self._shared.opened(partitions, meta["life"])
+        self._partitions.life = meta["life"]
 
     async def _meta(self, *fields: str | int) -> dict[str, str]:
-        flat = await self._database.call(scripts.META, [self._root], fields)
-        return {k.decode(): v.decode() for k, v in zip(*[iter(flat)] * 2, strict=True)}
+        flat = await self._client.call(scripts.META, [self._root], fields)
+        return {name.decode(): value.decode() for name, value in pairs(flat)}
 
     async def is_also(self, other: PortableRedis) -> bool:
         """Whether the other address leads to the same store."""
         mark = secrets.token_hex(8)
-        await self._database.call(scripts.PORTABLE_MARK, [self._root], [mark])
-        seen = await other._database.call(scripts.PORTABLE_MARK, [other._root], [""])
+        await self._client.call(scripts.PORTABLE_MARK, [self._root], [mark])
+        seen = await other._client.call(scripts.PORTABLE_MARK, [other._root], [""])
         return bool(seen == mark.encode())
 
     async def refuse_served(self) -> None:
@@ -97,7 +104,7 @@ class PortableRedis:
             raise StoreLocked(
                 f"Servers are running on {self.name}. Stop them, and start the migration again."
             )
-        if any(await self._shared.call_all(scripts.PORTABLE_SERVED)):
+        if any(await self._partitions.call_all(scripts.PORTABLE_SERVED)):
             raise StoreLocked(
                 f"Answers are being written on {self.name}: a server is running, or was killed a "
                 "moment ago. Stop it, wait until its leases have run out (DLS_LEASE), and start "
@@ -106,43 +113,40 @@ class PortableRedis:
 
     async def _listeners(self) -> int:
         """How many processes listen to what happens in the store; 0 if that may not be asked."""
-        channel = f"{self._shared.partitions.roots[0]}:events"
+        channel = self._partitions.all[0].events_channel
         count = 0
         with contextlib.suppress(RedisError):
-            for node in await self._database.masters():
-                reply = await self._database.command("PUBSUB", "NUMSUB", channel, node=node)
+            for node in await self._client.masters():
+                reply = await self._client.command("PUBSUB", "NUMSUB", channel, node=node)
                 count += int(reply[1])
         return count
 
     async def count(self) -> int:
         """See `Portable.count`."""
-        parts = await self._shared.call_all(scripts.PORTABLE_CHATS, 0, 1)
+        parts = await self._partitions.call_all(scripts.PORTABLE_CHATS, 0, 1)
         return sum(there for there, _, _ in parts)
 
     async def listing(self, place: str = "") -> Listing:
         """See `Portable.listing`. Partition by partition."""
-        roots = self._shared.partitions.roots
+        partitions = self._partitions.all
         number, offset = map(int, place.split("-")) if place else (0, 0)
-        total, seen, there = await self._shared.call(
-            scripts.PORTABLE_CHATS, roots[number], offset, _LISTED_AT_ONCE
+        total, seen, there = await partitions[number].call(
+            scripts.PORTABLE_CHATS, offset, _LISTED_AT_ONCE
         )
         offset += seen
         after: str | None = f"{number}-{offset}"
         if offset >= total or not seen:
-            after = f"{number + 1}-0" if number + 1 < len(roots) else None
+            after = f"{number + 1}-0" if number + 1 < len(partitions) else None
         return Listing([chat_id.decode() for chat_id in there], after)
 
     async def outline(self, chat_id: str) -> Outline | None:
         """See `Portable.outline`."""
-        place = self._shared.partitions.of_chat(chat_id)
-        reply = await self._shared.call(
-            scripts.PORTABLE_OUTLINE, place, chat_id, self._shared.clock
-        )
+        partition = self._partitions.of_chat(chat_id)
+        reply = await partition.call(scripts.PORTABLE_OUTLINE, chat_id, _SERVERS_CLOCK)
         if not reply:
             return None
         about, versions, runs, (age, *ages) = reply
-        flat = [part for id_, entry in zip(*[iter(versions)] * 2, strict=True)
-                for part in (id_, entry, b"")]  # fmt: skip
+        flat = [part for id_, entry in pairs(versions) for part in (id_, entry, b"")]
         return Outline(
             structs.replace(chat_from(about), active_run=None),
             tuple(messages_from(flat)),
@@ -152,21 +156,20 @@ class PortableRedis:
 
     async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
         """See `Portable.contents`."""
-        partitions, chat_id = self._shared.partitions, outline.chat.id
-        place, first = partitions.of_chat(chat_id), 0
+        partition, first = self._partitions.of_chat(outline.chat.id), 0
         while first < len(outline.messages):
-            bodies = await self._shared.call(
-                scripts.PORTABLE_BODIES, place, chat_id, first, PAGE_BYTES
+            bodies = await partition.call(
+                scripts.PORTABLE_BODIES, outline.chat.id, first, PAGE_BYTES
             )
             if not bodies:
                 raise CursorLost
             yield Bodies(first, bodies)
             first += len(bodies)
         for moved in outline.runs:
-            partitions.remember(moved.run.id, place)
+            self._partitions.remember(moved.run.id, partition)
             after = 0
             while moved.has_log and after + 1 < moved.next_seq:
-                page = await self._logs.page(moved.run.id, after, PAGE_BYTES)
+                page = await self._pages.read(moved.run.id, after, PAGE_BYTES)
                 if not page.records:
                     raise CursorLost
                 yield Records(moved.run.id, page.first, page.records)
@@ -174,7 +177,7 @@ class PortableRedis:
 
     async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
         """See `Portable.put_in`. In pieces, which a last step makes a chat of."""
-        putting = _Putting(self._shared, outline)
+        putting = _Putting(self._partitions.of_chat(outline.chat.id), outline)
         async for content in contents:
             if isinstance(content, Bodies):
                 await putting.messages(content)
@@ -186,9 +189,9 @@ class PortableRedis:
             scripts.PORTABLE_PUT_CHAT,
             *(chat.id, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head or ""),
             len(outline.messages),
-            self._left(outline.age, self._shared.retention.chat),
+            self._left(outline.age, self._retention.chat),
             outline.age,
-            self._shared.clock,
+            _SERVERS_CLOCK,
             *(part for moved in outline.runs for part in self._about(moved)),
         )
         if reply == b"lost":
@@ -198,10 +201,10 @@ class PortableRedis:
     def _about(self, moved: MovedRun) -> tuple[str | int, ...]:
         """What the last step is told of a run."""
         length = moved.next_seq - 1 if moved.has_log else 0
-        age, retention = moved.age, self._shared.retention
+        age, retention = moved.age, self._retention
         if moved.run.ended_at is None:
             return (moved.run.id, length, 0, 0, 0)
-        log, record = self._left(age, retention.log), self._left(age, retention.record)
+        log, record = self._left(age, retention.log), self._left(age, record_seconds(retention))
         return (moved.run.id, length, log, record, age)
 
     def _left(self, age: int, seconds: float) -> int:
@@ -212,35 +215,35 @@ class PortableRedis:
 
     async def secret(self) -> bytes | None:
         """See `Portable.secret`."""
-        return bytes.fromhex((await self._meta())["secret"])
+        secret = (await self._meta()).get("secret")
+        return None if secret is None else bytes.fromhex(secret)
 
     async def set_secret(self, secret: bytes) -> None:
         """See `Portable.set_secret`."""
-        await self._database.call(scripts.PORTABLE_SECRET, [self._root], [secret.hex()])
+        await self._client.call(scripts.PORTABLE_SECRET, [self._root], [secret.hex()])
 
     async def close(self) -> None:
         """See `Portable.close`."""
-        await self._database.close()
+        await self._client.close()
 
 
 class _Putting:
     """The pieces of a chat that is not there yet.
 
     Args:
-        shared: see `Shared`.
+        partition: of the chat.
         outline: of the chat.
     """
 
-    def __init__(self, shared: Shared, outline: Outline) -> None:
-        self._shared = shared
+    def __init__(self, partition: Partition, outline: Outline) -> None:
+        self._partition = partition
         self._outline = outline
-        self._place = shared.partitions.of_chat(outline.chat.id)
         self._token = secrets.token_hex(8)
         self._left = {moved.run.id: _fields(outline.chat.id, moved) for moved in outline.runs}
 
     async def call(self, script: Script, *args: str | bytes | int) -> Any:
         """Run a script that is told the token first."""
-        return await self._shared.call(script, self._place, self._token, *args)
+        return await self._partition.call(script, self._token, *args)
 
     async def messages(self, content: Bodies) -> None:
         """Some messages."""
@@ -273,7 +276,7 @@ class _Putting:
 def _moved_from(reply: Sequence[Any], age: int) -> MovedRun:
     """A run from {run, fields, next}, and the milliseconds since its end."""
     run, (_, flat, after_log) = run_from(reply), reply
-    fields = dict(zip(*[iter(flat)] * 2, strict=True))
+    fields = dict(pairs(flat))
     next_seq = int(fields[b"next"]) if run.status.ended else after_log
     return MovedRun(at_rest(run), fields[b"content"].decode(), next_seq, next_seq == after_log, age)
 

@@ -1,20 +1,18 @@
-"""Chats out of an SQLite file and into one. See `stores/portable.py`."""
+"""Chats out of an SQLite file and into one. See `portable`."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-from durable_llm_streams.clock import monotonic_clock, wall_clock
 from durable_llm_streams.errors import CursorLost
 from durable_llm_streams.model import Message
 from durable_llm_streams.store import PAGE_BYTES
-from durable_llm_streams.stores.sqlite.file import DatabaseFile, Synchronous, unusable
+from durable_llm_streams.stores.sqlite import SQLiteStore
+from durable_llm_streams.stores.sqlite.file import Synchronous
 from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
-from durable_llm_streams.stores.sqlite.log import Logs
 from durable_llm_streams.stores.sqlite.rows import (
     CHAT_COLUMNS,
     RUN_COLUMNS,
@@ -22,7 +20,6 @@ from durable_llm_streams.stores.sqlite.rows import (
     run_from_row,
     spans_to_blob,
 )
-from durable_llm_streams.stores.sqlite.seen_time import SeenTime
 
 from .portable import Bodies, Content, Listing, MovedRun, Outline, Records, at_rest
 
@@ -44,17 +41,9 @@ class PortableSQLite:
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
         self.name = f"sqlite:///{path}"
         self._putting = asyncio.Lock()
-        self._file = DatabaseFile(path, synchronous)
-        try:
-            # What a killed server has left in the journal belongs to the logs.
-            self._logs = Logs(self._file, wall_clock, monotonic_clock, lambda: secrets.token_hex(4))
-            self._seen = SeenTime(self._file, wall_clock, monotonic_clock)
-        except BaseException as error:
-            self._file.close()
-            cause = error if isinstance(error, sqlite3.Error) else error.__cause__
-            if isinstance(cause, sqlite3.Error):
-                raise unusable(path, cause) from error
-            raise
+        self._store = SQLiteStore(path, synchronous=synchronous)
+        self._file = self._store.file
+        self._seen = self._store.seen
 
     async def refuse_served(self) -> None:
         """See `Portable.refuse_served`. Raises StoreLocked if the lock did not hold."""
@@ -115,7 +104,7 @@ class PortableSQLite:
         self, content: str, next_seq: int, has_log: int, seen_at: int | None, *columns: object
     ) -> MovedRun:
         run = run_from_row(columns)
-        active = self._logs.active.get(run.id)
+        active = self._store.active.get(run.id)
         if active is not None:
             next_seq = active.next_seq
         age = 0 if seen_at is None else self._age(seen_at)
@@ -128,7 +117,7 @@ class PortableSQLite:
         for moved in outline.runs:
             after = 0
             while moved.has_log and after + 1 < moved.next_seq:
-                page = self._logs.page(moved.run.id, after)
+                page = self._store.log.page(moved.run.id, after)
                 if not page.records:
                     raise CursorLost
                 yield Records(moved.run.id, page.first, page.records)
@@ -196,8 +185,7 @@ class PortableSQLite:
 
     async def close(self) -> None:
         """See `Portable.close`."""
-        self._logs.close()
-        self._file.close()
+        await self._store.close()
 
 
 def _is_taken(connection: sqlite3.Connection, outline: Outline) -> bool:

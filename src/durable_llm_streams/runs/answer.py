@@ -32,7 +32,7 @@ from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.source import ContinuingSource, Finish, Job, Prompt, Source, Turn
 from durable_llm_streams.store import Store
 
-from . import endings
+from . import ending
 from .attempt import Attempt, Stalled
 from .continuation import Mode, request
 from .idle_timeout import cancelled
@@ -131,7 +131,7 @@ class Answer:
         self._job = Job(*fold.job) if fold.job is not None and self._jobs.kept else None
         attempt, step = self._attempt(fold), self._choose(fold)
         if not fold.message_id:
-            for record in endings.opening(self._run):
+            for record in ending.opening(self._run):
                 self._writer.write(record)
         elif self._run.epoch.number > 1:
             about = step.notice() if attempt <= self._limits.attempts else {}
@@ -157,7 +157,7 @@ class Answer:
         Raises:
             Fenced: nobody writes it any more.
         """
-        log, page = await read_all(self._store, self._run.id)
+        log, page = await read_all(self._store.log, self._run.id)
         if page.status is not Status.RUNNING:
             raise Fenced("This run is no longer being written.")
         return Fold.of(log)
@@ -179,7 +179,7 @@ class Answer:
 
     async def _turns(self) -> list[Turn]:
         turns = [Turn("system", self._system)] if self._system else []
-        for message in await self._store.thread(self._run.id):
+        for message in await self._store.chats.thread(self._run.id):
             if message.body:
                 text = "".join(
                     part["text"]
@@ -323,7 +323,7 @@ class Answer:
     async def _finish(self, event: Finish) -> None:
         about = {"model": self._run.model, **event.metadata, **self._about()}
         about["finishReason"] = event.reason
-        await self._end(Status.FINISHED, endings.finished(event.reason, about))
+        await self._end(Status.FINISHED, ending.finished(event.reason, about))
 
     async def _give_up(self, failure: ModelError | None) -> None:
         reason = str(failure) if failure else "The server was interrupted each time."
@@ -333,7 +333,7 @@ class Answer:
 
     async def _fail(self, sentence: str, failure: ModelError | None = None) -> None:
         about = {**_spent(failure), **self._about()}
-        await self._end(Status.FAILED, endings.failed(sentence, about))
+        await self._end(Status.FAILED, ending.failed(sentence, about))
         if self._job is not None:
             self._jobs.abandon(self._job)
 
@@ -341,12 +341,12 @@ class Answer:
         """End the run after an error of our own, with a sentence that tells nothing of it."""
         await self._fail(_BROKEN)
 
-    async def _end(self, status: Status, last: endings.Last) -> None:
+    async def _end(self, status: Status, last: ending.Last) -> None:
         await self._writer.drain()
         for delay in (*_STORE_RETRIES, None):
             try:
-                await endings.end(
-                    self._store,
+                await ending.end(
+                    self._store.log,
                     self._run,
                     self.claim.epoch,
                     status,

@@ -31,7 +31,6 @@ class Limits(Struct, frozen=True, kw_only=True):
         grace: how long a process that is told to end goes on with what it writes, see
             `Worker.finish`; 0 gives it back at once.
         farewell: how long a planned end of the process waits for its runs to let go.
-        log_age, chat_age: retention, see `Store.expire`.
     """
 
     lease: float = 5.0
@@ -48,8 +47,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     longest_wait: float = 120.0
     grace: float = 5.0
     farewell: float = 5.0
-    log_age: float = 24 * 3600.0
-    chat_age: float = 365 * 24 * 3600.0
 
     def delay(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
         """Seconds to wait before the next attempt: doubled each time, with equal jitter.

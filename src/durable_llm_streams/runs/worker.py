@@ -35,14 +35,14 @@ from durable_llm_streams.errors import (
 )
 from durable_llm_streams.log import Flusher
 from durable_llm_streams.model import Claim, Run
-from durable_llm_streams.source import Source
+from durable_llm_streams.source import Job, Source
 from durable_llm_streams.store import Order, Sent, Store
 
+from . import ending
 from .answer import Answer
 from .idle_timeout import cancelled
 from .jobs import Jobs
 from .limits import Limits
-from .stopping import Stopper
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,6 @@ T = TypeVar("T")
 
 _CLAIM_AT_ONCE = (16, 100)  # at first, and at the most, when nobody else takes the rest
 _LET_OTHERS_CLAIM_SECONDS = (0.01, 0.02)
-_EXPIRE_SECONDS = 60.0
-_EXPIRE_MORE_SECONDS = 0.1
 _HEARTBEATS_PER_LEASE = 5
 _WORK_SECONDS = 60.0
 _LETTING_GO_SECONDS = 0.2  # a source that takes longer is one that others need not wait for
@@ -88,9 +86,8 @@ class Worker:
         self._system = system
         self.now = now
         self._rng = rng or random.Random()  # noqa: S311 - jitter
-        self._flusher = Flusher(store)
+        self._flusher = Flusher(store.log, store.pace)
         self._jobs = Jobs(source)
-        self._stopper = Stopper(store, self._jobs, name, self.limits.lease)
         self._running: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []  # but for the one that claims
@@ -112,10 +109,10 @@ class Worker:
         return bool(self._loops) and not self._draining
 
     async def start(self) -> None:
-        """Begin to look for runs, to renew leases and to delete what is over age."""
+        """Begin to look for runs and to renew leases."""
         self._renewed_at = self.now()
         self._claiming = asyncio.create_task(self._claim_loop(), name="claim_loop")
-        for loop in (self._work_loop, self._heartbeat_loop, self._expire_loop):
+        for loop in (self._work_loop, self._heartbeat_loop):
             self._loops.append(asyncio.create_task(loop(), name=loop.__name__.strip("_")))
 
     async def send(self, order: Order) -> Sent:
@@ -132,7 +129,7 @@ class Worker:
             order = structs.replace(order, worker=self._name, lease=self.limits.lease)
         self._reserved += room
         try:
-            sent = await self._store.send(order)
+            sent = await self._store.runs.send(order)
         finally:
             self._reserved -= room
         if sent.claim is not None:
@@ -155,22 +152,26 @@ class Worker:
             StoreUnavailable: nobody knows; call again.
         """
         try:
-            ended = await self._stopper.stop(run, self.now())
+            fold = await ending.stop(self._store, run, self._name, self.limits.lease, self.now())
         finally:
             self._look.set()
+        if fold is None:
+            return False
         held = self._running.get(run.id)
-        if ended and held is not None:
+        if held is not None:
             held[1].cancel()
-        return ended
+        if fold.job is not None:
+            self._jobs.abandon(Job(*fold.job))
+        return True
 
     async def delete(self, owner: str, chat_id: str) -> None:
         """Stop what is active in a chat, then delete it. Raises ChatNotFound."""
         while True:
-            chat = (await self._store.snapshot(owner, chat_id)).chat
+            chat = (await self._store.chats.snapshot(owner, chat_id)).chat
             if chat.active_run is None:
                 break
-            await self.stop(await self._store.find_run(owner, chat_id, chat.active_run))
-        await self._store.delete(owner, chat_id)
+            await self.stop(await self._store.runs.find(owner, chat_id, chat.active_run))
+        await self._store.chats.delete(owner, chat_id)
 
     def drain(self) -> None:
         """Take no more work. The attempts that run go on until `close`; none begins."""
@@ -224,7 +225,7 @@ class Worker:
 
     async def _give_back(self, claims: Sequence[Claim]) -> None:
         if claims:
-            await _bounded(self._store.release(claims), self._farewell)
+            await _bounded(self._store.runs.release(claims), self._farewell)
 
     # --- tasks -------------------------------------------------------------------------------
 
@@ -299,7 +300,7 @@ class Worker:
 
     async def _work_loop(self) -> None:
         while True:
-            await self._guarded(self._store.work(_WORK_SECONDS), None)
+            await self._guarded(self._store.runs.wait_for_work(_WORK_SECONDS), None)
             self._look.set()
 
     async def _claim(self, most: int) -> bool:
@@ -309,12 +310,12 @@ class Worker:
             return False
         self._reserved += limit
         try:
-            claiming = self._store.claim(self._name, limit, self.limits.lease)
+            claiming = self._store.runs.claim(self._name, limit, self.limits.lease)
             claims = await self._guarded(claiming, ())
         finally:
             self._reserved -= limit
         if self._draining:  # meanwhile
-            await self._guarded(self._store.release(claims), None)
+            await self._guarded(self._store.runs.release(claims), None)
             return False
         for claim in claims:
             self._start(claim)
@@ -332,19 +333,10 @@ class Worker:
     async def _renew(self) -> None:
         claims = [claim for claim, _ in self._running.values()]
         if claims:
-            for lost in await self._guarded(self._store.renew(claims, self.limits.lease), ()):
+            for lost in await self._guarded(self._store.runs.renew(claims, self.limits.lease), ()):
                 held = self._running.get(lost.run.id)
                 if held is not None and held[0].epoch == lost.epoch:
                     held[1].cancel()
-
-    async def _expire_loop(self) -> None:
-        limits = self.limits
-        while True:
-            expiring = self._store.expire(
-                now=self.now(), log_age=limits.log_age, chat_age=limits.chat_age
-            )
-            more = await self._guarded(expiring, 0)
-            await asyncio.sleep(_EXPIRE_MORE_SECONDS if more else _EXPIRE_SECONDS)
 
     async def _guarded(self, call: Awaitable[T], otherwise: T) -> T:
         """A call whose failure is no reason to end the loop that makes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,7 +75,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         await store.open()
         if state.authenticate is None:
-            secret = await store.secret()
+            secret = await store.meta("secret", secrets.token_bytes(32))
             state.authenticate = anonymous(secret, cross_site=site.shared)
         await worker.start()
         try:

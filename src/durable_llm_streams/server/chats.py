@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 from starlette.responses import Response
 
 from durable_llm_streams.clock import timestamp
-from durable_llm_streams.errors import InvalidRequest
+from durable_llm_streams.errors import InvalidPageToken, InvalidRequest
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Chat, Cursor, token_at, valid_id
 from durable_llm_streams.store import Snapshot
@@ -48,7 +48,14 @@ async def list_chats(
         raise InvalidRequest(
             f"`q` must not have more than {description.MAX_QUERY_LENGTH} characters."
         )
-    page = await state.store.chats(visitor.owner, query=q.strip(), limit=limit, more=before)
+    try:
+        page = await state.store.chats.page(
+            visitor.owner, query=q.strip(), limit=limit, more=before
+        )
+    except InvalidPageToken as error:
+        raise InvalidRequest(
+            "`before` is not a token of this list. Use `next` of the page before."
+        ) from error
     chats = [chat_row(chat) for chat in page.chats]
     return json_response({"chats": chats, "next": page.more}, visitor)
 
@@ -71,7 +78,7 @@ async def get_chat(request: Request, leaf: description.Leaf = None) -> Response:
     visitor = await state.visitor(request)
     if leaf is not None and not valid_id(leaf):
         raise InvalidRequest("This cannot be a message's id.")
-    snapshot = await state.store.snapshot(visitor.owner, chat_id(request), leaf)
+    snapshot = await state.store.chats.snapshot(visitor.owner, chat_id(request), leaf)
     return json_response(_snapshot(snapshot), visitor)
 
 
@@ -93,7 +100,7 @@ async def rename_chat(request: Request) -> Response:
         raise InvalidRequest(f'The body is not `{{"title": "…"}}`: {error}.') from error
     if not 0 < len(title) <= description.MAX_TITLE_LENGTH:
         raise InvalidRequest(f"The title must have 1 to {description.MAX_TITLE_LENGTH} characters.")
-    chat = await state.store.rename(visitor.owner, chat_id(request), title)
+    chat = await state.store.chats.rename(visitor.owner, chat_id(request), title)
     return json_response(chat_row(chat), visitor)
 
 

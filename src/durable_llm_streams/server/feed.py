@@ -40,11 +40,11 @@ async def follow_feed(request: Request, after: description.AfterPosition = None)
     visitor = await state.visitor(request)
     state.streams.check_open()
     position = request.headers.get("last-event-id") or after
-    found = await state.store.changes(visitor.owner, position)
+    found = await state.store.feed.changes(visitor.owner, position)
     headers = {**sse.HEADERS, **visitor.headers}
     # What is complete goes on behind the client's own position.
     first = found.position if position is None or not found.complete else position
-    return FeedStream(state.streams, state.store, visitor.owner, (first, found), headers)
+    return FeedStream(state.streams, state.store.feed, visitor.owner, (first, found), headers)
 
 
 class FeedStream(streams.EventStream):
@@ -52,7 +52,7 @@ class FeedStream(streams.EventStream):
 
     Args:
         open_streams: the process's.
-        store: where the feed is.
+        feed: where the changes come from.
         owner: whose.
         beginning: the position where the feed begins, and what is known to have come after it.
         headers: of the response.
@@ -61,13 +61,13 @@ class FeedStream(streams.EventStream):
     def __init__(
         self,
         open_streams: streams.Streams,
-        store: FeedStore,
+        feed: FeedStore,
         owner: str,
         beginning: tuple[str, Changes],
         headers: Mapping[str, str],
     ) -> None:
         super().__init__(open_streams, headers)
-        self._store = store
+        self._feed = feed
         self._owner = owner
         self._beginning = beginning
 
@@ -89,7 +89,7 @@ class FeedStream(streams.EventStream):
         outage: float | None = None
         while True:
             try:
-                return await self._store.changes(
+                return await self._feed.changes(
                     self._owner, position, wait=streams.HEARTBEAT_SECONDS
                 )
             except StoreUnavailable:

@@ -65,7 +65,7 @@ async def _make_way(state: AppState, order: Order, body: bytes, run_id: str) -> 
     """Stop the run that is in the way, if that is what is wanted."""
     on_busy = state.config.on_busy
     try:
-        run = await state.store.find_run(order.owner, order.chat_id, run_id)
+        run = await state.store.runs.find(order.owner, order.chat_id, run_id)
         moved_on = on_busy != "interrupt" and await _has_moved_on(state, order, body, run)
         if on_busy == "interrupt" or (
             moved_on and await state.streams.left(run_id, LEAVING_SECONDS)
@@ -84,4 +84,4 @@ async def _has_moved_on(state: AppState, order: Order, body: bytes, run: Run) ->
         return False
     if order.place == "follow":
         return history.knows(run.prompt_id, run.message_id)
-    return any(message.id == order.anchor for message in await state.store.thread(run.id))
+    return any(message.id == order.anchor for message in await state.store.chats.thread(run.id))

@@ -57,8 +57,8 @@ async def send(request: Request, after: description.After = None) -> Response:
         )
     sent = await _send_first_that_fits(state, visitor, asked, key, data)
     if sent.created:  # a client has nothing of a new run
-        return _stream(state, visitor, Reader(state.store, Cursor.beginning(sent.run.id)))
-    reader = Reader(state.store, cursor or Cursor.beginning(sent.run.id))
+        return _stream(state, visitor, Reader(state.store.log, Cursor.beginning(sent.run.id)))
+    reader = Reader(state.store.log, cursor or Cursor.beginning(sent.run.id))
     if reader.run_id != sent.run.id:
         raise CursorLost
     page = await reader.read(max_bytes=PAGE_BYTES)
@@ -146,15 +146,15 @@ async def resume(request: Request, after: description.After = None) -> Response:
     cursor = _cursor(request, after)
     if cursor is None:
         try:
-            run = await state.store.find_run(visitor.owner, chat)
+            run = await state.store.runs.find(visitor.owner, chat)
         except (ChatNotFound, RunNotFound):
             return Response(status_code=204, headers=dict(visitor.headers))
-        return _stream(state, visitor, Reader(state.store, Cursor.beginning(run.id)))
+        return _stream(state, visitor, Reader(state.store.log, Cursor.beginning(run.id)))
     try:
-        await state.store.find_run(visitor.owner, chat, cursor.run_id)
+        await state.store.runs.find(visitor.owner, chat, cursor.run_id)
     except RunNotFound as error:
         raise CursorLost from error  # its record is past its retention, or the store has lost it
-    reader = Reader(state.store, cursor)
+    reader = Reader(state.store.log, cursor)
     page = await reader.read(max_bytes=PAGE_BYTES)
     if reader.ended and not page.records:
         return Response(status_code=204, headers=dict(visitor.headers))
@@ -177,7 +177,7 @@ async def stop(request: Request, run: description.RunId = None) -> Response:
     visitor = await state.visitor(request)
     stopped = None
     try:
-        found = await state.store.find_run(visitor.owner, chat_id(request), run)
+        found = await state.store.runs.find(visitor.owner, chat_id(request), run)
         if not found.status.ended and await state.worker.stop(found):
             stopped = found.id
     except RunNotFound:

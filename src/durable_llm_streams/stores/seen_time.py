@@ -22,6 +22,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+from durable_llm_streams.store import Retention
+
 #: So many milliseconds count between two looks of a process, at the most.
 MOST_BETWEEN_LOOKS: Final = 5 * 60 * 1000
 #: So many count between the last look of one process and the first look of the next.
@@ -70,17 +72,16 @@ class Watch:
         self._looked: int | None = None  # the monotonic clock at the last look
         self._glanced: tuple[int, int] | None = None  # wall and monotonic clock
 
-    def look(self, log_age: float, chat_age: float) -> Look:
+    def look(self, retention: Retention) -> Look:
         """Begin a look.
 
         Args:
-            log_age: seconds that logs are kept.
-            chat_age: seconds that chats are kept; 0: for ever.
+            retention: how long things are kept.
         """
         at = self._monotonic()
         if self._looked is not None:
             return Look(at, counted(at - self._looked, MOST_BETWEEN_LOOKS))
-        shortest = min(log_age, chat_age) if chat_age > 0 else log_age
+        shortest = min(retention.log, retention.chat) if retention.chat > 0 else retention.log
         share = round(max(0.0, shortest) * 1000 / _SHARE_UNSERVED)
         return Look(at, min(share, MOST_UNSERVED))
 

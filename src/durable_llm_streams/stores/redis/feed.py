@@ -2,30 +2,31 @@
 
 Theory of operation
 ===================
-1. A script that changes a chat tells its owner in the same step. In a partition changes are
-   numbered through over all owners; a feed is the owner's last changes with their numbers.
+1. A script that changes a chat publishes it to its owner in the same step. In a partition changes
+   are numbered over all owners; a feed is the owner's last changes with their numbers.
 2. A position is the store's life, a time, and the owner's last change in each partition: its number
    and its token, which is the microsecond when it was written. A Redis that lost its last writes
-   gives numbers again, but not tokens: who stands at a change that is not there may have missed
-   something.
-3. A feed has one change more than it tells: its number says what went. A feed that nobody wrote to
-   for a day is gone. An older position than that may have missed something, too.
+   gives numbers again, but not tokens: a subscriber whose last change is not there may have
+   missed something.
+3. A feed keeps one change more than it returns: its number says what was forgotten. A feed without
+   a change for a day is deleted. An older position than that may have missed something, too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import json
+from typing_extensions import override
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.store import FEED_LENGTH, Change, Changes
-from durable_llm_streams.stores.bells import Bells
+from durable_llm_streams.store import FEED_LENGTH, Change, Changes, FeedStore
+from durable_llm_streams.stores.notify import Notifier
 
 from . import scripts
-from .context import Shared
+from .partitions import Partitions
 from .replies import chat_from
 
 _KEPT_MILLISECONDS = 23 * 3600 * 1000  # an hour less than the feeds themselves
@@ -52,35 +53,39 @@ class _Place(NamedTuple):
     marks: tuple[_Mark, ...]
 
 
-class Feeds:
-    """The feeds of a store.
+class RedisFeed(FeedStore):
+    """The feeds on Redis.
 
     Args:
-        shared: see `Shared`.
-        bells: ring for an owner to whom something was told.
+        partitions: where they are.
+        subscribers: are notified by owner when a feed goes on.
+        clock: what scripts are given as their clock: "" for the server's.
     """
 
-    def __init__(self, shared: Shared, bells: Bells) -> None:
-        self._shared = shared
-        self._bells = bells
-        self.arriving = 0  # readers that are not yet waiting
+    def __init__(
+        self, partitions: Partitions, subscribers: Notifier, clock: Callable[[], str]
+    ) -> None:
+        self._partitions = partitions
+        self._subscribers = subscribers
+        self._clock = clock
+        self.arriving = 0  # subscribers that are not yet waiting
 
-    async def changes(self, owner: str, after: str | None, wait: float) -> Changes:
-        """See `FeedStore.changes`."""
+    @override
+    async def changes(self, owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
         since = self._read(after)
-        with self._bells.listen(owner) as bell:
+        with self._subscribers.subscribe(owner) as subscription:
             self.arriving += 1
             try:
                 found = await self._since(owner, since)
             finally:
                 self.arriving -= 1
             if wait > 0 and found.complete and not found.changes:
-                await bell.heard(wait)
+                await subscription.wait(wait)
                 found = await self._since(owner, since)
         return found
 
     async def _since(self, owner: str, since: _Place | None) -> Changes:
-        replies = await self._shared.call_all(scripts.CHANGES, owner, self._shared.clock)
+        replies = await self._partitions.call_all(scripts.CHANGES, owner, self._clock())
         feeds = [[json.decode(entry) for entry in reply[1]] for reply in replies]
         time = min(int(reply[0]) for reply in replies)
         now = self._write(_Place(time, tuple(_Mark.of(entries) for entries in feeds)))
@@ -103,11 +108,11 @@ class Feeds:
             f"{mark.number}_{mark.token}" if mark.token else str(mark.number)
             for mark in place.marks
         )
-        return f"{self._shared.life}.{place.time:x}.{marks}"
+        return f"{self._partitions.life}.{place.time:x}.{marks}"
 
     def _read(self, position: str | None) -> _Place | None:
         match = _POSITION.fullmatch(position or "")
-        if match is None or match[1] != self._shared.life:
+        if match is None or match[1] != self._partitions.life:
             return None
         marks = (mark.partition("_") for mark in match[3].split("-"))
         return _Place(
@@ -116,7 +121,7 @@ class Feeds:
 
 
 def _complete(since: _Mark, entries: Sequence[list[Any]]) -> bool:
-    """Whether a feed still has everything that its owner was told since a change."""
+    """Whether a feed still has every change since a mark."""
     if since.number == 0:
         return len(entries) <= FEED_LENGTH
     return any(_Mark(int(entry[0]), _token(entry)) == since for entry in entries)

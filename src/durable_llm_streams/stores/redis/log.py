@@ -1,129 +1,114 @@
-"""Logs: append, end, and what stands there now."""
+"""The logs on Redis: append, read, end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from durable_llm_streams.errors import CursorLost, RunNotFound
-from durable_llm_streams.model import Run, Status
-from durable_llm_streams.store import Append, Ending, Page
+from typing_extensions import override
+
+from durable_llm_streams.errors import RunNotFound
+from durable_llm_streams.model import Run
+from durable_llm_streams.store import PAGE_BYTES, Append, Ending, LogStore, Page, Retention
 
 from . import scripts
-from .context import Shared, milliseconds
-from .replies import accepted, run_from, spans_from, writer
+from .live.following import Following
+from .partitions import Partition, Partitions, milliseconds
+from .replies import accepted, run_from, writer
 
 _STANDS = ord("1")
-_NEVER = 1 << 62  # more records than any log has
+#: A run's record outlives its log by so many seconds at least: it makes duplicates recognisable.
+_RECORD_SECONDS = 30 * 24 * 3600.0
 
 
-class Logs:
-    """The logs of a store.
+class RedisLog(LogStore):
+    """Logs on Redis.
 
     Args:
-        shared: see `Shared`.
+        partitions: where they are.
+        following: reads logs while they are written, and gets what is committed here.
+        retention: how long things are kept.
+        clock: what scripts are given as their clock: "" for the server's.
     """
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(
+        self,
+        partitions: Partitions,
+        following: Following,
+        retention: Retention,
+        clock: Callable[[], str],
+    ) -> None:
+        self._partitions = partitions
+        self._following = following
+        self._retention = retention
+        self._clock = clock
 
-    async def append(self, batch: Sequence[Append]) -> list[bool]:
-        """See `LogStore.append`. One call for each partition that is written to."""
-        roots = self._shared.partitions.roots
+    @override
+    def read(
+        self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
+    ) -> Coroutine[Any, Any, Page]:
+        # Not a coroutine of its own: every live reader waits in here.
+        return self._following.read(run_id, after, max_bytes, wait)
+
+    @override
+    async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
+        stands = await self._append_all(batch)
+        self._following.appended(batch, stands)
+        return stands
+
+    async def _append_all(self, batch: Sequence[Append]) -> list[bool]:
+        """One call for each partition that is written to."""
+        partitions = self._partitions.all
         if not batch:
             return []
-        if len(roots) == 1:
-            return await self._append(roots[0], batch)
-        portions: dict[str, list[int]] = {}
+        if len(partitions) == 1:
+            return await self._append(partitions[0], batch)
+        indices: dict[Partition, list[int]] = {}
         for index, item in enumerate(batch):
             try:
-                root = await self._shared.partitions.of_run(item.run_id)
+                partition = await self._partitions.of_run(item.run_id)
             except RunNotFound:
                 continue
-            portions.setdefault(root, []).append(index)
+            indices.setdefault(partition, []).append(index)
         stands = [False] * len(batch)
-        for root, indices in portions.items():
-            results = await self._append(root, [batch[index] for index in indices])
-            for index, result in zip(indices, results, strict=True):
+        for partition, some in indices.items():
+            results = await self._append(partition, [batch[index] for index in some])
+            for index, result in zip(some, results, strict=True):
                 stands[index] = result
         return stands
 
-    async def _append(self, root: str, batch: Sequence[Append]) -> list[bool]:
-        self._shared.check_open()
-        run_key, log_key = f"{root}:run:", f"{root}:log:"
-        keys: list[str] = [root]
+    async def _append(self, partition: Partition, batch: Sequence[Append]) -> list[bool]:
+        run_key, log_key = f"{partition.root}:run:", f"{partition.root}:log:"
+        keys: list[str] = [partition.root]
         args: list[str | bytes | int] = []
         for item in batch:
             keys += (run_key + item.run_id, log_key + item.run_id)
             args += (writer(item.epoch), item.at, len(item.records), *item.records)
-        reply = await self._shared.database.call(scripts.APPEND, keys, args)
+        reply = await self._partitions.call(scripts.APPEND, keys, args)
         return [mark == _STANDS for mark in reply]
 
+    @override
     async def end(self, ending: Ending) -> Run:
-        """See `LogStore.end`."""
-        shared, retention = self._shared, self._shared.retention
-        root = await shared.partitions.of_run(ending.run_id)
-        reply = await shared.call(
+        partition = await self._partitions.of_run(ending.run_id)
+        reply = await partition.call(
             scripts.END,
-            root,
             ending.run_id,
-            "" if ending.epoch is None else writer(ending.epoch),
+            writer(ending.epoch),
             ending.at,
             ending.status,
             ending.body,
             ending.now,
-            shared.token(),
-            milliseconds(retention.log),
-            milliseconds(retention.record),
-            milliseconds(retention.chat),
-            shared.clock,
+            milliseconds(self._retention.log),
+            milliseconds(record_seconds(self._retention)),
+            milliseconds(self._retention.chat),
+            self._clock(),
             *ending.records,
         )
-        return run_from(accepted(reply))
-
-    async def page(self, run_id: str, after: int, max_bytes: int) -> Page:
-        """What stands in a log now.
-
-        Raises:
-            RunNotFound: no such run (any more).
-            CursorLost: `after` is beyond the log's end, or the log is past its retention.
-        """
-        if after < 0:
-            raise CursorLost
-        root = await self._shared.partitions.of_run(run_id)
-        reply = await self._shared.call(scripts.READ, root, run_id, after, max_bytes)
-        return page_from(reply, after)
-
-    async def place(self, run_id: str, *, followed: bool) -> Page:
-        """Where a log ends, without its records.
-
-        Args:
-            run_id: the run.
-            followed: whether its records shall be published from now on.
-
-        Raises:
-            RunNotFound: no such run (any more).
-        """
-        root = await self._shared.partitions.of_run(run_id)
-        if followed:
-            reply = await self._shared.call(scripts.FOLLOW, root, run_id)
-        else:
-            reply = await self._shared.call(scripts.READ, root, run_id, _NEVER, 0)
-        return page_from(reply, None)
+        run = run_from(accepted(reply))
+        self._following.ended(run, ending.at, ending.records)
+        return run
 
 
-def page_from(reply: Sequence[Any], after: int | None) -> Page:
-    """A page from {status, spans, next, whether the log is there, records}.
-
-    Args:
-        reply: the script's.
-        after: what was asked for; None asks only where the log ends.
-    """
-    if not reply:
-        raise RunNotFound("There is no such run (any more).")
-    status, spans, next_seq, is_there, records = reply
-    if after is None:
-        after = next_seq - 1
-    elif after >= next_seq or (not is_there and after < next_seq - 1):
-        raise CursorLost
-    return Page(after + 1, records, next_seq, spans_from(spans.decode()), Status(status.decode()))
+def record_seconds(retention: Retention) -> float:
+    """Seconds from a run's end that its record is kept."""
+    return max(retention.chat, retention.log + _RECORD_SECONDS)

@@ -1,12 +1,12 @@
-"""Which keys are where.
+"""Which keys are where, and running scripts on them.
 
 Theory of operation
 ===================
 1. A partition's keys share a root with a hash tag, `{PREFIX:N}`: one hash slot, so that one script
    can work on all of them. A single server has one partition, a Cluster has several.
-2. A chat's id says which partition it is in. Everything of a chat is there: its runs, their logs,
-   its place in its owner's list, what its owner's feed tells of it.
-3. A run's id does not say it. Whoever does not know asks every partition, once.
+2. A chat's id decides its partition. Everything of a chat is there: its runs, their logs, its place
+   in its owner's list, its changes in its owner's feed.
+3. A run's id does not decide it. A process that does not know asks every partition, once.
 """
 
 from __future__ import annotations
@@ -14,58 +14,144 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
 
-from durable_llm_streams.errors import RunNotFound
+from durable_llm_streams.errors import RunNotFound, StoreClosed, StoreUnavailable
 
-from .client.protocols import RedisClient
-from .layout import root
+from .client.address import RedisAddress
+from .client.protocols import RedisClient, Word
+from .client.script import Script
 from .scripts import FIND_PARTITION
 
+#: The layout of the keys. A store of a newer one is refused.
+VERSION = 1
+
 _REMEMBERED = 10_000
+
+
+def partition_root(prefix: str, number: int) -> str:
+    """What every key and channel of a partition begins with; the braces make it one hash slot."""
+    return f"{{{prefix}:{number}}}"
+
+
+def store_root(prefix: str) -> str:
+    """What the keys of the store itself begin with."""
+    return f"{{{prefix}}}"
+
+
+class Partition:
+    """One partition.
+
+    Attributes:
+        root: what its keys begin with.
+    """
+
+    __slots__ = ("_all", "root")
+
+    def __init__(self, partitions: Partitions, root: str) -> None:
+        self._all = partitions
+        self.root = root
+
+    @property
+    def events_channel(self) -> str:
+        """Where claims, ends, deletions, changes of feeds and new work are published."""
+        return f"{self.root}:events"
+
+    def records_channel(self, run_id: str) -> str:
+        """Where a run's records are published."""
+        return f"{self.root}:tail:{run_id}"
+
+    async def call(self, script: Script, *args: Word) -> Any:
+        """Run a script.
+
+        Raises:
+            StoreUnavailable: it is unknown whether it ran.
+        """
+        return await self._all.call(script, [self.root], args)
 
 
 class Partitions:
     """The partitions of a store.
 
     Args:
-        database: where they are.
-        prefix: what the store's keys begin with.
-        count: how many there are.
+        client: how Redis is reached.
+        address: names the prefix of the keys and how many partitions there are.
+
+    Attributes:
+        all: the partitions.
+        life: what positions in the feeds begin with; "" before the store is open.
+        closed: whether this process has closed the store.
     """
 
-    def __init__(self, database: RedisClient, prefix: str, count: int) -> None:
-        self._database = database
-        self.roots = tuple(root(prefix, number) for number in range(count))
-        self._runs: OrderedDict[str, str] = OrderedDict()
+    def __init__(self, client: RedisClient, address: RedisAddress) -> None:
+        self._client = client
+        self.all = tuple(
+            Partition(self, partition_root(address.prefix, number))
+            for number in range(address.partitions)
+        )
+        self.life = ""
+        self.closed = False
+        self._runs: OrderedDict[str, Partition] = OrderedDict()
 
-    def of_chat(self, chat_id: str) -> str:
-        """The root of the partition that a chat is in."""
-        return self.roots[zlib.crc32(chat_id.encode()) % len(self.roots)]
+    def of_chat(self, chat_id: str) -> Partition:
+        """The partition of a chat."""
+        return self.all[zlib.crc32(chat_id.encode()) % len(self.all)]
 
-    async def of_run(self, run_id: str) -> str:
-        """The root of the partition that a run is in.
+    async def of_run(self, run_id: str) -> Partition:
+        """The partition of a run.
 
         Raises:
             RunNotFound: it is in none.
             StoreUnavailable: one of them did not answer.
         """
-        if len(self.roots) == 1:
-            return self.roots[0]
+        if len(self.all) == 1:
+            return self.all[0]
         known = self._runs.get(run_id)
         if known is not None:
             return known
-        answers = await asyncio.gather(
-            *(self._database.call(FIND_PARTITION, [each], [run_id]) for each in self.roots)
-        )
-        for found, there in zip(self.roots, answers, strict=True):
-            if there:
-                self.remember(run_id, found)
-                return found
-        raise RunNotFound("There is no such run (any more).")
+        answers = await self.call_all(FIND_PARTITION, run_id)
+        for partition, found in zip(self.all, answers, strict=True):
+            if found:
+                self.remember(run_id, partition)
+                return partition
+        raise RunNotFound
 
-    def remember(self, run_id: str, found: str) -> None:
-        """Somebody found a run in the partition of this root."""
-        if len(self.roots) > 1:
-            self._runs[run_id] = found
+    def remember(self, run_id: str, partition: Partition) -> None:
+        """A run was found in a partition."""
+        if len(self.all) > 1:
+            self._runs[run_id] = partition
             if len(self._runs) > _REMEMBERED:
                 self._runs.popitem(last=False)
+
+    async def call(self, script: Script, keys: Sequence[str], args: Sequence[Word]) -> Any:
+        """Run a script.
+
+        Args:
+            script: what to run.
+            keys: its KEYS, all of one partition.
+            args: its ARGV.
+
+        Raises:
+            StoreUnavailable: it is unknown whether it ran.
+        """
+        self.check_open()
+        return await self._client.call(script, keys, args)
+
+    async def call_all(self, script: Script, *args: Word) -> Sequence[Any]:
+        """Run a script on every partition, at the same time."""
+        if len(self.all) == 1:
+            return [await self.all[0].call(script, *args)]
+        return await asyncio.gather(*(partition.call(script, *args) for partition in self.all))
+
+    def check_open(self) -> None:
+        """Raise StoreUnavailable before the store is open and after it was closed."""
+        if self.closed:
+            raise StoreClosed
+        if not self.life:
+            raise StoreUnavailable("The store is not open.")
+
+
+def milliseconds(seconds: float) -> int:
+    """Seconds as whole milliseconds."""
+    return round(seconds * 1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from durable_llm_streams.errors import (
@@ -10,9 +10,10 @@ from durable_llm_streams.errors import (
     ChatNotFound,
     DurableError,
     Fenced,
-    InvalidRequest,
+    KeyConflict,
     MessageConflict,
     MessageNotFound,
+    NotAQuestion,
     RunNotFound,
     SequenceMismatch,
 )
@@ -22,20 +23,14 @@ Version = tuple[str, str | None, str]
 
 _REFUSALS: Mapping[bytes, Callable[[Any], DurableError]] = {
     b"busy": lambda run: ChatBusy(run.decode()),
-    b"chat-not-found": lambda _: ChatNotFound("There is no such chat, or it is not yours."),
-    b"fenced": lambda _: Fenced("Another worker has claimed this run, or it has ended already."),
-    b"key-conflict": lambda _: MessageConflict(
-        "This id was used before with another content. Give the message a new id."
-    ),
-    b"message-conflict": lambda _: MessageConflict(
-        "A message with this id exists. Give it a new id."
-    ),
-    b"message-not-found": lambda _: MessageNotFound(
-        "There is no such message in this chat. Load the chat again."
-    ),
+    b"chat-not-found": lambda _: ChatNotFound(),
+    b"fenced": lambda _: Fenced(),
+    b"key-conflict": lambda _: KeyConflict(),
+    b"message-conflict": lambda _: MessageConflict(),
+    b"message-not-found": lambda _: MessageNotFound(),
     b"mismatch": SequenceMismatch,
-    b"not-a-question": lambda _: InvalidRequest("Only a user's message can be edited."),
-    b"run-not-found": lambda _: RunNotFound("There is no such run (any more)."),
+    b"not-a-question": lambda _: NotAQuestion(),
+    b"run-not-found": lambda _: RunNotFound(),
 }
 
 
@@ -47,10 +42,15 @@ def accepted(reply: Sequence[Any]) -> Sequence[Any]:
     return reply[1:]
 
 
+def pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The pairs of a flat list: how Redis replies with the fields of a hash."""
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
 def run_from(reply: Sequence[Any]) -> Run:
     """A run from {run, fields, next}."""
     run_id, flat, _ = reply
-    fields = {name.decode(): value.decode() for name, value in zip(*[iter(flat)] * 2, strict=True)}
+    fields = {name.decode(): value.decode() for name, value in pairs(flat)}
     started, ended = fields.get("started"), fields.get("ended")
     return Run(
         id=run_id.decode(),
@@ -108,7 +108,7 @@ def chat_from(reply: Sequence[Any]) -> Chat:
 def versions_from(flat: Sequence[bytes]) -> list[Version]:
     """Versions from a flat list of id and tree entry."""
     versions: list[Version] = []
-    for id_, entry in zip(*[iter(flat)] * 2, strict=True):
+    for id_, entry in pairs(flat):
         role, parent, _, _ = entry.decode().split("|")
         versions.append((id_.decode(), parent or None, role))
     return versions

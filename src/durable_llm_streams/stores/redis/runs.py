@@ -1,4 +1,4 @@
-"""Runs and who writes them: send, claim, seize, renew, release, find."""
+"""Runs on Redis: accept a message, claim, renew, release, find."""
 
 from __future__ import annotations
 
@@ -6,54 +6,76 @@ import heapq
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from durable_llm_streams.errors import RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Claim, Run
-from durable_llm_streams.store import Order, Sent
+from durable_llm_streams.store import Order, Retention, RunList, RunStore, Sent
+from durable_llm_streams.stores.notify import WorkSignal
 
 from . import scripts
-from .client.database import Script
-from .context import Shared, milliseconds
+from .client.script import Script
+from .live.following import Following
+from .partitions import Partition, Partitions, milliseconds
 from .replies import accepted, claim_from, run_from, writer
 
+_HELD = ord("1")
+_PORTION = 200
+_REMEMBERED = 1000
 
-class Runs:
-    """The runs of a store.
+
+class RedisRuns(RunStore, RunList):
+    """Runs on Redis.
 
     Args:
-        shared: see `Shared`.
-        ours: told of every claim that this process gets.
+        partitions: where they are.
+        following: gets to know which runs this process writes.
+        work: is notified when there may be work.
+        retention: how long things are kept.
+        clock: what scripts are given as their clock: "" for the server's.
+        token: draws the token of an epoch.
     """
 
-    def __init__(self, shared: Shared, ours: Callable[[Claim], None]) -> None:
-        self._shared = shared
-        self._ours = ours
+    def __init__(
+        self,
+        partitions: Partitions,
+        following: Following,
+        work: WorkSignal,
+        retention: Retention,
+        clock: Callable[[], str],
+        token: Callable[[], str],
+    ) -> None:
+        self._partitions = partitions
+        self._following = following
+        self._work = work
+        self._retention = retention
+        self._clock = clock
+        self._token = token
         self._turn = 0
-        self._unanswered: dict[str, list[str]] = {}  # tokens, by partition; see claim.lua
+        self._unanswered: dict[Partition, list[str]] = {}  # tokens; see claim.lua
 
+    @override
     async def send(self, order: Order) -> Sent:
-        """See `RunStore.send`."""
-        shared = self._shared
-        root = shared.partitions.of_chat(order.chat_id)
-        token = shared.token()
+        partition = self._partitions.of_chat(order.chat_id)
+        token = self._token()
         try:
-            reply = await shared.call(scripts.SEND, root, *self._arguments(order, token))
+            reply = await partition.call(scripts.SEND, *self._arguments(order, token))
         except StoreUnavailable:
             if order.worker is not None:
-                self._unanswered.setdefault(root, []).append(token)
+                self._unanswered.setdefault(partition, []).append(token)
             raise
         found = accepted(reply)
         run = run_from(found)
-        shared.partitions.remember(run.id, root)
+        self._partitions.remember(run.id, partition)
         if reply[0] == b"found":
             return Sent(run, created=False, claim=None)
         if order.worker is None or run.epoch.number == 0:
             return Sent(run, created=True, claim=None)
         claim = claim_from(found)
-        self._ours(claim)
+        self._following.claimed(claim)
         return Sent(run, created=True, claim=claim)
 
     def _arguments(self, order: Order, token: str) -> tuple[str | bytes | int, ...]:
-        shared = self._shared
         return (
             order.owner,
             order.chat_id,
@@ -72,86 +94,89 @@ class Runs:
             order.worker or "",
             milliseconds(order.lease),
             order.now,
-            shared.clock,
+            self._clock(),
             token,
-            milliseconds(shared.retention.chat),
+            milliseconds(self._retention.chat),
         )
 
+    @override
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
-        """See `RunStore.claim`. What one partition gave is not lost when another one fails."""
+        # The claims of one partition are not lost when another one fails.
         claims: list[Claim] = []
         failure: StoreUnavailable | None = None
-        for root in self._in_turn():
+        for partition in self._in_turn():
             if len(claims) >= limit:
                 break
             try:
-                claims += await self._claim(root, worker, limit - len(claims), lease)
+                claims += await self._claim(partition, worker, limit - len(claims), lease)
             except StoreUnavailable as error:
                 failure = error
         if failure is not None and not claims:
             raise failure
-        if len(self._shared.partitions.roots) > 1:
+        if len(self._partitions.all) > 1:
             claims.sort(key=lambda claim: (claim.run.created_at, claim.run.id))
         return claims
 
-    def _in_turn(self) -> Sequence[str]:
-        """The partitions, each time from another one on: none comes last for ever."""
-        roots = self._shared.partitions.roots
-        self._turn = (self._turn + 1) % len(roots)
-        return roots[self._turn :] + roots[: self._turn]
+    def _in_turn(self) -> Sequence[Partition]:
+        """The partitions, each time from another one on, so that none is always last."""
+        partitions = self._partitions.all
+        self._turn = (self._turn + 1) % len(partitions)
+        return partitions[self._turn :] + partitions[: self._turn]
 
-    async def _claim(self, root: str, worker: str, limit: int, lease: float) -> list[Claim]:
-        shared = self._shared
-        unanswered = self._unanswered.pop(root, [])
-        tokens = [*unanswered, *(shared.token() for _ in range(limit))]
-        about = (worker, limit, milliseconds(lease), shared.clock, str(len(unanswered)))
+    async def _claim(
+        self, partition: Partition, worker: str, limit: int, lease: float
+    ) -> list[Claim]:
+        unanswered = self._unanswered.pop(partition, [])
+        tokens = [*unanswered, *(self._token() for _ in range(limit))]
+        about = (worker, limit, milliseconds(lease), self._clock(), str(len(unanswered)))
         try:
-            replies = await shared.call(scripts.CLAIM, root, *about, *tokens)
+            replies = await partition.call(scripts.CLAIM, *about, *tokens)
         except StoreUnavailable:
-            self._unanswered[root] = tokens[-_REMEMBERED:]
+            self._unanswered[partition] = tokens[-_REMEMBERED:]
             raise
         claims = [claim_from(reply) for reply in replies]
         for claim in claims:
-            shared.partitions.remember(claim.run.id, root)
-            self._ours(claim)
+            self._partitions.remember(claim.run.id, partition)
+            self._following.claimed(claim)
         return claims
 
-    async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
-        """See `RunStore.seize`."""
-        shared = self._shared
-        root = await shared.partitions.of_run(run_id)
-        reply = await shared.call(
-            scripts.SEIZE, root, run_id, worker, milliseconds(lease), shared.clock, shared.token()
+    @override
+    async def claim_run(self, run_id: str, worker: str, lease: float) -> Claim:
+        partition = await self._partitions.of_run(run_id)
+        reply = await partition.call(
+            scripts.CLAIM_RUN, run_id, worker, milliseconds(lease), self._clock(), self._token()
         )
         claim = claim_from(accepted(reply))
-        self._ours(claim)
+        self._following.claimed(claim)
         return claim
 
+    @override
     async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
-        """See `RunStore.renew`."""
-        arguments = (milliseconds(lease), self._shared.clock)
+        arguments = (milliseconds(lease), self._clock())
         lost: list[Claim] = []
         for portion, held in await self._for_each(scripts.RENEW, claims, *arguments):
             lost += [claim for claim, mark in zip(portion, held, strict=True) if mark != _HELD]
+        self._following.lost(lost)
         return lost
 
+    @override
     async def release(self, claims: Sequence[Claim]) -> None:
-        """See `RunStore.release`."""
         await self._for_each(scripts.RELEASE, claims)
+        self._following.lost(claims)
 
     async def _for_each(
         self, script: Script, claims: Sequence[Claim], *arguments: str | int
     ) -> list[tuple[list[Claim], Any]]:
-        """Run a script for all claims. What is where Redis does not answer holds up no others.
+        """Run a script for all claims. A partition that does not answer holds up no other one.
 
         Raises:
-            StoreUnavailable: for some of them, nobody knows.
+            StoreUnavailable: for some of them the outcome is unknown.
         """
         replies: list[tuple[list[Claim], Any]] = []
         failure: StoreUnavailable | None = None
-        for root, portion in self._by_partition(claims):
+        for partition, portion in self._by_partition(claims):
             try:
-                reply = await self._shared.call(script, root, *arguments, *_names(portion))
+                reply = await partition.call(script, *arguments, *_names(portion))
             except StoreUnavailable as error:
                 failure = error
             else:
@@ -160,43 +185,43 @@ class Runs:
             raise failure
         return replies
 
-    def _by_partition(self, claims: Sequence[Claim]) -> list[tuple[str, list[Claim]]]:
+    def _by_partition(self, claims: Sequence[Claim]) -> list[tuple[Partition, list[Claim]]]:
         """The claims in portions: a long call would hold up the writers."""
-        partitions = self._shared.partitions
-        portions: dict[str, list[Claim]] = {}
+        portions: dict[Partition, list[Claim]] = {}
         for claim in claims:
-            portions.setdefault(partitions.of_chat(claim.run.chat_id), []).append(claim)
+            partition = self._partitions.of_chat(claim.run.chat_id)
+            portions.setdefault(partition, []).append(claim)
         return [
-            (root, portion[start : start + _PORTION])
-            for root, portion in portions.items()
+            (partition, portion[start : start + _PORTION])
+            for partition, portion in portions.items()
             for start in range(0, len(portion), _PORTION)
         ]
 
-    async def find_run(self, owner: str | None, chat_id: str, run_id: str | None) -> Run:
-        """See `RunStore.find_run`."""
-        root = self._shared.partitions.of_chat(chat_id)
+    @override
+    async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+        partition = self._partitions.of_chat(chat_id)
         if run_id == "":
             raise RunNotFound("There is no such run in this chat.")
-        reply = await self._shared.call(
-            scripts.FIND_RUN, root, int(owner is not None), owner or "", chat_id, run_id or ""
+        reply = await partition.call(
+            scripts.FIND_RUN, int(owner is not None), owner or "", chat_id, run_id or ""
         )
         run = run_from(accepted(reply))
-        self._shared.partitions.remember(run.id, root)
+        self._partitions.remember(run.id, partition)
         return run
 
-    async def runs(self, *, active: bool, limit: int) -> Sequence[Run]:
-        """See `RunStore.runs`."""
-        index = "running" if active else "runs"
-        parts = await self._shared.call_all(scripts.RUNS, index, limit)
-        if len(parts) == 1:
-            return [run_from(reply) for reply in parts[0]]
+    @override
+    async def wait_for_work(self, seconds: float) -> None:
+        await self._work.wait(seconds)
+
+    @override
+    async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
+        parts = await self._partitions.call_all(
+            scripts.RUNS, "running" if active else "runs", limit
+        )
         runs = [run_from(reply) for part in parts for reply in part]
-        return heapq.nlargest(limit, runs, key=lambda run: (run.created_at, run.id))
-
-
-_HELD = ord("1")
-_PORTION = 200
-_REMEMBERED = 1000
+        if len(parts) > 1:
+            runs = heapq.nlargest(limit, runs, key=lambda run: (run.created_at, run.id))
+        return runs
 
 
 def _names(claims: Sequence[Claim]) -> list[str]:

@@ -1,36 +1,56 @@
-"""The scripts, one constant for each file of `lua/` that Redis runs."""
+"""The scripts of the store, one constant for each file of `lua/` that Redis runs."""
 
 from __future__ import annotations
 
-from .client.database import Script
+import re
+from importlib import resources
 
-APPEND = Script("append")
-CHANGES = Script("changes")
-CHATS = Script("chats")
-CHECK = Script("check")
-CLAIM = Script("claim")
-DELETE = Script("delete")
-END = Script("end")
-EXPIRE = Script("expire")
-FIND_PARTITION = Script("find_partition")
-FIND_RUN = Script("find_run")
-FOLLOW = Script("follow")
-META = Script("meta")
-PORTABLE_BODIES = Script("portable_bodies")
-PORTABLE_CHATS = Script("portable_chats")
-PORTABLE_MARK = Script("portable_mark")
-PORTABLE_OUTLINE = Script("portable_outline")
-PORTABLE_PUT_CHAT = Script("portable_put_chat")
-PORTABLE_PUT_MESSAGES = Script("portable_put_messages")
-PORTABLE_PUT_RUN = Script("portable_put_run")
-PORTABLE_SECRET = Script("portable_secret")
-PORTABLE_SERVED = Script("portable_served")
-READ = Script("read")
-RELEASE = Script("release")
-RENAME = Script("rename")
-RENEW = Script("renew")
-RUNS = Script("runs")
-SEIZE = Script("seize")
-SEND = Script("send")
-SNAPSHOT = Script("snapshot")
-THREAD = Script("thread")
+from .client.script import Script
+
+_INCLUDE = re.compile(r"^-- include (\S+\.lua)$", re.MULTILINE)
+
+
+def script(name: str) -> Script:
+    """A file of `lua/`, with what it takes in by `-- include OTHER.lua`.
+
+    Args:
+        name: of the file, without `.lua`.
+    """
+    return Script(name, _INCLUDE.sub(lambda found: _read(found[1]), _read(f"{name}.lua")))
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath("lua", name).read_text("utf-8")
+
+
+APPEND = script("append")
+CHANGES = script("changes")
+CHATS = script("chats")
+CHECK = script("check")
+CLAIM = script("claim")
+CLAIM_RUN = script("claim_run")
+DELETE = script("delete")
+END = script("end")
+EXPIRE = script("expire")
+FIND_PARTITION = script("find_partition")
+FIND_RUN = script("find_run")
+FOLLOW = script("follow")
+META = script("meta")
+PORTABLE_BODIES = script("portable_bodies")
+PORTABLE_CHATS = script("portable_chats")
+PORTABLE_MARK = script("portable_mark")
+PORTABLE_OUTLINE = script("portable_outline")
+PORTABLE_PUT_CHAT = script("portable_put_chat")
+PORTABLE_PUT_MESSAGES = script("portable_put_messages")
+PORTABLE_PUT_RUN = script("portable_put_run")
+PORTABLE_SECRET = script("portable_secret")
+PORTABLE_SERVED = script("portable_served")
+PERMISSIONS = script("permissions")
+READ = script("read")
+RELEASE = script("release")
+RENAME = script("rename")
+RENEW = script("renew")
+RUNS = script("runs")
+SEND = script("send")
+SNAPSHOT = script("snapshot")
+THREAD = script("thread")

@@ -1,4 +1,4 @@
-"""The owners' feeds, in memory: one process serves the file, so it sees all that happens.
+"""The owners' feeds, in memory: one process serves the file, so it sees every change.
 
 Theory of operation
 ===================
@@ -6,8 +6,8 @@ Theory of operation
 2. Of an owner the last `FEED_LENGTH` changes are kept, of all owners together `MOST_CHANGES`: about
    10 MB. The owner whose last change is longest ago is forgotten first. Owners whose chats do not
    change cost nothing.
-3. Of what went only the highest number is known, for the owner or for all forgotten ones. Whoever
-   stands at it or behind it has missed nothing, whichever owner it was.
+3. Of what was forgotten only the highest number is known, for the owner or for all forgotten
+   owners. A subscriber at this number or after it has missed nothing, whichever owner it was.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import re
 import secrets
 from collections import OrderedDict, deque
 
-from durable_llm_streams.errors import StoreUnavailable
+from typing_extensions import override
+
+from durable_llm_streams.errors import StoreClosed
 from durable_llm_streams.model import Chat, Run
-from durable_llm_streams.store import FEED_LENGTH, Change, ChangeKind, Changes
-from durable_llm_streams.stores.bells import Bells
+from durable_llm_streams.store import FEED_LENGTH, Change, ChangeKind, Changes, FeedStore
+from durable_llm_streams.stores.notify import Notifier
 
 #: So many changes are kept in all.
 MOST_CHANGES = 10_000
@@ -35,7 +37,7 @@ class _Feed:
         self.gone = gone
 
 
-class Feeds:
+class SQLiteFeed(FeedStore):
     """What happened in this process's life.
 
     Args:
@@ -49,11 +51,11 @@ class Feeds:
         self._kept = 0
         self._gone = 0  # the highest number among the changes of forgotten owners
         self._feeds: OrderedDict[str, _Feed] = OrderedDict()  # longest without a change first
-        self._bells = Bells()
+        self._subscribers = Notifier()
         self._closed = False
 
-    def tell(self, kind: ChangeKind, chat: Chat, run: Run | None = None) -> None:
-        """Tell the chat's owner of something that was committed."""
+    def publish(self, kind: ChangeKind, chat: Chat, run: Run | None = None) -> None:
+        """Publish a committed change to the chat's owner."""
         self._number += 1
         change = Change(
             kind=kind,
@@ -69,7 +71,7 @@ class Feeds:
         feed.changes.append((self._number, change))
         self._kept += 1
         self._forget(feed)
-        self._bells.ring(chat.owner)
+        self._subscribers.notify(chat.owner)
 
     def _forget(self, feed: _Feed) -> None:
         if len(feed.changes) > FEED_LENGTH:
@@ -80,19 +82,19 @@ class Feeds:
             self._gone, _ = oldest.changes[-1]
             self._kept -= len(oldest.changes)
 
-    async def changes(self, owner: str, after: str | None, wait: float) -> Changes:
-        """See `FeedStore.changes`."""
+    @override
+    async def changes(self, owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
         since = self._number_at(after)
         found = self._since(owner, since)
         if wait > 0 and found.complete and not found.changes:
-            with self._bells.listen(owner) as bell:
-                await bell.heard(wait)
+            with self._subscribers.subscribe(owner) as subscription:
+                await subscription.wait(wait)
             found = self._since(owner, since)
         return found
 
     def _since(self, owner: str, since: int | None) -> Changes:
         if self._closed:
-            raise StoreUnavailable("The store is closed.")
+            raise StoreClosed
         feed = self._feeds.get(owner)
         gone = self._gone if feed is None else feed.gone
         if since is None or since < gone:
@@ -113,6 +115,6 @@ class Feeds:
         return number if number <= self._number else None
 
     def close(self) -> None:
-        """Let every reader go."""
+        """Wake all subscribers; they raise StoreClosed."""
         self._closed = True
-        self._bells.ring_all()
+        self._subscribers.notify_all()

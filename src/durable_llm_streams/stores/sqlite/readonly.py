@@ -7,19 +7,23 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from typing_extensions import override
+
 from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable, StoreUnusable
 from durable_llm_streams.model import Run
-from durable_llm_streams.store import PAGE_BYTES, Page
+from durable_llm_streams.store import PAGE_BYTES, LogReader, Page, RunList
 
 from .file import check_identity, unusable
 from .journal import unpack
-from .rows import RUN_COLUMNS, read_segments, run_from_row, within
+from .rows import RUN_COLUMNS, newest_runs, read_segments, run_from_row, within
 
 _POLL_SECONDS = 0.05
 
 
-class SQLiteView:
+class SQLiteView(LogReader, RunList):
     """Reads runs and logs of a file that another process may be serving. Writes nothing.
+
+    A reader that waits reads again twenty times a second.
 
     Args:
         path: the file.
@@ -47,21 +51,17 @@ class SQLiteView:
             self._connection.close()
             raise
 
-    async def runs(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
-        """See `RunStore.runs`."""
-        condition = "WHERE status IN ('queued', 'running')" if active else ""
+    @override
+    async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
         try:
-            rows = self._connection.execute(
-                f"SELECT {RUN_COLUMNS} FROM run {condition} ORDER BY key DESC LIMIT ?", (limit,)
-            ).fetchall()
+            return newest_runs(self._connection, active=active, limit=limit)
         except sqlite3.Error as error:
             raise _unreadable(error) from error
-        return [run_from_row(row) for row in rows]
 
+    @override
     async def read(
         self, run_id: str, after: int, *, max_bytes: int = PAGE_BYTES, wait: float = 0.0
     ) -> Page:
-        """See `LogReader.read`. Waits by looking again, twenty times a second."""
         until = asyncio.get_running_loop().time() + wait
         while True:
             page = self._page(run_id, after, max_bytes)
@@ -111,7 +111,7 @@ class SQLiteView:
         return first, tail
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
 

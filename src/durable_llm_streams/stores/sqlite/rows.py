@@ -6,9 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from durable_llm_streams.chunks import Lines, decode, encode
+from durable_llm_streams.errors import ChatNotFound, RunNotFound
 from durable_llm_streams.model import Chat, Epoch, Run, Span, Status
-
-from .journal import ActiveRun
 
 CHAT_COLUMNS = "key, id, owner, title, created_at, updated_at, head"
 RUN_COLUMNS = (
@@ -48,6 +47,33 @@ def run_from_row(row: Sequence[object]) -> Run:
         started_at=None if started is None else _int(started),
         ended_at=None if ended is None else _int(ended),
     )  # fmt: skip
+
+
+def find_chat(connection: sqlite3.Connection, owner: str | None, chat_id: str) -> ChatRow:
+    """The row of an owner's chat; of anybody's when the owner is None. Raises ChatNotFound."""
+    statement = f"SELECT {CHAT_COLUMNS} FROM chat WHERE id = ?"
+    row: ChatRow | None = connection.execute(statement, (chat_id,)).fetchone()
+    if row is None or (owner is not None and row[2] != owner):
+        raise ChatNotFound
+    return row
+
+
+def newest_runs(connection: sqlite3.Connection, *, active: bool, limit: int) -> list[Run]:
+    """See `RunList.newest`."""
+    condition = "WHERE status IN ('queued', 'running')" if active else ""
+    rows = connection.execute(
+        f"SELECT {RUN_COLUMNS} FROM run {condition} ORDER BY key DESC LIMIT ?", (limit,)
+    )
+    return [run_from_row(row) for row in rows]
+
+
+def find_run(connection: sqlite3.Connection, run_id: str) -> Run:
+    """A run's row. Raises RunNotFound."""
+    statement = f"SELECT {RUN_COLUMNS} FROM run WHERE id = ?"
+    row = connection.execute(statement, (run_id,)).fetchone()
+    if row is None:
+        raise RunNotFound
+    return run_from_row(row)
 
 
 def _int(value: object) -> int:
@@ -101,14 +127,13 @@ def within(records: Sequence[bytes], max_bytes: int) -> Sequence[bytes]:
 
 
 def insert_segment(
-    connection: sqlite3.Connection, active: ActiveRun, more: Sequence[bytes]
+    connection: sqlite3.Connection, run_key: int, first: int, records: Sequence[bytes]
 ) -> None:
-    """Write a tail, and what comes behind it, as a segment."""
-    records = [*active.tail, *more]
+    """Write a run's records from the number `first` on as a segment; nothing if there are none."""
     if records:
         connection.execute(
             "INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)",
-            (active.key, active.tail_first, len(records), b"\n".join(records)),
+            (run_key, first, len(records), b"\n".join(records)),
         )
 
 

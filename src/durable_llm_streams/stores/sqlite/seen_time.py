@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 
+from durable_llm_streams.store import Retention
 from durable_llm_streams.stores.seen_time import MOST_BETWEEN_LOOKS, Watch, counted
 
 from .file import DatabaseFile
@@ -46,17 +47,14 @@ class SeenTime:
         self._watch.glance(self._now())
 
     @contextlib.contextmanager
-    def look(
-        self, wall: int, log_age: float, chat_age: float
-    ) -> Iterator[tuple[sqlite3.Connection, int]]:
+    def look(self, wall: int, retention: Retention) -> Iterator[tuple[sqlite3.Connection, int]]:
         """A transaction in which the store's time goes on. Gives the connection and that time.
 
         Args:
             wall: the wall clock, in milliseconds.
-            log_age: seconds that logs are kept.
-            chat_age: seconds that chats are kept; 0: for ever.
+            retention: how long things are kept.
         """
-        look = self._watch.look(log_age, chat_age)
+        look = self._watch.look(retention)
         with self._file.transaction() as connection:
             seen, before = _read(connection)
             if seen is None or before is None:

@@ -1,39 +1,32 @@
-"""The scripts that run inside Redis: each is a file in `lua/`."""
+"""A Lua script that Redis runs, and the name that Redis knows it by."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from importlib import resources
-
-_INCLUDE = re.compile(r"^-- include (\S+\.lua)$", re.MULTILINE)
 
 
 class Script:
-    """One `.lua` file, with what it takes in by `-- include OTHER.lua`.
+    """A script.
 
     Args:
-        name: of the file, without `.lua`.
+        name: for error messages.
+        text: the source, which may begin with `#!lua`.
 
     Attributes:
-        name: of the file.
+        name: see above.
         text: what Redis runs.
         sha: what Redis knows it by, once it has run it.
-        plain: the same for servers that do not know the first line, `#!lua`.
+        plain: the same for servers that do not know the first line, `#!lua`; None if there is none.
     """
 
     __slots__ = ("name", "plain", "sha", "text")
 
-    def __init__(self, name: str, text: str | None = None) -> None:
+    def __init__(self, name: str, text: str) -> None:
         self.name = name
-        self.text = (
-            _INCLUDE.sub(lambda found: _read(found[1]), _read(f"{name}.lua"))
-            if text is None
-            else text
-        )
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-        plain = without_first_line(self.text)
-        self.plain: Script | None = None if plain == self.text else Script(name, plain)
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        plain = without_first_line(text)
+        self.plain: Script | None = None if plain == text else Script(name, plain)
 
     def __repr__(self) -> str:
         return f"Script({self.name!r})"
@@ -51,7 +44,3 @@ def first_line_refused(error: str) -> bool:
     """
     lowered = error.lower()
     return "compil" in lowered or "shebang" in lowered or "near '#'" in lowered
-
-
-def _read(name: str) -> str:
-    return resources.files(__package__).joinpath("lua", name).read_text("utf-8")

@@ -15,10 +15,11 @@ from durable_llm_streams.stores.finding import Finding
 from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
 from durable_llm_streams.stores.redis.client.failures import code, unavailable
 from durable_llm_streams.stores.redis.client.protocols import RedisClient
-from durable_llm_streams.stores.redis.layout import VERSION, root, store_root
+from durable_llm_streams.stores.redis.partitions import VERSION, partition_root, store_root
+from durable_llm_streams.stores.redis.scripts import PERMISSIONS
 
 from .dangers import PARAMETERS, findings, read_info, unfit
-from .permissions import PERMISSIONS, missing, refused_commands
+from .permissions import missing, refused_commands
 from .unusable import why_unusable
 
 __all__ = ["Finding", "examine"]
@@ -107,7 +108,8 @@ async def _try_writing(database: RedisClient) -> None:
     await database.command("EVAL", "return 1", 0)  # it may be refused where EVALSHA is not
     for partition in range(address.partitions):
         try:
-            reply = await database.call(PERMISSIONS, [root(address.prefix, partition)], [])
+            root = partition_root(address.prefix, partition)
+            reply = await database.call(PERMISSIONS, [root], [])
         except StoreUnavailable as error:
             raise _origin(error) from error
         refused = refused_commands(reply)
@@ -120,7 +122,7 @@ async def _try_writing(database: RedisClient) -> None:
 
 async def _try_messages(database: RedisClient) -> None:
     subscriber = await database.subscriber()
-    channel = f"{root(database.address.prefix, 0)}:check"
+    channel = f"{partition_root(database.address.prefix, 0)}:check"
     try:
         await subscriber.subscribe(channel)
         await subscriber.unsubscribe(channel)

@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from durable_llm_streams.stores.redis.client.address import RedisAddress
-from durable_llm_streams.stores.redis.client.script import Script
-from durable_llm_streams.stores.redis.layout import store_root
-
-PERMISSIONS = Script("permissions")
+from durable_llm_streams.stores.redis.partitions import store_root
+from durable_llm_streams.stores.redis.scripts import PERMISSIONS
 
 #: Commands of the scripts: those that `permissions.lua` tries.
 SCRIPTED = tuple(sorted(set(re.findall(r"^try\('([A-Z]+)'", PERMISSIONS.text, re.MULTILINE))))

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.client.protocols import Subscription
-from durable_llm_streams.stores.redis.context import Shared
+from durable_llm_streams.stores.redis.client.protocols import RedisClient, Subscription
+from durable_llm_streams.stores.redis.partitions import Partitions
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _DOWN = "Redis does not answer; records of other processes cannot be followed."
 class Listener(Protocol):
     """Receives the events."""
 
-    def heard(self, event: bytes) -> None:
+    def event(self, event: bytes) -> None:
         """An event of a partition."""
         ...
 
@@ -40,7 +40,7 @@ class Listener(Protocol):
         """Records of a run."""
         ...
 
-    def cut(self) -> None:
+    def missed(self) -> None:
         """Something may have been missed."""
         ...
 
@@ -49,12 +49,14 @@ class Events:
     """The subscribed connection, for as long as the store is open.
 
     Args:
-        shared: see `Shared`.
+        client: how Redis is reached.
+        partitions: whose events are received.
         listener: see `Listener`.
     """
 
-    def __init__(self, shared: Shared, listener: Listener) -> None:
-        self._shared = shared
+    def __init__(self, client: RedisClient, partitions: Partitions, listener: Listener) -> None:
+        self._client = client
+        self._partitions = partitions
         self._listener = listener
         self._subscriber: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
@@ -104,21 +106,21 @@ class Events:
             if self._back is None:
                 self._back = asyncio.get_running_loop().create_future()
             try:
-                async with asyncio.timeout(self._shared.database.address.timeout):
+                async with asyncio.timeout(self._client.address.timeout):
                     await asyncio.shield(self._back)
             except TimeoutError:
                 raise StoreUnavailable(_DOWN) from None
-        self._shared.check_open()
+        self._partitions.check_open()
         if self._subscriber is None:  # it was back, and is gone again
             raise StoreUnavailable(_DOWN)
         return self._subscriber
 
     async def _connect(self) -> None:
-        roots = self._shared.partitions.roots
-        subscriber = await self._shared.database.subscriber()
-        self._channels = {f"{root}:events".encode(): self._listener.heard for root in roots}
+        channels = [partition.events_channel for partition in self._partitions.all]
+        subscriber = await self._client.subscriber()
+        self._channels = dict.fromkeys((name.encode() for name in channels), self._listener.event)
         try:
-            await subscriber.subscribe(*(f"{root}:events" for root in roots))
+            await subscriber.subscribe(*channels)
         except BaseException:
             await subscriber.close()
             raise
@@ -133,7 +135,7 @@ class Events:
             try:
                 if self._subscriber is None:
                     await self._connect()
-                    self._listener.cut()
+                    self._listener.missed()
                     delay, _ = _RETRY_SECONDS
                 assert self._subscriber is not None
                 await self._subscriber.listen(self._message)
@@ -144,7 +146,7 @@ class Events:
             broken, self._subscriber = self._subscriber, None
             if broken is not None:
                 await broken.close()
-            self._listener.cut()
+            self._listener.missed()
             await asyncio.sleep(delay)
             delay = min(longest, delay * 2)
 

@@ -18,17 +18,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
-from durable_llm_streams.errors import StoreUnavailable
+from typing_extensions import override
+
+from durable_llm_streams.errors import StoreClosed
 from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.store import Append, Page
+from durable_llm_streams.stores.notify import Notifier, WorkSignal
 from durable_llm_streams.stores.redis.client.failures import retrieved
-from durable_llm_streams.stores.redis.context import Shared
-from durable_llm_streams.stores.redis.log import Logs
+from durable_llm_streams.stores.redis.client.protocols import RedisClient
+from durable_llm_streams.stores.redis.pages import Pages
+from durable_llm_streams.stores.redis.partitions import Partitions
 from durable_llm_streams.stores.redis.replies import writer
 
-from .events import Events
+from .events import Events, Listener
 from .tail import Tail
 
 logger = logging.getLogger(__name__)
@@ -37,32 +41,32 @@ _SWEEP_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 
 
-class Following:
+class Following(Listener):
     """The tails of a process.
 
     Args:
-        shared: see `Shared`.
-        logs: where records are read that no tail has.
-        rings: called with an owner whose feed goes on, or with None when there may be work.
-        missed: called when events may have been missed: feeds and workers must look again.
+        client: how Redis is reached.
+        partitions: where the logs are.
+        subscribers: are notified by owner when a feed goes on.
+        work: is notified when there may be work.
     """
 
     def __init__(
         self,
-        shared: Shared,
-        logs: Logs,
-        rings: Callable[[str | None], None],
-        missed: Callable[[], None],
+        client: RedisClient,
+        partitions: Partitions,
+        subscribers: Notifier,
+        work: WorkSignal,
     ) -> None:
-        self._shared = shared
-        self._logs = logs
-        self._rings = rings
-        self._missed = missed
+        self._partitions = partitions
+        self._pages = Pages(partitions)
+        self._subscribers = subscribers
+        self._work = work
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tails: dict[str, Tail] = {}
         self._ours: dict[str, str] = {}  # the runs that this process writes, and as whom
         self._sweeper: asyncio.TimerHandle | None = None
-        self.events = Events(shared, self)
+        self.events = Events(client, partitions, self)
         self.arriving = 0  # readers that are not yet waiting
 
     # --- reading -----------------------------------------------------------------------------
@@ -70,7 +74,7 @@ class Following:
     async def read(self, run_id: str, after: int, max_bytes: int, wait: float) -> Page:
         """See `LogReader.read`."""
         if wait <= 0:
-            return await self._logs.page(run_id, after, max_bytes)
+            return await self._pages.read(run_id, after, max_bytes)
         tail = self._tails.get(run_id)
         if tail is None or not tail.live:
             found = await self._arrive(run_id, after, max_bytes)
@@ -78,9 +82,9 @@ class Following:
                 return found
             tail = found
         if after + 1 != tail.next_seq or tail.status.ended:
-            return tail.page(after, max_bytes) or await self._logs.page(run_id, after, max_bytes)
-        if self._shared.closed:
-            raise StoreUnavailable("The store is closed.")
+            return tail.page(after, max_bytes) or await self._pages.read(run_id, after, max_bytes)
+        if self._partitions.closed:
+            raise StoreClosed
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
@@ -89,19 +93,19 @@ class Following:
         page = await future
         if page is not None and (len(page.records) == 1 or _fits(page, max_bytes)):
             return page
-        return await self._logs.page(run_id, after, max_bytes)
+        return await self._pages.read(run_id, after, max_bytes)
 
     async def _arrive(self, run_id: str, after: int, max_bytes: int) -> Page | Tail:
         """What there is to read, or the live tail: then there is nothing before it."""
         self.arriving += 1
         try:
-            page = await self._logs.page(run_id, after, max_bytes)
+            page = await self._pages.read(run_id, after, max_bytes)
             if page.records or page.status.ended:
                 return page
-            root = await self._shared.partitions.of_run(run_id)
+            partition = await self._partitions.of_run(run_id)
             tail = self._tails.get(run_id)
             if tail is None:
-                tail = self._tails[run_id] = Tail(f"{root}:tail:{run_id}")
+                tail = self._tails[run_id] = Tail(partition.records_channel(run_id))
                 self._sweep_later()
             tail.used = asyncio.get_running_loop().time()
             if not tail.live:
@@ -121,7 +125,7 @@ class Following:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise StoreUnavailable("The store is closed.") from None
+            raise StoreClosed from None
 
     async def _subscribe(self, run_id: str, tail: Tail) -> None:
         try:
@@ -130,7 +134,7 @@ class Following:
                 await self.events.follow(run_id, tail.channel)
                 tail.subscribed = True
             tail.begin_early()
-            tail.begin(await self._logs.place(run_id, followed=tail.subscribed))
+            tail.begin(await self._pages.end(run_id, publish=tail.subscribed))
             if ours is not None and tail.by != ours.encode() and self._ours.get(run_id) == ours:
                 self.let_go(run_id)  # claimed elsewhere, while this process was not subscribed
         finally:
@@ -143,16 +147,19 @@ class Following:
         run = claim.run
         self._ours[run.id] = writer(claim.epoch)
         if claim.next_seq == 1 and run.id not in self._tails:
-            tail = self._tails[run.id] = Tail(self._channel(run))
+            partition = self._partitions.of_chat(run.chat_id)
+            tail = self._tails[run.id] = Tail(partition.records_channel(run.id))
             tail.begin(Page(1, (), 1, run.spans, run.status))
             tail.used = asyncio.get_running_loop().time()
             self._sweep_later()
 
-    def _channel(self, run: Run) -> str:
-        return f"{self._shared.partitions.of_chat(run.chat_id)}:tail:{run.id}"
+    def lost(self, claims: Iterable[Claim]) -> None:
+        """This process does not write these runs any more."""
+        for claim in claims:
+            self.let_go(claim.run.id)
 
     def let_go(self, run_id: str) -> None:
-        """This process writes a run no more."""
+        """This process does not write a run any more."""
         if self._ours.pop(run_id, None) is not None:
             tail = self._tails.get(run_id)
             if tail is not None and not tail.subscribed:
@@ -174,17 +181,18 @@ class Following:
             tail.ended(at, run.spans, records, run.status)
         self._ours.pop(run.id, None)
 
-    def heard(self, event: bytes) -> None:
-        """See `Listener.heard`: w, f OWNER, c RUN WRITER, e RUN, g RUN, without the first space."""
+    @override
+    def event(self, event: bytes) -> None:
+        # w, f OWNER, c RUN WRITER, e RUN, g RUN, without the first space.
         kind, rest = event[:1], ""
         try:
             rest = event[1:].decode()
         except UnicodeDecodeError:
             kind = b""  # none of ours
         if kind == b"w":
-            self._rings(None)
+            self._work.notify()
         elif kind == b"f":
-            self._rings(rest)
+            self._subscribers.notify(rest)
         elif kind == b"c":
             run_id, _, by = rest.partition(" ")
             if self._ours.get(run_id) != by:
@@ -200,8 +208,9 @@ class Following:
         else:
             logger.warning("Somebody else publishes in this store's channels.")
 
+    @override
     def records(self, run_id: str, payload: bytes) -> None:
-        """See `Listener.records`: AT WRITER STATUS, a line feed, the records."""
+        # AT WRITER STATUS, a line feed, the records.
         tail = self._tails.get(run_id)
         if tail is None:
             return
@@ -211,16 +220,20 @@ class Following:
             at, status = int(number), _STATUS[word]
         except (ValueError, KeyError):
             logger.warning("Somebody else publishes in the channel of run %s.", run_id)
-            tail.stale()  # whoever waits looks for himself
+            tail.stale()
             return
         tail.heard(at, by, data.split(b"\n"), status)
 
-    def cut(self) -> None:
-        """See `Listener.cut`."""
+    @override
+    def missed(self) -> None:
         for tail in self._tails.values():
             tail.subscribed = False
             tail.stale()
-        self._missed()
+        self._notify_all()
+
+    def _notify_all(self) -> None:
+        self._work.notify()
+        self._subscribers.notify_all()
 
     # --- time --------------------------------------------------------------------------------
 
@@ -244,7 +257,8 @@ class Following:
             self._sweep_later()
 
     async def close(self) -> None:
-        """Let every reader go."""
+        """Wake all readers and subscribers; they raise StoreClosed."""
+        self._notify_all()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for tail in self._tails.values():

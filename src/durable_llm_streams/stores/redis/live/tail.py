@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from durable_llm_streams.model import Epoch, Span, Status
 from durable_llm_streams.store import Page
+from durable_llm_streams.stores.notify import Waiters, wake, wake_due
 from durable_llm_streams.stores.redis.replies import writer
-from durable_llm_streams.stores.waiters import Waiters, wake, wake_due
 
 #: The last records are kept for readers that are a little behind: at most so many bytes.
 _KEPT_BYTES = 32 * 1024

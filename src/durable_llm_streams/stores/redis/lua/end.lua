@@ -4,17 +4,16 @@
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  run
--- ARGV[2]  the writer (`NUMBER.TOKEN`), or '' to end it whoever holds it
+-- ARGV[2]  the writer (`NUMBER.TOKEN`)
 -- ARGV[3]  the sequence number that the first record gets
 -- ARGV[4]  the final status
 -- ARGV[5]  the assistant message's body
 -- ARGV[6]  the time
--- ARGV[7]  a token, for an end that claims
--- ARGV[8]  how long the log is kept, milliseconds
--- ARGV[9]  how long the run's record is kept, milliseconds
--- ARGV[10] how long the chat is kept, milliseconds, or 0
--- ARGV[11] clock, or '' for the server's
--- ARGV[12…] the last records
+-- ARGV[7]  how long the log is kept, milliseconds
+-- ARGV[8]  how long the run's record is kept, milliseconds
+-- ARGV[9]  how long the chat is kept, milliseconds, or 0
+-- ARGV[10] clock, or '' for the server's
+-- ARGV[11…] the last records
 --
 -- Replies {'ok', run, fields, next} or {refusal, detail}.
 -- include shared.lua
@@ -25,13 +24,13 @@ if not held[1] then
   return {'run-not-found'}
 end
 if held[8] then
-  if writer ~= '' and writer == held[3] .. '.' .. held[4] then
+  if writer == held[3] .. '.' .. held[4] then
     local reply = run_reply(run)
     return {'ok', reply[1], reply[2], reply[3]}
   end
   return {'fenced'}
 end
-if writer ~= '' and writer ~= held[2] then
+if writer ~= held[2] then
   return {'fenced'}
 end
 local next_seq = call('LLEN', key('log', run)) + 1
@@ -41,14 +40,8 @@ end
 
 -- Nothing can be refused any more.
 local chat = held[6]
-if writer == '' then
-  local number = whole(tonumber(held[3]) + 1)
-  writer = number .. '.' .. ARGV[7]
-  call('HSET', key('run', run), 'epoch', number, 'token', ARGV[7],
-    'spans', with_span(held[5], next_seq, number, ARGV[7]))
-end
 local log = key('log', run)
-for from = 12, #ARGV, 1000 do
+for from = 11, #ARGV, 1000 do
   call('RPUSH', log, unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
 call('HSET', key('run', run), 'status', status, 'ended', now, 'next', call('LLEN', log) + 1)
@@ -56,14 +49,14 @@ call('HDEL', key('run', run), 'writer', 'worker')
 for _, index in ipairs({root .. ':queue', root .. ':leases', root .. ':running', key('active', chat)}) do
   call('ZREM', index, run)
 end
-local seen = stamp(clock(ARGV[11]))
+local seen = stamp(clock(ARGV[10]))
 call('ZADD', root .. ':ended', whole(seen), run)
-call('PEXPIRE', log, ARGV[8])
-call('PEXPIRE', key('run', run), ARGV[9])
+call('PEXPIRE', log, ARGV[7])
+call('PEXPIRE', key('run', run), ARGV[8])
 call('HSET', key('body', chat), held[7], ARGV[5])
 local about = call('HMGET', key('chat', chat), 'owner', 'updated')
 touch(chat, about[1], whole(math.max(tonumber(now), tonumber(about[2]))), seen)
-keep_chat(chat, about[1], ARGV[10])
+keep_chat(chat, about[1], ARGV[9])
 
 local waiting = active_run(chat)
 if waiting ~= '' then
@@ -75,7 +68,7 @@ if waiting ~= '' then
 end
 tell('run-ended', about[1], chat, {run, held[7], status})
 call('PUBLISH', root .. ':tail:' .. run,
-  at .. ' ' .. writer .. ' ' .. status .. '\n' .. table.concat(ARGV, '\n', 12))
+  at .. ' ' .. writer .. ' ' .. status .. '\n' .. table.concat(ARGV, '\n', 11))
 publish('e' .. run)
 local reply = run_reply(run)
 return {'ok', reply[1], reply[2], reply[3]}

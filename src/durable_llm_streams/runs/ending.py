@@ -1,8 +1,11 @@
 """How runs end: the terminal record, the status and the history, in one step of the store.
 
-Whoever ends a run reads its log, folds it together with the last records and offers the result for
-the place where the log ended. If the log has grown meanwhile, the store refuses and it is done
-again: the message in the history is always the fold of the whole log.
+A run is ended under a claim. The log is read and folded together with the last records, and the
+result is offered for the place where the log ended. If the log has grown meanwhile, the store
+refuses and it is done again: the message in the history is always the fold of the whole log.
+
+A stop claims the run first, whoever executes it. From then on the former writer can write nothing,
+so that nothing can follow when the stop returns.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from durable_llm_streams.clock import timestamp
 from durable_llm_streams.errors import Fenced, SequenceMismatch
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Epoch, Run, Status
-from durable_llm_streams.store import Ending, LogStore
+from durable_llm_streams.store import Ending, LogStore, Store
 
 Last = Callable[[Fold], Sequence[bytes]]
 
@@ -78,57 +81,80 @@ def _asked(fold: Fold, last: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def end(
-    store: LogStore,
+    log: LogStore,
     run: Run,
-    epoch: Epoch | None,
+    epoch: Epoch,
     status: Status,
     last: Last,
     now: int,
     *,
     at: int | None = None,
-    tries: int | None = None,
-) -> Run:
+) -> Fold:
     """End a run.
 
     Args:
-        store: the store.
+        log: where its log is.
         run: the run.
-        epoch: the claim of whoever ends it; None ends it whoever holds it.
+        epoch: the claim under which it is ended.
         status: the final status.
         last: makes the last records from the fold of the log so far.
-        now: the time, in milliseconds.
+        now: the wall clock, in milliseconds.
         at: the number that the log's next record must get; None for whatever it is. A writer names
             it: if the store lost records of its own, the message would lack their text.
-        tries: how often the log may have grown meanwhile; None: for ever.
+
+    Returns:
+        The fold of the whole log.
 
     Raises:
-        SequenceMismatch: the log has grown each time.
-        Fenced: the claim or records before `at` are lost, or (without one) the run has ended
-            already.
-        RunNotFound: no such run (any more).
+        Fenced: the claim or records before `at` are lost, or the run has ended already.
+        RunNotFound: no such run, or not any more.
         StoreUnavailable: try again.
     """
-    log: list[bytes] = []
+    held: list[bytes] = []
     while True:
-        page = await store.read(run.id, len(log))
-        log += page.records
+        page = await log.read(run.id, len(held))
+        held += page.records
         if page.status.ended:
             raise Fenced("This run has ended already.")
         if page.last + 1 < page.next_seq:
             continue
         if at is not None and at != page.next_seq:
             raise Fenced("The store has lost records of this run.")
-        fold = Fold.of(log)
-        records = [] if log else opening(run)
+        fold = Fold.of(held)
+        records = [] if held else opening(run)
         fold.feed(records)
         closing = last(fold)
         fold.feed(closing)
         records += closing
-        ending = Ending(run.id, epoch, len(log) + 1, records, status, fold.body(), now)
         try:
-            return await store.end(ending)
+            await log.end(Ending(run.id, epoch, len(held) + 1, records, status, fold.body(), now))
         except SequenceMismatch:
-            if tries is not None:
-                tries -= 1
-                if tries <= 0:
-                    raise
+            continue
+        return fold
+
+
+async def stop(store: Store, run: Run, worker: str, lease: float, now: int) -> Fold | None:
+    """Stop a run, whoever executes it. What was said is kept.
+
+    Args:
+        store: where it is.
+        run: the run, as it was found.
+        worker: in whose name it is claimed.
+        lease: seconds of that claim.
+        now: the wall clock, in milliseconds.
+
+    Returns:
+        The fold of the whole log; None when the run had ended before.
+
+    Raises:
+        RunNotFound: the run is gone.
+        StoreUnavailable: the outcome is unknown; call again.
+    """
+    if run.status.ended:
+        return None
+    last = stopped({"timing": {"totalMs": max(0, now - run.created_at)}})
+    try:
+        claim = await store.runs.claim_run(run.id, worker, lease)
+        return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)
+    except Fenced:
+        return None

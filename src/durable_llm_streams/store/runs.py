@@ -1,0 +1,156 @@
+"""Runs: accepting a message, and who may write the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from durable_llm_streams.model import Claim, Run
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What `RunStore.send` shall make.
+
+    Attributes:
+        place: `follow` puts the message behind `anchor` (or behind the chat's head, when anchor is
+            None or unknown); `edit` puts it beside the user message `anchor`; `again` adds no
+            message and answers once more the user message that `anchor` is, or answers (None: the
+            chat's head).
+        message_id, body: the new user message (`again`: None and empty).
+        run_id, answer_id: ids for the run and the assistant message.
+        key: the idempotency key; None for none.
+        content: a fingerprint of what is asked. The same key with other content is a conflict.
+        title: for a chat that does not exist yet.
+        shown: whether the chat's head moves to the answer's branch, also for a duplicate.
+        queue: whether a run may wait behind another run of the chat.
+        worker, lease: who claims the new run at once, and for how many seconds; None leaves it
+            queued.
+        now: the wall clock, in milliseconds.
+    """
+
+    owner: str
+    chat_id: str
+    place: Literal["follow", "edit", "again"]
+    run_id: str
+    answer_id: str
+    model: str
+    now: int
+    anchor: str | None = None
+    message_id: str | None = None
+    body: bytes = b""
+    key: str | None = None
+    content: str = ""
+    title: str = ""
+    shown: bool = False
+    queue: bool = False
+    worker: str | None = None
+    lease: float = 0.0
+
+
+class Sent(NamedTuple):
+    """What `RunStore.send` made or found.
+
+    Attributes:
+        created: False for a duplicate: `run` is the one that the first order made.
+        claim: the worker's claim, when the order asked for one and the run could start.
+    """
+
+    run: Run
+    created: bool
+    claim: Claim | None
+
+
+class RunStore(Protocol):
+    """Accepts messages, claims runs."""
+
+    async def send(self, order: Order) -> Sent:
+        """Accept a message: the chat if it is new, the message, the run, its claim.
+
+        Atomic. Idempotent by `key`: a duplicate returns the first run; only `shown` may still move
+        the head. Asking `again` for an answer that is being written is a duplicate, too.
+
+        Raises:
+            ChatNotFound: the chat is somebody else's, or `again`/`edit` names an unknown chat.
+            MessageNotFound: `anchor` is not in the chat (`edit`, `again`).
+            InvalidRequest: `edit` names an answer.
+            MessageConflict: the message id or the key was used with other content.
+            ChatBusy: a run of this chat is active and `queue` is False.
+        """
+        ...
+
+    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
+        """Claim runs: queued ones whose turn it is, and running ones whose lease ran out.
+
+        Atomic for each run: epoch + 1, a new token, running, lease from now, a new span. Claiming
+        a run whose lease ran out counts as a takeover. Oldest first; where runs are kept in several
+        places, those of one place may come before older ones of another.
+
+        Args:
+            worker: the name of the claiming worker.
+            limit: how many at most.
+            lease: seconds.
+        """
+        ...
+
+    async def claim_run(self, run_id: str, worker: str, lease: float) -> Claim:
+        """Claim one run, whoever holds it and whether or not it is its turn.
+
+        Atomic, as `claim`, but it counts as no takeover. The old epoch can write nothing from then
+        on: so a run is stopped.
+
+        Raises:
+            Fenced: the run has ended.
+            RunNotFound: no such run, or not any more.
+        """
+        ...
+
+    async def wait_for_work(self, seconds: float) -> None:
+        """Return when there may be something to claim that was not there before.
+
+        A hint: it may return without a reason, and no notification comes when a lease runs out.
+        Notifications since the last call are not lost.
+
+        Args:
+            seconds: the timeout.
+        """
+        ...
+
+    async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
+        """Prolong leases. Returns those claims that are lost."""
+        ...
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        """Give runs back: they are queued again, claimable at once, their logs untouched.
+
+        Idempotent; lost claims are skipped.
+        """
+        ...
+
+    async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+        """One run of a chat: the named one, or the active one (the oldest if several wait).
+
+        Args:
+            owner: whose chat it must be; None for any (operators' commands).
+            chat_id: the chat.
+            run_id: the run, or None for the active one.
+
+        Raises:
+            ChatNotFound: no such chat of this owner.
+            RunNotFound: no such run in it, or none is active.
+        """
+        ...
+
+
+class RunList(Protocol):
+    """Lists runs of all owners: for operators."""
+
+    async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
+        """Runs of all chats, newest first.
+
+        Args:
+            active: only those that are queued or running.
+            limit: how many at most.
+        """
+        ...

@@ -1,0 +1,53 @@
+"""What has outlived its retention on Redis, and its deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from durable_llm_streams.store import Retention
+from durable_llm_streams.stores.seen_time import Watch
+
+from . import scripts
+from .log import record_seconds
+from .partitions import Partitions, milliseconds
+
+
+class Expiry:
+    """Deletes old logs and chats. The clock is Redis's, one for all processes.
+
+    Args:
+        partitions: where they are.
+        retention: how long things are kept.
+        clock: what scripts are given as their clock: "" for the server's.
+        monotonic: a clock that nobody sets, in milliseconds.
+    """
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        retention: Retention,
+        clock: Callable[[], str],
+        monotonic: Callable[[], int],
+    ) -> None:
+        self._partitions = partitions
+        self._retention = retention
+        self._clock = clock
+        self._watches = [Watch(monotonic, "The clock of Redis") for _ in partitions.all]
+
+    async def delete_some(self) -> int:
+        """See `Sweeper`. One jump of the clock is logged once, not for each partition."""
+        retention = self._retention
+        deleted, logged = 0, False
+        for partition, watch in zip(self._partitions.all, self._watches, strict=True):
+            look = watch.look(retention)
+            some, before, wall = await partition.call(
+                scripts.EXPIRE,
+                milliseconds(retention.log),
+                milliseconds(retention.chat) if retention.chat > 0 else "",
+                milliseconds(record_seconds(retention)),
+                self._clock(),
+                look.most,
+            )
+            deleted += some
+            logged |= watch.looked(look, int(wall), int(before), quiet=logged)
+        return deleted

@@ -1,0 +1,150 @@
+"""Redis: any number of serving processes, any of which may die.
+
+What must be atomic is a script (`lua/`); what a process knows besides is a cache of what was
+committed (`live/`). The layout of the keys is in docs/redis.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from typing_extensions import override
+
+from durable_llm_streams.clock import monotonic_clock
+from durable_llm_streams.errors import StoreUnusable
+from durable_llm_streams.ids import new_token
+from durable_llm_streams.store import Pace, Retention, Store
+from durable_llm_streams.stores.housekeeping import Housekeeping
+from durable_llm_streams.stores.notify import Notifier, WorkSignal
+
+from . import scripts
+from .chats import RedisChats
+from .client.address import RedisAddress
+from .client.database import Database
+from .client.protocols import RedisClient
+from .doctor.checks import examine
+from .expiry import Expiry
+from .feed import RedisFeed
+from .live.following import Following
+from .log import RedisLog
+from .partitions import VERSION, Partitions, store_root
+from .replies import pairs
+from .runs import RedisRuns
+
+#: One answer at 50 tokens a second costs some 20 writes a second; a hundred share one each 2 ms.
+#: From there on, some tokens of each answer come together: docs/decisions/0009-….md tells why.
+PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.06, few=5000, many=10_000)
+ECONOMY = PACE._replace(records=50, longest=0.5)
+
+logger = logging.getLogger(__name__)
+
+
+class RedisStore(Store):
+    """The Store on Redis.
+
+    Args:
+        address: where Redis is.
+        retention: how long things are kept.
+        economy: whether to spare commands, for a Redis that is paid by the command.
+        now: a wall clock in milliseconds, for tests; None is the server's, the same for all.
+        monotonic: a clock that nobody sets, in milliseconds, for tests. Without it a given `now`
+            stands for both.
+        token: draws the token of an epoch, lower-case hexadecimal digits.
+        client: how Redis is reached; None opens connections to the address.
+    """
+
+    log: RedisLog
+    runs: RedisRuns
+    chats: RedisChats
+    feed: RedisFeed
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        retention: Retention | None = None,
+        economy: bool = False,
+        now: Callable[[], int] | None = None,
+        monotonic: Callable[[], int] | None = None,
+        token: Callable[[], str] = new_token,
+        client: RedisClient | None = None,
+    ) -> None:
+        self.pace = ECONOMY if economy else PACE
+        self._client: RedisClient = Database(address) if client is None else client
+        self._partitions = partitions = Partitions(self._client, address)
+        retention = retention or Retention()
+        subscribers, work = Notifier(), WorkSignal()
+
+        def clock() -> str:
+            return "" if now is None else str(now())
+
+        self._following = Following(self._client, partitions, subscribers, work)
+        self.log = RedisLog(partitions, self._following, retention, clock)
+        self.runs = RedisRuns(partitions, self._following, work, retention, clock, token)
+        self.chats = RedisChats(partitions)
+        self.feed = RedisFeed(partitions, subscribers, clock)
+        self.expiry = Expiry(partitions, retention, clock, monotonic or now or monotonic_clock)
+        self._housekeeping = Housekeeping(self.expiry)
+
+    @override
+    async def open(self) -> None:
+        # What is dangerous about the server is logged.
+        if self._partitions.life:
+            return
+        for finding in await examine(self._client):
+            if finding.level == "fatal":
+                raise StoreUnusable(finding.text)
+            if finding.level == "danger":
+                logger.warning("%s", finding.text)
+        self._partitions.life = await self._life()
+        await self._following.events.start()
+        self._housekeeping.start()
+
+    async def _life(self) -> str:
+        """Make the store if there is none. Raises StoreUnusable if its layout is another one."""
+        address = self._client.address
+        meta = await self._meta(
+            version=VERSION, partitions=address.partitions, life=secrets.token_hex(8)
+        )
+        # `examine` has looked at the same; but two may start at once on an empty Redis.
+        if int(meta["version"]) > VERSION:
+            raise StoreUnusable(
+                f"The store at {address} was made by a newer version of this software. "
+                "Start that version, or name another prefix: ?prefix=NAME."
+            )
+        if int(meta["partitions"]) != address.partitions:
+            raise StoreUnusable(
+                f"The store at {address} has {meta['partitions']} partitions, not "
+                f"{address.partitions}. Write ?partitions={meta['partitions']} into the address."
+            )
+        return meta["life"]
+
+    async def _meta(self, **fields: str | int) -> dict[str, str]:
+        """The fields of the store as a whole; those that are not there are written."""
+        root = store_root(self._client.address.prefix)
+        words = [word for field in fields.items() for word in field]
+        flat = await self._client.call(scripts.META, [root], words)
+        return {name.decode(): value.decode() for name, value in pairs(flat)}
+
+    @override
+    async def meta(self, name: str, default: bytes) -> bytes:
+        self._partitions.check_open()
+        return bytes.fromhex((await self._meta(**{name: default.hex()}))[name])
+
+    @property
+    def arriving(self) -> int:
+        """How many readers and subscribers are about to wait."""
+        return self._following.arriving + self.feed.arriving
+
+    @override
+    async def check(self) -> None:
+        await self._partitions.call_all(scripts.CHECK)
+
+    @override
+    async def close(self) -> None:
+        self._partitions.closed = True
+        await self._housekeeping.stop()
+        await self._following.close()
+        await self._client.close()

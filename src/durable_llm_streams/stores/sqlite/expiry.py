@@ -1,0 +1,57 @@
+"""What has outlived its retention in the file, and its deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from durable_llm_streams.store import Retention
+
+from .feed import SQLiteFeed
+from .rows import CHAT_COLUMNS, ChatRow, chat_from_row
+from .seen_time import SeenTime
+
+
+class Expiry:
+    """Deletes old logs and chats.
+
+    Args:
+        seen: the time that the store has seen pass.
+        feed: where deleted chats are published.
+        retention: how long things are kept.
+        now: the wall clock, in milliseconds.
+    """
+
+    def __init__(
+        self, seen: SeenTime, feed: SQLiteFeed, retention: Retention, now: Callable[[], int]
+    ) -> None:
+        self._seen = seen
+        self._feed = feed
+        self._retention = retention
+        self._now = now
+
+    async def delete_some(self) -> int:
+        """See `Housekeeping`."""
+        retention = self._retention
+        gone = 0
+        deleted: list[ChatRow] = []
+        with self._seen.look(self._now(), retention) as (connection, seen):
+            rows = connection.execute(
+                "SELECT key FROM run WHERE seen_at < ? AND has_log LIMIT 200",
+                (seen - round(retention.log * 1000),),
+            ).fetchall()
+            for row in rows:
+                connection.execute("DELETE FROM segment WHERE run = ?", row)
+                connection.execute("UPDATE run SET has_log = 0 WHERE key = ?", row)
+            gone += len(rows)
+            if retention.chat > 0:
+                deleted = connection.execute(
+                    f"SELECT {CHAT_COLUMNS} FROM chat WHERE seen_at < ?"
+                    " AND NOT EXISTS (SELECT 1 FROM run WHERE chat = chat.key"
+                    " AND status IN ('queued', 'running')) LIMIT 50",
+                    (seen - round(retention.chat * 1000),),
+                ).fetchall()
+                connection.executemany("DELETE FROM chat WHERE key = ?", [r[:1] for r in deleted])
+                gone += len(deleted)
+        for row in deleted:
+            self._feed.publish("chat-deleted", chat_from_row(row, None))
+        return gone

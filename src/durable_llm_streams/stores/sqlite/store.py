@@ -1,0 +1,110 @@
+"""SQLite: one file, one serving process, nothing to install.
+
+Every operation runs on the event loop's thread from its beginning to its end, without an await in
+between: that makes it atomic towards the other tasks, and SQLite makes it atomic towards a crash.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from typing_extensions import override
+
+from durable_llm_streams.clock import monotonic_clock, wall_clock
+from durable_llm_streams.ids import new_token
+from durable_llm_streams.store import Pace, Retention, Store
+from durable_llm_streams.stores.housekeeping import Housekeeping
+
+from .active_runs import ActiveRuns
+from .chats import SQLiteChats
+from .expiry import Expiry
+from .feed import SQLiteFeed
+from .file import DatabaseFile, Synchronous, unusable
+from .log import SQLiteLog
+from .readiness import Readiness
+from .runs import SQLiteRuns
+from .seen_time import SeenTime
+
+
+class SQLiteStore(Store):
+    """The Store on one SQLite file.
+
+    Args:
+        path: the file; made when it is not there.
+        retention: how long things are kept.
+        synchronous: `NORMAL` survives a killed process, `FULL` also a power failure.
+        now: a wall clock in milliseconds, for tests.
+        monotonic: a clock that nobody sets, in milliseconds, for tests. Without it a given `now`
+            stands for both.
+        token: draws the token of an epoch, lower-case hexadecimal digits.
+
+    Attributes:
+        file, active, seen, expiry: its parts, for `dls migrate` and for tests.
+
+    Raises:
+        StoreLocked: another process serves the file.
+        StoreUnusable: it is no store, cannot be written, or is too new.
+    """
+
+    log: SQLiteLog
+    runs: SQLiteRuns
+    chats: SQLiteChats
+    feed: SQLiteFeed
+    pace = Pace()
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        retention: Retention | None = None,
+        synchronous: Synchronous = "NORMAL",
+        now: Callable[[], int] | None = None,
+        monotonic: Callable[[], int] | None = None,
+        token: Callable[[], str] = new_token,
+    ) -> None:
+        monotonic = monotonic or now or monotonic_clock
+        now = now or wall_clock
+        self.file = file = DatabaseFile(path, synchronous)
+        try:
+            self.active = active = ActiveRuns(file, now, monotonic, token)
+            self.seen = seen = SeenTime(file, now, monotonic)
+        except BaseException as error:
+            file.close()
+            cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+            if isinstance(cause, sqlite3.Error):
+                raise unusable(path, cause) from error
+            raise
+        self.feed = SQLiteFeed()
+        self.log = SQLiteLog(file, active, self.feed, seen, now)
+        self.runs = SQLiteRuns(file, active, self.feed, seen)
+        self.chats = SQLiteChats(file, active, self.log, self.feed)
+        self.expiry = Expiry(seen, self.feed, retention or Retention(), now)
+        self._readiness = Readiness(file, monotonic)
+        self._housekeeping = Housekeeping(self.expiry)
+
+    @override
+    async def open(self) -> None:
+        self._housekeeping.start()  # the constructor has done the rest
+
+    @override
+    async def meta(self, name: str, default: bytes) -> bytes:
+        with self.file.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, default))
+            (value,) = connection.execute(
+                "SELECT value FROM meta WHERE name = ?", (name,)
+            ).fetchone()
+        return bytes(value)
+
+    @override
+    async def check(self) -> None:
+        self._readiness.check()
+
+    @override
+    async def close(self) -> None:
+        await self._housekeeping.stop()
+        self.active.work.notify()
+        self.log.close()
+        self.feed.close()
+        self.file.close()
