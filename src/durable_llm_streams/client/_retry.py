@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
 
+from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.errors import DurableError
 
 
@@ -87,9 +88,9 @@ class Patience:
             ServerUnreachable: the next attempt would come too late.
         """
         retry = self._retry
-        bound = min(retry.longest, retry.first * 2.0 ** min(self._attempt, 60))
-        delay = cut.retry_after + retry.random() * bound
         self._attempt += 1
+        backoff = Backoff(retry.first, retry.longest, jitter=1.0)
+        delay = cut.retry_after + backoff.delay(self._attempt, retry.random)
         patience = retry.patience
         if patience is not None and retry.clock() + delay - self._heard > patience:
             raise ServerUnreachable(f"Gave up after {self._attempt} attempts: {cut}.")

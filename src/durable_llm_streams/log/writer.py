@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from operator import attrgetter
 
+from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.errors import Fenced, StoreUnavailable
 from durable_llm_streams.model import Claim
 from durable_llm_streams.store import Append, LogStore, Pace
@@ -41,7 +42,7 @@ _MEASURE_SECONDS = 0.050
 _RATE_SECONDS = 0.25
 _A_MOMENT = 0.0005  # seconds: what is due so soon goes along
 _SINCE = attrgetter("since")
-_RETRY_SECONDS = (0.05, 2.0)
+_RETRY = Backoff(0.05, 2.0)
 
 
 class LogWriter:
@@ -293,7 +294,7 @@ class Flusher:
         return lot
 
     async def _commit(self, batch: list[Append]) -> list[bool]:
-        delay, longest = _RETRY_SECONDS
+        failures = 0
         while True:
             try:
                 return list(await self._log.append(batch))
@@ -301,8 +302,8 @@ class Flusher:
                 if self._closing:
                     raise
                 logger.warning("%s", error)
-                await asyncio.sleep(delay)
-                delay = min(longest, delay * 2)
+                failures += 1
+                await asyncio.sleep(_RETRY.delay(failures))
 
     def _adapt(self) -> None:
         """Set the pause by how busy this thread was in the last moments, and how late.

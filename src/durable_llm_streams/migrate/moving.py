@@ -14,13 +14,14 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.clock import wall_clock
 from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Run
@@ -33,8 +34,9 @@ Phase = Literal["copy", "compare"]
 Watch = Callable[[Phase, int, int], None]
 T = TypeVar("T")
 
-#: Seconds between attempts at what a store could not do; after the last one it is given up.
-PAUSES = (0.1, 0.4, 1.0, 2.0, 4.0, 8.0, 15.0)
+#: Of calls that a store could not do.
+RETRY = Backoff(0.2, 15.0)
+TRIES = 8
 #: So many chats are on their way at once: most of their time is the way itself.
 AT_ONCE = 8
 _ATTEMPTS = 3  # at a chat of which something goes while it is read
@@ -94,7 +96,7 @@ class Migration:
         watch: told how far it is.
         log_age: seconds after a run's end when its log may be gone from a store by itself.
         now: the time, in milliseconds.
-        pauses: see `PAUSES`.
+        retry, tries: how calls are repeated that a store could not do.
     """
 
     def __init__(
@@ -105,14 +107,16 @@ class Migration:
         *,
         log_age: float = 24 * 3600.0,
         now: Callable[[], int] = wall_clock,
-        pauses: Sequence[float] = PAUSES,
+        retry: Backoff = RETRY,
+        tries: int = TRIES,
     ) -> None:
         self._source = source
         self._target = target
         self._watch = watch
         self._log_age = log_age
         self._now = now
-        self._pauses = pauses
+        self._retry = retry
+        self._tries = tries
         self._begun: set[str] = set()  # chats whose copying may have succeeded unheard
 
     async def run(self) -> Outcome:
@@ -120,11 +124,11 @@ class Migration:
 
         Raises:
             StoreLocked: one of the stores is served.
-            StoreUnavailable: one could not be used for longer than `pauses`.
+            StoreUnavailable: one could not be used, `tries` times in a row.
         """
         outcome = Outcome(conflicts=[])
         await self._refuse_served()
-        outcome.cookies = await self._patiently(self._move_secret)
+        outcome.cookies = await self._retried(self._move_secret)
         await self._copy_all(outcome)
         await self._compare_all(outcome)
         await self._refuse_served()
@@ -132,7 +136,7 @@ class Migration:
 
     async def _refuse_served(self) -> None:
         for store in (self._source, self._target):
-            await self._patiently(store.refuse_served)
+            await self._retried(store.refuse_served)
 
     async def _move_secret(self) -> bool:
         """Let the target sign as the source did, unless it has visitors of its own."""
@@ -156,7 +160,7 @@ class Migration:
         """Do something about every chat of the source, several at once."""
         place: str | None = ""
         while place is not None:
-            listing = await self._patiently(partial(self._source.listing, place))
+            listing = await self._retried(partial(self._source.listing, place))
             chat_ids, place = iter(listing.chat_ids), listing.next
 
             async def some(chat_ids: Iterator[str] = chat_ids) -> None:
@@ -171,7 +175,7 @@ class Migration:
                 raise errors.exceptions[0] from None
 
     async def _copy_all(self, outcome: Outcome) -> None:
-        total = await self._patiently(self._source.count)
+        total = await self._retried(self._source.count)
         self._watch("copy", 0, total)
         done = 0
 
@@ -242,16 +246,16 @@ class Migration:
         """Do something about one chat, again when a part of it expired in the midst."""
         for _ in range(_ATTEMPTS):
             try:
-                return await self._patiently(work)
+                return await self._retried(work)
             except (RunNotFound, CursorLost):
                 continue
         return Result("conflict", "cannot be read as a whole: a part of it is missing")
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do something, again when a store cannot do it now."""
-        for pause in self._pauses:
+        for failures in range(1, self._tries):
             try:
                 return await work()
             except StoreUnavailable:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(self._retry.delay(failures))
         return await work()

@@ -25,6 +25,7 @@ from contextlib import suppress
 from typing import Any
 
 from durable_llm_streams import chunks
+from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.errors import Fenced, ModelError, ShuttingDown, StoreUnavailable
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, LogWriter, read_all
@@ -46,7 +47,8 @@ logger = logging.getLogger(__name__)
 _FLUSH_SECONDS = 2.0
 _FRUITLESS = 2  # such attempts are enough: the next one takes another rung
 _STALLS = 2
-_STORE_RETRIES = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
+_STORE_RETRY = Backoff(0.1, 2.0)
+_STORE_TRIES = 9
 
 _TOO_LONG = "The answer took too long and was ended. Try again, perhaps with a shorter question."
 _FAILED = "The model provider had a problem. Try again."
@@ -343,7 +345,7 @@ class Answer:
 
     async def _end(self, status: Status, last: ending.Last) -> None:
         await self._writer.drain()
-        for delay in (*_STORE_RETRIES, None):
+        for failures in range(1, _STORE_TRIES + 1):
             try:
                 await ending.end(
                     self._store.log,
@@ -355,10 +357,10 @@ class Answer:
                     at=self._writer.next_seq,
                 )
             except StoreUnavailable as error:
-                if delay is None:
+                if failures == _STORE_TRIES:
                     raise
                 logger.warning("Run %s: %s", self._run.id, error)
-                await asyncio.sleep(delay)
+                await asyncio.sleep(_STORE_RETRY.delay(failures, self._rng.random))
             else:
                 return
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.source import Job, JobSource, Source
 
@@ -16,11 +17,12 @@ logger = logging.getLogger(__name__)
 
 _TRY_SECONDS = 10.0
 _END_SECONDS = 5.0
-_PAUSES = (1.0, 5.0, None)  # seconds after each try; None: no further one
+_RETRY = Backoff(1.5, 6.0)
+_TRIES = 3
 
 
 class Jobs:
-    """Ends jobs beside everything else: nobody waits for it, and its failure harms nobody.
+    """Cancels provider jobs in the background; failures are logged and ignored.
 
     Args:
         source: where the jobs are.
@@ -64,7 +66,7 @@ class Jobs:
 
 
 async def _cancel(source: JobSource, job: Job) -> None:
-    for pause in _PAUSES:
+    for failures in range(1, _TRIES + 1):
         try:
             async with asyncio.timeout(_TRY_SECONDS):
                 return await source.cancel(job)
@@ -77,6 +79,6 @@ async def _cancel(source: JobSource, job: Job) -> None:
         except Exception:
             logger.exception("The job %s at the provider could not be ended", job.id)
             return None
-        if pause is not None:
-            await asyncio.sleep(pause)
+        if failures < _TRIES:
+            await asyncio.sleep(_RETRY.delay(failures))
     return None

@@ -1,10 +1,12 @@
-"""How long, how often, how many."""
+"""Timeouts, retries and concurrency of a worker."""
 
 from __future__ import annotations
 
 import random
 
 from msgspec import Struct
+
+from durable_llm_streams.backoff import Backoff
 
 from .continuation import Mode
 
@@ -49,10 +51,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     farewell: float = 5.0
 
     def delay(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
-        """Seconds to wait before the next attempt: doubled each time, with equal jitter.
+        """Seconds to wait before the next attempt.
 
         What the provider asked for is waited at the least.
         """
-        ceiling = min(self.longest_backoff, self.backoff * 2.0 ** (failures - 1))
-        delay = ceiling / 2 + rng.uniform(0, ceiling / 2)
+        delay = Backoff(self.backoff, self.longest_backoff).delay(failures, rng.random)
         return delay if retry_after is None else max(delay, retry_after)

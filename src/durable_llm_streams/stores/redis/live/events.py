@@ -19,13 +19,14 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis.client.protocols import RedisClient, Subscription
 from durable_llm_streams.stores.redis.partitions import Partitions
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = (0.05, 1.0)
+_RETRY = Backoff(0.05, 1.0)
 _DOWN = "Redis does not answer; records of other processes cannot be followed."
 
 
@@ -130,13 +131,13 @@ class Events:
             self._back = None
 
     async def _listen(self) -> None:
-        delay, longest = _RETRY_SECONDS
+        failures = 0
         while True:
             try:
                 if self._subscriber is None:
                     await self._connect()
                     self._listener.missed()
-                    delay, _ = _RETRY_SECONDS
+                    failures = 0
                 assert self._subscriber is not None
                 await self._subscriber.listen(self._message)
             except StoreUnavailable as error:
@@ -147,8 +148,8 @@ class Events:
             if broken is not None:
                 await broken.close()
             self._listener.missed()
-            await asyncio.sleep(delay)
-            delay = min(longest, delay * 2)
+            failures += 1
+            await asyncio.sleep(_RETRY.delay(failures))
 
     def _message(self, channel: bytes, payload: bytes) -> None:
         handle = self._channels.get(channel)
