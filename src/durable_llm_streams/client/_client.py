@@ -33,7 +33,7 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.wire.sse import CONTENT_TYPE
 
 from ._answers import Event, Reading, check, check_stream, failures_as_cuts
-from ._retry import Cut, Patience, Retry, State
+from ._retry import Cut, Retry, RetryBudget, State
 
 
 class DurableClient:
@@ -173,7 +173,7 @@ class DurableClient:
         params: Mapping[str, str] | None = None,
         report: Callable[[State], None] = lambda _: None,
     ) -> Any:
-        patience = Patience(self._retry, report)
+        budget = RetryBudget(self._retry, report)
         while True:
             try:
                 with failures_as_cuts():
@@ -183,14 +183,14 @@ class DurableClient:
                         self._introduced = True
                         return decode(body) if body else None
             except msgspec.DecodeError:
-                await patience.pause(Cut("something else than the server answered"))
+                await budget.pause(Cut("something else than the server answered"))
             except Cut as cut:
-                await patience.pause(cut)
+                await budget.pause(cut)
 
     async def _stream(
         self, chat_id: str, body: Mapping[str, Any] | None, cursor: str | None
     ) -> AsyncGenerator[Event, None]:
-        patience = Patience(self._retry, self._report)
+        budget = RetryBudget(self._retry, self._report)
         reading = Reading(cursor)
         self._report(State("connecting"))
         if body is not None:
@@ -205,9 +205,9 @@ class DurableClient:
                         self._report(State("live"))
                         async for data in response.content.iter_any():
                             if reading.is_alive(data):
-                                patience.heard()
+                                budget.heard()
                             for event in reading.feed(data):
-                                patience.progress()
+                                budget.progress()
                                 yield event
                             if reading.ended:
                                 break
@@ -215,7 +215,7 @@ class DurableClient:
             except Cut as caught:
                 cut = caught
             if not reading.ended:
-                await patience.pause(cut)
+                await budget.pause(cut)
         self._report(State("ended"))
 
     def _open(

@@ -63,7 +63,7 @@ class Cut(Exception):
         self.retry_after = retry_after
 
 
-class Patience:
+class RetryBudget:
     """Pauses between attempts, until there were too many of them."""
 
     def __init__(self, retry: Retry, report: Callable[[State], None]) -> None:

@@ -35,7 +35,7 @@ from durable_llm_streams.source import (
 )
 
 from .continuation import MAX_WAIT, Judged, Opening
-from .idle_timeout import Patience
+from .idle_timeout import IdleTimeout
 from .ladder import Step, skip
 from .limits import Limits
 from .parts import PartWriter
@@ -103,12 +103,12 @@ class Attempt:
         """
         limits = self._limits
         longest = inf if prompt.job is not None else max(limits.first_token, limits.thinking)
-        patience = Patience(limits.first_token, longest)  # a job may be polled to its end
+        idle = IdleTimeout(limits.first_token, longest)  # a job may be polled to its end
         try:
-            async with _closing(self._source.stream(prompt)) as events, patience:
-                return await self._read(events, patience)
+            async with _closing(self._source.stream(prompt)) as events, idle:
+                return await self._read(events, idle)
         except TimeoutError:
-            if patience.is_overdue:
+            if idle.is_overdue:
                 raise Stalled(_THOUGHT, meaning="slow", detail="time limit to think") from None
             begun = self._parts.spoke
             sentence = _STOPPED if begun else _NOT_BEGUN
@@ -117,25 +117,25 @@ class Attempt:
             if self._timer is not None:
                 self._timer.cancel()
 
-    async def _read(self, events: _Events, patience: Patience) -> Finish:
+    async def _read(self, events: _Events, idle: IdleTimeout) -> Finish:
         limits, write, loop = self._limits, self._writer.write, asyncio.get_running_loop()
         pending_limit, encode, parts = FULL, chunks.encode, self._parts
         text_head: bytes | None = None
         reasoning_head: bytes | None = None
-        await self._skip(events, patience)
+        await self._skip(events, idle)
         async for event in events:
             if isinstance(event, TextDelta) and self._opening is None:
                 if text_head is None:
                     text_head, reasoning_head = parts.open("text"), None
-                    patience.happened(limits.next_token)
+                    idle.happened(limits.next_token)
                 write(text_head + encode(event.text) + b"}")
             elif isinstance(event, ReasoningDelta) and self._opening is None:
                 if reasoning_head is None:
                     text_head, reasoning_head = None, parts.open("reasoning")
-                    patience.happened(limits.next_token)
+                    idle.happened(limits.next_token)
                 write(reasoning_head + encode(event.text) + b"}")
             elif isinstance(event, Alive):
-                self._alive(event, patience)
+                self._alive(event, idle)
                 continue
             elif isinstance(event, Finish):
                 if self._opening is not None:
@@ -143,46 +143,46 @@ class Attempt:
                 return event
             else:
                 text_head = reasoning_head = None
-                await self._other(event, patience)
-            patience.last = loop.time()
+                await self._other(event, idle)
+            idle.last = loop.time()
             if len(self._writer.pending) > pending_limit:
-                patience.pause()
+                idle.pause()
                 await self._writer.drain()
-                patience.resume()
+                idle.resume()
         raise ModelError(_CUT, meaning="cut", retryable=True, detail="no finish")
 
-    async def _skip(self, events: _Events, patience: Patience) -> None:
-        new = await skip(events, self._step.heard, patience)
+    async def _skip(self, events: _Events, idle: IdleTimeout) -> None:
+        new = await skip(events, self._step.heard, idle)
         if new is not None:
             self._parts.delta("text" if isinstance(new, TextDelta) else "reasoning", new.text)
-            patience.happened(self._limits.next_token)
+            idle.happened(self._limits.next_token)
 
-    async def _other(self, event: Event, patience: Patience) -> None:
+    async def _other(self, event: Event, idle: IdleTimeout) -> None:
         """What is no delta of the open part."""
         if isinstance(event, Job):
-            patience.pause()
+            idle.pause()
             await self._keep(event)
-            patience.resume()
+            idle.resume()
         elif isinstance(event, LateThought):
-            patience.pause()
+            idle.pause()
             await self._take_back()
-            patience.happened(self._limits.next_token)
+            idle.happened(self._limits.next_token)
         elif isinstance(event, TextDelta):
-            patience.happened(self._limits.next_token)
+            idle.happened(self._limits.next_token)
             self._hold(event.text)
         elif isinstance(event, ReasoningDelta | File | Citation):
-            patience.happened(self._limits.next_token)
+            idle.happened(self._limits.next_token)
             if self._opening is not None:
                 self._put_aside(event)
             elif not isinstance(event, ReasoningDelta):
                 self._parts.whole(event)
 
-    def _alive(self, event: Alive, patience: Patience) -> None:
+    def _alive(self, event: Alive, idle: IdleTimeout) -> None:
         loop = asyncio.get_running_loop()
-        if event.kind == "thinking" and patience.awaits_first:
-            patience.extend(max(self._limits.first_token, self._limits.thinking))
-        if event.kind == "chunk" or patience.awaits_first:
-            patience.last = loop.time()
+        if event.kind == "thinking" and idle.awaits_first:
+            idle.extend(max(self._limits.first_token, self._limits.thinking))
+        if event.kind == "chunk" or idle.awaits_first:
+            idle.last = loop.time()
 
     async def _take_back(self) -> None:
         """Make reasoning of this attempt's text: rule 4."""

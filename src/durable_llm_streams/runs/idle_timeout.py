@@ -16,7 +16,7 @@ def cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class Patience:
+class IdleTimeout:
     """An async context manager that ends its block when nothing happens for too long.
 
     The block sets `last` to the loop's time whenever something happens: an attribute, not a timer.

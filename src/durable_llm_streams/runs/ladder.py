@@ -33,7 +33,7 @@ from durable_llm_streams.source import (
 )
 
 from .continuation import Mode, may_continue
-from .idle_timeout import Patience
+from .idle_timeout import IdleTimeout
 
 Rung = Literal["first", "reattach", "prefill", "continue", "restart"]
 
@@ -106,14 +106,14 @@ class Diverged(ModelError):
 
 
 async def skip(
-    events: AsyncGenerator[Event, None], heard: Sequence[tuple[str, str]], patience: Patience
+    events: AsyncGenerator[Event, None], heard: Sequence[tuple[str, str]], idle: IdleTimeout
 ) -> TextDelta | ReasoningDelta | None:
     """Let a job tell again what the log has of it.
 
     Args:
         events: what the job says, from its mark on. Stands at the first new event afterwards.
         heard: what the log has since the mark, as in `Fold.heard`.
-        patience: is told of each event.
+        idle: is told of each event.
 
     Returns:
         The new end of a delta whose beginning the log had; None if it had the whole.
@@ -126,7 +126,7 @@ async def skip(
         at = 0
         while at < len(text):
             event = await anext(events, None)
-            patience.last = loop.time()
+            idle.last = loop.time()
             if event is None:
                 return None  # cut, as whoever reads on finds
             if isinstance(event, Job | Alive | File | Citation | LateThought):

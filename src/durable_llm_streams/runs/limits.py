@@ -32,7 +32,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             the run fails at once.
         grace: how long a process that is told to end goes on with what it writes, see
             `Worker.finish`; 0 gives it back at once.
-        farewell: how long a planned end of the process waits for its runs to let go.
+        shutdown_timeout: how long each step of a planned end may take; half a lease at most.
     """
 
     lease: float = 5.0
@@ -48,7 +48,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     longest_backoff: float = 30.0
     longest_wait: float = 120.0
     grace: float = 5.0
-    farewell: float = 5.0
+    shutdown_timeout: float = 5.0
 
     def delay(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
         """Seconds to wait before the next attempt.
@@ -57,3 +57,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         """
         delay = Backoff(self.backoff, self.longest_backoff).delay(failures, rng.random)
         return delay if retry_after is None else max(delay, retry_after)
+
+    @property
+    def shutdown_seconds(self) -> float:
+        """How long a step of a planned end may take: no lease may run out meanwhile."""
+        return min(self.shutdown_timeout, self.lease / 2)
