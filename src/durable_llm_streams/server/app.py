@@ -20,7 +20,7 @@ from durable_llm_streams.errors import DurableError, InvalidSetting
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
-from . import chats, feed, health, introduction, sending
+from . import answers, chats, feed, health, introduction, sending
 from .config import ServerConfig
 from .crossing import Crossing
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
@@ -32,6 +32,7 @@ from .visitors import Authenticate, anonymous
 
 _ROUTERS: Final = (
     sending.router,
+    answers.router,
     chats.router,
     feed.router,
     introduction.router,
