@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from msgspec import structs
-from redis.exceptions import RedisError
 
 from durable_llm_streams.errors import (
     CursorLost,
@@ -21,6 +20,7 @@ from durable_llm_streams.store import PAGE_BYTES, Retention
 from durable_llm_streams.stores.redis import scripts
 from durable_llm_streams.stores.redis.client.address import RedisAddress
 from durable_llm_streams.stores.redis.client.database import Database
+from durable_llm_streams.stores.redis.client.errors import RedisError
 from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.redis.doctor.checks import examine
 from durable_llm_streams.stores.redis.log import record_seconds

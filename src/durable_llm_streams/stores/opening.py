@@ -71,7 +71,7 @@ def _redis_store(address: str, retention: Retention | None, *, economy: bool) ->
     try:
         from .redis import RedisAddress, RedisStore
     except ModuleNotFoundError as error:
-        if error.name not in {"redis", "hiredis"}:
+        if error.name != "hiredis":
             raise
         raise InvalidSetting(
             "A store on Redis needs a package more: pip install 'durable-llm-streams[redis]'."

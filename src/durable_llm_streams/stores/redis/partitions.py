@@ -20,7 +20,8 @@ from typing import Any
 from durable_llm_streams.errors import RunNotFound, StoreClosed, StoreUnavailable
 
 from .client.address import RedisAddress
-from .client.protocols import RedisClient, Word
+from .client.connection import Word
+from .client.protocols import RedisClient
 from .client.script import Script
 from .scripts import FIND_PARTITION
 

@@ -2,8 +2,8 @@
 
 Theory of operation
 ===================
-1. Any server tells which master holds which of the 16,384 slots (CLUSTER SLOTS). That map is asked
-   for by the first call, and again when a server could not be reached or sent us elsewhere.
+1. Any server says which master holds which of the 16,384 slots (CLUSTER SLOTS). The first call asks
+   for that map; it is asked for again when a server could not be reached or redirected a call.
 2. Only calls to a server that could not be reached wait for the new map: another one may have
    taken its place. All others go on.
 3. `MOVED` corrects the map. `ASK` is not followed: while a slot is moved, its keys are in two
@@ -14,30 +14,29 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
+import binascii
 import random
 from functools import lru_cache, partial
 from typing import Any
 
-from redis.crc import key_slot
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from typing_extensions import override
 
 from .address import Node, RedisAddress
-from .dialing import Dialer
-from .failures import code
-from .routes import Line
-from .wire import pack
+from .connect import Dialer
+from .connection import pack
+from .errors import RedisConnectionError, RedisError, RedisTimeoutError, ResponseError
+from .server import Server, Topology
 
 _SLOTS = pack("CLUSTER", "SLOTS")
+_SLOT_COUNT = 16_384
 _MOST_REDIRECTIONS = 5
 _MAP_SECONDS = 1.0
 
 Stretch = tuple[int, int, Node]
 
 
-class Cluster:
-    """The masters of a Cluster. Implements `Routes`.
+class Cluster(Topology):
+    """The masters of a Cluster.
 
     Args:
         dialer: opens connections.
@@ -48,7 +47,7 @@ class Cluster:
         self._dialer = dialer
         self._seeds = address.nodes
         self._map_seconds = min(_MAP_SECONDS, address.timeout / 3)
-        self._lines: dict[Node, Line] = {}
+        self._servers: dict[Node, Server] = {}
         self._stretches: list[Stretch] = []
         self._moved: dict[int, Node] = {}
         #: Those that could not be reached since the map was made.
@@ -56,8 +55,8 @@ class Cluster:
         self._mapping: asyncio.Task[None] | None = None
         self._closed = False
 
+    @override
     async def ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:
-        """See `Routes.ask`."""
         slot = None if key is None else slot_of(key)
         if not self._stretches or self._holder(slot) in self._suspects:
             await self._map(deadline)
@@ -68,7 +67,7 @@ class Cluster:
                 return await self.ask_node(node, packed, deadline)
             except ResponseError as error:
                 redirections += 1
-                if code(error) != "MOVED" or redirections > _MOST_REDIRECTIONS:
+                if error.code != "MOVED" or redirections > _MOST_REDIRECTIONS:
                     raise
                 node = _elsewhere(str(error), node)
                 if slot is not None:
@@ -79,10 +78,10 @@ class Cluster:
         """Ask one server.
 
         Raises:
-            redis.RedisError: as `Routes.ask`; MOVED and ASK as well.
+            RedisError: as `ask`; MOVED and ASK as well.
         """
         try:
-            return await self._line(node).ask(packed, deadline)
+            return await self._server(node).ask(None, packed, deadline)
         except (RedisConnectionError, RedisTimeoutError):
             self._suspects.add(node)
             raise
@@ -91,28 +90,28 @@ class Cluster:
         """The servers that hold slots.
 
         Raises:
-            redis.RedisError: no server could be asked.
+            RedisError: no server could be asked.
         """
         await self._map(deadline)
         return sorted({node for _, _, node in self._stretches})
 
+    @override
     async def any_node(self) -> Node | None:
-        """See `Routes.any_node`."""
         loop = asyncio.get_running_loop()
         # Made anew: the server that was chosen the last time may be why somebody asks again.
         await self._map(loop.time() + len(self._seeds) * self._map_seconds + 1)
         return self._some_master()
 
+    @override
     async def close(self) -> None:
-        """See `Routes.close`."""
         self._closed = True
         if self._mapping is not None and not self._mapping.done():
             self._mapping.cancel()
             await asyncio.wait([self._mapping])
-        lines = list(self._lines.values())
-        self._lines.clear()
-        for line in lines:
-            await line.close()
+        servers = list(self._servers.values())
+        self._servers.clear()
+        for server in servers:
+            await server.close()
 
     def _holder(self, slot: int | None) -> Node:
         if slot is None:
@@ -127,13 +126,13 @@ class Cluster:
     def _some_master(self) -> Node:
         return random.choice(self._stretches)[2]  # noqa: S311  # it spreads load, no more
 
-    def _line(self, node: Node) -> Line:
+    def _server(self, node: Node) -> Server:
         if self._closed:
             raise RedisConnectionError("The connection was closed here.")
-        line = self._lines.get(node)
-        if line is None:
-            line = self._lines[node] = Line(partial(self._dialer.dial, node))
-        return line
+        server = self._servers.get(node)
+        if server is None:
+            server = self._servers[node] = Server(partial(self._dialer.dial, node))
+        return server
 
     async def _map(self, deadline: float) -> None:
         """Wait for a new map. Callers that come meanwhile share the one attempt."""
@@ -150,7 +149,7 @@ class Cluster:
         return self._mapping
 
     async def _learn(self) -> None:
-        candidates = [*dict.fromkeys((*self._lines, *self._seeds))]
+        candidates = [*dict.fromkeys((*self._servers, *self._seeds))]
         random.shuffle(candidates)
         candidates.sort(key=self._suspects.__contains__)
         loop = asyncio.get_running_loop()
@@ -158,7 +157,7 @@ class Cluster:
         for node in candidates:
             try:
                 deadline = loop.time() + self._map_seconds
-                reply = await self._line(node).ask(_SLOTS, deadline)
+                reply = await self._server(node).ask(None, _SLOTS, deadline)
             except RedisError as error:
                 failure = error
                 continue
@@ -174,14 +173,22 @@ class Cluster:
         self._moved.clear()
         self._suspects.clear()
         masters = {node for _, _, node in stretches}
-        for node in [node for node in self._lines if node not in masters]:
-            await self._lines.pop(node).close()
+        for node in [node for node in self._servers if node not in masters]:
+            await self._servers.pop(node).close()
 
 
 @lru_cache(maxsize=1024)
 def slot_of(key: bytes | str) -> int:
-    """The hash slot of a key; of one with `{…}` in it, that of the part in the braces."""
-    return key_slot(key.encode() if isinstance(key, str) else key)
+    """The hash slot of a key; of one with `{…}` in it, that of the part in the braces.
+
+    CRC16-XMODEM modulo 16,384, see https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/.
+    """
+    data = key.encode() if isinstance(key, str) else key
+    begin = data.find(b"{")
+    end = data.find(b"}", begin + 1)
+    if begin >= 0 and end > begin + 1:
+        data = data[begin + 1 : end]
+    return binascii.crc_hqx(data, 0) % _SLOT_COUNT
 
 
 def read_slots(reply: Any, asked: Node) -> list[Stretch]:

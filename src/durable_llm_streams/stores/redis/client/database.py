@@ -2,13 +2,13 @@
 
 Theory of operation
 ===================
-1. Calls to a server share one link (see `link`). The first call opens it, and the first call after
-   it was lost opens it again.
-2. Every script may run twice. A call whose link was cut is repeated once, at once, on a new link:
-   an idle connection that a firewall has dropped causes no error. Further retries are the callers'.
+1. Calls to a server share one connection (see `connection`). The first call opens it, and the first
+   call after it was lost opens it again.
+2. Every script may run twice. A call whose connection was cut is repeated once, at once, on a new
+   one: an idle connection that a firewall has dropped causes no error. Callers do further retries.
 3. A call ends by its deadline, `timeout` seconds after it began, whatever happens meanwhile.
 4. A temporary failure becomes `StoreUnavailable`, with the reason for the operator. An error in a
-   script stays a `redis.ResponseError`.
+   script stays a `ResponseError`.
 """
 
 from __future__ import annotations
@@ -17,28 +17,25 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from redis.asyncio.sentinel import MasterNotFoundError
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
+from typing_extensions import override
 
 from .address import Node, RedisAddress
 from .cluster import Cluster
-from .dialing import Dialer
-from .failures import code, unavailable
-from .protocols import Word
-from .routes import OneServer, Routes
+from .connect import Dialer
+from .connection import Word, pack
+from .errors import MasterNotFound, RedisConnectionError, RedisError, ResponseError
+from .failures import unavailable
+from .protocols import RedisClient
 from .script import Script, first_line_refused
+from .server import Server, Topology
 from .subscriber import Subscriber
-from .wire import pack
 
-__all__ = ["Database", "Script"]
-
-#: Repeated at once, as if the link had been cut: the server is not the master any more.
+#: Repeated at once, as if the connection had been cut: the server is not the master any more.
 _REPEATED = {"READONLY", "MASTERDOWN"}
 
 
-class Database:
-    """Connects when it is first used. Implements `RedisClient`.
+class Database(RedisClient):
+    """Connects when it is first used.
 
     Args:
         address: where Redis is.
@@ -47,13 +44,15 @@ class Database:
     def __init__(self, address: RedisAddress) -> None:
         self.address = address
         self._dialer = Dialer(address)
-        self._routes: Routes = (
-            Cluster(self._dialer, address) if address.mode == "cluster" else OneServer(self._dialer)
+        self._topology: Topology = (
+            Cluster(self._dialer, address)
+            if address.mode == "cluster"
+            else Server(self._dialer.dial)
         )
         self._plain_scripts = False
 
+    @override
     async def call(self, script: Script, keys: Sequence[str | bytes], args: Sequence[Word]) -> Any:
-        """See `RedisClient.call`."""
         if self._plain_scripts and script.plain is not None:
             script = script.plain
         packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
@@ -62,7 +61,7 @@ class Database:
             try:
                 return await self._ask(keys[0], packed, deadline)
             except ResponseError as error:
-                if code(error) != "NOSCRIPT":
+                if error.code != "NOSCRIPT":
                     raise
             return await self._evaluate(script, keys, args, deadline)
         except (RedisError, OSError) as error:
@@ -71,49 +70,48 @@ class Database:
                 raise
             raise translated from error
 
+    @override
     async def command(self, *args: Word, node: Node | None = None) -> Any:
-        """See `RedisClient.command`."""
         packed = pack(*args)
         if node is not None:
-            assert isinstance(self._routes, Cluster)
-            return await self._routes.ask_node(node, packed, self._deadline())
+            assert isinstance(self._topology, Cluster)
+            return await self._topology.ask_node(node, packed, self._deadline())
         return await self._ask(None, packed, self._deadline())
 
+    @override
     async def masters(self) -> list[Node | None]:
-        """See `RedisClient.masters`."""
-        if isinstance(self._routes, Cluster):
-            return list(await self._routes.masters(self._deadline()))
+        if isinstance(self._topology, Cluster):
+            return list(await self._topology.masters(self._deadline()))
         return [None]
 
+    @override
     async def subscriber(self) -> Subscriber:
-        """See `RedisClient.subscriber`."""
         try:
             async with asyncio.timeout(self.address.timeout):
-                node = await self._routes.any_node()
-                writer = await self._dialer.dial(node)
+                node = await self._topology.any_node()
+                connection = await self._dialer.dial(node)
         except (RedisError, OSError) as error:
             raise unavailable(error) or error from error
-        return Subscriber(writer, patience=self.address.timeout)
+        return Subscriber(connection, timeout=self.address.timeout)
 
+    @override
     async def close(self) -> None:
-        """See `RedisClient.close`."""
-        await self._routes.close()
-        await self._dialer.close()
+        await self._topology.close()
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self.address.timeout
 
     async def _ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:
         try:
-            return await self._routes.ask(key, packed, deadline)
-        except (AuthenticationError, MasterNotFoundError):
+            return await self._topology.ask(key, packed, deadline)
+        except MasterNotFound:
             raise  # it would be the same again
         except RedisConnectionError:
             pass
         except ResponseError as error:
-            if code(error) not in _REPEATED:
+            if error.code not in _REPEATED:
                 raise
-        return await self._routes.ask(key, packed, deadline)
+        return await self._topology.ask(key, packed, deadline)
 
     async def _evaluate(
         self, script: Script, keys: Sequence[str | bytes], args: Sequence[Word], deadline: float

@@ -7,10 +7,9 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
 from durable_llm_streams.errors import StoreUnavailable
+
+from .errors import RedisError, RedisTimeoutError, ResponseError
 
 #: Of each first word of an error that may pass: what it means.
 _PASSING = {
@@ -44,19 +43,15 @@ _WORDS = {
 
 
 def code(error: Exception) -> str:
-    """The first word of a server's error, such as `NOPERM`; empty if it is no such error."""
-    if not isinstance(error, RedisError):
-        return ""
-    if isinstance(error, ResponseError) and not error.status_code:
-        return str(error).partition(" ")[0]
-    return error.status_code or ""
+    """The first word of a server's error, such as `NOPERM`; "" if it is not such an error."""
+    return error.code if isinstance(error, ResponseError) else ""
 
 
 def unavailable(error: Exception) -> StoreUnavailable | None:
     """The error for a caller, if this one may pass; None is a mistake in a script.
 
     Args:
-        error: what redis-py or the server said.
+        error: what a call raised.
     """
     meaning = _meaning(error)
     if meaning is None:
@@ -90,8 +85,6 @@ def _meaning(error: Exception) -> str | None:
     )
     if known is not None:
         return f"{known} ({text})"
-    if isinstance(error, AuthenticationError):
-        return f"refuses the user or the password ({text})"
     if isinstance(error, ResponseError):
         return None
     if isinstance(error, RedisTimeoutError | TimeoutError):

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
 from .address import Node, RedisAddress
+from .connection import Word
 from .script import Script
-
-Word = str | bytes | int | float
 
 OnMessage = Callable[[bytes, bytes], None]
 
@@ -70,19 +69,19 @@ class RedisClient(Protocol):
 
         Raises:
             StoreUnavailable: Redis cannot do it now; whether it did is unknown.
-            redis.ResponseError: the script is wrong.
+            ResponseError: the script is wrong.
         """
         ...
 
     async def command(self, *args: Word, node: Node | None = None) -> Any:
-        """Run one command. It may run twice. Errors are the server's and redis-py's own.
+        """Run one command. It may run twice. Errors are not translated.
 
         Args:
             args: the command's words.
             node: a server of a Cluster; without it, any.
 
         Raises:
-            redis.RedisError: it could not be sent, was not answered, or was refused.
+            RedisError: it could not be sent, was not answered, or was refused.
         """
         ...
 
@@ -90,7 +89,7 @@ class RedisClient(Protocol):
         """The servers that hold keys, for `command`; `[None]` where there is only one.
 
         Raises:
-            redis.RedisError: the Cluster's servers could not be asked.
+            RedisError: the Cluster's servers could not be asked.
         """
         ...
 

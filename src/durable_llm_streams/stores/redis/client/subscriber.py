@@ -2,12 +2,11 @@
 
 Theory of operation
 ===================
-1. `subscribe` returns when Redis has confirmed: whatever is published later arrives, in order.
-2. Messages go straight from the connection's bytes to the callback. There is no queue that could
-   grow. Redis closes the connection of a process that is too slow for its messages
+1. `subscribe` returns when Redis has confirmed: what is published later arrives, in order.
+2. Redis closes the connection of a process that is too slow for its messages
    (client-output-buffer-limit), and its subscriber ends. Messages that come before `listen` are
    kept for it.
-3. After some quiet it sends a PING. A connection that stays silent has ended.
+3. After some silence it sends a PING. A connection that stays silent has ended.
 4. A subscriber that has ended is not repaired: messages may have been missed. Make a new one,
    subscribe, then read what there is.
 """
@@ -18,18 +17,18 @@ import asyncio
 from collections import deque
 from typing import Any, NoReturn
 
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from typing_extensions import override
 
 from durable_llm_streams.errors import StoreUnavailable
 
+from .connection import Connection, pack
+from .errors import RedisTimeoutError, ResponseError
 from .failures import unavailable
-from .protocols import OnMessage
-from .wire import Wire, pack
+from .protocols import OnMessage, Subscription
 
 _MESSAGE = b"message"
 _CONFIRMATIONS = (b"subscribe", b"unsubscribe")
-_QUIET_SECONDS = 2.0
+_PING_SECONDS = 2.0
 _PING = pack("PING")
 
 
@@ -43,34 +42,39 @@ class _Confirmations:
         self.done = done
 
 
-class Subscriber(Wire):
-    """A connection for messages; `Database.subscriber` makes it. Implements `Subscription`.
+class Subscriber(Subscription):
+    """Receives messages; `Database.subscriber` makes it.
 
     Args:
-        writer: the connection.
-        patience: seconds without a byte from the server until it ends.
+        connection: without calls. It is this object's from now on.
+        timeout: seconds without a byte from the server until it ends.
     """
 
-    def __init__(self, writer: asyncio.StreamWriter, *, patience: float) -> None:
+    def __init__(self, connection: Connection, *, timeout: float) -> None:
+        self._connection = connection
+        self._timeout = timeout
         self._early: list[tuple[bytes, bytes]] = []
         self._on_message: OnMessage = self._keep
-        self._patience = patience
         self._confirmations: deque[_Confirmations] = deque()
-        super().__init__(writer)
+        self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[StoreUnavailable] = self._loop.create_future()
-        self._quiet = min(_QUIET_SECONDS, patience / 2)
-        self._timer = self._loop.call_later(self._quiet, self._look)
+        self._silence = min(_PING_SECONDS, timeout / 2)
+        self._timer = self._loop.call_later(self._silence, self._check_silence)
+        connection.on_push = self._received
+        connection.on_end = self._ended
+        if connection.lost:
+            self._ended(connection.reason)
 
+    @override
     async def subscribe(self, *channels: str | bytes) -> None:
-        """See `Subscription.subscribe`."""
         await self._change("SUBSCRIBE", channels)
 
+    @override
     async def unsubscribe(self, *channels: str | bytes) -> None:
-        """See `Subscription.unsubscribe`."""
         await self._change("UNSUBSCRIBE", channels)
 
+    @override
     async def listen(self, on_message: OnMessage) -> NoReturn:
-        """See `Subscription.listen`."""
         early, self._early = self._early, []
         for channel, payload in early:
             on_message(channel, payload)
@@ -80,12 +84,12 @@ class Subscriber(Wire):
         finally:
             self._on_message = self._keep
 
+    @override
     async def close(self) -> None:
-        """See `Subscription.close`."""
         self._timer.cancel()
-        await super().close()
+        await self._connection.close()
 
-    def take(self, reply: Any) -> None:
+    def _received(self, reply: Any) -> None:
         """A message, a confirmation, or the reply to a PING."""
         if isinstance(reply, list):
             kind = reply[0]
@@ -97,9 +101,9 @@ class Subscriber(Wire):
             if self._confirmations:
                 self._confirmed(reply)
             else:
-                self.abort(reply)
+                self._connection.abort(reply)
 
-    def ended(self, error: Exception) -> None:
+    def _ended(self, error: Exception) -> None:
         """All callers that wait fail."""
         self._timer.cancel()
         reason = _reason(error)
@@ -113,14 +117,16 @@ class Subscriber(Wire):
     async def _change(self, command: str, channels: tuple[str | bytes, ...]) -> None:
         if not channels:
             return
-        if self.lost:
+        if self._connection.lost:
             raise StoreUnavailable("The connection for messages from Redis has ended.")
         done: asyncio.Future[None] = self._loop.create_future()
         self._confirmations.append(_Confirmations(len(channels), done))
-        self._transport.write(pack(command, *channels))
+        self._connection.write(pack(command, *channels))
         await done
 
     def _confirmed(self, error: ResponseError | None = None) -> None:
+        if not self._confirmations:
+            return
         first = self._confirmations[0]
         first.left -= 1
         if error is not None or first.left == 0:
@@ -135,15 +141,15 @@ class Subscriber(Wire):
     def _keep(self, channel: bytes, payload: bytes) -> None:
         self._early.append((channel, payload))
 
-    def _look(self) -> None:
-        """Send a PING after some quiet; end when the server was silent for too long."""
-        silent = self._loop.time() - self.heard
-        if silent >= self._patience:
-            self.abort(RedisTimeoutError("no sign of life"))
+    def _check_silence(self) -> None:
+        """Send a PING after some silence; end when the server was silent for too long."""
+        silent = self._loop.time() - self._connection.received_at
+        if silent >= self._timeout:
+            self._connection.abort(RedisTimeoutError("no sign of life"))
             return
-        if silent >= self._quiet * 0.9:
-            self._transport.write(_PING)
-        self._timer = self._loop.call_later(self._quiet, self._look)
+        if silent >= self._silence * 0.9:
+            self._connection.write(_PING)
+        self._timer = self._loop.call_later(self._silence, self._check_silence)
 
 
 def _reason(error: Exception) -> StoreUnavailable:

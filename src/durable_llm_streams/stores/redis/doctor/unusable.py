@@ -8,13 +8,14 @@ import re
 import socket
 import ssl
 
-from redis.asyncio.sentinel import MasterNotFoundError
-from redis.exceptions import AuthenticationError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
 from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
-from durable_llm_streams.stores.redis.client.dialing import Dialer
+from durable_llm_streams.stores.redis.client.connect import Dialer
+from durable_llm_streams.stores.redis.client.errors import (
+    MasterNotFound,
+    RedisConnectionError,
+    RedisError,
+    RedisTimeoutError,
+)
 from durable_llm_streams.stores.redis.client.failures import causes, code
 
 from .permissions import lacking, missing
@@ -22,6 +23,7 @@ from .permissions import lacking, missing
 _PROBE_SECONDS = 2.0
 #: Refusals by words in the text. The first that fits is it.
 _UNWANTED = "wants no password, and the address has one. Leave it out of DLS_STORE."
+_REFUSED = "refuses the user or the password. Correct them in DLS_STORE."
 _NO_DATABASE = "has no database {db}. Name a smaller number in DLS_STORE, such as 0."
 _NO_CLUSTER = "is no Redis Cluster. Begin the address with redis://."
 _NO_SENTINEL = "is no Sentinel. Begin the address with redis://, or name the Sentinels' ports."
@@ -31,6 +33,7 @@ _NO_SCRIPTS = (
 _WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("without any password configured",), _UNWANTED),
     (("no password is set",), _UNWANTED),
+    (("invalid password",), _REFUSED),
     (("db index is out of range",), _NO_DATABASE),
     (("select is not allowed",), _NO_DATABASE),
     (("cluster support disabled",), _NO_CLUSTER),
@@ -40,7 +43,7 @@ _WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 #: Refusals by the first word.
 _CODES = {
-    "WRONGPASS": "refuses the user or the password. Correct them in DLS_STORE.",
+    "WRONGPASS": _REFUSED,
     "NOAUTH": "wants a password. Write it into the address: redis://USER:PASSWORD@HOST.",
     "READONLY": "is a replica, or read-only. Name its master in DLS_STORE, or the Sentinels.",
     "OOM": "is full (maxmemory). Give it more memory, or delete something.",
@@ -57,9 +60,9 @@ async def why_unusable(address: RedisAddress, error: Exception) -> str | None:
 
     Args:
         address: what could not be used.
-        error: what redis-py or the server said.
+        error: what a call raised.
     """
-    if isinstance(error, MasterNotFoundError):
+    if isinstance(error, MasterNotFound):
         return await _no_master(address)
     refusal = _refused(address, error)
     if refusal is not None:
@@ -99,8 +102,6 @@ def _refused(address: RedisAddress, error: Exception) -> str | None:
         return "is a server of a Redis Cluster. Begin the address with redis+cluster://."
     if code(error) == "READONLY" and address.mode == "sentinel":
         return None  # the sentinels have not agreed yet on the new master
-    if isinstance(error, AuthenticationError) and code(error) not in _CODES:
-        return _CODES["WRONGPASS"]
     return _CODES.get(code(error))
 
 
@@ -117,11 +118,7 @@ def _distrusted(error: ssl.SSLCertVerificationError) -> str:
 
 async def _no_master(address: RedisAddress) -> str | None:
     """No sentinel names a master."""
-    dialer = Dialer(address)
-    try:
-        answers = await dialer.services()
-    finally:
-        await dialer.close()
+    answers = await Dialer(address).services()
     known = [answer for answer in answers if isinstance(answer, set)]
     if any(address.service in names for names in known):
         return None  # it is down, and a failover will come
@@ -132,7 +129,7 @@ async def _no_master(address: RedisAddress) -> str | None:
             "Correct the name in DLS_STORE."
         )
     error = next(answer for answer in answers if isinstance(answer, RedisError))
-    if isinstance(error, AuthenticationError) or code(error) == "NOAUTH":
+    if code(error) in ("NOAUTH", "WRONGPASS") or "invalid password" in str(error).lower():
         return (
             "cannot be found: the Sentinels want another password. Set the options "
             "sentinel_password and, if they have users, sentinel_user."
