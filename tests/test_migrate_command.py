@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import random
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from tests.histories import Histories, whole
 from tests.migrating import serving as opened_store
 from tests.processes import serving
 from tests.redis_servers import RedisServer, keys_without_ttl, redis_server
-from tests.test_cli import Ended, assert_refused, dls
+from tests.test_cli import Ended, assert_refused, dls, ended, started
 from tests.waiting import within
 
 __all__ = ["redis_server"]
@@ -32,22 +30,6 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture
 def prefix() -> str:
     return f"command{next(_NUMBERS)}"
-
-
-async def started(source: str, target: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "durable_llm_streams", "migrate", source, target,
-        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-
-
-async def ended(process: asyncio.subprocess.Process) -> Ended:
-    async with within("the end of dls migrate"):
-        out, err = await process.communicate()
-    return Ended(process.returncode or 0, out.decode(), err.decode())
 
 
 async def migrate(source: str, target: str) -> Ended:
@@ -87,7 +69,7 @@ async def test_killed_again_and_again_it_ends_with_every_chat_once(
             return int(await client.zcard(f"{{{prefix}:0}}:ages"))
 
         while await copied() < chats:
-            process = await started(source, target)
+            process = await started("migrate", source, target, environment={})
             goal = await copied() + rng.randint(1, 120)
 
             async def enough(goal: int = goal) -> bool:
@@ -116,7 +98,7 @@ async def test_interrupted_it_says_that_it_goes_on(
 ) -> None:
     source, target = f"sqlite:///{tmp_path}/chats.db", f"{redis_server.url}?prefix={prefix}"
     await history(source, 300)
-    process = await started(source, target)
+    process = await started("migrate", source, target, environment={})
 
     async def begun() -> bool:
         return bool(await redis_server.command("EXISTS", f"{{{prefix}:0}}:ages"))
