@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import uvicorn
+from msgspec import structs
 
 from durable_llm_streams.cli.serve import Server
 from durable_llm_streams.runs import Event, Finish, Limits, Prompt, TextDelta, Worker
@@ -33,7 +34,7 @@ HELLO = ("Hello", ", ", "world", ".")
 
 
 class Script:
-    """A model that says what the test wants, when the test wants it.
+    """A model that the test controls.
 
     Attributes:
         pieces: what the next answers say, piece by piece; an exception among them is raised.
@@ -49,7 +50,7 @@ class Script:
         self._free.set()
 
     def hold(self) -> None:
-        """From now on nothing is said that was not allowed."""
+        """From now on a piece is said only when it is allowed."""
         self._free.clear()
 
     def allow(self, pieces: int = 1) -> None:
@@ -86,7 +87,7 @@ class Script:
 
 
 class Document(JSON):
-    """A JSON object; what is missing in it is a failure that shows it."""
+    """A JSON object; a missing key is a failure that shows the object."""
 
     def __missing__(self, name: str) -> Any:
         raise AssertionError(f"There is no {name!r} in {dict(self)}")
@@ -172,7 +173,7 @@ class Reading:
 
 
 def story(frames: Sequence[Frame]) -> list[JSON]:
-    """What the frames tell, however their deltas were cut or joined."""
+    """The chunks of the frames, with the deltas of a part joined."""
     chunks: list[JSON] = []
     for frame in frames:
         chunk = frame.chunk
@@ -186,7 +187,7 @@ def story(frames: Sequence[Frame]) -> list[JSON]:
 
 
 class Guest:
-    """Somebody with a browser of his own: a cookie jar and connections."""
+    """A visitor with a cookie jar and connections."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self.url = url
@@ -267,9 +268,9 @@ def text_of(message: JSON) -> str:
 
 
 async def read_until(
-    response: aiohttp.ClientResponse, enough: Callable[[Reading], bool]
+    response: aiohttp.ClientResponse, enough: Callable[[Reading], bool] = lambda r: bool(r.records)
 ) -> Reading:
-    """Read a stream until it has brought what the test waits for."""
+    """Read a stream until it has brought what the test waits for; by default, any record."""
     raw = b""
     async with within("what is awaited of a stream", lambda: raw):
         while not enough(reading := Reading(response.status, response.headers, raw)):
@@ -286,17 +287,6 @@ async def read_rest(response: aiohttp.ClientResponse) -> Reading:
         async for part in response.content.iter_any():
             raw += part
     return Reading(response.status, response.headers, raw)
-
-
-class _Errors(logging.Handler):
-    """Keeps what was logged as an error: a request must cause none, whatever is in it."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
 
 
 @dataclass
@@ -330,10 +320,13 @@ class App:
 
 @contextlib.contextmanager
 def _errors() -> Iterator[list[str]]:
-    handler = _Errors()
+    """Keeps what is logged as an error: a request must cause none, whatever is in it."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    vars(handler)["emit"] = lambda record: lines.append(handler.format(record))
     logging.getLogger().addHandler(handler)
     try:
-        yield handler.lines
+        yield lines
     finally:
         logging.getLogger().removeHandler(handler)
 
@@ -358,7 +351,7 @@ async def running_app(
     limits: Limits | None = None,
     ui: Path | None = None,
     proxies: Sequence[str] = (),
-    **uvicorn_options: Any,
+    **configured: Any,
 ) -> AsyncGenerator[App, None]:
     """Serve a store in this event loop. At the end nothing may be left open or have been logged.
 
@@ -366,18 +359,20 @@ async def running_app(
         folder: where the store is.
         config, authenticate, ui: as for `create_app`.
         limits: the worker's.
-        proxies: addresses whose `X-Forwarded-…` is believed.
-        uvicorn_options: more of them.
+        proxies: addresses whose `X-Forwarded-…` is trusted.
+        configured: fields of the configuration that differ.
     """
+    config = structs.replace(config, **configured)
     script = Script()
     store = SQLiteStore(folder / "chats.db")
     worker = Worker(store, script, name="test", limits=limits or Limits(backoff=0.01))
     app = create_app(store, worker, config, authenticate=authenticate, ui=ui)
     shared = app.state.durable
     assert isinstance(shared, Context)
-    options = {"log_config": None, "access_log": False, "proxy_headers": False, **uvicorn_options}
     served = behind_proxies(app, list(proxies)) if proxies else app
-    settings = uvicorn.Config(served, timeout_graceful_shutdown=3, **options)
+    settings = uvicorn.Config(
+        served, timeout_graceful_shutdown=3, log_config=None, access_log=False, proxy_headers=False
+    )
     settings.load()
     server = Server(settings, app)
     server.lifespan = settings.lifespan_class(settings)
