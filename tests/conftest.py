@@ -17,7 +17,7 @@ __all__ = ["pytest_runtest_logreport", "pytest_terminal_summary"]
 LONG = (
     "tests/test_web_unit.py",
     "tests/simulation/test_hunt.py",
-    "tests/test_web_wheel.py",
+    "tests/test_distributions.py",
     "tests/test_bench.py",
     "tests/http/test_deploy.py",
     "tests/http/test_hand_over.py",

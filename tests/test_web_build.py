@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import subprocess
 import sys
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 
 import hatch_build
-from bench.web.first_load import SCRIPT_KB, eager_scripts
-from durable_llm_streams.server.ui import BUILT
 from hatch_build import (
     BUILD_ID,
     STATIC,
@@ -25,7 +22,7 @@ from hatch_build import (
     is_current,
     is_installed,
 )
-from tests.node import find_node, missing
+from tests.node import find_node
 
 ROOT = Path(__file__).parents[1]
 
@@ -287,12 +284,3 @@ def test_the_program_builds_tells_and_is_silent_when_there_is_nothing_to_do(proj
     assert code == 1
     assert "src/main.ts is broken" in said
     assert "Traceback" not in said
-
-
-def test_what_is_loaded_first_is_small() -> None:
-    if not (BUILT / "index.html").is_file():
-        missing("The interface was not built: run `make test`, or python hatch_build.py")
-    scripts = {file.name: file.read_bytes() for file in eager_scripts(BUILT)}
-    kilobytes = {name: len(gzip.compress(code, 9)) / 1000 for name, code in scripts.items()}
-    assert len(kilobytes) > 1, kilobytes
-    assert sum(kilobytes.values()) <= SCRIPT_KB, kilobytes
