@@ -21,14 +21,14 @@ from durable_llm_streams.server.context import new_id
 from durable_llm_streams.server.sending import _title
 from durable_llm_streams.server.streams import RunStream, Streams
 from durable_llm_streams.store import Page, Snapshot
-from tests.app import App, Guest, Reading, begun, running_app, story, user
+from tests.app import JSON, App, Guest, Reading, begun, running_app, story, user
 from tests.stub_server import text_log
 
 
 async def test_what_is_just_within_its_limit_is_taken(tmp_path: Path) -> None:
     text, key = "é" * 50, {"Idempotency-Key": "k" * 200}
     body = {"id": "c1", "message": user("m1", text)}
-    limits = {"max_body_bytes": len(json.dumps(body)), "max_message_bytes": 100}
+    limits: JSON = {"max_body_bytes": len(json.dumps(body)), "max_message_bytes": 100}
     async with running_app(tmp_path, **limits, store_patience=7.0) as app, app.guest() as guest:
         assert app.shared.streams.patience == 7.0
         assert (await guest.post(body, headers=key)).end == "finish"
