@@ -95,10 +95,3 @@ async def chromium() -> AsyncIterator[Browser]:
     """The browser of this test process."""
     async with running_chromium() as browser:
         yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def context(chromium: Browser) -> AsyncIterator[BrowserContext]:
-    """A fresh context for one test."""
-    async with fresh_context(chromium) as context:
-        yield context
