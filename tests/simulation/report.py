@@ -6,9 +6,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import msgspec
@@ -87,6 +87,29 @@ def replay(seed: int, store: str, only: Sequence[str] | None) -> Outcome:
     """
     with Replays(seed, store) as run:
         return run(only)
+
+
+def outcomes(
+    store: str, seeds: Sequence[int], env: Mapping[str, str] = MappingProxyType({})
+) -> dict[int, Outcome]:
+    """Run some seeds in that order, in one process of its own, and keep their logs.
+
+    Args:
+        store, seeds: what the histories are drawn from.
+        env: what differs in the process's environment.
+    """
+    words = (store, ",".join(map(str, seeds)), "whole")
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.batch", *words],
+        env={**environment(), **env},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        timeout=_LONGEST_SECONDS,
+        check=True,
+    )
+    found = msgspec.json.decode(process.stdout, type=list[Outcome])
+    return {outcome.seed: outcome for outcome in found}
 
 
 def explain(

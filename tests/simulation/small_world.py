@@ -38,10 +38,3 @@ def loop_of_now() -> SimulationLoop:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SimulationLoop)
     return loop
-
-
-async def walk(seen: list[str], name: str, steps: int = 5) -> None:
-    """Note every step, and let others have a turn behind each."""
-    for step in range(steps):
-        seen.append(f"{name}{step}")
-        await asyncio.sleep(0)
