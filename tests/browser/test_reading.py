@@ -9,19 +9,12 @@ from playwright.async_api import BrowserContext, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.pace import numbered, speaking
+from tests.browser.scripted import numbered, speaking
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WORDS = numbered(60)
-
-
-async def test_an_answer_is_read_to_its_end(tab: ChatPage) -> None:
-    await tab.send("Hi")
-    await tab.until_ended()
-    assert await tab.assert_exact() == "Hello, world."
-    assert await tab.copied(tab.questions.first) == "Hi"
 
 
 async def test_nothing_moves_while_an_answer_is_written_and_ends(tab: ChatPage, app: App) -> None:
@@ -30,6 +23,7 @@ async def test_nothing_moves_while_an_answer_is_written_and_ends(tab: ChatPage, 
         await tab.send("Count")
         await tab.until_ended()
     assert await tab.assert_exact() == "".join(WORDS)
+    assert await tab.copied(tab.questions.first) == "Count"
     await tab.assert_still()
 
 
@@ -56,6 +50,9 @@ async def test_an_answer_stands_there_at_once_after_each_of_many_reloads(
     app.script.pieces = WORDS
     app.script.hold()
     await tab.send("Count")
+    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
+    await tab.page.reload()  # before the first word
+    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
     rng = random.Random(5)
     said = 0
     for _ in range(6):
@@ -69,15 +66,3 @@ async def test_an_answer_stands_there_at_once_after_each_of_many_reloads(
     app.script.free()
     await tab.until_ended()
     assert await tab.assert_exact() == "".join(WORDS)
-
-
-async def test_a_reload_before_the_first_word_waits_for_it(tab: ChatPage, app: App) -> None:
-    app.script.hold()
-    await tab.send("Hi")
-    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
-    await tab.page.reload()
-    await expect(tab.questions).to_have_text("Hi")
-    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
-    app.script.free()
-    await tab.until_ended()
-    assert await tab.assert_exact() == "Hello, world."

@@ -14,7 +14,6 @@ from playwright.async_api import BrowserContext, Page, expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.screens_hostile import EVIL, PAYLOADS, RUN
-from tests.browser.screens_support import ask
 from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.promise("harmless-text")]
@@ -127,7 +126,7 @@ def in_pieces(text: str, seed: int) -> tuple[str, ...]:
 
 
 async def test_what_is_forbidden_would_be_found(tab: ChatPage) -> None:
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     assert await tab.page.evaluate(FORBIDDEN) == []
     await tab.page.evaluate(
         """() => {
@@ -177,7 +176,7 @@ async def test_links_lead_out_only_by_a_click_into_a_tab_that_knows_nothing(
 ) -> None:
     tab, _ = watched
     app.script.pieces = (f"[a link]({EVIL}/page) ![a picture]({EVIL}/pixel.png)\n",)
-    await ask(tab, "Where?")
+    await tab.ask("Where?")
     link = tab.answer.get_by_role("link", name="a link")
     await expect(link).to_have_attribute("title", f"{EVIL}/page")
     assert set((await link.get_attribute("rel") or "").split()) >= {"noopener", "noreferrer"}
@@ -207,7 +206,7 @@ async def test_questions_and_titles_are_text(watched: tuple[ChatPage, Watch]) ->
         "\u202egnp.exe <b>bold</b>",
     ):
         await tab.goto("/")
-        await ask(tab, hostile)
+        await tab.ask(hostile)
         await expect(tab.questions.first).to_contain_text(hostile)
         await expect(tab.rows.first).to_contain_text(hostile[:10])
         await expect(tab.page.locator("aside img, aside b, header img, header b")).to_have_count(0)

@@ -1,14 +1,12 @@
-"""What the browser keeps: when its storage is full, forbidden, or holds what others left."""
+"""What the browser keeps when its storage is full or forbidden."""
 
 from __future__ import annotations
 
 import pytest
 from playwright.async_api import BrowserContext, expect
 
-from tests.app import CONFIG, App
+from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.screens_support import ask, row
-from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -25,11 +23,11 @@ async def test_a_full_storage_is_told_and_nothing_stops_working(tab: ChatPage) -
     await tab.page.evaluate(FILL)
     await tab.composer.fill("a draft " * 20)
     await expect(tab.banner).to_contain_text("storage is full")
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     await tab.composer.fill("the draft of one chat")
-    await tab.page.get_by_role("button", name="New chat").click()
+    await tab.button("New chat").click()
     await expect(tab.composer).to_have_value("")
-    await row(tab, "Hi").get_by_role("link").click()
+    await tab.row("Hi").get_by_role("link").click()
     await expect(tab.composer).to_have_value("the draft of one chat")
     await tab.page.evaluate("() => localStorage.removeItem('filler0')")
     await tab.composer.fill("the draft again")
@@ -51,29 +49,14 @@ async def test_without_any_storage_the_whole_chat_works(app: App, context: Brows
     await context.add_init_script(FORBID)
     tab = await ChatPage.open(context, app.url)
     await expect(tab.banner).to_contain_text("keeps nothing")
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     await tab.composer.fill("a draft")
-    await tab.page.get_by_role("button", name="New chat").click()
+    await tab.button("New chat").click()
     await expect(tab.composer).to_have_value("")
     await tab.composer.fill("another")
-    await row(tab, "Hi").get_by_role("link").click()
+    await tab.row("Hi").get_by_role("link").click()
     await expect(tab.composer).to_have_value("a draft")
-    await tab.page.get_by_role("button", name="Theme:").click()
+    await tab.button("Theme:").click()
     await tab.page.get_by_role("menuitemradio", name="Dark").click()
     await expect(tab.page.locator("html")).to_have_class("dark")
     await tab.assert_nothing_lost()
-
-
-async def test_what_others_left_in_the_storage_breaks_nothing(
-    app: App, context: BrowserContext
-) -> None:
-    await context.add_init_script(
-        """for (const key of ["outbox", "seen", "seen-since", "theme", "model", "sidebar"]) {
-          localStorage.setItem(`dls:${key}`, '{"not": ["what", 1]} expected');
-        }"""
-    )
-    tab = await ChatPage.open(context, app.url)
-    await ask(tab, "Hi")
-    await tab.assert_nothing_lost()
-    assert CONFIG.models[0].id == (await tab.snapshot())["messages"][-1]["metadata"]["model"]
-    await until(lambda: tab.rows.count(), lambda count: count == 1)

@@ -35,8 +35,7 @@ async def test_a_message_waits_through_a_reload_without_a_server(
     tab: ChatPage, app: App, begun: bool
 ) -> None:
     if begun:
-        await tab.send("First")
-        await tab.until_ended()
+        await tab.ask("First")
 
     async def refuse(route: Route) -> None:
         await route.abort("internetdisconnected")
@@ -59,8 +58,7 @@ async def test_a_message_waits_through_a_reload_without_a_server(
 async def test_two_tabs_send_a_waiting_message_once(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
-    await tab.send("First")
-    await tab.until_ended()
+    await tab.ask("First")
     other = await ChatPage.open(context, app.url, tab.path)
     await context.set_offline(True)
     await tab.send("Second")

@@ -10,8 +10,7 @@ from playwright.async_api import BrowserContext, expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.pace import numbered
-from tests.browser.screens_support import begin
+from tests.browser.scripted import numbered
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 WORDS = numbered(60)
 SAID = "".join(WORDS)
 HERE = Path(__file__).parent
-
-
-async def begun(tab: ChatPage) -> None:
-    """A chat with one answer."""
-    await tab.send("First")
-    await tab.until_ended()
 
 
 async def followed(asking: ChatPage, others: list[ChatPage], app: App) -> None:
@@ -47,7 +40,7 @@ async def followed(asking: ChatPage, others: list[ChatPage], app: App) -> None:
 async def test_all_tabs_and_devices_show_an_answer_that_one_asked_for(
     tab: ChatPage, app: App, context: BrowserContext, device: NewDevice
 ) -> None:
-    await begun(tab)
+    await tab.ask("First")
     async with device() as phone:
         await phone.add_cookies(await context.cookies())  # type: ignore[arg-type]  # as they came
         second = await ChatPage.open(context, app.url, tab.path)
@@ -60,7 +53,7 @@ async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
     app.script.pieces = WORDS
-    await begin(tab, app, "Count", 10)
+    await tab.begin(app, "Count", 10)
     other = await ChatPage.open(context, app.url, tab.path)
     await other.until_shown("".join(WORDS[:10]))
     await other.stop_button.click()
@@ -74,22 +67,6 @@ async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
     await expect(tab.page.get_by_test_id("ending")).to_have_text("Stopped.")
     await expect(tab.stop_button).to_have_count(0)
     assert await tab.assert_exact() == "".join(WORDS[:10])
-
-
-async def test_eight_tabs_share_one_feed_and_all_stay_usable(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    await begun(tab)
-    tabs = [tab, *[await ChatPage.open(context, app.url, tab.path) for _ in range(7)]]
-    await until(lambda: len(app.shared.streams) == 1)
-    await tabs[-1].send("Second")
-    for each in tabs:
-        await expect(each.answers).to_have_count(2)
-        await each.until_ended()
-    ninth = await ChatPage.open(context, app.url, tab.path)
-    await ninth.until_ended()
-    assert await ninth.assert_exact() == "Hello, world."
-    await until(lambda: len(app.shared.streams) == 1)
 
 
 async def test_eight_tabs_with_a_live_answer_stay_usable(app: App, context: BrowserContext) -> None:
@@ -113,27 +90,15 @@ async def test_eight_tabs_with_a_live_answer_stay_usable(app: App, context: Brow
 
 
 @pytest.mark.promise("feed")
-async def test_another_tab_reads_the_feed_when_its_reader_is_closed(
+async def test_eight_tabs_share_one_feed_and_another_reads_it_when_its_reader_closes(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
-    await begun(tab)
-    others = [await ChatPage.open(context, app.url, tab.path) for _ in range(2)]
+    await tab.ask("First")
+    others = [await ChatPage.open(context, app.url, tab.path) for _ in range(7)]
     await until(lambda: len(app.shared.streams) == 1)
     await tab.page.close()
     await followed(others[0], others[1:], app)
+    ninth = await ChatPage.open(context, app.url, others[0].path)
+    await ninth.until_ended()
+    assert await ninth.assert_exact() == SAID
     await until(lambda: len(app.shared.streams) == 1)
-
-
-async def test_a_chat_that_is_deleted_elsewhere_says_so(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    await begun(tab)
-    response = await context.request.delete(f"{app.url}/api/chats/{tab.chat_id}")
-    assert response.ok
-    await expect(tab.rows).to_have_count(0)
-    screen = tab.page.get_by_test_id("problem-screen")
-    await expect(screen).to_contain_text("There is no such chat here")
-    await screen.get_by_role("button", name="New chat").click()
-    await tab.send("Again")
-    await tab.until_ended()
-    assert await tab.assert_exact(mounts=None) == "Hello, world."
