@@ -35,8 +35,7 @@ class Campaign(NamedTuple):
 CAMPAIGNS = (
     Campaign("make hunt", "tests/simulation/results/*.json"),
     Campaign("make crash", "tests/crash/results/*.json"),
-    Campaign("make mutants", "tests/mutations/results.json"),
-    Campaign("python -m tests.mutations.web --keep", "tests/mutations/results-web.json"),
+    Campaign("make mutants", "tools/mutants/results.json"),
 )
 
 
@@ -92,8 +91,7 @@ def _rows(root: Path, campaign: Campaign) -> Iterator[tuple[str, str]]:
 def _figures(result: dict[str, Any]) -> Iterator[str]:
     if "rooms" in result:
         for room, figures in result["rooms"].items():
-            mutants = figures.get("total", figures)["mutants"]
-            yield f"{room} {figures['score']:.1f} % of {mutants:,}"
+            yield f"{room} {figures['score']:.1f} % of {figures['mutants']:,}"
     else:
         for what, number in result["counts"].items():
             yield f"{number:,} {what}"

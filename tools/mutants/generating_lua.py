@@ -7,11 +7,10 @@ time.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
+from .generating import numbered, swapped
 from .mutant import PACKAGE, Mutant, one_line, source_of
 
 _FOLDER: Final = "stores/redis/lua"
@@ -31,32 +30,24 @@ _SWAPS: Final = {
     "math.max(": "math.min(",
     "'-inf', now": "'-inf', '+inf'",
 }
-_PLACE: Final = re.compile("|".join(map(re.escape, _SWAPS)))
 _COMMENT: Final = re.compile(r"(?:^|\s+)--.*$|^#!.*$")
 _ALONE: Final = re.compile(r"^(\s*)(?:call|publish|tell|touch|keep_chat|forget_chat)\(.*\)\s*$")
 
 
 def generate_lua() -> list[Mutant]:
     """All mutants of all scripts."""
-    seen: Counter[str] = Counter()
-    made = []
-    for file in sorted((PACKAGE / _FOLDER).glob("*.lua")):
-        for mutant in _of_file(f"{_FOLDER}/{file.name}", file.stem):
-            seen[mutant.key] += 1
-            made.append(replace(mutant, number=seen[mutant.key]))
-    return made
+    files = sorted((PACKAGE / _FOLDER).glob("*.lua"))
+    return list(numbered(each for file in files for each in _of_file(file.name, file.stem)))
 
 
-def _of_file(path: str, name: str) -> Iterator[Mutant]:
+def _of_file(file: str, name: str) -> Iterator[Mutant]:
+    path = f"{_FOLDER}/{file}"
     start = 0
     for line in source_of(path).decode().splitlines(keepends=True):
         own = start
         start += len(line.encode())
         code = _COMMENT.sub("", line.rstrip())
-        changed = [
-            code[: place.start()] + _SWAPS[place[0]] + code[place.end() :]
-            for place in _PLACE.finditer(code)
-        ]
+        changed = list(swapped(code, _SWAPS))
         if _ALONE.match(code) and code.count("(") == code.count(")"):
             changed.append("")
         for text in changed:

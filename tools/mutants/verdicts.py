@@ -6,23 +6,21 @@ that caught the mutant, or all files of tests that did not.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
-from .files import aside, write
-from .mutant import Mutant, fingerprint
+from .files import aside, locked, write
+from .mutant import Mutant, digest, fingerprint
 from .reach import digest_of_test
 
-CAUGHT, TIMED_OUT, SURVIVED, UNFIT, UNREACHED = (
-    "caught",
-    "timed out",
-    "survived",
-    "unfit",
-    "unreached",
-)
+CAUGHT: Final = "caught"
+TIMED_OUT: Final = "timed out"
+SURVIVED: Final = "survived"
+UNREACHED: Final = "unreached"
+UNFIT: Final = "unfit"
 
 
 @dataclass(frozen=True)
@@ -51,49 +49,46 @@ class Verdict:
 
 
 class Verdicts:
-    """Verdicts by mutant, in a file of lines; each is written at once."""
+    """Verdicts by mutant, in a file of lines; each is written at once.
+
+    `trouble` is a sentence if the file was damaged; what stood before the damage is kept.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[str, Verdict] = {}
         self.trouble = ""
-        try:
-            for line in path.read_text().splitlines():
-                entry = json.loads(line)
-                key = entry.pop("mutant")
-                self._known[key] = Verdict(**entry)
-        except FileNotFoundError:
-            pass
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-            self.trouble = aside(path, error)
-            self._rewrite()
+        with locked(path):
+            try:
+                for line in path.read_text().splitlines():
+                    entry = json.loads(line)
+                    key = entry.pop("mutant")
+                    self._known[key] = Verdict(**entry)
+            except FileNotFoundError:
+                pass
+            except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+                self.trouble = aside(path, error)
+                write(path, "".join(_line(*each) for each in self._known.items()).encode())
 
     def of(self, mutant: Mutant, tests: Iterable[str]) -> Verdict | None:
-        """The verdict, if it still holds.
-
-        Args:
-            mutant: the mutant.
-            tests: the ids of those that would run.
-        """
+        """The verdict, if it still holds for these tests, by their ids."""
         known = self._known.get(mutant.key)
         if known is None or known.function != fingerprint(mutant):
             return None
-        resting = [known.by] if known.good else tests
-        return known if known.evidence == evidence(resting) else None
+        return known if known.evidence == evidence([known.by] if known.good else tests) else None
 
     def keep(self, mutant: Mutant, verdict: Verdict) -> None:
         """Remember a verdict, on the disk as well."""
         self._known[mutant.key] = verdict
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
-            file.write(json.dumps({"mutant": mutant.key, **asdict(verdict)}) + "\n")
+            file.write(_line(mutant.key, verdict))
 
-    def _rewrite(self) -> None:
-        lines = [json.dumps({"mutant": key, **asdict(each)}) for key, each in self._known.items()]
-        write(self._path, "".join(f"{line}\n" for line in lines).encode())
+
+def _line(key: str, verdict: Verdict) -> str:
+    return json.dumps({"mutant": key, **asdict(verdict)}) + "\n"
 
 
 def evidence(tests: Iterable[str]) -> str:
     """The fingerprint of files of tests."""
-    files = sorted({name.partition("::")[0] for name in tests})
-    return hashlib.sha256("".join(map(digest_of_test, files)).encode()).hexdigest()[:16]
+    names = sorted({name.partition("::")[0] for name in tests})
+    return digest("".join(map(digest_of_test, names)).encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,7 @@ class Mutant:
     """One change.
 
     Attributes:
-        path: of the file, from the package's folder on.
+        path: of the file, below the package's folder.
         function: the qualified name of the outermost function; of a script, the script's name.
         line: where that function begins.
         span: the bytes that are replaced.
@@ -44,6 +44,7 @@ class Mutant:
         after: the same with the change.
         lines: those of the statement; empty: any line of the function.
         name: of one that was written by hand.
+        number: tells apart those with the same text.
     """
 
     path: str
@@ -55,7 +56,7 @@ class Mutant:
     after: str
     lines: tuple[int, ...] = ()
     name: str = ""
-    number: int = field(default=1)
+    number: int = 1
 
     @property
     def room(self) -> str:
@@ -63,7 +64,7 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """What it is known by, whatever happens in the other lines of its file."""
+        """Its name, whatever happens in the other lines of its file."""
         again = f" ({self.number})" if self.number > 1 else ""
         return f"{self.address}: {self.before} -> {self.after}{again}"
 
@@ -81,19 +82,13 @@ class Mutant:
 
 def room_of(path: str) -> str:
     """The room of a file; "" for one that is in none."""
-    matching = [
-        (len(prefix), room)
-        for room, prefixes in ROOMS.items()
-        for prefix in prefixes
-        if path.startswith(prefix)
-    ]
-    return max(matching)[1] if matching else ""
+    prefixes = ((prefix, room) for room, own in ROOMS.items() for prefix in own)
+    return max(((len(p), room) for p, room in prefixes if path.startswith(p)), default=(0, ""))[1]
 
 
-def files_of(room: str) -> list[str]:
-    """The Python files of a room."""
-    paths = (path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-    return sorted(path for path in paths if room_of(path) == room)
+def files() -> list[str]:
+    """The Python files of the product."""
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
 @cache
@@ -104,11 +99,10 @@ def source_of(path: str) -> bytes:
 
 @dataclass(frozen=True)
 class Function:
-    """An outermost function of a file: its name, its lines, and the order of those named alike."""
+    """An outermost function of a file."""
 
     name: str
     node: ast.FunctionDef | ast.AsyncFunctionDef
-    order: int
 
     @property
     def line(self) -> int:
@@ -119,10 +113,15 @@ class Function:
     def last(self) -> int:
         return self.node.end_lineno or self.node.lineno
 
+    @property
+    def body(self) -> range:
+        """The lines of its body."""
+        return range(self.node.body[0].lineno, self.last + 1)
+
 
 @cache
-def functions_of(path: str) -> tuple[Function, ...]:
-    """The outermost functions of a file, methods included."""
+def functions_in(source: bytes) -> tuple[Function, ...]:
+    """The outermost functions of a text, methods included."""
     found: list[Function] = []
 
     def look(body: list[ast.stmt], prefix: str) -> None:
@@ -130,21 +129,33 @@ def functions_of(path: str) -> tuple[Function, ...]:
             if isinstance(node, ast.ClassDef):
                 look(node.body, f"{prefix}{node.name}.")
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                name = f"{prefix}{node.name}"
-                found.append(Function(name, node, sum(each.name == name for each in found)))
+                found.append(Function(f"{prefix}{node.name}", node))
 
-    look(ast.parse(source_of(path)).body, "")
+    look(ast.parse(source).body, "")
     return tuple(found)
+
+
+def functions_of(path: str) -> tuple[Function, ...]:
+    """The outermost functions of a file."""
+    return functions_in(source_of(path))
+
+
+def function_of(mutant: Mutant) -> Function:
+    """The function that a mutant of Python changes."""
+    return next(each for each in functions_of(mutant.path) if each.line == mutant.line)
 
 
 def fingerprint(mutant: Mutant) -> str:
     """Of the function's text without the change: a verdict holds as long as that is the same."""
     source = source_of(mutant.path)
     if mutant.path.endswith(".py"):
-        lines = source.splitlines(keepends=True)
-        own = next(each for each in functions_of(mutant.path) if each.line == mutant.line)
-        source = b"".join(lines[own.line - 1 : own.last])
-    return hashlib.sha256(source).hexdigest()[:16]
+        own = function_of(mutant)
+        source = b"".join(source.splitlines(keepends=True)[own.line - 1 : own.last])
+    return digest(source)
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def one_line(text: str) -> str:

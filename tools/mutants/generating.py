@@ -17,12 +17,12 @@ import importlib.util
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, Final
 
-from .mutant import Function, Mutant, functions_of, one_line, source_of
-from .statements import Statement, statement_at, statements_of
+from .mutant import Mutant, functions_of, one_line, source_of
 
 MISSING: Final = (
     "mutmut is not installed here: its operators make the mutants. `scripts/bootstrap mutants` "
@@ -46,7 +46,6 @@ _IN_SQL: Final = {
     " OR REPLACE": " OR IGNORE",
     " IS NULL": " IS NOT NULL",
 }
-_SQL_PLACE: Final = re.compile("|".join(map(re.escape, _IN_SQL)))
 _WORDING: Final = re.compile(r"\S\s+\S+\s+\S")
 
 
@@ -55,13 +54,23 @@ def available() -> bool:
     return importlib.util.find_spec("mutmut") is not None
 
 
-def generate(path: str) -> list[Mutant]:
-    """All mutants of a file.
+def numbered(mutants: Iterable[Mutant]) -> Iterator[Mutant]:
+    """The mutants; those with the same key get numbers."""
+    seen: Counter[str] = Counter()
+    for mutant in mutants:
+        seen[mutant.key] += 1
+        yield replace(mutant, number=seen[mutant.key])
 
-    Args:
-        path: from the package's folder on.
-    """
-    return _Generator(path).mutants()
+
+def swapped(text: str, swaps: dict[str, str]) -> Iterator[str]:
+    """The text with one place changed, for each place."""
+    for place in re.finditer("|".join(map(re.escape, swaps)), text):
+        yield text[: place.start()] + swaps[place[0]] + text[place.end() :]
+
+
+def generate(path: str) -> list[Mutant]:
+    """All mutants of a file, which is named from the package's folder on."""
+    return list(numbered(_Generator(path).mutants()))
 
 
 class _Generator:
@@ -72,38 +81,33 @@ class _Generator:
         metadata: Any = importlib.import_module("libcst.metadata")
         mutators: Any = importlib.import_module("mutmut.mutation.mutators")
         self._operators = mutators.mutation_operators
-        self._wrapper = metadata.MetadataWrapper(
-            self._cst.parse_module(self._source), unsafe_skip_copy=True
-        )
-        self._spans = self._wrapper.resolve(metadata.ByteSpanPositionProvider)
+        self._module = self._cst.parse_module(self._source)
+        wrapper = metadata.MetadataWrapper(self._module, unsafe_skip_copy=True)
+        self._spans = wrapper.resolve(metadata.ByteSpanPositionProvider)
         self._functions = functions_of(path)
-        self._starts = [each.line for each in self._functions]
-        self._lines = [0]
-        for line in self._source.splitlines(keepends=True):
-            self._lines.append(self._lines[-1] + len(line))
-        self._statements: dict[int, list[Statement]] = {}
+        self._lines = [0, *accumulate(map(len, self._source.splitlines(keepends=True)))]
 
-    def mutants(self) -> list[Mutant]:
-        seen: Counter[str] = Counter()
-        made = []
-        for mutant in self._walk(self._wrapper.module):
-            seen[mutant.key] += 1
-            made.append(replace(mutant, number=seen[mutant.key]))
-        return made
+    def mutants(self) -> Iterator[Mutant]:
+        return self._walk(self._module, None)
 
-    def _walk(self, node: Any) -> Iterator[Mutant]:
-        for text in self._sql_changes(node):
-            mutant = self._mutant(node, text)
+    def _walk(self, node: Any, statement: Any) -> Iterator[Mutant]:
+        """The mutants of a node that is part of a statement, and of what is in it."""
+        cst = self._cst
+        if isinstance(
+            node,
+            cst.BaseSmallStatement | cst.BaseCompoundStatement | cst.ExceptHandler | cst.MatchCase,
+        ):
+            statement = node
+        texts = list(self._sql_changes(node))
+        kept = self._kept(node)
+        if not kept:
+            texts += self._changes(node)
+        for text in texts:
+            mutant = self._mutant(node, text, statement)
             if mutant is not None:
                 yield mutant
-        if self._kept(node):
-            return
-        for text in self._changes(node):
-            mutant = self._mutant(node, text)
-            if mutant is not None:
-                yield mutant
-        for child in node.children:
-            yield from self._walk(child)
+        for child in () if kept else node.children:
+            yield from self._walk(child, statement)
 
     def _kept(self, node: Any) -> bool:
         cst = self._cst
@@ -123,8 +127,7 @@ class _Generator:
         if isinstance(node, self._cst.SimpleString | self._cst.FormattedStringText):
             text = self._code(node)
             if _SQL.search(text):
-                for place in _SQL_PLACE.finditer(text):
-                    yield text[: place.start()] + _IN_SQL[place[0]] + text[place.end() :]
+                yield from swapped(text, _IN_SQL)
 
     def _changes(self, node: Any) -> Iterator[str]:
         """The texts that may stand in the place of a node."""
@@ -135,7 +138,7 @@ class _Generator:
                 if isinstance(node, cst.BaseString):
                     changed = changed[:1]  # not also in lower case, and in upper case
                 yield from (self._code(each) for each in changed)
-        if isinstance(node, cst.Expr | cst.Raise | cst.Del) and self._does_something(node):
+        if isinstance(node, cst.Raise | cst.Del) or self._only_does(node):
             yield "pass"
         elif isinstance(node, cst.Return) and node.value is not None:
             if self._code(node.value) != "None":
@@ -145,41 +148,37 @@ class _Generator:
             if isinstance(node.test, plain):
                 yield f"not ({self._code(node.test)})"
 
-    def _does_something(self, node: Any) -> bool:
+    def _only_does(self, node: Any) -> bool:
+        """Whether it is a statement whose value, if any, is not used."""
         cst = self._cst
-        if isinstance(node, cst.Raise | cst.Del):
-            return True
-        if isinstance(node.value, cst.Call) and self._kept(node.value):
-            return False
-        return isinstance(node.value, cst.Call | cst.Await | cst.Yield)
+        return (
+            isinstance(node, cst.Expr)
+            and isinstance(node.value, cst.Call | cst.Await | cst.Yield)
+            and not self._kept(node.value)
+        )
 
     def _code(self, node: Any) -> str:
-        return str(self._wrapper.module.code_for_node(node))
+        return str(self._module.code_for_node(node))
 
-    def _mutant(self, node: Any, text: str) -> Mutant | None:
+    def _mutant(self, node: Any, text: str, statement: Any) -> Mutant | None:
         cst = self._cst
         place = self._spans.get(node.test if isinstance(node, cst.If | cst.While) else node)
-        if place is None:
+        if place is None or statement is None:
             return None
         start, end = place.start, place.start + place.length
-        line = bisect_right(self._lines, start)
-        function = self._function(line)
+        line = self._line(start)
+        function = next((each for each in self._functions if each.line <= line <= each.last), None)
         if function is None:
             return None
         if isinstance(node, cst.Tuple | cst.GeneratorExp):
             text = f"({text})"
-        lots = self._statements.setdefault(
-            function.line, statements_of(function.node, self._lines, self._source)
-        )
-        statement = statement_at(lots, start)
-        if statement is None:
-            return None
+        first, last = self._head(statement)
         mutated = self._source[:start] + text.encode() + self._source[end:]
-        last = statement.end + len(mutated) - len(self._source)
-        before = one_line(self._source[statement.start : statement.end].decode())
-        after = one_line(mutated[statement.start : last].decode())
+        before = one_line(self._source[first:last].decode())
+        after = one_line(mutated[first : last + len(mutated) - len(self._source)].decode())
         if before == after:
             return None
+        head = self._line(first) == function.node.lineno
         return Mutant(
             path=self._path,
             function=function.name,
@@ -188,11 +187,24 @@ class _Generator:
             replacement=text.encode(),
             before=before,
             after=after,
-            lines=statement.lines,
+            lines=() if head else tuple(range(self._line(first), self._line(last - 1) + 1)),
         )
 
-    def _function(self, line: int) -> Function | None:
-        at = bisect_right(self._starts, line) - 1
-        if at < 0 or self._functions[at].last < line:
-            return None
-        return self._functions[at]
+    def _head(self, statement: Any) -> tuple[int, int]:
+        """The first byte of a statement and the one after its last; its body is no part of it."""
+        cst, spans, source = self._cst, self._spans, self._source
+        first, last = spans[statement].start, spans[statement].start + spans[statement].length
+        if isinstance(statement, cst.MatchCase):
+            first = spans[statement.pattern].start
+        elif getattr(statement, "decorators", ()):
+            above = spans[statement.decorators[-1]]
+            rest = source[above.start + above.length : last]
+            first = last - len(rest.lstrip())
+        body = getattr(statement, "cases", None) or getattr(statement, "body", None)
+        if body is not None:
+            inner = spans[body[0] if isinstance(statement, cst.Match) else body].start
+            last = len(source[:inner].rstrip())
+        return first, last
+
+    def _line(self, place: int) -> int:
+        return bisect_right(self._lines, place)

@@ -17,7 +17,6 @@ KEPT: Final = ROOT / "mutants"
 
 def write(path: Path, content: bytes) -> None:
     """Write a file so that nobody ever reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_bytes(content)
     unfinished.replace(path)
@@ -27,7 +26,7 @@ def write(path: Path, content: bytes) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Be the only process that changes a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
