@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import uvicorn
+from fastapi import FastAPI
 from msgspec import structs
 
 from durable_llm_streams.cli.serve import Server
@@ -343,6 +344,37 @@ async def _shutdown(server: Server, shared: Context) -> None:
 
 
 @asynccontextmanager
+async def serving(
+    app: FastAPI, worker: Worker, proxies: Sequence[str] = ()
+) -> AsyncGenerator[tuple[str, Server, list[str]], None]:
+    """Serve an application in this event loop. At the end nothing may be left open or be logged.
+
+    Returns:
+        Its address, the server, and what was logged as an error.
+    """
+    shared = app.state.durable
+    assert isinstance(shared, Context)
+    served = behind_proxies(app, list(proxies)) if proxies else app
+    settings = uvicorn.Config(
+        served, timeout_graceful_shutdown=3, log_config=None, access_log=False, proxy_headers=False
+    )
+    settings.load()
+    server = Server(settings, app)
+    server.lifespan = settings.lifespan_class(settings)
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio sets no TCP_NODELAY
+    listener.bind(("127.0.0.1", 0))
+    with _errors() as errors:
+        await server.startup(sockets=[listener])
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", server, errors
+        finally:
+            await _shutdown(server, shared)
+        assert errors == []
+        assert len(shared.streams) == 0
+        assert worker.running == 0
+
+
+@asynccontextmanager
 async def running_app(
     folder: Path,
     config: ServerConfig = CONFIG,
@@ -353,7 +385,7 @@ async def running_app(
     proxies: Sequence[str] = (),
     **configured: Any,
 ) -> AsyncGenerator[App, None]:
-    """Serve a store in this event loop. At the end nothing may be left open or have been logged.
+    """Serve a store in this event loop.
 
     Args:
         folder: where the store is.
@@ -367,27 +399,8 @@ async def running_app(
     store = SQLiteStore(folder / "chats.db")
     worker = Worker(store, script, name="test", limits=limits or Limits(backoff=0.01))
     app = create_app(store, worker, config, authenticate=authenticate, ui=ui)
-    shared = app.state.durable
-    assert isinstance(shared, Context)
-    served = behind_proxies(app, list(proxies)) if proxies else app
-    settings = uvicorn.Config(
-        served, timeout_graceful_shutdown=3, log_config=None, access_log=False, proxy_headers=False
-    )
-    settings.load()
-    server = Server(settings, app)
-    server.lifespan = settings.lifespan_class(settings)
-    listener = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio sets no TCP_NODELAY
-    listener.bind(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        with _errors() as errors:
-            await server.startup(sockets=[listener])
-            try:
-                yield App(url, store, worker, script, shared, server, errors)
-            finally:
-                await _shutdown(server, shared)
-            assert errors == []
-            assert len(shared.streams) == 0
-            assert worker.running == 0
+        async with serving(app, worker, proxies) as (url, server, errors):
+            yield App(url, store, worker, script, app.state.durable, server, errors)
     finally:
         await store.close()
