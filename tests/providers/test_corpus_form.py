@@ -41,26 +41,19 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('kind = "end"', 'kind = "end"\ncolour = 1', "`colour` means nothing in the file.*answer"),
-        ("body = ", "bodi = ", "`bodi` means nothing in `answer`.*framing"),
-        ("body = '", "body = [{ paus = 1.0 }, '", "`paus` means nothing in `body`.*reset"),
-        ('text = "x"', 'texd = "x"', "`texd` means nothing in `expect`.*reasoning"),
+        ('kind = "end"', 'kind = "end"\ncolour = 1', "unknown field `colour`"),
+        ("body = ", "body = [{ paus = 1.0 }]\ntype = ", r"unknown field `paus`.*answer\[0\].body"),
         ('text = "x"', 'status = "failed"', "needs `meaning` or `sentence`"),
         ('text = "x"', "requests = 1", "needs `text`"),
-        ('text = "x"', "text = 7", "Expected `str | null`, got `int`"),
-        ("[[answer]]\nbody = 'data: [DONE]'", "", r"no \[\[answer\]\]"),
-        ('kind = "end"', "", "missing required field `kind`"),
+        ("[[answer]]\nbody = 'data: [DONE]'", "", "missing required field `answer`"),
         ('title = "A case"', "title = ", "Invalid value"),
     ],
 )
 def test_a_file_of_another_form_is_refused_with_its_name(
     old: str, new: str, words: str, tmp_path: Path
 ) -> None:
-    text = GOOD.replace(old, new)
-    if new.startswith("body = ["):
-        text = text.replace("[DONE]'", "[DONE]']")
     with pytest.raises(CaseError, match=rf"(?s)end/case\.toml: .*{words}"):
-        load(written(tmp_path, text))
+        load(written(tmp_path, GOOD.replace(old, new)))
 
 
 def test_the_example_of_the_form_is_a_case(tmp_path: Path) -> None:
@@ -70,19 +63,11 @@ def test_the_example_of_the_form_is_a_case(tmp_path: Path) -> None:
     load(tmp_path / "end" / "case.toml")
 
 
-def test_every_file_lies_in_the_folder_of_its_kind() -> None:
-    assert {name_of(path): load(path).kind for path in paths()} == {
-        name_of(path): path.parent.name for path in paths()
-    }
-
-
-def test_no_two_files_have_the_same_title_in_one_kind() -> None:
-    titles = [(path.parent.name, load(path).title) for path in paths()]
+def test_every_file_lies_in_the_folder_of_its_kind_with_a_title_of_its_own() -> None:
+    cases = [(path, load(path)) for path in paths()]
+    assert [name_of(path) for path, case in cases if case.kind != path.parent.name] == []
+    titles = [(case.kind, case.title) for _, case in cases]
     assert sorted(titles) == sorted(set(titles))
-
-
-def test_the_corpus_is_as_large_as_is_promised() -> None:
-    assert len(list(paths())) >= 150
 
 
 def test_every_kind_of_the_corpus_is_a_row_of_the_table_of_kinds() -> None:
