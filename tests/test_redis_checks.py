@@ -220,10 +220,17 @@ async def test_a_replica(tmp_path: Path) -> None:
         assert "is a replica" in await fatal(url(replica, "app:pw"))
 
 
-@pytest.mark.parametrize("command", ["EVAL", "EVALSHA"])
-async def test_a_server_without_scripts(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("EVAL", "runs no scripts"),
+        ("EVALSHA", "runs no scripts"),
+        ("SELECT", "answers with an error (unknown command 'SELECT'"),
+    ],
+)
+async def test_a_server_without_a_command(tmp_path: Path, command: str, words: str) -> None:
     async with RedisServer(tmp_path, config=[f'rename-command {command} ""']) as server:
-        assert "runs no scripts" in await fatal(url(server))
+        assert words in await fatal(url(server, rest="/1"))
 
 
 @pytest.mark.parametrize(

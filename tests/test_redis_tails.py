@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 
 from durable_llm_streams.model import Epoch, Span, Status
-from durable_llm_streams.store import Page
+from durable_llm_streams.store import Append, Page
+from durable_llm_streams.stores.redis.context import Shared
+from durable_llm_streams.stores.redis.following import Following
 from durable_llm_streams.stores.redis.tails import Tail
 
 FIRST, SECOND = Epoch(1, "aa"), Epoch(2, "bb")
@@ -108,6 +111,18 @@ async def test_a_waiting_reader_gets_what_fits_and_looks_itself_otherwise(
         assert tail.next_seq == 4, "a tail that may have missed something grows"
     else:
         assert tail.page(3, 1000) == expected
+
+
+@pytest.mark.promise("fencing")
+async def test_records_that_the_store_refused_reach_no_reader(tail: Tail) -> None:
+    following = Following(cast("Shared", None), cast("Any", None), lambda _: None, lambda: None)
+    following._tails["run"], following._ours["run"] = tail, "1.aa"
+    live(tail)
+    reader: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
+    tail.waiters.append((reader, 1e9))
+    following.appended([Append("run", FIRST, 4, texts(4))], [False])
+    assert reader.result() is None
+    assert not tail.live
 
 
 @pytest.mark.promise("bounded", "prefix")

@@ -11,7 +11,7 @@ from durable_llm_streams.model import Span, Status, token_at
 from durable_llm_streams.store import PAGE_BYTES
 from tests.waiting import within
 
-from .harness import LAST, LEASE, Talk, bounded, records
+from .harness import LAST, LEASE, LONG, Talk, bounded, records
 
 
 class ReadContract:
@@ -176,6 +176,13 @@ class ReadContract:
         assert await talk.append(claim, records(1))
         assert list((await bounded(readers[-1])).records) == records(1)
         await bounded(await talk.waiting(claim.run.id, 1, wait=0.01))
+
+    async def test_a_waiting_reader_gets_no_more_than_it_asks_for(self, talk: Talk) -> None:
+        claim = await talk.start()
+        reader = asyncio.create_task(talk.store.read(claim.run.id, 0, max_bytes=10, wait=LONG))
+        await talk.stores.settle()
+        assert await talk.append(claim, records(3))
+        assert list((await bounded(reader)).records) == records(1)
 
     @pytest.mark.promise("prefix")
     async def test_readers_follow_a_writer_without_gap_or_repeat(self, talk: Talk) -> None:
