@@ -33,9 +33,10 @@ from tests.crash.stores import CampaignStore, opened_store
 from tests.crash.trace import Trace
 from tests.crash.workload import Chat, Owner
 from tests.crash.zygote import Zygote
-from tests.oracle.evidence import Evidence, Log, Violation
+from tests.oracle.evidence import Evidence, Log
 from tests.oracle.invariants import violations
 from tests.oracle.reader import Request
+from tests.oracle.violation import Violation
 from tests.waiting import until
 
 SERVERS = 3

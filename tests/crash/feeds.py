@@ -9,11 +9,12 @@ from typing import Any
 
 from tests.crash.trace import Trace
 from tests.crash.workload import Chat, Owner
-from tests.oracle.evidence import Evidence, Violation
+from tests.oracle.evidence import Evidence
 from tests.oracle.feed import Subscriber
 from tests.oracle.invariants import violations
 from tests.oracle.owner_evidence import Change, FeedReading
 from tests.oracle.reader import Request
+from tests.oracle.violation import Violation
 from tests.waiting import until
 
 #: At the end every subscriber has everything after so many seconds.

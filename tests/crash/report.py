@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from durable_llm_streams.chunks import RESET_STEP
 from tests.crash.reader import longest_gap
 from tests.crash.trace import Trace
-from tests.oracle.evidence import Log, Violation
+from tests.oracle.evidence import Log
+from tests.oracle.violation import Violation
 from tests.oracle.writing_rules import late_records
 
 if TYPE_CHECKING:

@@ -19,32 +19,8 @@ from durable_llm_streams.chunks import decode
 from durable_llm_streams.model import Claim, Cursor, Run, Span, Status
 from durable_llm_streams.store import Append
 
-from .owner_evidence import Change, FeedEvent, FeedReading, Look, Node, Sent, Trespass
+from .owner_evidence import Change, FeedReading, Look, Node, Sent, Trespass
 from .violation import Violation
-
-__all__ = [
-    "ENDS",
-    "TERMINAL",
-    "Accepted",
-    "Answer",
-    "Appended",
-    "Change",
-    "Claimed",
-    "Evidence",
-    "FeedEvent",
-    "FeedReading",
-    "Frame",
-    "Log",
-    "Look",
-    "Node",
-    "Reading",
-    "Sent",
-    "Stop",
-    "Trespass",
-    "Violation",
-    "requests_in",
-    "unmarked",
-]
 
 #: The last record of a log, by the run's status.
 ENDS: Final = {Status.FINISHED: "finish", Status.FAILED: "error", Status.STOPPED: "abort"}

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from durable_llm_streams.model import Cursor, token_at
-from tests.oracle.evidence import Answer, Evidence, Look, Reading, Violation
+from tests.oracle.evidence import Answer, Evidence, Reading
+from tests.oracle.owner_evidence import Look
+from tests.oracle.violation import Violation
 
 from .clients import ChatClient
 from .collecting import Served

@@ -10,16 +10,9 @@ from typing import Any
 
 from durable_llm_streams.chunks import decode, encode
 from durable_llm_streams.model import Cursor
-from tests.oracle.evidence import (
-    Accepted,
-    FeedReading,
-    Reading,
-    Sent,
-    Stop,
-    Trespass,
-    Violation,
-)
+from tests.oracle.evidence import Accepted, Reading, Stop
 from tests.oracle.feed import Subscriber, listed
+from tests.oracle.owner_evidence import FeedReading, Sent, Trespass
 from tests.oracle.reader import TIMEOUT_SECONDS, Client, Interrupted, Pace, Request
 
 from .exchange import Exchange
@@ -43,7 +36,6 @@ class Observed:
     deleted: set[str] = field(default_factory=set)
     feeds: list[FeedReading] = field(default_factory=list)
     trespasses: list[Trespass] = field(default_factory=list)
-    seen: list[Violation] = field(default_factory=list)
     tails_lost: int = 0
 
 

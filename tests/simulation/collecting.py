@@ -11,7 +11,8 @@ from durable_llm_streams.errors import NotFound
 from durable_llm_streams.log import read_all
 from durable_llm_streams.model import Message, Run
 from durable_llm_streams.store import Store
-from tests.oracle.evidence import Answer, Evidence, Log, Node
+from tests.oracle.evidence import Answer, Evidence, Log
+from tests.oracle.owner_evidence import Node
 from tests.oracle.reading_rules import delays
 
 from .clients import ChatClient

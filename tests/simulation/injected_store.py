@@ -14,7 +14,8 @@ from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.model import Chat, Claim, Run
 from durable_llm_streams.store import Append, Ending, Order, Sent, Store
 from tests.faulty_store import FaultyStore
-from tests.oracle.evidence import Appended, Change, Claimed
+from tests.oracle.evidence import Appended, Claimed
+from tests.oracle.owner_evidence import Change
 
 from .faults import Faults
 from .loop import Process
