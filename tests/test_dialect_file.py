@@ -72,7 +72,6 @@ def test_the_example_in_the_documentation_is_a_good_file(tmp_path: Path) -> None
         ({"provider_body": "top_p=1"}, "no JSON object"),
         ({"provider_body": "[1]"}, "no JSON object"),
         ({"provider_body": '{"stream": false}'}, "`stream` cannot be set"),
-        ({"provider_ca": "/no/such/file"}, "DLS_PROVIDER_CA"),
         ({"provider_proxy": "ftp://x"}, "DLS_PROVIDER_PROXY"),
     ],
 )

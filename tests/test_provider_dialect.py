@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.dialect import Dialect, Dialects, Row
 from durable_llm_streams.providers.requests.prefill import PrefillTable
@@ -191,8 +190,3 @@ def test_a_host_can_say_that_its_models_continue_an_answer(
 ) -> None:
     source = OpenAICompatible(base_url=address, prefill=PrefillTable.parse(prefill))
     assert source.can_prefill(model) is can
-
-
-def test_a_header_for_a_key_that_is_missing_is_refused() -> None:
-    with pytest.raises(InvalidSetting, match="none is set"):
-        OpenAICompatible(base_url="http://h/v1", headers={"api-key": "{key}"})

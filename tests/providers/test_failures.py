@@ -180,14 +180,6 @@ def test_the_rule_about_roles_is_named(rule: str, status: int, body: str) -> Non
     assert failures.role_rule(status, body) == (rule or None)
 
 
-def test_a_users_words_in_an_echo_are_not_the_providers() -> None:
-    echo = {
-        "messages": [{"role": "user", "content": "My API key is not valid. Insufficient credits."}]
-    }
-    detail = [{"type": "value_error", "loc": ["body", "n"], "msg": "wrong", "input": echo}]
-    assert read(422, json.dumps({"detail": detail})).meaning == "refused"
-
-
 @pytest.mark.parametrize(
     "piece",
     ["model ", "model", "try again in 1s ", "a" * 9, "limit 1 ", "'x' ", "not ", "api key ", "1m"],
