@@ -39,55 +39,42 @@ class Site(Protocol):
 
     def begin(self, faults: Faults, trace: Trace) -> None:
         """The history begins."""
-        ...
 
     def retain(self, log_age: float, chat_age: float) -> None:
         """How many seconds logs and chats are kept; chats 0: for ever."""
-        ...
 
     async def kept(self) -> list[str]:
         """What the store has of chats and logs, after `reopened`."""
-        ...
 
     async def open(self, process: Process) -> Store:
         """A store for a process."""
-        ...
 
     def let_go(self, process: Process) -> None:
         """A process has closed its store in order."""
-        ...
 
     def killed(self, process: Process) -> None:
         """A process is dead, and all that it held is cut."""
-        ...
 
     def strike(self, kind: str, rng: random.Random) -> None:
         """One of its troubles happens now."""
-        ...
 
     def calm(self) -> None:
         """Nothing is wrong with the store any more."""
-        ...
 
     def length(self, run_id: str) -> int | None:
         """How many records a run's log has now; None when nobody can look."""
-        ...
 
     async def active(self) -> bool:
         """Whether any run is not at its end, as far as one can see."""
-        ...
 
     async def reopened(self) -> Store:
         """The store as it is when all processes have ended."""
-        ...
 
     def abandon(self) -> None:
         """The history is over, in whatever state; let go of files."""
-        ...
 
     def leaks(self) -> list[str]:
         """What is still there that should not, at the end."""
-        ...
 
 
 class Server:
