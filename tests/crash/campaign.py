@@ -103,7 +103,6 @@ class Campaign:
         self._seen: dict[Chat, dict[str, str]] = {}  # the digest of each run's log
 
     async def run(self) -> Outcome:
-        """Run it to its end. Returns what came of it."""
         options = self._options
         async with opened_store(options.store, options.folder, SERVERS) as store:
             self._outcome.setup = f"{SERVERS} {store.setup}"
@@ -119,7 +118,6 @@ class Campaign:
         return self._outcome
 
     def progress(self) -> str:
-        """How far it is, in a few words."""
         counts, wrong = self._trace.counts, len(self._outcome.wrong)
         store, kills, chats = self._options.store, counts["kills"], len(self._seen)
         return f"{store}: {kills} kills, {chats} chats, {wrong} violations"

@@ -37,7 +37,6 @@ class Feeds:
         self._changes: list[Change] = []
 
     def follow(self, owner: Owner) -> None:
-        """Subscribe to an owner's feed, until `end`."""
         feed = FeedReading(f"the subscriber of {owner.name}", owner.name)
         subscriber = Subscriber(owner.client(), lambda: listed(owner), feed)
         task = asyncio.create_task(subscriber.follow(), name=feed.who)
@@ -49,7 +48,6 @@ class Feeds:
         self._changes += chat.changes
 
     async def judged(self) -> list[Violation]:
-        """What is wrong, when every subscriber has had time to receive everything."""
         lists = {name: await listed(owner) for name, (owner, _, _) in self._followed.items()}
         evidence = Evidence(
             feeds=self._feeds,

@@ -125,7 +125,6 @@ class SQLitePlace(Place):
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Ask a store until it answers."""
     last: list[Exception] = []
     async with within("the store to answer", lambda: last):
         while True:

@@ -69,7 +69,6 @@ class Outcome:
 
     @property
     def wrong(self) -> list[str]:
-        """Everything that was wrong."""
         return [*self.violations, *self.others]
 
     def add(self, chat: Chat) -> None:
@@ -97,7 +96,6 @@ class Outcome:
             self.waits[name] = max(self.waits.get(name, 0.0), *waits, 0.0)
 
     def as_json(self) -> dict[str, Any]:
-        """For the file."""
         return {
             "store": self.store,
             "setup": self.setup,
@@ -143,7 +141,6 @@ def _around(log: Log, number: int) -> list[str]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """The counts side by side."""
     names = sorted({name for outcome in outcomes for name in outcome.counts})
     width = max(len(name) for name in [*names, _GAP, _DELAY]) + 2
     rows = [("", *(outcome.store for outcome in outcomes))]
@@ -161,7 +158,6 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def write(path: Path, options: dict[str, Any], parts: Sequence[dict[str, Any]]) -> None:
-    """Keep a report."""
     machine = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

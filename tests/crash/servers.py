@@ -79,7 +79,6 @@ class CrashServer(ServerProcess):
             self.send(signal.SIGKILL)  # where the campaign has broken off
 
     async def _live(self, session: aiohttp.ClientSession) -> None:
-        """One life."""
         self._starts += 1
         self.is_ready = self.frozen = False
         self._due.clear()
@@ -149,7 +148,6 @@ class CrashServer(ServerProcess):
 
     @property
     def ending(self) -> bool:
-        """Whether it was told to end."""
         return signal.SIGTERM in self._due
 
     def finish(self) -> None:

@@ -63,7 +63,6 @@ class ForkedProcess:
         self._zygote.order({"signal": signal, "pid": self.pid})
 
     async def wait(self) -> int:
-        """Wait for its end."""
         await self._gone.wait()
         assert self.returncode is not None
         return self.returncode
@@ -109,7 +108,6 @@ class Zygote:
 
     @property
     def pid(self) -> int:
-        """Its own process."""
         return self._process.pid
 
     async def fork(

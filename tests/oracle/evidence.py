@@ -80,12 +80,10 @@ class Answer:
 
     @property
     def name(self) -> str:
-        """What sentences call it."""
         return f"run {self.run.id[-4:]}"
 
     @property
     def asks(self) -> str:
-        """The name of its question."""
         return self.question or self.run.prompt_id
 
 
@@ -147,12 +145,10 @@ class Reading:
 
     @property
     def last(self) -> int:
-        """The number of the last record that it has."""
         return self.cursor.seq if self.cursor is not None else 0
 
     @property
     def run_id(self) -> str | None:
-        """The run that it reads, as soon as it is known."""
         return self.cursor.run_id if self.cursor is not None else None
 
     @property

@@ -44,7 +44,6 @@ class HttpTransport:
 
     @asynccontextmanager
     async def open(self, server: int, request: Request) -> AsyncGenerator[HttpResponse, None]:
-        """Send a request. Raises Interrupted."""
         headers = dict(request.headers)
         if request.body:
             headers["content-type"] = "application/json"

@@ -82,7 +82,6 @@ class Ageing:
         self._chats = self._lifetimes(plan.chat, of_chats, follows_redis=False)
 
     async def live(self) -> None:
-        """From the start of the servers to their end."""
         history = self._history
         keepers = []
         for server in history.servers:
@@ -195,7 +194,6 @@ class Ageing:
         self._history.trace.add(server.process.name, "has its clock set")
 
     async def _look(self, clients: Mapping[str, ChatClient]) -> None:
-        """Late readers of everything."""
         loop, owners = asyncio.get_running_loop(), self._history.owners
         for answer in self._answers:
             chat, since = answer.run.chat_id, loop.time()

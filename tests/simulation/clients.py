@@ -70,7 +70,6 @@ class _Connection:
 
     @asynccontextmanager
     async def open(self, server: int, request: Request) -> AsyncGenerator[Exchange, None]:
-        """Send a request. Raises Interrupted."""
         network = self._network
         self._requests += 1
         exchange = Exchange(
@@ -161,13 +160,11 @@ class ChatClient:
         self._note(f"stops {chat}: {'run ' + run_id[-4:] if run_id else 'nothing'}")
 
     async def delete(self, chat: str) -> None:
-        """Delete a chat."""
         self._seen.deleted.add(chat)
         await self._client.call(Request("DELETE", f"/api/chats/{chat}"), (204, 404))
         self._note(f"deletes {chat}")
 
     async def rename(self, chat: str, title: str) -> None:
-        """Give a chat a title."""
         body = encode({"title": title})
         await self._client.call(Request("PATCH", f"/api/chats/{chat}", body), (200, 204, 404))
         self._note(f"renames {chat}: {title}")
@@ -202,13 +199,11 @@ class ChatClient:
             self._seen.trespasses.append(trespass)
 
     async def subscribe(self) -> None:
-        """Follow the owner's feed until cancelled."""
         feed = FeedReading(self.name, self.owner)
         self._seen.feeds.append(feed)
         await Subscriber(self._client, self.list, feed).follow()
 
     async def list(self) -> dict[str, Any]:
-        """The owner's chats, by id."""
         return await listed(self._client)
 
     async def chat(self, chat: str, leaf: str = "") -> dict[str, Any] | None:

@@ -110,7 +110,6 @@ class Served:
         return served
 
     def complete(self, answer: Answer) -> None:
-        """Add it to an answer."""
         shown = self.branches.get(answer.run.message_id)
         answer.history = None if shown is None else _up_to(shown, answer.run.message_id)
         answer.active = self.active.get(answer.run.chat_id)

@@ -120,7 +120,6 @@ class Exchange:
         return data
 
     async def whole(self) -> bytes:
-        """The rest of the body. Raises Interrupted."""
         body = b""
         while data := await self.piece():
             body += data

@@ -117,7 +117,6 @@ class Faults:
         return sorted(found, key=lambda scheduled: -scheduled.turn)
 
     def happens(self, scheduled: Scheduled) -> None:
-        """A scheduled fault strikes."""
         self._note(scheduled.kind, scheduled.name)
 
     def keeps(self, kind: str, name: str, *, late: bool = False) -> random.Random | None:

@@ -232,7 +232,6 @@ class History:
         await asyncio.sleep(10.0)  # whoever writes after the end has had the time
 
     async def end(self) -> None:
-        """Every server ends in order."""
         for server in self.servers:
             server.terminate()
         async with asyncio.timeout(60):

@@ -50,7 +50,6 @@ class Ledger:
             self.committed[run_id, number] = now
 
     def changed(self, kind: str, chat: str, about: str, began: float, now: float) -> None:
-        """An owner's chats have changed."""
         owner = self._owners.get(chat, "")
         self.changes.append(Change(owner, kind, chat, about, now, began))
 

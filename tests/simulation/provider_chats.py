@@ -40,7 +40,6 @@ class Request(NamedTuple):
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> Request:
-        """Read a request's body."""
         turns = body.get("messages") or body["input"]
         roles = [turn["role"] for turn in turns]
         said, continues = "", False

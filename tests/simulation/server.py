@@ -134,7 +134,6 @@ class Server:
         return self._lives > 0 and not self.ended.is_set()
 
     def start(self) -> None:
-        """Begin a process."""
         self._lives += 1
         process = self.process = Process(f"{self.name}{self._lives}")
         rng = self._faults.rng(f"clock {process.name}")
@@ -150,7 +149,6 @@ class Server:
         main.add_done_callback(partial(self._exited, process), context=WORLD.context)
 
     def kill(self) -> None:
-        """SIGKILL."""
         process = self.process
         if process.dead or self.ended.is_set():
             return
@@ -160,7 +158,6 @@ class Server:
         self._gone()
 
     def freeze(self, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT after a while."""
         process = self.process
         if process.frozen or not self.alive:
             return
@@ -171,7 +168,6 @@ class Server:
         loop.call_later(seconds, self._thaw, process, context=WORLD.context)
 
     def terminate(self) -> None:
-        """SIGTERM."""
         if self.alive:
             self._trace.add(self.process.name, "gets SIGTERM")
             self.process.context.run(self._told_to_end.set)
@@ -197,7 +193,6 @@ class Server:
             self._trace.add(process.name, f"has its clock set: {process.ahead / 1000:+} s now")
 
     async def _serve(self, process: Process) -> None:
-        """What `dls serve` does."""
         store = await self._site.open(process)
         source = self._provider.source(process)
         try:
@@ -276,5 +271,4 @@ async def _by_header(connection: HTTPConnection) -> Visitor:
 
 
 def headers(owner: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The headers of an owner's request."""
     return {"x-owner": owner, **(more or {})}

@@ -43,7 +43,6 @@ class Shrunk(NamedTuple):
 
 
 def promise(outcome: Outcome) -> str | None:
-    """Which promise a history breaks: the first one that is reported."""
     return None if outcome.breach is None else outcome.breach.partition(":")[0]
 
 

@@ -34,7 +34,6 @@ def live(
 
 
 def loop_of_now() -> SimulationLoop:
-    """The loop that runs."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SimulationLoop)
     return loop

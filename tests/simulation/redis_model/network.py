@@ -133,7 +133,6 @@ class ModelNetwork:
         self.down = False
 
     def restart(self, state: State | None = None) -> None:
-        """Stop and start at once."""
         self.stop()
         self.start(state)
 
