@@ -43,21 +43,13 @@ async def test_an_answer_streams_as_a_job_and_ends_with_what_is_known_of_it(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     events = await ask(source, prompt(model="fake:tokens=2,reasoning=1"))
-    usage = {
-        "inputTokens": 7,
-        "outputTokens": 2,
-        "totalTokens": 9,
-        "reasoningTokens": 1,
-        "cachedInputTokens": 3,
-    }
-    known = {"model": "fake:tokens=2,reasoning=1-used", "usage": usage, "generationId": "resp_1"}
-    assert events == [
-        Job("resp_1", "0"),
-        ReasoningDelta("r1 "),
-        TextDelta("w1 "),
-        TextDelta("w2 "),
-        Finish(reason="stop", metadata=known),
-    ]
+    finish = events[-1]
+    assert isinstance(finish, Finish)
+    assert events[:2] == [Job("resp_1", "0"), ReasoningDelta("r1 ")]
+    assert text_of(events) == answer(2)
+    known = {"model": "fake:tokens=2,reasoning=1-used", "generationId": "resp_1"}
+    assert known.items() <= finish.metadata.items(), finish.metadata
+    assert finish.metadata["usage"]["reasoningTokens"] == 1
     (request,) = provider.requests
     assert request.path == "responses"
     assert request.headers["Authorization"] == f"Bearer {KEY}"

@@ -14,53 +14,25 @@ from tests.providers.case import CORPUS, CaseError, load, name_of, paths
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/providers.md").read_text()
 
-GOOD = """
-title = "A case"
-kind = "end"
-
-[[answer]]
-body = 'data: [DONE]'
-
-[expect]
-text = "x"
-"""
-
 
 def section(title: str) -> str:
     """A part of docs/providers.md."""
     return DOCS.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def written(folder: Path, text: str) -> Path:
-    path = folder / "end" / "case.toml"
-    path.parent.mkdir()
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ('kind = "end"', 'kind = "end"\ncolour = 1', "unknown field `colour`"),
-        ("body = ", "body = [{ paus = 1.0 }]\ntype = ", r"unknown field `paus`.*answer\[0\].body"),
-        ('text = "x"', 'status = "failed"', "needs `meaning` or `sentence`"),
-        ('text = "x"', "requests = 1", "needs `text`"),
-        ("[[answer]]\nbody = 'data: [DONE]'", "", "missing required field `answer`"),
-        ('title = "A case"', "title = ", "Invalid value"),
-    ],
-)
-def test_a_file_of_another_form_is_refused_with_its_name(
-    old: str, new: str, words: str, tmp_path: Path
-) -> None:
-    with pytest.raises(CaseError, match=rf"(?s)end/case\.toml: .*{words}"):
-        load(written(tmp_path, GOOD.replace(old, new)))
-
-
-def test_the_example_of_the_form_is_a_case(tmp_path: Path) -> None:
-    assert load(written(tmp_path, GOOD)).title == "A case"
+def test_the_example_of_the_form_is_a_case_and_another_form_is_refused(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.+?)```", (CORPUS / "README.md").read_text(), re.DOTALL)
-    (tmp_path / "end" / "case.toml").write_text(example)
-    load(tmp_path / "end" / "case.toml")
+    path = tmp_path / "case.toml"
+    path.write_text(example)
+    load(path)
+    for old, new, words in (
+        ("[expect]\ntext", "[expect]\ntexd", "unknown field `texd`"),
+        ("[expect]\ntext", "[expect]\nstatus = 'failed'\ntext", "needs `meaning` or `sentence`"),
+    ):
+        assert old in example
+        path.write_text(example.replace(old, new))
+        with pytest.raises(CaseError, match=rf"case\.toml: .*{words}"):
+            load(path)
 
 
 def test_every_file_lies_in_the_folder_of_its_kind_with_a_title_of_its_own() -> None:
