@@ -1,4 +1,4 @@
-"""A migration that must not begin, or that has to wait for a store."""
+"""A migration that must not begin, has to wait for a store, or meets other clocks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from durable_llm_streams.errors import InvalidSetting, StoreLocked, StoreUnusable
 from durable_llm_streams.stores import SQLiteStore
+from tests.contract.harness import DAY, HOUR, Talk
 from tests.migrating import (
     Partition,
     asked,
@@ -25,6 +26,7 @@ from tests.migrating import (
     written,
 )
 from tests.redis_servers import ClusterSetup, RedisServer, redis_cluster, redis_server
+from tests.sqlite_stores import SQLiteStores
 
 __all__ = ["file", "partition", "redis", "redis_cluster", "redis_server"]
 
@@ -160,3 +162,31 @@ async def test_a_redis_that_restarts_in_the_midst_is_waited_for(file: str, tmp_p
         assert calls > 20
         assert (outcome.copied, outcome.compared, outcome.conflicts) == (20, 20, [])
         assert await told(server.url, orders) == await told(file, orders)
+
+
+@pytest.mark.promise("migration", "bounded")
+async def test_what_was_old_is_as_old_there_and_back_whatever_the_clocks_say(
+    tmp_path: Path, redis: str, partition: Partition
+) -> None:
+    stores, other = (SQLiteStores(tmp_path / name) for name in ("there", "back"))
+    for folder in ("there", "back"):
+        (tmp_path / folder).mkdir()
+    talk = Talk(stores, await stores.open())
+    run = await talk.answer()
+    await talk.pass_time(40 * HOUR)
+    await stores.clean_up()
+    assert (await migrate(f"sqlite:///{stores.path}", redis)).conflicts == []
+    left = await partition.server.command("PTTL", f"{partition.root}:chat:c1")
+    assert abs(left / 1000 - (365 * DAY - 40 * HOUR + DAY)) < HOUR
+    left = await partition.server.command("PTTL", f"{partition.root}:log:{run.id}")
+    assert left > 23 * HOUR * 1000
+
+    assert (await migrate(redis, f"sqlite:///{other.path}")).conflicts == []
+    talk = Talk(other, await other.open())
+    try:
+        for hours, expired in ((0, 0), (1, 0), (2, 1), (2, 1)):
+            await talk.pass_time(hours * HOUR)
+            assert await talk.expire(log_age=42 * HOUR, chat_age=44 * HOUR) == expired
+        assert await talk.chat_ids() == []
+    finally:
+        await other.clean_up()
