@@ -97,9 +97,6 @@ async def test_a_failed_answer_can_be_asked_for_again_and_stays_reachable(
     await tab.until_ended("failed")
     await expect(tab.page.get_by_test_id("ending")).to_contain_text(OVERLOADED)
     assert await tab.assert_exact() == "Half an "
-    await tab.page.reload()
-    await tab.until_ended("failed")
-    await expect(tab.page.get_by_test_id("ending")).to_contain_text(OVERLOADED)
     app.script.pieces = HELLO
     await tab.button("Try again").click()
     await tab.until_ended()
@@ -107,11 +104,7 @@ async def test_a_failed_answer_can_be_asked_for_again_and_stays_reachable(
     versions = tab.answer.get_by_test_id("versions")
     await expect(versions).to_contain_text("2/2")
     await versions.get_by_role("button", name="Previous version").click()
+    await tab.page.reload()
     await tab.until_ended("failed")
     await expect(tab.answer).to_contain_text("Half an")
     await expect(tab.page.get_by_test_id("ending")).to_contain_text(OVERLOADED)
-    await tab.page.reload()
-    await tab.until_ended("failed")
-    await tab.answer.get_by_role("button", name="Next version").click()
-    await tab.until_ended()
-    assert await tab.assert_exact(mounts=None) == "Hello, world."

@@ -20,34 +20,6 @@ SAID = "".join(WORDS)
 HERE = Path(__file__).parent
 
 
-async def followed(asking: ChatPage, others: list[ChatPage], app: App) -> None:
-    """Asked in one place, read in all: the question, the answer while it comes, and its end."""
-    app.script.pieces = WORDS
-    app.script.hold()
-    await asking.send("Second")
-    app.script.allow(20)
-    for each in [asking, *others]:
-        await expect(each.questions).to_have_text(["First", "Second"])
-        await each.until_shown("".join(WORDS[:20]))
-        await expect(each.live).to_have_count(1)
-    app.script.free()
-    for each in [asking, *others]:
-        await each.until_ended()
-        assert await each.assert_exact() == SAID
-
-
-@pytest.mark.promise("prefix")
-async def test_all_tabs_and_devices_show_an_answer_that_one_asked_for(
-    tab: ChatPage, app: App, context: BrowserContext, device: NewDevice
-) -> None:
-    await tab.ask("First")
-    async with device() as phone:
-        await phone.add_cookies(await context.cookies())  # type: ignore[arg-type]  # as they came
-        second = await ChatPage.open(context, app.url, tab.path)
-        elsewhere = await ChatPage.open(phone, app.url, tab.path)
-        await followed(second, [tab, elsewhere], app)
-
-
 @pytest.mark.promise("stop")
 async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
     tab: ChatPage, app: App, context: BrowserContext
@@ -89,16 +61,31 @@ async def test_eight_tabs_with_a_live_answer_stay_usable(app: App, context: Brow
         assert await each.assert_exact() == "".join(WORDS[:10])
 
 
-@pytest.mark.promise("feed")
-async def test_eight_tabs_share_one_feed_and_another_reads_it_when_its_reader_closes(
-    tab: ChatPage, app: App, context: BrowserContext
+@pytest.mark.promise("feed", "prefix")
+async def test_tabs_share_one_feed_and_all_devices_show_what_one_asked_for(
+    tab: ChatPage, app: App, context: BrowserContext, device: NewDevice
 ) -> None:
     await tab.ask("First")
-    others = [await ChatPage.open(context, app.url, tab.path) for _ in range(7)]
+    tabs = [tab, *[await ChatPage.open(context, app.url, tab.path) for _ in range(7)]]
     await until(lambda: len(app.shared.streams) == 1)
-    await tab.page.close()
-    await followed(others[0], others[1:], app)
-    ninth = await ChatPage.open(context, app.url, others[0].path)
-    await ninth.until_ended()
-    assert await ninth.assert_exact() == SAID
+    await tabs[-1].send("Second")
+    for each in tabs:
+        await expect(each.answers).to_have_count(2)
+        await each.until_ended()
+    for each in tabs[:6]:  # the first one reads the feed
+        await each.page.close()
+    async with device(storage_state=await context.storage_state()) as phone:
+        readers = [*tabs[6:], await ChatPage.open(phone, app.url, tabs[-1].path)]
+        app.script.pieces = WORDS
+        app.script.hold()
+        await readers[0].send("Third")
+        app.script.allow(20)
+        for each in readers:
+            await expect(each.questions).to_have_text(["First", "Second", "Third"])
+            await each.until_shown("".join(WORDS[:20]))
+            await expect(each.live).to_have_count(1)
+        app.script.free()
+        for each in readers:
+            await each.until_ended()
+            assert await each.assert_exact() == SAID
     await until(lambda: len(app.shared.streams) == 1)
