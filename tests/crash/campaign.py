@@ -84,13 +84,7 @@ class Options(NamedTuple):
 
 
 class Campaign:
-    """One campaign over one store.
-
-    Args:
-        options: see `Options`.
-        zygote: forks the servers.
-        provider: the provider's base address.
-    """
+    """One campaign over one store."""
 
     def __init__(self, options: Options, zygote: Zygote, provider: str) -> None:
         self._options = options

@@ -32,11 +32,7 @@ _WORKER = Script(
 
 
 class Place(ABC):
-    """Where chats live.
-
-    Args:
-        servers: the numbers of the servers that serve it.
-    """
+    """Where chats live."""
 
     def __init__(self, servers: Sequence[int]) -> None:
         self.servers = servers

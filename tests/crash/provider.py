@@ -101,11 +101,7 @@ class Asked(NamedTuple):
 
 
 class Provider(HttpServer):
-    """The provider's server.
-
-    Args:
-        rng: draws the faults.
-    """
+    """The provider's server."""
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__()

@@ -107,14 +107,7 @@ class Outcome:
 
 
 def story(violations: Sequence[Violation], chat: Chat, trace: Trace, log: Log | None = None) -> str:
-    """All that helps to understand a violation.
-
-    Args:
-        violations: what was broken in a chat, at least one.
-        chat: the chat.
-        trace: what happened meanwhile.
-        log: the log that shows it, where it is none that was judged.
-    """
+    """All that helps to understand a violation."""
     lines = [str(violation) for violation in violations[:_MOST]]
     lines.append(f"  in {chat.name} of {chat.owner.name}: {chat.plan}")
     logs = {run_id: answer.log for run_id, answer in chat.evidence.answers.items()}

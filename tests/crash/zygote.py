@@ -113,13 +113,7 @@ class Zygote:
     async def fork(
         self, environment: Mapping[str, str], log: Path, *, fresh: bool = False
     ) -> ForkedProcess:
-        """Start a server.
-
-        Args:
-            environment: all of its environment.
-            log: where its output is added.
-            fresh: whether it is a new interpreter, which imports everything itself.
-        """
+        """Start a server."""
         started: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
         self._starting.append(started)
         self.order({"environment": dict(environment), "log": str(log), "fresh": fresh})

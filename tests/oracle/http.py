@@ -31,12 +31,7 @@ class HttpResponse:
 
 
 class HttpTransport:
-    """Requests to servers by their addresses.
-
-    Args:
-        http: the client's session, with its cookies.
-        urls: of the servers, such as `http://127.0.0.1:8000`.
-    """
+    """Requests to servers by their addresses."""
 
     def __init__(self, http: aiohttp.ClientSession, urls: Sequence[str]) -> None:
         self._http = http

@@ -47,13 +47,7 @@ class Lifetime(NamedTuple):
 
 
 class Ageing:
-    """What happens after the faults.
-
-    Args:
-        history: its servers have ended.
-        answers: what the store holds.
-        served: what servers returned of it.
-    """
+    """What happens after the faults."""
 
     def __init__(self, history: History, answers: Sequence[Answer], served: Served) -> None:
         plan = history.workload.ageing

@@ -40,12 +40,7 @@ class Observed:
 
 
 class Network:
-    """How clients reach the servers.
-
-    Args:
-        servers: all of them.
-        faults, trace: of the history.
-    """
+    """How clients reach the servers."""
 
     def __init__(self, servers: Sequence[Server], faults: Faults, trace: Trace) -> None:
         self.servers = servers
@@ -55,12 +50,7 @@ class Network:
 
 
 class _Connection:
-    """The transport of one client.
-
-    Args:
-        network: where its requests go.
-        name, owner: the client's.
-    """
+    """The transport of one client."""
 
     def __init__(self, network: Network, name: str, owner: str) -> None:
         self._network = network
@@ -93,14 +83,7 @@ class _Connection:
 
 
 class ChatClient:
-    """One client of one owner.
-
-    Args:
-        network: how it reaches the servers.
-        name: for the trace, and for its place in the faults.
-        owner: the visitor that servers know it as.
-        first: the number of the server that it asks first.
-    """
+    """One client of one owner."""
 
     def __init__(self, network: Network, name: str, owner: str, first: int) -> None:
         self.name = name
@@ -146,12 +129,7 @@ class ChatClient:
         return await self._client.read(self._reading(chat, after), pace=self._pace())
 
     async def stop(self, chat: str, length: Callable[[str], int | None]) -> None:
-        """Stop what is being answered in a chat.
-
-        Args:
-            chat: the chat.
-            length: the length of a run's log, right now.
-        """
+        """Stop what is being answered in a chat."""
         request = Request("POST", f"/api/chat/{chat}/stop", b"{}")
         answered = await self._client.call(request, (200, 404))
         run_id = decode(answered.body).get("stopped") if answered.status == 200 else None
@@ -170,13 +148,7 @@ class ChatClient:
         self._note(f"renames {chat}: {title}")
 
     async def trespass(self, chat: str, cursor: Cursor | None, *, writes: bool) -> None:
-        """Try everything with somebody else's chat.
-
-        Args:
-            chat: the chat.
-            cursor: a place in one of its logs, where one is known.
-            writes: whether to send a message, too.
-        """
+        """Try everything with somebody else's chat."""
         message = {"id": "stranger", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
         stream = f"/api/chat/{chat}/stream"
         tries: list[tuple[Request, set[int]]] = [
@@ -207,12 +179,7 @@ class ChatClient:
         return await listed(self._client)
 
     async def chat(self, chat: str, leaf: str = "") -> dict[str, Any] | None:
-        """A chat, as a server returns it; None where it is not there.
-
-        Args:
-            chat: its id.
-            leaf: the message whose branch is shown; "" for the chat's head.
-        """
+        """A chat, as a server returns it; None where it is not there."""
         shown = f"?leaf={leaf}" if leaf else ""
         answered = await self._client.call(Request("GET", f"/api/chats/{chat}{shown}"), (200, 404))
         found: dict[str, Any] = decode(answered.body)

@@ -87,12 +87,7 @@ class Served:
 
     @classmethod
     async def by(cls, clients: Mapping[str, ChatClient], owners: Mapping[str, str]) -> Served:
-        """Ask for every list and for every answer's branch.
-
-        Args:
-            clients: of each owner, one.
-            owners: of the chats.
-        """
+        """Ask for every list and for every answer's branch."""
         served = cls()
         for owner, client in clients.items():
             served.lists[owner] = await client.list()

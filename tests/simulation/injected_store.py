@@ -30,9 +30,6 @@ _REPEATABLE: Final = frozenset({"append", "end", "send", "renew", "release", "re
 class Ledger:
     """What the processes asked of the store and were answered.
 
-    Args:
-        owners: whose each chat is.
-
     Attributes:
         committed: when a record was known to be committed, by run and number.
     """
@@ -55,15 +52,7 @@ class Ledger:
 
 
 class InjectedStore(FaultyStore):
-    """A store whose calls go wrong where the faults say so.
-
-    Args:
-        inner: the store.
-        process: whose.
-        faults: decide.
-        ledger: where calls are written down.
-        trace: where claims and ends are.
-    """
+    """A store whose calls go wrong where the faults say so."""
 
     def __init__(
         self, inner: Store, process: Process, faults: Faults, ledger: Ledger, trace: Trace

@@ -30,11 +30,7 @@ _OF_CHATS = ("log", "run", "chat", "order", "tree", "body", "keys", "active")
 
 
 class RedisSite:
-    """The Redis of a history.
-
-    Args:
-        rng: draws latencies and the tokens of epochs.
-    """
+    """The Redis of a history."""
 
     servers = 3
     troubles: tuple[str, ...] = ("restart-store", "lose-tail", "store-clock")

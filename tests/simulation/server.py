@@ -80,13 +80,6 @@ class Site(Protocol):
 class Server:
     """One of the servers: its processes come and go.
 
-    Args:
-        name: one letter; its first process is called after it with a 1.
-        site: where the data are.
-        provider: where answers come from.
-        faults, ledger, trace: of the history.
-        limits, on_busy: as in `dls serve`.
-
     Attributes:
         process: the one that is or was the last.
         application: what answers requests now, if anything does.

@@ -19,13 +19,7 @@ def live(
     most_turns: int = 100_000,
     horizon: float = 1e6,
 ) -> T:
-    """Run a coroutine of the world's on a new loop. Returns or raises what it does.
-
-    Args:
-        main: makes the coroutine.
-        seed: draws whose turn it is.
-        most_turns, horizon: as of `SimulationLoop`.
-    """
+    """Run a coroutine of the world's on a new loop. Returns or raises what it does."""
     loop = SimulationLoop(random.Random(seed), most_turns=most_turns, horizon=horizon)
     try:
         return loop.run_until_complete(main())

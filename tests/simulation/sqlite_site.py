@@ -24,12 +24,7 @@ from .trace import Trace
 
 
 class SQLiteSite:
-    """Where the history's file is.
-
-    Args:
-        folder: an empty one.
-        rng: draws the tokens of epochs.
-    """
+    """Where the history's file is."""
 
     servers = 1
     troubles: tuple[str, ...] = ()

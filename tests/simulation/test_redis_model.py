@@ -24,11 +24,7 @@ pytestmark = pytest.mark.xdist_group("redis")
 
 
 class TwinStores(OpenedStores):
-    """Stores on a model beside a real server.
-
-    Args:
-        real: the connection to the other server.
-    """
+    """Stores on a model beside a real server."""
 
     def __init__(self, real: Redis) -> None:
         super().__init__()

@@ -27,27 +27,14 @@ Step = Callable[[], Reply]
 def model_store(
     network: ModelNetwork, process: str, *, timeout: float = 5.0, **options: Any
 ) -> RedisStore:
-    """The product's store for a process, not open yet.
-
-    Args:
-        network: the way to the server.
-        process: the name of the process.
-        timeout: seconds that a call may take.
-        options: see `RedisStore`.
-    """
+    """The product's store for a process, not open yet."""
     # Of a socket: nobody who looks for the cause of a failure finds a real server.
     address = RedisAddress.parse(f"unix:///model/redis.sock?timeout={timeout}")
     return RedisStore(address, client=ModelClient(network, process, address), **options)
 
 
 class ModelClient:
-    """A process's client. Implements `RedisClient` by the rules of `Database`.
-
-    Args:
-        network: the way to the server.
-        process: the process's name.
-        address: with the timeout of calls.
-    """
+    """A process's client. Implements `RedisClient` by the rules of `Database`."""
 
     def __init__(self, network: ModelNetwork, process: str, address: RedisAddress) -> None:
         self.address = address

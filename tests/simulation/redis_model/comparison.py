@@ -26,9 +26,6 @@ class Twins(ModelRedis):
     """A model beside a real server: whatever script runs on the one also runs on the other.
 
     Their clocks are the machine's.
-
-    Args:
-        real: a connection to the other one, which is emptied first.
     """
 
     def __init__(self, real: Redis) -> None:

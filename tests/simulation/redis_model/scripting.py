@@ -42,11 +42,6 @@ class Lua:
     ) -> Reply:
         """Run a script.
 
-        Args:
-            script: what to run.
-            keys, args: its KEYS and ARGV.
-            execute: runs its commands; it may raise ErrorReply.
-
         Raises:
             ErrorReply: the script, or a command of it, failed.
         """

@@ -77,12 +77,7 @@ class ModelRedis:
     # --- what tests look at ------------------------------------------------------------------
 
     def log(self, root: str, run_id: str) -> list[bytes]:
-        """The records of a run's log; nothing when there is none.
-
-        Args:
-            root: of the partition, such as `{dls:0}`.
-            run_id: the run.
-        """
+        """The records of a run's log; nothing when there is none."""
         records: List | None = self.look().get(f"{root}:log:{run_id}".encode(), list)
         return list(records or ())
 
