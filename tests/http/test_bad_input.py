@@ -87,7 +87,7 @@ REFUSED: dict[str, list[bytes | JSON]] = {
         sending({"type": "text"}),
         *(sending(TEXT, {"type": kind, "url": "data:,"}) for kind in ("file", "x" * 1000)),
     ],
-    "the role `user`": [sending(TEXT, role=role) for role in ("assistant", "system", "User", "")],
+    "the role `user`": [sending(TEXT, role=role) for role in ("assistant", "User", "", "x" * 9999)],
     "longer than 262144 bytes": [sending({**TEXT, "text": "é" * (128 * 1024) + "x"})],
     "GET /api/models": [sending(TEXT, model="gpt-17")],
 }  # fmt: skip
