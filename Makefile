@@ -72,7 +72,7 @@ crash: ## Kill and freeze real servers, cut connections, check every promise (AR
 mutants: ## Break the code, one change at a time, and see that a test fails (ARGS=--help).
 	$(BOOTSTRAP) mutants
 	@scripts/redis
-	@$(BIN)/python -m tests.mutations $(ARGS)
+	@$(BIN)/python -m tools.mutants $(ARGS)
 
 fuzz: ## Make up bytes until a parser crashes (ARGS="chat-stream --seconds 300").
 	$(BOOTSTRAP) fuzz
@@ -95,6 +95,7 @@ build: ## Build the sdist and the wheel into dist/.
 
 clean: ## Remove .venv, caches and builds. Data stays.
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf tests/aisdk/node_modules bench/redis/node/node_modules web/node_modules web/dist web/src/transport/dist
+	rm -rf tests/aisdk/node_modules tools/mutants/web/node_modules bench/redis/node/node_modules
+	rm -rf web/node_modules web/dist web/src/transport/dist
 	rm -rf src/durable_llm_streams/server/static src/durable_llm_streams/server/.static-*
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ from typing import Final
 from durable_llm_streams import chunks
 from durable_llm_streams.log import Flusher, Reader
 from durable_llm_streams.model import Cursor, Status
-from durable_llm_streams.runs.endings import end, finished, opening
+from durable_llm_streams.runs.ending import end, finished, opening
 from durable_llm_streams.server.streams import encode_page
 from durable_llm_streams.store import Order, Store
 from durable_llm_streams.stores import SQLiteStore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections.abc import Awaitable
 from typing import Any, NamedTuple, Self
 
 from tests.children import tied
@@ -15,10 +16,9 @@ _LONGEST_LINE = 64 * 1024 * 1024
 
 
 class State(NamedTuple):
-    """What a page knows.
+    """What a page knows: `status`, `error` and `messages` as `useChat` gives them.
 
     Attributes:
-        status, error, messages: as `useChat` gives them.
         statuses: all that `status` has been.
         ends: what `onFinish` was told, each time.
         requests: method, path and status (None: no answer) of every request for a stream.
@@ -44,6 +44,7 @@ class State(NamedTuple):
 
 
 def text_of(message: dict[str, Any]) -> str:
+    """The text of a message."""
     return "".join(part["text"] for part in message["parts"] if part["type"] == "text")
 
 
@@ -158,8 +159,10 @@ class Page:
     async def state(self) -> State:
         return State(**await self._browser.ask("state", page=self.name))
 
-    async def settled(self) -> State:
-        """Wait until nothing that was begun goes on any more."""
+    async def settled(self, *actions: Awaitable[None]) -> State:
+        """Do these, and wait until nothing that was begun goes on any more."""
+        for action in actions:
+            await action
         return State(**await self._browser.ask("settled", page=self.name))
 
     async def shows(self, length: int) -> State:

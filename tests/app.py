@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import uvicorn
+from fastapi import FastAPI
+from msgspec import structs
 
 from durable_llm_streams.cli.serve import Server
-from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import Authenticate, OfferedModel, ServerConfig, create_app
-from durable_llm_streams.server.state import Context
 from durable_llm_streams.server.forwarded import behind_proxies
+from durable_llm_streams.server.state import Context
+from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 from durable_llm_streams.stores import SQLiteStore
 from tests.waiting import until, within
 
@@ -34,7 +36,7 @@ HELLO = ("Hello", ", ", "world", ".")
 
 
 class Script:
-    """A model that says what the test wants, when the test wants it.
+    """A model that the test controls.
 
     Attributes:
         pieces: what the next answers say, piece by piece; an exception among them is raised.
@@ -50,7 +52,7 @@ class Script:
         self._free.set()
 
     def hold(self) -> None:
-        """From now on nothing is said that was not allowed."""
+        """From now on a piece is said only when it is allowed."""
         self._free.clear()
 
     def allow(self, pieces: int = 1) -> None:
@@ -87,7 +89,7 @@ class Script:
 
 
 class Document(JSON):
-    """A JSON object; what is missing in it is a failure that shows it."""
+    """A JSON object; a missing key is a failure that shows the object."""
 
     def __missing__(self, name: str) -> Any:
         raise AssertionError(f"There is no {name!r} in {dict(self)}")
@@ -173,7 +175,7 @@ class Reading:
 
 
 def story(frames: Sequence[Frame]) -> list[JSON]:
-    """What the frames tell, however their deltas were cut or joined."""
+    """The chunks of the frames, with the deltas of a part joined."""
     chunks: list[JSON] = []
     for frame in frames:
         chunk = frame.chunk
@@ -187,7 +189,7 @@ def story(frames: Sequence[Frame]) -> list[JSON]:
 
 
 class Guest:
-    """Somebody with a browser of his own: a cookie jar and connections."""
+    """A visitor with a cookie jar and connections."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self.url = url
@@ -268,9 +270,9 @@ def text_of(message: JSON) -> str:
 
 
 async def read_until(
-    response: aiohttp.ClientResponse, enough: Callable[[Reading], bool]
+    response: aiohttp.ClientResponse, enough: Callable[[Reading], bool] = lambda r: bool(r.records)
 ) -> Reading:
-    """Read a stream until it has brought what the test waits for."""
+    """Read a stream until it has brought what the test waits for; by default, any record."""
     raw = b""
     async with within("what is awaited of a stream", lambda: raw):
         while not enough(reading := Reading(response.status, response.headers, raw)):
@@ -287,17 +289,6 @@ async def read_rest(response: aiohttp.ClientResponse) -> Reading:
         async for part in response.content.iter_any():
             raw += part
     return Reading(response.status, response.headers, raw)
-
-
-class _Errors(logging.Handler):
-    """Keeps what was logged as an error: a request must cause none, whatever is in it."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
 
 
 @dataclass
@@ -331,10 +322,13 @@ class App:
 
 @contextlib.contextmanager
 def _errors() -> Iterator[list[str]]:
-    handler = _Errors()
+    """Keeps what is logged as an error: a request must cause none, whatever is in it."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    vars(handler)["emit"] = lambda record: lines.append(handler.format(record))
     logging.getLogger().addHandler(handler)
     try:
-        yield handler.lines
+        yield lines
     finally:
         logging.getLogger().removeHandler(handler)
 
@@ -351,6 +345,37 @@ async def _shutdown(server: Server, shared: Context) -> None:
 
 
 @asynccontextmanager
+async def serving(
+    app: FastAPI, worker: Worker, proxies: Sequence[str] = ()
+) -> AsyncGenerator[tuple[str, Server, list[str]], None]:
+    """Serve an application in this event loop. At the end nothing may be left open or be logged.
+
+    Returns:
+        Its address, the server, and what was logged as an error.
+    """
+    shared = app.state.durable
+    assert isinstance(shared, Context)
+    served = behind_proxies(app, list(proxies)) if proxies else app
+    settings = uvicorn.Config(
+        served, timeout_graceful_shutdown=3, log_config=None, access_log=False, proxy_headers=False
+    )
+    settings.load()
+    server = Server(settings, app)
+    server.lifespan = settings.lifespan_class(settings)
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio sets no TCP_NODELAY
+    listener.bind(("127.0.0.1", 0))
+    with _errors() as errors:
+        await server.startup(sockets=[listener])
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", server, errors
+        finally:
+            await _shutdown(server, shared)
+        assert errors == []
+        assert len(shared.streams) == 0
+        assert worker.running == 0
+
+
+@asynccontextmanager
 async def running_app(
     folder: Path,
     config: ServerConfig = CONFIG,
@@ -359,41 +384,24 @@ async def running_app(
     limits: Limits | None = None,
     ui: Path | None = None,
     proxies: Sequence[str] = (),
-    **uvicorn_options: Any,
+    **configured: Any,
 ) -> AsyncGenerator[App, None]:
-    """Serve a store in this event loop. At the end nothing may be left open or have been logged.
+    """Serve a store in this event loop.
 
     Args:
         folder: where the store is.
         config, authenticate, ui: as for `create_app`.
         limits: the worker's.
-        proxies: addresses whose `X-Forwarded-…` is believed.
-        uvicorn_options: more of them.
+        proxies: addresses whose `X-Forwarded-…` is trusted.
+        configured: fields of the configuration that differ.
     """
+    config = structs.replace(config, **configured)
     script = Script()
     store = SQLiteStore(folder / "chats.db")
     worker = Worker(store, script, name="test", limits=limits or Limits(backoff=0.01))
     app = create_app(store, worker, config, authenticate=authenticate, ui=ui)
-    shared = app.state.durable
-    assert isinstance(shared, Context)
-    options = {"log_config": None, "access_log": False, "proxy_headers": False, **uvicorn_options}
-    served = behind_proxies(app, list(proxies)) if proxies else app
-    settings = uvicorn.Config(served, timeout_graceful_shutdown=3, **options)
-    settings.load()
-    server = Server(settings, app)
-    server.lifespan = settings.lifespan_class(settings)
-    listener = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio sets no TCP_NODELAY
-    listener.bind(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        with _errors() as errors:
-            await server.startup(sockets=[listener])
-            try:
-                yield App(url, store, worker, script, shared, server, errors)
-            finally:
-                await _shutdown(server, shared)
-            assert errors == []
-            assert len(shared.streams) == 0
-            assert worker.running == 0
+        async with serving(app, worker, proxies) as (url, server, errors):
+            yield App(url, store, worker, script, app.state.durable, server, errors)
     finally:
         await store.close()

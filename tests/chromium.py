@@ -29,22 +29,12 @@ from tests.waiting import SECONDS
 
 #: The browser's own pages, which nobody looks at here, cost a third of the time; the rest are those
 #: that Playwright turns off, which counts only once.
-FEATURES = (
-    "WebUIOmniboxPopup",
-    "WebUIOmniboxAimPopup",
-    "AvoidUnnecessaryBeforeUnloadCheckSync",
-    "DestroyProfileOnBrowserClose",
-    "HttpsUpgrades",
-    "HttpsFirstBalancedModeAutoEnable",
-    "LensOverlay",
-    "MediaRouter",
-    "PaintHolding",
-    "ThirdPartyStoragePartitioning",
-    "OptimizationHints",
-    "NetworkTimeServiceQuerying",
-    "AimEnabled",
-    "PreconnectToSearch",
-)
+FEATURES = """
+    WebUIOmniboxPopup WebUIOmniboxAimPopup AvoidUnnecessaryBeforeUnloadCheckSync
+    DestroyProfileOnBrowserClose HttpsUpgrades HttpsFirstBalancedModeAutoEnable
+    LensOverlay MediaRouter PaintHolding ThirdPartyStoragePartitioning OptimizationHints
+    NetworkTimeServiceQuerying AimEnabled PreconnectToSearch
+"""
 
 expect.set_options(timeout=SECONDS * 1000)
 
@@ -66,7 +56,8 @@ async def running_chromium() -> AsyncIterator[Browser]:
         missing("Chromium is needed: apt-get install chromium, or set DLS_CHROMIUM to its path")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=program, args=[*FLAGS, f"--disable-features={','.join(FEATURES)}"]
+            executable_path=program,
+            args=[*FLAGS, f"--disable-features={','.join(FEATURES.split())}"],
         )
         try:
             yield browser
@@ -95,10 +86,3 @@ async def chromium() -> AsyncIterator[Browser]:
     """The browser of this test process."""
     async with running_chromium() as browser:
         yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def context(chromium: Browser) -> AsyncIterator[BrowserContext]:
-    """A fresh context for one test."""
-    async with fresh_context(chromium) as context:
-        yield context

@@ -8,7 +8,11 @@ from collections.abc import Generator
 import pytest
 
 from tests.children import die_with_parent
-from tests.failures import pytest_runtest_logreport, pytest_terminal_summary
+from tests.failures import (
+    parse_one_source_at_a_time,
+    pytest_runtest_logreport,
+    pytest_terminal_summary,
+)
 from tests.promises import PROMISES, check_names
 
 __all__ = ["pytest_runtest_logreport", "pytest_terminal_summary"]
@@ -17,7 +21,7 @@ __all__ = ["pytest_runtest_logreport", "pytest_terminal_summary"]
 LONG = (
     "tests/test_web_unit.py",
     "tests/simulation/test_hunt.py",
-    "tests/test_web_wheel.py",
+    "tests/test_distributions.py",
     "tests/test_bench.py",
     "tests/http/test_deploy.py",
     "tests/http/test_hand_over.py",
@@ -55,6 +59,7 @@ def _configure_hypothesis() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    parse_one_source_at_a_time()
     _configure_hypothesis()
     if "PYTEST_XDIST_WORKER" in os.environ:
         die_with_parent()

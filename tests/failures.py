@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import gc
 import os
 import re
 import shlex
+import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest._code.code import ReprFileLocation
@@ -61,3 +67,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def plain_id(nodeid: str) -> str:
     """A test's id without the group that `--dist loadgroup` puts behind it."""
     return re.sub(r"(?<=[\w\]])@[\w-]+$", "", nodeid)
+
+
+def parse_one_source_at_a_time() -> None:
+    """Let nothing parse during `ast.parse`: before Python 3.11.8 that is a SystemError (gh-106905).
+
+    pytest parses what it shows. If a failed task is garbage-collected meanwhile, asyncio logs its
+    traceback, and `traceback` parses too. Then pytest ends with an INTERNALERROR.
+    """
+    if sys.version_info >= (3, 11, 8):
+        return
+    plain, lock = ast.parse, threading.RLock()
+
+    @functools.wraps(plain)
+    def parse(*args: Any, **options: Any) -> Any:
+        with lock:
+            collects = gc.isenabled()
+            gc.disable()
+            try:
+                return plain(*args, **options)
+            finally:
+                if collects:
+                    gc.enable()
+
+    ast.parse = parse

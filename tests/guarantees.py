@@ -1,7 +1,6 @@
-"""Writes the generated parts of `docs/guarantees.md`: `python -m tests.guarantees`.
+"""Writes the table of evidence in `docs/guarantees.md`: `python -m tests.guarantees`.
 
-They stand between markers, `<!-- NAME -->` and `<!-- /NAME -->`. The promises come from
-`tests/promises.py`, the evidence from the results that the campaigns keep.
+It stands between markers and comes from the results that the campaigns keep.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import fill
 from typing import Any, NamedTuple
 
 from tests.contract import StoreContract
 from tests.fuzz.targets import TARGETS
-from tests.promises import PROMISES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guarantees.md"
@@ -35,25 +32,8 @@ class Campaign(NamedTuple):
 CAMPAIGNS = (
     Campaign("make hunt", "tests/simulation/results/*.json"),
     Campaign("make crash", "tests/crash/results/*.json"),
-    Campaign("make mutants", "tests/mutations/results.json"),
-    Campaign("python -m tests.mutations.web --keep", "tests/mutations/results-web.json"),
+    Campaign("make mutants", "tools/mutants/results.json"),
 )
-
-
-def promise_sections() -> str:
-    """What each promise says, how it is kept, what it does not cover."""
-    return "\n\n".join(
-        f"### {promise.title}\n\n{_wrapped(promise.sentence)}\n\n"
-        f"{_wrapped(f'- **How it is kept.** {promise.kept}')}\n"
-        f"{_wrapped(f'- **What it does not cover.** {promise.limits}')}\n"
-        f"- **Its tests.** `pytest --promise {promise.id}`"
-        for promise in PROMISES.values()
-    )
-
-
-def _wrapped(text: str) -> str:
-    indent = "  " if text.startswith("- ") else ""
-    return fill(text, 106, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def evidence_table(root: Path = ROOT) -> str:
@@ -92,26 +72,23 @@ def _rows(root: Path, campaign: Campaign) -> Iterator[tuple[str, str]]:
 def _figures(result: dict[str, Any]) -> Iterator[str]:
     if "rooms" in result:
         for room, figures in result["rooms"].items():
-            mutants = figures.get("total", figures)["mutants"]
-            yield f"{room} {figures['score']:.1f} % of {mutants:,}"
+            yield f"{room} {figures['score']:.1f} % of {figures['mutants']:,}"
     else:
         for what, number in result["counts"].items():
             yield f"{number:,} {what}"
 
 
 def generate(page: str, root: Path = ROOT) -> str:
-    """The page with its generated parts made anew.
+    """The page with its table made anew.
 
     Raises:
         ValueError: A marker or a result is missing or damaged.
     """
-    for name, text in (("promises", promise_sections()), ("evidence", evidence_table(root))):
-        before, marker, rest = page.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition(f"<!-- /{name} -->\n")
-        if not end:
-            raise ValueError(f"The page has no markers of {name} on lines of their own.")
-        page = f"{before}{marker}\n{text}\n\n{end}{after}"
-    return page
+    before, marker, rest = page.partition("<!-- evidence -->\n")
+    _, end, after = rest.partition("<!-- /evidence -->\n")
+    if not end:
+        raise ValueError("The page has no markers of evidence on lines of their own.")
+    return f"{before}{marker}\n{evidence_table(root)}\n\n{end}{after}"
 
 
 def main() -> int:

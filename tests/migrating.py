@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,18 +18,42 @@ from tests.histories import DAY, Histories, whole
 from tests.redis_servers import RedisServer
 
 KEEPING = Keeping(log_age=DAY, chat_age=365 * DAY)
+Around = Callable[[int, str, Callable[[], Awaitable[bool]]], Awaitable[bool]]
 _NUMBERS = itertools.count(1)
 
 
-@pytest.fixture
-def prefix() -> str:
-    return f"move{next(_NUMBERS)}"
+class Partition(NamedTuple):
+    """What lies in a Redis store behind its back."""
+
+    server: RedisServer
+    prefix: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.server.url}?prefix={self.prefix}"
+
+    @property
+    def root(self) -> str:
+        """What the keys of its chats begin with."""
+        return f"{{{self.prefix}:0}}"
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        """Its keys; `pattern` is what comes after the prefix."""
+        async with self.server.client() as client:
+            found = client.scan_iter(match=f"{{{self.prefix}{pattern}", count=1000)
+            return [key.decode() async for key in found]
 
 
 @pytest.fixture
-def redis(redis_server: RedisServer, prefix: str) -> str:
+def partition(redis_server: RedisServer) -> Partition:
+    """An empty store."""
+    return Partition(redis_server, f"move{next(_NUMBERS)}")
+
+
+@pytest.fixture
+def redis(partition: Partition) -> str:
     """The address of an empty store."""
-    return f"{redis_server.url}?prefix={prefix}"
+    return partition.url
 
 
 @pytest.fixture
@@ -54,10 +79,35 @@ async def written(address: str, seed: int = 1, chats: int = 8) -> list[Order]:
     return histories.orders
 
 
+async def asked(address: str, *chats: str, outcome: str = "finished") -> Histories:
+    """A turn of ann's in each of these chats."""
+    async with serving(address) as store:
+        histories = Histories(store, 1)
+        for chat in chats:
+            await histories.turn(chat, "ann", outcome=outcome)
+    return histories
+
+
 async def migrate(source: str, target: str, **options: Any) -> Outcome:
     async with opened(source, target, KEEPING) as (reading, writing):
         # The writer of the histories has ended; its leases on Redis expire a moment later.
         return await Migration(reading, writing, pauses=(), **options).run()
+
+
+async def disturbed(source: str, target: str, around: Around, **options: Any) -> Outcome:
+    """Migrate, while `around` puts each chat in: given its number, its id, and what does it."""
+    async with opened(source, target, KEEPING) as (reading, writing):
+        numbers = itertools.count(1)
+
+        class Disturbed:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(writing, name)
+
+            async def put_in(self, outline: Any, contents: Any) -> bool:
+                put_in = partial(writing.put_in, outline, contents)
+                return await around(next(numbers), outline.chat.id, put_in)
+
+        return await Migration(reading, Disturbed(), **{"pauses": (), **options}).run()
 
 
 async def told(address: str, orders: list[Order]) -> Any:

@@ -78,13 +78,18 @@ class ModelChat:
     runs: list[ModelRun] = field(default_factory=list)
 
     def message(self, message_id: str | None) -> Message:
-        for message in self.messages:
-            if message.id == message_id:
-                return message
-        raise MessageNotFound
+        if not self.knows(message_id):
+            raise MessageNotFound
+        return next(message for message in self.messages if message.id == message_id)
 
     def knows(self, message_id: str | None) -> bool:
         return any(message.id == message_id for message in self.messages)
+
+    def add(self, id_: str, parent: str | None, role: str, body: bytes, now: int,
+            run_id: str | None = None) -> None:  # fmt: skip
+        self.messages.append(
+            Message(id=id_, parent=parent, role=role, body=body, created_at=now, run_id=run_id)
+        )
 
     def branch(self, end: str | None) -> list[Message]:
         path: list[Message] = []
@@ -127,22 +132,19 @@ class ModelStore:
         return [self._append_one(item) for item in batch]
 
     def _append_one(self, item: Append) -> bool:
-        for run in self._all_runs():
-            if run.id == item.run_id and run.held_under(item.epoch):
-                if item.at == run.next_seq:
-                    run.log.extend(item.records)
-                    return True
-                own = run.run.spans[-1].first
-                return own <= item.at and item.at + len(item.records) <= run.next_seq
-        return False
+        if (run := self._held(item.run_id, item.epoch)) is None:
+            return False
+        if item.at == run.next_seq:
+            run.log.extend(item.records)
+            return True
+        own = run.run.spans[-1].first
+        return own <= item.at and item.at + len(item.records) <= run.next_seq
 
     def end(self, ending: Ending) -> Run:
         run = self._run(ending.run_id)
-        if not run.active:
-            if ending.epoch == run.run.epoch:
-                return run.run
-            raise Fenced
-        if ending.epoch is not None and not run.held_under(ending.epoch):
+        if not run.active and ending.epoch == run.run.epoch:
+            return run.run
+        if not run.active or not (ending.epoch is None or run.held_under(ending.epoch)):
             raise Fenced
         if ending.at != run.next_seq:
             raise SequenceMismatch(run.next_seq)
@@ -151,12 +153,8 @@ class ModelStore:
         run.log.extend(ending.records)
         run.run = structs.replace(run.run, status=ending.status, ended_at=ending.now)
         chat = self._chat_of(run)
-        chat.messages = [
-            structs.replace(message, body=ending.body)
-            if message.id == run.run.message_id
-            else message
-            for message in chat.messages
-        ]
+        answer = chat.message(run.run.message_id)
+        chat.messages[chat.messages.index(answer)] = structs.replace(answer, body=ending.body)
         self._touch(chat, ending.now)
         self._tell("run-ended", chat, **_about(run), status=run.run.status)
         return run.run
@@ -198,17 +196,9 @@ class ModelStore:
             ),
             order.content,
         )
-        answer = Message(
-            id=order.answer_id,
-            parent=prompt,
-            role="assistant",
-            body=b"",
-            created_at=order.now,
-            run_id=run.id,
-        )
-        chat.messages.append(answer)
+        chat.add(order.answer_id, prompt, "assistant", b"", order.now, run.id)
         chat.runs.append(run)
-        chat.chat = structs.replace(chat.chat, head=answer.id)
+        chat.chat = structs.replace(chat.chat, head=order.answer_id)
         self._touch(chat, order.now)
         if new:
             self._tell("chat-created", chat)
@@ -267,15 +257,7 @@ class ModelStore:
         assert order.message_id is not None
         if chat.knows(order.message_id):
             raise MessageConflict
-        chat.messages.append(
-            Message(
-                id=order.message_id,
-                parent=parent,
-                role="user",
-                body=order.body,
-                created_at=order.now,
-            )
-        )
+        chat.add(order.message_id, parent, "user", order.body, order.now)
         return order.message_id
 
     def claim(self, limit: int, lease: float) -> list[Claim]:
@@ -314,7 +296,7 @@ class ModelStore:
     def renew(self, claims: Sequence[Claim], lease: float) -> list[Claim]:
         lost = []
         for claim in claims:
-            if (run := self._held(claim)) is None:
+            if (run := self._held(claim.run.id, claim.epoch)) is None:
                 lost.append(claim)
             else:
                 run.lease_until = self._now() + round(lease * 1000)
@@ -322,7 +304,7 @@ class ModelStore:
 
     def release(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
-            if (run := self._held(claim)) is not None:
+            if (run := self._held(claim.run.id, claim.epoch)) is not None:
                 run.run = structs.replace(run.run, status=Status.QUEUED)
 
     def find_run(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
@@ -412,11 +394,9 @@ class ModelStore:
                 return run
         raise RunNotFound
 
-    def _held(self, claim: Claim) -> ModelRun | None:
-        for run in self._all_runs():
-            if run.id == claim.run.id and run.held_under(claim.epoch):
-                return run
-        return None
+    def _held(self, run_id: str, epoch: Epoch) -> ModelRun | None:
+        runs = (run for run in self._all_runs() if run.id == run_id and run.held_under(epoch))
+        return next(runs, None)
 
     def _chat_of(self, run: ModelRun) -> ModelChat:
         return next(chat for chat in self._chats if run in chat.runs)

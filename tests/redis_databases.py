@@ -17,8 +17,7 @@ from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.redis.client.subscriber import Subscriber
 from tests.redis_servers import RedisServer
 from tests.tcp_proxy import TcpProxy
-
-SECONDS = 20.0
+from tests.waiting import within
 
 ECHO = Script("echo", "#!lua flags=no-writes\nreturn {KEYS[1], ARGV[1] or false, #ARGV}")
 ADD = Script("add", "#!lua\nreturn redis.call('INCR', KEYS[1])")
@@ -55,8 +54,8 @@ async def through_proxy(
 
 
 async def until_works(attempt: Callable[[], Awaitable[Any]]) -> Any:
-    """What a patient caller gets in the end."""
-    async with asyncio.timeout(60):
+    """What a caller that retries gets in the end."""
+    async with within("Redis to be available"):
         while True:
             try:
                 return await attempt()
@@ -64,15 +63,12 @@ async def until_works(attempt: Callable[[], Awaitable[Any]]) -> Any:
                 await asyncio.sleep(0.05)
 
 
-def listening(subscriber: Subscriber, messages: list[tuple[bytes, bytes]]) -> asyncio.Task[None]:
-    async def listen() -> None:
-        await subscriber.listen(lambda channel, payload: messages.append((channel, payload)))
-
-    return asyncio.create_task(listen())
-
-
-async def ended(listener: asyncio.Task[None]) -> str:
-    async with asyncio.timeout(SECONDS):
-        with pytest.raises(StoreUnavailable) as caught:
+@asynccontextmanager
+async def listening(subscriber: Subscriber) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+    """The messages that come while the block runs. Its end waits until the connection has ended."""
+    messages: list[tuple[bytes, bytes]] = []
+    listener = asyncio.create_task(subscriber.listen(lambda *message: messages.append(message)))
+    yield messages
+    async with within("the subscriber to end"):
+        with pytest.raises(StoreUnavailable):
             await listener
-    return str(caught.value)

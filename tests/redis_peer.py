@@ -1,4 +1,4 @@
-"""The server's end of a connection to Redis, without a network: a test says what it replies."""
+"""The servers' ends of connections to Redis, without a network: a test says what they reply."""
 
 from __future__ import annotations
 
@@ -7,85 +7,74 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import hiredis
+import pytest
 
-from durable_llm_streams.stores.redis.client.address import Node
+from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.database import Database
 
 _UNFINISHED: Final = object()
 
-#: The bytes that a command is answered with; None is no reply.
-Answer = Callable[[list[bytes]], bytes | None]
+#: In the place of a reply: the server cuts the connection.
+CUT: Final = b"cut"
 
-
-def _silent(words: list[bytes]) -> bytes | None:
-    return None
+#: The bytes that a server answers a command with, or `CUT`; None is no reply.
+Answer = Callable[[Node | None, list[bytes]], bytes | None]
 
 
 class Peer(asyncio.Transport):
     """The transport of one connection.
 
-    Args:
-        answer: replies to commands; without it, nothing does.
-
     Attributes:
+        protocol: the client's end.
         commands: all that were received.
         aborted: whether the client has given the connection up.
     """
 
-    def __init__(self, answer: Answer = _silent) -> None:
+    def __init__(self, answer: Callable[[list[bytes]], bytes | None]) -> None:
         super().__init__()
+        self.protocol: Any = asyncio.Protocol()
         self.commands: list[list[bytes]] = []
         self.aborted = False
         self._answer = answer
-        self._protocol: Any = asyncio.Protocol()
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_UNFINISHED)
-
-    @property
-    def writer(self) -> asyncio.StreamWriter:
-        """What the client is given."""
-        return _Writer(self, self._protocol, None, self._loop)
+        self.writer = _Writer(self, self.protocol, None, self._loop)
 
     def say(self, data: bytes) -> None:
         """The client receives something."""
-        self._protocol.data_received(data)
+        self.protocol.data_received(data)
 
     def cut(self) -> None:
         """The connection breaks."""
         self._closing = True
-        self._protocol.connection_lost(ConnectionResetError("reset"))
-
-    # --- asyncio.Transport -------------------------------------------------------------------
+        self.protocol.connection_lost(ConnectionResetError("reset"))
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """The client's end."""
-        self._protocol = protocol
+        self.protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The client's end."""
-        return self._protocol  # type: ignore[no-any-return]
+        return self.protocol  # type: ignore[no-any-return]
 
     def is_closing(self) -> bool:
-        """Whether the connection has ended."""
         return self._closing
 
     def write(self, data: Any) -> None:
-        """The client sends something."""
         self._reader.feed(data)
         while (words := self._reader.gets()) is not _UNFINISHED:
             self.commands.append(words)
             reply = self._answer(words)
-            if reply is not None:
+            if reply == CUT:
+                self._loop.call_soon(self.cut)
+            elif reply is not None:
                 self._loop.call_soon(self.say, reply)
 
     def close(self) -> None:
-        """The client closes the connection."""
         if not self._closing:
             self._closing = True
-            self._loop.call_soon(self._protocol.connection_lost, None)
+            self._loop.call_soon(self.protocol.connection_lost, None)
 
     def abort(self) -> None:
-        """The client gives the connection up."""
         self.aborted = True
         self.close()
 
@@ -102,35 +91,54 @@ class Peers:
         answer: replies to the commands of a server; None is the only one.
 
     Attributes:
-        opened: all connections, with their servers.
+        answer: as given; it may be replaced.
+        opened: all connections, in their order.
+        nodes: the server of each.
+        dialed: when each opening began, in the loop's time.
         failure: why no connection can be opened now, if so.
         hanging: whether opening a connection takes for ever now.
     """
 
-    def __init__(self, answer: Callable[[Node | None, list[bytes]], bytes | None]) -> None:
-        self.opened: list[tuple[Node | None, Peer]] = []
+    def __init__(self, answer: Answer = lambda node, words: None) -> None:
+        self.answer = answer
+        self.opened: list[Peer] = []
+        self.nodes: list[Node | None] = []
+        self.dialed: list[float] = []
         self.failure: Exception | None = None
         self.hanging = False
-        self._answer = answer
+
+    @classmethod
+    def replying(cls, *replies: bytes | None) -> Peers:
+        """Replies that are given one after the other, to whatever it is."""
+        left = iter(replies)
+        return cls(lambda node, words: next(left))
+
+    @property
+    def commands(self) -> list[list[bytes]]:
+        """All that were received, by connection."""
+        return [words for peer in self.opened for words in peer.commands]
+
+    def database(self, address: str = "redis://nowhere?timeout=5") -> Database:
+        """A client whose connections lead here."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("durable_llm_streams.stores.redis.database.Dialer", lambda _: self)
+            return Database(RedisAddress.parse(address))
 
     async def dial(self, node: Node | None = None) -> asyncio.StreamWriter:
         """See `Dialer.dial`."""
+        self.dialed.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0.01)
         if self.hanging:
             await asyncio.Event().wait()
         if self.failure is not None:
             raise self.failure
-        peer = Peer(lambda words: self._answer(node, words))
-        self.opened.append((node, peer))
+        peer = Peer(lambda words: self.answer(node, words))
+        self.opened.append(peer)
+        self.nodes.append(node)
         return peer.writer
 
     async def close(self) -> None:
         """See `Dialer.close`."""
-
-
-def ok(words: list[bytes]) -> bytes:
-    """Replies OK to whatever it is."""
-    return b"+OK\r\n"
 
 
 def bulk(word: bytes) -> bytes:
@@ -141,3 +149,11 @@ def bulk(word: bytes) -> bytes:
 def array(*words: bytes) -> bytes:
     """Texts as the protocol has them."""
     return b"*%d\r\n" % len(words) + b"".join(map(bulk, words))
+
+
+def confirmed(words: list[bytes]) -> bytes:
+    """What a subscriber is replied."""
+    if words[0] == b"PING":
+        return b"+PONG\r\n"
+    kind = bulk(words[0].lower())
+    return b"".join(b"*3\r\n" + kind + bulk(channel) + b":1\r\n" for channel in words[1:])

@@ -10,23 +10,26 @@ import inspect
 import json
 import random
 from collections.abc import Callable, Coroutine
-from itertools import count
+from dataclasses import dataclass
+from itertools import count, groupby
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
+
+from msgspec import structs
 
 from durable_llm_streams import chunks
 from durable_llm_streams.fold import Fold
-from durable_llm_streams.log import Flusher, follow, read_all
-from durable_llm_streams.model import Claim, Cursor, Message, Run, Status, token_at
+from durable_llm_streams.log import Flusher, LogWriter, follow, read_all
+from durable_llm_streams.model import Claim, Cursor, Run, Status, token_at
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.source import Source
 from durable_llm_streams.store import Ending, Order, Store
 from durable_llm_streams.stores import SQLiteStore
 
+from .faulty_store import FaultyStore
 from .oracle.evidence import Answer, Evidence, Frame, Log, Reading
 from .oracle.invariants import violations
-from .scripted_source import PROVIDER_TEXT
+from .scripted_source import PROVIDER_TEXT, ScriptedSource
 from .virtual_time import now, run_virtual
 from .waiting import within as bounded
 
@@ -40,6 +43,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.store = SQLiteStore(folder / "chats.db", now=now)
+        self._stores: list[FaultyStore] = []
         self._workers: list[Worker] = []
         self._flushers: list[Flusher] = []
         self._ids = count(1)
@@ -47,17 +51,19 @@ class World:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
+        for store in self._stores:
+            store.thaw()
         for worker in self._workers:
             await worker.close()
         for flusher in self._flushers:
             await flusher.close()
         await self.store.close()
+
+    def faulty(self, jitter: random.Random | None = None) -> FaultyStore:
+        """Another way to the store, which can be spoiled. What is frozen thaws at the end."""
+        self._stores.append(FaultyStore(self.store, jitter=jitter))
+        return self._stores[-1]
 
     async def worker(
         self,
@@ -83,20 +89,47 @@ class World:
             await worker.start()
         return worker
 
+    async def answering(
+        self, source: Source, said: str, limits: Limits | None = None, store: Store | None = None
+    ) -> tuple[Worker, Run]:
+        """A worker that has said so much of an answer."""
+        worker = await self.worker(source, limits, store=store)
+        run = await self.ask(worker)
+        await self.said(run, said)
+        return worker, run
+
+    async def frozen(
+        self, source: Source, said: str, limits: Limits | None = None
+    ) -> tuple[Worker, FaultyStore, Run]:
+        """A worker that stands still in the middle of an answer."""
+        store = self.faulty()
+        worker, run = await self.answering(source, said, limits, store)
+        store.freeze()
+        return worker, store, run
+
+    async def play(
+        self, source: ScriptedSource, limits: Limits | None = None, store: Store | None = None
+    ) -> Ended:
+        """One run of a source, from the question to the end of the answer."""
+        worker = await self.worker(source, limits, store=store)
+        ended = await self.ended(await self.ask(worker))
+        assert source.open == 0, f"{source.open} streams of the source are open behind the end"
+        return ended
+
     def flusher(self, store: Store | None = None) -> Flusher:
         """A flusher without a worker."""
-        flusher = Flusher(store or self.store)
-        self._flushers.append(flusher)
-        return flusher
+        self._flushers.append(Flusher(store or self.store))
+        return self._flushers[-1]
+
+    async def writer(self, store: Store | None = None) -> LogWriter:
+        """A writer of a fresh run, over a flusher of its own."""
+        return self.flusher(store).writer(await self.claim())
 
     def order(self, chat: str = "chat", text: str = "Hello", *, queue: bool = True) -> Order:
         """An order for an answer in a chat."""
         number = next(self._ids)
-        body = {
-            "id": f"user-{number}",
-            "role": "user",
-            "parts": [{"type": "text", "text": text}],
-        }
+        parts = [{"type": "text", "text": text}]
+        body = {"id": f"user-{number}", "role": "user", "parts": parts}
         return Order(
             owner=OWNER,
             chat_id=chat,
@@ -121,13 +154,9 @@ class World:
 
     async def claim(self, *, lease: float = 5.0) -> Claim:
         """A fresh run, claimed without a worker."""
-        order = self.order(f"chat-{next(self._ids)}")
-        await self.store.send(order)
-        (claim,) = [
-            claim
-            for claim in await self.store.claim("nobody", 100, lease)
-            if claim.run.id == order.run_id
-        ]
+        order = structs.replace(self.order(f"chat-{next(self._ids)}"), worker="nobody", lease=lease)
+        claim = (await self.store.send(order)).claim
+        assert claim is not None, f"{order.run_id} was not claimed as it was sent"
         return claim
 
     async def end(self, claim: Claim) -> None:
@@ -160,12 +189,6 @@ class World:
                     return
         raise AssertionError(f"The run ended without having said {beginning!r}.")
 
-    async def message(self, run: Run) -> Message:
-        """The answer in the history."""
-        snapshot = await self.store.snapshot(OWNER, run.chat_id, run.message_id)
-        (message,) = [message for message in snapshot.messages if message.id == run.message_id]
-        return message
-
     async def ended(self, run: Run, *, within: float = 24 * 3600.0) -> Ended:
         """Follow a run to its end and look at the promises: one end, history is the fold."""
         records: list[bytes] = []
@@ -173,9 +196,9 @@ class World:
             async for page in follow(self.store, Cursor.beginning(run.id), wait=60):
                 assert page.first == len(records) + 1
                 records += page.records
-        return await self.checked(run, records)
+        return await self._checked(run, records)
 
-    async def checked(self, run: Run, followed: list[bytes]) -> Ended:
+    async def _checked(self, run: Run, followed: list[bytes]) -> Ended:
         """Judge a run that has ended, and what a reader has received of it."""
         found, log = await self.find(run), await self.records(run)
         page = await self.store.read(run.id, 0, max_bytes=1)
@@ -183,27 +206,27 @@ class World:
             Frame(Cursor(run.id, number, token_at(page.spans, number)), record)
             for number, record in enumerate(followed, 1)
         ]
-        answer = Answer(found, Log(log, page.spans), (await self.message(run)).body)
+        branch = await self.store.snapshot(OWNER, run.chat_id, run.message_id)
+        (body,) = [each.body for each in branch.messages if each.id == run.message_id]
         evidence = Evidence(
-            answers={run.id: answer},
+            answers={run.id: Answer(found, Log(log, page.spans), body)},
             readings=[Reading("the follower", run.chat_id, frames=frames, ended=True)],
             secrets=(PROVIDER_TEXT.encode(),),
         )
         assert violations(evidence) == []
-        snapshot = await self.store.snapshot(OWNER, run.chat_id)
         assert found.ended_at is not None, f"{found.id} is {found.status} and has no end"
-        assert snapshot.chat.updated_at >= found.ended_at, "the chat is older than its answer"
-        fold = Fold.of(log)
-        return Ended(found, [chunks.decode(record) for record in log], fold)
+        chat = (await self.store.snapshot(OWNER, run.chat_id)).chat
+        assert chat.updated_at >= found.ended_at, "the chat is older than its answer"
+        return Ended(found, [chunks.decode(record) for record in log], Fold.of(log))
 
 
+@dataclass
 class Ended:
     """What a run came to."""
 
-    def __init__(self, run: Run, log: list[Chunk], fold: Fold) -> None:
-        self.run = run
-        self.log = log
-        self.fold = fold
+    run: Run
+    log: list[Chunk]
+    fold: Fold
 
     @property
     def status(self) -> Status:
@@ -215,19 +238,30 @@ class Ended:
         return text_of(self.fold)
 
     @property
+    def parts(self) -> list[tuple[str, str]]:
+        """The (kind, text) of its parts behind `step-start`."""
+        return [(part["type"], part.get("text", "")) for part in self.fold.parts[1:]]
+
+    @property
     def kinds(self) -> list[str]:
         """The types of the log's chunks; neighbouring deltas count once."""
-        kinds: list[str] = []
-        for chunk in self.log:
-            kind = chunk["type"]
-            if not (kinds and kinds[-1] == kind and kind.endswith("-delta")):
-                kinds.append(kind)
-        return kinds
+        groups = groupby(chunk["type"] for chunk in self.log)
+        return [k for kind, same in groups for k in ([kind] if "-delta" in kind else same)]
+
+    @property
+    def resets(self) -> int:
+        """How often a step was begun again."""
+        return self.kinds.count("reset-step")
 
     @property
     def notices(self) -> list[dict[str, Any]]:
         """The data of its `data-run` chunks."""
         return [chunk["data"] for chunk in self.log if chunk["type"] == "data-run"]
+
+    @property
+    def rungs(self) -> str:
+        """How the model was asked, attempt by attempt."""
+        return " ".join(asked["rung"] for asked in self.fold.ladder)
 
     @property
     def metadata(self) -> dict[str, Any]:

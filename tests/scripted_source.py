@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from durable_llm_streams.errors import ModelError
@@ -15,160 +15,129 @@ from durable_llm_streams.source import Event, Finish, Prompt, ReasoningDelta, Te
 PROVIDER_TEXT = "<provider said: sk-secret>"
 
 
-@dataclass(frozen=True)
-class Say:
+class Do:
+    """Call something between two events; await what it returns, if that can be awaited."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.call = call
+
+    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        result = self.call()
+        if inspect.isawaitable(result):
+            await result
+        return
+        yield
+
+
+class Say(Do):
     """Say pieces of text, one after the other, so many seconds apart."""
 
-    pieces: tuple[str, ...]
-    every: float = 0.0
-
     def __init__(self, *pieces: str, every: float = 0.0) -> None:
-        object.__setattr__(self, "pieces", pieces)
-        object.__setattr__(self, "every", every)
+        self.pieces, self.every = pieces, every
 
     async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         for piece in self.pieces:
-            await _rest(self.every)
+            if self.every:
+                await asyncio.sleep(self.every)
             yield TextDelta(piece)
 
 
-@dataclass(frozen=True)
-class Tell:
-    """Tell a text in small pieces, from where the prompt says that it stands, up to a place."""
+class Tell(Do):
+    """Say a text in small pieces, from where the prompt says that it stands, up to a place."""
 
-    text: str
-    upto: int | None = None
-    piece: int = 3
-    every: float = 0.0
-
-    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        assert self.text.startswith(prompt.said)
-        end = len(self.text) if self.upto is None else self.upto
-        for at in range(len(prompt.said), end, self.piece):
-            await _rest(self.every)
-            yield TextDelta(self.text[at : min(at + self.piece, end)])
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Reason so."""
-
-    text: str
+    def __init__(
+        self, text: str, upto: int | None = None, piece: int = 3, every: float = 0.0
+    ) -> None:
+        self.text, self.piece, self.every = text[:upto], piece, every
 
     async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        yield ReasoningDelta(self.text)
+        begin, piece = len(prompt.said), self.piece
+        assert self.text[:begin] == prompt.said, f"asked to go on from {prompt.said!r}"
+        pieces = [self.text[at : at + piece] for at in range(begin, len(self.text), piece)]
+        async for event in Say(*pieces, every=self.every).play(prompt):
+            yield event
 
 
-@dataclass(frozen=True)
-class Show:
+class Show(Do):
     """Yield any event."""
 
-    event: Event
+    def __init__(self, event: Event) -> None:
+        self.event = event
 
     async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         yield self.event
 
 
-@dataclass(frozen=True)
-class Wait:
-    """Say nothing for so many seconds; for ever, unless it is said how many."""
+class Reason(Show):
+    """Reason so."""
 
-    seconds: float | None = None
-
-    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        if self.seconds is None:
-            await asyncio.get_running_loop().create_future()
-        else:
-            await asyncio.sleep(self.seconds)
-        return
-        yield
+    def __init__(self, text: str) -> None:
+        super().__init__(ReasoningDelta(text))
 
 
-@dataclass(frozen=True)
-class Until:
-    """Say nothing until the event is set, and clear it."""
-
-    gate: asyncio.Event
-
-    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        await self.gate.wait()
-        self.gate.clear()
-        return
-        yield
-
-
-@dataclass(frozen=True)
-class Fail:
-    """Fail as a provider does."""
-
-    retryable: bool = True
-    retry_after: float | None = None
-    refused_rung: bool = False
-    sentence: str = "The model is overloaded."
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        raise ModelError(
-            self.sentence,
-            retryable=self.retryable,
-            retry_after=self.retry_after,
-            refused_rung=self.refused_rung,
-            metadata=self.metadata,
-            detail=PROVIDER_TEXT,
-        )
-        yield
-
-
-@dataclass(frozen=True)
-class Bug:
-    """Raise what no source should raise."""
-
-    error: BaseException
-
-    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        raise self.error
-        yield
-
-
-@dataclass(frozen=True)
-class Do:
-    """Call something, between two events."""
-
-    call: Callable[[], object]
-
-    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        self.call()
-        return
-        yield
-
-
-@dataclass(frozen=True)
-class Stubborn:
-    """Ignore every cancellation until the event is set."""
-
-    free: asyncio.Event
-
-    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        while not self.free.is_set():
-            with suppress(asyncio.CancelledError):
-                await self.free.wait()
-        return
-        yield
-
-
-@dataclass(frozen=True)
-class Done:
+class Done(Show):
     """Finish."""
 
-    reason: str = "stop"
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        yield Finish(reason=self.reason, metadata=self.metadata)
+    def __init__(self, reason: str = "stop", metadata: Mapping[str, Any] | None = None) -> None:
+        super().__init__(Finish(reason=reason, metadata=metadata or {}))
 
 
-Step = Say | Tell | Reason | Show | Wait | Until | Fail | Bug | Do | Stubborn | Done
-Scene = Sequence[Step]
+class Wait(Do):
+    """Say nothing for so many seconds; for ever, unless it is said how many."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        if seconds is None:
+            super().__init__(lambda: asyncio.get_running_loop().create_future())
+        else:
+            super().__init__(lambda: asyncio.sleep(seconds))
+
+
+class Until(Do):
+    """Say nothing until the event is set, and clear it."""
+
+    def __init__(self, gate: asyncio.Event) -> None:
+        async def passed() -> None:
+            await gate.wait()
+            gate.clear()
+
+        super().__init__(passed)
+
+
+class Bug(Do):
+    """Raise what no source should raise."""
+
+    def __init__(self, error: BaseException) -> None:
+        def fail() -> None:
+            raise error
+
+        super().__init__(fail)
+
+
+class Fail(Do):
+    """Fail as a provider does. Takes what `ModelError` takes."""
+
+    def __init__(
+        self, sentence: str = "The model is overloaded.", *, retryable: bool = True, **more: Any
+    ) -> None:
+        def fail() -> None:
+            raise ModelError(sentence, retryable=retryable, detail=PROVIDER_TEXT, **more)
+
+        super().__init__(fail)
+
+
+class Stubborn(Do):
+    """Ignore every cancellation until the event is set."""
+
+    def __init__(self, free: asyncio.Event) -> None:
+        async def stay() -> None:
+            while not free.is_set():
+                with suppress(asyncio.CancelledError):
+                    await free.wait()
+
+        super().__init__(stay)
+
+
+Scene = Sequence[Do]
 
 
 class ScriptedSource:
@@ -192,27 +161,23 @@ class ScriptedSource:
         by_prompt: Callable[[Prompt], Scene] | None = None,
         when_ended: Exception | None = None,
     ) -> None:
-        self._scenes = scenes
+        self._by_prompt = by_prompt or (
+            lambda _: scenes[min(len(self.prompts), len(scenes)) - 1]  # it is counted already
+        )
         self._can_prefill = can_prefill
-        self._by_prompt = by_prompt
         self._when_ended = when_ended
         self.prompts: list[Prompt] = []
         self.open = 0
 
     def can_prefill(self, model: str) -> bool:
-        """Whether it was said so."""
         return self._can_prefill
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Play the next scene."""
-        if self._by_prompt is not None:
-            scene = self._by_prompt(prompt)
-        else:
-            scene = self._scenes[min(len(self.prompts), len(self._scenes) - 1)]
         self.prompts.append(prompt)
         self.open += 1
         try:
-            for step in scene:
+            for step in self._by_prompt(prompt):
                 async with aclosing(step.play(prompt)) as events:
                     async for event in events:
                         yield event
@@ -231,10 +196,4 @@ class ContinuingScriptedSource(ScriptedSource):
     """The same for models that can be asked in words to go on."""
 
     def can_continue(self, model: str) -> bool:
-        """Always."""
         return True
-
-
-async def _rest(seconds: float) -> None:
-    if seconds:
-        await asyncio.sleep(seconds)

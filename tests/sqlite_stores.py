@@ -58,6 +58,10 @@ class SQLiteStores(StoreFactory):
         assert isinstance(number, int)
         return number
 
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return self.query(f"SELECT count(*) FROM {table}")
+
     def break_off(self, statement: str) -> None:
         """Run a statement on the serving connection."""
         assert self.store is not None

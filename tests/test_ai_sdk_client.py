@@ -64,6 +64,10 @@ class Scene(NamedTuple):
         return [(message["role"], message["content"]) for message in messages]
 
 
+def texts(messages: list[dict[str, Any]]) -> list[str]:
+    return [text_of(message) for message in messages]
+
+
 def settings(provider_port: int) -> dict[str, str]:
     return {
         "OPENAI_BASE_URL": f"http://127.0.0.1:{provider_port}/v1",
@@ -121,8 +125,7 @@ async def proxy(server: ServerProcess) -> AsyncIterator[TcpProxy]:
 
 async def test_a_message_is_sent_and_its_answer_read(scene: Scene) -> None:
     page = await scene.open()
-    await page.send("Hello")
-    state = await page.settled()
+    state = await page.settled(page.send("Hello"))
     assert state.text == answer(20)
     assert state.statuses == ["submitted", "streaming", "ready"]
     assert state.ends == [
@@ -146,8 +149,7 @@ async def test_the_message_on_the_screen_is_the_message_in_the_history(
 ) -> None:
     scene.provider.plan(script)
     page = await scene.open()
-    await page.send("Hello \u2028 \U0001f30d")
-    state = await page.settled()
+    state = await page.settled(page.send("Hello \u2028 \U0001f30d"))
     assert state.status == "ready"
     assert state.text == text
     assert state.messages == (await scene.stored())["messages"]
@@ -156,11 +158,9 @@ async def test_the_message_on_the_screen_is_the_message_in_the_history(
 async def test_a_conversation_goes_on_with_everything_that_was_said(scene: Scene) -> None:
     page = await scene.open()
     scene.provider.plan("tokens=2", "tokens=3")
-    await page.send("one")
-    await page.settled()
-    await page.send("two")
-    state = await page.settled()
-    assert [text_of(message) for message in state.messages] == ["one", answer(2), "two", answer(3)]
+    await page.settled(page.send("one"))
+    state = await page.settled(page.send("two"))
+    assert texts(state.messages) == ["one", answer(2), "two", answer(3)]
     assert scene.asked() == [("user", "one"), ("assistant", answer(2)), ("user", "two")]
     assert state.messages == (await scene.stored())["messages"]
 
@@ -227,46 +227,32 @@ async def test_a_page_that_is_loaded_again_shows_what_was_said_and_follows_the_r
     shown = await after.state()
     assert [message["id"] for message in shown.messages] == [m["id"] for m in seen.messages]
     assert shown.text.startswith(seen.text)
-    await after.resume()
-    state = await after.settled()
+    state = await after.settled(after.resume())
     assert state.text == WHOLE
     assert len(state.answers) == 1
     assert state.messages == (await scene.stored())["messages"]
 
 
-async def test_resuming_a_finished_answer_is_204_and_changes_nothing(scene: Scene) -> None:
+async def test_resuming_where_nothing_is_written_is_204_and_changes_nothing(scene: Scene) -> None:
+    """`useChat({ id, resume: true })` does so when it is mounted, before there is a chat, too."""
     page = await scene.open()
-    await page.send("Hello")
-    before = await page.settled()
-    page = await scene.reload()
-    await page.resume()
-    state = await page.settled()
-    assert state.requests == [
-        {"method": "GET", "path": f"/api/chat/{scene.chat}/stream", "status": 204}
-    ]
-    assert state.status == "ready"
-    assert state.error is None
-    assert state.messages == before.messages
-
-
-async def test_resuming_a_chat_that_does_not_exist_yet_is_no_error(scene: Scene) -> None:
-    """`useChat({ id, resume: true })` does so when it is mounted."""
-    page = await scene.open()
-    await page.resume()
-    state = await page.settled()
-    assert [request["status"] for request in state.requests] == [204]
+    state = await page.settled(page.resume())
+    nothing = {"method": "GET", "path": f"/api/chat/{scene.chat}/stream", "status": 204}
     assert (state.status, state.error, state.messages) == ("ready", None, [])
-    await page.send("Hello")
-    assert (await page.settled()).text == answer(20)
+    assert state.requests == [nothing]
+    before = await page.settled(page.send("Hello"))
+    assert before.text == answer(20)
+    page = await scene.reload()
+    state = await page.settled(page.resume())
+    assert (state.status, state.error, state.messages) == ("ready", None, before.messages)
+    assert state.requests == [nothing]
 
 
 async def test_regenerating_gives_another_answer_to_the_same_question(scene: Scene) -> None:
     scene.provider.plan("tokens=2,word=a", "tokens=2,word=b")
     page = await scene.open()
-    await page.send("Hello")
-    first = await page.settled()
-    await page.regenerate()
-    second = await page.settled()
+    first = await page.settled(page.send("Hello"))
+    second = await page.settled(page.regenerate())
     assert second.text == answer(2, "b")
     assert len(second.messages) == 2
     assert second.messages[0] == first.messages[0]
@@ -277,33 +263,18 @@ async def test_regenerating_gives_another_answer_to_the_same_question(scene: Sce
     assert scene.asked() == [("user", "Hello")]
 
 
-async def test_an_edit_replaces_the_question_and_what_follows(scene: Scene) -> None:
+async def test_what_follows_an_edit_goes_on_from_the_edited_question(scene: Scene) -> None:
     scene.provider.plan("tokens=2,word=a", "tokens=2,word=b", "tokens=2,word=c")
     page = await scene.open()
-    await page.send("first")
-    question = (await page.settled()).messages[0]["id"]
-    await page.send("second")
-    await page.settled()
-    await page.edit(question, "better")
-    state = await page.settled()
-    assert [text_of(message) for message in state.messages] == ["better", answer(2, "c")]
+    question = (await page.settled(page.send("first"))).messages[0]["id"]
+    await page.settled(page.send("second"))
+    state = await page.settled(page.edit(question, "better"))
+    stored = (await scene.stored())["messages"]
+    assert texts(state.messages) == texts(stored) == ["better", answer(2, "c")]
     assert scene.asked() == [("user", "better")]
-    chat = await scene.stored()
-    assert [text_of(message) for message in chat["messages"]] == ["better", answer(2, "c")]
-    assert state.messages[1] == chat["messages"][1]
-
-
-async def test_after_an_edit_the_conversation_goes_on_from_the_edited_question(
-    scene: Scene,
-) -> None:
-    page = await scene.open()
-    await page.send("first")
-    question = (await page.settled()).messages[0]["id"]
-    await page.edit(question, "better")
-    await page.settled()
-    await page.send("more")
-    await page.settled()
-    assert scene.asked() == [("user", "better"), ("assistant", answer(20)), ("user", "more")]
+    assert state.messages[1] == stored[1]
+    await page.settled(page.send("more"))
+    assert scene.asked() == [("user", "better"), ("assistant", answer(2, "c")), ("user", "more")]
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["the last answer", "a named answer"])
@@ -311,12 +282,9 @@ async def test_regenerating_after_an_edit_answers_the_edited_question(
     scene: Scene, *, named: bool
 ) -> None:
     page = await scene.open()
-    await page.send("first")
-    question = (await page.settled()).messages[0]["id"]
-    await page.edit(question, "better")
-    edited = await page.settled()
-    await page.regenerate(edited.messages[1]["id"] if named else None)
-    state = await page.settled()
+    question = (await page.settled(page.send("first"))).messages[0]["id"]
+    edited = await page.settled(page.edit(question, "better"))
+    state = await page.settled(page.regenerate(edited.messages[1]["id"] if named else None))
     assert scene.asked() == [("user", "better")]
     assert state.messages[1]["id"] != edited.messages[1]["id"]
 
@@ -324,53 +292,36 @@ async def test_regenerating_after_an_edit_answers_the_edited_question(
 @pytest.mark.promise("versions")
 async def test_an_edit_after_an_edit_is_one_more_version_of_the_same_question(scene: Scene) -> None:
     page = await scene.open()
-    await page.send("first")
-    question = (await page.settled()).messages[0]["id"]
+    question = (await page.settled(page.send("first"))).messages[0]["id"]
     for text in ["second", "third", "first", "second"]:
-        await page.edit(question, text)
-        state = await page.settled()
+        state = await page.settled(page.edit(question, text))
         assert state.status == "ready"
         assert text_of(state.messages[0]) == text
         shown = (await scene.stored())["messages"]
-        assert [text_of(message) for message in shown] == [text, state.text]
-
-
-@pytest.mark.parametrize("script", ["status=401", "html", "error_after=0"])
-async def test_a_provider_that_fails_ends_in_an_error_with_a_sentence(
-    scene: Scene, script: str
-) -> None:
-    scene.provider.plan(script, script)
-    page = await scene.open()
-    await page.send("Hello")
-    state = await page.settled()
-    assert state.status == "error"
-    assert state.error is not None
-    assert state.error.endswith(".")
-    assert " " in state.error
-    for secret in [*SECRET_WORDS.split(), scene.provider.base_url, "Traceback", "{"]:
-        assert secret not in state.error
+        assert texts(shown) == [text, state.text]
 
 
 @pytest.mark.promise("honest-failure")
 async def test_what_was_said_before_a_failure_stays(scene: Scene) -> None:
     scene.provider.plan("tokens=9,cut_after=7", "tokens=9,cut_after=5")
     page = await scene.open()
-    await page.send("Hello")
-    state = await page.settled()
+    state = await page.settled(page.send("Hello"))
     assert state.status == "error"
     assert state.text == answer(7)  # the second attempt came less far
     assert state.messages == (await scene.stored())["messages"]
 
 
 async def test_after_a_failure_the_answer_can_be_tried_again(scene: Scene) -> None:
-    scene.provider.plan("status=400", "tokens=3")
+    scene.provider.plan("status=401", "tokens=3")
     page = await scene.open()
-    await page.send("Hello")
-    assert (await page.settled()).status == "error"
-    await page.regenerate()
-    state = await page.settled()
+    failed = await page.settled(page.send("Hello"))
+    assert failed.status == "error"
+    assert (failed.error or "").endswith(".")
+    for secret in [*SECRET_WORDS.split(), scene.provider.base_url, "Traceback", "{"]:
+        assert secret not in (failed.error or "")
+    state = await page.settled(page.regenerate())
     assert state.status == "ready"
-    assert [text_of(message) for message in state.messages] == ["Hello", answer(3)]
+    assert texts(state.messages) == ["Hello", answer(3)]
     assert state.messages == (await scene.stored())["messages"]
 
 
@@ -390,8 +341,7 @@ async def test_a_stop_from_elsewhere_ends_the_stream_and_keeps_what_was_said(sce
     chat = await scene.stored()
     assert state.messages == chat["messages"]
     assert chat["active_run"] is None
-    await page.resume()
-    after = await page.settled()
+    after = await page.settled(page.resume())
     assert after.requests[-1]["status"] == 204
     assert after.messages == state.messages
 
@@ -405,8 +355,7 @@ async def test_the_clients_own_stop_only_leaves_and_the_answer_can_be_resumed(sc
     left = await page.state()
     assert left.status == "ready"
     assert left.ends[-1]["isAbort"]
-    await page.resume()
-    state = await page.settled()
+    state = await page.settled(page.resume())
     assert state.text == WHOLE
     assert len(state.answers) == 1
 
@@ -418,8 +367,7 @@ async def test_after_the_clients_own_stop_the_next_question_is_answered(scene: S
     await page.send("Hello")
     seen = await page.shows(30)
     await page.stop()
-    await page.send("And now?")
-    state = await page.settled()
+    state = await page.settled(page.send("And now?"))
     assert (state.status, state.error) == ("ready", None)
     assert [message["role"] for message in state.messages] == ["user", "assistant"] * 2
     assert state.text == answer(3)
@@ -444,8 +392,7 @@ async def test_an_answer_whose_server_ends_is_whole_after_its_restart(
     assert lost.ends[-1].get("finishReason") is None, "nothing told the client that this was all"
     assert planned or lost.status == "error"
     await doomed.server.start()
-    await page.resume()
-    state = await page.settled()
+    state = await page.settled(page.resume())
     assert state.status == "ready"
     assert state.text == WHOLE
     assert [message["id"] for message in state.messages] == [m["id"] for m in seen.messages]
@@ -458,13 +405,12 @@ async def test_a_message_that_never_arrived_can_be_tried_again(
 ) -> None:
     await proxy.set("refuse")
     page = await scene.open(proxy.url)
-    await page.send("Hello")
-    assert (await page.settled()).status == "error"
+    assert (await page.settled(page.send("Hello"))).status == "error"
     await proxy.set("pass")
     await way(page)
     state = await page.settled()
     assert state.error is None
-    assert [text_of(message) for message in state.messages] == ["Hello", answer(20)]
+    assert texts(state.messages) == ["Hello", answer(20)]
     assert state.messages == (await scene.stored())["messages"]
 
 
@@ -475,10 +421,8 @@ async def test_a_message_that_arrived_and_is_sent_again_has_one_answer(
     scene.provider.plan(SLOW)
     page = await scene.open(proxy.url)
     proxy.cut_after(1)
-    await page.send("Hello")
-    assert (await page.settled()).status == "error"
-    await page.send_again()
-    state = await page.settled()
+    assert (await page.settled(page.send("Hello"))).status == "error"
+    state = await page.settled(page.send_again())
     assert state.text == WHOLE
     assert len(scene.provider.requests) == 1
     assert state.messages == (await scene.stored())["messages"]

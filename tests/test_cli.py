@@ -8,7 +8,7 @@ import os
 import socket
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -33,21 +33,22 @@ class Ended(NamedTuple):
     err: str
 
 
-async def dls(*arguments: str, environment: Mapping[str, str]) -> Ended:
-    """Run `dls` to its end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "durable_llm_streams",
-        *arguments,
-        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        | dict(environment),
+async def started(*arguments: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """A `dls` that was just begun."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "durable_llm_streams", *arguments),
+        env={**inherited, **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ended:
+    """What a `dls` has printed by its end."""
     try:
-        async with within(f"the end of dls {' '.join(arguments)}"):
+        async with within("the end of dls"):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
@@ -55,24 +56,22 @@ async def dls(*arguments: str, environment: Mapping[str, str]) -> Ended:
     return Ended(process.returncode or 0, out.decode(), err.decode())
 
 
+async def dls(*arguments: str, environment: Mapping[str, str]) -> Ended:
+    """Run `dls` to its end."""
+    return await ended(await started(*arguments, environment=environment))
+
+
 def assert_refused(ended: Ended, *words: str) -> None:
-    assert ended.status == 2
-    assert ended.out == ""
-    lines = ended.err.splitlines()
-    assert len(lines) == 1, ended.err
-    assert lines[0].startswith("dls: ")
-    for word in words:
-        assert word in lines[0]
+    (line, *more) = ended.err.splitlines() or [""]
+    assert (ended.status, ended.out, more, line[:5]) == (2, "", [], "dls: "), ended
+    assert [word for word in words if word not in line] == [], line
 
 
-def test_help_names_every_command_and_loads_no_server() -> None:
+def test_help_and_version_name_every_command_and_the_package() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
     for command in ("serve", "chat", "runs", "tail", "doctor", "capture", "migrate", "settings"):
         assert command in result.output
-
-
-def test_the_version_is_the_packages() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.output) == (0, f"dls {__version__}\n")
 
@@ -107,27 +106,27 @@ def test_a_store_is_named_from_here_or_from_the_root() -> None:
     assert sqlite_path("sqlite:////var/chats.db") == Path("/var/chats.db")
 
 
-def run_here(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    settings: Mapping[str, str],
-    *arguments: str,
-) -> Ended:
-    """Run `dls` in this process, which it ends."""
-    with monkeypatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        patch.setattr(sys, "argv", ["dls", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-    return Ended(int(caught.value.code or 0), *capsys.readouterr())
+RunHere = Callable[..., Ended]
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunHere:
+    """Runs `dls` in this process, which it ends."""
+
+    def run(*arguments: str, **settings: str) -> Ended:
+        with monkeypatch.context() as patch:
+            for name, value in settings.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["dls", *arguments])
+            with pytest.raises(SystemExit) as caught:
+                main()
+        return Ended(int(caught.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 @pytest.mark.promise("fit-store")
-def test_serving_refuses_what_it_cannot_do_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = f"sqlite:///{tmp_path}/chats.db"
+def test_a_command_refuses_what_it_cannot_do_in_one_line(tmp_path: Path, run_here: RunHere) -> None:
     text_file, foreign, folder = tmp_path / "text", tmp_path / "foreign.db", tmp_path / "folder"
     text_file.write_text("This is no database. " * 100)
     with closing(sqlite3.connect(foreign)) as connection:
@@ -148,18 +147,13 @@ def test_serving_refuses_what_it_cannot_do_in_one_line(
             ({"OPENAI_BASE_URL": "no address"}, ()),
         ]
         for settings, words in cases:
-            settings = {"DLS_STORE": store, "DLS_PORT": "0", **settings}
-            assert_refused(run_here(monkeypatch, capsys, settings, "serve"), *words)
+            given = {"DLS_STORE": f"sqlite:///{tmp_path}/chats.db", "DLS_PORT": "0", **settings}
+            assert_refused(run_here("serve", **given), *words)
     assert text_file.read_text().startswith("This is no database. ")
-
-
-def test_looking_at_no_store_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    environment = {"DLS_STORE": f"sqlite:///{tmp_path}/none.db"}
     for arguments in (["runs"], ["tail", "x"]):
-        assert_refused(run_here(monkeypatch, capsys, environment, *arguments), "none.db")
-    assert list(tmp_path.iterdir()) == []
+        looked = run_here(*arguments, DLS_STORE=f"sqlite:///{tmp_path}/none.db")
+        assert_refused(looked, "none.db")
+    assert not (tmp_path / "none.db").exists()
 
 
 async def test_a_store_can_be_looked_at_while_it_is_served_and_after(tmp_path: Path) -> None:

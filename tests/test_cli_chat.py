@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,10 @@ class Terminal:
         )
         self._errors = Console(file=self.err, width=1000)
 
+    @property
+    def shown(self) -> str:
+        return unwound(self.out.getvalue())
+
     async def chat(self, stub: Stub, *lines: str, **options: Any) -> int:
         options.setdefault("retry", RETRY)
         return await chat(
@@ -77,84 +81,78 @@ def unwound(output: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-async def test_lines_from_a_pipe_are_questions_and_answers_are_plain_text(tmp_path: Path) -> None:
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
     async with stub_server(LOG) as stub:
-        end = Terminal(tmp_path)
-        assert await end.chat(stub, "Why?", "", "  And now?  ", model="demo") == 0
-        assert end.out.getvalue() == PLAIN * 2
-        assert end.err.getvalue() == ""
-        assert list(stub.questions.values()) == ["Why?", "And now?"]
-        bodies = [body for method, *_, body in stub.requests if method == "POST"]
-        assert bodies[0]["id"] == bodies[1]["id"]
-        assert bodies[0]["model"] == "demo"
+        yield stub
+
+
+@pytest.fixture
+def end(tmp_path: Path) -> Terminal:
+    """A pipe."""
+    return Terminal(tmp_path)
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Terminal:
+    """A terminal."""
+    return Terminal(tmp_path, terminal=True)
+
+
+async def test_lines_from_a_pipe_are_questions_and_answers_are_plain_text(
+    stub: Stub, end: Terminal
+) -> None:
+    assert await end.chat(stub, "Why?", "", "  And now?  ", model="demo") == 0
+    assert (end.out.getvalue(), end.err.getvalue()) == (PLAIN * 2, "")
+    assert list(stub.questions.values()) == ["Why?", "And now?"]
+    bodies = [body for method, *_, body in stub.requests if method == "POST"]
+    assert bodies[0]["id"] == bodies[1]["id"]
+    assert bodies[0]["model"] == "demo"
 
 
 @pytest.mark.promise("prefix")
-async def test_a_cut_answer_is_printed_once_and_whole(tmp_path: Path) -> None:
-    async with stub_server(LOG) as stub:
-        stub.acts += [Act(upto=420), Act(503), Act(upto=200, back=2)]
-        end = Terminal(tmp_path)
-        assert await end.chat(stub, "Why?") == 0
-        assert end.out.getvalue() == PLAIN
-        assert "connection lost, trying again" in end.err.getvalue()
+async def test_a_cut_answer_is_printed_once_and_whole(stub: Stub, end: Terminal) -> None:
+    stub.acts += [Act(upto=420), Act(503), Act(upto=200, back=2)]
+    assert await end.chat(stub, "Why?") == 0
+    assert end.out.getvalue() == PLAIN
+    assert "connection lost, trying again" in end.err.getvalue()
 
 
-@pytest.mark.promise("one-clean-answer")
-async def test_a_failed_attempt_is_never_shown_with_the_one_that_replaced_it(
-    tmp_path: Path,
-) -> None:
-    first, second = text_log("Wrong\n\nway"), text_log("Right way")
-    log = [*first[:-2], chunks.RESET_STEP, *second[2:]]
-    async with stub_server(log) as stub:
-        end = Terminal(tmp_path)
-        assert await end.chat(stub, "Why?") == 0
-        assert end.out.getvalue() == "Right way\n"
+async def test_an_error_goes_to_stderr_and_into_the_exit_code(stub: Stub, end: Terminal) -> None:
+    stub.records = text_log("So far", end=chunks.error("It \x1b[1mbroke."))
+    assert await end.chat(stub, "Why?") == 1
+    assert (end.out.getvalue(), end.err.getvalue()) == ("So far\n", "It broke.\n")
 
 
-async def test_an_error_goes_to_stderr_and_into_the_exit_code(tmp_path: Path) -> None:
-    async with stub_server(text_log("So far", end=chunks.error("It \x1b[1mbroke."))) as stub:
-        end = Terminal(tmp_path)
-        assert await end.chat(stub, "Why?") == 1
-        assert end.out.getvalue() == "So far\n"
-        assert end.err.getvalue() == "It broke.\n"
+async def test_a_refusal_is_told_and_the_chat_goes_on(stub: Stub, end: Terminal) -> None:
+    stub.acts += [problem(409, "An answer is still being written.")]
+    assert await end.chat(stub, "Why?", "Again?") == 1
+    assert "still being written. (HTTP 409)" in end.err.getvalue()
+    assert end.out.getvalue() == PLAIN
 
 
-async def test_a_refusal_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
-    async with stub_server(LOG) as stub:
-        stub.acts += [problem(409, "An answer is still being written.")]
-        end = Terminal(tmp_path)
-        assert await end.chat(stub, "Why?", "Again?") == 1
-        assert "still being written. (HTTP 409)" in end.err.getvalue()
-        assert end.out.getvalue() == PLAIN
+async def test_commands_are_not_questions(stub: Stub, end: Terminal) -> None:
+    assert await end.chat(stub, "one", "/new", "two", "/chats", "/help", "/quit", "no") == 0
+    bodies = [body for method, *_, body in stub.requests if method == "POST"]
+    assert len({body["id"] for body in bodies}) == 2
+    assert "  c1  Sky\n" in end.out.getvalue()
+    assert "/open ID" in end.err.getvalue()
+    assert list(stub.questions.values()) == ["one", "two"]
 
 
-async def test_commands_are_not_questions(tmp_path: Path) -> None:
-    async with stub_server(LOG) as stub:
-        end = Terminal(tmp_path)
-        assert await end.chat(stub, "one", "/new", "two", "/chats", "/help", "/quit", "no") == 0
-        bodies = [body for method, *_, body in stub.requests if method == "POST"]
-        assert len({body["id"] for body in bodies}) == 2
-        assert "  c1  Sky\n" in end.out.getvalue()
-        assert "/open ID" in end.err.getvalue()
-        assert list(stub.questions.values()) == ["one", "two"]
+async def test_a_chat_can_be_opened_in_the_middle_of_an_answer(stub: Stub, end: Terminal) -> None:
+    stub.records = text_log("Du", "rable ", "st", "reams", "!")
+    stub.owners["c9"] = "visitor1"
+    assert await end.chat(stub, chat_id="c9") == 0
+    assert end.out.getvalue() == "> an *old* question\nDurable streams!\n"
+    assert await end.chat(stub, chat_id="c0") == 1
+    assert "no such chat" in end.err.getvalue()
 
 
-async def test_a_chat_can_be_opened_in_the_middle_of_an_answer(tmp_path: Path) -> None:
-    log = text_log("Du", "rable ", "st", "reams", "!")
-    async with stub_server(log) as stub:
-        stub.owners["c9"] = "visitor1"
-        end = Terminal(tmp_path)
-        assert await end.chat(stub, chat_id="c9") == 0
-        assert end.out.getvalue() == "> an *old* question\nDurable streams!\n"
-        assert await end.chat(stub, chat_id="c0") == 1
-        assert "no such chat" in end.err.getvalue()
-
-
-async def test_the_next_chat_is_the_same_visitor(tmp_path: Path) -> None:
-    async with stub_server(LOG) as stub:
-        for _ in range(2):
-            await Terminal(tmp_path / "deep").chat(stub, "Why?")
-        assert set(stub.owners.values()) == {"visitor1"}
+async def test_the_next_chat_is_the_same_visitor(stub: Stub, tmp_path: Path) -> None:
+    for _ in range(2):
+        await Terminal(tmp_path / "deep").chat(stub, "Why?")
+    assert set(stub.owners.values()) == {"visitor1"}
     file = tmp_path / "deep" / "cookies.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -162,18 +160,20 @@ async def test_the_next_chat_is_the_same_visitor(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"http://127.0.0.1:1/": 3}', "\xff"])
-async def test_a_spoilt_cookie_file_is_no_reason_not_to_chat(tmp_path: Path, content: str) -> None:
-    (tmp_path / "cookies.json").write_bytes(content.encode("latin-1"))
-    async with stub_server(LOG) as stub:
-        assert await Terminal(tmp_path).chat(stub, "Why?") == 0
-        stored = json.loads((tmp_path / "cookies.json").read_text())
-        assert stored[stub.url + "/"] == {"visitor": "visitor1"}
+async def test_a_spoilt_cookie_file_is_no_reason_not_to_chat(
+    stub: Stub, end: Terminal, content: str
+) -> None:
+    (end.state / "cookies.json").write_bytes(content.encode("latin-1"))
+    assert await end.chat(stub, "Why?") == 0
+    stored = json.loads((end.state / "cookies.json").read_text())
+    assert stored[stub.url + "/"] == {"visitor": "visitor1"}
 
 
-async def test_a_state_directory_that_cannot_be_written_is_no_reason_either(tmp_path: Path) -> None:
+async def test_a_state_directory_that_cannot_be_written_is_no_reason_either(
+    stub: Stub, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
-    async with stub_server(LOG) as stub:
-        assert await Terminal(tmp_path / "file" / "below").chat(stub, "Why?") == 0
+    assert await Terminal(tmp_path / "file" / "below").chat(stub, "Why?") == 0
 
 
 def test_the_state_directory_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -185,81 +185,75 @@ def test_the_state_directory_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.promise("owned")
-async def test_cookies_of_one_server_are_not_sent_to_another(tmp_path: Path) -> None:
-    async with stub_server(LOG) as one, stub_server(LOG) as two:
-        await Terminal(tmp_path).chat(one, "Why?")
-        two.visitors = 7
-        await Terminal(tmp_path).chat(two, "Why?")
-        assert set(two.owners.values()) == {"visitor8"}
-    assert len(json.loads((tmp_path / "cookies.json").read_text())) == 2
-    assert CookieFile(tmp_path, one.url + "/x?y")._key == one.url + "/"
+async def test_cookies_of_one_server_are_not_sent_to_another(stub: Stub, end: Terminal) -> None:
+    async with stub_server(LOG) as other:
+        await end.chat(stub, "Why?")
+        other.visitors = 7
+        await end.chat(other, "Why?")
+        assert set(other.owners.values()) == {"visitor8"}
+    assert len(json.loads((end.state / "cookies.json").read_text())) == 2
+    assert CookieFile(end.state, stub.url + "/x?y")._key == stub.url + "/"
 
 
-async def test_on_a_terminal_the_answer_stays_once_and_rendered(tmp_path: Path) -> None:
-    async with stub_server(LOG) as stub:
-        stub.acts += [Act(upto=420), Act(503)]
-        end = Terminal(tmp_path, terminal=True)
-        assert await end.chat(stub, "Why?") == 0
-        screen = unwound(end.out.getvalue())
-        assert screen.count("Heading") == 1
-        assert screen.count("Durable streams now.") == 1
-        assert screen.count("• one") == 1
-        assert screen.rstrip().endswith("stub")
-        assert "\x1b[31m" not in end.out.getvalue()
-        assert "\x07" not in end.out.getvalue()
+async def test_on_a_terminal_the_answer_stays_once_and_rendered(
+    stub: Stub, screen: Terminal
+) -> None:
+    stub.acts += [Act(upto=420), Act(503)]
+    assert await screen.chat(stub, "Why?") == 0
+    for text in ("Heading", "Durable streams now.", "• one"):
+        assert screen.shown.count(text) == 1, f"{text!r} is not once in {screen.shown!r}"
+    assert screen.shown.rstrip().endswith("stub")
+    assert "\x1b[31m" not in screen.out.getvalue()
+    assert "\x07" not in screen.out.getvalue()
 
 
-async def test_a_terminal_is_told_that_the_connection_was_lost(tmp_path: Path) -> None:
-    async with stub_server(LOG) as stub:
-        stub.acts += [Act(upto=420), Act(503, headers={"Retry-After": "2"})]
-        end = Terminal(tmp_path, terminal=True)
+async def test_a_terminal_is_told_that_the_connection_was_lost(
+    stub: Stub, screen: Terminal
+) -> None:
+    stub.acts += [Act(upto=420), Act(503, headers={"Retry-After": "2"})]
 
-        async def until_drawn(_: float) -> None:
-            await until(end.out.getvalue, lambda drawn: "connection lost, trying again" in drawn)
+    async def until_drawn(_: float) -> None:
+        await until(screen.out.getvalue, lambda drawn: "connection lost, trying again" in drawn)
 
-        assert await end.chat(stub, "Why?", retry=RETRY._replace(sleep=until_drawn)) == 0
-        assert "connection lost" not in unwound(end.out.getvalue())
+    assert await screen.chat(stub, "Why?", retry=RETRY._replace(sleep=until_drawn)) == 0
+    assert "connection lost" not in screen.shown
 
 
-def interrupt_when(condition: Callable[[], bool]) -> asyncio.Task[None]:
-    async def wait() -> None:
-        await until(condition)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    return asyncio.create_task(wait())
+async def interrupt_when(condition: Callable[[], bool]) -> None:
+    await until(condition)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.promise("stop")
-async def test_ctrl_c_stops_the_answer_and_the_chat_goes_on(tmp_path: Path) -> None:
-    async with stub_server(text_log("So", " far", " good")) as stub:
-        stub.acts += [Act(upto=400, silent=True)]
-        end = Terminal(tmp_path, terminal=True)
-        pressing = interrupt_when(lambda: "So" in unwound(end.out.getvalue()))
-        assert await end.chat(stub, "Why?", "/chats") == 0
-        await pressing
-        assert stub.stopped.is_set()
-        screen = unwound(end.out.getvalue())
-        assert screen.count("So far") == 1
-        assert "(stopped)" in screen
-        assert "Sky" in screen
+async def test_ctrl_c_stops_the_answer_and_the_chat_goes_on(stub: Stub, screen: Terminal) -> None:
+    stub.records = text_log("So", " far", " good")
+    stub.acts += [Act(upto=400, silent=True)]
+    pressing = asyncio.create_task(interrupt_when(lambda: "So" in screen.shown))
+    assert await screen.chat(stub, "Why?", "/chats") == 0
+    await pressing
+    assert stub.stopped.is_set()
+    assert screen.shown.count("So far") == 1
+    for text in ("(stopped)", "Sky"):
+        assert text in screen.shown
 
 
-async def test_ctrl_c_twice_leaves_an_answer_that_cannot_be_stopped(tmp_path: Path) -> None:
-    async with stub_server(text_log("So", " far", " good")) as stub:
-        stub.acts += [Act(upto=400, silent=True)]
-        end = Terminal(tmp_path, terminal=True)
+async def test_ctrl_c_twice_leaves_an_answer_that_cannot_be_stopped(
+    stub: Stub, screen: Terminal
+) -> None:
+    stub.records = text_log("So", " far", " good")
+    stub.acts += [Act(upto=400, silent=True)]
 
-        async def cut_off() -> None:
-            await interrupt_when(lambda: "So" in unwound(end.out.getvalue()))
-            await stub.__aexit__()
-            await interrupt_when(lambda: "connection lost" in end.out.getvalue())
+    async def cut_off() -> None:
+        await interrupt_when(lambda: "So" in screen.shown)
+        await stub.__aexit__()
+        await interrupt_when(lambda: "connection lost" in screen.out.getvalue())
 
-        async def for_ever(_: float) -> None:
-            await asyncio.Event().wait()
+    async def for_ever(_: float) -> None:
+        await asyncio.Event().wait()
 
-        pressing = asyncio.create_task(cut_off())
-        assert await end.chat(stub, "Why?", retry=RETRY._replace(sleep=for_ever)) == 0
-        await pressing
+    pressing = asyncio.create_task(cut_off())
+    assert await screen.chat(stub, "Why?", retry=RETRY._replace(sleep=for_ever)) == 0
+    await pressing
 
 
 @pytest.mark.promise("harmless-text")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 
 import pytest
@@ -21,11 +20,10 @@ from durable_llm_streams.runs.continuation import (
 SAID = "The log is the only truth. A reader that comes back names its cursor, and gets what"
 REST = " comes after it. Nothing is sent twice, and nothing is left out."
 
-WORDS = re.split(
-    " ",
+VOCABULARY = (
     "the a cat sat on mat and then it ran over hills because nothing could stop JavaScript from "
     "GitHub users who wrote `code` in **bold** Paris 12 3.5 na\u00efve \u4e2d\u6587\u5b57\u7b26 "
-    "\u00e9moji \U0001f389 end",
+    "\u00e9moji \U0001f389 end"
 )
 
 
@@ -41,59 +39,50 @@ def judge(said: str, text: str, *, piece: int = 17) -> tuple[Judged, str]:
     return judged, judged.text
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        REST,
-        " gets what" + REST,
-        "A reader that comes back names its cursor, and gets what" + REST,
-        "names its cursor, and gets what" + REST,
-        "\u201cnames its cursor, and gets what\u201d" + REST,
-        "\u2026names its cursor, and gets what" + REST,
-        "Sure, continuing:" + " " + REST,
-        "Sure, continuing:\n\n" + REST,
-        "Of course! Here is the rest of the answer:\n\nnames its cursor, and gets what" + REST,
-        "Continuing from where I left off:\n" + REST,
-    ],
-)
+JOINS = [
+    REST,
+    "A reader that comes back names its cursor, and gets what" + REST,
+    "names its cursor, and gets what" + REST,
+    "\u201cnames its cursor, and gets what\u201d" + REST,
+    "\u2026names its cursor, and gets what" + REST,
+    "Sure, continuing: " + REST,
+    "Sure, continuing:\n\n" + REST,
+    "Of course! Here is the rest of the answer:\n\nnames its cursor, and gets what" + REST,
+    "Continuing from where I left off:\n" + REST,
+]
+ANEW = [
+    SAID + REST,
+    "The log is the only truth. Every reader is equal.",
+    "Certainly! Here's the answer again:\n\n" + SAID + REST,
+    "I'm sorry, I can't continue that. " + SAID + REST,
+]
+UNFIT = [
+    " gets what" + REST,  # a few words may be a coincidence
+    "I'm sorry, but I cannot see your previous message.",
+    "It seems like your message was cut off. Could you repeat it?",
+    "Sure! What would you like to know?",
+    "Something else altogether, which has nothing to do with it.",
+    "The log is a list of records. It has no end.",
+    "# Logs\n\nA log is a list.",
+    "- A log is a list of records.",
+    " as I said: names its cursor, and gets what" + REST,
+]
+
+
+@pytest.mark.parametrize("text", JOINS)
 def test_an_overlap_and_a_preamble_are_dropped(text: str) -> None:
     judged, rest = judge(SAID, text)
-    if " gets what" in text[:11]:
-        assert judged.verdict == "unfit"  # a few words may be a coincidence
-    else:
-        assert judged.verdict == "joins"
-        assert SAID + rest == SAID + REST
+    assert (judged.verdict, SAID + rest) == ("joins", SAID + REST)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        SAID + REST,
-        "The log is the only truth. Every reader is equal.",
-        "Certainly! Here's the answer again:\n\n" + SAID + REST,
-        "I'm sorry, I can't continue that. " + SAID + REST,
-    ],
-)
+@pytest.mark.parametrize("text", ANEW)
 def test_a_text_that_begins_like_the_answer_is_the_answer_anew(text: str) -> None:
     judged, rest = judge(SAID, text)
-    assert judged.verdict == "anew"
-    assert text.endswith(rest)
+    assert (judged.verdict, text[len(text) - len(rest) :]) == ("anew", rest)
     assert rest.startswith("The log is the only truth. ")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I'm sorry, but I cannot see your previous message.",
-        "It seems like your message was cut off. Could you repeat it?",
-        "Sure! What would you like to know?",
-        "Something else altogether, which has nothing to do with it.",
-        "The log is a list of records. It has no end.",
-        "# Logs\n\nA log is a list.",
-        "- A log is a list of records.",
-        " as I said: names its cursor, and gets what" + REST,
-    ],
-)
+@pytest.mark.parametrize("text", UNFIT)
 def test_what_is_no_continuation_is_not_joined(text: str) -> None:
     assert judge(SAID, text)[0].verdict == "unfit"
 
@@ -135,24 +124,29 @@ def test_without_a_repetition_a_bounded_text_is_held() -> None:
     assert opening.time_is_up() == Judged("joins", " follows", 8)
 
 
-def test_a_slow_answer_anew_is_not_joined_when_the_time_is_up() -> None:
+@pytest.mark.parametrize(
+    ("pieces", "judged"),
+    [
+        (
+            ["The log", " is the only", " truth. A text with another end follows."],
+            Judged("anew", "The log is the only truth. A text with another end follows.", 59),
+        ),
+        *(
+            (
+                [mark + "names its", " cursor, and gets", " what comes after it."],
+                Judged("joins", " comes after it.", 47 + len(mark)),
+            )
+            for mark in ("", "\u201c", "\u2026 ")
+        ),
+    ],
+)
+def test_a_slow_repetition_is_not_joined_when_the_time_is_up(
+    pieces: list[str], judged: Judged
+) -> None:
     opening = Opening(SAID)
-    assert opening.add("The log") is None
-    assert opening.time_is_up() is None
-    assert opening.add(" is the only") is None
-    judged = opening.add(" truth. A text with another end follows.")
-    assert judged is not None
-    assert judged.verdict == "anew"
-
-
-@pytest.mark.parametrize("mark", ["", "\u201c", "\u2026 "])
-def test_a_slow_overlap_is_not_joined_when_the_time_is_up(mark: str) -> None:
-    opening = Opening(SAID)
-    assert opening.add(mark + "names its") is None
-    assert opening.time_is_up() is None, "joined, although the model only repeats the end"
-    assert opening.add(" cursor, and gets") is None
-    judged = opening.add(" what comes after it.")
-    assert judged == Judged("joins", " comes after it.", 47 + len(mark))
+    assert opening.add(pieces[0]) is None
+    assert opening.time_is_up() is None, "joined, although the model only repeats"
+    assert [opening.add(piece) for piece in pieces[1:]] == [None, judged]
 
 
 def test_what_is_not_worth_continuing_or_not_allowed_is_begun_again() -> None:
@@ -193,14 +187,17 @@ def _answer(kind: int, rng: random.Random, text: str) -> str:
     if kind == 3:
         return " ".join(f"w{number}" for number in range(1, rng.randint(20, 50)))
     if kind == 4:
-        lines = (f"- **Item {number}**: {' '.join(rng.choices(WORDS, k=4))}" for number in range(6))
+        lines = (
+            f"- **Item {number}**: {' '.join(rng.choices(VOCABULARY.split(), k=4))}"
+            for number in range(6)
+        )
         return "\n".join(lines)
     if kind == 5:
         lines = (
             "    " * (number % 3) + f"x{number} = f({rng.randrange(9)})" for number in range(9)
         )
         return "```python\n" + "\n".join(lines) + "\n```\nDone."
-    words = [" ".join(rng.choices(WORDS, k=9)).capitalize() for _ in range(4)]
+    words = [" ".join(rng.choices(VOCABULARY.split(), k=9)).capitalize() for _ in range(4)]
     return "".join(each + rng.choice([". ", ".\n\n", "! ", ", and "]) for each in words)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import gc
+import inspect
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -61,3 +65,29 @@ def test_a_fault_is_shown_once_and_its_command_runs_it_again(tmp_path: Path, wor
     commands = [line for line in told.splitlines() if line.startswith(".venv/bin/python -m pytest")]
     assert len(commands) == 4, told
     assert all("test_it.py::test_" in command for command in commands), told
+
+
+class Failed:
+    """Formats a traceback when it is garbage-collected, as asyncio does for a failed task."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        try:
+            print(1 // 0 + 1)
+        except ZeroDivisionError:
+            traceback.format_exc()
+
+
+def test_a_failed_task_that_is_collected_does_not_disturb_what_is_shown() -> None:
+    """Python before 3.11.8 cannot parse a line of a traceback while it parses a file."""
+    source, threshold = inspect.getsource(ast), gc.get_threshold()
+    gc.set_threshold(50)
+    try:
+        for _ in range(10):
+            for _ in range(3):
+                Failed()
+            assert isinstance(ast.parse(source), ast.Module)
+    finally:
+        gc.set_threshold(*threshold)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -13,22 +12,12 @@ from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
 from durable_llm_streams.providers.kept.llama_cpp import LlamaCppStreams, new_id
+from durable_llm_streams.providers.requests.listing import AUTO
 from durable_llm_streams.providers.requests.prefill import PrefillTable
-from durable_llm_streams.source import JobSource
-from durable_llm_streams.source import (
-    Alive,
-    Event,
-    Finish,
-    Job,
-    Prompt,
-    ReasoningDelta,
-    TextDelta,
-    Turn,
-)
+from durable_llm_streams.source import Alive, Event, Finish, Job, JobSource, Prompt, TextDelta, Turn
 from tests import asking
 from tests.asking import text_of
 from tests.fake_provider import KEY, Address, FakeLlama, answer
-from tests.waiting import until
 
 ID = "dls-0123456789abcdef"
 LENGTH = 231  # bytes of three words
@@ -63,8 +52,8 @@ async def source(server: FakeLlama) -> AsyncIterator[KeptAnswers]:
         yield made
 
 
-def prompt(job: Job | None = None, **options: Any) -> Prompt:
-    return Prompt(model="qwen3", turns=[Turn("user", "Count.")], job=job, **options)
+def prompt(job: Job | None = None, model: str = "qwen3", **options: Any) -> Prompt:
+    return Prompt(model=model, turns=[Turn("user", "Count.")], job=job, **options)
 
 
 async def ask(source: LlamaCppStreams, asked: Prompt) -> list[Event]:
@@ -98,10 +87,11 @@ def last_job(events: list[Event]) -> tuple[Job, int]:
     return job, place
 
 
+@pytest.mark.parametrize("model", ["qwen3", AUTO])
 async def test_an_answer_has_a_name_before_it_is_asked_for(
-    server: FakeLlama, source: KeptAnswers
+    server: FakeLlama, source: KeptAnswers, model: str
 ) -> None:
-    async with aclosing(source.stream(prompt())) as events:
+    async with aclosing(source.stream(prompt(model=model))) as events:
         assert await anext(events) == Job(ID)
         assert server.asked == []
         rest = shown([event async for event in events])
@@ -112,9 +102,7 @@ async def test_an_answer_has_a_name_before_it_is_asked_for(
 
 
 def test_names_cannot_be_guessed() -> None:
-    names = {new_id() for _ in range(100)}
-    assert len(names) == 100
-    assert all(len(name) >= 36 for name in names)
+    assert [len(name) >= 36 for name in {new_id() for _ in range(100)}] == [True] * 100
 
 
 @pytest.mark.parametrize(("mark_every", "step"), [(10**9, 1), (100, 2)])
@@ -154,115 +142,60 @@ async def test_any_number_of_cuts_is_joined_at_either_address(address: Address) 
         assert len(server.asked) == 1
 
 
-async def test_reasoning_is_read_again_too(server: FakeLlama, source: KeptAnswers) -> None:
-    server.thoughts, server.cuts = 2, [300]
-    await fail(source, prompt())
-    again = await ask(source, prompt(Job(ID)))
-    assert again[:2] == [ReasoningDelta("r0 "), ReasoningDelta("r1 ")]
-
-
 @pytest.mark.promise("no-leak")
+@pytest.mark.parametrize("address", ["path", "query"])
 async def test_closing_a_stream_leaves_the_answer_at_work_until_it_is_ended(
-    server: FakeLlama, source: KeptAnswers
+    address: Address,
 ) -> None:
-    server.tokens, server.pause = 1000, 0.01
-    async with aclosing(source.stream(prompt())) as events:
-        async for event in events:
-            if isinstance(event, TextDelta):
-                break
-    assert server.at_work == 1
-    for _ in range(2):
-        await source.cancel(Job(ID))
-    assert (server.at_work, server.deleted) == (0, [ID, ID])
-
-
-@pytest.mark.parametrize("address", ["query", "none"])
-async def test_an_answer_is_ended_at_whatever_address(address: Address) -> None:
     async with (
         FakeLlama(address=address, tokens=1000, pause=0.01) as server,
         keeping(server) as source,
     ):
-        reading = asyncio.ensure_future(fail(source, prompt()))
-        await until(lambda: server.at_work == 1)
-        await source.cancel(Job(ID))
-        if address == "none":
-            reading.cancel()
-        await asyncio.wait([reading])
-        await until(lambda: server.at_work == 0)
-
-
-async def test_a_lost_offset_ends_the_job_and_the_next_rung_is_taken(
-    server: FakeLlama, source: KeptAnswers
-) -> None:
-    server.tokens, server.pause, server.cuts, server.capacity = 1000, 0.002, [900], 500
-    began, _ = await fail(source, prompt())
-    events, error = await fail(source, prompt(last_job(began)[0]))
-    assert (events, error.meaning, error.retryable, error.job_over) == ([], "job-gone", True, True)
-    assert (server.at_work, server.deleted) == (0, [ID])
-    server.tokens = 3
-    assert text_of(await ask(source, prompt())) == answer(3)
-    assert server.together == 1
+        async with aclosing(source.stream(prompt())) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    break
+        assert server.at_work == 1
+        for _ in range(2):
+            await source.cancel(Job(ID))
+        assert (server.at_work, server.deleted) == (0, [ID, ID])
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "meaning"),
     [
-        '{"error":{"code":"OFFSET_LOST","message":"Stream offset lost","type":"server_error"}}',
-        '{"error":{"code":400,"message":"OFFSET_LOST"}}',
+        (
+            '{"error":{"code":"OFFSET_LOST","message":"Stream offset lost","type":"server_error"}}',
+            "job-gone",
+        ),
+        ('{"error":{"code":400,"message":"OFFSET_LOST"}}', "job-gone"),
+        ('{"error":{"code":500,"message":"slot failed","type":"server_error"}}', "broken"),
     ],
 )
-async def test_an_offset_that_is_lost_inside_the_stream_is_the_same(
-    server: FakeLlama, source: KeptAnswers, data: str
+async def test_a_failure_that_is_kept_is_the_jobs_when_it_is_read_again(
+    server: FakeLlama, source: KeptAnswers, data: str, meaning: str
 ) -> None:
     server.ends = (2, data)
-    await fail(source, prompt())
-    _, error = await fail(source, prompt(Job(ID)))
-    assert (error.meaning, error.retryable, error.job_over) == ("job-gone", True, True)
-
-
-async def test_a_failure_that_is_kept_is_the_jobs_only_when_it_is_read_again(
-    server: FakeLlama, source: KeptAnswers
-) -> None:
-    server.ends = (2, '{"error":{"code":500,"message":"slot failed","type":"server_error"}}')
     began, error = await fail(source, prompt())
     assert (text_of(began), error.job_over) == (answer(2), False)
-    _, error = await fail(source, prompt(last_job(began)[0]))
-    assert error.job_over
-
-
-async def test_a_server_that_keeps_no_answers_sends_the_run_to_the_next_rung() -> None:
-    async with (
-        FakeLlama(address="none", tokens=1000, pause=0.005, cuts=[400]) as server,
-        keeping(server) as source,
-    ):
-        began, error = await fail(source, prompt())
-        assert not error.job_over
-        await until(lambda: server.at_work == 0)
-        _, error = await fail(source, prompt(last_job(began)[0]))
-        assert (error.meaning, error.job_over) == ("job-gone", True)
-        server.tokens = 3
-        assert text_of(await ask(source, prompt())) == answer(3)
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 501])
-async def test_an_answer_that_is_not_to_be_had_again_is_over(
-    server: FakeLlama, source: KeptAnswers, status: int
-) -> None:
-    server.replays, server.cuts = [status], [200]
-    await fail(source, prompt())
     _, error = await fail(source, prompt(Job(ID)))
-    assert (error.job_over, error.retryable, server.deleted) == (True, True, [ID])
+    assert (error.meaning, error.retryable, error.job_over) == (meaning, True, True)
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize(
+    ("status", "over"),
+    [
+        *((status, True) for status in (400, 401, 403, 404, 410, 501)),
+        *((status, False) for status in (429, 500, 503)),
+    ],
+)
 async def test_a_server_that_is_busy_has_not_refused_the_job(
-    server: FakeLlama, source: KeptAnswers, status: int
+    server: FakeLlama, source: KeptAnswers, status: int, over: bool
 ) -> None:
     server.replays, server.cuts = [status], [200]
     await fail(source, prompt())
     _, error = await fail(source, prompt(Job(ID)))
-    assert (error.job_over, error.retryable, server.deleted) == (False, True, [])
-    assert text_of(await ask(source, prompt(Job(ID)))) == answer(5)
+    assert (error.job_over, error.retryable, server.deleted) == (over, True, [ID] * over)
 
 
 @pytest.mark.parametrize(
@@ -281,10 +214,9 @@ async def test_a_server_that_is_not_there_has_no_job(
     server: FakeLlama, source: KeptAnswers
 ) -> None:
     await server.__aexit__()
-    _, error = await fail(source, prompt())
-    assert (error.retryable, error.job_over) == (True, True)
-    _, error = await fail(source, prompt(Job(ID)))
-    assert (error.retryable, error.job_over) == (True, False)
+    for job, over in ((None, True), (Job(ID), False)):
+        _, error = await fail(source, prompt(job))
+        assert (error.retryable, error.job_over) == (True, over)
 
 
 @pytest.mark.parametrize("options", [{"said": "w1 w2 "}, {"continues": True}])
@@ -295,21 +227,12 @@ async def test_a_continuation_is_no_job(server: FakeLlama, options: dict[str, An
     assert not any("X-Conversation-Id" in headers for headers in server.asked)
 
 
-async def test_a_model_that_the_server_lists_is_asked_for_as_a_job(
-    server: FakeLlama, source: KeptAnswers
-) -> None:
-    asked = Prompt(model=source.default_model, turns=[Turn("user", "Count.")])
-    assert text_of(await ask(source, asked)) == answer(5)
-    assert ID in server.kept
-
-
 async def test_both_kinds_of_jobs_live_behind_one_source(server: FakeLlama) -> None:
     background = BackgroundModels.parse("qwen*=llama.cpp, gpt*")
     source = KeptAnswers(background=background, base_url=server.base_url)
     assert isinstance(source, JobSource)
-    assert isinstance((await ask(source, prompt()))[0], Job)
-    plain = Prompt(model="other", turns=[Turn("user", "Count.")])
-    assert not isinstance((await ask(source, plain))[0], Job)
+    for model, is_job in (("qwen3", True), ("other", False)):
+        assert isinstance((await ask(source, prompt(model=model)))[0], Job) is is_job
     _, error = await fail(source, prompt(Job("resp_1")))
     assert (error.job_over, server.deleted) == (True, [])
     await source.close()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import NamedTuple
 
 import pytest
 
 from durable_llm_streams.errors import Fenced
 from durable_llm_streams.log import FULL, LogWriter, read_all
-from durable_llm_streams.store import Append, Pace
+from durable_llm_streams.store import Pace
 
-from .faulty_store import FaultyStore
 from .run_world import World, in_world, record
 from .scripted_source import Done, Say, ScriptedSource, Wait
 from .virtual_time import elapsed
@@ -23,9 +21,11 @@ PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.06, few=5000, m
 
 @in_world
 async def test_what_all_runs_write_at_once_goes_to_the_store_in_one_call(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     flusher = world.flusher(store)
     writers = [flusher.writer(await world.claim()) for _ in range(20)]
+    for writer in writers:
+        assert (await elapsed(writer.drain()), writer.next_seq) == (0, 1)
     for number in range(3):
         for writer in writers:
             writer.write(record(number))
@@ -35,16 +35,16 @@ async def test_what_all_runs_write_at_once_goes_to_the_store_in_one_call(world: 
     three = [*map(record, range(3))]
     assert [item.records for item in store.batches[0]] == [three] * 20
     for writer in writers:
-        assert writer.next_seq == 4
+        assert (writer.next_seq, writer.lost) == (4, False)
         assert await world.records(writer.claim.run) == three
 
 
 @pytest.mark.parametrize("pace", [Pace(), PACE], ids=["none", "slow"])
 @in_world
 async def test_an_idle_flusher_flushes_at_once_whatever_the_pace(world: World, pace: Pace) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     store.pace = pace
-    writer = world.flusher(store).writer(await world.claim())
+    writer = await world.writer(store)
     for number in range(20):
         await asyncio.sleep(number / 10)
         writer.write(record(number))
@@ -58,8 +58,8 @@ async def test_the_pause_between_flushes_grows_and_shrinks_with_the_load(world: 
         while time.thread_time() < end:
             pass
 
-    store = FaultyStore(world.store)
-    writer = world.flusher(store).writer(await world.claim())
+    store = world.faulty()
+    writer = await world.writer(store)
 
     async def flushes(seconds: float, busy: float) -> int:
         begin, until = len(store.batches), asyncio.get_running_loop().time() + seconds
@@ -79,28 +79,6 @@ async def test_the_pause_between_flushes_grows_and_shrinks_with_the_load(world: 
     assert after > idle / 2
 
 
-class Paced(NamedTuple):
-    """What came of writing at a steady pace: the store, and the longest that one was held back."""
-
-    batches: list[list[Append]]
-    records: int
-    longest: float
-
-
-async def paced(world: World, writers: int, rate: float, seconds: float) -> Paced:
-    """Write at a steady pace."""
-    store = FaultyStore(world.store)
-    store.pace = PACE
-    flusher = world.flusher(store)
-    async with asyncio.TaskGroup() as group:
-        writing = [
-            group.create_task(steadily(flusher.writer(await world.claim()), rate, seconds))
-            for _ in range(writers)
-        ]
-    longest = max(task.result() for task in writing)
-    return Paced(store.batches, writers * int(seconds * rate), longest)
-
-
 async def steadily(writer: LogWriter, rate: float, seconds: float) -> float:
     """Write so many records a second. The longest that one was seen to be held back."""
     loop = asyncio.get_running_loop()
@@ -116,34 +94,37 @@ async def steadily(writer: LogWriter, rate: float, seconds: float) -> float:
     return longest
 
 
+@pytest.mark.parametrize(
+    ("writers", "seconds", "calls", "longest"),
+    [
+        (1, 20, (350, 450), PACE.longest),
+        (50, 5, (5 * 50, 12_500), 0.02),  # they write all at once, and wait for nobody
+        (300, 2, (1, 2 * 12 / PACE.crowded + 10), PACE.crowded + 0.02),
+    ],
+    ids=["a single run, in small batches", "fifty", "a crowd, several records of a run at once"],
+)
 @in_world
-async def test_where_calls_are_dear_a_single_run_is_written_in_small_lots(world: World) -> None:
-    batches, written, longest = await paced(world, writers=1, rate=50, seconds=20)
-    assert 350 <= len(batches) <= 450
-    assert written == 1000
-    assert longest <= PACE.longest
-
-
-@in_world
-async def test_the_more_is_written_the_shorter_it_is_held_back(world: World) -> None:
-    batches, _, longest = await paced(world, writers=50, rate=50, seconds=5)
-    assert len(batches) >= 5 * 50  # they write all at once, and wait for nobody
-    assert longest <= 0.02
-
-
-@in_world
-async def test_in_a_crowd_several_records_of_a_run_come_together(world: World) -> None:
-    batches, written, longest = await paced(world, writers=300, rate=50, seconds=2)
-    assert written == 30_000
-    assert len(batches) <= 2 * 12 / PACE.crowded + 10
-    assert longest <= PACE.crowded + 0.02  # it is looked at when the next one is written
-    assert sum(map(len, batches)) <= written / 2.5
+async def test_where_calls_are_dear_records_wait_the_less_the_more_are_written(
+    world: World, writers: int, seconds: int, calls: tuple[int, float], longest: float
+) -> None:
+    store = world.faulty()
+    store.pace = PACE
+    flusher = world.flusher(store)
+    async with asyncio.TaskGroup() as group:
+        writing = [
+            group.create_task(steadily(flusher.writer(await world.claim()), 50, seconds))
+            for _ in range(writers)
+        ]
+    assert calls[0] <= len(store.batches) <= calls[1]
+    assert max(task.result() for task in writing) <= longest
+    if writers == 300:
+        assert sum(map(len, store.batches)) <= 300 * 50 * seconds / 2.5
 
 
 @in_world
 async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: World) -> None:
     async with asyncio.TaskGroup() as group:
-        store = FaultyStore(world.store)
+        store = world.faulty()
         store.pace = PACE
         flusher = world.flusher(store)
         crowd = [
@@ -165,9 +146,9 @@ async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: Wo
 
 @in_world
 async def test_a_writer_that_waits_for_its_records_ends_the_pause(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     store.pace = PACE
-    writer = world.flusher(store).writer(await world.claim())
+    writer = await world.writer(store)
     for number in range(101):  # at 50 a second, calls are 50 ms apart
         writer.write(record(number))
         await asyncio.sleep(0.02)
@@ -205,23 +186,10 @@ async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(worl
     assert (await read_all(world.store, kept.run.id))[0] == [record(1), record(2)]
 
 
-@in_world
-async def test_a_writer_begins_where_its_claim_says_and_has_nothing_to_wait_for(
-    world: World,
-) -> None:
-    writer = world.flusher().writer(await world.claim())
-    assert writer.next_seq == 1
-    await asyncio.wait_for(writer.drain(), 1)
-    writer.write(b"1")
-    assert writer.next_seq == 2
-    await writer.drain()
-    assert (writer.next_seq, writer.lost) == (2, False)
-
-
 @pytest.mark.promise("fencing")
 @in_world
 async def test_what_is_written_during_the_refused_flush_is_dropped_too(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     store.delay = 1.0
     claim = await world.claim()
     writer = world.flusher(store).writer(claim)
@@ -241,8 +209,8 @@ async def test_what_is_written_during_the_refused_flush_is_dropped_too(world: Wo
 async def test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was(
     world: World, faults: list[str]
 ) -> None:
-    store = FaultyStore(world.store)
-    writer = world.flusher(store).writer(await world.claim())
+    store = world.faulty()
+    writer = await world.writer(store)
     store.fail("append", *["after" if fault == "after" else "before" for fault in faults])
     writer.write(record(1))
     await asyncio.sleep(0.01)
@@ -258,7 +226,7 @@ async def test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was(
 @in_world
 async def test_nothing_is_lost_or_doubled_whatever_the_store_does(world: World, seed: int) -> None:
     rng = random.Random(seed)
-    store = FaultyStore(world.store, jitter=rng)
+    store = world.faulty(jitter=rng)
     flusher = world.flusher(store)
     writers = [flusher.writer(await world.claim(lease=3600)) for _ in range(4)]
     for number in range(80):
@@ -283,7 +251,7 @@ async def test_nothing_is_lost_or_doubled_whatever_the_store_does(world: World, 
 
 @in_world
 async def test_an_unexpected_error_of_the_store_gives_up_only_its_runs(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     flusher = world.flusher(store)
     first, second = [flusher.writer(await world.claim()) for _ in range(2)]
     store.fail("append", ValueError("a bug"))
@@ -297,7 +265,7 @@ async def test_an_unexpected_error_of_the_store_gives_up_only_its_runs(world: Wo
 
 @in_world
 async def test_a_flusher_that_died_is_replaced_and_its_writers_are_fenced(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     store.freeze()
     flusher = world.flusher(store)
     writers = [flusher.writer(await world.claim()) for _ in range(2)]
@@ -319,7 +287,7 @@ async def test_a_flusher_that_died_is_replaced_and_its_writers_are_fenced(world:
 @pytest.mark.promise("bounded")
 @in_world
 async def test_a_writer_that_the_store_holds_up_takes_no_more_than_its_fill(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     source = ScriptedSource([Say("A"), Wait(1), Say(*"x" * (5 * FULL)), Done()])
     run = await world.ask(await world.worker(source, store=store))
     await world.said(run, "A")
@@ -330,9 +298,9 @@ async def test_a_writer_that_the_store_holds_up_takes_no_more_than_its_fill(worl
 
 @in_world
 async def test_a_drain_that_is_cancelled_leaves_the_writer_in_order(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     store.delay = 1.0
-    writer = world.flusher(store).writer(await world.claim())
+    writer = await world.writer(store)
     writer.write(record(1))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(writer.drain(), 0.1)
@@ -356,7 +324,7 @@ async def test_closing_writes_what_is_pending_and_fences_later_writes(world: Wor
 
 @in_world
 async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     flusher = world.flusher(store)
     writer = flusher.writer(await world.claim())
     writer.write(record(1))
@@ -368,31 +336,27 @@ async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(world
 
 
 @pytest.mark.promise("hand-over")
+@pytest.mark.parametrize("fault", ["is down", "hangs"])
 @in_world
-async def test_closing_ends_when_the_store_is_down_and_nobody_waits_in_vain(world: World) -> None:
-    store = FaultyStore(world.store)
-    store.down = True
+async def test_closing_comes_to_an_end_whatever_the_store_does_and_fences_who_waits(
+    world: World, fault: str
+) -> None:
+    store = world.faulty()
     flusher = world.flusher(store)
     writer = flusher.writer(await world.claim())
     writer.write(record(1))
     drain = asyncio.create_task(writer.drain())
-    await asyncio.sleep(10)
-    assert await elapsed(flusher.close()) <= 2
+    if fault == "hangs":
+        store.freeze()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(flusher.close(), 3)
+    else:
+        store.down = True
+        await asyncio.sleep(10)
+        assert await elapsed(flusher.close()) <= 2
     with pytest.raises(Fenced):
         await drain
     store.down = False
+    store.thaw()
     await asyncio.sleep(10)
     assert await world.records(writer.claim.run) == []
-
-
-@in_world
-async def test_closing_can_be_given_up_when_the_store_hangs(world: World) -> None:
-    store = FaultyStore(world.store)
-    store.freeze()
-    flusher = world.flusher(store)
-    writer = flusher.writer(await world.claim())
-    writer.write(record(1))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(flusher.close(), 3)
-    with pytest.raises(Fenced):
-        await writer.drain()

@@ -10,17 +10,26 @@ from typing import Any
 
 import pytest
 
-from durable_llm_streams.errors import (
-    CursorLost,
-    MessageConflict,
-    RunNotFound,
-)
-from durable_llm_streams.migrate import Migration, opened
+from durable_llm_streams.errors import CursorLost, MessageConflict, RunNotFound
+from durable_llm_streams.migrate import opened
 from durable_llm_streams.migrate.portable import Content
 from durable_llm_streams.model import Status
 from durable_llm_streams.store import Append
 from tests.histories import Histories, repeated, whole
-from tests.migrating import KEEPING, file, migrate, prefix, reasons, redis, serving, told, written
+from tests.migrating import (
+    KEEPING,
+    Partition,
+    asked,
+    disturbed,
+    file,
+    migrate,
+    partition,
+    reasons,
+    redis,
+    serving,
+    told,
+    written,
+)
 from tests.redis_servers import (
     ClusterSetup,
     RedisServer,
@@ -30,7 +39,7 @@ from tests.redis_servers import (
 )
 from tests.sqlite_stores import nothing_left_open
 
-__all__ = ["file", "prefix", "redis", "redis_cluster", "redis_server"]
+__all__ = ["file", "partition", "redis", "redis_cluster", "redis_server"]
 
 pytestmark = pytest.mark.xdist_group("redis")
 
@@ -68,17 +77,15 @@ async def test_a_way_there_and_back_changes_nothing(
 
 @pytest.mark.promise("migration")
 async def test_chats_move_between_a_single_redis_and_a_cluster(
-    redis: str, redis_server: RedisServer, redis_cluster: ClusterSetup, prefix: str
+    redis: str, redis_cluster: ClusterSetup
 ) -> None:
     orders = await written(redis, chats=40)
     before = await told(redis, orders)
-    cluster = f"{redis_cluster.url}?prefix={prefix}"
-    outcome = await migrate(redis, cluster)
-    assert (outcome.copied, outcome.compared, outcome.conflicts) == (40, 40, [])
-    assert await told(cluster, orders) == before
-    outcome = await migrate(cluster, f"{redis_server.url}?prefix={prefix}back")
-    assert (outcome.copied, outcome.compared, outcome.conflicts) == (40, 40, [])
-    assert await told(f"{redis_server.url}?prefix={prefix}back", orders) == before
+    cluster = f"{redis_cluster.url}?{redis.partition('?')[2]}"
+    for source, target in ((redis, cluster), (cluster, f"{redis}back")):
+        outcome = await migrate(source, target)
+        assert (outcome.copied, outcome.compared, outcome.conflicts) == (40, 40, [])
+        assert await told(target, orders) == before
 
 
 @pytest.mark.promise("migration", "fencing")
@@ -143,18 +150,16 @@ async def test_a_long_chat_passes_in_small_calls(file: str, tmp_path: Path) -> N
 
 @pytest.mark.promise("no-leak")
 async def test_nothing_stays_in_redis_for_ever_that_has_an_end(
-    file: str, redis: str, redis_server: RedisServer, prefix: str
+    file: str, redis: str, partition: Partition
 ) -> None:
     await written(file)
     await migrate(file, redis)
-    async with redis_server.client() as client:
-        keys = {key.decode() async for key in client.scan_iter(match=f"{{{prefix}*", count=1000)}
-        assert not [key for key in keys if ":moving:" in key]
-        assert {key.split(":")[2] for key in keys if key.count(":") > 2} >= {"run", "log", "chat"}
-
-    running = await redis_server.command("ZRANGE", f"{{{prefix}:0}}:running", 0, -1)
+    keys = await partition.keys()
+    assert not [key for key in keys if ":moving:" in key]
+    assert {key.split(":")[2] for key in keys if key.count(":") > 2} >= {"run", "log", "chat"}
+    running = await partition.server.command("ZRANGE", f"{partition.root}:running", 0, -1)
     unended = {run.decode() for run in running}
-    lasting = await keys_without_ttl(redis_server.url, f"{{{prefix}:0}}:")
+    lasting = await keys_without_ttl(partition.server.url, f"{partition.root}:")
     kinds = {"run", "log", "chat", "order", "tree", "body", "keys", "owner"}
     left = [key for key in lasting if key.split(":")[2] in kinds]
     assert unended
@@ -180,10 +185,7 @@ async def test_chats_that_the_target_holds_already_stay_as_they_are(file: str, r
 async def test_a_chat_of_another_owner_or_with_more_in_it_is_a_conflict(
     file: str, redis: str
 ) -> None:
-    async with serving(file) as store:
-        here = Histories(store, 1)
-        for chat in ("foreign", "grown", "renamed", "same"):
-            await here.turn(chat, "ann", outcome="finished")
+    await asked(file, "foreign", "grown", "renamed", "same")
     await migrate(file, redis)
     async with serving(redis) as store:
         await store.delete("ann", "foreign")
@@ -203,38 +205,31 @@ async def test_a_chat_of_another_owner_or_with_more_in_it_is_a_conflict(
 
 
 @pytest.mark.promise("migration")
-async def test_a_run_whose_id_is_taken_is_a_conflict(file: str, redis: str, tmp_path: Path) -> None:
-    for address, chat in ((file, "one"), (redis, "other")):
-        async with serving(address) as store:
-            await Histories(store, 1).turn(chat, "ann", outcome="finished")
-    assert reasons(await migrate(file, redis)) == ["has a run whose id is taken there"]
-    assert reasons(await migrate(redis, file)) == ["has a run whose id is taken there"]
+async def test_a_run_whose_id_is_taken_is_a_conflict(file: str, redis: str) -> None:
+    await asked(file, "one")
+    await asked(redis, "other")
+    for source, target in ((file, redis), (redis, file)):
+        assert reasons(await migrate(source, target)) == ["has a run whose id is taken there"]
 
 
 @pytest.mark.promise("migration")
 async def test_the_comparison_finds_every_planted_difference(
-    file: str, redis: str, redis_server: RedisServer, prefix: str
+    file: str, redis: str, partition: Partition
 ) -> None:
-    async with serving(file) as store:
-        histories = Histories(store, 1)
-        run = await histories.turn("c", "ann", outcome="finished")
-        await histories.turn("c", "ann", outcome="finished")
-    root, question = f"{{{prefix}:0}}", run.prompt_id
+    first_order = (await asked(file, "c", "c")).orders[0]
+    root, question, run_id = partition.root, first_order.message_id or "", first_order.run_id
 
     async def planted(*command: str | int) -> list[str]:
         """What is said when something was changed behind the target's back."""
-        for key in [f"{{{prefix}}}", root]:
-            async with redis_server.client() as client:
-                async for old in client.scan_iter(match=f"{key}*"):
-                    await client.delete(old)
+        await partition.server.command("DEL", *await partition.keys(), "none")
         assert (await migrate(file, redis)).conflicts == []
-        await redis_server.command(*command)
+        await partition.server.command(*command)
         return reasons(await migrate(file, redis))
 
-    run_key, log_key = f"{root}:run:{run.id}", f"{root}:log:{run.id}"
-    log = [f"has another log of run {run.id} there"]
+    run_key, log_key = f"{root}:run:{run_id}", f"{root}:log:{run_id}"
+    log = [f"has another log of run {run_id} there"]
     assert await planted("PING") == []
-    first, second = map(bytes.decode, await redis_server.command("LRANGE", log_key, 0, 1))
+    first, second = map(bytes.decode, await partition.server.command("LRANGE", log_key, 0, 1))
     assert await planted("LSET", log_key, 0, first.replace("0", "1", 1)) == log
     assert await planted("LSET", log_key, 3, "{}") == log
     assert await planted("RPUSH", log_key, "{}") == log
@@ -244,7 +239,7 @@ async def test_the_comparison_finds_every_planted_difference(
     assert await planted("DEL", log_key) == log
     body = ["has a message with another text there"]
     assert await planted("HSET", f"{root}:body:c", question, "{}") == body
-    text = (await redis_server.command("HGET", f"{root}:body:c", question)).decode()
+    text = (await partition.server.command("HGET", f"{root}:body:c", question)).decode()
     assert await planted("HSET", f"{root}:body:c", question, text.swapcase()) == body
     assert await planted("HDEL", f"{root}:body:c", question) == body
     runs = ["has other runs there"]
@@ -264,55 +259,40 @@ async def test_the_comparison_finds_every_planted_difference(
 
 
 async def test_a_log_that_has_outlived_its_retention_is_not_missed(
-    file: str, redis: str, redis_server: RedisServer, prefix: str
+    file: str, redis: str, partition: Partition
 ) -> None:
-    async with serving(file) as store:
-        histories = Histories(store, 1)
-        run = await histories.turn("c", "ann", outcome="finished")
-        last = await histories.turn("c", "ann", outcome="finished")
+    run, last = [order.run_id for order in (await asked(file, "c", "c")).orders]
     await migrate(file, redis)
-    await redis_server.command("DEL", f"{{{prefix}:0}}:log:{run.id}")
-    assert reasons(await migrate(file, redis)) == [f"has another log of run {run.id} there"]
+    await partition.server.command("DEL", f"{partition.root}:log:{run}")
+    assert reasons(await migrate(file, redis)) == [f"has another log of run {run} there"]
     assert reasons(await migrate(file, redis, log_age=0.0)) == []
-    await redis_server.command("LSET", f"{{{prefix}:0}}:log:{last.id}", 0, "{}")
+    await partition.server.command("LSET", f"{partition.root}:log:{last}", 0, "{}")
     found = reasons(await migrate(file, redis, log_age=0.0))
-    assert found == [f"has another log of run {last.id} there"]
+    assert found == [f"has another log of run {last} there"]
 
 
 @pytest.mark.promise("migration")
 async def test_a_chat_that_goes_during_the_migration_is_noticed_at_the_end(
-    file: str, redis: str, redis_server: RedisServer, prefix: str
+    file: str, redis: str, partition: Partition
 ) -> None:
+    async def lose(number: int, chat: str, put_in: Any) -> bool:
+        done: bool = await put_in()
+        await partition.server.command("DEL", f"{partition.root}:chat:{chat}")
+        return done
+
     await written(file)
-    async with opened(file, redis, KEEPING) as (reading, writing):
-
-        class Losing:
-            """The target, but what was put into it last is gone."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(writing, name)
-
-            async def put_in(self, outline: Any, contents: Any) -> bool:
-                done = await writing.put_in(outline, contents)
-                await redis_server.command("DEL", f"{{{prefix}:0}}:chat:{outline.chat.id}")
-                return done
-
-        outcome = await Migration(reading, Losing(), pauses=()).run()
-    assert reasons(outcome) == ["is missing there"] * 8
-    assert outcome.compared == 0
+    outcome = await disturbed(file, redis, lose)
+    assert (reasons(outcome), outcome.compared) == (["is missing there"] * 8, 0)
 
 
 @pytest.mark.promise("migration")
 async def test_a_chat_of_which_a_part_is_missing_stops_no_other(
     file: str, redis: str, tmp_path: Path
 ) -> None:
-    async with serving(file) as store:
-        histories = Histories(store, 1)
-        torn = await histories.turn("torn", "ann", outcome="finished")
-        await histories.turn("whole", "ann", outcome="finished")
+    torn = (await asked(file, "torn", "whole")).orders[0].run_id
     with closing(sqlite3.connect(tmp_path / "chats.db")) as connection, connection:
         statement = "DELETE FROM segment WHERE run = (SELECT key FROM run WHERE id = ?)"
-        connection.execute(statement, (torn.id,))
+        connection.execute(statement, (torn,))
     outcome = await migrate(file, redis)
     assert outcome.conflicts == [("torn", "cannot be read as a whole: a part of it is missing")]
     assert (outcome.copied, outcome.compared) == (1, 1)
@@ -322,10 +302,9 @@ async def test_a_chat_of_which_a_part_is_missing_stops_no_other(
 
 @pytest.mark.promise("migration")
 async def test_a_chat_arrives_as_a_whole_or_not_at_all(
-    file: str, redis: str, redis_server: RedisServer, prefix: str, tmp_path: Path
+    file: str, redis: str, partition: Partition, tmp_path: Path
 ) -> None:
-    async with serving(file) as store:
-        run = await Histories(store, 1).turn("c", "ann", outcome="finished")
+    run_id = (await asked(file, "c")).orders[0].run_id
     for target in (redis, f"sqlite:///{tmp_path}/other.db"):
         async with opened(file, target, KEEPING) as (reading, writing):
             outline = await reading.outline("c")
@@ -337,11 +316,9 @@ async def test_a_chat_arrives_as_a_whole_or_not_at_all(
                     await writing.put_in(outline, without(missing, contents))
                 assert await writing.outline("c") is None
                 assert await writing.count() == 0
-    left = {f"{{{prefix}:0}}:moving:*:{kind}:*" for kind in ("run", "log", "order")}
-    async with redis_server.client() as client:
-        for pattern in left:
-            assert [key async for key in client.scan_iter(match=pattern, count=1000)], pattern
-    assert await keys_without_ttl(redis_server.url, f"{{{prefix}:0}}") == []
+    for kind in ("run", "log", "order"):
+        assert await partition.keys(f":0}}:moving:*:{kind}:*"), kind
+    assert await keys_without_ttl(partition.server.url, partition.root) == []
     async with serving(redis) as store:
         with pytest.raises(RunNotFound):
-            await store.read(run.id, 0)
+            await store.read(run_id, 0)

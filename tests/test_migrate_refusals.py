@@ -1,4 +1,4 @@
-"""A migration that must not begin, or that has to wait for a store."""
+"""A migration that must not begin, has to wait for a store, or meets other clocks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from typing import Any
 
 import pytest
 
-from durable_llm_streams.errors import (
-    InvalidSetting,
-    StoreLocked,
-    StoreUnusable,
-)
-from durable_llm_streams.migrate import Migration, opened
+from durable_llm_streams.errors import InvalidSetting, StoreLocked, StoreUnusable
 from durable_llm_streams.stores import SQLiteStore
-from tests.histories import Histories
-from tests.migrating import KEEPING, file, migrate, prefix, redis, serving, told, written
-from tests.redis_servers import (
-    ClusterSetup,
-    RedisServer,
-    redis_cluster,
-    redis_server,
+from tests.contract.harness import DAY, HOUR, Talk
+from tests.migrating import (
+    Partition,
+    asked,
+    disturbed,
+    file,
+    migrate,
+    partition,
+    redis,
+    serving,
+    told,
+    written,
 )
+from tests.redis_servers import ClusterSetup, RedisServer, redis_cluster, redis_server
+from tests.sqlite_stores import SQLiteStores
 
-__all__ = ["file", "prefix", "redis", "redis_cluster", "redis_server"]
+__all__ = ["file", "partition", "redis", "redis_cluster", "redis_server"]
 
 pytestmark = pytest.mark.xdist_group("redis")
 
@@ -52,37 +54,31 @@ async def test_neither_end_may_be_served(
 
 @pytest.mark.promise("migration")
 async def test_a_redis_with_live_leases_is_refused_until_they_expire(
-    file: str, redis: str, tmp_path: Path, redis_server: RedisServer, prefix: str
+    redis: str, partition: Partition, tmp_path: Path
 ) -> None:
+    run = (await asked(redis, "c", outcome="queued")).orders[0].run_id
     async with serving(redis) as store:
-        run = await Histories(store, 1).turn("c", "ann", outcome="queued")
         await store.claim("w", 1, 600)
     target = f"sqlite:///{tmp_path}/other.db"
     with pytest.raises(StoreLocked, match="wait until its leases have run out"):
         await migrate(redis, target)
-    await redis_server.command("ZADD", f"{{{prefix}:0}}:leases", 1, run.id)
+    await partition.server.command("ZADD", f"{partition.root}:leases", 1, run)
     assert (await migrate(redis, target)).copied == 1
 
 
 @pytest.mark.promise("migration")
 async def test_a_server_that_is_started_meanwhile_is_noticed(file: str, redis: str) -> None:
     await written(file)
-    async with opened(file, redis, KEEPING) as (reading, writing), AsyncExitStack() as servers:
+    async with AsyncExitStack() as servers:
 
-        class Starting:
-            """The target; a server starts on it with the last chat."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(writing, name)
-
-            async def put_in(self, outline: Any, contents: Any) -> bool:
-                done = await writing.put_in(outline, contents)
-                if await writing.count() == 8:
-                    await servers.enter_async_context(serving(redis))
-                return done
+        async def start_a_server(number: int, chat: str, put_in: Any) -> bool:
+            done: bool = await put_in()
+            if number == 8:
+                await servers.enter_async_context(serving(redis))
+            return done
 
         with pytest.raises(StoreLocked, match="Servers are running"):
-            await Migration(reading, Starting(), pauses=()).run()
+            await disturbed(file, redis, start_a_server)
 
 
 async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
@@ -106,12 +102,13 @@ async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
 
 
 async def test_source_and_target_are_two_stores(
-    file: str, redis: str, redis_server: RedisServer, tmp_path: Path, prefix: str
+    file: str, redis: str, partition: Partition, tmp_path: Path
 ) -> None:
     await written(file)
     await written(redis)
     (tmp_path / "link.db").symlink_to(tmp_path / "chats.db")
-    spelled = f"redis://localhost:{redis_server.port}/0?prefix={prefix}&timeout=4"
+    port, prefix = partition.server.port, partition.prefix
+    spelled = f"redis://localhost:{port}/0?prefix={prefix}&timeout=4"
     for source, target in (
         (file, file),
         (file, f"sqlite:///{tmp_path}/x/../chats.db"),
@@ -121,13 +118,13 @@ async def test_source_and_target_are_two_stores(
     ):
         with pytest.raises(InvalidSetting, match="the same store"):
             await migrate(source, target)
-    assert (await migrate(redis, f"{redis_server.url}?prefix={prefix}b")).copied == 8
+    assert (await migrate(redis, f"{redis}b")).copied == 8
 
 
 async def test_a_source_that_does_not_exist_makes_nothing(
-    file: str, redis: str, redis_server: RedisServer, prefix: str, tmp_path: Path
+    file: str, redis: str, partition: Partition, tmp_path: Path
 ) -> None:
-    clients = len((await redis_server.command("CLIENT", "LIST")).splitlines())
+    clients = len((await partition.server.command("CLIENT", "LIST")).splitlines())
     with pytest.raises(StoreUnusable, match=r"There is no store at .*chats.db"):
         await migrate(file, redis)
     with pytest.raises(StoreUnusable, match="There is no store at redis://"):
@@ -137,40 +134,59 @@ async def test_a_source_that_does_not_exist_makes_nothing(
         other.execute("CREATE TABLE theirs (x)")
     with pytest.raises(StoreUnusable, match="something else"):
         await migrate(f"sqlite:///{tmp_path}/other.db", redis)
-    left_open = (await redis_server.command("CLIENT", "LIST")).splitlines()[clients:]
+    left_open = (await partition.server.command("CLIENT", "LIST")).splitlines()[clients:]
     assert left_open == [], "a store that was refused is still connected"
     assert not (tmp_path / "chats.db").exists()
-    async with redis_server.client() as client:
-        left = [key async for key in client.scan_iter(match=f"{{{prefix}*")]
-    assert [key for key in left if b":check" not in key] == []
+    assert [key for key in await partition.keys() if ":check" not in key] == []
 
 
 @pytest.mark.promise("migration", "outage")
 async def test_a_redis_that_restarts_in_the_midst_is_waited_for(file: str, tmp_path: Path) -> None:
     orders = await written(file, chats=20)
+    calls = 0
     async with RedisServer(tmp_path, appendfsync="always") as server:
-        async with opened(file, server.url, KEEPING) as (reading, writing):
-            calls = 0
 
-            class Cutting:
-                """The target; its server is killed and started again before one of the chats."""
+        async def restart(number: int, chat: str, put_in: Any) -> bool:
+            nonlocal calls
+            calls = number
+            if number != 10:
+                return bool(await put_in())
+            await server.kill()
+            starting = asyncio.ensure_future(server.start())
+            try:
+                return bool(await put_in())
+            finally:
+                await starting
 
-                def __getattr__(self, name: str) -> Any:
-                    return getattr(writing, name)
-
-                async def put_in(self, outline: Any, contents: Any) -> bool:
-                    nonlocal calls
-                    calls += 1
-                    if calls == 10:
-                        await server.kill()
-                        starting = asyncio.ensure_future(server.start())
-                        try:
-                            return await writing.put_in(outline, contents)
-                        finally:
-                            await starting
-                    return await writing.put_in(outline, contents)
-
-            outcome = await Migration(reading, Cutting(), pauses=[0.05] * 100).run()
+        outcome = await disturbed(file, server.url, restart, pauses=[0.05] * 100)
         assert calls > 20
         assert (outcome.copied, outcome.compared, outcome.conflicts) == (20, 20, [])
         assert await told(server.url, orders) == await told(file, orders)
+
+
+@pytest.mark.promise("migration", "bounded")
+async def test_what_was_old_is_as_old_there_and_back_whatever_the_clocks_say(
+    tmp_path: Path, redis: str, partition: Partition
+) -> None:
+    stores, other = (SQLiteStores(tmp_path / name) for name in ("there", "back"))
+    for folder in ("there", "back"):
+        (tmp_path / folder).mkdir()
+    talk = Talk(stores, await stores.open())
+    run = await talk.answer()
+    await talk.pass_time(40 * HOUR)
+    await stores.clean_up()
+    assert (await migrate(f"sqlite:///{stores.path}", redis)).conflicts == []
+    left = await partition.server.command("PTTL", f"{partition.root}:chat:c1")
+    assert abs(left / 1000 - (365 * DAY - 40 * HOUR + DAY)) < HOUR
+    left = await partition.server.command("PTTL", f"{partition.root}:log:{run.id}")
+    assert left > 23 * HOUR * 1000
+
+    assert (await migrate(redis, f"sqlite:///{other.path}")).conflicts == []
+    talk = Talk(other, await other.open())
+    try:
+        for hours, expired in ((0, 0), (1, 0), (2, 1), (2, 1)):
+            await talk.pass_time(hours * HOUR)
+            assert await talk.expire(log_age=42 * HOUR, chat_age=44 * HOUR) == expired
+        assert await talk.chat_ids() == []
+    finally:
+        await other.clean_up()

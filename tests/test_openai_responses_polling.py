@@ -9,17 +9,8 @@ import pytest
 
 from durable_llm_streams.providers.kept.background import BackgroundModels
 from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
-from durable_llm_streams.source import (
-    Alive,
-    Event,
-    Finish,
-    Job,
-    Prompt,
-    ReasoningDelta,
-    TextDelta,
-    Turn,
-)
-from tests.asking import ask, broken_off, text_of
+from durable_llm_streams.source import Alive, Event, Finish, Job, Prompt, ReasoningDelta, TextDelta
+from tests.asking import ask, broken_off, fail, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, answer
 from tests.waiting import until
 
@@ -66,15 +57,18 @@ async def source(provider: FakeProvider, clock: Clock) -> AsyncIterator[OpenAIRe
 def listening(
     *heard: tuple[str, str], before: Sequence[tuple[str, str]] | None = (), mark: str = "2"
 ) -> Prompt:
-    turns = [Turn("user", "Count.")]
-    job = Job("resp_1", mark)
-    return Prompt(model="fake:", turns=turns, job=job, before=before, heard=heard)
+    return prompt(model="fake:", job=Job("resp_1", mark), before=before, heard=heard)
 
 
 async def begin(source: OpenAIResponses, options: str) -> list[Event]:
     """Ask for a job whose connection is cut after some words. Returns what was said."""
-    prompt = Prompt(model=f"fake:{options}", turns=[Turn("user", "Count.")])
-    return (await broken_off(source, prompt))[0]
+    return (await broken_off(source, prompt(model=f"fake:{options}")))[0]
+
+
+async def begin_and_end(provider: FakeProvider, source: OpenAIResponses, options: str) -> None:
+    """The same, until the job is over."""
+    await begin(source, options)
+    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
 
 
 async def test_a_job_that_is_too_old_to_stream_is_polled_to_its_end(
@@ -108,14 +102,13 @@ async def test_the_pauses_between_polls_grow_from_one_to_ten_seconds(
 async def test_what_the_log_has_of_a_polled_job_is_not_given_twice(
     provider: FakeProvider, source: OpenAIResponses, words: int, marked: int
 ) -> None:
-    await begin(source, "tokens=5,cut_after=3")
-    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
+    await begin_and_end(provider, source, "tokens=5,cut_after=3")
     log = answer(words)
     before, since = log[: marked * 3], log[marked * 3 :]
-    prompt = listening(
+    asked = listening(
         *([("text", since)] if since else []), before=[("text", before)] if before else []
     )
-    assert before + text_of(await ask(source, prompt)) == answer(5)
+    assert before + text_of(await ask(source, asked)) == answer(5)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +130,7 @@ async def test_reasoning_is_joined_as_far_as_it_is_the_same(
     heard: list[tuple[str, str]],
     rest: list[Event],
 ) -> None:
-    await begin(source, "tokens=2,reasoning=2,cut_after=1")
-    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
+    await begin_and_end(provider, source, "tokens=2,reasoning=2,cut_after=1")
     events = await ask(source, listening(*heard, before=before))
     assert events[len(heard) : -1] == rest
 
@@ -147,8 +139,7 @@ async def test_a_finished_job_that_says_something_else_is_over_and_is_not_believ
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.rewrites = "Quite another answer."
-    await begin(source, "tokens=5,cut_after=2")
-    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
+    await begin_and_end(provider, source, "tokens=5,cut_after=2")
     events, error = await broken_off(source, listening(("text", answer(2))))
     assert (text_of(events), error.job_over, error.retryable) == (answer(2), True, True)
 
@@ -170,7 +161,7 @@ async def test_a_polled_job_that_failed_is_over_and_is_not_ended_again(
     provider: FakeProvider, source: OpenAIResponses, options: str
 ) -> None:
     await begin(source, f"{options},cut_after=2")
-    _, error = await broken_off(source, listening(("text", answer(2))))
+    error = await fail(source, listening(("text", answer(2))))
     assert (error.job_over, error.retryable) == (True, True)
     assert error.metadata["usage"]["outputTokens"] == 3
     assert provider.jobs.all[0].cancels == 0
@@ -182,33 +173,20 @@ async def test_a_job_that_cannot_be_polled_is_ended_before_the_failure(
 ) -> None:
     provider.jobs.polled = [0, 0, status]
     await begin(source, "tokens=1000,rate=50,cut_after=2")
-    _, error = await broken_off(source, listening(("text", answer(2))))
+    error = await fail(source, listening(("text", answer(2))))
     assert (error.job_over, error.retryable) == (True, True)
     assert (provider.jobs.all[0].status, provider.jobs.all[0].cancels) == ("cancelled", 1)
+    await ask(source, prompt())
+    assert provider.jobs.together == 1, "a second job began while the first was at work"
 
 
 async def test_a_job_of_which_the_log_is_not_known_is_ended_and_not_polled(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     await begin(source, "tokens=1000,rate=50,cut_after=2")
-    prompt = Prompt(model="fake:", turns=[Turn("user", "Count.")], job=Job("resp_1", "3"))
-    for asked in (prompt, listening(before=None)):
-        _, error = await broken_off(source, asked)
-        assert error.job_over
+    for asked in (prompt(job=Job("resp_1", "3")), listening(before=None)):
+        assert (await fail(source, asked)).job_over
     assert (provider.jobs.all[0].status, provider.jobs.all[0].polls) == ("cancelled", [])
-
-
-async def test_no_second_job_is_asked_for_while_the_first_is_at_work(
-    provider: FakeProvider, source: OpenAIResponses
-) -> None:
-    provider.jobs.polled = [400]
-    await begin(source, "tokens=1000,rate=50,cut_after=2")
-    await broken_off(source, listening(("text", answer(2))))
-    provider.plan("tokens=2")
-    assert text_of(await ask(source, Prompt(model="m", turns=[Turn("user", "Count.")]))) == answer(
-        2
-    )
-    assert (len(provider.jobs.all), provider.jobs.together) == (2, 1)
 
 
 async def test_polls_that_fail_for_now_are_repeated(
@@ -226,7 +204,7 @@ async def test_a_provider_that_stays_away_while_it_is_polled_has_not_refused_the
 ) -> None:
     provider.jobs.polled = [503] * 5
     await begin(source, "tokens=1000,rate=50,cut_after=2")
-    _, error = await broken_off(source, listening(("text", answer(2))))
+    error = await fail(source, listening(("text", answer(2))))
     assert (error.job_over, error.retryable) == (False, True)
     assert (provider.jobs.all[0].cancels, len(provider.jobs.all[0].polls)) == (0, 5)
 
@@ -235,8 +213,7 @@ async def test_a_job_that_comes_as_json_is_polled_from_its_beginning(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.as_json = True
-    asked = Prompt(model="fake:tokens=20,rate=400", turns=[Turn("user", "Count.")])
-    events = await ask(source, asked)
+    events = await ask(source, prompt(model="fake:tokens=20,rate=400"))
     assert next(event for event in events if event != ALIVE) == Job("resp_1", "")
     assert text_of(events) == answer(20)
     again = await ask(source, listening(("text", answer(3)), mark=""))
@@ -247,8 +224,7 @@ async def test_a_job_whose_stream_says_at_once_that_it_failed_is_polled(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.too_old = False
-    await begin(source, "tokens=5,error_after=2,listeners,code=server_error")
-    await until(lambda: provider.jobs.all and provider.jobs.all[0].over)
+    await begin_and_end(provider, source, "tokens=5,error_after=2,listeners,code=server_error")
     events = await ask(source, listening(before=[("text", answer(2))], mark="4"))
     assert answer(2) + text_of(events) == answer(5)
     assert (provider.jobs.all[0].listened, provider.jobs.all[0].polls) == ([(4, 200)], [200])

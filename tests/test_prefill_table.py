@@ -40,23 +40,25 @@ def test_the_defaults_name_the_models_that_are_documented(model: str, style: str
     assert PrefillTable.parse("").style(model) == style
 
 
-def test_a_setting_comes_before_the_defaults() -> None:
-    table = PrefillTable.parse(" Qwen*=vllm, !mistralai/mistral-tiny ,deepseek-chat=MISTRAL,own/*")
-    assert table.style("qwen/qwen3:8b") == "vllm"
-    assert table.style("mistralai/mistral-tiny") is None
-    assert table.style("mistralai/mistral-large") == "mistral"
-    assert table.style("deepseek-chat") == "mistral"
-    assert table.style("own/model") == "plain"
-
-
-def test_the_first_rule_that_matches_decides() -> None:
-    table = PrefillTable.parse("!a/b, a/*=vllm, a/c=mistral")
-    assert [table.style(model) for model in ("a/b", "a/c")] == [None, "vllm"]
-
-
-@pytest.mark.parametrize("setting", ["none", "None,", "x*=vllm, none"])
-def test_none_drops_the_defaults(setting: str) -> None:
-    assert PrefillTable.parse(setting).style("mistralai/mistral-large") is None
+@pytest.mark.parametrize(
+    ("setting", "model", "style"),
+    [
+        (" Qwen*=vllm, x ", "qwen/qwen3:8b", "vllm"),
+        ("!mistralai/mistral-tiny", "mistralai/mistral-tiny", None),
+        ("!mistralai/mistral-tiny", "mistralai/mistral-large", "mistral"),
+        ("deepseek-chat=MISTRAL", "deepseek-chat", "mistral"),
+        ("own/*", "own/model", "plain"),
+        ("!a/b, a/*=vllm, a/c=mistral", "a/b", None),
+        ("!a/b, a/*=vllm, a/c=mistral", "a/c", "vllm"),
+        ("none", "mistralai/mistral-large", None),
+        ("None,", "mistralai/mistral-large", None),
+        ("x*=vllm, none", "mistralai/mistral-large", None),
+    ],
+)
+def test_the_first_rule_that_matches_decides_and_settings_come_first(
+    setting: str, model: str, style: str | None
+) -> None:
+    assert PrefillTable.parse(setting).style(model) == style
 
 
 @pytest.mark.parametrize(
@@ -75,40 +77,25 @@ def join(said: str, pieces: list[str], *, echoes: bool = False) -> str:
 
 @pytest.mark.promise("one-clean-answer")
 @pytest.mark.parametrize(
-    ("said", "pieces", "whole"),
+    ("echoes", "said", "pieces", "whole"),
     [
-        ("one ", [" two"], "one two"),
-        ("one ", ["two"], "one two"),
-        ("one \n\n", [" ", "\n", "\n", "\ntwo"], "one \n\n\ntwo"),
-        ("one\n\n", ["\n", "two"], "one\n\ntwo"),
-        ("one\n\n", [" two"], "one\n\n two"),
-        ("one", [" two"], "one two"),
-        ("one ", ["", " ", " two"], "one  two"),
-        ("one ", [], "one "),
+        (False, "one ", ["two"], "one two"),
+        (False, "one \n\n", [" ", "\n", "\n", "\ntwo"], "one \n\n\ntwo"),
+        (False, "one\n\n", [" two"], "one\n\n two"),
+        (False, "one", [" two"], "one two"),
+        (False, "one ", ["", " ", " two"], "one  two"),
+        (False, "one ", [], "one "),
+        (True, "one two", ["one two three"], "one two three"),
+        (True, "one two ", [" three"], "one two three"),
+        (True, "one two ", ["one", " thing"], "one two one thing"),
+        (True, "one two ", ["one"], "one two one"),
+        (True, "one", ["one"], "one"),
     ],
 )
-def test_white_space_that_readers_have_is_not_repeated(
-    said: str, pieces: list[str], whole: str
+def test_white_space_and_a_beginning_that_is_repeated_are_dropped(
+    echoes: bool, said: str, pieces: list[str], whole: str
 ) -> None:
-    assert join(said, pieces) == whole
-
-
-@pytest.mark.promise("one-clean-answer")
-@pytest.mark.parametrize(
-    ("said", "pieces", "whole"),
-    [
-        ("one two ", ["one", " two", " three"], "one two three"),
-        ("one two", ["one two three"], "one two three"),
-        ("one two ", [" three"], "one two three"),
-        ("one two ", ["one", " thing"], "one two one thing"),
-        ("one two ", ["one"], "one two one"),
-        ("one", ["one"], "one"),
-    ],
-)
-def test_a_beginning_that_the_provider_repeats_is_dropped(
-    said: str, pieces: list[str], whole: str
-) -> None:
-    assert join(said, pieces, echoes=True) == whole
+    assert join(said, pieces, echoes=echoes) == whole
 
 
 @pytest.mark.promise("one-clean-answer")

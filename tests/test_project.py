@@ -1,23 +1,22 @@
-"""What holds for the project itself: its locks, its Makefile, its rooms, its distributions."""
+"""What holds for the project itself: its locks, its Makefile, its rooms."""
 
+import json
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from hatch_build import STATIC, fingerprint, is_current
-from tests.node import missing
+from tests.node import PROJECT as AI_SDK
+from tests.node import WEB
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ("bootstrap", "browser", "faketime", "nginx", "redis")
@@ -110,6 +109,47 @@ def test_the_tools_of_developers_change_no_version_of_the_application() -> None:
         assert {package: others.get(package) for package in application} == application
 
 
+def packages(folder: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads((folder / "package-lock.json").read_text())[
+        "packages"
+    ]
+    assert len(found) > 1
+    return found
+
+
+def resolves(names: dict[str, Any], place: str, name: str) -> bool:
+    """Whether Node.js would find a package from a place: there, or in a folder around it."""
+    while f"{place}/node_modules/{name}".removeprefix("/") not in names:
+        if not place:
+            return False
+        place = place.rpartition("node_modules/")[0].rstrip("/")
+    return True
+
+
+@pytest.mark.parametrize("folder", [WEB, AI_SDK], ids=["web", "aisdk"])
+def test_an_npm_lock_names_no_host_and_every_package_has_a_digest(folder: Path) -> None:
+    entries = packages(folder)
+    assert [name for name, entry in entries.items() if "resolved" in entry] == []
+    assert [name for name in entries if name and "integrity" not in entries[name]] == []
+    for part in ("dependencies", "devDependencies"):
+        asked = entries[""].get(part, {}).items()
+        assert [each for each in asked if not re.fullmatch(r"\d+\.\d+\.\d+", each[1])] == []
+    inside = [key for entry in entries.values() for key in entry.get("dependencies", {}).values()]
+    assert [value for value in inside if re.search(r"://|^(file|git|link):", value)] == []
+
+
+@pytest.mark.parametrize("folder", [WEB, AI_SDK], ids=["web", "aisdk"])
+def test_an_npm_lock_holds_the_optional_packages_of_every_platform(folder: Path) -> None:
+    entries = packages(folder)
+    absent = [
+        f"{name} for {place}"
+        for place, entry in entries.items()
+        for name in entry.get("optionalDependencies", {})
+        if not resolves(entries, place, name)
+    ]
+    assert absent == [], "`npm ci` fails on the platform that misses one"
+
+
 def test_no_file_names_a_folder_that_only_one_machine_has() -> None:
     found = []
     for name in project_files():
@@ -122,11 +162,8 @@ def test_no_file_names_a_folder_that_only_one_machine_has() -> None:
 
 
 def test_no_source_file_grows_past_400_lines() -> None:
-    sizes = {
-        path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
-        for path in (ROOT / "src").rglob("*.py")
-    }
-    assert {name: size for name, size in sizes.items() if size > 400} == {}
+    sizes = {path: len(path.read_text().splitlines()) for path in (ROOT / "src").rglob("*.py")}
+    assert {path: size for path, size in sizes.items() if size > 400} == {}
 
 
 def test_every_module_must_be_given_a_room() -> None:
@@ -142,55 +179,13 @@ def test_every_module_must_be_given_a_room() -> None:
 def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z]\S*?):(?!=)", makefile, re.MULTILINE))
-    shown = subprocess.run(
-        ["make", "--no-print-directory", "help"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    command = ["make", "--no-print-directory", "help"]
+    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert set(re.findall(r"^make (\S+) +\S", shown.stdout, re.MULTILINE)) == targets
     (phony,) = re.findall(r"^\.PHONY: (.+)", makefile, re.MULTILINE)
     assert set(phony.split()) == targets
 
 
-@pytest.mark.parametrize("script", [".ci/run", *(f"scripts/{name}" for name in SCRIPTS)])
-def test_a_script_can_be_executed(script: str) -> None:
-    assert os.access(ROOT / script, os.X_OK)
-
-
-@pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the sdist of what is in this checkout."""
-    if not is_current(ROOT):
-        missing("The web interface is not built. Run: python hatch_build.py")
-    folder = tmp_path_factory.mktemp("distributions")
-    build = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    return folder
-
-
-def interface() -> set[str]:
-    """The files of the built interface."""
-    files = (path for path in (ROOT / STATIC).rglob("*") if path.is_file())
-    return {path.relative_to(ROOT).as_posix() for path in files}
-
-
-def test_the_wheel_holds_every_file_of_the_package_and_the_interface(distributions: Path) -> None:
-    (wheel,) = distributions.glob("*.whl")
-    with ZipFile(wheel) as archive:
-        inside = {f"src/{name}" for name in archive.namelist() if ".dist-info/" not in name}
-    package = {name for name in project_files() if name.startswith(f"{PACKAGE}/")}
-    assert inside == package | interface()
-    assert {f"{PACKAGE}/py.typed", f"{STATIC.as_posix()}/index.html"} <= inside
-
-
-def test_the_sdist_holds_the_interface_and_its_sources(distributions: Path, tmp_path: Path) -> None:
-    (sdist,) = distributions.glob("*.tar.gz")
-    subprocess.run(["tar", "-xzf", sdist, "-C", tmp_path], check=True)
-    (unpacked,) = tmp_path.iterdir()
-    assert fingerprint(unpacked / "web") == fingerprint(ROOT / "web")
-    assert is_current(unpacked), "installing from it would need Node.js"
-    inside = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*")}
-    assert interface() <= inside
-    assert [name for name in inside if "node_modules" in name] == []
+def test_every_script_can_be_executed() -> None:
+    scripts = [".ci/run", *(f"scripts/{name}" for name in SCRIPTS)]
+    assert [script for script in scripts if not os.access(ROOT / script, os.X_OK)] == []

@@ -43,18 +43,13 @@ def settings(**values: Any) -> Settings:
     return Settings(_env_file=None, **values)
 
 
-async def test_the_servers_models_are_offered_where_none_is_set() -> None:
-    async with FakeProvider(models=OLLAMA) as fake:
-        chosen = await with_models(provider(settings(OPENAI_BASE_URL=fake.base_url)))
-        assert [model.id for model in chosen.models] == OLLAMA[1:]
-        await chosen.source.close()
-        named = provider(settings(OPENAI_BASE_URL=fake.base_url, model="m"))
-        assert (await with_models(named)).models == named.models
-        await named.source.close()
-        fake.models = [f"m{number}" for number in range(99)]
-        chosen = await with_models(provider(settings(OPENAI_BASE_URL=fake.base_url)))
-        assert len(chosen.models) == 50
-        await chosen.source.close()
+async def test_at_most_fifty_models_of_the_server_are_offered() -> None:
+    async with FakeProvider(models=[f"m{number}" for number in range(99)]) as fake:
+        for model, count in ((None, 50), ("m", 1)):
+            named = provider(settings(OPENAI_BASE_URL=fake.base_url, model=model))
+            chosen = await with_models(named)
+            assert len(chosen.models) == count
+            await chosen.source.close()
 
 
 async def test_a_server_that_is_down_at_the_start_is_asked_with_the_first_question() -> None:
@@ -99,15 +94,6 @@ async def test_the_list_is_asked_for_with_the_key() -> None:
                 await source.models()
     assert "key" in str(caught.value)
     assert KEY not in f"{caught.value} {caught.value.detail}"
-
-
-async def test_an_address_without_its_path_is_mended(caplog: pytest.LogCaptureFixture) -> None:
-    async with FakeProvider(models=["m"]) as fake:
-        root = fake.base_url.removesuffix("/v1")
-        async with opened(base_url=root) as source:
-            assert text_of(await ask(source, prompt(model=AUTO))) == answer(20)
-    assert fake.requests[0].path == "chat/completions"
-    assert "/v1 is used" in caplog.text
 
 
 async def test_a_deployment_in_the_address_is_the_model() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -35,12 +34,11 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-async def test_the_proxy_of_the_environment_is_used(
-    monkeypatch: pytest.MonkeyPatch, name: str
+async def test_the_proxy_of_the_environment_is_used_with_its_password(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakeProvider() as fake, HttpProxy(fake.port) as proxy:
-        monkeypatch.setenv(name, f"http://me:pass-word@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("ALL_PROXY", f"http://me:pass-word@127.0.0.1:{proxy.port}")
         async with opened(base_url=ELSEWHERE) as source:
             assert text_of(await ask(source)) == answer(3)
     ((line, credentials),) = proxy.seen
@@ -51,17 +49,16 @@ async def test_the_proxy_of_the_environment_is_used(
 async def test_a_proxy_can_be_set_for_the_provider_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async with FakeProvider() as fake, HttpProxy(fake.port) as proxy:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-        address = f"http://127.0.0.1:{proxy.port}"
-        async with opened(base_url=ELSEWHERE, proxy=address) as source:
-            assert text_of(await ask(source)) == answer(3)
-        async with opened(base_url=fake.base_url, proxy=address) as source:
-            await ask(source)
-        assert len(proxy.seen) == 2
-        async with opened(base_url=fake.base_url, proxy="") as source:
-            await ask(source)
-        assert len(proxy.seen) == 2
+        mine = f"http://127.0.0.1:{proxy.port}"
+        for base, address in ((ELSEWHERE, mine), (fake.base_url, mine), (fake.base_url, "")):
+            async with opened(base_url=base, proxy=address) as source:
+                assert text_of(await ask(source)) == answer(3)
+    assert [line.split()[1] for line, _ in proxy.seen] == [
+        f"{base}/chat/completions" for base in (ELSEWHERE, fake.base_url)
+    ]
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize(
     ("address", "no_proxy", "used"),
     [
@@ -77,16 +74,16 @@ async def test_a_proxy_can_be_set_for_the_provider_alone(monkeypatch: pytest.Mon
         ("http://app.localhost/v1", "", False),
         ("http://127.0.0.2:1/v1", "", False),
         ("http://[::1]:1/v1", "", False),
-        ("https://llm.example/v1", "", False),  # HTTPS_PROXY is not set
     ],
 )
 def test_exceptions_and_this_very_machine_need_no_proxy(
-    monkeypatch: pytest.MonkeyPatch, address: str, no_proxy: str, used: bool
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str, no_proxy: str, used: bool
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "proxy.example:3128")
+    monkeypatch.setenv(variable, "proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", no_proxy)
-    route = Route.to(URL(address))
-    assert route.proxy == (URL("http://proxy.example:3128") if used else None)
+    assert Route.to(URL(address)).proxy == (URL("http://proxy.example:3128") if used else None)
+    if variable != "ALL_PROXY":
+        assert Route.to(URL("https://llm.example/v1")).proxy is None, "HTTPS_PROXY is not set"
 
 
 def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,40 +147,40 @@ async def test_every_request_carries_the_key_and_none_follows_a_redirect() -> No
     assert keys == {f"Bearer {KEY}"}
 
 
-@asynccontextmanager
-async def behind_tls(fake: FakeProvider, authority: trustme.CA) -> AsyncIterator[str]:
-    """The fake once more, with TLS; gives its base address."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "llm.corp.invalid").configure_cert(context)
-    async with fake.also_with(context) as port:
-        yield f"https://localhost:{port}/v1"
-
-
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
 
 
 @pytest.fixture
-def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
+async def port(authority: trustme.CA) -> AsyncIterator[int]:
+    """The port of a provider with TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "llm.corp.invalid").configure_cert(context)
+    async with FakeProvider() as fake, fake.also_with(context) as port:
+        yield port
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> str:
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(path)
-    return path
+    return str(path)
 
 
 async def test_certificates_of_ones_own_are_trusted(
-    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, bundle: Path
+    monkeypatch: pytest.MonkeyPatch, port: int, bundle: str
 ) -> None:
-    async with FakeProvider() as fake, behind_tls(fake, authority) as address:
-        async with opened(base_url=address) as source:
-            error = await fail(source)
-            assert "DLS_PROVIDER_CA" in str(error)
-            assert (error.meaning, error.retryable) == ("unreachable", False)
-        async with opened(base_url=address, ca_file=str(bundle)) as source:
-            assert text_of(await ask(source)) == answer(3)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-        async with opened(base_url=address) as source:
-            assert text_of(await ask(source)) == answer(3)
+    address = f"https://localhost:{port}/v1"
+    async with opened(base_url=address) as source:
+        error = await fail(source)
+    assert "DLS_PROVIDER_CA" in str(error)
+    assert (error.meaning, error.retryable) == ("unreachable", False)
+    async with opened(base_url=address, ca_file=bundle) as source:
+        assert text_of(await ask(source)) == answer(3)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    async with opened(base_url=address) as source:
+        assert text_of(await ask(source)) == answer(3)
 
 
 async def test_tls_to_a_server_without_it_names_the_address() -> None:
@@ -197,16 +194,12 @@ async def test_tls_to_a_server_without_it_names_the_address() -> None:
 
 
 async def test_tls_goes_through_a_proxy(
-    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, bundle: Path
+    monkeypatch: pytest.MonkeyPatch, port: int, bundle: str
 ) -> None:
-    async with FakeProvider() as fake, behind_tls(fake, authority) as address:
-        port = URL(address).port
-        assert port is not None
-        async with HttpProxy(port) as proxy:
-            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
-            base = "https://llm.corp.invalid/v1"
-            async with opened(base_url=base, ca_file=str(bundle)) as source:
-                assert text_of(await ask(source)) == answer(3)
+    async with HttpProxy(port) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with opened(base_url="https://llm.corp.invalid/v1", ca_file=bundle) as source:
+            assert text_of(await ask(source)) == answer(3)
     assert [line for line, _ in proxy.seen] == ["CONNECT llm.corp.invalid:443 HTTP/1.1"]
 
 

@@ -1,9 +1,8 @@
-"""Which calls to Redis are repeated, where they go, and when they end: the rules of `Database`."""
+"""The client of one Redis server: byte by byte and second by second, against a scripted server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,299 +12,366 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
-from durable_llm_streams.stores.redis.client.cluster import Cluster, slot_of
 from durable_llm_streams.stores.redis.client.database import Database
-from durable_llm_streams.stores.redis.client.wire import pack
 from tests.redis_databases import ADD, ECHO, KEY
-from tests.redis_peer import Peers
+from tests.redis_peer import CUT, Peer, Peers, array, bulk, confirmed
 from tests.virtual_time import elapsed, virtual
 
-CUT = RedisConnectionError("The connection was cut.")
+OK = b"+OK\r\n"
+NOSCRIPT = b"-NOSCRIPT No matching script.\r\n"
 
 
-class Routes:
-    """Answers calls one after the other, and notes them.
-
-    Attributes:
-        asked: key, command and deadline of each.
-    """
-
-    def __init__(self, *answers: Any) -> None:
-        self.asked: list[tuple[bytes | str | None, bytes, float]] = []
-        self._answers = list(answers)
-
-    async def ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:
-        self.asked.append((key, packed, deadline))
-        await asyncio.sleep(1)
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def any_node(self) -> Node | None:
-        failure = self._answers.pop(0)
-        if failure is not None:
-            raise failure
-        return None
-
-    async def close(self) -> None:
-        """Nothing is open."""
+async def turns() -> None:
+    """Let everything happen that needs no time."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
-def answering(*answers: Any) -> tuple[Database, Routes]:
-    database = Database(RedisAddress.parse("redis://nowhere?timeout=5"))
-    database._routes = routes = Routes(*answers)
-    return database, routes
+async def connected(*replies: bytes | None, address: str = "") -> tuple[Peers, Peer, Database]:
+    """A client with an open connection. Further commands get these replies, then none."""
+    peers = Peers.replying(OK, *replies, *[None] * 10)
+    database = peers.database(address or "redis://nowhere?timeout=5")
+    await database.command("PING")
+    await asyncio.sleep(1)
+    return peers, peers.opened[0], database
+
+
+def asked(database: Database, *keys: str) -> list[asyncio.Task[Any]]:
+    return [asyncio.create_task(database.command("GET", key)) for key in keys]
+
+
+def sent(peers: Peers) -> list[list[bytes]]:
+    """The commands that went to the server, without the keys and arguments of scripts."""
+    return [words[:2] for words in peers.commands]
+
+
+# --- one connection ------------------------------------------------------------------------------
+
+
+@virtual
+async def test_replies_are_put_together_from_any_pieces() -> None:
+    _, peer, database = await connected()
+    calls = asked(database, *"abcd")
+    await turns()
+    replies = bulk(b"\r\n\x00") + b":7\r\n" + b"*2\r\n$-1\r\n" + array(b"x") + b"-OOM full\r\n"
+    for at in range(len(replies)):
+        peer.say(replies[at : at + 1])
+    assert await asyncio.gather(*calls[:3]) == [b"\r\n\x00", 7, [None, [b"x"]]]
+    with pytest.raises(ResponseError, match="OOM"):
+        await calls[3]
+    calls = asked(database, *"abc")
+    await turns()
+    peer.say(b":1\r\n:2\r\n:3\r\n")
+    assert await asyncio.gather(*calls) == [1, 2, 3]
+
+
+@virtual
+async def test_a_silent_connection_is_given_up_and_its_calls_go_to_the_next() -> None:
+    peers, peer, database = await connected(None, None, OK)
+    (first,) = asked(database, "a")
+    await asyncio.sleep(3)
+    (second,) = asked(database, "b")
+    with pytest.raises(RedisTimeoutError, match="did not answer in time"):
+        await first
+    assert await elapsed(second) < 1
+    assert await second == b"OK"
+    assert (peer.aborted, len(peers.opened)) == (True, 2)
+
+
+@virtual
+async def test_a_late_reply_is_dropped_where_the_server_gives_a_sign_of_life() -> None:
+    peers, peer, database = await connected()
+    calls = asked(database, "a", "b")
+    await asyncio.sleep(1)
+    (late,) = asked(database, "c")
+    await turns()
+    peer.say(b":1\r\n")
+    with pytest.raises(RedisTimeoutError):
+        await calls[1]
+    peer.say(b":2\r\n:3\r\n")
+    assert [await calls[0], await late] == [1, 3]
+    assert len(peers.opened) == 1, "the connection was given up"
+
+
+@virtual
+async def test_callers_wait_while_the_kernel_takes_nothing_more() -> None:
+    peers, peer, database = await connected(OK, OK)
+    peer.protocol.pause_writing()
+    (waiting,) = asked(database, "a")
+    await turns()
+    assert len(peer.commands) == 1, "it was written although the kernel takes nothing"
+    peer.protocol.resume_writing()
+    assert await waiting == b"OK"
+    peer.protocol.pause_writing()
+    (waiting,) = asked(database, "b")
+    await turns()
+    peer.cut()
+    assert await elapsed(waiting) < 1, "it waits for a connection that is gone"
+    peers.opened[1].protocol.pause_writing()
+    with pytest.raises(RedisTimeoutError, match="takes nothing more"):
+        await database.command("PING")
+    assert peers.opened[1].aborted
+
+
+@pytest.mark.parametrize(
+    "unasked", [b":1\r\n", b"-ERR max number of clients reached\r\n", b"?\r\n"]
+)
+def test_a_connection_ends_when_the_server_says_something_unasked(unasked: bytes) -> None:
+    @virtual
+    async def test() -> None:
+        peers, peer, database = await connected(OK)
+        peer.say(unasked)
+        assert peer.aborted
+        assert await database.command("PING") == b"OK"
+        assert len(peers.opened) == 2
+
+    test()
+
+
+@virtual
+async def test_callers_share_one_opening_and_closing_ends_all() -> None:
+    peers = Peers(lambda node, words: OK)
+    database = peers.database()
+    await asyncio.gather(*asked(database, *"abcdefgh"))
+    assert len(peers.opened) == 1
+    peers.opened[0].cut()
+    await database.command("PING")
+    assert len(peers.opened) == 2
+    peers.opened[1].cut()
+    peers.hanging = True
+    calls = asked(database, "a", "b")
+    with pytest.raises(RedisTimeoutError, match="could not be reached"):
+        await asyncio.wait_for(calls[0], 6)
+    calls += asked(database, "c", "d")
+    await asyncio.sleep(1)
+    await database.close()
+    for call in [*calls[2:], *asked(database, "e")]:
+        with pytest.raises(RedisConnectionError, match="closed here"):
+            await call
+    peers = Peers(lambda node, words: OK)
+    database = peers.database()
+    await database.command("PING")
+    await database.close()
+    assert peers.opened[0].is_closing()
+
+
+@virtual
+async def test_an_opening_that_fails_fails_its_callers_and_is_repeated_by_the_next() -> None:
+    peers = Peers(lambda node, words: OK)
+    database = peers.database()
+    peers.failure = RedisConnectionError("refused")
+    results = await asyncio.gather(*asked(database, *"abc"), return_exceptions=True)
+    assert [str(result) for result in results] == ["refused"] * 3
+    assert len(peers.dialed) == 2, "one attempt for all callers, repeated once"
+    peers.failure = None
+    assert await database.command("PING") == b"OK"
 
 
 # --- repetitions ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "failure",
-    [CUT, ResponseError("READONLY a replica"), ResponseError("MASTERDOWN no master")],
+    ("refusal", "asked", "left"),
+    [
+        (CUT, 2, True),
+        (b"-READONLY a replica\r\n", 2, True),
+        (b"-MASTERDOWN no master\r\n", 2, True),
+        (b"-NOREPLICAS too few\r\n", 1, True),
+        (b"-LOADING a while\r\n", 1, True),
+        (b"-NOAUTH required\r\n", 1, True),
+        (b"-OOM full\r\n", 1, False),
+        (None, 1, True),
+    ],
 )
-def test_a_call_that_was_cut_is_repeated_once_within_its_deadline(failure: RedisError) -> None:
+def test_a_call_is_repeated_once_if_another_connection_may_help(
+    refusal: bytes | None, asked: int, left: bool
+) -> None:
     @virtual
     async def test() -> None:
-        database, routes = answering(failure, b"done")
+        peers, first, database = await connected(*[refusal] * asked, b"+done\r\n")
+        with pytest.raises(StoreUnavailable, match="tried again"):
+            await database.call(ADD, [KEY], [1])
+        command = [b"EVALSHA", ADD.sha.encode(), b"1", KEY.encode(), b"1"]
+        assert peers.commands[1:] == [command] * asked
+        assert first.is_closing() is left
         assert await database.call(ADD, [KEY], [1]) == b"done"
-        assert routes.asked == [(KEY, pack("EVALSHA", ADD.sha, 1, KEY, 1), 5.0)] * 2
-        database, routes = answering(failure, failure, b"done")
-        with pytest.raises(StoreUnavailable):
-            await database.call(ADD, [KEY], [])
-        assert len(routes.asked) == 2
+        assert len(peers.opened) == (asked + 1 if left else 1)
+        if asked == 2:
+            _, _, database = await connected(refusal, b"+done\r\n")
+            assert await database.call(ADD, [KEY], []) == b"done"
 
     test()
 
 
 @pytest.mark.parametrize(
-    "failure",
-    [
-        RedisTimeoutError("The server did not answer in time."),
-        AuthenticationError("invalid password"),
-        MasterNotFoundError("No master found"),
-        ResponseError("OOM full"),
-        ResponseError("LOADING a while"),
-    ],
+    "failure", [AuthenticationError("invalid password"), MasterNotFoundError("No master found")]
 )
-def test_what_would_fail_again_is_not_repeated(failure: RedisError) -> None:
+def test_an_opening_that_would_fail_again_is_not_repeated(failure: RedisError) -> None:
     @virtual
     async def test() -> None:
-        database, routes = answering(failure)
+        peers = Peers()
+        peers.failure = failure
         with pytest.raises(StoreUnavailable, match="tried again"):
-            await database.call(ADD, [KEY], [])
-        assert len(routes.asked) == 1
+            await peers.database().call(ADD, [KEY], [])
+        assert len(peers.dialed) == 1
 
     test()
 
 
 @virtual
+async def test_a_call_and_its_repetition_end_by_one_deadline() -> None:
+    peers, peer, database = await connected()
+    call = asyncio.create_task(database.call(ADD, [KEY], []))
+    await asyncio.sleep(3)
+    peer.cut()
+    assert 1.9 < await elapsed(asyncio.wait([call])) < 2.1
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await call
+    assert len(peers.opened) == 2
+
+
+# --- scripts -------------------------------------------------------------------------------------
+
+
+@virtual
 async def test_a_script_that_the_server_does_not_know_is_sent_whole() -> None:
-    database, routes = answering(ResponseError("NOSCRIPT No matching script."), CUT, b"done")
+    peers, _, database = await connected(NOSCRIPT, CUT, b"+done\r\n")
     assert await database.call(ECHO, [KEY, b"k2"], ["a", 2]) == b"done"
-    rest = (2, KEY, b"k2", "a", 2)
-    commands = [("EVALSHA", ECHO.sha), ("EVAL", ECHO.text), ("EVAL", ECHO.text)]
-    assert routes.asked == [(KEY, pack(*command, *rest), 5.0) for command in commands]
+    rest = [b"2", KEY.encode(), b"k2", b"a", b"2"]
+    whole = [b"EVAL", ECHO.text.encode(), *rest]
+    assert peers.commands[1:] == [[b"EVALSHA", ECHO.sha.encode(), *rest], whole, whole]
 
 
-@virtual
-async def test_a_server_that_refused_the_first_line_is_not_sent_it_again() -> None:
+@pytest.mark.parametrize(
+    ("refusal", "plain"),
+    [
+        ("ERR Error compiling script (new function): user_script:1: unexpected symbol", True),
+        ("ERR near '#'", True),
+        ("ERR Unexpected engine in script shebang: lua", True),
+        ("ERR user_script:3: Script attempted to access nonexistent global variable", False),
+    ],
+)
+def test_a_server_that_refused_the_first_line_is_not_sent_it_again(
+    refusal: str, plain: bool
+) -> None:
     assert ADD.plain is not None
-    unknown = ResponseError("NOSCRIPT No matching script.")
-    refusal = ResponseError("ERR Error compiling script: near '#'")
-    database, routes = answering(unknown, refusal, 1, 2)
-    assert [await database.call(ADD, [KEY], []) for _ in range(2)] == [1, 2]
-    sent = [
-        *(("EVALSHA", ADD.sha), ("EVAL", ADD.text), ("EVAL", ADD.plain.text)),
-        ("EVALSHA", ADD.plain.sha),
-    ]
-    assert [packed for _, packed, _ in routes.asked] == [pack(*words, 1, KEY) for words in sent]
+    assert ADD.plain.text.splitlines() == ["", *ADD.text.splitlines()[1:]]
+    old, new = ADD, ADD.plain if plain else ADD
+
+    @virtual
+    async def test() -> None:
+        refused = f"-{refusal}\r\n".encode()
+        replies = [NOSCRIPT, refused, *[b"-ERR user_script:3: no\r\n"] * plain, b":2\r\n"]
+        peers, _, database = await connected(*replies)
+        with pytest.raises(ResponseError, match="user_script:3"):
+            await database.call(ADD, [KEY], [])
+        assert await database.call(ADD, [KEY], []) == 2
+        forms = [("EVALSHA", old.sha), ("EVAL", old.text), *[("EVAL", new.text)] * plain]
+        assert sent(peers)[1:] == [
+            [a.encode(), b.encode()] for a, b in [*forms, ("EVALSHA", new.sha)]
+        ]
+
+    test()
 
 
 @virtual
-async def test_an_error_of_a_script_and_errors_of_commands_are_not_translated() -> None:
-    database, _ = answering(ResponseError("ERR user_script:3: nil value"))
-    with pytest.raises(ResponseError, match="user_script:3"):
+async def test_a_script_that_compiles_in_neither_form_keeps_its_first_line() -> None:
+    refusals = [b"-ERR compiling: with it\r\n", b"-ERR compiling: without\r\n"]
+    peers, _, database = await connected(NOSCRIPT, *refusals, b":1\r\n")
+    with pytest.raises(ResponseError, match="with it"):
         await database.call(ADD, [KEY], [])
-    database, routes = answering(CUT, CUT)
-    with pytest.raises(RedisConnectionError):
-        await database.command("PING")
-    assert [packed for _, packed, _ in routes.asked] == [pack("PING")] * 2
+    assert await database.call(ADD, [KEY], []) == 1
+    assert sent(peers)[-1] == [b"EVALSHA", ADD.sha.encode()]
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+
+def message(payload: bytes) -> bytes:
+    return array(b"message", b"news", payload)
 
 
 @virtual
 async def test_opening_a_subscriber_fails_within_the_timeout() -> None:
-    database, _ = answering(CUT, None)
+    peers = Peers()
+    peers.failure = RedisConnectionError("The connection was cut.")
+    database = peers.database()
     with pytest.raises(StoreUnavailable, match="connection was cut"):
         await database.subscriber()
-    peers = Peers(lambda node, words: None)
     peers.hanging = True
-    database._dialer = peers  # type: ignore[assignment]  # it dials as `Dialer` does
     with pytest.raises(StoreUnavailable, match="in time"):
         await asyncio.wait_for(database.subscriber(), 6)
 
 
-# --- Cluster -------------------------------------------------------------------------------------
-
-A, B, C = (Node(name, 7000) for name in "abc")
-
-
-class Servers:
-    """The servers of a Cluster.
-
-    Attributes:
-        peers: opens connections to them.
-        map: which server holds the slots from where on, as CLUSTER SLOTS has it.
-        replies: to other commands, by server.
-    """
-
-    def __init__(self) -> None:
-        self.map = [(0, 8191, A), (8192, 16383, B)]
-        self.replies: dict[Node | None, bytes | None] = {A: b"+A\r\n", B: b"+B\r\n", C: b"+C\r\n"}
-        self.peers = Peers(self._answer)
-
-    def _answer(self, node: Node | None, words: list[bytes]) -> bytes | None:
-        if words[0] != b"CLUSTER" or self.replies[node] is None:
-            return self.replies[node]
-        return b"*%d\r\n" % len(self.map) + b"".join(
-            b"*3\r\n:%d\r\n:%d\r\n*2\r\n$1\r\n%b\r\n:%d\r\n"
-            % (first, last, holder.host.encode(), holder.port)
-            for first, last, holder in self.map
-        )
-
-    def cluster(self) -> Cluster:
-        address = RedisAddress.parse("redis+cluster://a:7000,b:7000?timeout=5")
-        return Cluster(self.peers, address)  # type: ignore[arg-type]  # it dials as `Dialer` does
-
-    def asked(self, command: bytes = b"GET") -> Sequence[str]:
-        """The servers that were asked by this command, once for each time."""
-        return [
-            node.host
-            for node, peer in self.peers.opened
-            if node is not None
-            for words in peer.commands
-            if words[0] == command
-        ]
-
-
-async def get(cluster: Cluster, key: str, seconds: float = 5.0) -> Any:
-    return await cluster.ask(key, pack("GET", key), asyncio.get_running_loop().time() + seconds)
-
-
-IN_A, IN_B = "b", "a"
-
-
 @virtual
-async def test_a_call_goes_to_the_server_that_holds_its_key() -> None:
-    assert slot_of(IN_A) < 8192 <= slot_of(IN_B)
-    servers = Servers()
-    cluster = servers.cluster()
-    assert [await get(cluster, key) for key in (IN_A, IN_B, IN_A)] == [b"A", b"B", b"A"]
-    assert len(servers.asked(b"CLUSTER")) == 1
-    await cluster.close()
-    with pytest.raises(RedisConnectionError, match="closed here"):
-        await get(cluster, IN_A)
+async def test_messages_arrive_in_order_from_any_pieces_early_ones_too() -> None:
+    peers = Peers(lambda node, words: confirmed(words))
+    subscriber = await peers.database().subscriber()
+    (peer,) = peers.opened
+    await subscriber.subscribe("news", b"more")
+    for at in range(len(early := message(b"1") + message(b"\r\n2"))):
+        peer.say(early[at : at + 1])
+    heard: list[bytes] = []
+    listening = asyncio.create_task(subscriber.listen(lambda _, payload: heard.append(payload)))
+    await turns()
+    peer.say(message(b"3") + message(b"4"))
+    assert heard == [b"1", b"\r\n2", b"3", b"4"]
+    await subscriber.close()
+    with pytest.raises(StoreUnavailable):
+        await listening
 
 
 @pytest.mark.promise("outage")
 @virtual
-async def test_moved_is_remembered_until_the_next_map() -> None:
-    servers = Servers()
-    cluster = servers.cluster()
-    await get(cluster, IN_A)
-    servers.map = [(0, 8191, C), (8192, 16383, B)]
-    servers.replies[A] = b"-MOVED %d b:7000\r\n" % slot_of(IN_A)
-    assert await get(cluster, IN_A) == b"B"
-    await asyncio.sleep(1)
-    assert await get(cluster, IN_A) == b"C", "the note outlives the map that came after it"
-    assert sorted(servers.asked()) == ["a", "a", "b", "c"]
-    closed = [node for node, peer in servers.peers.opened if peer.is_closing()]
-    assert closed == [A], "the link to the server that left the map"
-    await cluster.close()
+async def test_a_subscriber_asks_for_a_sign_of_life_and_ends_without_one() -> None:
+    peers = Peers(lambda node, words: confirmed(words))
+    subscriber = await peers.database().subscriber()
+    (peer,) = peers.opened
+    for _ in range(100):
+        await asyncio.sleep(1)
+        peer.say(message(b"x"))
+    assert peer.commands == [], "messages are signs of life"
+    await asyncio.sleep(60)  # without channels, PING is answered as usual
+    await subscriber.subscribe("news")
+    listening = asyncio.create_task(subscriber.listen(lambda *_: None))
+    await asyncio.sleep(600)
+    assert not listening.done()
+    pings = peer.commands.count([b"PING"])
+    assert 200 < pings < 400, f"one after each quiet period, not {pings}"
+    peer.say(array(b"pong", b""))
+    peers.answer = lambda node, words: None
+    waiting = asyncio.create_task(subscriber.subscribe("more"))
+    assert await elapsed(asyncio.wait([listening])) < 5 + 2 * 2
+    for task in (listening, waiting):
+        with pytest.raises(StoreUnavailable, match="no sign of life"):
+            await task
+    assert peer.aborted
 
 
 @virtual
-async def test_moved_is_remembered_while_no_new_map_is_there() -> None:
-    servers = Servers()
-    cluster = servers.cluster()
-    await get(cluster, IN_A)
-    servers.replies[A] = b"-MOVED %d :7001\r\n" % slot_of(IN_A)  # the same host
-    servers.replies[Node("a", 7001)] = b"+new\r\n"
-    servers.map = []
-    assert [await get(cluster, IN_A) for _ in range(3)] == [b"new"] * 3
-    assert servers.asked() == ["a", "a", "a", "a", "a"]
-    await cluster.close()
-
-
-@virtual
-async def test_a_call_for_a_slot_that_is_being_moved_is_refused() -> None:
-    servers = Servers()
-    cluster = servers.cluster()
-    servers.replies[A] = b"-ASK %d c:7000\r\n" % slot_of(IN_A)
-    with pytest.raises(ResponseError, match="ASK"):
-        await get(cluster, IN_A)
-    assert servers.asked() == ["a"]
-    await cluster.close()
-
-
-@virtual
-async def test_servers_that_redirect_to_each_other_are_given_up() -> None:
-    servers = Servers()
-    cluster = servers.cluster()
-    servers.replies[A] = b"-MOVED 1 b:7000\r\n"
-    servers.replies[B] = b"-MOVED 1 a:7000\r\n"
-    with pytest.raises(ResponseError, match="MOVED"):
-        await get(cluster, IN_A)
-    assert len(servers.asked()) == 6
-    await cluster.close()
-
-
-@pytest.mark.promise("outage")
-@virtual
-async def test_only_calls_to_a_silent_server_wait_for_the_new_map() -> None:
-    servers = Servers()
-    cluster = servers.cluster()
-    await get(cluster, IN_A)
-    await asyncio.sleep(1)
-    servers.replies[A] = None
-    with pytest.raises(RedisTimeoutError):
-        await get(cluster, IN_A)
-    assert await elapsed(get(cluster, IN_B)) < 0.5
-    assert len(servers.asked(b"CLUSTER")) == 1
-    servers.replies[A] = b"+A\r\n"
-    assert await get(cluster, IN_A) == b"A"
-    maps = len(servers.asked(b"CLUSTER"))
-    assert maps > 1
-    assert await get(cluster, IN_A) == b"A"
-    assert len(servers.asked(b"CLUSTER")) == maps, "it is not in doubt any more"
-    await cluster.close()
-
-
-@virtual
-async def test_no_server_of_a_cluster_answers() -> None:
-    servers = Servers()
-    cluster = servers.cluster()
-    servers.peers.failure = RedisConnectionError("refused")
-    with pytest.raises(RedisConnectionError, match="refused"):
-        await get(cluster, IN_A)
-    servers.peers.hanging = True
-    assert await elapsed(asyncio.wait([asyncio.create_task(cluster.any_node())])) < 4
-    with pytest.raises(RedisError):
-        await cluster.masters(0.0)
-    await cluster.close()
-
-
-@virtual
-async def test_slots_that_no_server_holds_are_an_error() -> None:
-    servers = Servers()
-    cluster = servers.cluster()
-    servers.map = []
-    with pytest.raises(ResponseError, match="CLUSTERDOWN"):
-        await get(cluster, IN_A)
-    servers.map = [(0, 8191, A)]
-    assert await get(cluster, IN_A) == b"A"
-    with pytest.raises(ResponseError, match="CLUSTERDOWN"):
-        await get(cluster, IN_B)
-    await cluster.close()
+async def test_each_change_waits_for_its_own_confirmations() -> None:
+    peers = Peers()
+    subscriber = await peers.database("redis://nowhere?timeout=60").subscriber()
+    (peer,) = peers.opened
+    first = asyncio.create_task(subscriber.subscribe("a", "b"))
+    cancelled = asyncio.create_task(subscriber.subscribe("c"))
+    refused = asyncio.create_task(subscriber.subscribe("d"))
+    last = asyncio.create_task(subscriber.unsubscribe("a"))
+    await turns()
+    cancelled.cancel()
+    peer.say(confirmed([b"SUBSCRIBE", b"a"]))
+    await turns()
+    assert not first.done()
+    peer.say(confirmed([b"SUBSCRIBE", b"b", b"c"]))
+    await first
+    peer.say(b"-NOPERM no access to the channel\r\n")
+    with pytest.raises(StoreUnavailable, match="does not allow"):
+        await refused
+    await turns()
+    assert not last.done()
+    peer.say(confirmed([b"UNSUBSCRIBE", b"a"]))
+    await last
+    peer.say(b"-ERR unasked\r\n")
+    assert peer.aborted
+    with pytest.raises(StoreUnavailable):
+        await subscriber.subscribe("e")

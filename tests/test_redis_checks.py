@@ -21,11 +21,17 @@ from durable_llm_streams.stores.redis.doctor.permissions import SCRIPTED, acl_li
 from durable_llm_streams.stores.redis.doctor.unusable import why_unusable
 from tests.redis_databases import database, until_works
 from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
+from tests.waiting import until
 
 pytestmark = pytest.mark.promise("fit-store")
 
 #: A server with nothing to find fault with.
 SAFE: dict[str, Any] = {"appendfsync": "always"}
+
+
+def config(*lines: str, **setup: Any) -> dict[str, Any]:
+    """A server with these lines in its redis.conf."""
+    return setup | {"config": lines}
 
 
 async def said(url: str) -> list[Finding]:
@@ -59,52 +65,71 @@ async def test_nothing_is_said_about_a_server_that_keeps_everything(tmp_path: Pa
         assert await said(url(server)) == []
 
 
-# What stops the start: the way there
+# What stops the start
+
+TLS, PASSWORD = {"tls": True}, {"password": "pw"}
+REPLICA = {"config": ["replicaof 127.0.0.1 1"], "acl": ["app on >pw ~* &* +@all -role"]}
+#: A Sentinel that knows one service, whose master is away; and one that wants a password as well.
+SENTINEL = {"sentinel": True, "config": ["sentinel monitor chats 127.0.0.1 1 1"]}
+GUARDED = {"sentinel": True, "config": ["requirepass pw", *SENTINEL["config"]]}  # type: ignore[misc]
 
 
-async def test_an_address_where_there_is_no_server(tmp_path: Path) -> None:
-    place = f"127.0.0.1:{RedisServer(tmp_path).port}"
+@pytest.mark.parametrize(
+    ("setup", "address", "words"),
+    [
+        ({}, "rediss://{place}?timeout=0.5", "speaks no TLS at {place}"),
+        (TLS, "redis://{place}", "speaks TLS at {place}"),
+        (TLS, "rediss://{place}", "by the option ca"),
+        (TLS, "rediss://{place}?ca=/nowhere.pem", "options ca, cert or key"),
+        (TLS, "rediss://127.1:{port}?ca={ca}", "Write the host as the certificate has it"),
+        (PASSWORD, "redis://{place}", "wants a password"),
+        (PASSWORD, "redis://:wrong@{place}", "refuses the user or the password"),
+        (PASSWORD, "redis://nobody:pw@{place}", "refuses the user or the password"),
+        ({}, "redis://:pw@{place}", "wants no password"),
+        ({}, "redis://{place}/99", "has no database 99"),
+        ({}, "redis+cluster://{place}", "is no Redis Cluster"),
+        ({}, "redis+sentinel://{place}/chats", "is no Sentinel"),
+        (REPLICA, "redis://{place}", "is a replica"),
+        (REPLICA, "redis://app:pw@{place}", "is a replica"),
+        (config('rename-command EVAL ""'), "redis://{place}", "runs no scripts"),
+        (config('rename-command EVALSHA ""'), "redis://{place}", "runs no scripts"),
+        (config("maxmemory 1"), "redis://{place}", "is full (maxmemory)"),
+        (config("min-replicas-to-write 1"), "redis://{place}", "nothing without its replicas"),
+        (SENTINEL, "redis://{place}", "is a Sentinel"),
+        (SENTINEL, "redis+cluster://{place}", "is no Redis Cluster"),
+        (SENTINEL, "redis+sentinel://{place}/other", "service other. They know chats."),
+        (GUARDED, "redis+sentinel://{place}/s", "sentinel_password"),
+        (GUARDED, "redis+sentinel://{place}/s?sentinel_password=wrong", "sentinel_password"),
+        (GUARDED, "redis+sentinel://{place}/chats?sentinel_password=pw", "at 127.0.0.1:1."),
+    ],
+)
+async def test_a_server_that_cannot_be_a_store_is_refused_with_what_to_change(
+    tmp_path: Path, setup: Mapping[str, Any], address: str, words: str
+) -> None:
+    async with RedisServer(tmp_path, **setup) as server:
+        there = {"place": f"127.0.0.1:{server.port}", "port": server.port, "ca": server.ca}
+        assert words.format(**there) in await fatal(address.format(**there))
+
+
+async def test_a_server_that_is_not_there_or_does_not_answer(tmp_path: Path) -> None:
+    async with RedisServer(tmp_path) as server:
+        server.freeze()
+        assert "does not answer at 127.0.0.1" in await fatal(url(server, rest="?timeout=0.2"))
+        place = f"127.0.0.1:{server.port}"
     for address, words in {
         f"redis://{place}": f"nobody listens at {place}",
         f"redis+cluster://{place}": f"nobody listens at {place}",
+        f"redis+sentinel://{place}/chats": f"nobody listens at {place}",
         "redis://no-such-host.invalid": "the host of no-such-host.invalid:6379 is not known",
         f"unix://{tmp_path}/none": f"there is no socket {tmp_path}/none",
     }.items():
         assert words in await fatal(address)
 
 
-async def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path) as server:
-        server.freeze()
-        assert "does not answer at 127.0.0.1" in await fatal(url(server, rest="?timeout=0.2"))
-        server.thaw()
-
-
-async def test_tls_where_there_is_none_and_none_where_there_is_tls(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path) as plain, RedisServer(tmp_path, tls=True) as tls:
-        place = f"127.0.0.1:{plain.port}"
-        assert f"speaks no TLS at {place}" in await fatal(f"rediss://{place}?timeout=0.5")
-        place = f"127.0.0.1:{tls.port}"
-        assert f"speaks TLS at {place}" in await fatal(f"redis://{place}")
-
-
-async def test_certificates_that_cannot_be_trusted(tmp_path: Path) -> None:
-    config = ["bind 127.0.0.1 127.0.0.2"]
-    async with RedisServer(tmp_path, tls=True, config=config) as server:
-        assert "by the option ca" in await fatal(url(server))
-        assert "option ca, cert or key" in (
-            await fatal(url(server, rest="?ca=/nowhere.pem"))
-        ).replace("options", "option")
-        other = f"rediss://127.0.0.2:{server.port}?ca={server.ca}"
-        assert "Write the host as the certificate has it" in await fatal(other)
-        assert (
-            at("danger", await said(url(server, rest="?verify=none"))).count("may be anybody") == 1
-        )
-        assert "anybody" not in at("danger", await said(url(server, rest=f"?ca={server.ca}")))
-
-
 async def test_a_server_that_wants_a_certificate_of_the_client(tmp_path: Path) -> None:
     async with RedisServer(tmp_path, tls=True, **SAFE) as server:
+        assert "may be anybody" in at("danger", await said(url(server, rest="?verify=none")))
+        assert await said(url(server, rest=f"?ca={server.ca}")) == []
         await server.command("CONFIG", "SET", "tls-auth-clients", "yes")
         assert "options cert and key" in await fatal(url(server, rest=f"?ca={server.ca}"))
         pair = server.folder / "server.pem"  # the same authority has signed it
@@ -118,22 +143,6 @@ async def test_a_certificate_that_has_run_out_is_to_be_renewed() -> None:
     failure = ConnectionError("Error 1 connecting to h:1. Failed.")
     failure.__cause__ = error
     assert "Renew it" in str(await why_unusable(RedisAddress.parse("rediss://h:1"), failure))
-
-
-# What stops the start: the sign-in and the rights
-
-
-async def test_a_wrong_password_or_user_and_one_where_none_is_wanted(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path, password="pw") as server, RedisServer(tmp_path) as free:
-        assert "wants a password" in await fatal(url(server))
-        assert "refuses the user or the password" in await fatal(url(server, ":wrong"))
-        assert "refuses the user or the password" in await fatal(url(server, "nobody:pw"))
-        assert "wants no password" in await fatal(url(free, ":pw"))
-
-
-async def test_a_database_that_does_not_exist(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path) as server:
-        assert "has no database 99" in await fatal(url(server, rest="/99"))
 
 
 @pytest.mark.parametrize(
@@ -185,17 +194,6 @@ async def test_the_line_gives_what_is_needed_and_no_more(tmp_path: Path) -> None
         assert await said(place) == []
 
 
-async def test_the_line_is_enough_for_a_cluster(tmp_path: Path) -> None:
-    async with ClusterSetup(tmp_path, appendfsync="always") as setup:
-        places = ",".join(f"{host}:{port}" for host, port in setup.addresses)
-        address = RedisAddress.parse(f"redis+cluster://app:pw@{places}")
-        for server in setup.servers:
-            await server.command(*acl_line(address).replace("PASSWORD", "pw").split())
-        found = await said(f"redis+cluster://app:pw@{places}")
-        assert {finding.level for finding in found} <= {"note"}
-        assert "refused" not in at("note", found)
-
-
 def test_every_command_of_the_scripts_is_tried() -> None:
     used = set()
     for file in resources.files("durable_llm_streams.stores.redis").joinpath("lua").iterdir():
@@ -206,81 +204,6 @@ def test_every_command_of_the_scripts_is_tried() -> None:
     assert sorted(set(SCRIPTED) - used) == [], "a right that nothing needs"
 
 
-# What stops the start: the server
-
-
-async def test_a_replica(tmp_path: Path) -> None:
-    async with (
-        RedisServer(tmp_path) as master,
-        RedisServer(tmp_path, config=[f"replicaof 127.0.0.1 {master.port}"]) as replica,
-    ):
-        assert "is a replica" in await fatal(url(replica))
-        rights = "app on >pw ~* &* +@all -role"
-        await replica.command("ACL", "SETUSER", *rights.split())
-        assert "is a replica" in await fatal(url(replica, "app:pw"))
-
-
-@pytest.mark.parametrize("command", ["EVAL", "EVALSHA"])
-async def test_a_server_without_scripts(tmp_path: Path, command: str) -> None:
-    async with RedisServer(tmp_path, config=[f'rename-command {command} ""']) as server:
-        assert "runs no scripts" in await fatal(url(server))
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        (("maxmemory", "1"), "is full (maxmemory)"),
-        (("min-replicas-to-write", "1"), "takes nothing without its replicas"),
-    ],
-)
-async def test_a_server_that_takes_no_writes(
-    tmp_path: Path, setting: tuple[str, str], words: str
-) -> None:
-    async with RedisServer(tmp_path) as server:
-        await server.command("CONFIG", "SET", *setting)
-        assert words in await fatal(url(server))
-
-
-async def test_one_kind_of_server_given_as_another(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path) as server, SentinelSetup(tmp_path) as setup:
-        place = f"127.0.0.1:{server.port}"
-        assert "is no Redis Cluster" in await fatal(f"redis+cluster://{place}")
-        assert "is no Sentinel" in await fatal(f"redis+sentinel://{place}/chats")
-        assert "is a Sentinel" in await fatal(url(setup.sentinels[0]))
-        assert "is no Redis Cluster" in await fatal(
-            f"redis+cluster://127.0.0.1:{setup.sentinels[0].port}"
-        )
-    async with ClusterSetup(tmp_path) as cluster:
-        single = cluster.servers[0]
-        assert "redis+cluster://" in await fatal(url(single))
-        rights = "app on >pw ~* &* +@all -info"
-        for server in cluster.servers:
-            await server.command("ACL", "SETUSER", *rights.split())
-        found = [await fatal(url(server, "app:pw")) for server in cluster.servers[:2]]
-        assert any("redis+cluster://" in text for text in found)
-
-
-async def test_sentinels_that_know_no_such_service_or_are_not_there(tmp_path: Path) -> None:
-    async with SentinelSetup(tmp_path) as setup:
-        wrong = setup.url.replace(f"/{setup.service}/", "/other/")
-        text = await fatal(wrong)
-        assert "no Sentinel knows the service other" in text
-        assert f"They know {setup.service}." in text
-        for sentinel in setup.sentinels:
-            await sentinel.kill()
-        assert "nobody listens" in await fatal(setup.url)
-
-
-async def test_sentinels_that_want_a_password(tmp_path: Path) -> None:
-    config = ["requirepass pw", "sentinel monitor chats 127.0.0.1 1 1"]
-    async with RedisServer(tmp_path, sentinel=True, config=config) as sentinel:
-        place = f"redis+sentinel://127.0.0.1:{sentinel.port}/chats"
-        assert "sentinel_password" in await fatal(place)
-        assert "sentinel_password" in await fatal(f"{place}?sentinel_password=wrong")
-        # It signs in, and is told where the master is said to be.
-        assert "nobody listens at 127.0.0.1:1." in await fatal(f"{place}?sentinel_password=pw")
-
-
 async def test_a_store_of_a_newer_version_or_of_other_partitions(tmp_path: Path) -> None:
     async with RedisServer(tmp_path) as server:
         await server.command("HSET", "{dls}:meta", "version", "2", "partitions", "1")
@@ -288,13 +211,6 @@ async def test_a_store_of_a_newer_version_or_of_other_partitions(tmp_path: Path)
         await server.command("HSET", "{dls}:meta", "version", "1", "partitions", "16")
         assert "16 partitions" in await fatal(url(server))
         assert "newer" not in str(await said(url(server, rest="?prefix=other")))
-
-
-async def test_a_cluster_whose_partitions_are_others(tmp_path: Path) -> None:
-    async with ClusterSetup(tmp_path) as setup, database(setup.url) as opened:
-        await opened.command("HSET", "{dls}:meta", "version", "1", "partitions", "16")
-        assert "?partitions=16" in await fatal(setup.url + "?partitions=4")
-        assert at("fatal", await said(setup.url)) == ""
 
 
 @pytest.mark.parametrize(
@@ -329,18 +245,17 @@ async def test_a_state_that_passes_is_no_finding(tmp_path: Path) -> None:
     ("setup", "level", "words"),
     [
         ({}, "danger", "keeps nothing on its disk"),
-        ({"config": ["save 3600 1"]}, "danger", "only writes snapshots"),
-        ({"config": ["save 3600 1"]}, "note", "stop-writes-on-bgsave-error yes"),
+        (config("save 3600 1"), "danger", "only writes snapshots"),
+        (config("save 3600 1"), "note", "stop-writes-on-bgsave-error yes"),
         ({"appendfsync": "no"}, "danger", "appendfsync no"),
         ({"appendfsync": "everysec"}, "note", "may lose the last second"),
         (
-            SAFE | {"config": ["maxmemory 100mb", "maxmemory-policy volatile-lru"]},
-            "danger",
-            "maxmemory-policy volatile-lru",
+            config("maxmemory 100mb", "maxmemory-policy volatile-lru", **SAFE),
+            *("danger", "maxmemory-policy volatile-lru"),
         ),
-        (SAFE | {"config": ["maxmemory-policy allkeys-lru"]}, "note", "has no limit now"),
-        (SAFE | {"config": ['rename-command CONFIG ""']}, "note", "CONFIG GET is refused"),
-        (SAFE | {"config": ['rename-command INFO ""']}, "note", "INFO is refused"),
+        (config("maxmemory-policy allkeys-lru", **SAFE), "note", "has no limit now"),
+        (config('rename-command CONFIG ""', **SAFE), "note", "CONFIG GET is refused"),
+        (config('rename-command INFO ""', **SAFE), "note", "INFO is refused"),
     ],
 )
 async def test_a_server_that_may_lose_answers_is_told(
@@ -373,26 +288,42 @@ async def test_a_sentinels_master_without_a_replica_is_a_danger(tmp_path: Path) 
         assert at("danger", found) == ""
         assert "min-replicas-to-write 1" in at("note", found)
         master = await setup.master()
-        for server in setup.servers:
-            if server is not master:
-                await server.kill()
-        async with database(setup.url) as opened:
-
-            async def alone() -> None:
-                info: bytes = await opened.command("INFO", "replication")
-                if b"connected_slaves:0" not in info:
-                    raise StoreUnavailable("The replica is still connected.")
-
-            await until_works(alone)
+        (replica,) = [server for server in setup.servers if server is not master]
+        await replica.kill()
+        await until(
+            lambda: master.command("INFO", "replication"),
+            lambda info: info["connected_slaves"] == 0,
+            "the master to notice that its replica is gone",
+        )
         assert "has no replica" in at("danger", await said(setup.url))
 
 
-async def test_what_all_servers_of_a_cluster_share_is_said_once(tmp_path: Path) -> None:
-    async with ClusterSetup(tmp_path) as setup:
+async def test_the_servers_of_a_cluster_are_looked_at_one_by_one(tmp_path: Path) -> None:
+    async with ClusterSetup(tmp_path) as setup, database(setup.url) as opened:
         odd = setup.servers[1]
         await odd.command("CONFIG", "SET", "maxmemory", "100mb")
         await odd.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        found = at("danger", await said(setup.url)).splitlines()
-        assert len(found) == 2
-        assert "keeps nothing on its disk" in found[0]
-        assert found[1].startswith(f"127.0.0.1:{odd.port} deletes chats")
+        shared, own = at("danger", await said(setup.url)).splitlines()
+        assert "keeps nothing on its disk" in shared
+        assert own.startswith(f"127.0.0.1:{odd.port} deletes chats")
+        await opened.command("HSET", "{dls}:meta", "version", "1", "partitions", "16")
+        assert "?partitions=16" in await fatal(setup.url + "?partitions=4")
+        assert at("fatal", await said(setup.url)) == ""
+
+
+async def test_one_server_of_a_cluster_says_so_and_the_acl_line_is_enough_there(
+    tmp_path: Path,
+) -> None:
+    async with ClusterSetup(tmp_path, appendfsync="always") as setup:
+        address = setup.url.replace("://", "://app:pw@")
+        line = acl_line(RedisAddress.parse(address)).replace("PASSWORD", "pw")
+        for server in setup.servers:
+            await server.command(*line.split())
+        notes = await said(address)
+        assert {finding.level for finding in notes} <= {"note"}
+        assert "refused" not in at("note", notes)
+        for server in setup.servers:
+            assert "redis+cluster://" in await fatal(url(server))
+            await server.command("ACL", "SETUSER", "app", "~*", "&*", "+@all", "-info")
+        without_info = [await fatal(url(server, "app:pw")) for server in setup.servers[:2]]
+        assert any("redis+cluster://" in text for text in without_info)

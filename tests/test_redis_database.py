@@ -1,4 +1,4 @@
-"""Calls to one real Redis server, and its messages: shared connections, outages, TLS, refusals."""
+"""The client and real Redis servers: one, one behind Sentinels, a Cluster."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.client.dialing import Dialer
+from durable_llm_streams.stores.redis.client.script import Script
 from tests.redis_databases import (
     ADD,
     ECHO,
     KEY,
     database,
-    ended,
     listening,
     server_and_database,
     through_proxy,
     until_works,
 )
-from tests.redis_servers import RedisServer
+from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
 from tests.waiting import until
 
 
@@ -38,32 +38,34 @@ async def test_calls_at_the_same_time_share_one_connection_and_get_their_own_rep
         assert proxy.accepted == 1
 
 
+async def test_a_script_runs_though_the_server_does_not_know_it(tmp_path: Path) -> None:
+    async with server_and_database(tmp_path) as (server, database):
+        reply = [KEY.encode(), b"\x00\xff", 3]
+        assert await database.call(ECHO, [KEY], [b"\x00\xff", 1, 2.5]) == reply
+        assert await server.command("SCRIPT", "EXISTS", ECHO.sha) == [True]
+        await server.command("SCRIPT", "FLUSH")
+        assert await database.call(ECHO, [KEY], [b"\x00\xff", 1, 2.5]) == reply
+        for text in ("#!lua\nreturn nothing()", "#!lua\nthis is no Lua", "return {err='MINE x'}"):
+            with pytest.raises(ResponseError):
+                await database.call(Script("wrong", text), [KEY], [])
+        assert ADD.plain is not None
+        assert await database.call(ADD.plain, [KEY], []) == 1, "without its first line"
+
+
 async def test_a_cancellation_that_comes_while_a_connection_opens_is_not_lost(
     tmp_path: Path,
 ) -> None:
     async with server_and_database(tmp_path) as (_, database):
-        dialer, lost = Dialer(database.address), 0
+        lost = []
         for number in range(200):
-            dialing = asyncio.create_task(dialer.dial())
+            opening = asyncio.create_task(database.subscriber())
             await asyncio.sleep(number * 0.00002)
-            was_running = dialing.cancel()
-            await asyncio.wait([dialing])
-            if not dialing.cancelled():
-                dialing.result().transport.abort()
-                lost += was_running
-        assert lost == 0
-
-
-async def test_a_cancelled_call_takes_no_other_ones_reply(tmp_path: Path) -> None:
-    async with server_and_database(tmp_path) as (server, database):
-        await database.command("PING")
-        server.freeze()
-        calls = [asyncio.create_task(database.call(ECHO, [KEY], [f"{n}"])) for n in range(3)]
-        await asyncio.sleep(0)
-        calls[1].cancel()
-        server.thaw()
-        assert [reply[1] for reply in await asyncio.gather(calls[0], calls[2])] == [b"0", b"2"]
-        assert calls[1].cancelled()
+            was_running = opening.cancel()
+            await asyncio.wait([opening])
+            if not opening.cancelled():
+                await opening.result().close()
+                lost += [number] * was_running
+        assert lost == [], "the attempts whose cancellation was lost"
 
 
 @pytest.mark.promise("outage")
@@ -87,39 +89,20 @@ async def test_calls_end_although_the_network_takes_everything_and_returns_nothi
         assert (await until_works(lambda: database.call(ECHO, [KEY], ["a"])))[1] == b"a"
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        (("maxmemory", "1"), "out of memory"),
-        (("min-replicas-to-write", "1"), "too few replicas"),
-    ],
-)
-async def test_a_temporary_state_is_named_and_over_when_it_is(
-    tmp_path: Path, setting: tuple[str, str], words: str
-) -> None:
-    async with server_and_database(tmp_path) as (server, database):
-        await server.command("CONFIG", "SET", *setting)
-        with pytest.raises(StoreUnavailable, match=words):
-            await database.call(ADD, [KEY], [])
-        await server.command("CONFIG", "SET", setting[0], "0")
-        assert await database.call(ADD, [KEY], []) == 1
-
-
 async def test_a_changed_password_is_named_and_its_return_noticed(tmp_path: Path) -> None:
-    acl = ["app on >old ~* &* +@all"]
-    async with RedisServer(tmp_path, acl=acl) as server:
-        url = f"redis://app:old@127.0.0.1:{server.port}"
-        async with database(url) as opened:
-            await opened.call(ADD, [KEY], [])
-            await server.command("ACL", "SETUSER", "app", "resetpass", ">new")
-            await server.command("CLIENT", "KILL", "USER", "app")
-            with pytest.raises(StoreUnavailable, match="refuses the user or the password"):
+    async with (
+        RedisServer(tmp_path, acl=["app on >old ~* &* +@all"]) as server,
+        database(f"redis://app:old@127.0.0.1:{server.port}") as opened,
+    ):
+        assert await opened.call(ADD, [KEY], []) == 1
+        await server.command("CLIENT", "KILL", "USER", "app")
+        refusals = {">new": "refuses the user or the password", ">old -incr": "does not allow"}
+        for rule, words in refusals.items():
+            await server.command("ACL", "SETUSER", "app", "resetpass", *rule.split())
+            with pytest.raises(StoreUnavailable, match=words):
                 await opened.call(ADD, [KEY], [])
-            await server.command("ACL", "SETUSER", "app", ">old", "-incr")
-            with pytest.raises(StoreUnavailable, match="does not allow"):
-                await opened.call(ADD, [KEY], [])
-            await server.command("ACL", "SETUSER", "app", "+incr")
-            assert await opened.call(ADD, [KEY], []) == 2
+        await server.command("ACL", "SETUSER", "app", "+incr")
+        assert await opened.call(ADD, [KEY], []) == 2
 
 
 @pytest.mark.promise("outage")
@@ -129,25 +112,25 @@ async def test_a_server_that_became_a_replica_is_left_and_its_old_data_not_read(
     async with RedisServer(tmp_path) as other, server_and_database(tmp_path) as (server, opened):
         await opened.call(ADD, [KEY], [])
         await server.command("REPLICAOF", "127.0.0.1", other.port)
-        with pytest.raises(StoreUnavailable, match="replica"):
-            await opened.call(ADD, [KEY], [])
-        with pytest.raises(StoreUnavailable, match="replica"):
-            await opened.call(ECHO, [KEY], ["a"])
+        for script in (ADD, ECHO):
+            with pytest.raises(StoreUnavailable, match="replica"):
+                await opened.call(script, [KEY], [])
         await server.command("REPLICAOF", "NO", "ONE")
         assert await until_works(lambda: opened.call(ADD, [KEY], [])) >= 1
 
 
 @pytest.mark.parametrize("options", ["", "&verify=none"])
 async def test_tls_with_a_password_works(tmp_path: Path, options: str) -> None:
-    async with RedisServer(tmp_path, tls=True, password="p@ss/w%") as server:
-        url = f"{server.url}?ca={server.ca}{options}"
-        async with database(url) as opened:
-            assert await opened.call(ADD, [KEY], []) == 1
-            await server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            assert await opened.call(ADD, [KEY], []) == 2
-            subscriber = await opened.subscriber()
-            await subscriber.subscribe("a")
-            await subscriber.close()
+    async with (
+        RedisServer(tmp_path, tls=True, password="p@ss/w%") as server,
+        database(f"{server.url}?ca={server.ca}{options}") as opened,
+    ):
+        assert await opened.call(ADD, [KEY], []) == 1
+        await server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert await opened.call(ADD, [KEY], []) == 2
+        subscriber = await opened.subscriber()
+        await subscriber.subscribe("a")
+        await subscriber.close()
 
 
 async def test_tls_files_that_were_replaced_are_read_again(tmp_path: Path) -> None:
@@ -174,23 +157,72 @@ async def test_a_socket_with_a_database_number_works() -> None:
 async def test_what_is_published_after_subscribe_arrives_in_order(tmp_path: Path) -> None:
     async with server_and_database(tmp_path) as (_, database):
         subscriber = await database.subscriber()
-        messages: list[tuple[bytes, bytes]] = []
-        await subscriber.subscribe("a", b"b\xff", "a")
-        await database.command("PUBLISH", "a", "early")
-        await database.command("PUBLISH", "b\xff".encode("latin-1"), b"\x00\xff")
-        listener = listening(subscriber, messages)
-        for n in range(1000):
-            await database.command("PUBLISH", "a", n)
-        await subscriber.unsubscribe("a")
-        await database.command("PUBLISH", "a", "unheard")
-        await database.command("PUBLISH", b"b\xff", "last")
-        await until(lambda: messages[-1:] == [(b"b\xff", b"last")])
         expected = [(b"a", b"early"), (b"b\xff", b"\x00\xff")]
-        expected += [(b"a", b"%d" % n) for n in range(1000)]
-        assert messages == [*expected, (b"b\xff", b"last")]
-        await subscriber.subscribe()
-        await subscriber.unsubscribe("a", b"b\xff")
-        await subscriber.close()
-        await ended(listener)
+        await subscriber.subscribe("a", b"b\xff", "a")
+        for channel, payload in expected:
+            await database.command("PUBLISH", channel, payload)
+        async with listening(subscriber) as messages:
+            for n in range(1000):
+                await database.command("PUBLISH", "a", n)
+            await subscriber.unsubscribe("a")
+            await database.command("PUBLISH", "a", "not received")
+            await database.command("PUBLISH", b"b\xff", "last")
+            await until(lambda: messages[-1:] == [(b"b\xff", b"last")])
+            expected += [(b"a", b"%d" % n) for n in range(1000)]
+            assert messages == [*expected, (b"b\xff", b"last")]
+            await subscriber.subscribe()
+            await subscriber.unsubscribe("a", b"b\xff")
+            await subscriber.close()
         with pytest.raises(StoreUnavailable):
             await subscriber.subscribe("a")
+
+
+@pytest.mark.promise("outage")
+async def test_after_a_failover_calls_and_messages_go_to_the_new_master(tmp_path: Path) -> None:
+    async with SentinelSetup(tmp_path, password="pw") as setup, database(setup.url) as opened:
+        assert await opened.call(ADD, [KEY], []) == 1
+        subscriber = await opened.subscriber()
+        await subscriber.subscribe("a")
+        async with listening(subscriber):
+            old = await setup.kill_master()
+        with pytest.raises(StoreUnavailable):
+            await opened.call(ADD, [KEY], [])
+        new = await setup.failed_over(old)
+        assert await until_works(lambda: opened.call(ADD, [KEY], [])) >= 1
+        subscriber = await until_works(opened.subscriber)
+        await subscriber.subscribe("a")
+        async with listening(subscriber) as messages:
+            await new.command("PUBLISH", "a", "b")
+            await until(lambda: messages == [(b"a", b"b")])
+            await subscriber.close()
+
+
+async def test_a_dead_sentinel_is_passed_over(tmp_path: Path) -> None:
+    async with SentinelSetup(tmp_path) as setup:
+        await setup.sentinels[0].kill()
+        async with database(setup.url) as opened:
+            assert await opened.call(ADD, [KEY], []) == 1
+        await setup.sentinels[1].kill()
+        await setup.sentinels[2].kill()
+        async with database(setup.url) as opened:
+            with pytest.raises(StoreUnavailable, match="No master found"):
+                await opened.call(ADD, [KEY], [])
+
+
+async def test_one_server_of_a_cluster_leads_to_all_keys_and_all_messages(tmp_path: Path) -> None:
+    async with ClusterSetup(tmp_path, password="pw") as setup:
+        ports = {server.port for server in setup.servers}
+        async with database(f"redis+cluster://:pw@127.0.0.1:1,127.0.0.1:{min(ports)}") as opened:
+            keys = [f"{{t:{n}}}:key" for n in range(32)]
+            assert await asyncio.gather(*(opened.call(ADD, [key], []) for key in keys)) == [1] * 32
+            sizes = [await server.command("DBSIZE") for server in setup.servers]
+            assert sum(sizes) == 32
+            assert all(sizes)
+            assert len(await opened.masters()) == 3
+            subscriber = await opened.subscriber()
+            await subscriber.subscribe("a")
+            async with listening(subscriber) as messages:
+                for server in setup.servers:
+                    await server.command("PUBLISH", "a", server.port)
+                await until(lambda: {int(port) for _, port in messages} == ports)
+                await subscriber.close()

@@ -10,10 +10,12 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
-from durable_llm_streams.stores.redis import ECONOMY, PACE, RedisAddress, Retention
+from durable_llm_streams.store import Retention
+from durable_llm_streams.stores.redis import RedisAddress
 from durable_llm_streams.stores.redis.client.address import _OPTIONS, _SCHEMES
 from durable_llm_streams.stores.redis.doctor.permissions import acl_line
-from durable_llm_streams.stores.redis.layout import VERSION, root, store_root
+from durable_llm_streams.stores.redis.partitions import VERSION, root, store_root
+from durable_llm_streams.stores.redis.store import ECONOMY, PACE
 from tests.app import Guest, read_until
 from tests.fake_provider import FakeProvider, answer
 from tests.processes import serving

@@ -11,8 +11,8 @@ import pytest
 
 from durable_llm_streams.log import follow, read_all
 from durable_llm_streams.model import Cursor, Status
-from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 from durable_llm_streams.runs import Limits, Worker
+from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 from durable_llm_streams.store import Order
 from tests.oracle.evidence import Answer, Evidence, Log
 from tests.oracle.invariants import violations

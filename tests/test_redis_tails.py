@@ -1,24 +1,25 @@
-"""Tails: what a process knows of a log's end, whatever it hears in whatever order."""
+"""Tails: what a process knows of a log's end, whatever it receives in whatever order."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 
 from durable_llm_streams.model import Epoch, Span, Status
-from durable_llm_streams.store import Page
+from durable_llm_streams.store import Append, Page
+from durable_llm_streams.stores.redis.context import Shared
+from durable_llm_streams.stores.redis.live.following import Following
 from durable_llm_streams.stores.redis.live.tail import Tail
 
 FIRST, SECOND = Epoch(1, "aa"), Epoch(2, "bb")
 SPANS = (Span(1, FIRST),)
-RUNNING, FINISHED = Status.RUNNING, Status.FINISHED
+TAKEN = (*SPANS, Span(4, SECOND))
+RUNNING, FINISHED, STOPPED = Status.RUNNING, Status.FINISHED, Status.STOPPED
 
-
-def place(next_seq: int, spans: tuple[Span, ...] = SPANS, status: Status = RUNNING) -> Page:
-    """Where a log ends, as the store tells."""
-    return Page(next_seq, (), next_seq, spans, status)
+Step = Callable[[Tail], None]
 
 
 def texts(*numbers: int) -> list[bytes]:
@@ -26,9 +27,31 @@ def texts(*numbers: int) -> list[bytes]:
     return [b"%d" % number for number in numbers]
 
 
+def page(*numbers: int, spans: tuple[Span, ...] = SPANS, status: Status = RUNNING) -> Page:
+    """Records, the first of which is number 4."""
+    return Page(4, texts(*numbers), 4 + len(numbers), spans, status)
+
+
+def heard(at: int, *numbers: int, by: bytes = b"1.aa", status: Status = RUNNING) -> Step:
+    return lambda tail: tail.heard(at, by, texts(*numbers), status)
+
+
+def appended(at: int, *numbers: int, epoch: Epoch = FIRST) -> Step:
+    return lambda tail: tail.appended(at, epoch, texts(*numbers))
+
+
+def ended(at: int, *numbers: int) -> Step:
+    return lambda tail: tail.ended(at, TAKEN, texts(*numbers), STOPPED)
+
+
+def live(tail: Tail, next_seq: int = 4) -> None:
+    """The store answers where the log ends."""
+    tail.begin(Page(next_seq, (), next_seq, SPANS, RUNNING))
+
+
 @pytest.fixture
 async def tail() -> AsyncIterator[Tail]:
-    """A tail that is about to be made live: it has been asked where the log ends."""
+    """A tail that is about to be made live: the store has been asked where the log ends."""
     tail = Tail("channel")
     tail.making_live = asyncio.create_task(asyncio.sleep(0))
     tail.begin_early()
@@ -36,119 +59,69 @@ async def tail() -> AsyncIterator[Tail]:
     await tail.making_live
 
 
-def live(tail: Tail, next_seq: int = 4) -> Tail:
-    tail.begin(place(next_seq))
-    assert tail.live
-    return tail
-
-
-def waiting(tail: Tail) -> asyncio.Future[Page | None]:
-    reader: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
-    tail.waiters.append((reader, 1e9))
-    return reader
-
-
-@pytest.mark.promise("prefix")
-async def test_what_is_heard_before_the_answer_and_is_newer_is_not_lost(tail: Tail) -> None:
-    tail.heard(4, b"1.aa", texts(4, 5), RUNNING)
-    tail.heard(6, b"1.aa", texts(6), RUNNING)
-    live(tail, 4)
-    assert tail.next_seq == 7
-    assert tail.page(3, 1000) == Page(4, texts(4, 5, 6), 7, SPANS, RUNNING)
-
-
-@pytest.mark.promise("prefix")
-async def test_what_is_heard_before_the_answer_and_is_in_it_is_not_doubled(tail: Tail) -> None:
-    tail.heard(2, b"1.aa", texts(2), RUNNING)
-    tail.heard(3, b"1.aa", texts(3, 4), RUNNING)
-    live(tail, 4)
-    assert tail.page(3, 1000) == Page(4, texts(4), 5, SPANS, RUNNING)
-
-
-async def test_an_end_that_is_heard_before_the_answer_is_known(tail: Tail) -> None:
-    tail.heard(4, b"1.aa", texts(4), FINISHED)
-    tail.begin(place(4))
-    assert tail.status is FINISHED
-    assert tail.next_seq == 5
-
-
-@pytest.mark.promise("prefix")
-async def test_a_tail_that_went_stale_before_the_answer_is_not_live(tail: Tail) -> None:
-    tail.stale()
-    tail.begin(place(4))
-    assert not tail.live
-
-
 @pytest.mark.promise("prefix", "bounded")
-async def test_too_much_before_the_answer_makes_no_live_tail(tail: Tail) -> None:
-    for number in range(1000):
-        tail.heard(4 + number, b"1.aa", texts(number), RUNNING)
-    tail.begin(place(4))
-    assert not tail.live
-
-
-@pytest.mark.promise("prefix")
-async def test_a_waiting_reader_gets_exactly_what_is_new(tail: Tail) -> None:
+@pytest.mark.parametrize(
+    ("early", "expected"),
+    [
+        pytest.param([heard(4, 4, 5), heard(6, 6)], page(4, 5, 6), id="newer is not lost"),
+        pytest.param([heard(2, 2), heard(3, 3, 4)], page(4), id="known is not doubled"),
+        pytest.param([heard(4, 4, status=FINISHED)], page(4, status=FINISHED), id="the end"),
+        pytest.param([Tail.stale, heard(4, 4)], None, id="a gap"),
+        pytest.param([heard(n, n) for n in range(4, 103)], page(*range(4, 103)), id="all kept"),
+        pytest.param([heard(n, n) for n in range(4, 104)], None, id="too much"),
+    ],
+)
+async def test_what_comes_before_the_stores_answer_is_added_to_it(
+    tail: Tail, early: list[Step], expected: Page | None
+) -> None:
+    for step in early:
+        step(tail)
     live(tail)
-    reader = waiting(tail)
-    tail.heard(2, b"1.aa", texts(2, 3), RUNNING)
-    assert not reader.done()
-    tail.heard(3, b"1.aa", texts(3, 4, 5), RUNNING)
-    assert reader.result() == Page(4, texts(4, 5), 6, SPANS, RUNNING)
-
-
-@pytest.mark.promise("prefix")
-async def test_this_processes_own_records_heard_again_are_known(tail: Tail) -> None:
-    live(tail)
-    tail.appended(4, FIRST, texts(4))
-    tail.heard(4, b"1.aa", texts(4), RUNNING)
-    assert tail.page(3, 1000) == Page(4, texts(4), 5, SPANS, RUNNING)
+    assert tail.live is (expected is not None)
+    assert expected is None or tail.page(3, 1000) == expected
 
 
 @pytest.mark.promise("prefix")
 @pytest.mark.parametrize(
-    ("at", "by", "count", "status"),
+    ("steps", "expected"),
     [
-        (5, b"1.aa", 1, RUNNING),  # a hole
-        (4, b"2.bb", 1, RUNNING),  # another epoch
-        (3, b"1.aa", 2, FINISHED),  # an end that begins before what is known
-        (9, b"1.aa", 1, FINISHED),
+        pytest.param([heard(2, 2, 3), heard(3, 3, 4, 5)], page(4, 5), id="exactly what is new"),
+        pytest.param([appended(4, 4), heard(4, 4)], page(4), id="its own records come again"),
+        pytest.param([ended(4, 4)] * 2, page(4, spans=TAKEN, status=STOPPED), id="its own end"),
+        pytest.param([heard(5, 0)], None, id="a hole"),
+        pytest.param([heard(4, 0, by=b"2.bb")], None, id="another epoch"),
+        pytest.param([heard(3, 0, 1, status=FINISHED)], None, id="an end that overlaps"),
+        pytest.param([heard(9, 0, status=FINISHED)], None, id="an end elsewhere"),
+        pytest.param([appended(4, 4, epoch=SECOND)], None, id="own records of another epoch"),
+        pytest.param([ended(7, 7)], None, id="its own end elsewhere"),
     ],
 )
-async def test_what_does_not_fit_makes_the_tail_stale_and_lets_readers_look(
-    tail: Tail, at: int, by: bytes, count: int, status: Status
+async def test_a_waiting_reader_gets_what_fits_and_looks_itself_otherwise(
+    tail: Tail, steps: list[Step], expected: Page | None
 ) -> None:
     live(tail)
-    reader = waiting(tail)
-    tail.heard(at, by, texts(*range(count)), status)
-    assert not tail.live
+    reader: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
+    tail.waiters.append((reader, 1e9))
+    for step in steps:
+        step(tail)
+    assert reader.result() == expected
+    assert tail.live is (expected is not None)
+    if expected is None:
+        heard(4, 4)(tail)
+        assert tail.next_seq == 4, "a tail that may have missed something grows"
+    else:
+        assert tail.page(3, 1000) == expected
+
+
+@pytest.mark.promise("fencing")
+async def test_records_that_the_store_refused_reach_no_reader(tail: Tail) -> None:
+    following = Following(cast("Shared", None), cast("Any", None), lambda _: None, lambda: None)
+    following._tails["run"], following._ours["run"] = tail, "1.aa"
+    live(tail)
+    reader: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
+    tail.waiters.append((reader, 1e9))
+    following.appended([Append("run", FIRST, 4, texts(4))], [False])
     assert reader.result() is None
-    tail.heard(4, b"1.aa", texts(4), RUNNING)
-    assert tail.next_seq == 4
-
-
-@pytest.mark.promise("prefix")
-async def test_own_records_under_an_epoch_that_is_over_make_it_stale(tail: Tail) -> None:
-    live(tail)
-    tail.appended(4, SECOND, texts(4))
-    assert not tail.live
-
-
-@pytest.mark.promise("prefix")
-async def test_the_end_by_this_process_brings_its_epoch_and_its_records(tail: Tail) -> None:
-    live(tail)
-    reader = waiting(tail)
-    spans = (*SPANS, Span(4, SECOND))
-    tail.ended(4, spans, texts(4), Status.STOPPED)
-    assert reader.result() == Page(4, texts(4), 5, spans, Status.STOPPED)
-    tail.ended(4, spans, texts(4), Status.STOPPED)  # a repetition
-    assert tail.next_seq == 5
-
-
-@pytest.mark.promise("prefix")
-async def test_an_end_elsewhere_than_where_the_log_ends_here_makes_it_stale(tail: Tail) -> None:
-    live(tail)
-    tail.ended(7, SPANS, texts(7), FINISHED)
     assert not tail.live
 
 
@@ -162,8 +135,7 @@ async def test_a_tail_keeps_few_of_its_records_and_says_what_it_does_not_have(ta
     assert tail.page(101, 1 << 20) is None  # beyond the log
 
 
-async def test_only_those_are_let_go_who_have_waited_long_enough(tail: Tail) -> None:
-    live(tail)
+async def test_only_readers_that_have_waited_long_enough_are_let_go(tail: Tail) -> None:
     loop = asyncio.get_running_loop()
     early, late, gone = loop.create_future(), loop.create_future(), loop.create_future()
     tail.waiters += [(early, 5.0), (late, 15.0), (gone, 5.0)]

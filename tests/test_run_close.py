@@ -10,37 +10,28 @@ from durable_llm_streams.errors import CursorLost, ShuttingDown
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Limits
 
-from .faulty_store import FaultyStore
 from .run_world import World, in_world
 from .scripted_source import Done, Fail, Say, Scene, ScriptedSource, Stubborn, Wait
 from .virtual_time import elapsed, until
 
 pytestmark = pytest.mark.promise("hand-over")
 
-#: Long enough that whoever waits for a lease to run out is found out.
+#: Long enough that a wait for a lease to run out is noticed.
 LONG_LEASE = Limits(lease=600.0, backoff=2.0)
-
-WORDS = ("obedient", "stubborn")
 
 
 @in_world
 async def test_an_idle_worker_ends_at_once_and_twice_is_once(world: World) -> None:
+    never_started = await world.worker(ScriptedSource([Done()]), started=False)
+    await never_started.close()
     worker = await world.worker(ScriptedSource([Done()]))
     assert worker.ready
     await asyncio.sleep(1)
-    assert await elapsed(worker.finish()) < 0.1
-    assert await elapsed(worker.close()) < 0.1
-    assert await elapsed(worker.close()) < 0.1
+    for call in (worker.finish, worker.close, worker.close):
+        assert await elapsed(call()) < 0.1
     assert not worker.ready
 
 
-@in_world
-async def test_a_worker_that_never_started_can_be_closed(world: World) -> None:
-    worker = await world.worker(ScriptedSource([Done()]), started=False)
-    await worker.close()
-
-
-@pytest.mark.promise("hand-over")
 @in_world
 async def test_a_draining_worker_takes_no_message_and_finishes_what_runs(world: World) -> None:
     source = ScriptedSource([Wait(5), Say("A"), Done()])
@@ -65,31 +56,28 @@ async def test_the_grace_ends_with_the_last_answer_and_leases_are_renewed(world:
     await until(lambda: source.open == 1)
     await world.worker(other, Limits(lease=1.0))
     assert 6 < await elapsed(worker.finish()) < 8
-    assert (await world.ended(run)).run.takeovers == 0
-    assert (await world.text(run), other.prompts) == ("A", [])
+    ended = await world.ended(run)
+    assert (ended.text, ended.run.takeovers, other.prompts) == ("A", 0, [])
 
 
 @in_world
 async def test_an_answer_longer_than_the_grace_is_taken_over_at_once(world: World) -> None:
-    source = ScriptedSource([Say("A"), Wait(), Done()])
+    source = ScriptedSource([Say("A"), Wait()])
     other = ScriptedSource([Say("B"), Done()], can_prefill=True)
-    worker = await world.worker(source, LONG_LEASE)
-    run = await world.ask(worker)
-    await world.said(run, "A")
+    worker, run = await world.answering(source, "A", LONG_LEASE)
     await world.worker(other, LONG_LEASE)
     assert 5 <= await elapsed(worker.finish()) < 5.1
     assert await elapsed(worker.close()) < 0.1
+    assert source.open == 0
     assert await elapsed(world.ended(run)) < 0.1
     ended = await world.ended(run)
-    assert (ended.text, ended.run.takeovers) == ("AB", 0)
+    assert (ended.text, ended.run.takeovers, ended.metadata["attempts"]) == ("AB", 0, 1)
 
 
 @in_world
 async def test_the_grace_can_be_none_and_can_be_ended_early(world: World) -> None:
-    source = ScriptedSource([Say("A"), Wait(), Done()])
-    none = await world.worker(source, Limits(grace=0.0))
-    await world.ask(none)
-    await until(lambda: source.open == 1)
+    source = ScriptedSource([Say("A"), Wait()])
+    none, _ = await world.answering(source, "A", Limits(grace=0.0))
     assert await elapsed(none.finish()) < 0.01
     await none.close()
     worker = await world.worker(source, Limits(grace=60.0))
@@ -101,17 +89,14 @@ async def test_the_grace_can_be_none_and_can_be_ended_early(world: World) -> Non
     assert (worker.running, source.open) == (1, 1)
 
 
-@pytest.mark.parametrize("when", ["before the end is told", "during the grace"])
+@pytest.mark.parametrize("silence", [0, 1], ids=["before the end is told", "during the grace"])
 @in_world
 async def test_an_attempt_that_fails_is_not_tried_again_here_but_elsewhere(
-    world: World, when: str
+    world: World, silence: float
 ) -> None:
-    silence = 0.0 if when == "before the end is told" else 1.0
     source = ScriptedSource([Say("A"), Wait(silence), Fail()], [Say("never"), Done()])
     other = ScriptedSource([Say("B"), Done()])
-    worker = await world.worker(source, LONG_LEASE)
-    run = await world.ask(worker)
-    await world.said(run, "A")
+    worker, run = await world.answering(source, "A", LONG_LEASE)
     await asyncio.sleep(0.5)
     await world.worker(other, LONG_LEASE)
     assert await elapsed(worker.finish()) < 1 + 2  # the pause before the next attempt is kept
@@ -124,7 +109,7 @@ async def test_an_attempt_that_fails_is_not_tried_again_here_but_elsewhere(
 @pytest.mark.parametrize("way", ["drain", "close"])
 @in_world
 async def test_what_is_claimed_while_the_end_is_told_is_given_back(world: World, way: str) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     source = ScriptedSource([Say("never"), Done()])
     worker = await world.worker(source, LONG_LEASE, store=store)
     await asyncio.sleep(1)
@@ -146,34 +131,34 @@ async def test_what_is_claimed_while_the_end_is_told_is_given_back(world: World,
     assert (source.prompts, worker.running) == ([], 0)
 
 
+@pytest.mark.promise("fencing")
 @in_world
-async def test_one_stubborn_source_does_not_make_the_readers_of_others_wait(world: World) -> None:
+async def test_a_stubborn_source_holds_up_no_reader_of_others_and_cannot_write(
+    world: World,
+) -> None:
     free = asyncio.Event()
+    stubborn: Scene = [Say("A"), Stubborn(free), Say("B"), Wait(1), Say("C"), Done()]
     source = ScriptedSource(
-        by_prompt=lambda prompt: (
-            [Say("A"), Stubborn(free), Done()]
-            if prompt.turns[-1].text == "stubborn"
-            else [Say("A"), Wait()]
-        )
+        by_prompt=lambda prompt: stubborn if prompt.turns[-1].text == "1" else [Say("A"), Wait()]
     )
     worker = await world.worker(source, LONG_LEASE)
-    runs = [await world.ask(worker, f"chat-{n}", text) for n, text in enumerate(WORDS)]
+    runs = [await world.ask(worker, f"chat-{number}", str(number)) for number in range(3)]
     for run in runs:
         await world.said(run, "A")
-    await world.worker(ScriptedSource([Say("B"), Done()], can_prefill=True), LONG_LEASE)
+    await world.worker(ScriptedSource([Say("D"), Done()], can_prefill=True), LONG_LEASE)
     closing = asyncio.create_task(worker.close())
-    assert await elapsed(world.ended(runs[0])) < 0.5
+    for run in (runs[0], runs[2]):
+        assert await elapsed(world.ended(run)) < 0.5
     assert not closing.done()
-    await closing
-    assert (await world.ended(runs[1])).text == "AB"
+    assert await elapsed(closing) <= 5
     free.set()
     await until(lambda: source.open == 0)
+    assert [(await world.ended(run)).text for run in runs] == ["AD"] * 3
 
 
-@pytest.mark.promise("hand-over")
 @in_world
 async def test_what_was_said_is_committed_before_the_run_is_given_back(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     source = ScriptedSource([Say(*"abcdefgh"), Wait()])
     worker = await world.worker(source, store=store)
     run = await world.ask(worker)
@@ -185,57 +170,30 @@ async def test_what_was_said_is_committed_before_the_run_is_given_back(world: Wo
     assert store.calls[-1] == "release"
 
 
-@pytest.mark.promise("hand-over", "fencing")
-@in_world
-async def test_a_source_that_ignores_the_end_cannot_delay_it_or_write(world: World) -> None:
-    free = asyncio.Event()
-    stubborn: Scene = [Say("A"), Stubborn(free), Say("B"), Wait(1), Say("C"), Done()]
-    obedient: Scene = [Say("A"), Wait()]
-    source = ScriptedSource(
-        by_prompt=lambda prompt: stubborn if prompt.turns[-1].text == "1" else obedient
-    )
-    worker = await world.worker(source)
-    runs = [await world.ask(worker, chat=f"chat-{n}", text=str(n)) for n in range(3)]
-    await asyncio.sleep(1)
-    assert await elapsed(worker.close()) <= 5
-    for run in runs:  # nobody's lease had run out
-        assert ((await world.find(run)).status, await world.text(run)) == (Status.QUEUED, "A")
-    free.set()
-    await until(lambda: source.open == 0)
-    await asyncio.sleep(1)
-    assert await world.text(runs[1]) == "A"
-
-
-@pytest.mark.promise("hand-over")
 @pytest.mark.parametrize("fault", ["hangs", "is down"])
 @in_world
 async def test_a_store_that_does_not_answer_cannot_hold_up_the_end(
     world: World, fault: str
 ) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     source = ScriptedSource([Say(*[f"{n} " for n in range(3000)], every=0.01), Done()])
-    worker = await world.worker(source, store=store)
-    run = await world.ask(worker)
-    await world.said(run, "0 1 ")
+    worker, run = await world.answering(source, "0 1 ", store=store)
     if fault == "hangs":
         store.freeze()
     else:
         store.down = True
     await asyncio.sleep(2.5)
     assert await elapsed(worker.close()) <= 15
-    assert source.open == 0
-    assert worker.running == 0
-    store.thaw()
+    assert (source.open, worker.running) == (0, 0)
     text = await world.text(run)
-    store.down = False
     await world.worker(source)
     assert (await world.ended(run)).text.startswith(text)
 
 
-@pytest.mark.promise("hand-over", "honest-failure")
+@pytest.mark.promise("honest-failure")
 @in_world
 async def test_a_message_being_accepted_is_not_lost_with_the_worker(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     store.delay = 1.0
     source = ScriptedSource([Say("A"), Done()])
     worker = await world.worker(source, store=store)
@@ -249,7 +207,7 @@ async def test_a_message_being_accepted_is_not_lost_with_the_worker(world: World
 
 @in_world
 async def test_all_leases_are_renewed_in_one_call_five_times_in_a_lease(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     worker = await world.worker(ScriptedSource([Wait(59), Done()]), store=store)
     runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(20)]
     await asyncio.sleep(50.5)
@@ -265,9 +223,9 @@ async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: Wor
     runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(450)]
     await world.ended(runs[-1])
     await worker.close()
-    store = FaultyStore(world.store)
-    limits = Limits(log_age=1, chat_age=30, poll=60)
+    store = world.faulty()
     await asyncio.sleep(10)
+    limits = Limits(log_age=1, chat_age=30, poll=60)
     await world.worker(ScriptedSource([Done()]), limits, store=store)
     await asyncio.sleep(5)
     assert (await world.store.chats("ann")).chats, "chats live longer than logs"
@@ -275,20 +233,19 @@ async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: Wor
         await world.records(runs[0])
     await asyncio.sleep(60)
     assert (await world.store.chats("ann")).chats == []
-    assert store.calls.count("expire") > 2
     before = store.calls.count("expire")
+    assert before > 2
     await asyncio.sleep(600)
     assert store.calls.count("expire") - before == 10
 
 
 @in_world
 async def test_a_failure_of_the_store_that_nobody_expected_ends_no_loop(world: World) -> None:
-    store = FaultyStore(world.store)
+    store = world.faulty()
     worker = await world.worker(ScriptedSource([Wait(30), Say("A"), Done()]), store=store)
     first = await world.ask(worker)
     for name in ("claim", "renew", "expire"):
         store.fail(name, ValueError("a bug"), "before")
-    second = await world.queue("other")
-    assert (await world.ended(first)).text == "A"
-    assert (await world.ended(second)).text == "A"
+    for run in (first, await world.queue("other")):
+        assert (await world.ended(run)).text == "A"
     assert worker.ready

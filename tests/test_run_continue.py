@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from durable_llm_streams.model import Status
-from durable_llm_streams.source import LateThought
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.source import LateThought
 
-from . import one_run
-from .one_run import rungs
 from .run_world import Ended, World, in_world
 from .scripted_source import (
     ContinuingScriptedSource,
@@ -18,7 +16,6 @@ from .scripted_source import (
     Reason,
     Say,
     Scene,
-    ScriptedSource,
     Show,
     Tell,
     Wait,
@@ -32,22 +29,24 @@ TEXT = (
 CUT = 100
 BEGUN: Scene = [Tell(TEXT, upto=CUT)]
 ANEW = Say(*(TEXT[at : at + 5] for at in range(0, len(TEXT), 5)))
+WHOLE: Scene = [ANEW, Done()]
+
+pytestmark = pytest.mark.promise("one-clean-answer")
 
 
 async def play(
     world: World, *scenes: Scene, limits: Limits | None = None
-) -> tuple[Ended, ScriptedSource]:
+) -> tuple[Ended, ContinuingScriptedSource]:
     """One run of a source that can be asked to go on."""
     source = ContinuingScriptedSource(*scenes)
-    return await one_run.play(world, source, limits), source
+    return await world.play(source, limits), source
 
 
-@pytest.mark.promise("one-clean-answer")
 @in_world
 async def test_a_model_goes_on_in_the_same_part_where_it_was_cut(world: World) -> None:
     ended, source = await play(world, BEGUN, [Reason("Hm."), Say(TEXT[CUT - 30 :]), Done()])
-    assert (ended.text, ended.status) == (TEXT, Status.FINISHED)
-    assert (ended.kinds.count("text-start"), ended.kinds.count("reset-step")) == (1, 0)
+    assert (ended.text, ended.status, ended.resets) == (TEXT, Status.FINISHED, 0)
+    assert ended.kinds.count("text-start") == 1
     first, second = source.prompts
     assert (second.continues, second.said) == (True, "")
     assert second.turns[:-2] == first.turns
@@ -57,30 +56,24 @@ async def test_a_model_goes_on_in_the_same_part_where_it_was_cut(world: World) -
     assert ended.metadata["ladder"][1] == {"rung": "continue", "held": held, "dropped": 30}
 
 
-@pytest.mark.promise("one-clean-answer")
 @in_world
 async def test_a_model_that_begins_anew_is_the_restart_itself(world: World) -> None:
-    ended, source = await play(world, BEGUN, [Reason("Hm."), ANEW, Done()])
-    assert (ended.text, len(source.prompts)) == (TEXT, 2)
-    assert ended.kinds.count("reset-step") == 1
-    assert [part["type"] for part in ended.fold.parts] == ["step-start", "reasoning", "text"]
+    ended, source = await play(world, BEGUN, [Reason("Hm."), *WHOLE])
+    assert (ended.parts, ended.resets) == ([("reasoning", "Hm."), ("text", TEXT)], 1)
     entry = ended.metadata["ladder"][1]
     assert (entry["rung"], entry["asked"], entry["repeated"]) == ("restart", "continue", CUT)
-    reset = ended.kinds.index("reset-step")
-    assert ended.kinds[reset - 1] == "data-run"
-    assert ended.notices[-1]["event"] == "judged"
+    assert ended.kinds[ended.kinds.index("reset-step") - 1] == "data-run"
+    assert (ended.notices[-1]["event"], len(source.prompts)) == ("judged", 2)
 
 
 @pytest.mark.parametrize("retryable", [True, False])
-@pytest.mark.promise("one-clean-answer")
 @in_world
 async def test_a_refusal_to_go_on_is_restarted_and_costs_no_attempt(
     world: World, retryable: bool
 ) -> None:
     refusal: Scene = [Fail(retryable=retryable, refused_rung=True, metadata={"cost": 0.5})]
-    ended, _ = await play(world, BEGUN, refusal, [ANEW, Done()], limits=Limits(attempts=2))
-    assert (ended.text, ended.metadata["attempts"]) == (TEXT, 2)
-    assert ended.kinds.count("reset-step") == 1
+    ended, _ = await play(world, BEGUN, refusal, WHOLE, limits=Limits(attempts=2))
+    assert (ended.text, ended.metadata["attempts"], ended.resets) == (TEXT, 2, 1)
     assert ended.metadata["ladder"][1:] == [
         {"rung": "continue", "cost": 0.5},
         {"rung": "restart", "repeated": CUT},
@@ -92,10 +85,8 @@ REFUSES: Scene = [Fail(refused_rung=True)]
 ADDS: Scene = [Say(TEXT[CUT - 30 : CUT + 10]), Fail()]
 GOES_ON: Scene = [Say(TEXT[CUT - 20 :]), Done()]
 SORRY: Scene = [Say("Sorry, "), Wait(4), Say("what do you mean?"), Done()]
-WHOLE: Scene = [ANEW, Done()]
 
 
-@pytest.mark.promise("one-clean-answer")
 @pytest.mark.parametrize(
     ("scenes", "attempts", "can_prefill", "expected"),
     [
@@ -114,8 +105,8 @@ async def test_a_rung_that_adds_nothing_twice_or_refuses_gives_way(
     world: World, scenes: list[Scene], attempts: int, can_prefill: bool, expected: str
 ) -> None:
     source = ContinuingScriptedSource(BEGUN, *scenes, can_prefill=can_prefill)
-    ended = await one_run.play(world, source, Limits(attempts=attempts))
-    assert (ended.text, rungs(ended)) == (TEXT, ["first", *expected.split()])
+    ended = await world.play(source, Limits(attempts=attempts))
+    assert (ended.text, ended.rungs) == (TEXT, f"first {expected}")
 
 
 @in_world
@@ -124,7 +115,7 @@ async def test_a_continuation_that_thinks_aloud_is_judged_behind_its_thoughts(
 ) -> None:
     thinks: Scene = [Say("I go on. "), Show(LateThought()), Say(TEXT[CUT:]), Done()]
     ended, _ = await play(world, BEGUN, thinks)
-    assert (ended.text, "reset-step" in ended.kinds) == (TEXT, False)
+    assert (ended.text, ended.resets) == (TEXT, 0)
 
 
 @pytest.mark.promise("bounded")
@@ -132,27 +123,23 @@ async def test_a_continuation_that_thinks_aloud_is_judged_behind_its_thoughts(
 async def test_an_answer_anew_keeps_its_thoughts_up_to_a_bound(world: World) -> None:
     thinks: Scene = [Reason("a" * 600_000), Reason("b" * 600_000), ANEW, Show(LateThought())]
     ended, _ = await play(world, BEGUN, [*thinks, Say("A cat."), Done()])
-    expected = [("reasoning", TEXT), ("text", "A cat.")]
-    assert [(part["type"], part.get("text")) for part in ended.fold.parts[1:]] == expected
+    assert ended.parts == [("reasoning", TEXT), ("text", "A cat.")]
     kept = [chunk["delta"][0] for chunk in ended.log if len(chunk.get("delta", "")) == 600_000]
     assert kept == ["a"], "a million characters are kept"
 
 
 @in_world
 async def test_a_slow_continuation_is_held_for_three_seconds(world: World) -> None:
-    rest = Say(*(TEXT[at : at + 1] for at in range(CUT, len(TEXT))), every=1)
-    source = ContinuingScriptedSource(BEGUN, [rest, Done()])
-    run = await world.ask(await world.worker(source))
-    await world.said(run, TEXT[:CUT])
+    source = ContinuingScriptedSource(BEGUN, [Say(*TEXT[CUT:], every=1), Done()])
+    _, run = await world.answering(source, TEXT[:CUT])
     assert await elapsed(world.said(run, TEXT[: CUT + 4])) < 6
     assert (await world.ended(run)).text == TEXT
 
 
 @in_world
 async def test_a_cut_in_reasoning_is_not_continued(world: World) -> None:
-    ended, source = await play(world, [*BEGUN, Reason("but")], [ANEW, Done()])
-    assert ended.text == TEXT
-    assert not source.prompts[1].continues
+    ended, source = await play(world, [*BEGUN, Reason("but")], WHOLE)
+    assert (ended.text, source.prompts[1].continues) == (TEXT, False)
 
 
 @in_world

@@ -11,8 +11,6 @@ from durable_llm_streams.errors import ModelError
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Limits
 
-from .faulty_store import FaultyStore
-from .one_run import play
 from .run_world import World, in_world
 from .scripted_source import (
     PROVIDER_TEXT,
@@ -26,23 +24,24 @@ from .scripted_source import (
     Tell,
     Wait,
 )
-from .virtual_time import elapsed, now, until
+from .virtual_time import elapsed
 
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sleeps."
+WORDS = [f"{number} " for number in range(3000)]
+ANSWER: Scene = [Say("A"), Done()]
+LOST = ModelError("The connection was lost.", retryable=True)
+
+pytestmark = pytest.mark.promise("honest-failure")
 
 
-@pytest.mark.promise("honest-failure")
 @in_world
 async def test_a_failure_before_the_first_token_is_tried_again(world: World) -> None:
-    ended = await play(world, ScriptedSource([Fail()], [Fail()], [Say("A"), Done()]))
+    ended = await world.play(ScriptedSource([Fail()], [Fail()], ANSWER))
     assert (ended.status, ended.text, ended.metadata["attempts"]) == (Status.FINISHED, "A", 3)
-    assert "reset-step" not in ended.kinds
-    assert [(notice["event"], notice["attempt"]) for notice in ended.notices] == [
-        ("retry", 2),
-        ("retry", 3),
-    ]
+    assert ended.resets == 0
+    told = [(each["event"], each["attempt"], each["attempts"]) for each in ended.notices]
+    assert told == [("retry", 2, 5), ("retry", 3, 5)]
     assert ended.notices[0]["reason"] == "The model is overloaded."
-    assert ended.notices[0]["attempts"] == 5
 
 
 def test_the_wait_between_attempts_doubles_up_to_a_limit_with_equal_jitter() -> None:
@@ -60,70 +59,49 @@ def test_the_wait_between_attempts_doubles_up_to_a_limit_with_equal_jitter() -> 
 async def test_what_the_provider_asks_to_wait_is_waited(
     world: World, asked: float, least: float, most: float
 ) -> None:
-    source = ScriptedSource([Fail(retry_after=asked)], [Say("A"), Done()])
-    assert least <= await elapsed(play(world, source)) <= most
+    source = ScriptedSource([Fail(retry_after=asked)], ANSWER)
+    assert least <= await elapsed(world.play(source)) <= most
 
 
 @in_world
 async def test_a_provider_that_asks_to_wait_too_long_fails_the_run_at_once(world: World) -> None:
-    source = ScriptedSource([Fail(retry_after=121, sentence="Try again at noon.")])
-    ended = await play(world, source)
+    source = ScriptedSource([Fail("Try again at noon.", retry_after=121)])
+    ended = await world.play(source)
     assert (ended.status, len(source.prompts)) == (Status.FAILED, 1)
     assert ended.metadata["error"] == "Try again at noon."
 
 
 @pytest.mark.promise("one-clean-answer")
+@pytest.mark.parametrize("refused", [False, True])
 @in_world
-async def test_after_a_cut_a_model_that_can_goes_on_in_the_same_part(world: World) -> None:
-    source = ScriptedSource(
-        [Tell(TEXT, upto=20)], [Tell(TEXT, upto=31), Fail()], [Tell(TEXT), Done()], can_prefill=True
-    )
-    ended = await play(world, source)
+async def test_after_a_cut_a_model_that_can_goes_on_in_the_same_part(
+    world: World, refused: bool
+) -> None:
+    """A refusal behind new text is a failure like any other."""
+    failure = Fail(refused_rung=refused)
+    scenes: list[Scene] = [[Tell(TEXT, 20)], [Tell(TEXT, 31), failure], [Tell(TEXT), Done()]]
+    source = ScriptedSource(*scenes, can_prefill=True)
+    ended = await world.play(source)
     assert [prompt.said for prompt in source.prompts] == ["", TEXT[:20], TEXT[:31]]
-    assert ended.text == TEXT
+    assert (ended.text, ended.metadata["attempts"], ended.resets) == (TEXT, 3, 0)
     assert (ended.kinds.count("text-start"), ended.kinds.count("text-end")) == (1, 1)
-    assert "reset-step" not in ended.kinds
-    assert ended.metadata["attempts"] == 3
-
-
-@pytest.mark.promise("honest-failure")
-@in_world
-async def test_a_refusal_to_continue_behind_new_text_is_an_attempt(world: World) -> None:
-    source = ScriptedSource(
-        [Tell(TEXT, upto=20)],
-        [Tell(TEXT, upto=31), Fail(refused_rung=True)],
-        [Tell(TEXT), Done()],
-        can_prefill=True,
-    )
-    ended = await play(world, source)
-    assert [prompt.said for prompt in source.prompts] == ["", TEXT[:20], TEXT[:31]]
-    assert (ended.text, ended.metadata["attempts"]) == (TEXT, 3)
 
 
 @pytest.mark.promise("one-clean-answer")
+@pytest.mark.parametrize(
+    ("cut", "said", "text"), [([Reason("but")], "", "B"), ([], "A", "AB")], ids=["open", "over"]
+)
 @in_world
-async def test_a_cut_in_the_middle_of_reasoning_begins_again(world: World) -> None:
-    source = ScriptedSource(
-        [Reason("Hm"), Say("A"), Reason("but")],
-        [Reason("Hm"), Say("B"), Done()],
-        can_prefill=True,
-    )
-    ended = await play(world, source)
-    assert [prompt.said for prompt in source.prompts] == ["", ""]
-    assert [part.get("text") for part in ended.fold.parts] == [None, "Hm", "B"]
-
-
-@in_world
-async def test_reasoning_that_is_over_does_not_keep_a_model_from_continuing(
-    world: World,
+async def test_only_reasoning_that_is_open_keeps_a_model_from_continuing(
+    world: World, cut: Scene, said: str, text: str
 ) -> None:
-    source = ScriptedSource([Reason("Hm"), Say("A")], [Say("B"), Done()], can_prefill=True)
-    ended = await play(world, source)
-    assert source.prompts[1].said == "A"
-    assert [part.get("text") for part in ended.fold.parts] == [None, "Hm", "AB"]
+    again: Scene = [Say("B"), Done()] if said else [Reason("Hm"), Say("B"), Done()]
+    source = ScriptedSource([Reason("Hm"), Say("A"), *cut], again, can_prefill=True)
+    ended = await world.play(source)
+    assert [prompt.said for prompt in source.prompts] == ["", said]
+    assert ended.parts == [("reasoning", "Hm"), ("text", text)]
 
 
-@pytest.mark.promise("honest-failure")
 @pytest.mark.parametrize(
     ("scene", "text"), [([], ""), ([Say("A")], "A"), ([Reason("A")], ""), ([Say("")], "")]
 )
@@ -131,161 +109,123 @@ async def test_reasoning_that_is_over_does_not_keep_a_model_from_continuing(
 async def test_an_answer_without_a_finish_was_cut_and_fails_when_it_always_is(
     world: World, scene: Scene, text: str
 ) -> None:
-    ended = await play(world, ScriptedSource(scene))
+    ended = await world.play(ScriptedSource(scene))
     sentence = "The answer could not be completed in 5 attempts. The model's answer was cut off."
     assert ended.log[-1] == {"type": "error", "errorText": sentence}
     assert (ended.status, ended.text, ended.metadata["attempts"]) == (Status.FAILED, text, 5)
     assert [notice["attempt"] for notice in ended.notices] == [2, 3, 4, 5]
 
 
-@pytest.mark.promise("honest-failure")
+@pytest.mark.parametrize(
+    ("scenes", "seconds", "text"),
+    [
+        ([[Wait()], [Wait(119), *ANSWER]], 120 + 119, "A"),
+        ([[Say(*WORDS), Wait()], ANSWER], 60, "".join(WORDS) + "A"),
+        (
+            [
+                [Wait(100), Say("A"), Wait(59), Say("B"), Wait()],
+                [Wait(100), Say("C"), Wait(59), Say("D"), Wait()],  # in a part that is open
+                [Say("E"), Wait(59), Done()],
+            ],
+            2 * (100 + 59 + 60) + 59,
+            "ABCDE",
+        ),
+    ],
+    ids=["before it begins", "behind thousands of words", "in the middle"],
+)
 @in_world
-async def test_a_model_that_never_begins_is_given_up_after_the_first_tokens_limit(
-    world: World,
+async def test_a_model_that_says_nothing_for_too_long_is_given_up(
+    world: World, scenes: list[Scene], seconds: float, text: str
 ) -> None:
-    source = ScriptedSource([Wait()], [Wait(119), Say("A"), Done()])
-    seconds = await elapsed(play(world, source))
-    assert 120 + 119 <= seconds < 120 + 119 + 1
-
-
-@pytest.mark.promise("honest-failure")
-@in_world
-async def test_a_model_that_stops_in_the_middle_is_given_up_after_the_next_tokens_limit(
-    world: World,
-) -> None:
-    source = ScriptedSource(
-        [Wait(100), Say("A"), Wait(59), Say("B"), Wait()],
-        [Wait(100), Say("C"), Wait(59), Say("D"), Wait()],
-        [Say("E"), Wait(59), Done()],
-        can_prefill=True,
-    )
-    begin = now()
-    ended = await world.ended(await world.ask(await world.worker(source)))
-    assert ended.text == "ABCDE"
-    assert ended.notices[0]["reason"] == "The model stopped answering."
-    first = 100 + 59 + 60
-    second = 100 + 59 + 60  # also when it goes on in a part that is open already
-    assert first + second + 59 <= (now() - begin) / 1000 < first + second + 59 + 2
-
-
-@pytest.mark.promise("honest-failure")
-@in_world
-async def test_a_model_that_stops_behind_thousands_of_words_is_given_up_too(world: World) -> None:
-    words = [f"{number} " for number in range(3000)]
-    source = ScriptedSource([Say(*words), Wait()], [Say("A"), Done()])
-    assert 60 <= await elapsed(play(world, source)) < 62
+    source = ScriptedSource(*scenes, can_prefill=True)
+    run = await world.ask(await world.worker(source))
+    assert seconds <= await elapsed(world.ended(run)) < seconds + 2
+    assert await world.text(run) == text
 
 
 @pytest.mark.promise("outage")
 @in_world
-async def test_a_store_that_is_away_for_minutes_is_not_taken_for_a_model_that_stalls(
-    world: World,
-) -> None:
-    words = [f"{number} " for number in range(3000)]
-    faulty = FaultyStore(world.store)
-    source = ScriptedSource([Say("A"), Wait(1), Say(*words), Done()])
-    worker = await world.worker(source, store=faulty)
-    run = await world.ask(worker)
-    await world.said(run, "A")
-    faulty.down = True
+async def test_a_store_that_is_away_is_not_taken_for_a_model_that_stalls(world: World) -> None:
+    store = world.faulty()
+    source = ScriptedSource([Say("A"), Wait(1), Say(*WORDS), Done()])
+    _, run = await world.answering(source, "A", store=store)
+    store.down = True
     await asyncio.sleep(300)
-    faulty.down = False
+    store.down = False
     ended = await world.ended(run)
     assert ended.notices == []
-    assert ended.text == "A" + "".join(words)
+    assert ended.text == "A" + "".join(WORDS)
 
 
-@pytest.mark.promise("honest-failure")
+@pytest.mark.parametrize(
+    ("scene", "limit", "text"),
+    [
+        ([Say(*"x" * 1000, every=30)], 3600, "x" * 119),
+        ([Say("A"), Wait(50), Say("B"), Wait()], 70, "AB"),
+    ],
+    ids=["usual", "in a source that makes a failure of it"],
+)
 @in_world
-async def test_the_whole_run_has_its_limit_too_and_what_was_said_is_kept(world: World) -> None:
-    source = ScriptedSource([Say(*"x" * 1000, every=30)])
-    begin = now()
-    ended = await world.ended(await world.ask(await world.worker(source)))
-    assert 3600 <= (now() - begin) / 1000 < 3601
-    assert (ended.status, ended.text) == (Status.FAILED, "x" * 119)
+async def test_the_whole_run_has_its_limit_too_and_what_was_said_is_kept(
+    world: World, scene: Scene, limit: float, text: str
+) -> None:
+    source = ScriptedSource(scene, when_ended=None if limit == 3600 else LOST)
+    worker = await world.worker(source, Limits(whole_run=limit))
+    run = await world.ask(worker)
+    assert limit <= await elapsed(world.ended(run)) < limit + 1
+    ended = await world.ended(run)
+    assert (ended.status, ended.text, len(source.prompts)) == (Status.FAILED, text, 1)
     assert "took too long" in ended.log[-1]["errorText"]
     assert source.open == 0
 
 
-@pytest.mark.promise("honest-failure", "no-secrets")
+@pytest.mark.promise("no-secrets")
+@pytest.mark.parametrize(
+    ("last", "text"),
+    [(Bug(ValueError(PROVIDER_TEXT)), "A"), (Done("stop", {"odd": object()}), "A"), (Done(), "")],
+    ids=["of the source", "in its metadata", "of the store"],
+)
 @in_world
-async def test_a_bug_in_the_source_is_told_in_one_sentence_that_tells_nothing_of_it(
-    world: World,
+async def test_a_bug_fails_the_run_with_a_sentence_that_tells_nothing_of_it(
+    world: World, last: Bug | Done, text: str
 ) -> None:
-    source = ScriptedSource([Say("So far"), Bug(ValueError(PROVIDER_TEXT))])
-    ended = await play(world, source)
-    assert (ended.status, ended.text, len(source.prompts)) == (Status.FAILED, "So far", 1)
+    store = world.faulty()
+    if not text:
+        store.fail("read", ValueError(PROVIDER_TEXT))
+    source = ScriptedSource([Say("A"), last])
+    ended = await world.play(source, store=store)
+    assert (ended.status, ended.text, len(source.prompts)) == (Status.FAILED, text, bool(text))
     assert ended.log[-1]["errorText"] == "Something went wrong on the server. Try again."
-
-
-@pytest.mark.promise("honest-failure", "no-secrets")
-@in_world
-async def test_a_run_whose_log_cannot_be_read_for_a_reason_of_our_own_fails(world: World) -> None:
-    store = FaultyStore(world.store)
-    store.fail("read", ValueError(PROVIDER_TEXT))
-    worker = await world.worker(ScriptedSource([Say("A"), Done()]), store=store)
-    ended = await world.ended(await world.ask(worker))
-    assert (ended.status, ended.metadata["attempts"]) == (Status.FAILED, 1)
-    assert "read" in store.calls
-
-
-@in_world
-async def test_a_time_limit_of_the_sources_own_is_a_failure_like_any_other(
-    world: World,
-) -> None:
-    source = ScriptedSource([Bug(TimeoutError(PROVIDER_TEXT))], [Say("A"), Done()])
-    ended = await play(world, source)
-    assert (ended.status, ended.text, ended.metadata["attempts"]) == (Status.FINISHED, "A", 2)
-
-
-@pytest.mark.promise("honest-failure")
-@in_world
-async def test_metadata_that_cannot_be_written_down_fails_the_run(world: World) -> None:
-    ended = await play(world, ScriptedSource([Say("A"), Done("stop", {"odd": object()})]))
-    assert (ended.status, ended.text) == (Status.FAILED, "A")
+    assert ended.metadata["attempts"] == 1
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("cannot close"), ModelError("late", retryable=True), TimeoutError()]
+    ("first", "when_ended"),
+    [(Bug(TimeoutError(PROVIDER_TEXT)), None), (Wait(), LOST)],
+    ids=["its own", "a stall that it tells as its own failure"],
 )
+@in_world
+async def test_a_time_limit_of_the_source_is_one_failure(
+    world: World, first: Bug | Wait, when_ended: Exception | None
+) -> None:
+    source = ScriptedSource([first], ANSWER, when_ended=when_ended)
+    ended = await world.play(source)
+    assert (ended.status, ended.text, ended.metadata["attempts"]) == (Status.FINISHED, "A", 2)
+    assert (len(ended.notices), len(source.prompts)) == (1, 2)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cannot close"), LOST, TimeoutError()])
 @in_world
 async def test_a_source_that_cannot_be_closed_in_order_has_answered_all_the_same(
     world: World, error: Exception
 ) -> None:
-    ended = await play(world, ScriptedSource([Say("A"), Done()], when_ended=error))
-    assert (ended.status, ended.text) == (Status.FINISHED, "A")
-    assert ended.notices == []
+    ended = await world.play(ScriptedSource(ANSWER, when_ended=error))
+    assert (ended.status, ended.text, ended.notices) == (Status.FINISHED, "A", [])
 
 
 @in_world
-async def test_a_stall_that_the_source_turns_into_its_own_failure_counts_once(
-    world: World,
-) -> None:
-    error = ModelError("The connection was lost.", retryable=True)
-    source = ScriptedSource([Wait()], [Say("A"), Done()], when_ended=error)
-    ended = await play(world, source)
-    assert (ended.status, len(ended.notices), len(source.prompts)) == (Status.FINISHED, 1, 2)
-
-
-@pytest.mark.promise("honest-failure")
-@in_world
-async def test_the_time_limit_of_the_run_ends_a_source_that_makes_a_failure_of_it(
-    world: World,
-) -> None:
-    error = ModelError("The connection was lost.", retryable=True)
-    source = ScriptedSource([Say("A"), Wait(50), Say("B"), Wait()], when_ended=error)
-    ended = await play(world, source, Limits(whole_run=70))
-    assert (ended.status, ended.text, len(source.prompts)) == (Status.FAILED, "AB", 1)
-    assert "took too long" in ended.log[-1]["errorText"]
-
-
-@in_world
-async def test_a_failed_answer_does_not_stand_in_the_way_of_the_next_question(
-    world: World,
-) -> None:
-    source = ScriptedSource([Fail(retryable=False)], [Say("A"), Done()])
-    worker = await world.worker(source)
+async def test_the_question_behind_a_failed_answer_is_answered(world: World) -> None:
+    worker = await world.worker(ScriptedSource([Fail(retryable=False)], ANSWER))
     first, second = await world.ask(worker), await world.ask(worker)
     assert (await world.ended(first)).status is Status.FAILED
     assert (await world.ended(second)).text == "A"
-    await until(lambda: worker.running == 0)

@@ -4,53 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.model import Claim, Run, Status
-from durable_llm_streams.runs import Limits, Worker
+from durable_llm_streams.model import Claim, Status
+from durable_llm_streams.runs import Limits
 
 from .faulty_store import FaultyStore
 from .run_world import World, in_world
 from .scripted_source import Done, Fail, Say, ScriptedSource, Tell, Wait
-from .virtual_time import now, suspend, until, virtual
+from .virtual_time import elapsed, now, suspend, until
 
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sleeps."
+SAID = TEXT[:21]
 
 
-async def frozen(
-    world: World, source: ScriptedSource, said: str = TEXT[:21]
-) -> tuple[Worker, FaultyStore, Run]:
-    """A worker that stands still in the middle of an answer."""
-    store = FaultyStore(world.store)
-    worker = await world.worker(source, store=store)
-    run = await world.ask(worker)
-    await world.said(run, said)
-    store.freeze()
-    return worker, store, run
-
-
-def speaker(*, can_prefill: bool = False) -> ScriptedSource:
-    """A source that would take a minute for its text."""
-    return ScriptedSource([Tell(TEXT, every=3), Done()], can_prefill=can_prefill)
+def speaker(*, every: float = 3, can_prefill: bool = False) -> ScriptedSource:
+    """A source that takes a minute for its text."""
+    return ScriptedSource([Tell(TEXT, every=every), Done()], can_prefill=can_prefill)
 
 
 @pytest.mark.promise("takeover")
 @in_world
 async def test_a_run_is_taken_over_when_its_lease_has_run_out_and_not_before(world: World) -> None:
-    _, store, run = await frozen(world, speaker())
-    begin = now()
+    _, _, run = await world.frozen(speaker(), SAID)
     source = ScriptedSource([Say("A"), Done()])
     await world.worker(source)
-    await until(lambda: bool(source.prompts))
-    waited = now() - begin
-    assert 5000 - 5000 / 4 - 100 <= waited <= 5000 + 700
+    waited = await elapsed(until(lambda: bool(source.prompts)))
+    assert 5 - 5 / 4 - 0.1 <= waited <= 5 + 0.7
     ended = await world.ended(run)
     assert (ended.run.takeovers, ended.text, ended.metadata["attempts"]) == (1, "A", 2)
     assert ended.notices == [{"event": "takeover", "attempt": 2, "rung": "restart", "repeated": 21}]
-    store.thaw()
 
 
 @pytest.mark.promise("takeover", "one-clean-answer")
@@ -59,69 +44,47 @@ async def test_a_run_is_taken_over_when_its_lease_has_run_out_and_not_before(wor
 async def test_the_next_worker_continues_if_the_model_can_else_restarts(
     world: World, can_prefill: bool
 ) -> None:
-    first = speaker(can_prefill=can_prefill)
-    _, store, run = await frozen(world, first)
+    _, _, run = await world.frozen(speaker(can_prefill=can_prefill), SAID)
     second = speaker(can_prefill=can_prefill)
     await world.worker(second)
     ended = await world.ended(run)
-    assert ended.text == TEXT
-    assert second.prompts[0].said == (TEXT[:21] if can_prefill else "")
-    assert ended.kinds.count("reset-step") == (0 if can_prefill else 1)
-    assert [chunk["type"] for chunk in ended.log].count("finish") == 1
-    store.thaw()
+    assert (ended.text, ended.resets) == (TEXT, 0 if can_prefill else 1)
+    assert second.prompts[0].said == (SAID if can_prefill else "")
 
 
-@pytest.mark.promise("fencing", "no-leak")
+@pytest.mark.promise("fencing", "one-end", "no-leak")
+@pytest.mark.parametrize("wakes", ["within the next answer", "with the end", "after the end"])
 @in_world
-async def test_a_worker_that_wakes_up_appends_nothing_and_lets_its_source_go(world: World) -> None:
+async def test_a_worker_that_wakes_up_writes_nothing_and_lets_its_source_go(
+    world: World, wakes: str
+) -> None:
     first = speaker()
-    sleeper, store, run = await frozen(world, first)
-    await world.worker(ScriptedSource([Tell(TEXT, every=1), Done()]))
-    await asyncio.sleep(12)  # in the middle of the second worker's answer
-    before = len(await world.records(run))
+    if wakes == "with the end":
+        first = ScriptedSource([Tell(TEXT, upto=21), Wait(4), Done()])
+    sleeper, store, run = await world.frozen(first, SAID)
+    second = speaker(every=1)
+    await world.worker(second)
+    await until(lambda: bool(second.prompts))
+    await asyncio.sleep(5)
+    if wakes == "after the end":
+        await world.ended(run)
     store.thaw()
-    await until(lambda: first.open == 0, within=5)
-    await until(lambda: sleeper.running == 0, within=1)
+    await until(lambda: (first.open, sleeper.running) == (0, 0), within=5)
     ended = await world.ended(run)
-    assert ended.text == TEXT
-    assert [chunk["type"] for chunk in ended.log[:before]].count("text-delta") > 7
+    assert ended.status is Status.FINISHED
     spoken = "".join(chunk["delta"] for chunk in ended.log if chunk["type"] == "text-delta")
-    assert spoken == TEXT[:21] + TEXT
-
-
-@pytest.mark.promise("fencing", "one-end")
-@in_world
-async def test_a_worker_that_wakes_up_after_the_end_changes_nothing(world: World) -> None:
-    first = speaker()
-    sleeper, store, run = await frozen(world, first)
-    await world.worker(ScriptedSource([Say("B"), Done()]))
-    ended = await world.ended(run)
-    store.thaw()
+    assert spoken == SAID + TEXT
     await asyncio.sleep(120)
     assert await world.log(run) == ended.log
-    assert (first.open, sleeper.running) == (0, 0)
-
-
-@pytest.mark.promise("fencing", "one-end")
-@in_world
-async def test_a_zombie_cannot_end_the_run_either(world: World) -> None:
-    first = ScriptedSource([Tell(TEXT, upto=21), Wait(4), Done()])
-    sleeper, store, run = await frozen(world, first)
-    await world.worker(ScriptedSource([Tell(TEXT, every=2), Done()]))
-    await asyncio.sleep(10)
-    store.thaw()
-    await until(lambda: sleeper.running == 0, within=5)
-    assert (await world.find(run)).status is Status.RUNNING
-    assert (await world.ended(run)).text == TEXT
 
 
 @in_world
 async def test_a_suspended_worker_keeps_its_runs_while_nobody_claims_them(world: World) -> None:
     source = speaker()
     run = await world.ask(await world.worker(source))
-    for said in (6, 12, 18, 24):
+    for said, seconds in ((6, 31), (12, 90), (18, 3), (24, 900)):
         await world.said(run, TEXT[:said])
-        suspend(30 + said / 10)
+        suspend(seconds)
     ended = await world.ended(run)
     assert (ended.text, ended.run.takeovers, len(source.prompts)) == (TEXT, 0, 1)
 
@@ -149,25 +112,6 @@ async def test_a_run_that_its_own_worker_claims_again_is_executed_once(world: Wo
 
 @pytest.mark.promise("hand-over")
 @in_world
-async def test_a_planned_end_hands_the_run_over_at_once_and_is_no_failure(world: World) -> None:
-    first = speaker(can_prefill=True)
-    leaving = await world.worker(first)
-    second = speaker(can_prefill=True)
-    await world.worker(second)
-    run = await world.ask(leaving)
-    await world.said(run, TEXT[:21])
-    begin = now()
-    await leaving.close()
-    assert first.open == 0
-    await until(lambda: bool(second.prompts))
-    assert now() - begin < 700
-    assert second.prompts[0].said == TEXT[:21]
-    ended = await world.ended(run)
-    assert (ended.text, ended.run.takeovers, ended.metadata["attempts"]) == (TEXT, 0, 1)
-
-
-@pytest.mark.promise("hand-over")
-@in_world
 async def test_any_number_of_planned_ends_does_not_use_up_the_attempts(world: World) -> None:
     source = speaker(can_prefill=True)
     worker = await world.worker(source)
@@ -178,22 +122,21 @@ async def test_any_number_of_planned_ends_does_not_use_up_the_attempts(world: Wo
         worker = await world.worker(source)
     ended = await world.ended(run)
     assert (ended.status, ended.text) == (Status.FINISHED, TEXT)
+    assert (ended.run.takeovers, ended.metadata["attempts"]) == (0, 1)
 
 
 @pytest.mark.promise("honest-failure")
 @in_world
 async def test_a_run_that_kills_every_worker_fails_after_its_attempts(world: World) -> None:
-    stores, sources = [], []
+    source = ScriptedSource([Say("A"), Wait()])
+    stores = [world.faulty() for _ in range(5)]
     run = await world.queue()
-    for attempt in range(5):
-        store, source = FaultyStore(world.store), ScriptedSource([Say("A"), Wait()])
-        stores.append(store)
-        sources.append(source)
+    for attempt, store in enumerate(stores, 1):
         await world.worker(source, store=store)
-        await until(lambda source=source: bool(source.prompts))  # type: ignore[misc]
+        await until(lambda attempt=attempt: len(source.prompts) == attempt)  # type: ignore[misc]
         await asyncio.sleep(1)
         store.freeze()
-        assert (await world.find(run)).takeovers == attempt
+        assert (await world.find(run)).takeovers == attempt - 1
     last = ScriptedSource([Say("B"), Done()])
     await world.worker(last)
     ended = await world.ended(run)
@@ -205,40 +148,41 @@ async def test_a_run_that_kills_every_worker_fails_after_its_attempts(world: Wor
     assert ended.notices[-1] == {"event": "takeover", "attempt": 6}, "it is not asked any more"
     for store in stores:
         store.thaw()
-    await until(lambda: not any(source.open for source in sources), within=10)
+    await until(lambda: source.open == 0, within=10)
     assert await world.log(run) == ended.log
 
 
 @pytest.mark.promise("honest-failure")
 @in_world
 async def test_failures_and_takeovers_are_one_budget(world: World) -> None:
-    first = ScriptedSource([Fail(retry_after=0)], [Fail(retry_after=0)], [Say("A"), Wait()])
-    _, store, run = await frozen(world, first, "A")
-    second = ScriptedSource([Fail()])
+    fail = Fail(retry_after=0)
+    first, second = ScriptedSource([fail], [fail], [Say("A"), Wait()]), ScriptedSource([Fail()])
+    _, _, run = await world.frozen(first, "A")
     await world.worker(second)
     ended = await world.ended(run)
     assert (len(first.prompts), len(second.prompts)) == (3, 2)
     assert (ended.status, ended.metadata["attempts"]) == (Status.FAILED, 5)
-    store.thaw()
 
 
 @pytest.mark.promise("honest-failure")
+@pytest.mark.parametrize(
+    ("frozen", "ends"), [(3000, 4000), (4500, 4500)], ids=["found in time", "found after its time"]
+)
 @in_world
-async def test_the_limit_of_the_whole_run_counts_from_its_first_start(world: World) -> None:
-    begin = now()
-    store = FaultyStore(world.store)
-    limits = Limits(whole_run=4000)
-    slow = ScriptedSource([Say(*"abcdefghij" * 99, every=7)], can_prefill=True)
-    run = await world.ask(await world.worker(slow, limits, store=store))
-    await world.said(run, "abc")
-    store.freeze()
-    await asyncio.sleep(3000)
-    await world.worker(slow, limits)
+async def test_the_limit_of_the_whole_run_counts_from_its_first_start(
+    world: World, frozen: float, ends: float
+) -> None:
+    begin, limits = now(), Limits(whole_run=4000)
+    letters = Say(*"abcdefghij" * 99, every=7)
+    _, _, run = await world.frozen(ScriptedSource([letters]), "abc", limits)
+    await asyncio.sleep(frozen - (now() - begin) / 1000)
+    source = ScriptedSource([letters], can_prefill=True)
+    await world.worker(source, limits)
     ended = await world.ended(run)
-    assert 4_000_000 <= now() - begin < 4_001_000
-    assert ended.status is Status.FAILED
-    assert ended.text.startswith("abca")
-    store.thaw()
+    assert ends * 1000 <= now() - begin < ends * 1000 + 1000
+    assert (ended.status, ended.text[:3]) == (Status.FAILED, "abc")
+    assert ended.text[3:4] == ("a" if source.prompts else "")
+    assert len(source.prompts) == (frozen < 4000)
 
 
 @pytest.mark.promise("honest-failure")
@@ -246,44 +190,19 @@ async def test_the_limit_of_the_whole_run_counts_from_its_first_start(world: Wor
 async def test_a_clock_that_was_set_back_gives_a_run_no_more_time(world: World) -> None:
     worker = await world.worker(ScriptedSource([Say(*"x" * 99, every=7)]), Limits(whole_run=40))
     worker.now = lambda: now() - 10**9
-    begin = now()
-    assert (await world.ended(await world.ask(worker))).status is Status.FAILED
-    assert 40_000 <= now() - begin < 41_000
-
-
-@pytest.mark.promise("honest-failure")
-@in_world
-async def test_a_run_that_is_found_after_its_time_keeps_what_was_said(world: World) -> None:
-    _, store, run = await frozen(world, speaker())
-    await asyncio.sleep(4000)
-    late = speaker()
-    await world.worker(late)
-    ended = await world.ended(run)
-    assert (ended.status, ended.text, late.prompts) == (Status.FAILED, TEXT[:21], [])
-    store.thaw()
-
-
-@in_world
-async def test_a_lost_lease_cancels_the_task_with_the_next_heartbeat(world: World) -> None:
-    source = ScriptedSource([Say("A"), Wait()])
-    worker = await world.worker(source)
     run = await world.ask(worker)
-    await world.said(run, "A")
-    begin = now()
-    assert await (await world.worker(speaker(), started=False)).stop(await world.find(run))
-    await until(lambda: worker.running == 0 and source.open == 0)
-    assert now() - begin <= 5000 / 4 + 100
+    assert 40 <= await elapsed(world.ended(run)) < 41
+    assert (await world.find(run)).status is Status.FAILED
 
 
-@pytest.mark.parametrize(
-    "error", [ModelError("The connection was lost.", retryable=True), ValueError("broken")]
-)
+LOST = ModelError("The connection was lost.", retryable=True)
+
+
+@pytest.mark.parametrize("error", [LOST, ValueError("broken")])
 @in_world
 async def test_what_a_cancelled_source_raises_is_no_failure(world: World, error: Exception) -> None:
     source = ScriptedSource([Say("A"), Wait()], when_ended=error)
-    worker = await world.worker(source)
-    run = await world.ask(worker)
-    await world.said(run, "A")
+    worker, run = await world.answering(source, "A")
     await worker.close()
     assert (worker.running, len(source.prompts)) == (0, 1)
     assert (await world.find(run)).status is Status.QUEUED
@@ -294,24 +213,19 @@ async def test_what_a_cancelled_source_raises_is_no_failure(world: World, error:
 
 
 @pytest.mark.promise("outage")
-@virtual
-async def test_after_an_outage_owners_renew_before_anybody_claims(
-    tmp_path: Path,
-) -> None:
-    for phase in range(8):
-        folder = tmp_path / str(phase)
-        async with World(folder) as world:
-            owner_store, other_store = FaultyStore(world.store), FaultyStore(world.store)
-            source, other = speaker(), speaker()
-            owner = await world.worker(source, store=owner_store)
-            await asyncio.sleep(phase * 0.4)
-            await world.worker(other, store=other_store)
-            run = await world.ask(owner)
-            await world.said(run, "The")
-            for store in (owner_store, other_store):
-                store.down = True
-            await asyncio.sleep(20 + phase * 0.37)
-            for store in (owner_store, other_store):
-                store.down = False
-            ended = await world.ended(run)
-            assert (ended.text, ended.run.takeovers, other.prompts) == (TEXT, 0, [])
+@pytest.mark.parametrize("phase", range(8))
+@in_world
+async def test_after_an_outage_owners_renew_before_anybody_claims(world: World, phase: int) -> None:
+    stores, (source, other) = [world.faulty(), world.faulty()], [speaker(), speaker()]
+    owner = await world.worker(source, store=stores[0])
+    await asyncio.sleep(phase * 0.4)
+    await world.worker(other, store=stores[1])
+    run = await world.ask(owner)
+    await world.said(run, "The")
+    for store in stores:
+        store.down = True
+    await asyncio.sleep(20 + phase * 0.37)
+    for store in stores:
+        store.down = False
+    ended = await world.ended(run)
+    assert (ended.text, ended.run.takeovers, other.prompts) == (TEXT, 0, [])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,8 +13,8 @@ from hypothesis import settings
 from durable_llm_streams.errors import CursorLost, StoreUnavailable
 from durable_llm_streams.log import check_cursor, follow
 from durable_llm_streams.model import Cursor, Status, token_at
-from durable_llm_streams.store import Changes
-from durable_llm_streams.stores.redis import RedisAddress, RedisStore, Retention
+from durable_llm_streams.store import Changes, Retention
+from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
@@ -290,7 +291,10 @@ async def test_a_reader_gets_records_at_once_after_the_connection_was_cut(
 
 
 @pytest.mark.promise("takeover")
-async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("claims", [True, False], ids=["by a claim", "by a message alone"])
+async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(
+    tmp_path: Path, claims: bool
+) -> None:
     """Redis stands still, the claimer gives up, Redis does what it was asked for all the same."""
     async with RedisServer(tmp_path) as server:
         address = RedisAddress.parse(f"{server.url}?timeout=0.3")
@@ -300,12 +304,13 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(tmp_path
         try:
             waiting = (await talk.send("m1", chat="c1")).run
             server.freeze()
-            unanswered = await asyncio.gather(
-                store.claim("w1", 5, LEASE),
-                talk.send("m2", chat="c2", worker="w1", lease=LEASE, run_id="sent"),
-                return_exceptions=True,
-            )
-            assert [type(answer) for answer in unanswered] == [StoreUnavailable] * 2
+            asked: list[Coroutine[Any, Any, object]] = [
+                talk.send("m2", chat="c2", worker="w1", lease=LEASE, run_id="sent")
+            ]
+            if claims:
+                asked.insert(0, store.claim("w1", 5, LEASE))
+            unanswered = await asyncio.gather(*asked, return_exceptions=True)
+            assert [type(answer) for answer in unanswered] == [StoreUnavailable] * len(asked)
             server.thaw()
             third = (await talk.send("m3", chat="c3")).run
             found: list[str] = []

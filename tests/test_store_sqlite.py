@@ -19,7 +19,7 @@ from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import HOUR, LAST, LONG, Talk, bounded, records
 from tests.sqlite_stores import SQLiteStores, stores, talk
-from tests.waiting import within
+from tests.waiting import until, within
 
 __all__ = ["stores", "talk"]
 
@@ -58,7 +58,7 @@ async def test_the_journal_stays_short(talk: Talk, stores: SQLiteStores) -> None
         assert all(await talk.store.append(batch))
         talk.clock.advance(0.02)
         if flush % 50 == 0:
-            longest = max(longest, stores.query("SELECT count(*) FROM journal"))
+            longest = max(longest, stores.count("journal"))
     assert longest <= 12 * 50  # ten seconds' flushes, and one between two looks
     before = [await talk.log(claim.run.id) for claim in claims]
     assert [len(log) for log in before] == written
@@ -67,16 +67,18 @@ async def test_the_journal_stays_short(talk: Talk, stores: SQLiteStores) -> None
 
 
 async def test_a_large_tail_becomes_a_segment(talk: Talk, stores: SQLiteStores) -> None:
+    """What is in segments counts no more."""
     claim = await talk.start()
-    assert await talk.append(claim, [b"-" * SEGMENT_BYTES])
-    assert stores.query("SELECT count(*) FROM segment") == 0
-    assert await talk.append(claim, [b"1"], at=2)
-    assert stores.query("SELECT count(*) FROM segment") == 1
-    assert stores.query("SELECT count FROM segment") == 2
-    assert await talk.append(claim, [b"-" * (SEGMENT_BYTES + 1)], at=3)
-    assert stores.query("SELECT count(*) FROM segment") == 2
-    assert await talk.append(claim, [b"1"], at=4)
-    assert stores.query("SELECT count(*) FROM segment") == 2, "what is in segments counts no more"
+    for at, size, segments in (
+        (1, SEGMENT_BYTES, 0),
+        (2, 1, 1),
+        (3, SEGMENT_BYTES + 1, 2),
+        (4, 1, 2),
+    ):
+        assert await talk.append(claim, [b"-" * size], at=at)
+        assert stores.count("segment") == segments, f"after record {at}"
+    assert stores.query("SELECT min(count) FROM segment") == 1
+    assert stores.query("SELECT max(count) FROM segment") == 2
 
 
 async def test_an_old_tail_becomes_a_segment_when_anybody_writes(
@@ -86,10 +88,10 @@ async def test_an_old_tail_becomes_a_segment_when_anybody_writes(
     assert await talk.append(slow, records(3))
     talk.clock.advance(10)
     assert await talk.append(other, records(1))
-    assert stores.query("SELECT count(*) FROM segment") == 0
+    assert stores.count("segment") == 0
     talk.clock.advance(1)
     assert await talk.append(other, records(1), at=2)
-    assert stores.query("SELECT count(*) FROM segment") == 1
+    assert stores.count("segment") == 1
     assert await talk.append(slow, records(1), at=4)
     await talk.crash()
     assert await talk.log(slow.run.id) == records(3) + records(1)
@@ -104,7 +106,7 @@ async def test_trimming_the_journal_keeps_what_has_no_segment_yet(
     for at in (1, 2):
         talk.clock.advance(2)
         assert await talk.append(second, records(1), at=at)
-    assert stores.query("SELECT count(*) FROM segment") == 0
+    assert stores.count("segment") == 0
     await talk.crash()
     assert await talk.log(first.run.id) == records(1)
     assert await talk.log(second.run.id) == records(1) * 2
@@ -121,36 +123,26 @@ async def test_a_clock_that_is_set_back_holds_up_no_trimming(
     for at in range(1, 301):
         assert await talk.append(fast, records(1, size=400), at=at)
         talk.clock.advance(0.02)
-    assert stores.query("SELECT count(*) FROM journal") < 100
-
-
-@pytest.mark.promise("no-leak")
-async def test_an_ended_run_keeps_no_journal_row(talk: Talk, stores: SQLiteStores) -> None:
-    first = await talk.start(chat="c1")
-    assert await talk.append(first, records(3))
-    await talk.end(first)
-    second = await talk.start(chat="c2")
-    talk.clock.advance(2)
-    assert await talk.append(second, records(1))
-    assert stores.query("SELECT count(*) FROM journal") == 1
+    assert stores.count("journal") < 100
 
 
 @pytest.mark.promise("no-leak", "bounded")
-async def test_an_expired_log_leaves_no_rows(talk: Talk, stores: SQLiteStores) -> None:
-    await talk.answer()
+async def test_ended_runs_expired_logs_and_deleted_chats_leave_no_rows(
+    talk: Talk, stores: SQLiteStores
+) -> None:
+    await talk.answer(chat="c1")
+    claim = await talk.start(chat="c2")
+    talk.clock.advance(2)
+    assert await talk.append(claim, records(1))
+    assert (stores.count("journal"), stores.count("segment")) == (1, 1)
     await talk.pass_time(2 * HOUR)
-    assert stores.query("SELECT count(*) FROM segment") == 1
     assert await talk.expire() == 1
-    assert stores.query("SELECT count(*) FROM segment") == 0
-
-
-@pytest.mark.promise("no-leak")
-async def test_the_runs_of_a_deleted_chat_leave_no_rows(talk: Talk, stores: SQLiteStores) -> None:
-    claim = await talk.start()
-    assert await talk.append(claim, records(60, size=900))
-    await talk.store.delete("ann", "c1")
+    assert stores.count("segment") == 0
+    assert await talk.append(claim, records(60, size=900), at=2)
+    for chat in ("c1", "c2"):
+        await talk.store.delete("ann", chat)
     for table in ("chat", "message", "run", "segment"):
-        assert stores.query(f"SELECT count(*) FROM {table}") == 0
+        assert stores.count(table) == 0, table
     again = await talk.start()
     await talk.crash()  # the journal still holds what the deleted run wrote
     assert await talk.log(again.run.id) == []
@@ -167,16 +159,20 @@ async def test_a_reader_gets_the_end_of_a_run_whose_chat_is_deleted_next(talk: T
 
 
 @pytest.mark.promise("no-leak")
-async def test_a_cancelled_reader_is_forgotten(talk: Talk, stores: SQLiteStores) -> None:
+async def test_readers_that_are_cancelled_are_forgotten(talk: Talk, stores: SQLiteStores) -> None:
     claim = await talk.start()
     reader = await talk.waiting(claim.run.id, 0)
+    position = (await talk.store.changes("ann", None)).position
+    feeds = [asyncio.create_task(talk.store.changes("ann", position, wait=LONG)) for _ in range(3)]
+    await stores.settle()
     assert stores.store is not None
-    active = stores.store._logs.active[claim.run.id]
-    assert len(active.waiters) == 1
-    reader.cancel()
-    async with within("the cancelled reader to be forgotten"):
-        while active.waiters:
-            await asyncio.sleep(0.01)
+    active, bells = stores.store._logs.active[claim.run.id], stores.store._feeds._bells
+    assert (len(active.waiters), len(bells._listening["ann"])) == (1, 3)
+    for waiting in (reader, *feeds):
+        waiting.cancel()
+    await asyncio.gather(*feeds, return_exceptions=True)
+    assert bells._listening == {}
+    await until(lambda: active.waiters == [])
 
 
 # --- the feeds ---------------------------------------------------------------------------------
@@ -211,21 +207,6 @@ async def test_the_feeds_of_all_owners_together_are_bounded() -> None:
         assert sum(len(feed.changes) for feed in feeds._feeds.values()) == feeds._kept
         assert feeds._kept <= FEED_LENGTH
     assert len(feeds._feeds) <= FEED_LENGTH
-
-
-@pytest.mark.promise("no-leak")
-async def test_a_reader_that_leaves_a_feed_is_forgotten(talk: Talk, stores: SQLiteStores) -> None:
-    assert stores.store is not None
-    position = (await talk.store.changes("ann", None)).position
-    readers = [
-        asyncio.create_task(talk.store.changes("ann", position, wait=LONG)) for _ in range(3)
-    ]
-    await stores.settle()
-    assert len(stores.store._feeds._bells._listening["ann"]) == 3
-    for reader in readers:
-        reader.cancel()
-    await asyncio.gather(*readers, return_exceptions=True)
-    assert stores.store._feeds._bells._listening == {}
 
 
 # --- the write-ahead log -----------------------------------------------------------------------
@@ -282,7 +263,7 @@ async def test_a_reader_that_stands_still_holds_up_no_writer(
         at = await write_much(talk, claim, 8 * LIMIT, 1)
     assert size_of_wal(stores) > 4 * LIMIT
     backup.close()
-    async with within("the write-ahead log to shrink"):
+    async with within("the write-ahead log to shrink", lambda: size_of_wal(stores)):
         while size_of_wal(stores) > 2 * LIMIT:
             at = await write_much(talk, claim, 100_000, at)
     assert len(await talk.log(claim.run.id)) == at - 1

@@ -1,32 +1,35 @@
-"""The SQLite store when the disk is full, the file is no store, or the process is killed."""
+"""The SQLite store when the disk is full, the file is no store, or another process has it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import sqlite3
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from durable_llm_streams.errors import StoreLocked, StoreUnavailable, StoreUnusable
+from durable_llm_streams.model import Claim
 from durable_llm_streams.store import Changes
 from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
 from durable_llm_streams.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
-from tests.contract.harness import LAST, LEASE, Talk, bounded, records
+from tests.children import tied
+from tests.contract.harness import LAST, LEASE, Talk, bounded, records, refused
 from tests.sqlite_stores import SQLiteStores, nothing_left_open, stores, talk
 from tests.waiting import within
 
 __all__ = ["stores", "talk"]
 
 ROOT = Path(__file__).parents[1]
+Call = Callable[[], Awaitable[object]]
 
 
 # --- when it cannot write ----------------------------------------------------------------------
@@ -44,21 +47,20 @@ async def test_a_full_disk_loses_nothing(talk: Talk, stores: SQLiteStores) -> No
             log += records(9, size=900)
             talk.clock.advance(1)
     much = b"-" * 100_000
-    calls: list[Callable[[], Awaitable[object]]] = [
+    calls: list[Call] = [
         lambda: talk.append(claim, [much], at=len(log) + 1),
         lambda: talk.end(claim, body=much),
         lambda: talk.send(chat="c3", body=much),
         lambda: talk.send("m2", queue=True, body=much),
         lambda: talk.store.rename("ann", "c1", much.decode()),
     ]
-    before = await talk.store.snapshot("ann", "c1")
+    before = await talk.snapshot()
     position = (await talk.store.changes("ann", None)).position
     for call in calls:
         for _ in range(2):
-            with pytest.raises(StoreUnavailable):
-                await call()
+            await refused(StoreUnavailable, call())
     assert await talk.store.changes("ann", position) == Changes([], position, complete=True)
-    assert await talk.store.snapshot("ann", "c1") == before
+    assert await talk.snapshot() == before
     assert before.log is not None
     assert list(before.log.records) == log
     assert sorted(await talk.chat_ids()) == ["c1", "c2"]
@@ -67,7 +69,7 @@ async def test_a_full_disk_loses_nothing(talk: Talk, stores: SQLiteStores) -> No
     log += records(9, size=900)
     await talk.end(claim)
     assert await talk.log(claim.run.id) == [*log, LAST]
-    assert [c.run.id for c in await talk.store.claim("w1", 9, LEASE)] == [waiting.id]
+    assert [c.run.id for c in await talk.claims()] == [waiting.id]
     await talk.crash()
     assert await talk.log(claim.run.id) == [*log, LAST]
 
@@ -78,179 +80,99 @@ def refuse_commits(action: int, first: str | None, *_: str | None) -> int:
     return sqlite3.SQLITE_DENY if is_one else sqlite3.SQLITE_OK
 
 
-@pytest.mark.promise("seen-is-durable")
-@pytest.mark.parametrize("fails", ["begin", "commit"])
+def writes(talk: Talk, claim: Claim) -> dict[str, Call]:
+    """Everything that writes into the file."""
+    return {
+        "append": lambda: talk.append(claim, records(1), at=3),
+        "a segment": lambda: talk.append(claim, records(40, size=900), at=3),
+        "end": lambda: talk.end(claim),
+        "stop": lambda: talk.stop(claim.run.id),
+        "a new chat": lambda: talk.send(chat="c3", worker="w1", lease=LEASE),
+        "send": lambda: talk.send("m2", chat="c2", queue=True),
+        "claim": talk.claims,
+        "seize": lambda: talk.store.seize(claim.run.id, "w2", LEASE),
+        "release": lambda: talk.store.release([claim]),
+        "delete": lambda: talk.store.delete("ann", "c1"),
+        "rename": lambda: talk.store.rename("ann", "c1", "New"),
+        "expire": lambda: talk.store.expire(now=talk.clock() + 10**12, log_age=1, chat_age=1),
+        "check": talk.store.check,
+    }
+
+
+@pytest.mark.promise("seen-is-durable", "fencing")
+@pytest.mark.parametrize("fails", ["begin", "commit", "node"])
 async def test_a_write_that_fails_changes_nothing_in_memory_either(
     talk: Talk, stores: SQLiteStores, fails: str
 ) -> None:
-    """Another program holds the file, or the last step of each operation fails."""
+    """Another program holds the file, each last step fails, or another process took it over."""
     claim = await talk.start(chat="c1")
     await talk.send(chat="c2")
     assert await talk.append(claim, records(2))
     assert stores.store is not None
     connection = stores.store._file.connection
     stores.break_off("PRAGMA busy_timeout=0")
-    other = sqlite3.connect(stores.path, isolation_level=None)
-    if fails == "begin":
-        other.execute("BEGIN IMMEDIATE")
-    else:
-        connection.set_authorizer(refuse_commits)
-    before = [await talk.store.snapshot("ann", chat) for chat in ("c1", "c2")]
+    before = [await talk.snapshot(chat=chat) for chat in ("c1", "c2")]
     reader = await talk.waiting(claim.run.id, 2)
     position = (await talk.store.changes("ann", None)).position
-    calls: list[Callable[[], Awaitable[object]]] = [
-        *([lambda: talk.append(claim, records(1), at=3)] if fails == "begin" else []),
-        lambda: talk.append(claim, records(40, size=900), at=3),
-        lambda: talk.end(claim),
-        lambda: talk.stop(claim.run.id),
-        lambda: talk.send(chat="c3", worker="w1", lease=LEASE),
-        lambda: talk.send("m2", chat="c2", queue=True),
-        lambda: talk.store.claim("w1", 5, LEASE),
-        lambda: talk.store.seize(claim.run.id, "w2", LEASE),
-        lambda: talk.store.release([claim]),
-        lambda: talk.store.delete("ann", "c1"),
-        lambda: talk.store.rename("ann", "c1", "New"),
-        lambda: talk.store.expire(now=talk.clock() + 10**12, log_age=1, chat_age=1),
-        lambda: talk.store.check(),
-    ]
-    for call in calls:
-        with pytest.raises(StoreUnavailable):
-            await call()
+    failing = writes(talk, claim)
+    other = sqlite3.connect(stores.path, isolation_level=None)
+    if fails == "begin":
+        other.execute("BEGIN IMMEDIATE")  # until it is closed
+    elif fails == "commit":
+        connection.set_authorizer(refuse_commits)
+        del failing["append"]  # one statement, without a commit of its own
+    else:
+        other.execute("UPDATE meta SET value = value + 1 WHERE name = 'node'")
+        failing["secret"] = talk.store.secret
+    for name, call in failing.items():
+        await refused(StoreLocked if fails == "node" else StoreUnavailable, call())
         assert await talk.store.changes("ann", position) == Changes([], position, complete=True)
-        assert [await talk.store.snapshot("ann", chat) for chat in ("c1", "c2")] == before
-        assert await talk.store.renew([claim], LEASE) == []
-        assert await talk.chat_ids("ann") == [chat.chat.id for chat in reversed(before)]
+        assert [await talk.snapshot(chat=chat) for chat in ("c1", "c2")] == before, name
+        assert await talk.store.renew([claim], LEASE) == [], name
+        assert await talk.chat_ids("ann") == ["c2", "c1"]
     assert not reader.done()
     connection.set_authorizer(None)
+    if fails == "node":
+        other.execute(f"UPDATE meta SET value = {stores.store._file.node} WHERE name = 'node'")
     other.close()
     assert await talk.append(claim, records(1), at=3)
     assert list((await bounded(reader)).records) == records(1)
-    assert len(await talk.store.claim("w1", 5, LEASE)) == 1
+    assert len(await talk.claims()) == 1
 
 
-@pytest.mark.promise("fencing")
-async def test_whoever_opened_the_file_last_is_the_only_one_who_writes(
-    talk: Talk, stores: SQLiteStores
-) -> None:
-    claim = await talk.start()
-    assert await talk.append(claim, records(2))
-    other = sqlite3.connect(stores.path, isolation_level=None)
-    other.execute("UPDATE meta SET value = value + 1 WHERE name = 'node'")
-    other.close()
-    calls: list[Callable[[], Awaitable[object]]] = [
-        lambda: talk.append(claim, records(1), at=3),
-        lambda: talk.append(claim, records(40, size=900), at=3),
-        lambda: talk.end(claim),
-        lambda: talk.send(chat="c2"),
-        lambda: talk.store.delete("ann", "c1"),
-        lambda: talk.store.check(),
-        lambda: talk.store.secret(),
-    ]
-    for call in calls:
-        with pytest.raises(StoreLocked, match="taken over"):
-            await call()
-    assert await talk.log(claim.run.id) == records(2)
+# --- when another process serves it ------------------------------------------------------------
 
-
-# --- when it is killed -------------------------------------------------------------------------
-
-
-class Writer:
-    """`tests/sqlite_writer.py` in a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.pid = process.pid
-        self.acknowledged: dict[str, int] = {}
-        self.ended: set[str] = set()
-
-    async def take(self, count: int) -> None:
-        """Read so many acknowledgements."""
-        async with within("an acknowledgement of the writer"):
-            for _ in range(count):
-                assert self._note(await self._line()), "the writer has ended by itself"
-
-    async def kill(self) -> None:
-        """Kill it and read what it had acknowledged until then."""
-        self._process.kill()
-        async with within("the killed writer to end"):
-            while self._note(await self._line()):
-                pass
-            await self._process.wait()
-
-    async def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        return await self._process.stdout.readline()
-
-    def _note(self, line: bytes) -> bool:
-        if not line.endswith(b"\n"):
-            return False
-        what, run_id, count = line.decode().split()
-        self.acknowledged[run_id] = int(count)
-        if what == "ended":
-            self.ended.add(run_id)
-        return True
-
-
-@asynccontextmanager
-async def writing(path: Path) -> AsyncIterator[Writer]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.sqlite_writer", str(path),
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    writer = Writer(process)
-    try:
-        yield writer
-    finally:
-        if process.returncode is None:
-            await writer.kill()
-
-
-@pytest.mark.promise("seen-is-durable", "prefix", "one-end")
-async def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
-    path = tmp_path / "chats.db"
-    rng = random.Random()
-    ended: set[str] = set()
-    for _ in range(10):
-        async with writing(path) as writer:
-            await writer.take(rng.randrange(1, 400))
-            await writer.kill()
-        store = SQLiteStore(path)
-        runs = {run.id: run for run in await store.runs(limit=10_000)}
-        for run_id, count in writer.acknowledged.items():
-            assert runs[run_id].status.ended or run_id not in writer.ended
-            log: list[bytes] = []
-            while (page := await store.read(run_id, len(log))).records:
-                log += page.records
-            assert len(log) >= count
-            ends = runs[run_id].status.ended
-            numbers = [int(record.split(b",")[0][5:]) for record in (log[:-1] if ends else log)]
-            assert numbers == list(range(1, len(numbers) + 1))
-            assert log.count(LAST) == ends
-        ended |= writer.ended
-        await store.close()
-    assert ended, "no round was long enough"
+SERVER = """
+import pathlib, sys
+from durable_llm_streams.stores.sqlite import SQLiteStore
+store = SQLiteStore(pathlib.Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.mark.promise("fencing")
 async def test_a_second_process_is_told_which_one_serves_the_file(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
-    async with writing(path) as writer:
-        await writer.take(10)
-        for _ in range(2):
-            with pytest.raises(StoreLocked, match=f"already served by process {writer.pid}\\."):
-                SQLiteStore(path)
-        view = SQLiteView(path)
-        run_id = next(iter(writer.acknowledged))  # the one that never ends
-        log: list[bytes] = []
-        async with within("200 records in the view"):
-            while len(log) < 200:
-                page = await view.read(run_id, len(log), wait=5)
-                log += page.records
-        numbers = [int(record.split(b",")[0][5:]) for record in log]
-        assert numbers == list(range(1, len(log) + 1))
-        await writer.kill()
-        await view.close()
+    process = await asyncio.create_subprocess_exec(
+        *tied([sys.executable, "-c", SERVER, path]), stdin=PIPE, stdout=PIPE
+    )
+    try:
+        assert process.stdout is not None
+        async with within("the process to open the store"):
+            assert await process.stdout.readline() == b"open\n"
+        with nothing_left_open(tmp_path):
+            for _ in range(2):
+                with pytest.raises(
+                    StoreLocked, match=f"already served by process {process.pid}\\."
+                ):
+                    SQLiteStore(path)
+            view = SQLiteView(path)
+            assert await view.runs() == []
+            await view.close()
+    finally:
+        process.kill()
+        await process.wait()
     store = SQLiteStore(path)
     with nothing_left_open(tmp_path), pytest.raises(StoreLocked, match=f"process {os.getpid()}\\."):
         SQLiteStore(path)
@@ -260,68 +182,49 @@ async def test_a_second_process_is_told_which_one_serves_the_file(tmp_path: Path
 # --- when it is no store -----------------------------------------------------------------------
 
 
-def make(path: Path, *statements: str) -> Path:
-    connection = sqlite3.connect(path)
-    for statement in statements:
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
+MARK = f"PRAGMA application_id={APPLICATION_ID};"
+
+
+def make(path: Path, script: str) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
     return path
 
 
-def not_sqlite(folder: Path) -> Path:
-    path = folder / "notes.txt"
+def not_sqlite(path: Path) -> None:
     path.write_bytes(b"Dear diary, " * 1000)
-    return path
 
 
-def another_application(folder: Path) -> Path:
-    return make(folder / "other.db", "CREATE TABLE t (x)", "INSERT INTO t VALUES (1)")
-
-
-def newer(folder: Path) -> Path:
-    mark = f"PRAGMA application_id={APPLICATION_ID}"
-    return make(
-        folder / "newer.db",
-        "CREATE TABLE run (x)",
-        mark,
-        f"PRAGMA user_version={SCHEMA_VERSION + 1}",
-    )
-
-
-def damaged(folder: Path) -> Path:
-    path = folder / "damaged.db"
-    connection = sqlite3.connect(path)
-    connection.executescript(
-        f"CREATE TABLE run (x); PRAGMA application_id={APPLICATION_ID};"
-        f"PRAGMA user_version={SCHEMA_VERSION};"
-    )
-    connection.close()
+def damaged(path: Path) -> None:
+    make(path, f"CREATE TABLE run (x); {MARK} PRAGMA user_version={SCHEMA_VERSION}")
     with path.open("r+b") as file:
         file.seek(100)
         file.write(b"\xff" * 3000)
-    return path
-
-
-def folder_itself(folder: Path) -> Path:
-    return folder
 
 
 @pytest.mark.promise("fit-store")
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        (not_sqlite, "not a SQLite file"),
-        (another_application, "database of something else"),
-        (newer, "newer version"),
-        (damaged, "cannot be used"),
-        (folder_itself, "is a folder"),
+        pytest.param(not_sqlite, "not a SQLite file", id="a text"),
+        pytest.param("CREATE TABLE t (x)", "database of something else", id="another application"),
+        pytest.param(
+            f"CREATE TABLE run (x); {MARK} PRAGMA user_version={SCHEMA_VERSION + 1}",
+            "newer version",
+            id="a newer store",
+        ),
+        pytest.param(damaged, "cannot be used", id="a damaged store"),
+        pytest.param(Path.mkdir, "is a folder", id="a folder"),
     ],
 )
 async def test_what_is_no_store_is_left_alone(
-    tmp_path: Path, kind: Callable[[Path], Path], sentence: str
+    tmp_path: Path, kind: str | Callable[[Path], None], sentence: str
 ) -> None:
-    path = kind(tmp_path)
+    path = tmp_path / "chats.db"
+    if isinstance(kind, str):
+        make(path, kind)
+    else:
+        kind(path)
     before = path.read_bytes() if path.is_file() else b""
     with nothing_left_open(tmp_path):
         for _ in range(2):  # the first refusal lets go of the lock
@@ -353,15 +256,12 @@ async def test_a_view_makes_no_file(tmp_path: Path) -> None:
     assert empty.read_bytes() == b""
 
 
-async def test_a_store_is_made_with_its_folder(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b" / "chats.db"
-    store = SQLiteStore(path)
-    await store.close()
-    empty = tmp_path / "empty.db"
+async def test_a_store_is_made_with_its_folder_or_in_an_empty_file(tmp_path: Path) -> None:
+    path, empty = tmp_path / "a" / "b" / "chats.db", tmp_path / "empty.db"
     empty.touch()
-    store = SQLiteStore(empty)
-    await store.close()
-    assert path.is_file()
+    for place in (path, empty):
+        await SQLiteStore(place).close()
+        assert place.stat().st_size > 0, place
 
 
 # --- when it may not write ---------------------------------------------------------------------

@@ -22,15 +22,10 @@ def answer(*contents: str, **options: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("opening", "closing"), [*TAGS.items(), ("<THINK>", "</Think>")])
-def test_every_tag_makes_reasoning(opening: str, closing: str) -> None:
-    assert answer(f"\n{opening}\nhm{closing}\n\nThe answer.") == [HM, ANSWER]
-
-
-@given(st.lists(st.integers(0, 1000), max_size=12))
-def test_a_tag_may_be_cut_anywhere(cuts: list[int]) -> None:
-    data = b"<think>\nhm</think>\n\nThe answer."
-    contents = [piece.decode() for piece in pieces_of(data, cuts)]
-    assert answer(*contents) == [HM, ANSWER]
+def test_every_tag_makes_reasoning_wherever_it_is_cut(opening: str, closing: str) -> None:
+    content = f"\n{opening}\nhm{closing}\n\nThe answer."
+    for at in range(len(content)):
+        assert answer(content[:at], content[at:]) == [HM, ANSWER], f"cut at {at}"
 
 
 def test_thoughts_come_as_they_are_made() -> None:
@@ -54,11 +49,9 @@ def test_an_answer_may_think_again() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        "Use `<think>` and `</think>`.",
         "The <think> tag is closed by </think>.",
         'Close it with "</think>".',
         "Close it with </think> at the end.",
-        "Code:\n```xml\n<think>\nhm\n</think>\n```\nDone.",
         "Code:\n~~~\n<think>hm</think>\n~~~\nDone.",
         "Code:\n````\n```\n<think>hm</think>\n````\nDone.",
         "Code:\n\n    <think>hm</think>\n",
@@ -68,7 +61,6 @@ def test_an_answer_may_think_again() -> None:
         "<thin",
         "Ends with <",
         "A [THINK] in the middle [/THINK] of it",
-        "<thinker>a</thinker>",
         "  \n<",
     ],
 )
@@ -83,7 +75,6 @@ def test_in_code_and_in_sentences_tags_are_text(content: str, cuts: list[int]) -
 @pytest.mark.parametrize(
     "contents",
     [
-        ("hm", "</think>", "\n\nThe answer."),
         ("h", "m</thi", "nk>", "\n", "\nThe answer."),
         ("hm</think>The answer.",),
         ("hm</thinking>\nThe answer.",),
@@ -119,27 +110,12 @@ def test_a_presumed_thought_that_never_ends_was_the_answer() -> None:
     assert events == [ReasoningDelta("The answer."), "length"]
 
 
+_MARKS = ("<", "</", "think>", "`", "```", "\n", " ", "a", "b c", "\ud83d")
+
+
 @pytest.mark.promise("foreign-bytes")
 @given(
-    st.lists(
-        st.sampled_from(
-            [
-                *TAGS,
-                *TAGS.values(),
-                "<",
-                "</",
-                "think>",
-                "`",
-                "```",
-                "\n",
-                " ",
-                "a",
-                "b c",
-                "\ud83d",
-            ]
-        ),
-        max_size=14,
-    ),
+    st.lists(st.sampled_from([*TAGS, *TAGS.values(), *_MARKS]), max_size=14),
     st.booleans(),
     st.booleans(),
 )
@@ -147,10 +123,7 @@ def test_a_presumed_thought_that_never_ends_was_the_answer() -> None:
 def test_no_text_is_lost_or_made_up(contents: list[str], late: bool, begins: bool) -> None:
     options = {"late_thoughts": late, "begins_thinking": begins}
     *events, _ = outcome(*map(text, contents), finish("length"), **options)
-    told_text = "".join(getattr(event, "text", "") for event in events)
-    whole = "".join(contents)
+    sent, got = "".join(contents), "".join(getattr(event, "text", "") for event in events)
     for tag in (*TAGS, *TAGS.values()):
-        whole = whole.replace(tag, "")
-        told_text = told_text.replace(tag, "")
-    letters = [mark for mark in whole if mark in "abc`"]
-    assert [mark for mark in told_text if mark in "abc`"] == letters
+        sent, got = sent.replace(tag, ""), got.replace(tag, "")
+    assert [mark for mark in got if mark in "abc`"] == [mark for mark in sent if mark in "abc`"]

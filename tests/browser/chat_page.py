@@ -8,14 +8,26 @@ them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
-from playwright.async_api import BrowserContext, Locator, Page, expect
+from playwright.async_api import BrowserContext, Locator, Page, Route, expect
 
-from tests.app import JSON, decoded, text_of
+from tests.app import JSON, App, decoded, text_of
 from tests.waiting import until
+
+#: What `Browser.new_context` takes for a desktop and for a phone; sizes in CSS pixels.
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+PHONE = {"width": 390, "height": 844}
+HAND: dict[str, Any] = {
+    "viewport": PHONE,
+    "device_scale_factor": 2,
+    "has_touch": True,
+    "is_mobile": True,
+}
 
 #: The layout may move by this much of the page, all shifts together: what a font's arrival does.
 STILL = 0.0005
@@ -76,6 +88,11 @@ class ChatPage:
         self.banner = page.get_by_test_id("banner")
         self.waiting = page.get_by_test_id("waiting")
         self.rows = page.get_by_test_id("chat-row")
+        self.titles = self.rows.locator("a > :first-child")
+        self.title_box = page.get_by_role("textbox", name="Title")
+        self.problem = page.get_by_test_id("problem-screen")
+        self.dialog = page.get_by_role("dialog")
+        self.focused = page.locator(":focus")
         self.scroller = page.get_by_test_id("scroller")
         self.stop_button = page.get_by_role("button", name="Stop", exact=True)
 
@@ -105,6 +122,67 @@ class ChatPage:
         await self.composer.fill(text)
         await self.composer.press("Enter")
 
+    async def ask(self, text: str) -> None:
+        """Send a message and read its answer to the end."""
+        await self._asked(text)
+        await self.until_ended()
+
+    async def ask_until(self, text: str, shown: str) -> None:
+        """Send a message and read so much of its answer: of its own, whatever others begin with."""
+        await self._asked(text)
+        await self.until_shown(shown)
+
+    async def _asked(self, text: str) -> None:
+        before = await self.answers.count()
+        await self.send(text)
+        await expect(self.answers).to_have_count(before + 1)
+
+    async def begin(self, app: App, text: str, pieces: int = 1) -> None:
+        """Send a message, and read so many pieces of its answer; then the model says no more."""
+        app.script.hold()
+        await self.send(text)
+        app.script.allow(pieces)
+        await self.until_shown("".join(map(str, app.script.pieces[:pieces])))
+
+    async def add_chats(self, titles: Sequence[str]) -> list[str]:
+        """Ask one question for each title, on the server, as this visitor. Returns their ids."""
+        chats = [f"chat-{len(titles)}-{number}" for number in range(len(titles))]
+        for chat, title in zip(chats, titles, strict=True):
+            await self.post(chat, title)
+        return chats
+
+    async def post(self, chat: str, text: str) -> None:
+        """Ask a question on the server, as this visitor."""
+        message = {"id": uuid4().hex, "role": "user", "parts": [{"type": "text", "text": text}]}
+        url, data = f"{self.api}/api/chat", {"id": chat, "message": message}
+        response = await self.page.request.post(url, data=data)
+        assert response.ok, await response.text()
+
+    async def choose(self, title: str, command: str) -> None:
+        """Choose a command of a row's menu, with the mouse."""
+        await self.row(title).hover()
+        await self.row(title).get_by_role("button", name="Options of").click()
+        await self.page.get_by_role("menuitem", name=command).click()
+
+    async def rename(self, title: str) -> None:
+        """Begin to rename a chat, with the mouse; from then on keys are letters of its title."""
+        await self.choose(title, "Rename")
+        await expect(self.title_box).to_be_focused()
+        await expect(self.title_box).to_have_value(title)
+
+    async def answer_with(self, addresses: str, **response: Any) -> None:
+        """Let somebody else answer from now on: a broken server, a network's sign-in page.
+
+        Args:
+            addresses: a glob of the requests that never reach the server.
+            response: what `Route.fulfill` takes.
+        """
+
+        async def fulfill(route: Route) -> None:
+            await route.fulfill(**response)
+
+        await self.page.route(addresses, fulfill)
+
     async def reload(self) -> str:
         """Load the page again in the midst of an answer. Returns what was seen just before.
 
@@ -130,6 +208,14 @@ class ChatPage:
         )
 
     # --- seeing -----------------------------------------------------------------------------------
+
+    def button(self, name: str) -> Locator:
+        """A button of the page."""
+        return self.page.get_by_role("button", name=name)
+
+    def row(self, title: str) -> Locator:
+        """The row of a chat in the list."""
+        return self.rows.filter(has_text=title)
 
     @property
     def chat_id(self) -> str:
@@ -171,6 +257,26 @@ class ChatPage:
         await expect(self.chat).to_have_attribute("data-status", "ready")
         await expect(self.live).to_have_count(0)
         await expect(self.answer).to_have_attribute("data-status", status)
+
+    async def top(self) -> float:
+        """Pixels above what is seen of the thread."""
+        await self.page.evaluate("() => window.watched.painted()")
+        position: float = await self.scroller.evaluate("(view) => view.scrollTop")
+        return position
+
+    async def below(self) -> float:
+        """Pixels below what is seen of the thread."""
+        rest: float = await self.scroller.evaluate(
+            "(view) => view.scrollHeight - view.clientHeight"
+        )
+        return rest - await self.top()
+
+    async def scroll_up(self, pixels: int) -> float:
+        """Read further up. Returns the pixels above that."""
+        await self.scroller.hover()
+        await self.page.mouse.wheel(0, -pixels)
+        await self.page.evaluate("() => window.watched.settled()")
+        return await self.top()
 
     async def watched(self) -> Watched:
         """What was seen since the document was loaded."""

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.chat_page import ChatPage
+from tests.browser.chat_page import DESK, HAND, ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import DESK, HAND, add_chats
 from tests.browser.screens_tour import TITLES, settled
 from tests.processes import serving
 
@@ -38,7 +37,7 @@ async def test_the_story_of_a_killed_server_is_told_in_pictures(
         device(color_scheme="light", **DESK) as desk,
     ):
         tab = ChatPage(await desk.new_page(), server.url)
-        await add_chats(tab, [f"In short: {title}" for title in TITLES[:3]])
+        await tab.add_chats([f"In short: {title}" for title in TITLES[:3]])
         await tab.goto("/")
 
         async def picture(name: str, of: ChatPage) -> None:

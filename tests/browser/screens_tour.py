@@ -11,7 +11,6 @@ from durable_llm_streams.errors import ModelError
 from durable_llm_streams.source import Citation, File, Finish, TextDelta
 from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.screens_support import add_chats, answer_with, row
 from tests.browser.scripted import begin_again, picture, speaks, yields
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
@@ -88,7 +87,7 @@ async def tour(app: App, context: BrowserContext, *, phone: bool) -> AsyncGenera
     """Yield the name of each state when it is shown."""
     async with TcpProxy(app.address[1]) as proxy:
         tab = await ChatPage.open(context, proxy.url, api=app.url)
-        await add_chats(tab, TITLES)
+        await tab.add_chats(TITLES)
         await tab.goto("/")
         app.script.hold()  # from here on each piece is allowed by itself
         for part in PARTS:
@@ -213,8 +212,8 @@ async def _outbox(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
     await expect(tab.questions.last).to_contain_text("Written without")
     await tab.until_ended()
     body = '{"type":"about:blank","status":400,"detail":"This message is too long."}'
-    await answer_with(
-        tab.page, "**/api/chat", status=400, body=body, content_type="application/problem+json"
+    await tab.answer_with(
+        "**/api/chat", status=400, body=body, content_type="application/problem+json"
     )
     await tab.send("A message that is refused")
     await expect(tab.waiting).to_have_attribute("data-refused", "true")
@@ -238,7 +237,7 @@ async def _menus(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
     if stage.phone:
         await page.get_by_role("button", name="Toggle sidebar").click()
         yield "drawer"
-    await row(tab, TITLES[0]).get_by_role("button", name="Options of").click()
+    await tab.row(TITLES[0]).get_by_role("button", name="Options of").click()
     yield "row menu"
     await page.get_by_role("menuitem", name="Rename").click()
     await expect(page.get_by_role("textbox", name="Title")).to_be_focused()
@@ -253,7 +252,7 @@ async def _menus(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
     yield "themes"
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("menu")).to_have_count(0)
-    await row(tab, TITLES[1]).get_by_role("button", name="Options of").click()
+    await tab.row(TITLES[1]).get_by_role("button", name="Options of").click()
     await page.get_by_role("menuitem", name="Delete").click()
     if stage.phone:
         await page.keyboard.press("Escape")
@@ -276,15 +275,15 @@ async def _problems(tab: ChatPage, stage: Stage) -> AsyncGenerator[str, None]:
     page = tab.page
     path = tab.path
     await page.goto(f"{tab.url}/c/no-such-chat")
-    await expect(page.get_by_test_id("problem-screen")).to_be_visible()
+    await expect(tab.problem).to_be_visible()
     yield "404"
-    await answer_with(page, "**/api/**", status=502, body="")
+    await tab.answer_with("**/api/**", status=502, body="")
     await page.goto(tab.url + path)
-    await expect(page.get_by_test_id("problem-screen")).to_be_visible()
+    await expect(tab.problem).to_be_visible()
     await expect(tab.banner).to_be_visible()
     yield "unreachable"
     await page.unroute("**/api/**")
-    await answer_with(page, "**/api/visitor", status=200, body='{"known": false}')
+    await tab.answer_with("**/api/visitor", status=200, body='{"known": false}')
     await page.goto(tab.url)
     await expect(tab.banner).to_have_attribute("data-kind", "cookies")
     await tab.send("This stays in the box")

@@ -1,4 +1,4 @@
-"""A scripted model that yields any events, and one that is cut off and begins again."""
+"""A scripted model: with a pace, with any events, or one that is cut off and begins again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import base64
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.source import Event, Finish
 from tests.app import App, Script
 from tests.browser.chat_page import ChatPage
-from tests.browser.screens_support import ask_until
 from tests.scripted_source import (
     ContinuingScriptedSource,
     Done,
@@ -27,6 +27,29 @@ from tests.scripted_source import (
 OVERLOADED = "The model is overloaded."
 #: What is known of an answer at its end.
 MADE = {"model": "demo"}
+
+
+def numbered(count: int, word: str = "word") -> tuple[str, ...]:
+    """Pieces that tell where they belong."""
+    return tuple(f"{word}{number} " for number in range(1, count + 1))
+
+
+@asynccontextmanager
+async def speaking(script: Script, *, every: float = 0.005) -> AsyncGenerator[None, None]:
+    """Let a piece go every so many seconds; at the end the rest at once."""
+
+    async def speak() -> None:
+        while True:
+            script.allow()
+            await asyncio.sleep(every)
+
+    script.hold()
+    speaker = asyncio.create_task(speak())
+    try:
+        yield
+    finally:
+        speaker.cancel()
+        script.free()
 
 
 def picture(width: int, height: int) -> str:
@@ -87,7 +110,7 @@ async def begin_again(
     app.script.pieces = (*old, ModelError(OVERLOADED, retryable=True))
     app.script.hold()
     app.script.allow(len(old))
-    await ask_until(tab, "At length", "".join(old))
+    await tab.ask_until("At length", "".join(old))
     app.script.pieces = new
     app.script.allow()
     await tab.cut.wait_for()

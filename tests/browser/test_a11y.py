@@ -13,8 +13,8 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.app import App
+from tests.browser.chat_page import DESK, HAND
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import DESK, HAND
 from tests.browser.screens_tour import settled, tour
 from tests.node import WEB
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import BrowserContext, expect
-from starlette.requests import HTTPConnection
 
-from durable_llm_streams.server import ServerConfig, Unauthenticated, Visitor
+from durable_llm_streams.server import ServerConfig
 from tests.app import MODELS, App, running_app
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import add_chats, answer_with, ask, row
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -26,65 +22,45 @@ BROKEN = {"status": 500, "content_type": "text/plain", "body": "Internal Server 
 async def problem_of(tab: ChatPage, path: str) -> str:
     """What the screen says about an address that cannot be shown."""
     await tab.page.goto(tab.url + path)
-    screen = tab.page.get_by_test_id("problem-screen")
-    await expect(screen).to_be_visible()
-    return await screen.inner_text()
+    return await tab.problem.inner_text()
 
 
 @pytest.mark.promise("owned")
 async def test_a_chat_of_somebody_else_looks_exactly_like_one_that_does_not_exist(
     tab: ChatPage, device: NewDevice
 ) -> None:
-    await ask(tab, "A secret")
+    await tab.ask("A secret")
     async with device() as stranger:
         other = await ChatPage.open(stranger, tab.url)
         theirs = await problem_of(other, tab.path)
         nobodys = await problem_of(other, "/c/there-is-no-such-chat")
         assert theirs == nobodys
         assert "There is no such chat here" in theirs
+        for name in ("%00", "%", "a%2Fb", "x" * 200, "%F0%9F%98%80"):
+            assert await problem_of(other, f"/c/{name}") == nobodys
         await expect(other.page).to_have_title("Durable LLM Streams")
-        await other.page.get_by_test_id("problem-screen").get_by_role("button").click()
-        await ask(other, "Something of my own")
+        await other.problem.get_by_role("button").click()
+        await other.ask("Something of my own")
 
 
-async def test_an_address_that_no_chat_can_have_gets_the_same_screen(tab: ChatPage) -> None:
-    for name in ("%00", "%", "a%2Fb", "x" * 200, "%F0%9F%98%80"):
-        assert "There is no such chat here" in await problem_of(tab, f"/c/{name}")
-
-
-class Sessions:
-    """A hook that knows everybody until it does not."""
-
-    def __init__(self) -> None:
-        self.over = False
-
-    async def __call__(self, connection: HTTPConnection) -> Visitor:
-        if self.over:
-            raise Unauthenticated("Sign in at /login.")
-        return Visitor("somebody")
+SIGNED_OUT = {"status": 401, "content_type": "application/problem+json", "body": "{}"}
 
 
 @pytest.mark.promise("outbox")
-async def test_a_session_that_ends_is_told_and_what_was_written_is_kept(
-    tmp_path: Path, built: Path, context: BrowserContext
-) -> None:
-    sessions = Sessions()
-    async with running_app(tmp_path, authenticate=sessions, ui=built) as app:
-        tab = await ChatPage.open(context, app.url)
-        await ask(tab, "Hi")
-        sessions.over = True
-        await tab.send("Are you there?")
-        await expect(tab.banner).to_contain_text("Your session has ended.")
-        await expect(tab.banner.get_by_role("button", name="Reload")).to_be_visible()
-        await expect(tab.page.get_by_text("Are you there?")).to_be_visible()
-        await tab.composer.fill("a draft")
-        sessions.over = False
-        await tab.banner.get_by_role("button", name="Reload").click()
-        await expect(tab.composer).to_have_value("a draft")
-        await expect(tab.answers).to_have_count(2)
-        await tab.until_ended()
-        said = [text for role, text in await tab.history() if role == "user"]
-        assert said == ["Hi", "Are you there?"]
+async def test_a_session_that_ends_is_told_and_what_was_written_is_kept(tab: ChatPage) -> None:
+    await tab.ask("Hi")
+    await tab.answer_with("**/api/**", **SIGNED_OUT)
+    await tab.send("Are you there?")
+    await expect(tab.banner).to_contain_text("Your session has ended.")
+    await expect(tab.page.get_by_text("Are you there?")).to_be_visible()
+    await tab.composer.fill("a draft")
+    await tab.page.unroute("**/api/**")
+    await tab.banner.get_by_role("button", name="Reload").click()
+    await expect(tab.composer).to_have_value("a draft")
+    await expect(tab.answers).to_have_count(2)
+    await tab.until_ended()
+    said = [text for role, text in await tab.history() if role == "user"]
+    assert said == ["Hi", "Are you there?"]
 
 
 @pytest.mark.promise("foreign-bytes")
@@ -92,11 +68,11 @@ async def test_a_session_that_ends_is_told_and_what_was_written_is_kept(
 async def test_a_server_that_answers_nonsense_is_asked_again_until_it_makes_sense(
     tab: ChatPage, context: BrowserContext, answer: dict[str, object]
 ) -> None:
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     path = tab.path
-    await answer_with(tab.page, "**/api/**", **answer)
+    await tab.answer_with("**/api/**", **answer)
     await tab.page.goto(tab.url + path)
-    screen = tab.page.get_by_test_id("problem-screen")
+    screen = tab.problem
     await expect(screen).to_contain_text("The chat cannot be loaded.")
     await expect(screen).not_to_contain_text("hotel")
     await expect(tab.banner).to_be_visible()
@@ -108,31 +84,10 @@ async def test_a_server_that_answers_nonsense_is_asked_again_until_it_makes_sens
     await expect(tab.banner).to_have_count(0)
 
 
-@pytest.mark.promise("outbox")
-async def test_a_message_that_a_broken_server_does_not_take_can_be_sent_again(
-    tab: ChatPage,
-) -> None:
-    await tab.page.clock.install()
-    await answer_with(tab.page, "**/api/chat", **BROKEN)
-    await tab.send("Hi")
-    for _ in range(40):
-        await tab.page.clock.fast_forward(15_000)
-        if await tab.waiting.count():
-            break
-        await tab.page.evaluate("() => fetch('/healthz')")
-    await expect(tab.waiting).to_contain_text("Not sent.")
-    await tab.page.unroute("**/api/chat")
-    await tab.waiting.get_by_role("button", name="Try again").click()
-    await tab.until_ended()
-    assert [role for role, _ in await tab.history()] == ["user", "assistant"]
-
-
 def events(*chunks: dict[str, object]) -> str:
     """A stream as a foreign server may send it."""
-    lines = [
-        f"id: run.{number:08}.aa\ndata: {json.dumps(chunk)}\n\n"
-        for number, chunk in enumerate(chunks)
-    ]
+    numbered = enumerate(map(json.dumps, chunks))
+    lines = [f"id: run.{number:08}.aa\ndata: {chunk}\n\n" for number, chunk in numbered]
     return "".join(lines) + "data: [DONE]\n\n"
 
 
@@ -151,7 +106,7 @@ async def test_what_an_answer_holds_of_a_newer_protocol_is_left_out_with_a_sente
         {"type": "finish", "messageMetadata": {"status": "finished"}},
     )
     headers = {"content-type": "text/event-stream", "x-vercel-ai-ui-message-stream": "v1"}
-    await answer_with(tab.page, "**/api/chat", headers=headers, body=body)
+    await tab.answer_with("**/api/chat", headers=headers, body=body)
     await tab.send("Hi")
     await tab.until_shown("Before, behind.")
     skipped = tab.page.get_by_test_id("skipped")
@@ -165,78 +120,71 @@ GONE = {"status": 404, "content_type": "application/json", "body": "{}"}
 async def test_after_a_deploy_the_text_is_plain_and_a_banner_offers_to_reload(
     app: App, context: BrowserContext
 ) -> None:
-    page = await context.new_page()
-    await answer_with(page, "**/assets/markdown-*", **GONE)
-    tab = ChatPage(page, app.url)
+    tab = ChatPage(await context.new_page(), app.url)
+    await tab.answer_with("**/assets/markdown-*", **GONE)
+    await tab.answer_with("**/assets/palette-*", **GONE)
     await tab.goto("/")
     app.script.pieces = ("# Title\n\n", "Some **text**.")
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     await expect(tab.answer).to_contain_text("# Title")
     await expect(tab.banner).to_contain_text("A newer version of this page is there.")
-    await page.unroute("**/assets/markdown-*")
+    await tab.page.unroute("**/assets/markdown-*")
     await tab.banner.get_by_role("button", name="Reload").click()
     await expect(tab.answer.get_by_role("heading", name="Title")).to_be_visible()
     await expect(tab.banner).to_have_count(0)
-
-
-async def test_after_a_deploy_a_missing_palette_says_what_to_do(tab: ChatPage) -> None:
-    await answer_with(tab.page, "**/assets/palette-*", **GONE)
-    await tab.page.reload()
     await tab.page.keyboard.press("Control+k")
     await expect(tab.banner).to_contain_text("A newer version")
-    await expect(tab.banner.get_by_role("button", name="Reload")).to_be_visible()
-    await expect(tab.page.get_by_role("dialog")).to_have_count(0)
-    await ask(tab, "Still here?")
+    await expect(tab.dialog).to_have_count(0)
+    await tab.ask("Still here?")
 
 
 async def test_code_is_complete_without_its_colours(tab: ChatPage, app: App) -> None:
-    await ask(tab, "First")  # Markdown itself is there; what comes later is not
+    await tab.ask("First")  # Markdown itself is there; what comes later is not
     await expect(tab.answer.locator("p")).to_have_text("Hello, world.")
-    await answer_with(tab.page, "**/assets/*.js", **GONE)
+    await tab.answer_with("**/assets/*.js", **GONE)
     app.script.pieces = ("```python\nx = [1, 2]\n", "print(x)\n```\n\n$$x^2$$\n\nEnd.")
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     code = tab.answer.get_by_role("group", name="Code, python")
     await expect(code.locator("code")).to_have_text("x = [1, 2]\nprint(x)", use_inner_text=True)
     await expect(tab.answer).to_contain_text("End.")
     assert (await tab.watched()).errors == []
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def strict(tmp_path: Path, built: Path) -> AsyncIterator[App]:
-    """An application that takes short messages only."""
+@pytest.mark.promise("outbox")
+async def test_a_message_that_is_refused_can_be_made_shorter_or_sent_again(
+    tmp_path: Path, built: Path, context: BrowserContext
+) -> None:
     config = ServerConfig(models=MODELS, max_message_bytes=100)
     async with running_app(tmp_path, config, ui=built) as app:
-        yield app
-
-
-async def test_a_message_that_is_too_long_can_be_made_shorter(
-    strict: App, context: BrowserContext
-) -> None:
-    tab = await ChatPage.open(context, strict.url)
-    await tab.send("x" * 101)
-    await expect(tab.waiting).to_have_attribute("data-refused", "true")
-    await expect(tab.waiting).to_contain_text("Not sent.")
-    await tab.page.reload()
-    await expect(tab.waiting).to_contain_text("Not sent.")
-    await tab.waiting.get_by_role("button", name="Edit").click()
-    await expect(tab.composer).to_have_value("x" * 101)
-    await ask(tab, "short")
-    assert [role for role, _ in await tab.history()] == ["user", "assistant"]
+        tab = await ChatPage.open(context, app.url)
+        await tab.send("x" * 101)
+        await expect(tab.waiting).to_have_attribute("data-refused", "true")
+        await expect(tab.waiting).to_contain_text("Not sent.")
+        await tab.page.reload()
+        await expect(tab.waiting).to_contain_text("Not sent.")
+        await tab.waiting.get_by_role("button", name="Edit").click()
+        await expect(tab.composer).to_have_value("x" * 101)
+        await tab.answer_with("**/api/chat", **{**SIGNED_OUT, "status": 400})
+        await tab.send("short")
+        await expect(tab.waiting).to_contain_text("Not sent.")
+        await tab.page.unroute("**/api/chat")
+        await tab.waiting.get_by_role("button", name="Try again").click()
+        await tab.until_ended()
+        assert [role for role, _ in await tab.history()] == ["user", "assistant"]
 
 
 async def test_a_very_long_title_stays_on_its_line(tab: ChatPage) -> None:
-    [chat] = await add_chats(tab, ["Hi"])
+    [chat] = await tab.add_chats(["Hi"])
     title = "Donaudampfschifffahrtsgesellschaft" * 5
     await tab.page.request.patch(f"{tab.url}/api/chats/{chat}", data={"title": title})
-    await row(tab, "Donau").get_by_role("link").click()
+    await tab.row("Donau").get_by_role("link").click()
     heading = tab.page.get_by_role("heading", level=1)
     await expect(heading).to_have_text(title)
-    for part in (heading, row(tab, "Donau")):
+    for part in (heading, tab.row("Donau")):
         box = await part.bounding_box()
         assert box is not None
         assert box["height"] < 60
-    await expect(
-        tab.page.locator("header").get_by_role("button", name="Options")
-    ).to_be_in_viewport()
+    options = tab.page.locator("header").get_by_role("button", name="Options")
+    await expect(options).to_be_in_viewport()
     width = await tab.page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= 1280

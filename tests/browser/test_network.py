@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -11,8 +12,7 @@ from playwright.async_api import BrowserContext, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage, letters
-from tests.browser.pace import numbered, speaking
-from tests.browser.screens_support import begin
+from tests.browser.scripted import numbered, speaking
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
 
@@ -41,24 +41,6 @@ async def struck(proxy: TcpProxy, cuts: int) -> None:
     await until(lambda: proxy.cuts == cuts)
 
 
-async def test_offline_is_said_and_over_at_once(tab: ChatPage, app: App) -> None:
-    app.script.pieces = WORDS
-    await begin(tab, app, "Count", 10)
-    await tab.page.context.set_offline(True)
-    await tab.until_state("offline")
-    await expect(tab.banner).to_have_attribute("data-kind", "offline")
-    await expect(tab.stop_button).to_be_visible()
-    app.script.allow(10)
-    assert await tab.shown() == "".join(WORDS[:10]).replace(" ", "")
-    await tab.page.context.set_offline(False)
-    await tab.until_state("resumed")
-    await tab.until_shown("".join(WORDS[:20]))
-    await expect(tab.banner).to_have_count(0)
-    app.script.free()
-    await tab.until_ended()
-    assert await tab.assert_exact() == SAID
-
-
 async def test_an_answer_survives_fifteen_resets_at_any_byte(
     far: ChatPage, app: App, proxy: TcpProxy
 ) -> None:
@@ -75,39 +57,37 @@ async def test_an_answer_survives_fifteen_resets_at_any_byte(
     assert len(app.script.prompts) == 1
 
 
-async def test_a_silent_connection_is_given_up_after_forty_seconds(
-    far: ChatPage, app: App, proxy: TcpProxy
+@pytest.mark.parametrize("loss", ["offline", "refuse", "hang"])
+async def test_a_loss_is_reported_and_the_answer_goes_on_where_it_was(
+    far: ChatPage, app: App, proxy: TcpProxy, loss: Literal["offline", "refuse", "hang"]
 ) -> None:
-    await far.page.clock.install()
-    await far.page.reload()
-    await begin(far, app, "Count", 10)
-    await proxy.set("hang")
+    if loss == "hang":
+        await far.page.clock.install()
+        await far.page.reload()
+    await far.begin(app, "Count", 10)
+    if loss == "offline":
+        await far.page.context.set_offline(True)
+        await far.until_state("offline")
+        await expect(far.banner).to_have_attribute("data-kind", "offline")
+        await expect(far.stop_button).to_be_visible()
+    else:
+        await proxy.set(loss)
     app.script.allow(10)
-    await far.page.clock.fast_forward(35_000)
-    await far.until_state("waiting")
-    await far.page.clock.fast_forward(6_000)
-    await far.until_state("reconnecting")
+    if loss == "refuse":
+        proxy.cut()
+        await far.until_state("reconnecting")
+        await expect(far.banner).to_have_attribute("data-kind", "down")
+        await expect(far.page.get_by_text("Reconnecting in ")).to_be_visible()
+    if loss == "hang":  # it is given up after forty seconds
+        await far.page.clock.fast_forward(35_000)
+        await far.until_state("waiting")
+        await far.page.clock.fast_forward(6_000)
+        await far.until_state("reconnecting")
     assert await far.shown() == letters("".join(WORDS[:10]))
     await proxy.set("pass")
-    await far.until_state("resumed")
-    await far.until_shown("".join(WORDS[:20]))
-    app.script.free()
-    await far.until_ended()
-    assert await far.assert_exact() == SAID
-
-
-async def test_a_server_that_refuses_for_a_while_is_tried_again(
-    far: ChatPage, app: App, proxy: TcpProxy
-) -> None:
-    await begin(far, app, "Count", 10)
-    await proxy.set("refuse")
-    proxy.cut()
-    await far.until_state("reconnecting")
-    await expect(far.banner).to_have_attribute("data-kind", "down")
-    await expect(far.page.get_by_text("Reconnecting in ")).to_be_visible()
-    app.script.allow(10)
-    await proxy.set("pass")
-    await far.page.get_by_role("button", name="Try now").click()
+    await far.page.context.set_offline(False)
+    if loss == "refuse":
+        await far.button("Try now").click()
     await far.until_state("resumed")
     await far.until_shown("".join(WORDS[:20]))
     await expect(far.banner).to_have_count(0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,11 +16,14 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.screens_hostile import EVIL, PAYLOADS, RUN
-from tests.browser.screens_support import ask
+from tests.node import WEB, node_command
 from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.promise("harmless-text")]
+
+#: A host that nobody may ask.
+EVIL = "http://evil.example"
+RUN = "window.__pwned=1"
 
 #: What must never be in the conversation, with the beginning of where it was found.
 FORBIDDEN = """() => {
@@ -115,19 +121,8 @@ async def watched(app: App, context: BrowserContext) -> AsyncIterator[tuple[Chat
     await watch.assert_clean()
 
 
-def in_pieces(text: str, seed: int) -> tuple[str, ...]:
-    """Cut as a model's tokens might be, through the middle of any tag."""
-    rng = random.Random(seed)
-    pieces, at = [], 0
-    while at < len(text):
-        size = rng.randint(1, 12)
-        pieces.append(text[at : at + size])
-        at += size
-    return tuple(pieces)
-
-
 async def test_what_is_forbidden_would_be_found(tab: ChatPage) -> None:
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     assert await tab.page.evaluate(FORBIDDEN) == []
     await tab.page.evaluate(
         """() => {
@@ -140,8 +135,13 @@ async def test_what_is_forbidden_would_be_found(tab: ChatPage) -> None:
     assert len(await tab.page.evaluate(FORBIDDEN)) >= 5
 
 
-async def test_there_are_enough_payloads_and_no_two_are_the_same() -> None:
-    assert len(set(PAYLOADS)) == len(PAYLOADS) >= 40
+def payloads() -> list[str]:
+    """The hostile texts that Vitest renders too, whole and cut off anywhere, but without a page."""
+    declared = "export const hostile: string[] ="
+    source = (WEB / "src/markdown/hostile.ts").read_text().replace(declared, "const hostile =")
+    command = [*node_command(), "-e", f"{source}\nconsole.log(JSON.stringify(hostile))"]
+    found: list[str] = json.loads(subprocess.check_output(command))
+    return [text for text in found if "\0" not in text]  # the clipboard keeps no NUL
 
 
 FRAMES = """async (count) => {
@@ -153,10 +153,13 @@ async def test_no_hostile_markdown_runs_or_loads_anything_at_any_moment(
     watched: tuple[ChatPage, Watch], app: App
 ) -> None:
     tab, watch = watched
-    payloads = list(PAYLOADS)
-    random.Random(0).shuffle(payloads)
-    text = "\n\n".join(["Before.", *payloads, "Behind everything."])
-    app.script.pieces = in_pieces(text, 0)
+    rng, texts = random.Random(0), payloads()
+    assert len(set(texts)) >= 80
+    rng.shuffle(texts)
+    text = "\n\n".join(["Before.", *texts, "Behind everything."])
+    # Cut as a model's tokens might be, through the middle of any tag.
+    cuts = sorted(rng.sample(range(1, len(text)), len(text) // 7))
+    app.script.pieces = tuple(text[a:b] for a, b in pairwise([0, *cuts, len(text)]))
     app.script.hold()
     await tab.send("Attack")
     for _ in range(len(app.script.pieces) // 30):
@@ -177,7 +180,7 @@ async def test_links_lead_out_only_by_a_click_into_a_tab_that_knows_nothing(
 ) -> None:
     tab, _ = watched
     app.script.pieces = (f"[a link]({EVIL}/page) ![a picture]({EVIL}/pixel.png)\n",)
-    await ask(tab, "Where?")
+    await tab.ask("Where?")
     link = tab.answer.get_by_role("link", name="a link")
     await expect(link).to_have_attribute("title", f"{EVIL}/page")
     assert set((await link.get_attribute("rel") or "").split()) >= {"noopener", "noreferrer"}
@@ -207,7 +210,7 @@ async def test_questions_and_titles_are_text(watched: tuple[ChatPage, Watch]) ->
         "\u202egnp.exe <b>bold</b>",
     ):
         await tab.goto("/")
-        await ask(tab, hostile)
+        await tab.ask(hostile)
         await expect(tab.questions.first).to_contain_text(hostile)
         await expect(tab.rows.first).to_contain_text(hostile[:10])
         await expect(tab.page.locator("aside img, aside b, header img, header b")).to_have_count(0)

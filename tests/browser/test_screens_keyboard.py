@@ -6,11 +6,10 @@ import asyncio
 import re
 
 import pytest
-from playwright.async_api import BrowserContext, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.app import App
 from tests.browser.chat_page import ChatPage
-from tests.browser.screens_support import add_chats, ask, ask_until, begin, focused, row, title_box
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -23,25 +22,13 @@ async def leave_the_box(tab: ChatPage) -> None:
 
 async def test_every_shortcut_of_the_list_does_what_it_says(tab: ChatPage, app: App) -> None:
     keyboard, page = tab.page.keyboard, tab.page
-    await add_chats(tab, ["Older", "Newer"])
+    await tab.add_chats(["Older", "Newer"])
     await expect(tab.rows).to_have_count(2)
     await leave_the_box(tab)
     await keyboard.press("?")
     listed = page.get_by_role("dialog", name="Keyboard shortcuts")
-    await expect(listed.get_by_role("definition")).to_have_text(
-        [
-            "Ctrl+K",
-            "Ctrl+Shift+O",
-            "Ctrl+B",
-            "Alt+↑",
-            "Alt+↓",
-            "/",
-            "Enter",
-            "Shift+Enter",
-            "Esc",
-            "?",
-        ]
-    )
+    keys = "Ctrl+K Ctrl+Shift+O Ctrl+B Alt+↑ Alt+↓ / Enter Shift+Enter Esc ?"
+    await expect(listed.get_by_role("definition")).to_have_text(keys.split())
     await keyboard.press("Escape")
     await expect(listed).to_have_count(0)
 
@@ -51,12 +38,9 @@ async def test_every_shortcut_of_the_list_does_what_it_says(tab: ChatPage, app: 
     await keyboard.press("Control+k")
     await expect(palette).to_have_count(0)
 
-    await keyboard.press("Alt+ArrowDown")
-    await expect(page).to_have_title(re.compile(r"^(● )?Newer$"))
-    await keyboard.press("Alt+ArrowDown")
-    await expect(page).to_have_title(re.compile(r"^(● )?Older$"))
-    await keyboard.press("Alt+ArrowUp")
-    await expect(page).to_have_title(re.compile(r"^(● )?Newer$"))
+    for arrow, title in (("Down", "Newer"), ("Down", "Older"), ("Up", "Newer")):
+        await keyboard.press(f"Alt+Arrow{arrow}")
+        await expect(page).to_have_title(re.compile(rf"^(● )?{title}$"))
 
     await keyboard.press("Control+Shift+O")
     await expect(page).to_have_url(f"{tab.url}/")
@@ -84,39 +68,27 @@ async def open_palette(tab: ChatPage) -> None:
     await expect(tab.page.get_by_role("combobox")).to_be_focused()
 
 
-async def test_the_palette_finds_by_titles_and_not_by_what_nobody_sees(tab: ChatPage) -> None:
-    await add_chats(tab, ["Alpha", "Beta"])
-    await expect(tab.rows).to_have_count(2)
-    await open_palette(tab)
-    await tab.page.keyboard.type("chat-2-0")  # an id
-    await expect(tab.page.get_by_text("Nothing found.")).to_be_visible()
-    await tab.page.get_by_role("combobox").fill("bet")
-    await expect(tab.page.get_by_role("option")).to_have_text(["Beta"])
-
-
-async def test_the_palette_finds_chats_and_runs_commands(tab: ChatPage) -> None:
-    await add_chats(tab, [f"Subject {number:02}" for number in range(60)])
+async def test_the_palette_finds_chats_by_title_and_runs_commands(tab: ChatPage) -> None:
+    await tab.add_chats([f"Subject {number:02}" for number in range(60)])
     await tab.goto("/")
-    keyboard = tab.page.keyboard
+    keyboard, page = tab.page.keyboard, tab.page
     await open_palette(tab)
-    await keyboard.type("subject 03")  # beyond the list's first page
-    option = tab.page.get_by_role("option", name="Subject 03")
-    await expect(option).to_have_attribute("aria-selected", "true")
+    await keyboard.type("chat-60-3")  # an id, which nobody sees
+    await expect(page.get_by_text("Nothing found.")).to_be_visible()
+    await page.get_by_role("combobox").fill("subject 03")  # beyond the list's first page
+    await expect(page.get_by_role("option")).to_have_text(["Subject 03"])
+    await expect(page.get_by_role("option")).to_have_attribute("aria-selected", "true")
     await keyboard.press("Enter")
-    await expect(tab.page).to_have_title(re.compile(r"^(● )?Subject 03$"))
-    await expect(tab.page.get_by_role("dialog")).to_have_count(0)
+    await expect(page).to_have_title(re.compile(r"^(● )?Subject 03$"))
+    await expect(tab.dialog).to_have_count(0)
     await open_palette(tab)
     await keyboard.type("theme: dark")
     await keyboard.press("Enter")
-    await expect(tab.page.locator("html")).to_have_class("dark")
+    await expect(page.locator("html")).to_have_class("dark")
     await open_palette(tab)
     await keyboard.type("keyboard")
     await keyboard.press("Enter")
-    await expect(tab.page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
-    await keyboard.press("Escape")
-    await open_palette(tab)
-    await keyboard.type("nothing is called so")
-    await expect(tab.page.get_by_text("Nothing found.")).to_be_visible()
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     await keyboard.press("Escape")
     await expect(tab.composer).to_be_focused()
 
@@ -127,10 +99,10 @@ TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAni
 async def test_the_focus_goes_where_one_expects_it(tab: ChatPage) -> None:
     keyboard = tab.page.keyboard
     await expect(tab.composer).to_be_focused()
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     await expect(tab.composer).to_be_focused()
 
-    commands = tab.page.get_by_role("button", name="Search and commands")
+    commands = tab.button("Search and commands")
     await commands.focus()
     await keyboard.press("Enter")
     await expect(tab.page.get_by_role("combobox")).to_be_focused()
@@ -141,11 +113,17 @@ async def test_the_focus_goes_where_one_expects_it(tab: ChatPage) -> None:
     about = tab.answer.get_by_role("button", name="About this answer")
     await about.focus()
     await keyboard.press("Enter")
-    await expect(tab.page.get_by_role("dialog")).to_be_visible()
+    await expect(tab.dialog).to_be_visible()
     await keyboard.press("Escape")
     await expect(about).to_be_focused()
 
-    options = row(tab, "Hi").get_by_role("button", name="Options of")
+    for end in ("Escape", "Enter"):
+        await rename_by_keyboard(tab, "Hi")
+        await keyboard.press(end)
+        await expect(tab.title_box).to_have_count(0)
+        await expect(tab.row("Hi").locator(":focus")).to_have_count(1)
+
+    options = tab.row("Hi").get_by_role("button", name="Options of")
     await options.focus()
     await keyboard.press("Enter")
     await expect(tab.page.get_by_role("menuitem", name="Rename")).to_be_focused()
@@ -157,27 +135,17 @@ async def test_the_focus_goes_where_one_expects_it(tab: ChatPage) -> None:
 
 
 async def rename_by_keyboard(tab: ChatPage, title: str) -> None:
-    await row(tab, title).get_by_role("button", name="Options of").focus()
+    await tab.row(title).get_by_role("button", name="Options of").focus()
     await tab.page.keyboard.press("Enter")
     await expect(tab.page.get_by_role("menuitem", name="Rename")).to_be_focused()
     await tab.page.keyboard.press("Enter")
-    await expect(title_box(tab)).to_be_focused()
-
-
-async def test_after_renaming_by_keyboard_the_focus_is_back_at_the_row(tab: ChatPage) -> None:
-    await ask(tab, "Hi")
-    for end in ("Escape", "Enter"):
-        await rename_by_keyboard(tab, "Hi")
-        await tab.page.keyboard.press(end)
-        await expect(title_box(tab)).to_have_count(0)
-        inside = row(tab, "Hi").locator(":focus")
-        await expect(inside).to_have_count(1)
+    await expect(tab.title_box).to_be_focused()
 
 
 async def test_the_first_tab_stop_leads_to_the_message_box(tab: ChatPage) -> None:
-    await ask(tab, "Hi")
+    await tab.ask("Hi")
     await tab.page.reload()
-    await tab.page.get_by_role("button", name="New chat").focus()
+    await tab.button("New chat").focus()
     await tab.page.keyboard.press("Shift+Tab")
     skip = tab.page.get_by_role("link", name="Skip to the message box")
     await expect(skip).to_be_focused()
@@ -191,49 +159,6 @@ async def test_the_first_tab_stop_leads_to_the_message_box(tab: ChatPage) -> Non
 async def test_escape_closes_what_is_open_before_it_stops_the_answer(
     tab: ChatPage, app: App
 ) -> None:
-    await ask(tab, "First")
-    app.script.hold()
-    app.script.allow(1)
-    await ask_until(tab, "Second", "Hello")
-    keyboard, page = tab.page.keyboard, tab.page
-
-    await page.get_by_role("button", name="Model:").click()
-    await expect(page.get_by_role("menu")).to_be_visible()
-    await keyboard.press("Escape")
-    await expect(page.get_by_role("menu")).to_have_count(0)
-    await open_palette(tab)
-    await keyboard.press("Escape")
-    await expect(page.get_by_role("dialog")).to_have_count(0)
-    await tab.answers.first.get_by_role("button", name="About this answer").click()
-    await expect(page.get_by_role("dialog")).to_be_visible()
-    await keyboard.press("Escape")
-    await expect(page.get_by_role("dialog")).to_have_count(0)
-    await rename_by_keyboard(tab, "First")
-    await keyboard.press("Escape")
-    await expect(title_box(tab)).to_have_count(0)
-
-    await expect(tab.chat).to_have_attribute("data-status", "streaming")
-    assert (await tab.snapshot())["active_run"] is not None
-    await tab.composer.press("Escape")
-    await tab.until_ended("stopped")
-
-
-async def test_escape_in_the_search_box_empties_it_and_stops_nothing(
-    tab: ChatPage, app: App
-) -> None:
-    await begin(tab, app, "Hi")
-    search = tab.page.get_by_role("searchbox")
-    await search.fill("hi")
-    await search.press("Escape")
-    await expect(search).to_have_value("")
-    await expect(tab.state).not_to_have_attribute("data-kind", "stopping")
-    app.script.free()
-    await tab.until_ended("finished")
-
-
-async def test_escape_before_the_palette_has_come_closes_it_and_stops_nothing(
-    tab: ChatPage, app: App
-) -> None:
     arrived, let_go = asyncio.Event(), asyncio.Event()
 
     async def late(route: Route) -> None:
@@ -241,20 +166,45 @@ async def test_escape_before_the_palette_has_come_closes_it_and_stops_nothing(
         await let_go.wait()
         await route.continue_()
 
-    await tab.page.route("**/assets/palette-*.js", late)
-    await tab.page.reload()  # and it has not come when it is asked for
-    await begin(tab, app, "Hi")
-    await tab.page.keyboard.press("Control+k")
+    keyboard, page = tab.page.keyboard, tab.page
+    await page.route("**/assets/palette-*.js", late)
+    await tab.ask("First")
+    await page.reload()  # and the palette has not come when it is asked for
+    app.script.hold()
+    app.script.allow(1)
+    await tab.ask_until("Second", "Hello")
+    await keyboard.press("Control+k")
     await until(arrived.is_set)
-    await tab.page.keyboard.press("Escape")
+    await keyboard.press("Escape")
     let_go.set()
     app.script.allow(1)
     await tab.until_shown("Hello, ")
-    await expect(tab.page.get_by_role("dialog")).to_have_count(0)
+    await expect(tab.dialog).to_have_count(0)
+
+    await tab.button("Model:").click()
+    await expect(page.get_by_role("menu")).to_be_visible()
+    await keyboard.press("Escape")
+    await expect(page.get_by_role("menu")).to_have_count(0)
+    await open_palette(tab)
+    await keyboard.press("Escape")
+    await expect(tab.dialog).to_have_count(0)
+    await tab.answers.first.get_by_role("button", name="About this answer").click()
+    await expect(tab.dialog).to_be_visible()
+    await keyboard.press("Escape")
+    await expect(tab.dialog).to_have_count(0)
+    await rename_by_keyboard(tab, "First")
+    await keyboard.press("Escape")
+    await expect(tab.title_box).to_have_count(0)
+    search = page.get_by_role("searchbox")
+    await search.fill("first")
+    await search.press("Escape")
+    await expect(search).to_have_value("")
+
     await expect(tab.chat).to_have_attribute("data-status", "streaming")
     await expect(tab.state).not_to_have_attribute("data-kind", "stopping")
-    app.script.free()
-    await tab.until_ended("finished")
+    assert (await tab.snapshot())["active_run"] is not None
+    await tab.composer.press("Escape")
+    await tab.until_ended("stopped")
 
 
 WATCH_ANNOUNCEMENTS = """() => {
@@ -277,7 +227,7 @@ async def announcements(page: Page, last: str) -> list[str]:
 async def test_a_screen_reader_hears_of_states_and_never_of_tokens(tab: ChatPage, app: App) -> None:
     await tab.page.evaluate(WATCH_ANNOUNCEMENTS)
     app.script.pieces = tuple(f"token{number} " for number in range(200))
-    await ask(tab, "Count")
+    await tab.ask("Count")
     said = await announcements(tab.page, "Answer complete.")
     assert said == ["Message sent.", "The assistant is answering.", "Answer complete."]
     live = tab.page.locator("[aria-live]:not([aria-live=off]), [role=status], [role=alert]")
@@ -287,7 +237,7 @@ async def test_a_screen_reader_hears_of_states_and_never_of_tokens(tab: ChatPage
 
     app.script.hold()
     app.script.allow(3)
-    await ask_until(tab, "Again", "token0 token1 token2")
+    await tab.ask_until("Again", "token0 token1 token2")
     await expect(tab.answer).to_have_attribute("aria-busy", "true")
     await tab.page.context.set_offline(True)
     await tab.until_state("offline")
@@ -324,15 +274,10 @@ NOT_REACHED = """() => [
   .map((element) => element.outerHTML.slice(0, 150))"""
 
 
-async def test_everything_is_reached_by_tab_and_shows_that_it_is(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    app.script.pieces = (
-        "```js\n",
-        "1\n```\n\n[link](https://example.com)\n",
-    )
-    await ask(tab, "First")
-    await ask(tab, "Second")
+async def test_everything_is_reached_by_tab_and_shows_that_it_is(tab: ChatPage, app: App) -> None:
+    app.script.pieces = ("```js\n", "1\n```\n\n[link](https://example.com)\n")
+    await tab.ask("First")
+    await tab.ask("Second")
     await tab.page.get_by_role("link", name="link").last.wait_for()
     await tab.composer.fill("x")
     await leave_the_box(tab)
@@ -346,5 +291,5 @@ async def test_everything_is_reached_by_tab_and_shows_that_it_is(
         stops.append(stop)
     assert len(stops) > 15
     assert [stop["html"] for stop in stops if not stop["ring"]] == []
-    await expect(focused(tab.page)).to_have_count(0)
+    await expect(tab.focused).to_have_count(0)
     assert await tab.page.evaluate(NOT_REACHED) == []

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.app import App
-from tests.browser.chat_page import ChatPage
+from tests.browser.chat_page import HAND, PHONE, ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import HAND, PHONE, ask, ask_until, fits_its_width
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,6 +26,28 @@ WIDE = (
 )
 
 
+async def fits_its_width(page: Page) -> None:
+    """Nothing makes the page scroll sideways, and nothing that can be pressed is outside of it."""
+    overflow = await page.evaluate(
+        """() => {
+          const width = document.documentElement.clientWidth;
+          const wide = [document.documentElement, document.body,
+            ...document.querySelectorAll("main, header, form, [role=log], [data-testid=scroller]")]
+            .filter((element) => element.scrollWidth > element.clientWidth + 1)
+            .map((element) => element.outerHTML.slice(0, 120));
+          const outside = [...document.querySelectorAll("main button, main a, main textarea")]
+            .filter((element) => {
+              const box = element.getBoundingClientRect();
+              return box.width > 0 && !element.closest(".md-code, .md-table, .sr-only")
+                && !element.matches(".sr-only") && (box.left < -1 || box.right > width + 1);
+            })
+            .map((element) => element.outerHTML.slice(0, 120));
+          return { wide, outside };
+        }"""
+    )
+    assert overflow == {"wide": [], "outside": []}
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def phone(device: NewDevice, app: App) -> AsyncIterator[ChatPage]:
     """A tab of a phone."""
@@ -38,9 +59,7 @@ async def phone(device: NewDevice, app: App) -> AsyncIterator[ChatPage]:
     "options",
     [
         pytest.param({**HAND, "viewport": {"width": 320, "height": 568}}, id="320 px wide"),
-        pytest.param(
-            {"viewport": {"width": 640, "height": 400}, "device_scale_factor": 2}, id="zoom 200 %"
-        ),
+        pytest.param({"viewport": {"width": 640, "height": 400}}, id="zoom 200 %"),
     ],
 )
 async def test_no_screen_scrolls_sideways(
@@ -50,11 +69,11 @@ async def test_no_screen_scrolls_sideways(
         tab = await ChatPage.open(context, app.url)
         await fits_its_width(tab.page)
         app.script.pieces = WIDE
-        await ask(tab, "Question " + "w" * 200)
+        await tab.ask("Question " + "w" * 200)
         await fits_its_width(tab.page)
         app.script.hold()
         app.script.allow(1)
-        await ask_until(tab, "Another", WIDE[0][:20])
+        await tab.ask_until("Another", WIDE[0][:20])
         await tab.send("Waits " + "w" * 200)
         await expect(tab.waiting).to_have_count(1)
         await fits_its_width(tab.page)
@@ -65,22 +84,54 @@ async def test_no_screen_scrolls_sideways(
         await fits_its_width(tab.page)
         await tab.page.keyboard.press("Escape")
         await tab.page.goto(f"{tab.url}/c/no-such-chat")
-        await expect(tab.page.get_by_test_id("problem-screen")).to_be_visible()
+        await expect(tab.problem).to_be_visible()
         await fits_its_width(tab.page)
         await tab.page.keyboard.press("Control+k")
-        await expect(tab.page.get_by_role("dialog")).to_be_visible()
-        await expect(tab.page.get_by_role("dialog")).to_be_in_viewport(ratio=1)
+        await expect(tab.dialog).to_be_visible()
+        await expect(tab.dialog).to_be_in_viewport(ratio=1)
+
+
+TOO_SMALL = """(finger) => [...(document.querySelector("[role=dialog]") ?? document)
+  .querySelectorAll("button, a[href], [role=menuitem]")]
+  .filter((element) => element.checkVisibility({ opacityProperty: true })
+    && !element.closest(".sr-only") && !element.matches(".sr-only, .md a"))
+  .map((element) => [element, element.getBoundingClientRect()])
+  // Half a pixel less while something slides in.
+  .filter(([, box]) => Math.round(box.width) < finger || Math.round(box.height) < finger)
+  .map(([element, box]) => `${Math.round(box.width)}x${Math.round(box.height)} `
+    + (element.getAttribute("aria-label") ?? element.textContent).slice(0, 40))"""
+
+
+async def hits(tab: ChatPage) -> None:
+    """Fingers hit what can be pressed here."""
+    assert await tab.page.evaluate(TOO_SMALL, FINGER) == []
 
 
 async def test_the_drawer_opens_by_its_button_and_closes_in_each_usual_way(
-    phone: ChatPage,
+    phone: ChatPage, app: App
 ) -> None:
-    await ask(phone, "Hi")
     page = phone.page
-    opener = page.get_by_role("button", name="Toggle sidebar")
+    opener = phone.button("Toggle sidebar")
     drawer = page.get_by_role("dialog", name="Chats")
+    search, title = drawer.get_by_role("searchbox"), drawer.get_by_role("textbox", name="Title")
+    await expect(phone.composer).not_to_be_focused()  # or the keyboard would open by itself
+    # Phones zoom into a field whose letters are smaller than 16 px.
+    await expect(phone.composer).to_have_css("font-size", "16px")
+    await hits(phone)
+    await phone.ask("Hi")
+    await hits(phone)
 
     await opener.tap()
+    await expect(search).to_have_css("font-size", "16px")
+    await hits(phone)
+    await drawer.get_by_role("button", name="Options of").tap()
+    await page.get_by_role("menuitem", name="Rename").tap()
+    await expect(title).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(title).to_have_count(0)
+    await search.fill("hi")
+    await search.press("Escape")
+    await expect(search).to_have_value("")
     await expect(drawer).to_be_visible()
     await drawer.get_by_role("button", name="Close sidebar").tap()
     await expect(drawer).to_have_count(0)
@@ -102,59 +153,6 @@ async def test_the_drawer_opens_by_its_button_and_closes_in_each_usual_way(
     await expect(drawer).to_have_count(0)
     await expect(phone.questions).to_have_text(["Hi"])
     assert (await phone.snapshot())["active_run"] is None
-
-
-async def test_escape_in_a_title_gives_up_the_title_and_not_the_drawer(phone: ChatPage) -> None:
-    await ask(phone, "Hi")
-    await phone.page.get_by_role("button", name="Toggle sidebar").tap()
-    drawer = phone.page.get_by_role("dialog", name="Chats")
-    await drawer.get_by_role("button", name="Options of").tap()
-    await phone.page.get_by_role("menuitem", name="Rename").tap()
-    await expect(drawer.get_by_role("textbox", name="Title")).to_be_focused()
-    await phone.page.keyboard.press("Escape")
-    await expect(drawer.get_by_role("textbox", name="Title")).to_have_count(0)
-    await expect(drawer).to_be_visible()
-    search = drawer.get_by_role("searchbox")
-    await search.fill("hi")
-    await search.press("Escape")
-    await expect(search).to_have_value("")
-    await expect(drawer).to_be_visible()
-
-
-TOO_SMALL = """(finger) => [...(document.querySelector("[role=dialog]") ?? document)
-  .querySelectorAll("button, a[href], [role=menuitem]")]
-  .filter((element) => element.checkVisibility({ opacityProperty: true })
-    && !element.closest(".sr-only") && !element.matches(".sr-only, .md a"))
-  .map((element) => [element, element.getBoundingClientRect()])
-  // Half a pixel less while something slides in.
-  .filter(([, box]) => Math.round(box.width) < finger || Math.round(box.height) < finger)
-  .map(([element, box]) => `${Math.round(box.width)}x${Math.round(box.height)} `
-    + (element.getAttribute("aria-label") ?? element.textContent).slice(0, 40))"""
-
-
-async def test_fingers_hit_the_main_actions(phone: ChatPage, app: App) -> None:
-    page = phone.page
-    small: dict[str, list[str]] = {}
-    small["empty"] = await page.evaluate(TOO_SMALL, FINGER)
-    await ask(phone, "Hi")
-    small["finished"] = await page.evaluate(TOO_SMALL, FINGER)
-    app.script.hold()
-    app.script.allow(1)
-    await ask_until(phone, "Again", "Hello")
-    small["streaming"] = await page.evaluate(TOO_SMALL, FINGER)
-    await page.get_by_role("button", name="Toggle sidebar").tap()
-    await expect(page.get_by_role("dialog", name="Chats")).to_be_visible()
-    small["drawer"] = await page.evaluate(TOO_SMALL, FINGER)
+    await phone.begin(app, "Again", 2)
+    await hits(phone)
     app.script.free()
-    assert small == {"empty": [], "finished": [], "streaming": [], "drawer": []}
-
-
-async def test_a_phone_does_not_zoom_into_the_box_it_writes_in(phone: ChatPage) -> None:
-    # Phones zoom into a field whose letters are smaller than 16 px.
-    await expect(phone.composer).to_have_css("font-size", "16px")
-    await phone.page.get_by_role("button", name="Toggle sidebar").tap()
-    await expect(phone.page.get_by_role("searchbox")).to_have_css("font-size", "16px")
-
-
-async def test_the_keyboard_of_a_phone_does_not_open_by_itself(phone: ChatPage) -> None:
-    await expect(phone.composer).not_to_be_focused()

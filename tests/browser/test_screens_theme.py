@@ -11,7 +11,6 @@ from playwright.async_api import BrowserContext, Page, Request, Route, expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.screens_support import ask
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,6 +19,7 @@ RUNNING = """() => document.getAnimations().filter((each) => each.playState === 
   .map((each) => each.effect.target.outerHTML.slice(0, 120))"""
 
 LIGHT, DARK = "rgb(251, 251, 250)", "rgb(19, 20, 23)"
+SCHEMES: dict[Literal["light", "dark"], str] = {"light": LIGHT, "dark": DARK}
 
 
 async def shows(page: Page, colour: str) -> None:
@@ -28,34 +28,28 @@ async def shows(page: Page, colour: str) -> None:
 
 
 async def choose_theme(tab: ChatPage, name: str) -> None:
-    await tab.page.get_by_role("button", name="Theme:").click()
+    await tab.button("Theme:").click()
     await tab.page.get_by_role("menuitemradio", name=name).click()
 
 
-async def test_by_default_the_theme_follows_the_system_live(tab: ChatPage) -> None:
-    await tab.page.emulate_media(color_scheme="light")
-    await shows(tab.page, LIGHT)
-    await tab.page.emulate_media(color_scheme="dark")
-    await shows(tab.page, DARK)
-    await expect(tab.page.get_by_role("button", name="Theme: System")).to_be_visible()
-
-
-async def test_a_chosen_theme_outlives_reloads_and_reaches_the_other_tabs(
+async def test_the_theme_follows_the_system_until_one_is_chosen_in_any_tab(
     tab: ChatPage, context: BrowserContext
 ) -> None:
+    for scheme, colour in SCHEMES.items():
+        await tab.page.emulate_media(color_scheme=scheme)
+        await shows(tab.page, colour)
     other = await ChatPage.open(context, tab.url)
-    await choose_theme(tab, "Dark")
-    for page in (tab.page, other.page):
-        await shows(page, DARK)
-    await tab.page.reload()
+    await choose_theme(tab, "Light")
+    await shows(tab.page, LIGHT)
+    await choose_theme(other, "Dark")
     await shows(tab.page, DARK)
-    await tab.page.emulate_media(color_scheme="dark")
     await choose_theme(other, "Light")
+    await tab.page.reload()
     await shows(tab.page, LIGHT)
     await choose_theme(tab, "System")
     await shows(tab.page, DARK)
     await shows(other.page, LIGHT)  # its own system is light
-    await expect(other.page.get_by_role("button", name="Theme: System")).to_be_visible()
+    await expect(other.button("Theme: System")).to_be_visible()
 
 
 #: What is behind everything in each frame, from the first one.
@@ -100,18 +94,25 @@ def is_script(request: Request) -> bool:
     return "/assets/index-" in request.url and request.url.endswith(".js")
 
 
-async def test_whoever_wants_no_motion_sees_none(device: NewDevice, app: App) -> None:
-    async with device(reduced_motion="reduce") as context:
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+async def test_only_who_wants_motion_sees_it(
+    device: NewDevice, app: App, motion: Literal["no-preference", "reduce"]
+) -> None:
+    async with device(reduced_motion=motion) as context:
         tab = await ChatPage.open(context, app.url)
         app.script.hold()
         await tab.send("Hi")
         await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
+        if motion == "no-preference":
+            await until(lambda: tab.page.evaluate(RUNNING), what="something that moves")
+            app.script.free()
+            return
         await no_motion(tab.page)
         app.script.allow(1)
         await tab.until_shown("Hello")
         await no_motion(tab.page)
         await tab.page.keyboard.press("Control+k")
-        await expect(tab.page.get_by_role("dialog")).to_be_visible()
+        await expect(tab.dialog).to_be_visible()
         await no_motion(tab.page)
         await tab.page.keyboard.press("Escape")
         app.script.free()
@@ -122,15 +123,6 @@ async def test_whoever_wants_no_motion_sees_none(device: NewDevice, app: App) ->
 async def no_motion(page: Page) -> None:
     """After the moment that a zero-length animation takes, nothing moves."""
     await until(lambda: page.evaluate(RUNNING), lambda running: running == [], "no motion")
-
-
-async def test_motion_there_is_where_it_is_welcome(tab: ChatPage, app: App) -> None:
-    app.script.hold()
-    await tab.send("Hi")
-    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
-    await until(lambda: tab.page.evaluate(RUNNING), what="something that moves")
-    app.script.free()
-    await tab.until_ended()
 
 
 async def test_without_javascript_there_is_a_sentence(device: NewDevice, app: App) -> None:
@@ -147,7 +139,7 @@ async def test_forced_colours_keep_the_borders_of_what_can_be_pressed(
 ) -> None:
     async with device(forced_colors="active") as context:
         tab = await ChatPage.open(context, app.url)
-        await ask(tab, "Hi")
+        await tab.ask("Hi")
         await tab.composer.focus()
         style = await tab.composer.evaluate(
             "(box) => getComputedStyle(box.closest('.composer')).outlineStyle"

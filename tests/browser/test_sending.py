@@ -13,30 +13,13 @@ from tests.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.promise("outbox", "idempotent-send")
-async def test_a_message_written_offline_is_sent_once_when_back(tab: ChatPage, app: App) -> None:
-    await tab.page.context.set_offline(True)
-    await tab.send("From the tunnel")
-    await expect(tab.questions.or_(tab.waiting)).to_have_count(1)
-    await expect(tab.page.get_by_text("Waits here and is sent by itself.")).to_be_visible()
-    await expect(tab.page.get_by_text("The answer goes on on the server.")).to_have_count(0)
-    await expect(tab.page.get_by_test_id("thinking")).to_have_count(0)
-    await expect(tab.banner).to_have_attribute("data-kind", "offline")
-    await tab.page.context.set_offline(False)
-    await tab.until_ended()
-    assert await tab.assert_exact() == "Hello, world."
-    assert await tab.history() == [("user", "From the tunnel"), ("assistant", "Hello, world.")]
-    assert len(app.script.prompts) == 1
-
-
 @pytest.mark.promise("outbox")
 @pytest.mark.parametrize("begun", [False, True], ids=["new chat", "old chat"])
 async def test_a_message_waits_through_a_reload_without_a_server(
     tab: ChatPage, app: App, begun: bool
 ) -> None:
     if begun:
-        await tab.send("First")
-        await tab.until_ended()
+        await tab.ask("First")
 
     async def refuse(route: Route) -> None:
         await route.abort("internetdisconnected")
@@ -56,15 +39,17 @@ async def test_a_message_waits_through_a_reload_without_a_server(
 
 
 @pytest.mark.promise("outbox", "idempotent-send")
-async def test_two_tabs_send_a_waiting_message_once(
+async def test_two_tabs_send_a_message_that_was_written_offline_once(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
-    await tab.send("First")
-    await tab.until_ended()
+    await tab.ask("First")
     other = await ChatPage.open(context, app.url, tab.path)
     await context.set_offline(True)
     await tab.send("Second")
     await expect(other.chat.get_by_text("Second", exact=True)).to_be_visible()
+    await expect(tab.page.get_by_text("Waits here and is sent by itself.")).to_be_visible()
+    await expect(tab.page.get_by_text("The answer goes on on the server.")).to_have_count(0)
+    await expect(tab.page.get_by_test_id("thinking")).to_have_count(0)
     await context.set_offline(False)
     for each in (tab, other):
         await expect(each.answers).to_have_count(2)
@@ -76,12 +61,19 @@ async def test_two_tabs_send_a_waiting_message_once(
 
 
 @pytest.mark.promise("idempotent-send")
-async def test_a_send_whose_answer_is_lost_makes_one_run(app: App, context: BrowserContext) -> None:
+async def test_a_question_is_seen_at_once_and_makes_one_run_though_its_answer_is_lost(
+    app: App, context: BrowserContext
+) -> None:
     async with TcpProxy(app.address[1]) as proxy:
         tab = await ChatPage.open(context, proxy.url, api=app.url)
         app.script.hold()
-        proxy.cut_after(1)  # the first byte that comes after the request went out
+        await proxy.set("hang")
         await tab.send("Once")
+        await expect(tab.questions).to_have_text("Once")
+        await expect(tab.page.get_by_test_id("awaited")).to_be_visible()
+        await expect(tab.composer).to_have_value("")
+        proxy.cut_after(1)  # the first byte that comes after the request went out
+        await proxy.set("pass")
         await until(lambda: proxy.cuts == 1)
         await until(lambda: len(app.script.prompts) == 1)
         app.script.free()

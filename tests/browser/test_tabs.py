@@ -10,8 +10,7 @@ from playwright.async_api import BrowserContext, expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
-from tests.browser.pace import numbered
-from tests.browser.screens_support import begin
+from tests.browser.scripted import numbered
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -21,46 +20,12 @@ SAID = "".join(WORDS)
 HERE = Path(__file__).parent
 
 
-async def begun(tab: ChatPage) -> None:
-    """A chat with one answer."""
-    await tab.send("First")
-    await tab.until_ended()
-
-
-async def followed(asking: ChatPage, others: list[ChatPage], app: App) -> None:
-    """Asked in one place, read in all: the question, the answer while it comes, and its end."""
-    app.script.pieces = WORDS
-    app.script.hold()
-    await asking.send("Second")
-    app.script.allow(20)
-    for each in [asking, *others]:
-        await expect(each.questions).to_have_text(["First", "Second"])
-        await each.until_shown("".join(WORDS[:20]))
-        await expect(each.live).to_have_count(1)
-    app.script.free()
-    for each in [asking, *others]:
-        await each.until_ended()
-        assert await each.assert_exact() == SAID
-
-
-@pytest.mark.promise("prefix")
-async def test_all_tabs_and_devices_show_an_answer_that_one_asked_for(
-    tab: ChatPage, app: App, context: BrowserContext, device: NewDevice
-) -> None:
-    await begun(tab)
-    async with device() as phone:
-        await phone.add_cookies(await context.cookies())  # type: ignore[arg-type]  # as they came
-        second = await ChatPage.open(context, app.url, tab.path)
-        elsewhere = await ChatPage.open(phone, app.url, tab.path)
-        await followed(second, [tab, elsewhere], app)
-
-
 @pytest.mark.promise("stop")
 async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
     tab: ChatPage, app: App, context: BrowserContext
 ) -> None:
     app.script.pieces = WORDS
-    await begin(tab, app, "Count", 10)
+    await tab.begin(app, "Count", 10)
     other = await ChatPage.open(context, app.url, tab.path)
     await other.until_shown("".join(WORDS[:10]))
     await other.stop_button.click()
@@ -74,22 +39,6 @@ async def test_stop_in_one_tab_stops_all_and_nothing_grows_back(
     await expect(tab.page.get_by_test_id("ending")).to_have_text("Stopped.")
     await expect(tab.stop_button).to_have_count(0)
     assert await tab.assert_exact() == "".join(WORDS[:10])
-
-
-async def test_eight_tabs_share_one_feed_and_all_stay_usable(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    await begun(tab)
-    tabs = [tab, *[await ChatPage.open(context, app.url, tab.path) for _ in range(7)]]
-    await until(lambda: len(app.shared.streams) == 1)
-    await tabs[-1].send("Second")
-    for each in tabs:
-        await expect(each.answers).to_have_count(2)
-        await each.until_ended()
-    ninth = await ChatPage.open(context, app.url, tab.path)
-    await ninth.until_ended()
-    assert await ninth.assert_exact() == "Hello, world."
-    await until(lambda: len(app.shared.streams) == 1)
 
 
 async def test_eight_tabs_with_a_live_answer_stay_usable(app: App, context: BrowserContext) -> None:
@@ -112,28 +61,31 @@ async def test_eight_tabs_with_a_live_answer_stay_usable(app: App, context: Brow
         assert await each.assert_exact() == "".join(WORDS[:10])
 
 
-@pytest.mark.promise("feed")
-async def test_another_tab_reads_the_feed_when_its_reader_is_closed(
-    tab: ChatPage, app: App, context: BrowserContext
+@pytest.mark.promise("feed", "prefix")
+async def test_tabs_share_one_feed_and_all_devices_show_what_one_asked_for(
+    tab: ChatPage, app: App, context: BrowserContext, device: NewDevice
 ) -> None:
-    await begun(tab)
-    others = [await ChatPage.open(context, app.url, tab.path) for _ in range(2)]
+    await tab.ask("First")
+    tabs = [tab, *[await ChatPage.open(context, app.url, tab.path) for _ in range(7)]]
     await until(lambda: len(app.shared.streams) == 1)
-    await tab.page.close()
-    await followed(others[0], others[1:], app)
+    await tabs[-1].send("Second")
+    for each in tabs:
+        await expect(each.answers).to_have_count(2)
+        await each.until_ended()
+    for each in tabs[:6]:  # the first one reads the feed
+        await each.page.close()
+    async with device(storage_state=await context.storage_state()) as phone:
+        readers = [*tabs[6:], await ChatPage.open(phone, app.url, tabs[-1].path)]
+        app.script.pieces = WORDS
+        app.script.hold()
+        await readers[0].send("Third")
+        app.script.allow(20)
+        for each in readers:
+            await expect(each.questions).to_have_text(["First", "Second", "Third"])
+            await each.until_shown("".join(WORDS[:20]))
+            await expect(each.live).to_have_count(1)
+        app.script.free()
+        for each in readers:
+            await each.until_ended()
+            assert await each.assert_exact() == SAID
     await until(lambda: len(app.shared.streams) == 1)
-
-
-async def test_a_chat_that_is_deleted_elsewhere_says_so(
-    tab: ChatPage, app: App, context: BrowserContext
-) -> None:
-    await begun(tab)
-    response = await context.request.delete(f"{app.url}/api/chats/{tab.chat_id}")
-    assert response.ok
-    await expect(tab.rows).to_have_count(0)
-    screen = tab.page.get_by_test_id("problem-screen")
-    await expect(screen).to_contain_text("There is no such chat here")
-    await screen.get_by_role("button", name="New chat").click()
-    await tab.send("Again")
-    await tab.until_ended()
-    assert await tab.assert_exact(mounts=None) == "Hello, world."

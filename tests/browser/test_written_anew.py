@@ -24,13 +24,6 @@ SAID = "An answer lives in a log on the server, and every reader follows that lo
 REST = " pace. When the connection is cut, the reader says what it saw last and goes on there."
 
 
-async def top(tab: ChatPage) -> float:
-    """Pixels above what is seen."""
-    await tab.page.evaluate("() => window.watched.painted()")
-    position: float = await tab.scroller.evaluate("(view) => view.scrollTop")
-    return position
-
-
 async def valid_text(tab: ChatPage) -> str:
     """What a reader gets who selects the whole conversation."""
     selected: str = await tab.page.evaluate(
@@ -52,11 +45,14 @@ async def test_the_text_of_a_cut_attempt_stays_until_the_new_one_is_as_long(
     await begin_again(tab, app, OLD, NEW)
     await expect(tab.state).to_contain_text(AGAIN)
     await expect(tab.answer).to_contain_text("Text of the attempt that was cut off")
+    announced = "The answer was cut off and begins again."
+    await expect(tab.page.get_by_test_id("announcer")).to_have_text(announced)
     for said in range(1, len(OLD)):
         app.script.allow()
         await tab.until_shown("".join(NEW[:said]))
         await expect(tab.cut).to_contain_text("Old paragraph number 8 of some.")
         await expect(tab.state).to_have_text(AGAIN)
+    await assert_for_the_eyes_alone(tab, "Old paragraph number 8", "New paragraph number 2")
     app.script.allow(len(NEW) - len(OLD) + 1)
     await tab.until_shown("".join(NEW))
     await expect(tab.cut).to_have_count(0)
@@ -66,71 +62,49 @@ async def test_the_text_of_a_cut_attempt_stays_until_the_new_one_is_as_long(
     assert (await tab.watched()).shrunk == []
 
 
-async def test_the_void_text_is_for_the_eyes_alone(tab: ChatPage, app: App) -> None:
-    await begin_again(tab, app, OLD, NEW)
-    said = "The answer was cut off and begins again."
-    await expect(tab.page.get_by_test_id("announcer")).to_have_text(said)
-    app.script.allow(2)
-    await tab.until_shown("".join(NEW[:2]))
+async def assert_for_the_eyes_alone(tab: ChatPage, void: str, valid: str) -> None:
+    """Who selects, searches or listens gets the valid text, and not the void one."""
     selected = await valid_text(tab)
-    assert "New paragraph number 2" in selected
-    assert "Old paragraph" not in selected
-    assert "Old paragraph" not in await tab.answer.aria_snapshot()
+    assert (valid in selected, void in selected) == (True, False), selected
+    assert void not in await tab.answer.aria_snapshot()
     found = "(text) => window.find(text, true, false, true)"
-    assert await tab.page.evaluate(found, "New paragraph number 2")
-    assert not await tab.page.evaluate(found, "Old paragraph number 8")
-    app.script.free()
-    await tab.until_ended()
-    await tab.assert_exact(resets=1)
+    assert [await tab.page.evaluate(found, text) for text in (valid, void)] == [True, False]
 
 
-async def test_nothing_moves_for_who_reads_at_the_end_or_further_up(
-    tab: ChatPage, app: App
-) -> None:
+async def test_nothing_moves_for_who_reads_at_the_end(tab: ChatPage, app: App) -> None:
     await begin_again(tab, app, LONG, LONG_NEW)
-    end = await top(tab)
+    end = await tab.top()
     app.script.allow(20)
     await tab.until_shown("".join(LONG_NEW[:20]))
-    assert await top(tab) == end
-    await tab.scroller.hover()
-    await tab.page.mouse.wheel(0, -700)
-    await tab.page.evaluate("() => window.watched.settled()")
-    before = await top(tab)
-    assert before < end
-    app.script.allow(38)
-    await tab.until_shown("".join(LONG_NEW[:58]))
-    assert abs(await top(tab) - before) <= 2
+    assert await tab.top() == end
     app.script.free()
     await tab.until_ended()
-    assert abs(await top(tab) - before) <= 2
     assert (await tab.watched()).shrunk == []
     await tab.assert_exact(resets=1)
 
 
-async def test_who_reads_further_up_sees_the_same_lines_when_it_begins_again(
-    tab: ChatPage, app: App
-) -> None:
+async def test_nothing_moves_for_who_reads_further_up(tab: ChatPage, app: App) -> None:
     app.script.pieces = (*LONG, ModelError(OVERLOADED, retryable=True))
-    app.script.hold()
-    await tab.send("At length")
-    app.script.allow(len(LONG))
-    await tab.until_shown("".join(LONG))
-    await tab.scroller.hover()
-    await tab.page.mouse.wheel(0, -700)
-    await tab.page.evaluate("() => window.watched.settled()")
+    await tab.begin(app, "At length", len(LONG))
+    before = await tab.scroll_up(700)
     line = tab.answer.get_by_text("Old paragraph number 40 of many.")
     await expect(line).to_be_in_viewport()
-    before = await line.bounding_box()
+    at = await line.bounding_box()
     app.script.pieces = LONG_NEW
     app.script.allow()
     await tab.cut.wait_for()
-    await tab.page.evaluate("() => window.watched.painted()")
-    after = await line.bounding_box()
-    assert before is not None
-    assert after is not None
-    assert abs(after["y"] - before["y"]) <= 2
+    assert abs(await tab.top() - before) <= 2
+    now = await line.bounding_box()
+    assert at is not None
+    assert now is not None
+    assert abs(now["y"] - at["y"]) <= 2
+    app.script.allow(58)
+    await tab.until_shown("".join(LONG_NEW[:58]))
+    assert abs(await tab.top() - before) <= 2
     app.script.free()
     await tab.until_ended()
+    assert abs(await tab.top() - before) <= 2
+    assert (await tab.watched()).shrunk == []
     await tab.assert_exact(resets=1)
 
 

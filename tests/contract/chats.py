@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from msgspec import structs
 
-from durable_llm_streams.errors import (
-    ChatNotFound,
-    InvalidRequest,
-    MessageNotFound,
-    RunNotFound,
-)
+from durable_llm_streams.errors import ChatNotFound, InvalidRequest, RunNotFound
 from durable_llm_streams.model import Status
 
-from .harness import LEASE, Talk, records
+from .harness import LEASE, Talk, records, refused
+
+
+async def ids_of_pages(talk: Talk, **fields: Any) -> list[str]:
+    """The chats of all pages, which keep to their size."""
+    found: list[str] = []
+    more = None
+    while True:
+        page = await talk.store.chats("ann", more=more, **fields)
+        assert len(page.chats) <= fields["limit"]
+        found += [chat.id for chat in page.chats]
+        assert len(found) < 20, "the pages have no end"
+        more = page.more
+        if more is None:
+            return found
 
 
 class ChatsContract:
     """An owner's chats and their history."""
 
     # --- snapshot ------------------------------------------------------------------------------
-
-    async def test_a_snapshot_shows_the_branch_of_the_head(self, talk: Talk) -> None:
-        await talk.answer("m1")
-        await talk.answer("m2", body=b'{"n":2}')
-        snapshot = await talk.store.snapshot("ann", "c1")
-        assert [(m.id, m.body) for m in snapshot.messages] == [
-            ("m1", b'{"text":"hello"}'), ("a1", b'{"text":"hello you"}'),
-            ("m2", b'{"n":2}'), ("a2", b'{"text":"hello you"}'),
-        ]  # fmt: skip
-        assert (snapshot.run, snapshot.log) == (None, None)
 
     async def test_a_snapshot_shows_a_branch_down_to_its_newest_message(self, talk: Talk) -> None:
         await talk.answer("m1")  # a1
@@ -44,7 +44,7 @@ class ChatsContract:
         assert await talk.branch("a1") == ["m1", "a1", "m3", "a3"]
         assert await talk.branch("m2") == ["m1", "a1", "m2", "a4"]
         assert await talk.branch("a2") == ["m1", "a1", "m2", "a2"]
-        assert (await talk.store.snapshot("ann", "c1", "a2")).chat.head == "a5"
+        assert (await talk.snapshot("a2")).chat.head == "a5"
 
     @pytest.mark.promise("versions")
     async def test_versions_tell_of_all_branches_oldest_first(self, talk: Talk) -> None:
@@ -52,68 +52,41 @@ class ChatsContract:
         await talk.answer("m1", place="edit", anchor="m2")
         await talk.send(None, place="again", anchor="m2")
         for leaf in (None, "m1", "m2"):
-            assert (await talk.store.snapshot("ann", "c1", leaf)).versions == [
+            assert (await talk.snapshot(leaf)).versions == [
                 ("m2", None, "user"), ("a1", "m2", "assistant"), ("m1", None, "user"),
                 ("a2", "m1", "assistant"), ("a3", "m2", "assistant"),
             ]  # fmt: skip
 
     async def test_a_snapshot_has_the_active_run_with_its_whole_log(self, talk: Talk) -> None:
-        claim = await talk.start()
+        run = (await talk.send()).run
+        snapshot = await talk.snapshot()
+        assert snapshot.run == run
+        assert snapshot.log == await talk.store.read(run.id, 0)
+        (claim,) = await talk.claims()
         log: list[bytes] = []
         for n in range(30):
             new = records(20, size=400, mark=f"n{n}")
             assert await talk.append(claim, new, at=len(log) + 1)
             log += new
             talk.clock.advance(1)
-            snapshot = await talk.store.snapshot("ann", "c1")
+            snapshot = await talk.snapshot()
             assert snapshot.log is not None
             assert list(snapshot.log.records) == log
-            assert snapshot.log.first == 1
-            assert snapshot.log.next_seq == len(log) + 1
-        snapshot = await talk.store.snapshot("ann", "c1")
-        assert snapshot.log is not None
+            assert (snapshot.log.first, snapshot.log.next_seq) == (1, len(log) + 1)
         assert snapshot.run == claim.run
-        assert snapshot.log.spans == claim.run.spans
-        assert snapshot.log.status is Status.RUNNING
+        assert snapshot.log is not None
+        assert (snapshot.log.spans, snapshot.log.status) == (claim.run.spans, Status.RUNNING)
         assert snapshot.messages[-1].body == b""
         await talk.crash()
-        again = (await talk.store.snapshot("ann", "c1")).log
+        again = (await talk.snapshot()).log
         assert again is not None
         assert list(again.records) == log
-
-    async def test_a_run_that_waits_is_in_the_snapshot_too(self, talk: Talk) -> None:
-        run = (await talk.send()).run
-        snapshot = await talk.store.snapshot("ann", "c1")
-        assert snapshot.run == run
-        assert snapshot.log is not None
-        assert list(snapshot.log.records) == []
-        assert snapshot.log.next_seq == 1
-
-    @pytest.mark.promise("prefix")
-    async def test_reading_goes_on_after_a_snapshot_without_a_seam(self, talk: Talk) -> None:
-        claim = await talk.start()
-        assert await talk.append(claim, records(4))
-        log = (await talk.store.snapshot("ann", "c1")).log
-        assert log is not None
-        assert await talk.append(claim, records(2, mark="y"), at=5)
-        page = await talk.store.read(claim.run.id, log.last)
-        assert [*log.records, *page.records] == await talk.log(claim.run.id)
 
     @pytest.mark.promise("owned")
     async def test_a_snapshot_is_for_the_owner(self, talk: Talk) -> None:
         await talk.answer()
         for owner, chat in (("bob", "c1"), ("ann", "c2"), ("", "c1")):
-            with pytest.raises(ChatNotFound):
-                await talk.store.snapshot(owner, chat)
-
-    async def test_a_snapshot_wants_a_leaf_that_is_there(self, talk: Talk) -> None:
-        await talk.answer()
-        await talk.answer("m2", chat="c2")
-        for leaf in ("nowhere", "m2", "a2"):
-            with pytest.raises(MessageNotFound):
-                await talk.store.snapshot("ann", "c1", leaf)
-
-    # --- thread --------------------------------------------------------------------------------
+            await refused(ChatNotFound, talk.store.snapshot(owner, chat))
 
     async def test_a_thread_is_what_a_run_answers(self, talk: Talk) -> None:
         await talk.answer("m1")
@@ -126,14 +99,10 @@ class ChatsContract:
             ("m4", "user", b'{"n":4}'),
         ]  # fmt: skip
         assert [m.id for m in await talk.store.thread(again.id)] == ["m1"]
-        assert list(thread) == (await talk.store.snapshot("ann", "c1")).messages[:-1]
-
-    async def test_there_is_no_thread_without_a_run(self, talk: Talk) -> None:
-        run = await talk.answer()
+        assert list(thread) == (await talk.snapshot()).messages[:-1]
         await talk.store.delete("ann", "c1")
-        for run_id in (run.id, "r9999"):
-            with pytest.raises(RunNotFound):
-                await talk.store.thread(run_id)
+        for run_id in (again.id, edited.id, "r9999"):
+            await refused(RunNotFound, talk.store.thread(run_id))
 
     # --- chats ---------------------------------------------------------------------------------
 
@@ -151,12 +120,9 @@ class ChatsContract:
         page = await talk.store.chats("ann")
         assert [chat.id for chat in page.chats] == ["c1", "c2", "c3"]
         assert page.more is None
-        assert page.chats[0] == (await talk.store.snapshot("ann", "c1")).chat
-
-    async def test_chats_tell_of_their_active_run(self, talk: Talk) -> None:
-        claim = await talk.start()
-        (chat,) = (await talk.store.chats("ann")).chats
-        assert chat.active_run == claim.run.id
+        assert page.chats[0] == await talk.chat()
+        active = (await talk.start("m3")).run.id
+        assert (await talk.store.chats("ann")).chats[0].active_run == active
 
     @pytest.mark.parametrize("step", [0, 1])
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 10])
@@ -166,15 +132,7 @@ class ChatsContract:
             await talk.answer(chat=f"c{n}")
             await talk.answer(chat=f"b{n}", owner="bob")
             talk.clock.advance(step)
-        found, more = [], None
-        while True:
-            page = await talk.store.chats("ann", limit=limit, more=more)
-            assert len(page.chats) <= limit
-            found += [chat.id for chat in page.chats]
-            assert len(found) < 10, "the pages have no end"
-            more = page.more
-            if more is None:
-                break
+        found = await ids_of_pages(talk, limit=limit)
         assert sorted(found) == [f"c{n}" for n in range(7)]
         assert found == await talk.chat_ids()
         if step:
@@ -207,36 +165,19 @@ class ChatsContract:
             await talk.send(chat=chat, title=title)
             talk.clock.advance(1)
         expected = {
-            "": ["c8", "c7", "c6", "c5", "c4", "c3", "c2", "c1"],
-            "sure": ["c3", "c2"],
-            "SURE": ["c3", "c2"],
-            "0%": ["c2"],
-            "%": ["c2"],
-            "_": ["c4"],
-            "E_C": ["c4"],
-            "\\": ["c6"],
-            "\\s": ["c6"],
-            "%%": [],
-            "äPFEL": ["c1"],
-            "straße": ["c7"],
-            "*": [],
-            " ": ["c3", "c2", "c1"],
+            "": ["c8", "c7", "c6", "c5", "c4", "c3", "c2", "c1"], " ": ["c3", "c2", "c1"],
+            "sure": ["c3", "c2"], "SURE": ["c3", "c2"], "0%": ["c2"], "%": ["c2"], "%%": [],
+            "_": ["c4"], "E_C": ["c4"], "\\": ["c6"], "\\s": ["c6"], "*": [],
+            "äPFEL": ["c1"], "straße": ["c7"],
             "x" * 60_000: [],
-        }
+        }  # fmt: skip
         for query, found in expected.items():
             assert await talk.chat_ids(query=query) == found, query[:20]
 
     async def test_pages_of_a_search_together_are_the_search(self, talk: Talk) -> None:
         for n in range(9):
             await talk.send(chat=f"c{n}", title="even" if n % 2 == 0 else "odd")
-        found, more = [], None
-        while True:
-            page = await talk.store.chats("ann", query="EVEN", limit=2, more=more)
-            found += [chat.id for chat in page.chats]
-            assert len(found) < 10, "the pages have no end"
-            more = page.more
-            if more is None:
-                break
+        found = await ids_of_pages(talk, query="EVEN", limit=2)
         assert sorted(found) == ["c0", "c2", "c4", "c6", "c8"]
 
     @pytest.mark.promise("owned")
@@ -253,8 +194,7 @@ class ChatsContract:
         "more", ["", "nonsense", "1", "1-", "-1", "1-2-3", "1-x", "²-1", "9" * 99]
     )
     async def test_a_page_token_that_is_none_is_refused(self, talk: Talk, more: str) -> None:
-        with pytest.raises(InvalidRequest):
-            await talk.store.chats("ann", more=more)
+        await refused(InvalidRequest, talk.store.chats("ann", more=more))
 
     @pytest.mark.promise("owned")
     async def test_what_is_done_in_one_chat_changes_nothing_in_another(self, talk: Talk) -> None:
@@ -277,7 +217,7 @@ class ChatsContract:
         steps: dict[str, Callable[[], Awaitable[object]]] = {
             "append": lambda: talk.append(claim, records(40, size=900)),
             "release": lambda: talk.store.release([claim]),
-            "claim": lambda: talk.store.claim("w2", 1, LEASE),
+            "claim": lambda: talk.claims(1),
             "seize": lambda: talk.store.seize(claim.run.id, "w3", LEASE),
             "stop": lambda: talk.stop(claim.run.id),
             "edit": lambda: talk.answer("m2", place="edit", anchor="m1", answer_id="a2"),
@@ -296,46 +236,39 @@ class ChatsContract:
 
     async def test_a_chat_gets_another_title(self, talk: Talk) -> None:
         await talk.answer()
-        before = (await talk.store.snapshot("ann", "c1")).chat
+        before = await talk.chat()
         talk.clock.advance(5)
         chat = await talk.store.rename("ann", "c1", 'New "title" ü')
-        assert chat.title == 'New "title" ü'
-        assert (await talk.store.snapshot("ann", "c1")).chat == chat
-        assert chat == structs.replace(before, title=chat.title), "nothing else has changed"
-        await talk.crash()
-        assert (await talk.store.snapshot("ann", "c1")).chat == chat
+        assert chat == structs.replace(before, title='New "title" ü'), "nothing else has changed"
+        for _ in ("at once", "after a crash"):
+            assert await talk.chat() == chat
+            await talk.crash()
 
     @pytest.mark.promise("owned")
     async def test_nobody_renames_or_deletes_a_foreign_chat(self, talk: Talk) -> None:
         await talk.answer()
-        before = await talk.store.snapshot("ann", "c1")
-        for owner, chat in (("bob", "c1"), ("ann", "c2")):
-            with pytest.raises(ChatNotFound):
-                await talk.store.rename(owner, chat, "Mine")
-            with pytest.raises(ChatNotFound):
-                await talk.store.delete(owner, chat)
-        assert await talk.store.snapshot("ann", "c1") == before
+        async with talk.unchanged():
+            for owner, chat in (("bob", "c1"), ("ann", "c2")):
+                await refused(ChatNotFound, talk.store.rename(owner, chat, "Mine"))
+                await refused(ChatNotFound, talk.store.delete(owner, chat))
 
     @pytest.mark.promise("no-leak")
     async def test_a_deleted_chat_is_gone_with_all_it_had(self, talk: Talk) -> None:
+        kept = await talk.answer(chat="c2", owner="bob")
         ended = await talk.answer("m1", key="k1")
         active = await talk.start("m2")
         waiting = (await talk.send("m3", queue=True)).run
         assert await talk.append(active, records(50, size=900))
         await talk.store.delete("ann", "c1")
-        for _ in range(2):
+        for _ in ("at once", "after a crash"):
             for run_id in (ended.id, active.run.id, waiting.id):
-                with pytest.raises(RunNotFound):
-                    await talk.store.read(run_id, 0)
-                with pytest.raises(ChatNotFound):
-                    await talk.store.find_run("ann", "c1", run_id)
-            with pytest.raises(ChatNotFound):
-                await talk.store.snapshot("ann", "c1")
-            with pytest.raises(ChatNotFound):
-                await talk.store.delete("ann", "c1")
+                await refused(RunNotFound, talk.store.read(run_id, 0))
+                await refused(ChatNotFound, talk.find(run_id))
+            await refused(ChatNotFound, talk.snapshot())
+            await refused(ChatNotFound, talk.store.delete("ann", "c1"))
             assert await talk.chat_ids() == []
-            assert await talk.store.runs() == []
-            assert await talk.store.claim("w2", 10, LEASE) == []
+            assert await talk.store.runs() == [kept]
+            assert await talk.claims() == []
             assert await talk.store.renew([active], LEASE) == [active]
             await talk.crash()
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-from durable_llm_streams.model import Claim, Epoch, Run, Status
-from durable_llm_streams.store import Append, Ending, Order, Page, Sent, Store
+from durable_llm_streams.errors import CursorLost
+from durable_llm_streams.model import Chat, Claim, Epoch, Run, Status
+from durable_llm_streams.store import Append, Ending, Order, Page, Sent, Snapshot, Store
 from tests.waiting import SECONDS, within
+
+E = TypeVar("E", bound=Exception)
+T = TypeVar("T")
 
 #: The longest that any wait of a test takes.
 PATIENCE = SECONDS
@@ -24,7 +29,6 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 
 _QUIET = 0.05
-
 
 #: So many seconds pass between two looks at the clock, in `Talk.pass_time`.
 _BETWEEN_LOOKS = 300.0
@@ -173,8 +177,14 @@ class Talk:
     async def take_over(self, claim: Claim) -> Claim:
         """Let the lease of a claim run out and claim its run again."""
         self.clock.advance(LEASE + 1)
-        claims = await self.store.claim("w2", 100, LEASE)
-        return next(new for new in claims if new.run.id == claim.run.id)
+        return next(new for new in await self.claims(100) if new.run.id == claim.run.id)
+
+    async def claims(self, limit: int = 10) -> Sequence[Claim]:
+        """What another worker can claim."""
+        return await self.store.claim("w2", limit, LEASE)
+
+    async def find(self, run_id: str | None = None, chat: str = "c1") -> Run:
+        return await self.store.find_run("ann", chat, run_id)
 
     async def append(self, claim: Claim, new: Sequence[bytes], at: int | None = None) -> bool:
         at = claim.next_seq if at is None else at
@@ -232,15 +242,41 @@ class Talk:
                 began = loop.time()
                 await self.store.work(_QUIET)
 
+    async def snapshot(self, leaf: str | None = None, chat: str = "c1") -> Snapshot:
+        return await self.store.snapshot("ann", chat, leaf)
+
+    async def chat(self) -> Chat:
+        return (await self.snapshot()).chat
+
+    @asynccontextmanager
+    async def unchanged(self) -> AsyncIterator[None]:
+        """Nothing inside changes the chat or any run."""
+        before = await self.snapshot(), await self.store.runs()
+        yield
+        assert (await self.snapshot(), await self.store.runs()) == before
+
+    async def expires(self, run_id: str) -> None:
+        """Exactly one thing is due to be deleted, and it is this log."""
+        assert await self.expire() == 1
+        await refused(CursorLost, self.store.read(run_id, 0))
+
     async def chat_ids(self, owner: str = "ann", **fields: Any) -> list[str]:
         return [chat.id for chat in (await self.store.chats(owner, **fields)).chats]
 
     async def branch(self, leaf: str | None = None, chat: str = "c1") -> list[str]:
-        snapshot = await self.store.snapshot("ann", chat, leaf)
-        return [message.id for message in snapshot.messages]
+        return [message.id for message in (await self.snapshot(leaf, chat)).messages]
 
 
-async def bounded(reader: asyncio.Task[Page]) -> Page:
+async def bounded(reader: Awaitable[T]) -> T:
     """What a waiting reader gets in the end."""
-    async with within("a page for the waiting reader"):
+    async with within("something for the waiting reader"):
         return await reader
+
+
+async def refused(error: type[E], call: Awaitable[object]) -> E:
+    """The error that a call must raise."""
+    try:
+        result = await call
+    except error as caught:
+        return caught
+    raise AssertionError(f"{error.__name__} was expected; there was {result!r}")

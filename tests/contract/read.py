@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,7 +12,7 @@ from durable_llm_streams.model import Span, Status, token_at
 from durable_llm_streams.store import PAGE_BYTES
 from tests.waiting import within
 
-from .harness import LAST, LEASE, Talk, bounded, records
+from .harness import LAST, LONG, Talk, bounded, records, refused
 
 
 class ReadContract:
@@ -24,19 +25,17 @@ class ReadContract:
         assert await talk.append(claim, new)
         for after in range(10):
             page = await talk.store.read(claim.run.id, after)
-            assert page.first == after + 1
-            assert list(page.records) == new[after:]
-            assert page.next_seq == 10
-            assert page.last == 9
-            assert page.status is Status.RUNNING
+            assert (page.first, list(page.records)) == (after + 1, new[after:])
+            assert (page.next_seq, page.last, page.status) == (10, 9, Status.RUNNING)
 
-    @pytest.mark.promise("bounded")
+    @pytest.mark.promise("bounded", "prefix")
     @pytest.mark.parametrize("ended", [False, True])
     async def test_pages_keep_to_their_size(self, talk: Talk, ended: bool) -> None:
+        """A record that is larger than a page comes alone."""
         claim = await talk.start()
         log: list[bytes] = []
         for n in range(40):
-            new = records(3, size=50 * n)
+            new = records(3, size=50 * n) if n != 20 else [b'"%s"' % (b"-" * 100_000)]
             assert await talk.append(claim, new, at=len(log) + 1)
             log += new
         if ended:
@@ -61,15 +60,7 @@ class ReadContract:
         assert 0 < sum(map(len, page.records)) <= PAGE_BYTES
         assert await talk.log(claim.run.id) == new
 
-    @pytest.mark.promise("prefix")
-    async def test_a_record_larger_than_the_page_comes_alone(self, talk: Talk) -> None:
-        claim = await talk.start()
-        new = [b'"1"', b'"%s"' % (b"-" * 100_000), b'"3"']
-        assert await talk.append(claim, new)
-        page = await talk.store.read(claim.run.id, 1, max_bytes=10)
-        assert list(page.records) == new[1:2]
-
-    async def test_a_page_tells_which_epoch_wrote_what(self, talk: Talk) -> None:
+    async def test_a_page_says_which_epoch_wrote_what(self, talk: Talk) -> None:
         first = await talk.start()
         assert await talk.append(first, records(3))
         second = await talk.take_over(first)
@@ -82,54 +73,34 @@ class ReadContract:
         assert (await talk.store.read(first.run.id, 5)).spans == page.spans
 
     async def test_a_run_that_waits_has_an_empty_log(self, talk: Talk) -> None:
-        run = (await talk.send()).run
-        page = await talk.store.read(run.id, 0)
+        page = await talk.store.read((await talk.send()).run.id, 0)
         assert (page.first, page.next_seq, page.spans) == (1, 1, ())
-        assert page.status is Status.QUEUED
-        assert list(page.records) == []
-        assert page.last == 0
+        assert (list(page.records), page.last, page.status) == ([], 0, Status.QUEUED)
 
-    async def test_a_waiting_reader_is_woken_by_records(self, talk: Talk) -> None:
-        claim = await talk.start()
+    @pytest.mark.parametrize("cause", ["records", "the end", "a delete", "a claim", "a stop"])
+    async def test_a_waiting_reader_is_woken(self, talk: Talk, cause: str) -> None:
+        claim, new = await talk.start(), records(1, mark="y")
         assert await talk.append(claim, records(2))
-        reader = await talk.waiting(claim.run.id, 2)
-        assert await talk.append(claim, records(1, mark="y"), at=3)
-        page = await bounded(reader)
-        assert page.first == 3
-        assert list(page.records) == records(1, mark="y")
-
-    async def test_a_waiting_reader_is_woken_by_the_end(self, talk: Talk) -> None:
-        claim = await talk.start()
-        reader = await talk.waiting(claim.run.id, 0)
-        await talk.end(claim)
-        page = await bounded(reader)
-        assert list(page.records) == [LAST]
-        assert page.status is Status.FINISHED
-
-    async def test_a_waiting_reader_is_woken_by_a_stop_of_a_run_that_waits(
-        self, talk: Talk
-    ) -> None:
-        run = (await talk.send()).run
-        reader = await talk.waiting(run.id, 0)
-        await talk.stop(run.id)
-        assert (await bounded(reader)).status is Status.STOPPED
-
-    async def test_a_waiting_reader_is_woken_by_a_delete(self, talk: Talk) -> None:
-        claim = await talk.start()
-        assert await talk.append(claim, records(1))
-        readers = [await talk.waiting(claim.run.id, 1) for _ in range(3)]
-        await talk.store.delete("ann", "c1")
+        queued = (await talk.send(chat="c2")).run.id
+        run_id = queued if cause in {"a claim", "a stop"} else claim.run.id
+        after = 0 if run_id == queued else 2
+        readers = [await talk.waiting(run_id, after) for _ in range(3)]
+        causes: dict[str, tuple[Callable[[], Awaitable[object]], list[bytes], Status]] = {
+            "records": (lambda: talk.append(claim, new, at=3), new, Status.RUNNING),
+            "the end": (lambda: talk.end(claim), [LAST], Status.FINISHED),
+            "a delete": (lambda: talk.store.delete("ann", "c1"), [], Status.RUNNING),
+            "a claim": (talk.claims, [], Status.RUNNING),
+            "a stop": (lambda: talk.stop(queued), [LAST], Status.STOPPED),
+        }
+        step, expected, status = causes[cause]
+        await step()
         for reader in readers:
-            with pytest.raises(RunNotFound):
-                await bounded(reader)
-
-    async def test_a_waiting_reader_is_woken_by_a_claim(self, talk: Talk) -> None:
-        run = (await talk.send()).run
-        reader = await talk.waiting(run.id, 0)
-        await talk.store.claim("w1", 1, LEASE)
-        page = await bounded(reader)
-        assert list(page.records) == []
-        assert page.status is Status.RUNNING
+            if cause == "a delete":
+                await refused(RunNotFound, bounded(reader))
+                continue
+            page = await bounded(reader)
+            assert (page.first, page.status) == (after + 1, status)
+            assert list(page.records) == expected
 
     async def test_waiting_ends_with_an_empty_page(self, talk: Talk) -> None:
         claim = await talk.start()
@@ -138,27 +109,27 @@ class ReadContract:
         longer = await talk.waiting(claim.run.id, 2, wait=0.7)
         for reader, last in ((await talk.waiting(other.run.id, 0, wait=0.05), 0), (longer, 2)):
             page = await bounded(reader)
-            assert list(page.records) == []
-            assert page.next_seq == last + 1
+            assert (list(page.records), page.next_seq) == ([], last + 1)
             assert page.status is Status.RUNNING
 
-    async def test_one_record_is_no_reason_to_wait(self, talk: Talk) -> None:
+    async def test_nobody_waits_for_what_is_there(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(1))
         page = await bounded(await talk.waiting(claim.run.id, 0))
         assert list(page.records) == records(1)
-
-    async def test_nobody_waits_for_a_run_that_ended(self, talk: Talk) -> None:
-        run = await talk.answer()
-        page = await bounded(await talk.waiting(run.id, 1))
-        assert list(page.records) == []
-        assert page.status is Status.FINISHED
+        await talk.end(claim)
+        page = await bounded(await talk.waiting(claim.run.id, 2))
+        assert (list(page.records), page.status) == ([], Status.FINISHED)
 
     async def test_many_readers_wait_for_one_run(self, talk: Talk) -> None:
-        claim = await talk.start()
-        other = await talk.start(chat="c2")
+        claim, other = await talk.start(), await talk.start(chat="c2")
         readers = [await talk.waiting(claim.run.id, 0) for _ in range(100)]
         bystander = await talk.waiting(other.run.id, 0)
+        cancelled, readers = readers[:20], readers[20:]
+        for reader in cancelled:
+            reader.cancel()
+        async with within("the readers that were cancelled"):
+            await asyncio.gather(*cancelled, return_exceptions=True)
         assert await talk.append(claim, records(3))
         for reader in readers:
             assert list((await bounded(reader)).records) == records(3)
@@ -166,16 +137,12 @@ class ReadContract:
         await talk.end(other)
         assert list((await bounded(bystander)).records) == [LAST]
 
-    async def test_a_reader_that_was_cancelled_is_no_trouble(self, talk: Talk) -> None:
+    async def test_a_waiting_reader_gets_no_more_than_it_asks_for(self, talk: Talk) -> None:
         claim = await talk.start()
-        readers = [await talk.waiting(claim.run.id, 0) for _ in range(20)]
-        for reader in readers[:-1]:
-            reader.cancel()
-        async with within("all readers of one log"):
-            await asyncio.gather(*readers[:-1], return_exceptions=True)
-        assert await talk.append(claim, records(1))
-        assert list((await bounded(readers[-1])).records) == records(1)
-        await bounded(await talk.waiting(claim.run.id, 1, wait=0.01))
+        reader = asyncio.create_task(talk.store.read(claim.run.id, 0, max_bytes=10, wait=LONG))
+        await talk.stores.settle()
+        assert await talk.append(claim, records(3))
+        assert list((await bounded(reader)).records) == records(1)
 
     @pytest.mark.promise("prefix")
     async def test_readers_follow_a_writer_without_gap_or_repeat(self, talk: Talk) -> None:
@@ -204,22 +171,16 @@ class ReadContract:
     async def test_a_cursor_beyond_the_log_is_lost(self, talk: Talk) -> None:
         claim = await talk.start()
         for after, wait in ((1, 0.0), (1, 5.0), (-1, 0.0), (-1, 5.0)):
-            with pytest.raises(CursorLost):
-                await talk.store.read(claim.run.id, after, wait=wait)
+            await refused(CursorLost, talk.store.read(claim.run.id, after, wait=wait))
         assert await talk.append(claim, records(3))
-        with pytest.raises(CursorLost):
-            await talk.store.read(claim.run.id, 4)
+        await refused(CursorLost, talk.store.read(claim.run.id, 4))
         await talk.end(claim)
-        with pytest.raises(CursorLost):
-            await talk.store.read(claim.run.id, 5)
+        await refused(CursorLost, talk.store.read(claim.run.id, 5))
         await talk.crash()
-        with pytest.raises(CursorLost):
-            await talk.store.read(claim.run.id, 5)
+        await refused(CursorLost, talk.store.read(claim.run.id, 5))
 
     async def test_there_is_no_log_without_a_run(self, talk: Talk) -> None:
-        with pytest.raises(RunNotFound):
-            await talk.store.read("r9999", 0)
+        await refused(RunNotFound, talk.store.read("r9999", 0))
         run = await talk.answer()
         await talk.store.delete("ann", "c1")
-        with pytest.raises(RunNotFound):
-            await talk.store.read(run.id, 0, wait=5)
+        await refused(RunNotFound, talk.store.read(run.id, 0, wait=5))

@@ -90,16 +90,15 @@ def _check_report(path: Path | None) -> None:
     if path is None:
         return
     try:
-        there = json.loads(path.read_bytes()) if path.exists() else {"counts": {}}
-        if not isinstance(there, dict) or "counts" not in there:
+        if path.exists() and "counts" not in json.loads(path.read_bytes()):
             raise CannotRunError(f"{path} is not the report of a campaign; name another file.")
-    except ValueError as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (TypeError, ValueError) as error:
         what = f"{path} is damaged ({error}); remove it, or name another file."
         raise CannotRunError(what) from None
     except OSError as error:
-        raise CannotRunError(f"The report {path} cannot be used: {error.strerror}.") from None
-    nearest = next(each for each in (path, *path.parents) if each.exists())
-    if not os.access(nearest, os.W_OK) or (nearest != path and not nearest.is_dir()):
+        raise CannotRunError(f"The report {path} cannot be written: {error.strerror}.") from None
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise CannotRunError(f"The report {path} cannot be written.")
 
 

@@ -33,9 +33,10 @@ from tests.crash.stores import CampaignStore, opened_store
 from tests.crash.trace import Trace
 from tests.crash.workload import Chat, Owner
 from tests.crash.zygote import Zygote
-from tests.oracle.evidence import Evidence, Log, Violation
+from tests.oracle.evidence import Evidence, Log
 from tests.oracle.invariants import violations
 from tests.oracle.reader import Request
+from tests.oracle.violation import Violation
 from tests.waiting import until
 
 SERVERS = 3
@@ -83,13 +84,7 @@ class Options(NamedTuple):
 
 
 class Campaign:
-    """One campaign over one store.
-
-    Args:
-        options: see `Options`.
-        zygote: forks the servers.
-        provider: the provider's base address.
-    """
+    """One campaign over one store."""
 
     def __init__(self, options: Options, zygote: Zygote, provider: str) -> None:
         self._options = options
@@ -102,7 +97,6 @@ class Campaign:
         self._seen: dict[Chat, dict[str, str]] = {}  # the digest of each run's log
 
     async def run(self) -> Outcome:
-        """Run it to its end. Returns what came of it."""
         options = self._options
         async with opened_store(options.store, options.folder, SERVERS) as store:
             self._outcome.setup = f"{SERVERS} {store.setup}"
@@ -118,7 +112,6 @@ class Campaign:
         return self._outcome
 
     def progress(self) -> str:
-        """How far it is, in a few words."""
         counts, wrong = self._trace.counts, len(self._outcome.wrong)
         store, kills, chats = self._options.store, counts["kills"], len(self._seen)
         return f"{store}: {kills} kills, {chats} chats, {wrong} violations"

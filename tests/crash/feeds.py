@@ -5,28 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 from tests.crash.trace import Trace
 from tests.crash.workload import Chat, Owner
-from tests.oracle.evidence import Evidence, Violation
-from tests.oracle.feed import Subscriber
+from tests.oracle.evidence import Evidence
+from tests.oracle.feed import Subscriber, listed
 from tests.oracle.invariants import violations
 from tests.oracle.owner_evidence import Change, FeedReading
-from tests.oracle.reader import Request
-from tests.waiting import until
+from tests.oracle.violation import Violation
+from tests.waiting import until, within
 
 #: At the end every subscriber has everything after so many seconds.
 _SETTLE_SECONDS = 30.0
 
 
 class Feeds:
-    """The feeds of all owners.
-
-    Args:
-        trace: counts what happens.
-        pauses: times when the store was away, in the loop's time; they may grow.
-    """
+    """The feeds of all owners."""
 
     def __init__(self, trace: Trace, pauses: Sequence[tuple[float, float]]) -> None:
         self._trace = trace
@@ -36,9 +30,8 @@ class Feeds:
         self._changes: list[Change] = []
 
     def follow(self, owner: Owner) -> None:
-        """Subscribe to an owner's feed, until `end`."""
         feed = FeedReading(f"the subscriber of {owner.name}", owner.name)
-        subscriber = Subscriber(owner.client(), lambda: listed(owner), feed)
+        subscriber = Subscriber(owner.client(), lambda: listed(owner.client()), feed)
         task = asyncio.create_task(subscriber.follow(), name=feed.who)
         self._followed[owner.name] = owner, feed, task
 
@@ -48,8 +41,10 @@ class Feeds:
         self._changes += chat.changes
 
     async def judged(self) -> list[Violation]:
-        """What is wrong, when every subscriber has had time to receive everything."""
-        lists = {name: await listed(owner) for name, (owner, _, _) in self._followed.items()}
+        async with within("the list of every owner", seconds=_SETTLE_SECONDS):
+            lists = {
+                name: await listed(owner.client()) for name, (owner, _, _) in self._followed.items()
+            }
         evidence = Evidence(
             feeds=self._feeds,
             changes=self._changes,
@@ -86,15 +81,3 @@ class Feeds:
     @property
     def _feeds(self) -> list[FeedReading]:
         return [feed for _, feed, _ in self._followed.values()]
-
-
-async def listed(owner: Owner) -> dict[str, Any]:
-    """All chats of an owner, by their ids."""
-    rows: dict[str, Any] = {}
-    page = "/api/chats?limit=100"
-    while True:
-        _, found = await owner.ask(Request("GET", page))
-        rows |= {row["id"]: row for row in found["chats"]}
-        if found["next"] is None:
-            return rows
-        page = f"/api/chats?limit=100&before={found['next']}"

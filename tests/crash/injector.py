@@ -24,13 +24,6 @@ _LOOK_SECONDS = 0.005
 class FaultInjector:
     """The fault injector of a campaign.
 
-    Args:
-        store: the store.
-        servers: the servers.
-        trace: is told of everything.
-        lease: seconds; a server that is frozen for longer may lose its runs.
-        group: where it runs what lasts.
-
     Attributes:
         pauses: times when the store was away, in the loop's time.
     """

@@ -32,11 +32,7 @@ _WORKER = Script(
 
 
 class Place(ABC):
-    """Where chats live.
-
-    Args:
-        servers: the numbers of the servers that serve it.
-    """
+    """Where chats live."""
 
     def __init__(self, servers: Sequence[int]) -> None:
         self.servers = servers
@@ -125,7 +121,6 @@ class SQLitePlace(Place):
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Ask a store until it answers."""
     last: list[Exception] = []
     async with within("the store to answer", lambda: last):
         while True:

@@ -137,14 +137,7 @@ class ChatPlan(NamedTuple):
 def faults(
     seed: str, servers: int, every: float, of_store: Mapping[FaultKind, int]
 ) -> Iterator[Fault]:
-    """Faults without end.
-
-    Args:
-        seed: the same one draws the same faults.
-        servers: how many there are.
-        every: seconds from one fault to the next, on average.
-        of_store: how often each fault of the store itself happens.
-    """
+    """Faults without end."""
     rng = random.Random(seed)
     weights = {**WEIGHTS, **of_store}
     while True:
@@ -160,13 +153,7 @@ def faults(
 
 
 def chat_plan(seed: str, number: int, servers: int) -> ChatPlan:
-    """One chat of the many.
-
-    Args:
-        seed: the campaign's.
-        number: the chat's.
-        servers: how many serve it.
-    """
+    """One chat of the many."""
     rng = random.Random(f"{seed} chat {number}")
     stopped = rng.random() < 0.25
     alone = not stopped and rng.random() < 0.15

@@ -74,7 +74,6 @@ class Word(NamedTuple):
 
 
 def words_of(text: str) -> list[Word]:
-    """The words of a text."""
     return [Word(int(number), request) for number, request in WORD.findall(text)]
 
 
@@ -94,7 +93,6 @@ class Asked(NamedTuple):
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> Asked:
-        """Read a request's body."""
         turns = body["messages"]
         continues = [turn["role"] for turn in turns[-2:]] == ["assistant", "user"]
         last = turns[-2] if continues else turns[-1]
@@ -103,11 +101,7 @@ class Asked(NamedTuple):
 
 
 class Provider(HttpServer):
-    """The provider's server.
-
-    Args:
-        rng: draws the faults.
-    """
+    """The provider's server."""
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
@@ -117,7 +111,6 @@ class Provider(HttpServer):
         self._transient = [each for each in refusals() if not each.is_final]
 
     async def reply(self, request: Request) -> Reply:
-        """What a request gets."""
         asker, rng = request.target.split("/")[1], self._rng
         asked = Asked.parse(request.body)
         refuses = asked.model.kind == "refuses" or (asked.continues and rng.random() < 0.3)

@@ -71,12 +71,10 @@ class Reader:
 
     @property
     def last(self) -> int:
-        """The number of the last record that it has."""
         return self.reading.last
 
     @property
     def has_ended(self) -> bool:
-        """Whether it reads no more."""
         return self._task.done()
 
     @property
@@ -121,7 +119,6 @@ class Reader:
         )
 
     async def finish(self) -> Reading:
-        """Wait until it reads no more."""
         reading = self.reading
         what = f"the end of what {reading.who} reads"
         async with within(what, lambda: (reading.last, reading.statuses[-5:])):

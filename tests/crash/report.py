@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from durable_llm_streams.chunks import RESET_STEP
 from tests.crash.reader import longest_gap
 from tests.crash.trace import Trace
-from tests.oracle.evidence import Log, Violation
+from tests.oracle.evidence import Log
+from tests.oracle.violation import Violation
 from tests.oracle.writing_rules import late_records
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ class Outcome:
 
     @property
     def wrong(self) -> list[str]:
-        """Everything that was wrong."""
         return [*self.violations, *self.others]
 
     def add(self, chat: Chat) -> None:
@@ -96,7 +96,6 @@ class Outcome:
             self.waits[name] = max(self.waits.get(name, 0.0), *waits, 0.0)
 
     def as_json(self) -> dict[str, Any]:
-        """For the file."""
         return {
             "store": self.store,
             "setup": self.setup,
@@ -108,14 +107,7 @@ class Outcome:
 
 
 def story(violations: Sequence[Violation], chat: Chat, trace: Trace, log: Log | None = None) -> str:
-    """All that helps to understand a violation.
-
-    Args:
-        violations: what was broken in a chat, at least one.
-        chat: the chat.
-        trace: what happened meanwhile.
-        log: the log that shows it, where it is none that was judged.
-    """
+    """All that helps to understand a violation."""
     lines = [str(violation) for violation in violations[:_MOST]]
     lines.append(f"  in {chat.name} of {chat.owner.name}: {chat.plan}")
     logs = {run_id: answer.log for run_id, answer in chat.evidence.answers.items()}
@@ -142,7 +134,6 @@ def _around(log: Log, number: int) -> list[str]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """The counts side by side."""
     names = sorted({name for outcome in outcomes for name in outcome.counts})
     width = max(len(name) for name in [*names, _GAP, _DELAY]) + 2
     rows = [("", *(outcome.store for outcome in outcomes))]
@@ -160,7 +151,6 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def write(path: Path, options: dict[str, Any], parts: Sequence[dict[str, Any]]) -> None:
-    """Keep a report."""
     machine = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -58,12 +58,7 @@ class Rig:
         self._looked: dict[Reader, Reading] = {}
 
     def reader(self, chat: str, *urls: str) -> Reader:
-        """A reader of a chat's answer.
-
-        Args:
-            chat: the chat.
-            urls: the servers that it knows, the first one first; all of them unless some are named.
-        """
+        """A reader of a chat's answer."""
         known = urls or tuple(server.url for server in self.servers)
         reader = Reader(f"reader {len(self.readers)} of {chat}", self.http, chat, known)
         self.readers.append(reader)

@@ -30,14 +30,6 @@ _NOT_STARTED = 2  # the status of `dls serve` that cannot start, for want of its
 class CrashServer(ServerProcess):
     """One server of the campaign.
 
-    Args:
-        name: for the trace, and for the words that it asks the provider for.
-        folder: where its log is.
-        settings: its environment variables.
-        zygote: forks it.
-        trace: is told what happens to it.
-        store_was_away: whether the store was away at a moment since then, in the trace's time.
-
     Attributes:
         name: see above.
         proxy: what clients connect to.
@@ -79,7 +71,6 @@ class CrashServer(ServerProcess):
             self.send(signal.SIGKILL)  # where the campaign has broken off
 
     async def _live(self, session: aiohttp.ClientSession) -> None:
-        """One life."""
         self._starts += 1
         self.is_ready = self.frozen = False
         self._due.clear()
@@ -149,7 +140,6 @@ class CrashServer(ServerProcess):
 
     @property
     def ending(self) -> bool:
-        """Whether it was told to end."""
         return signal.SIGTERM in self._due
 
     def finish(self) -> None:

@@ -51,12 +51,7 @@ class CampaignStore(ABC):
         """`DLS_STORE` of a server."""
 
     def disturbed(self, kind: FaultKind, pick: int) -> AbstractAsyncContextManager[None]:
-        """A fault of the store itself. It is over when the block has ended.
-
-        Args:
-            kind: one of `weights`.
-            pick: chooses one of several nodes.
-        """
+        """A fault of the store itself. It is over when the block has ended."""
         raise NotImplementedError(f"{self.name} has no {kind} of node {pick}")
 
     async def leftovers(self) -> list[str]:
@@ -86,13 +81,7 @@ class SQLiteFiles(CampaignStore):
 
 
 class RedisFamily(CampaignStore):
-    """What all kinds of Redis share.
-
-    Args:
-        url: the store's address.
-        store: open, for looks.
-        servers: how many servers share it.
-    """
+    """What all kinds of Redis share."""
 
     def __init__(self, url: str, store: RedisStore, servers: int) -> None:
         self._url = url
@@ -270,13 +259,7 @@ KINDS: Final = ("redis", "sqlite", "sentinel", "cluster")
 async def opened_store(
     name: str, folder: Path, servers: int
 ) -> AsyncGenerator[CampaignStore, None]:
-    """A store, ready for servers.
-
-    Args:
-        name: one of `KINDS`.
-        folder: where its data is.
-        servers: how many there will be.
-    """
+    """A store, ready for servers."""
     folder.mkdir(parents=True, exist_ok=True)
     if name == "sqlite":
         yield SQLiteFiles(folder, servers)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from tests.crash.__main__ import main
@@ -15,21 +12,13 @@ from tests.crash.plan import WEIGHTS, chat_plan, faults
 from tests.crash.provider import provider_process
 from tests.crash.stores import KINDS, OneRedis
 from tests.crash.zygote import Zygote
-from tests.processes import ServerProcess
 from tests.redis_servers import require_redis
-from tests.waiting import until
 
 # They are heavy: not two at once.
 pytestmark = [pytest.mark.xdist_group("crash"), pytest.mark.timeout(600)]
 
 #: Kills of each campaign. Servers start more slowly than a Cluster or Sentinels fail over.
 KILLS = {"redis": 15, "sqlite": 12, "sentinel": 8, "cluster": 8}
-
-
-def require(store: str) -> None:
-    """Skip the test, or fail it in CI, where there is no Redis to run it on."""
-    if store != "sqlite":
-        require_redis()
 
 
 @pytest.mark.promise("prefix", "fencing", "one-end", "stop", "idempotent-send", "history-is-fold")
@@ -39,7 +28,8 @@ def require(store: str) -> None:
 async def test_nothing_is_lost_doubled_or_mixed_up_whatever_is_killed(
     tmp_path: Path, store: str
 ) -> None:
-    require(store)
+    if store != "sqlite":
+        require_redis()
     kills = KILLS[store]
     options = Options(store, seed=1, folder=tmp_path, kills=kills, every=0.5, chats=6)
     async with Zygote() as zygote, provider_process(options.seed) as provider:
@@ -93,27 +83,3 @@ def test_a_campaign_that_cannot_run_says_why_in_one_sentence(
     assert main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
-
-
-def open_files(pid: int) -> set[str]:
-    """What a process has open, but for kinds of files that have no names."""
-    files = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
-    return {name for name in files if not name.startswith("anon_inode")}
-
-
-@pytest.mark.parametrize("fresh", [False, True])
-async def test_a_forked_server_is_a_process_of_its_own(tmp_path: Path, fresh: bool) -> None:
-    place = ServerProcess(tmp_path)
-    async with Zygote() as zygote:
-        child = await zygote.fork(place.environment, place.log, fresh=fresh)
-        async with aiohttp.ClientSession() as session:
-            await until(lambda: place.ready(session), what="the forked server to be ready")
-        assert os.getsid(child.pid) == child.pid
-        own = open_files(child.pid)
-        assert {os.devnull, str(place.log)} <= own
-        assert own & open_files(zygote.pid) <= {os.devnull}, "it holds the zygote's"
-        child.send_signal(signal.SIGTERM)
-        assert await child.wait() == 0
-        dead = await zygote.fork({"PATH": os.environ["PATH"], "DLS_STORE": "no"}, tmp_path / "log")
-        assert await dead.wait() == 2  # what `dls serve` says to an address that is none
-    assert "Traceback" not in place.log.read_text() + (tmp_path / "log").read_text()

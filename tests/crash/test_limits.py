@@ -58,13 +58,7 @@ async def test_a_redis_without_memory_refuses_and_completes_what_it_has_accepted
 
 
 class SlowReader:
-    """A client that reads one byte a second, through the smallest buffers that there are.
-
-    Args:
-        url: the server.
-        chat: the chat whose answer it follows.
-        cookie: the owner's.
-    """
+    """A client that reads one byte a second, through the smallest buffers that there are."""
 
     def __init__(self, url: str, chat: str, cookie: str) -> None:
         self.read = b""

@@ -16,26 +16,6 @@ from tests.waiting import until
 pytestmark = [pytest.mark.xdist_group("crash_outages"), pytest.mark.timeout(300)]
 
 
-@pytest.mark.promise("seen-is-durable", "prefix", "outage")
-async def test_a_redis_that_is_killed_and_comes_back_has_lost_nothing_that_was_seen(
-    tmp_path: Path,
-) -> None:
-    async with RedisServer(tmp_path, appendfsync="always") as redis, rig(tmp_path, redis.url) as it:
-        readers = await it.asked(6, 30)
-        async with it.watched():
-            for record in (60, 120):
-                await redis.kill()
-                await it.all_answer(503)
-                await redis.start()
-                for reader in readers:
-                    await reader.reaches(record)
-            await it.verify()
-        for reader in readers:
-            reading = reader.reading
-            assert not reading.lost
-            assert len(reading.sources) == 1, (reading.clean_ends, reading.statuses)
-
-
 @pytest.mark.promise("lost-tail-is-told")
 async def test_a_redis_that_has_lost_its_last_writes_is_found_out(tmp_path: Path) -> None:
     async with (

@@ -32,7 +32,6 @@ class Trace:
 
     @property
     def now(self) -> float:
-        """Seconds since the campaign began."""
         return time.monotonic() - self._began
 
     def note(self, what: str, count: str | None = None) -> None:

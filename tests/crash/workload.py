@@ -17,12 +17,13 @@ from tests.crash.plan import ChatPlan, ReaderPlan
 from tests.crash.provider import Model
 from tests.crash.reader import Reader
 from tests.crash.trace import Trace
-from tests.oracle.evidence import Answer, Evidence, Stop, Violation
+from tests.oracle.evidence import Answer, Evidence, Stop
 from tests.oracle.http import HttpTransport
 from tests.oracle.invariants import violations
 from tests.oracle.owner_evidence import Change, Node, Sent, Trespass
 from tests.oracle.reader import Answered, Client, Request
 from tests.oracle.reading_rules import delays
+from tests.oracle.violation import Violation
 from tests.waiting import until, within
 
 #: An answer that is interrupted all the time has its end after so many seconds all the same.

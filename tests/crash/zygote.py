@@ -63,7 +63,6 @@ class ForkedProcess:
         self._zygote.order({"signal": signal, "pid": self.pid})
 
     async def wait(self) -> int:
-        """Wait for its end."""
         await self._gone.wait()
         assert self.returncode is not None
         return self.returncode
@@ -109,19 +108,12 @@ class Zygote:
 
     @property
     def pid(self) -> int:
-        """Its own process."""
         return self._process.pid
 
     async def fork(
         self, environment: Mapping[str, str], log: Path, *, fresh: bool = False
     ) -> ForkedProcess:
-        """Start a server.
-
-        Args:
-            environment: all of its environment.
-            log: where its output is added.
-            fresh: whether it is a new interpreter, which imports everything itself.
-        """
+        """Start a server."""
         started: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
         self._starting.append(started)
         self.order({"environment": dict(environment), "log": str(log), "fresh": fresh})

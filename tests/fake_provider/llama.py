@@ -18,7 +18,7 @@ from .kept import Kept
 from .script import SECRET_WORDS, answer
 from .wire import DONE, event
 
-Address = Literal["path", "query", "none"]
+Address = Literal["path", "query"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,13 +26,10 @@ class FakeLlama(HttpServer):
     """The server. Each answer is `w1 w2 ... wN `.
 
     Attributes:
-        address: where kept answers are; `none` for a server that keeps none and ends an answer with
-            its connection.
+        address: where kept answers are.
         tokens: words of each answer.
         pause: seconds before each word.
-        thoughts: pieces of reasoning before the answer.
         cuts: for each connection in turn, after how many bytes it ends; -1 for never.
-        capacity: how many bytes of an answer are kept.
         status: of the next questions, in turn; 0 to answer.
         replays: of the next attempts to read an answer again, in turn: a status, or 0.
         ends: what each stream says after so many words instead of the rest, (words, data).
@@ -40,15 +37,12 @@ class FakeLlama(HttpServer):
         read_from: the offset of each attempt to read an answer again.
         deleted: the ids that were to be ended.
         kept: the answers by their ids.
-        together: the most answers that were made at once.
     """
 
     address: Address = "path"
     tokens: int = 5
     pause: float = 0.0
-    thoughts: int = 0
     cuts: list[int] = field(default_factory=list)
-    capacity: int = 4 * 1024 * 1024
     status: list[int] = field(default_factory=list)
     replays: list[int] = field(default_factory=list)
     ends: tuple[int, str] | None = None
@@ -56,7 +50,6 @@ class FakeLlama(HttpServer):
     read_from: list[int] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     kept: dict[str, Kept[bytes]] = field(default_factory=dict)
-    together: int = 0
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -85,9 +78,7 @@ class FakeLlama(HttpServer):
     def _name(self, request: Request) -> str:
         """The kept answer that is meant, at the addresses that this server has."""
         _, _, name = request.path.partition("/")
-        if self.address == "query" and not name:
-            return request.query.get("conv_id", "")
-        return name if self.address == "path" else ""
+        return name if self.address == "path" else request.query.get("conv_id", "")
 
     def _answer_to(self, request: Request) -> Reply:
         self.asked.append(request.headers)
@@ -95,15 +86,12 @@ class FakeLlama(HttpServer):
             return _refusal(status, SECRET_WORDS)
         made = Kept(list(self._schedule()), time.monotonic)
         self._all.append(made)
-        self.together = max(self.together, self.at_work)
         name = request.headers.get("X-Conversation-Id", "")
-        if name and self.address != "none":
+        if name:
             self.kept[name] = made
         return Reply(head_late=True, steps=self._send(made, 0, name))
 
     def _schedule(self) -> Iterator[tuple[float, bytes]]:
-        for number in range(self.thoughts):
-            yield 0.0, _chunk({"reasoning_content": f"r{number} "})
         for number, word in enumerate(answer(self.tokens).split()):
             if self.ends is not None and self.ends[0] == number:
                 yield (number + 1) * self.pause, event(self.ends[1])
@@ -120,8 +108,6 @@ class FakeLlama(HttpServer):
         kept = self.kept.get(name)
         if kept is None:
             return _refusal(404, "Stream not found or expired")
-        if begin < len(b"".join(kept.said)) - self.capacity:
-            return _refusal(400, "Stream offset lost, please restart")
         return Reply(head_late=True, steps=self._send(kept, begin, name))
 
     def _delete(self, name: str) -> Reply:

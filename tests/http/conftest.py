@@ -1,18 +1,24 @@
-"""The application and a visitor, for tests of the HTTP interface that need nothing special."""
+"""The application and a visitor, for tests of the HTTP interface."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.app import App, Guest, running_app
 
 
+def app_with(**options: Any) -> pytest.MarkDecorator:
+    """The fixture `app` with these options of `running_app`."""
+    return pytest.mark.parametrize("app", [options], indirect=True, ids=["-".join(options)])
+
+
 @pytest.fixture
-async def app(tmp_path: Path) -> AsyncIterator[App]:
-    async with running_app(tmp_path) as app:
+async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
+    async with running_app(tmp_path, **getattr(request, "param", {})) as app:
         yield app
 
 

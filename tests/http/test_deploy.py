@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,16 +22,15 @@ import pytest_asyncio
 
 from durable_llm_streams.cli import serve
 from durable_llm_streams.cli.settings import Settings, names
-from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Status
 from durable_llm_streams.server import ServerConfig
 from durable_llm_streams.server.streams import HEARTBEAT_SECONDS
-from tests.app import MODELS, Guest, Reading, read_rest, read_until, text_of
-from tests.fake_provider import FakeProvider, answer
+from tests.app import MODELS, Guest, read_rest
+from tests.fake_provider import answer
+from tests.http.servers import ALL, STALLS, WHOLE, Place, place, read_said, whole
 from tests.nginx import CONFIGURATION, Nginx
 from tests.node import missing
-from tests.processes import ServerProcess, serving
-from tests.redis_servers import RedisServer
+from tests.processes import serving
 from tests.redis_servers.ports import unused_port
 from tests.waiting import SECONDS, until, within
 
@@ -41,31 +40,16 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 UNIT = DEPLOY / "durable-llm-streams@.service"
 PROCFILE = dict(line.split(": ", 1) for line in (DEPLOY / "Procfile").read_text().splitlines())
 
-ALL = 20
-SAID = 5
-STALLS = f"tokens={ALL},stall_after={SAID}"
-WHOLE = f"tokens={ALL}"
-
 
 @dataclass
-class Deployment:
+class Deployment(Place):
     """Two servers on one Redis behind nginx; the third that nginx knows is never there."""
 
     nginx: Nginx
-    servers: list[ServerProcess]
-    provider: FakeProvider
-
-    async def writer(self, request: int = 0) -> ServerProcess:
-        """The server that has asked the provider: each has a key of its own."""
-        asked = await self.provider.request(request)
-        return self.servers[int(asked.headers["Authorization"].removeprefix("Bearer "))]
-
-    def other(self, server: ServerProcess) -> ServerProcess:
-        return self.servers[1 - self.servers.index(server)]
 
     @asynccontextmanager
-    async def guest(self) -> AsyncGenerator[Guest, None]:
-        """A visitor; the id of his chat is free again afterwards."""
+    async def visitor(self) -> AsyncGenerator[Guest, None]:
+        """A visitor; the id of their chat is free again afterwards."""
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
             guest = Guest(self.nginx.url, session)
             yield guest
@@ -76,20 +60,11 @@ class Deployment:
 async def deployed(
     folder: Path, *, tls: bool = False, grace: float = 0.0
 ) -> AsyncGenerator[Deployment, None]:
-    async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(RedisServer(folder, appendfsync="everysec"))
-        provider = await stack.enter_async_context(FakeProvider())
-        settings = {"DLS_STORE": redis.url, "OPENAI_BASE_URL": provider.base_url}
-        settings |= {"DLS_LEASE": "1", "DLS_GRACE": str(grace)}
-        servers = []
-        for number in range(2):
-            place = folder / str(number)
-            place.mkdir()
-            serving_one = serving(place, settings | {"OPENAI_API_KEY": str(number)})
-            servers.append(await stack.enter_async_context(serving_one))
-        ports = [server.port for server in servers]
-        nginx = await stack.enter_async_context(Nginx(folder, ports, tls=tls))
-        yield Deployment(nginx, servers, provider)
+    settings = {"DLS_LEASE": "1", "DLS_GRACE": str(grace)}
+    async with place(folder, settings, servers=2) as here:
+        ports = [server.port for server in here.servers]
+        async with Nginx(folder, ports, tls=tls) as nginx:
+            yield Deployment(here.provider, here.servers, here.http, nginx)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -106,17 +81,12 @@ async def own(tmp_path: Path) -> AsyncIterator[Deployment]:
         yield deployment
 
 
-async def read_said(response: aiohttp.ClientResponse) -> Reading:
-    """What has come of an answer whose model has fallen silent."""
-    return await read_until(response, lambda reading: reading.text == answer(SAID))
-
-
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_event_passes_the_proxy_before_the_next_one_is_made(
     shared: Deployment,
 ) -> None:
     shared.provider.plan(STALLS)
-    async with shared.guest() as guest, await guest.start() as stream:
+    async with shared.visitor() as guest, await guest.start() as stream:
         reading = await read_said(stream)  # or it would never have come: the model is silent
         assert reading.end == ""
         assert stream.headers["Content-Type"] == "text/event-stream"
@@ -126,27 +96,16 @@ async def test_every_event_passes_the_proxy_before_the_next_one_is_made(
         assert (await read_rest(stream)).end == "abort"
 
 
-@pytest.mark.promise("takeover", "hand-over")
-@pytest.mark.parametrize("planned", [False, True], ids=["kill", "planned end"])
-async def test_after_the_end_of_a_server_the_other_one_goes_on(
-    own: Deployment, planned: bool
-) -> None:
+@pytest.mark.promise("takeover")
+async def test_after_the_end_of_a_server_the_other_one_goes_on(own: Deployment) -> None:
     own.provider.plan(STALLS, WHOLE)
-    async with own.guest() as guest, await guest.start() as stream:
+    async with own.visitor() as guest, await guest.start() as stream:
         first = await read_said(stream)
-        writer = await own.writer()
-        if planned:
-            ending = asyncio.create_task(writer.terminate())
-            assert (await read_rest(stream)).frames == []
-            assert await ending == 0
-        else:
-            await writer.kill()
-            with pytest.raises(aiohttp.ClientPayloadError):  # not an end that looks like one
-                await read_rest(stream)
+        await (await own.writer()).kill()
+        with pytest.raises(aiohttp.ClientPayloadError):  # not an end that looks like one
+            await read_rest(stream)
         rest = await guest.get("/api/chat/c1/stream", headers={"Last-Event-ID": first.ids[-1]})
-        assert (rest.status, rest.end) == (200, "finish")
-        records = [frame.data.encode() for frame in (*first.records, *rest.records)]
-        assert text_of(Fold.of(records).message()) == answer(ALL)
+        assert (rest.end, whole(first, rest)) == ("finish", answer(ALL))
         for _ in range(6):  # whomever nginx asks first
             assert (await guest.get("/api/chats")).status == 200
         own.provider.plan(WHOLE)
@@ -155,7 +114,7 @@ async def test_after_the_end_of_a_server_the_other_one_goes_on(
 
 @pytest.mark.promise("hand-over")
 async def test_while_a_server_finishes_its_answers_nobody_sees_an_error(tmp_path: Path) -> None:
-    async with deployed(tmp_path, grace=600.0) as deployment, deployment.guest() as guest:
+    async with deployed(tmp_path, grace=600.0) as deployment, deployment.visitor() as guest:
         deployment.provider.plan(STALLS)
         async with await guest.start() as stream:
             await read_said(stream)
@@ -179,10 +138,10 @@ async def test_while_a_server_finishes_its_answers_nobody_sees_an_error(tmp_path
 @pytest.mark.promise("idempotent-send")
 async def test_a_message_that_a_dying_server_took_makes_one_answer(own: Deployment) -> None:
     own.provider.plan(STALLS, WHOLE)
-    async with own.guest() as guest, await guest.start() as stream:
+    async with own.visitor() as guest, await guest.start() as stream:
         await read_said(stream)
         busy = await own.writer()
-        idle = own.other(busy)
+        (idle,) = (server for server in own.servers if server is not busy)
         os.kill(idle.pid, signal.SIGSTOP)  # nginx sends to it, as it has fewer streams
         asking = asyncio.create_task(guest.send("And?", chat="c2"))
         await until_unread(idle.port)
@@ -219,7 +178,7 @@ async def until_unread(port: int) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_cookie_passes_both_ways_and_keeps_chats_apart(shared: Deployment) -> None:
     shared.provider.plan(WHOLE)
-    async with shared.guest() as guest, shared.guest() as stranger:
+    async with shared.visitor() as guest, shared.visitor() as stranger:
         answered = await guest.send()
         cookie = answered.headers["Set-Cookie"]
         assert "HttpOnly" in cookie
@@ -379,30 +338,18 @@ async def until_ready(guest: Guest, log: Path) -> None:
         await until(status, lambda found: found == 200, seconds=2 * SECONDS)
 
 
-async def test_nginx_serves_it_as_a_part_of_a_site(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strips", [False, True], ids=["handed on", "stripped"])
+async def test_nginx_serves_it_as_a_part_of_a_site(tmp_path: Path, strips: bool) -> None:
     settings = {"DLS_BASE_PATH": "/chat", "DLS_DEMO_TOKENS_PER_SECOND": "0"}
-    async with serving(tmp_path, settings) as server:
-        for strips in (False, True):
-            folder = tmp_path / f"strips-{strips}"
-            folder.mkdir()
-            await _a_part_of_a_site(server, folder, strips)
-
-
-async def _a_part_of_a_site(server: ServerProcess, folder: Path, strips: bool) -> None:
     async with (
-        Nginx(folder, [server.port], path="/chat", strips=strips) as nginx,
+        serving(tmp_path, settings) as server,
+        Nginx(tmp_path, [server.port], path="/chat", strips=strips) as nginx,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
     ):
         guest = Guest(f"{nginx.url}/chat", session)
-        page = await guest.get("/")
-        assert page.status == 200
-        assert "; Path=/chat;" in page.headers["Set-Cookie"]
-        assert (await guest.get("")).status == 200  # it leads to /chat/
+        page = await guest.get("")  # it leads to /chat/
+        assert (page.status, "; Path=/chat;" in page.headers["Set-Cookie"]) == (200, True)
         sent = await guest.send("Hello")
-        assert sent.end == "finish"
-        assert (await guest.get("/api/visitor")).json == {"known": True}
         follow = {"Last-Event-ID": sent.ids[0]}
         assert (await guest.get("/api/chat/c1/stream", headers=follow)).end == "finish"
-        assert (await guest.get("/openapi.json")).json["servers"] == [{"url": "/chat"}]
         assert (await Guest(nginx.url, session).get("/api/chats")).status == 404
-        await guest.call("DELETE", "/api/chats/c1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Cursor, Epoch, Span
 from durable_llm_streams.server import streams
 from durable_llm_streams.store import Page
-from tests.app import App, Guest, Reading, begun, read_rest, read_until, story
+from tests.app import App, Guest, Reading, begun, read_rest, read_until, story, text_of
 from tests.waiting import until
 
 STREAM = "/api/chat/c1/stream"
@@ -26,14 +27,17 @@ def after(cursor: object) -> dict[str, dict[str, str]]:
 
 async def test_without_an_active_run_there_is_nothing_to_follow(app: App, guest: Guest) -> None:
     unknown = await guest.get(STREAM)
-    assert (unknown.status, unknown.raw) == (204, b"")
-    await guest.send()
-    idle = await guest.get(STREAM)
-    assert (idle.status, idle.raw) == (204, b"")
+    last = (await guest.send()).ids[-1]
     async with app.guest() as stranger:
-        theirs = await stranger.get(STREAM)
-        assert (theirs.status, theirs.raw) == (204, b"")
-        assert set(theirs.headers) == set(unknown.headers)
+        foreign = await stranger.get(STREAM)
+    assert set(foreign.headers) == set(unknown.headers)
+    for nothing in (
+        unknown,
+        foreign,
+        await guest.get(STREAM),
+        await guest.get(STREAM, **after(last)),
+    ):
+        assert (nothing.status, nothing.raw) == (204, b"")
 
 
 @pytest.mark.promise("prefix")
@@ -46,7 +50,7 @@ async def test_a_second_reader_gets_what_was_said_and_then_what_is_said(
         caught_up = await read_until(second, lambda reading: reading.text == "Hello, ")
         assert caught_up.types[0] == "start"
         app.script.free()
-        live = await read_until(second, lambda reading: reading.done)
+        live = await read_rest(second)
         assert (live.text, live.end) == ("world.", "finish")
 
 
@@ -76,8 +80,7 @@ async def test_a_stream_waits_out_an_outage_of_the_store(
         await read_until(first, lambda reading: reading.comments.count("keep-alive") > 1)
         outage.clear()
         app.script.free()
-        reading = await read_until(first, lambda reading: reading.done)
-        assert reading.end == "finish"
+        assert (await read_rest(first)).end == "finish"
 
 
 @pytest.mark.promise("outage")
@@ -113,7 +116,7 @@ async def test_outages_with_an_answer_between_them_are_not_added_up(
         async with await guest.open("GET", STREAM, **after(reading.ids[0])) as again:
             await read_until(again, lambda reading: reading.text == "Hello, ")
             app.script.free()
-            assert (await read_until(again, lambda reading: reading.done)).end == "finish"
+            assert (await read_rest(again)).end == "finish"
 
 
 @pytest.fixture
@@ -173,26 +176,6 @@ async def test_a_cursor_brings_only_what_comes_after_it(app: App, guest: Guest, 
 
 
 @pytest.mark.promise("prefix")
-async def test_a_cursor_of_a_run_that_has_ended_brings_the_rest_of_it(
-    app: App, guest: Guest
-) -> None:
-    app.script.pieces = [f"{number} " for number in range(40)]
-    whole = await guest.send()
-    records = await _log(app, whole)
-    for seq in (1, 2, 3, 20, len(records) - 1):
-        cursor = Cursor.parse(whole.ids[-1])._replace(seq=seq)
-        rest = await guest.get(STREAM, **after(cursor))
-        assert rest.done
-        assert _folded(records[:seq], rest) == Fold.of(records).message()
-
-
-async def test_at_the_terminal_record_there_is_nothing_more(guest: Guest) -> None:
-    whole = await guest.send()
-    reading = await guest.get(STREAM, **after(whole.ids[-1]))
-    assert (reading.status, reading.raw) == (204, b"")
-
-
-@pytest.mark.promise("prefix")
 async def test_a_run_before_the_last_one_can_still_be_followed_by_its_cursor(guest: Guest) -> None:
     first = await guest.send("One")
     await guest.send("Two")
@@ -235,13 +218,11 @@ async def test_who_has_a_cursor_of_no_answer_of_the_chat_is_told_to_start_over(
 async def test_a_cursor_that_the_log_does_not_hold_is_lost(
     app: App, guest: Guest, change: dict[str, object], active: bool
 ) -> None:
-    if active:
-        app.script.hold()
-    async with await guest.start() as response:
-        reading = await read_until(response, lambda reading: bool(reading.records))
+    async with begun(app, guest) as (response, reading):
         cursor = Cursor.parse(reading.ids[0])._replace(**change)  # type: ignore[arg-type]
         if not active:
-            await read_until(response, lambda reading: reading.done)
+            app.script.free()
+            await read_rest(response)
         lost = await guest.get(STREAM, **after(cursor))
         assert lost.status == 410
         assert lost.json["type"].endswith(":cursor-lost")
@@ -251,39 +232,36 @@ async def test_a_cursor_that_the_log_does_not_hold_is_lost(
 @pytest.mark.promise("history-is-fold")
 async def test_catching_up_merges_deltas_and_tells_the_same(app: App, guest: Guest) -> None:
     app.script.pieces = pieces = [f'{number} "\\\u2028 ' for number in range(2000)]
-    text = "".join(pieces)
     app.script.hold()
     async with await guest.start() as live:
         app.script.allow(2000)
-        records = 3 + 2000
-        last = await _until_written(app, live.headers["x-run-id"], records)
+        run = live.headers["x-run-id"]
+        page = await until(lambda: app.store.read(run, 0), lambda page: page.last == 3 + 2000)
         async with await guest.open("GET", STREAM) as late:
-            caught_up = await read_until(late, lambda r: r.text == text)
+            caught_up = await read_until(late, lambda r: r.text == "".join(pieces))
             assert len(caught_up.records) < 50
-            assert caught_up.ids[-1] == str(last)
+            assert caught_up.ids[-1] == str(Cursor(run, page.last, page.spans[-1].epoch.token))
             app.script.free()
-            await read_until(late, lambda reading: reading.done)
-    whole = await guest.send(message_id="m1")
-    stored = await _log(app, whole)
-    assert _folded([], whole) == Fold.of(stored).message()
+            await read_rest(late)
+    whole = await guest.get(STREAM, **after(Cursor.beginning(run)))
     assert len(whole.records) < 50
+    stored = await app.store.read(run, 0, max_bytes=1 << 30)
+    told = Fold.of([frame.data.encode() for frame in whole.records])
+    assert told.message() == Fold.of(stored.records).message()
 
 
 async def test_a_silent_stream_sends_comments(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.01)
-    app.script.hold()
-    async with await guest.start() as response:
+    async with begun(app, guest) as (response, _):
         await read_until(response, lambda r: r.comments.count("keep-alive") >= 2)
         app.script.free()
-        await read_until(response, lambda reading: reading.done)
+        await read_rest(response)
 
 
 async def test_a_client_that_leaves_does_not_stop_the_run(app: App, guest: Guest) -> None:
-    app.script.hold()
-    async with await guest.start() as response:
-        await read_until(response, lambda reading: bool(reading.records))
+    async with begun(app, guest) as (response, _):
         response.close()
     await until(lambda: len(app.shared.streams) == 0)
     assert app.worker.running == 1
@@ -304,19 +282,6 @@ async def test_a_reader_that_does_not_read_holds_nobody_back(app: App, guest: Gu
         assert late.text == reading.text
 
 
-@pytest.mark.promise("prefix")
-async def test_two_readers_get_the_same(app: App, guest: Guest) -> None:
-    app.script.pieces = [f"{number} " for number in range(300)]
-    app.script.hold()
-    async with await guest.start() as first, await guest.open("GET", STREAM) as second:
-        for _ in range(300):
-            app.script.allow()
-            await asyncio.sleep(0)
-        app.script.free()
-        readings = [await read_until(r, lambda reading: reading.done) for r in (first, second)]
-    assert story(readings[0].records) == story(readings[1].records)
-
-
 @pytest.mark.promise("lost-tail-is-told")
 async def test_a_log_that_goes_while_it_is_read_ends_the_stream_without_an_end(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
@@ -329,19 +294,13 @@ async def test_a_log_that_goes_while_it_is_read_ends_the_stream_without_an_end(
         return await read(run, after, wait=wait, **more)
 
     monkeypatch.setattr(app.store, "read", read_what_is_left)
-    app.script.hold()
-    async with await guest.start() as response:
-        app.script.allow()
-        reading = await read_until(response, lambda reading: reading.text == "Hello")
+    async with begun(app, guest) as (response, _):
         assert (await read_rest(response)).raw == b""
-        assert not reading.done
         app.script.free()
 
 
 async def test_while_the_server_drains_nothing_is_followed(app: App, guest: Guest) -> None:
-    app.script.hold()
-    async with await guest.start() as response:
-        await read_until(response, lambda reading: bool(reading.records))
+    async with begun(app, guest) as (response, _):
         app.shared.drain()
         assert not (await read_rest(response)).done
     for reading in (await guest.get(STREAM), await guest.send("Two")):
@@ -352,17 +311,47 @@ async def test_while_the_server_drains_nothing_is_followed(app: App, guest: Gues
     app.errors.clear()
 
 
-async def _log(app: App, reading: Reading) -> list[bytes]:
-    page = await app.store.read(reading.headers["x-run-id"], 0, max_bytes=1 << 30)
-    return list(page.records)
+PIECES = [f'{number} "\u2028\n😀\\ ' for number in range(400)]
 
 
-async def _until_written(app: App, run: str, seq: int) -> Cursor:
-    page = await app.store.read(run, 0)
-    while page.next_seq <= seq:
-        page = await app.store.read(run, page.next_seq - 1, wait=1.0)
-    return Cursor(run, seq, page.spans[-1].epoch.token)
+@pytest.mark.promise("prefix")
+async def test_resuming_at_every_event_joins_to_the_whole(app: App, guest: Guest) -> None:
+    app.script.pieces = PIECES[:60]
+    app.script.hold()
+    async with await guest.start() as live:
+        app.script.free()
+        whole = await read_rest(live)
+    for index, frame in enumerate(whole.records[:-1], 1):
+        rest = await guest.get(STREAM, headers={"Last-Event-ID": frame.id})
+        assert story([*whole.records[:index], *rest.records]) == story(whole.records)
+        assert rest.done
 
 
-def _folded(seen: list[bytes], rest: Reading) -> dict[str, object]:
-    return Fold.of([*seen, *(frame.data.encode() for frame in rest.records)]).message()
+@pytest.mark.promise("prefix", "history-is-fold")
+async def test_a_snapshot_and_what_follows_its_cursor_are_the_whole_message(
+    app: App, guest: Guest
+) -> None:
+    rng = random.Random(11)
+    app.script.pieces = PIECES
+    app.script.hold()
+    async with await guest.start():
+        moments: list[tuple[str, str, asyncio.Task[Reading]]] = []
+        for _ in range(40):
+            app.script.allow(rng.randrange(10))
+            for _ in range(rng.randrange(6)):
+                await asyncio.sleep(0)
+            chat = await guest.chat()
+            cursor = chat["active_run"]["cursor"]
+            answer = chat["messages"][-1]
+            shown = text_of(answer) if answer["role"] == "assistant" else ""
+            rest = asyncio.create_task(guest.get(f"{STREAM}?after={cursor}"))
+            moments.append((cursor, shown, rest))
+        app.script.free()
+        await asyncio.gather(*(rest for _, _, rest in moments))
+    text = "".join(PIECES)
+    assert await guest.said() == [("user", "Hi"), ("assistant", text)]
+    for cursor, shown, task in moments:
+        reading = task.result()
+        assert shown + reading.text == text
+        assert all(found > cursor for found in reading.ids)
+        assert reading.done

@@ -5,74 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from durable_llm_streams.fold import Fold
 from durable_llm_streams.store import Page
-from tests.app import Guest, Reading, read_rest, read_until, running_app, text_of
-from tests.fake_provider import FakeProvider, answer
-from tests.processes import ServerProcess, serving
-from tests.redis_servers import RedisServer
+from tests.app import App, Guest, read_rest, read_until, text_of
+from tests.fake_provider import answer
+from tests.http.servers import ALL, SAID, STALLS, WHOLE, place, read_said, whole
+from tests.processes import ServerProcess
 from tests.waiting import until, within
 
 pytestmark = pytest.mark.promise("hand-over")
 
-ALL = 40
-SAID = 5
 SLOW = f"tokens={ALL},rate=20"  # two seconds
-STALLS = f"tokens={ALL},stall_after={SAID}"
-WHOLE = f"tokens={ALL}"
 
 #: Longer than any test may take: whoever waits for its end is found out.
 ENDLESS = {"DLS_GRACE": "600"}
 STREAM = "/api/chat/c1/stream"
-
-
-@dataclass
-class Place:
-    """Servers with one store, and the model that they all ask."""
-
-    provider: FakeProvider
-    servers: list[ServerProcess]
-    http: aiohttp.ClientSession
-
-    def guest(self, server: int = 0) -> Guest:
-        """The visitor, at one of the servers."""
-        return Guest(self.servers[server].url, self.http)
-
-
-@asynccontextmanager
-async def place(
-    folder: Path, settings: dict[str, str], *, servers: int = 1
-) -> AsyncGenerator[Place, None]:
-    """One server with a file, or several with a Redis."""
-    async with AsyncExitStack() as stack:
-        provider = await stack.enter_async_context(FakeProvider())
-        settings = {"OPENAI_BASE_URL": provider.base_url, "DLS_LEASE": "600", **settings}
-        if servers > 1:
-            redis = await stack.enter_async_context(RedisServer(folder))
-            settings["DLS_STORE"] = redis.url
-        started = []
-        for number in range(servers):
-            own = folder / str(number)
-            own.mkdir()
-            started.append(await stack.enter_async_context(serving(own, settings)))
-        jar = aiohttp.CookieJar(unsafe=True)
-        http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
-        here = Place(provider, started, http)
-        await here.guest().get("/api/chats")  # the cookie
-        yield here
-
-
-async def read_said(response: aiohttp.ClientResponse) -> Reading:
-    """What has come of an answer whose model has fallen silent."""
-    return await read_until(response, lambda reading: reading.text == answer(SAID))
 
 
 async def told_to_end(server: ServerProcess, number: int = signal.SIGTERM) -> None:
@@ -92,41 +43,24 @@ async def exit_status(server: ServerProcess) -> int:
     return status
 
 
-def whole(*readings: Reading) -> str:
-    """The text of the message that is told by one stream after the other."""
-    records = [frame.data.encode() for reading in readings for frame in reading.records]
-    return text_of(Fold.of(records).message())
-
-
+@pytest.mark.parametrize("settings", [ENDLESS, {}], ids=["a long grace", "by default"])
 async def test_an_answer_that_is_short_enough_ends_on_the_connection_where_it_began(
-    tmp_path: Path,
+    tmp_path: Path, settings: dict[str, str]
 ) -> None:
-    async with place(tmp_path, ENDLESS) as here:
+    async with place(tmp_path, settings) as here:
         here.provider.plan(SLOW)
         guest, server = here.guest(), here.servers[0]
         async with await guest.start() as stream:
             first = await read_until(stream, lambda reading: len(reading.records) > SAID)
             await told_to_end(server)
             rest = await read_rest(stream)
-        assert rest.done
-        assert rest.end == "finish"
-        assert whole(first, rest) == answer(ALL)
+        assert (rest.end, rest.done, whole(first, rest)) == ("finish", True, answer(ALL))
         assert await exit_status(server) == 0  # with the last answer, not with the grace
         assert not server.store.with_name("chats.db-wal").exists(), "the store was not closed"
         await server.start()
         message = (await guest.chat())["messages"][1]
         assert (text_of(message), message["metadata"]["attempts"]) == (answer(ALL), 1)
         assert len(here.provider.requests) == 1
-
-
-async def test_with_the_settings_as_they_are_an_answer_has_some_seconds(tmp_path: Path) -> None:
-    async with place(tmp_path, {}) as here:
-        here.provider.plan(SLOW)
-        async with await here.guest().start() as stream:
-            await read_until(stream, lambda reading: len(reading.records) > SAID)
-            os.kill(here.servers[0].pid, signal.SIGTERM)
-            assert (await read_rest(stream)).end == "finish"
-        assert await exit_status(here.servers[0]) == 0
 
 
 async def test_a_longer_answer_goes_on_at_another_server_at_once(tmp_path: Path) -> None:
@@ -220,48 +154,28 @@ async def test_nobody_takes_over_what_is_finished_in_a_grace_longer_than_the_lea
         assert await exit_status(here.servers[0]) == 0
 
 
-async def test_on_one_file_the_next_server_starts_when_the_grace_is_over(tmp_path: Path) -> None:
-    async with place(tmp_path, ENDLESS) as here:
-        here.provider.plan(STALLS, WHOLE)
-        guest, server = here.guest(), here.servers[0]
-        early = ServerProcess(tmp_path, {**server.environment, "DLS_PORT": "0"})
-        async with await guest.start() as stream:
-            first = await read_said(stream)
-            await told_to_end(server)
-            with pytest.raises(AssertionError, match="is already served by process"):
-                await early.start()
-            os.kill(server.pid, signal.SIGTERM)
-            await read_rest(stream)
-        assert await exit_status(server) == 0
-        await server.start()
-        rest = await guest.get(STREAM, headers={"Last-Event-ID": first.ids[-1]})
-        assert whole(first, rest) == answer(ALL)
-
-
 async def test_what_was_flushed_last_is_sent_before_a_stream_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with running_app(tmp_path) as app, app.guest() as guest:
-        read = app.store.read
+    read = app.store.read
 
-        async def read_deaf(run: str, after: int, *, wait: float = 0.0, **more: int) -> Page:
-            if wait and after > SAID:
-                await asyncio.Event().wait()  # nobody tells this reader that there is more
-            return await read(run, after, wait=wait, **more)
+    async def read_deaf(run: str, after: int, *, wait: float = 0.0, **more: int) -> Page:
+        if wait and after > SAID:
+            await asyncio.Event().wait()  # this reader is not notified that there is more
+        return await read(run, after, wait=wait, **more)
 
-        monkeypatch.setattr(app.store, "read", read_deaf)
-        app.script.pieces = said = [f"{number} " for number in range(SAID + ALL)]
-        app.script.hold()
-        async with await guest.start() as response:
-            app.script.allow(SAID)
-            first = await read_until(response, lambda reading: len(reading.records) > SAID)
-            app.script.allow(ALL)
-            run, written = response.headers["x-run-id"], len(first.records)
-            async with within(f"{ALL} more records", lambda: written):
-                while written < len(first.records) + ALL:
-                    written = (await read(run, written, wait=1.0)).next_seq - 1
-            await app.shared.hand_over()
-            rest = await read_rest(response)
-        assert len(first.text) > 0
-        assert first.text + rest.text == "".join(said)
-        assert (rest.end, rest.done) == ("", False)
+    monkeypatch.setattr(app.store, "read", read_deaf)
+    app.script.pieces = said = [f"{number} " for number in range(SAID + ALL)]
+    app.script.hold()
+    async with await guest.start() as response:
+        app.script.allow(SAID)
+        first = await read_until(response, lambda reading: len(reading.records) > SAID)
+        app.script.allow(ALL)
+        run, written = response.headers["x-run-id"], len(first.records)
+        async with within(f"{ALL} more records", lambda: written):
+            while written < len(first.records) + ALL:
+                written = (await read(run, written, wait=1.0)).next_seq - 1
+        await app.shared.hand_over()
+        rest = await read_rest(response)
+    assert first.text + rest.text == "".join(said)
+    assert (rest.end, rest.done) == ("", False)

@@ -12,30 +12,20 @@ from durable_llm_streams.server import problems
 
 Kind = type[errors.DurableError]
 
-STATUSES: dict[str, int] = {
-    "DurableError": 500,
-    "InvalidRequest": 400,
-    "InvalidCursor": 400,
-    "InvalidSetting": 400,
-    "NotFound": 404,
-    "ChatNotFound": 404,
-    "MessageNotFound": 404,
-    "RunNotFound": 404,
-    "Conflict": 409,
-    "ChatBusy": 409,
-    "MessageConflict": 409,
-    "Fenced": 409,
-    "SequenceMismatch": 409,
-    "CursorLost": 410,
-    "StoreError": 503,
-    "StoreUnavailable": 503,
-    "StoreLocked": 503,
-    "StoreUnusable": 503,
-    "ShuttingDown": 503,
-    "ModelError": 500,
-    "TooLarge": 413,
-    "UnsupportedMediaType": 415,
-    "Unauthenticated": 401,
+STATUSES = {
+    name: status
+    for status, names in {
+        400: "InvalidRequest InvalidCursor InvalidSetting",
+        401: "Unauthenticated",
+        404: "NotFound ChatNotFound MessageNotFound RunNotFound",
+        409: "Conflict ChatBusy MessageConflict Fenced SequenceMismatch",
+        410: "CursorLost",
+        413: "TooLarge",
+        415: "UnsupportedMediaType",
+        500: "DurableError ModelError",
+        503: "StoreError StoreUnavailable StoreLocked StoreUnusable ShuttingDown",
+    }.items()
+    for name in names.split()
 }
 
 
@@ -48,10 +38,8 @@ def every_kind(root: Kind = errors.DurableError) -> Iterator[Kind]:
 
 def made(kind: Kind) -> errors.DurableError:
     arguments: dict[Kind, tuple[object, ...]] = {
-        errors.ChatBusy: ("run1",),
-        errors.SequenceMismatch: (7,),
-        errors.CursorLost: (),
-    }
+        errors.ChatBusy: ("run1",), errors.SequenceMismatch: (7,), errors.CursorLost: (),
+    }  # fmt: skip
     return kind(*arguments.get(kind, ("A sentence.",)))
 
 
@@ -73,9 +61,7 @@ def test_every_error_is_a_problem_document(kind: Kind, caplog: pytest.LogCapture
     assert document["detail"].endswith(".")
     if not issubclass(kind, errors.StoreError):
         assert document["detail"] == str(made(kind))
-    assert set(document) - {"type", "title", "status", "detail"} == (
-        {"run"} if kind is errors.ChatBusy else set()
-    )
+    assert document.get("run") == ("run1" if kind is errors.ChatBusy else None)
     assert ("retry-after" in response.headers) == (response.status_code == 503)
 
 
@@ -88,15 +74,7 @@ def test_a_new_kind_of_error_is_what_its_base_is() -> None:
 
 @pytest.mark.promise("no-secrets")
 @pytest.mark.parametrize("kind", list(every_kind(errors.StoreError)))
-def test_what_is_wrong_with_the_store_is_not_told_to_strangers(
-    kind: type[errors.StoreError],
-) -> None:
+def test_what_is_wrong_with_the_store_is_not_told_to_strangers(kind: Kind) -> None:
     response = problems.from_error(kind("The store /home/you/chats.db is full (disk I/O error)."))
-    assert response.status_code == 503
     body = bytes(response.body)
-    assert not any(word in body for word in (b"chats.db", b"/home", b"I/O"))
-
-
-def test_a_busy_chat_names_the_run() -> None:
-    document = json.loads(bytes(problems.from_error(errors.ChatBusy("run1")).body))
-    assert document["run"] == "run1"
+    assert not any(word in body for word in (b"chats.db", b"/home", b"I/O")), body

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.server import ServerConfig
 from durable_llm_streams.server.site import Site
-from tests.app import CONFIG, App, Guest, Reading, read_until, running_app
+from tests.app import App, Guest, Reading, begun, read_until, running_app
+from tests.http.conftest import app_with
 
 PAGE = '<!doctype html><head><base href="/" /><script src="theme.js"></script></head>'
 APP_SITE = "https://app.example.org"
@@ -37,10 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def visiting(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[App, Guest]]:
-    """A visitor of an application with these parts of the configuration."""
-    names = {name for name in options if name in ServerConfig.__struct_fields__}
-    config = structs.replace(CONFIG, **{name: options.pop(name) for name in names})
-    async with running_app(tmp_path, config, **options) as app, app.guest() as guest:
+    """A visitor of an application with these options of `running_app`."""
+    async with running_app(tmp_path, **options) as app, app.guest() as guest:
         yield app, guest
 
 
@@ -49,9 +46,10 @@ async def visiting(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[App, G
 
 @pytest.mark.parametrize("prefix", ["/tools/chat", ""], ids=["handed on", "stripped by the proxy"])
 async def test_below_a_path_everything_is_served(tmp_path: Path, folder: Path, prefix: str) -> None:
-    async with visiting(tmp_path, base_path="/tools/chat", ui=folder) as (app, guest):
+    async with visiting(tmp_path, base_path="/tools/chat/", ui=folder) as (_, guest):
         # A browser sends the cookie below the path, whatever the proxy makes of the address.
         first = (await guest.get(f"{prefix}/")).headers["set-cookie"]
+        assert "; Path=/tools/chat;" in first
         cookie = {"Cookie": first.partition(";")[0]}
         for path in ("/", "/c/c1"):
             page = await guest.get(prefix + path, headers={"Accept-Encoding": "br", **cookie})
@@ -67,16 +65,12 @@ async def test_below_a_path_everything_is_served(tmp_path: Path, folder: Path, p
         snapshot = await guest.get(f"{prefix}/api/chats/c1", headers=cookie)
         assert snapshot.json["title"] == "Hi"
         async with await guest.open("GET", f"{prefix}/api/events") as feed:
-            await read_until(feed, lambda reading: bool(reading.records))
+            await read_until(feed)
+        assert "'/tools/chat/openapi.json'" in (await guest.get(f"{prefix}/docs")).raw.decode()
+        document = (await guest.get(f"{prefix}/openapi.json")).json
+        assert document["servers"] == [{"url": "/tools/chat"}]
+        assert "/api/chat" in document["paths"]
         assert (await guest.get(f"{prefix}/nothing")).status == 404
-        assert len(app.script.prompts) == 1
-
-
-async def test_below_a_path_the_cookie_is_for_that_path(tmp_path: Path) -> None:
-    async with visiting(tmp_path, base_path="/chat/") as (_, guest):
-        reading = await guest.get("/chat/api/visitor")
-        assert "; Path=/chat;" in reading.headers["set-cookie"]
-        assert (await guest.get("/chat/api/visitor")).json == {"known": True}
 
 
 async def test_the_path_without_a_slash_leads_to_the_page(tmp_path: Path, folder: Path) -> None:
@@ -85,14 +79,6 @@ async def test_the_path_without_a_slash_leads_to_the_page(tmp_path: Path, folder
         assert (reading.status, reading.headers["location"]) == (307, "/chat/?q=%C3%A9")
         assert (await guest.get("/chat")).status == 200
         assert (await guest.get("/chatter")).status == 404
-
-
-async def test_below_a_path_the_description_names_it(tmp_path: Path) -> None:
-    async with visiting(tmp_path, base_path="/chat") as (_, guest):
-        assert "'/chat/openapi.json'" in (await guest.get("/chat/docs")).raw.decode()
-        document = (await guest.get("/chat/openapi.json")).json
-        assert document["servers"] == [{"url": "/chat"}]
-        assert "/api/chat" in document["paths"]
 
 
 async def test_at_the_root_the_page_is_the_one_that_the_build_made(
@@ -152,59 +138,60 @@ def allowed(reading: Reading) -> tuple[str | None, str | None]:
     return reading.headers.get(names[0]), reading.headers.get(names[1])
 
 
-async def test_by_default_no_other_site_is_let_in(tmp_path: Path) -> None:
-    async with visiting(tmp_path) as (_, guest):
-        asked = await guest.call("OPTIONS", "/api/chat", headers=preflight(APP_SITE))
-        assert asked.status == 405
-        assert allowed(await guest.get("/api/chats", headers={"Origin": APP_SITE}))[0] is None
+async def test_by_default_no_other_site_is_let_in(guest: Guest) -> None:
+    asked = await guest.call("OPTIONS", "/api/chat", headers=preflight(APP_SITE))
+    assert asked.status == 405
+    assert allowed(await guest.get("/api/chats", headers={"Origin": APP_SITE}))[0] is None
 
 
-async def test_a_named_site_may_call_everything(tmp_path: Path) -> None:
-    async with visiting(tmp_path, cors_origins=(APP_SITE,)) as (_, guest):
-        for path, method in (
-            ("/api/chat", "POST"), ("/api/chats/c1", "PATCH"), ("/api/chats/c1", "DELETE"),
-            ("/api/chat/c1/stream", "GET"),
-        ):  # fmt: skip
-            headers = preflight(APP_SITE, method, "content-type,last-event-id,idempotency-key,x-y")
-            asked = await guest.call("OPTIONS", path, headers=headers)
-            assert asked.status == 200
-            assert allowed(asked) == (APP_SITE, "true")
-            assert method in asked.headers["Access-Control-Allow-Methods"]
-            assert "last-event-id" in asked.headers["Access-Control-Allow-Headers"]
-        named = {"Origin": APP_SITE, "Sec-Fetch-Site": "cross-site"}
-        sent = await guest.post(guest.body("Hi"), headers=named)
-        assert sent.end == "finish"
-        assert allowed(sent) == (APP_SITE, "true")
-        assert "X-Run-Id" in sent.headers["Access-Control-Expose-Headers"]
-        assert "Origin" in sent.headers["Vary"]
-        missing = await guest.get("/api/chats/none", headers={"Origin": APP_SITE})
-        assert (missing.status, allowed(missing)) == (404, (APP_SITE, "true"))
+@app_with(cors_origins=(APP_SITE,))
+async def test_a_named_site_may_call_everything(guest: Guest) -> None:
+    for path, method in (
+        ("/api/chat", "POST"), ("/api/chats/c1", "PATCH"), ("/api/chats/c1", "DELETE"),
+        ("/api/chat/c1/stream", "GET"),
+    ):  # fmt: skip
+        headers = preflight(APP_SITE, method, "content-type,last-event-id,idempotency-key,x-y")
+        asked = await guest.call("OPTIONS", path, headers=headers)
+        assert (asked.status, allowed(asked)) == (200, (APP_SITE, "true"))
+        methods = asked.headers["Access-Control-Allow-Methods"].split(", ")
+        assert sorted(methods) == ["DELETE", "GET", "HEAD", "PATCH", "POST"]
+        assert "last-event-id" in asked.headers["Access-Control-Allow-Headers"]
+        assert asked.headers["Access-Control-Max-Age"] == "7200"
+    named = {"Origin": APP_SITE, "Sec-Fetch-Site": "cross-site"}
+    sent = await guest.post(guest.body("Hi"), headers=named)
+    assert (sent.end, allowed(sent)) == ("finish", (APP_SITE, "true"))
+    exposed = sent.headers["Access-Control-Expose-Headers"].split(", ")
+    assert exposed == ["Retry-After", "X-Run-Id", "X-Vercel-AI-UI-Message-Stream"]
+    assert "Origin" in sent.headers["Vary"]
+    missing = await guest.get("/api/chats/none", headers={"Origin": APP_SITE})
+    assert (missing.status, allowed(missing)) == (404, (APP_SITE, "true"))
+    refused = await guest.call("OPTIONS", "/api/chat", headers=preflight(APP_SITE, "PUT"))
+    assert (refused.status, refused.json["title"]) == (403, "Not from other sites")
+    assert refused.json["type"].endswith(":cross-origin")
+    assert "this method" in refused.json["detail"]
 
 
 @pytest.mark.promise("owned")
 @pytest.mark.parametrize("setting", ["cors_origins", "frame_ancestors"])
 async def test_a_site_that_is_not_named_can_change_nothing(tmp_path: Path, setting: str) -> None:
     config: dict[str, Any] = {setting: (APP_SITE,), "proxies": ["127.0.0.1"]}
-    async with visiting(tmp_path, **config) as (app, guest):
-        app.script.hold()
-        async with await guest.start():
-            asked = await guest.call("OPTIONS", "/api/chat", headers=preflight(OTHER_SITE))
-            assert asked.status == 403
-            foreign = {"Origin": OTHER_SITE, "Sec-Fetch-Site": "cross-site"}
-            older = {"Origin": OTHER_SITE, "X-Forwarded-Proto": "https"}
-            opaque = {"Origin": "null", "Sec-Fetch-Site": "cross-site"}
-            for headers in (foreign, older, opaque):
-                stop, delete = ("POST", "/api/chat/c1/stop"), ("DELETE", "/api/chats/c1")
-                for method, path in (stop, delete, ("POST", "/api/chat")):
-                    refused = await guest.call(method, path, headers=headers)
-                    assert refused.status == 403
-                    assert refused.json["type"].endswith(":cross-origin")
-                    assert "DLS_CORS_ORIGINS" in refused.json["detail"]
-            assert (await guest.chat())["active_run"] is not None
-            assert allowed(await guest.get("/api/chats", headers={"Origin": OTHER_SITE}))[0] is None
-            own = {"Origin": guest.url, "Sec-Fetch-Site": "same-origin"}
-            assert (await guest.call("POST", "/api/chat/c1/stop", headers=own)).status == 200
-            app.script.free()
+    async with visiting(tmp_path, **config) as (app, guest), begun(app, guest):
+        asked = await guest.call("OPTIONS", "/api/chat", headers=preflight(OTHER_SITE))
+        assert asked.status == 403
+        foreign = {"Origin": OTHER_SITE, "Sec-Fetch-Site": "cross-site"}
+        opaque = {"Origin": "null", "Sec-Fetch-Site": "cross-site"}
+        for headers in (foreign, {"Origin": OTHER_SITE, **HTTPS}, opaque):
+            refused = await guest.call("POST", "/api/chat/c1/stop", headers=headers)
+            assert refused.status == 403
+            assert refused.json["type"].endswith(":cross-origin")
+            assert "DLS_CORS_ORIGINS" in refused.json["detail"]
+        assert (await guest.chat())["active_run"] is not None
+        assert allowed(await guest.get("/api/chats", headers={"Origin": OTHER_SITE}))[0] is None
+        own = {"Origin": guest.url, "Sec-Fetch-Site": "same-origin"}
+        assert (await guest.call("POST", "/api/chat/c1/stop", headers=own)).status == 200
+        app.script.free()
+        cookie = (await guest.get("/api/visitor", headers={**HTTPS, "Cookie": ""})).headers
+        assert cookie["set-cookie"].endswith("; SameSite=None; Secure")
 
 
 @pytest.mark.promise("owned")
@@ -215,48 +202,25 @@ async def test_a_site_that_is_not_named_can_change_nothing(tmp_path: Path, setti
         ({"Origin": OTHER_SITE, "Sec-Fetch-Site": "same-site"}, False),
         ({"Origin": APP_SITE, "Sec-Fetch-Site": "cross-site"}, False),
         ({"Sec-Fetch-Site": "cross-site"}, False),
-        ({"Origin": OTHER_SITE, "X-Forwarded-Proto": "https"}, True),
+        ({"Origin": OTHER_SITE, **HTTPS}, True),
         ({"Origin": OTHER_SITE}, False),
         ({"Origin": "https://a.example:8", "Host": "a.example:8", **HTTPS}, False),
         ({"Origin": "https://a.example:8", "Host": "a.example:9", **HTTPS}, True),
         ({"Origin": "https://a.example", "X-Forwarded-Host": "a.example", **HTTPS}, False),
     ],
 )
+@app_with(cors_origins=(APP_SITE,), proxies=["127.0.0.1"])
 async def test_a_request_is_foreign_by_what_its_browser_says_of_it(
-    tmp_path: Path, headers: dict[str, str], foreign: bool
+    guest: Guest, headers: dict[str, str], foreign: bool
 ) -> None:
-    async with visiting(tmp_path, cors_origins=(APP_SITE,), proxies=["127.0.0.1"]) as (_, guest):
-        for method, path, status in (
-            ("POST", "/api/chat/c1/stop", 404), ("PATCH", "/api/chats/c1", 415),
-            ("DELETE", "/api/chats/c1", 404), ("PUT", "/api/chats/c1", 405),
-            ("GET", "/api/chats/c1", 404), ("HEAD", "/healthz", 200), ("OPTIONS", "/x", 404),
-        ):  # fmt: skip
-            safe = method in ("GET", "HEAD", "OPTIONS")
-            found = (await guest.call(method, path, headers=headers)).status
-            assert found == (403 if foreign and not safe else status), (method, path)
-
-
-async def test_a_preflight_says_what_may_be_sent_and_refuses_other_methods(tmp_path: Path) -> None:
-    async with visiting(tmp_path, cors_origins=(APP_SITE,)) as (_, guest):
-        asked = await guest.call("OPTIONS", "/api/chat", headers=preflight(APP_SITE))
-        assert asked.headers["Access-Control-Max-Age"] == "7200"
-        methods = asked.headers["Access-Control-Allow-Methods"].split(", ")
-        assert sorted(methods) == ["DELETE", "GET", "HEAD", "PATCH", "POST"]
-        refused = await guest.call("OPTIONS", "/api/chat", headers=preflight(APP_SITE, "PUT"))
-        assert (refused.status, refused.json["title"]) == (403, "Not from other sites")
-        assert refused.json["type"].endswith(":cross-origin")
-        assert "this method" in refused.json["detail"]
-        answer = await guest.get("/healthz", headers={"Origin": APP_SITE})
-        exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
-        assert exposed == ["Retry-After", "X-Run-Id", "X-Vercel-AI-UI-Message-Stream"]
-
-
-@pytest.mark.parametrize("setting", ["cors_origins", "frame_ancestors"])
-async def test_for_other_sites_the_cookie_crosses_over_https(tmp_path: Path, setting: str) -> None:
-    config: dict[str, Any] = {setting: (APP_SITE,), "proxies": ["127.0.0.1"]}
-    async with visiting(tmp_path, **config) as (_, guest):
-        cookie = (await guest.get("/api/visitor", headers=HTTPS)).headers["set-cookie"]
-        assert cookie.endswith("; SameSite=None; Secure")
+    for method, path, status in (
+        ("POST", "/api/chat/c1/stop", 404), ("PATCH", "/api/chats/c1", 415),
+        ("DELETE", "/api/chats/c1", 404), ("PUT", "/api/chats/c1", 405),
+        ("GET", "/api/chats/c1", 404), ("HEAD", "/healthz", 200), ("OPTIONS", "/x", 404),
+    ):  # fmt: skip
+        safe = method in ("GET", "HEAD", "OPTIONS")
+        found = (await guest.call(method, path, headers=headers)).status
+        assert found == (403 if foreign and not safe else status), (method, path)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import inspect
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -33,6 +34,8 @@ FILES = {
     "assets/größe-F.css": ("q {}", "text/css; charset=utf-8"),
     "assets/unknown-E.xyz": ("?", "application/octet-stream"),
 }
+#: The page, and files with and without compressed forms.
+SOME = ("/", "/c/c1", "/theme.js", "/assets/index-B1x.js")
 HIDDEN = (".build-id", "assets/.hidden.js", ".git/config")
 
 
@@ -78,22 +81,14 @@ async def get(
 
 
 async def test_the_page_is_shown_for_every_chat(guest: Guest) -> None:
+    assert "set-cookie" in (await get(guest, "/")).headers
     for path in ("/", "/c/c1", "/c/no-such-chat", "/c/%20", "/c/a%2Fb", "/c/c1?leaf=m1", "/?q=x"):
         reading = await get(guest, path)
         assert (reading.status, reading.raw.decode()) == (200, PAGE), path
         assert reading.headers["content-type"] == "text/html; charset=utf-8"
+        assert "set-cookie" not in reading.headers
     for path in ("/c", "/C/c1", "/index.html"):
         assert (await get(guest, path)).status == 404, path
-
-
-async def test_a_page_brings_the_cookie_under_which_its_first_requests_are_one_visitor(
-    app: App,
-) -> None:
-    async with app.guest(auto_decompress=False) as guest:
-        assert "set-cookie" in (await get(guest, "/")).headers
-        assert "set-cookie" not in (await get(guest, "/c/c1")).headers
-        for path in ("/api/chats", "/api/models"):
-            assert "set-cookie" not in (await guest.get(path)).headers
 
 
 async def test_the_page_comes_even_when_nobody_knows_who_asks(tmp_path: Path, folder: Path) -> None:
@@ -105,20 +100,14 @@ async def test_the_page_comes_even_when_nobody_knows_who_asks(tmp_path: Path, fo
         assert (await guest.get("/api/chats")).status == 401
 
 
-@pytest.mark.parametrize("name", FILES)
-async def test_a_file_is_sent_as_what_it_is(guest: Guest, name: str) -> None:
-    content, kind = FILES[name]
-    reading = await get(guest, f"/{quote(name)}")
-    assert (reading.status, reading.raw.decode()) == (200, content)
-    assert reading.headers["content-type"] == kind
-    assert reading.headers["x-content-type-options"] == "nosniff"
-    assert reading.headers["vary"] == "Accept-Encoding"
-    assert "content-encoding" not in reading.headers
-
-
-async def test_a_browser_that_knows_no_better_gets_the_icon(guest: Guest) -> None:
-    reading = await get(guest, "/favicon.ico")
-    assert (reading.raw, reading.headers["content-type"]) == (b"<svg/>", "image/svg+xml")
+async def test_a_file_is_sent_as_what_it_is(guest: Guest) -> None:
+    for name, expected in {**FILES, "favicon.ico": FILES["icon.svg"]}.items():
+        reading = await get(guest, f"/{quote(name)}")
+        assert reading.status == 200, name
+        assert (reading.raw.decode(), reading.headers["content-type"]) == expected
+        assert reading.headers["x-content-type-options"] == "nosniff"
+        assert reading.headers["vary"] == "Accept-Encoding"
+        assert "content-encoding" not in reading.headers
 
 
 async def test_what_its_name_tells_is_kept_and_the_rest_is_asked_for_again(guest: Guest) -> None:
@@ -131,19 +120,22 @@ async def test_what_its_name_tells_is_kept_and_the_rest_is_asked_for_again(guest
         assert reading.headers["etag"]
 
 
-@pytest.mark.parametrize("path", ["/", "/c/c1", "/theme.js", "/assets/index-B1x.js"])
-@pytest.mark.parametrize("accept", ["identity", "gzip", "br, gzip"])
-async def test_what_the_browser_has_is_not_sent_again(guest: Guest, path: str, accept: str) -> None:
-    first = await get(guest, path, accept)
-    tag = first.headers["etag"]
-    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
-        again = await get(guest, path, accept, tag=known)
-        assert (again.status, again.raw) == (304, b"")
-        for name in ("etag", "cache-control", "vary"):
-            assert again.headers[name] == first.headers[name]
-        assert "content-type" not in again.headers
-    for other in ('"other"', tag.strip('"'), tag[:-2] + '"'):
-        assert (await get(guest, path, accept, tag=other)).status == 200
+async def test_what_the_browser_has_is_not_sent_again(guest: Guest) -> None:
+    for path in SOME:
+        tags = set()
+        for accept in ("identity", "gzip", "br, gzip"):
+            first = await get(guest, path, accept)
+            tag = first.headers["etag"]
+            tags.add(tag)
+            for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+                again = await get(guest, path, accept, tag=known)
+                assert (again.status, again.raw) == (304, b"")
+                for name in ("etag", "cache-control", "vary"):
+                    assert again.headers[name] == first.headers[name]
+                assert "content-type" not in again.headers
+            for other in ('"other"', tag.strip('"'), tag[:-2] + '"'):
+                assert (await get(guest, path, accept, tag=other)).status == 200
+        assert len(tags) == (1 if path == "/theme.js" else 3)  # a tag for each form
 
 
 @pytest.mark.parametrize(
@@ -165,35 +157,29 @@ async def test_what_the_browser_has_is_not_sent_again(guest: Guest, path: str, a
         ("br;q=x, ;;, gzip=1;q", "gzip=1"),
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/assets/index-B1x.js"])
 async def test_the_best_form_that_the_browser_takes_is_sent(
-    guest: Guest, folder: Path, path: str, accept: str, coding: str | None
+    guest: Guest, folder: Path, accept: str, coding: str | None
 ) -> None:
-    file = folder / (path.removeprefix("/") or "index.html")
     ending = {"br": ".br", "gzip": ".gz"}.get(coding or "", "")
-    reading = await get(guest, path, accept)
-    assert reading.raw == file.with_name(file.name + ending).read_bytes()
-    assert reading.headers.get("content-encoding") == (coding if ending else None)
-    assert reading.headers["vary"] == "Accept-Encoding"
-    assert reading.headers["content-type"].startswith("text/")
+    for path, name in (("/", "index.html"), ("/assets/index-B1x.js", "assets/index-B1x.js")):
+        reading = await get(guest, path, accept)
+        assert reading.raw == (folder / (name + ending)).read_bytes()
+        assert reading.headers.get("content-encoding") == (coding if ending else None)
+        assert reading.headers["vary"] == "Accept-Encoding"
+        assert reading.headers["content-type"].startswith("text/")
 
 
-async def test_the_forms_of_a_file_have_tags_of_their_own(guest: Guest) -> None:
-    for path in ("/", "/assets/index-B1x.js"):
-        accepted = ("identity", "gzip", "br")
-        tags = {(await get(guest, path, accept)).headers["etag"] for accept in accepted}
-        assert len(tags) == 3
-
-
-@pytest.mark.parametrize("path", ["/", "/c/c1", "/theme.js", "/assets/index-B1x.js"])
-async def test_the_head_of_a_file_is_that_of_its_body(guest: Guest, path: str) -> None:
+async def test_files_are_only_read_and_their_heads_are_those_of_their_bodies(guest: Guest) -> None:
     await get(guest, "/")  # the cookie comes once
-    whole = await get(guest, path, "br")
-    head = await get(guest, path, "br", method="HEAD")
-    assert (head.status, head.raw) == (200, b"")
-    assert head.headers["content-length"] == str(len(whole.raw))
-    dated = {"date": ""}
-    assert {**head.headers, **dated} == {**whole.headers, **dated}
+    for path in SOME:
+        whole = await get(guest, path, "br")
+        head = await get(guest, path, "br", method="HEAD")
+        assert (head.status, head.raw) == (200, b"")
+        assert head.headers["content-length"] == str(len(whole.raw))
+        dated = {"date": ""}
+        assert {**head.headers, **dated} == {**whole.headers, **dated}
+        for method in ("POST", "PUT", "DELETE"):
+            assert (await get(guest, path, method=method)).status == 405
 
 
 async def test_nothing_but_the_interface_is_given_out(guest: Guest) -> None:
@@ -207,13 +193,8 @@ async def test_nothing_but_the_interface_is_given_out(guest: Guest) -> None:
             assert reading.status == 404 or reading.raw.decode() == PAGE, start + way
             assert b"secret" not in reading.raw
             assert b"root:" not in reading.raw
-
-
-@pytest.mark.parametrize(
-    "name", [*HIDDEN, "index.html.gz", "assets/index-B1x.js.br", "assets/index-B1x.js.gz"]
-)
-async def test_what_only_the_server_needs_is_not_given_out(guest: Guest, name: str) -> None:
-    assert (await get(guest, f"/{name}")).status == 404
+    for name in (*HIDDEN, "index.html.gz", "assets/index-B1x.js.br", "assets/index-B1x.js.gz"):
+        assert (await get(guest, f"/{name}")).status == 404, name
 
 
 async def test_a_file_of_another_build_is_a_problem_that_says_so(guest: Guest) -> None:
@@ -224,18 +205,9 @@ async def test_a_file_of_another_build_is_a_problem_that_says_so(guest: Guest) -
     assert reading.headers["cache-control"] == "no-store"
 
 
-async def test_files_are_only_read(guest: Guest) -> None:
-    for path in ("/", "/c/c1", "/theme.js", "/assets/index-B1x.js"):
-        for method in ("POST", "PUT", "DELETE"):
-            assert (await get(guest, path, method=method)).status == 405
-
-
 @pytest.mark.promise("harmless-text")
-@pytest.mark.parametrize("accept", ["identity", "br"])
-async def test_a_page_runs_only_its_own_scripts_and_stands_in_no_other_page(
-    guest: Guest, accept: str
-) -> None:
-    for path in ("/", "/c/c1"):
+async def test_a_page_runs_only_its_own_scripts_and_stands_in_no_other_page(guest: Guest) -> None:
+    for path, accept in itertools.product(("/", "/c/c1"), ("identity", "br")):
         headers = (await get(guest, path, accept)).headers
         directives = [part.strip() for part in headers["content-security-policy"].split(";")]
         policy = {name: sources for name, *sources in map(str.split, directives)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from http.cookies import Morsel, SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from starlette.requests import HTTPConnection
 from durable_llm_streams.server import Unauthenticated, Visitor
 from durable_llm_streams.server.visitors import COOKIE, anonymous, cookie_name
 from tests.app import App, Guest, read_until, running_app, user
+from tests.http.conftest import app_with
 
 DAY = 24 * 3600
 HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
@@ -22,6 +22,17 @@ HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
 
 SECRET = b"k" * 32
 NAME = cookie_name(SECRET)
+TIMED = f"{COOKIE} with time"
+
+
+def signed(owner: str = "visitor-1", *, secret: bytes = SECRET, salt: str = TIMED) -> str:
+    """A cookie as the servers sign it."""
+    return TimestampSigner(secret, salt=salt).sign(owner).decode()
+
+
+def untimed(owner: str = "visitor-1", *, secret: bytes = SECRET, salt: str = COOKIE) -> str:
+    """A cookie as earlier versions signed it."""
+    return Signer(secret, salt=salt).sign(owner).decode()
 
 
 def connection(
@@ -48,35 +59,17 @@ def cookie_of(visitor: Visitor) -> str:
 
 
 @pytest.mark.promise("owned")
-async def test_a_new_visitor_gets_a_cookie_that_scripts_cannot_read() -> None:
-    visitor = await anonymous(SECRET)(connection())
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_new_visitor_gets_a_cookie_that_scripts_cannot_read(scheme: str) -> None:
+    visitor = await anonymous(SECRET)(connection(scheme=scheme))
     assert not visitor.known
     morsel = given(visitor)
-    assert morsel["httponly"] is True
-    assert morsel["samesite"] == "Lax"
-    assert morsel["path"] == "/"
-    assert int(morsel["max-age"]) == 365 * 24 * 3600
-    assert morsel["domain"] == ""
-    assert not morsel["secure"]
+    assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "Lax", "/")
+    assert (int(morsel["max-age"]), morsel["domain"]) == (365 * DAY, "")
+    assert bool(morsel["secure"]) is (scheme == "https")
     assert len(visitor.owner) > 24
-
-
-async def test_over_https_the_cookie_is_secure() -> None:
-    visitor = await anonymous(b"k" * 32)(connection(scheme="https"))
-    assert given(visitor)["secure"] is True
-
-
-async def test_a_cookie_is_known_again_by_every_server_of_the_store() -> None:
-    first = await anonymous(b"k" * 32)(connection())
-    again = await anonymous(b"k" * 32)(connection(cookie_of(first)))
-    assert again == Visitor(first.owner)
-
-
-@pytest.mark.promise("owned")
-async def test_no_two_visitors_are_the_same() -> None:
-    authenticate = anonymous(b"k" * 32)
-    owners = {(await authenticate(connection())).owner for _ in range(100)}
-    assert len(owners) == 100
+    assert (await anonymous(SECRET)(connection())).owner != visitor.owner
+    assert await anonymous(SECRET)(connection(cookie_of(visitor))) == Visitor(visitor.owner)
 
 
 async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> None:
@@ -97,27 +90,19 @@ async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> 
 
 
 async def test_a_cookie_from_the_future_is_renewed() -> None:
-    early = await anonymous(b"k" * 32, now=lambda: 1_900_000_000.0)(connection())
-    late = await anonymous(b"k" * 32, now=lambda: 1_800_000_000.0)(connection(cookie_of(early)))
+    early = await anonymous(SECRET, now=lambda: 1_900_000_000.0)(connection())
+    late = await anonymous(SECRET, now=lambda: 1_800_000_000.0)(connection(cookie_of(early)))
     assert late.owner == early.owner
     assert "set-cookie" in late.headers
 
 
-async def test_a_cookie_without_a_time_is_still_known_and_is_renewed() -> None:
-    old = Signer(b"k" * 32, salt=COOKIE).sign("visitor-1").decode()
-    visitor = await anonymous(b"k" * 32)(connection(old))
-    assert visitor.owner == "visitor-1"
-    assert await anonymous(b"k" * 32)(connection(cookie_of(visitor))) == Visitor("visitor-1")
-
-
 @pytest.mark.promise("owned")
-@pytest.mark.parametrize("is_timed", [True, False])
-async def test_a_cookie_of_the_old_name_is_still_known_and_gets_the_new_one(is_timed: bool) -> None:
-    timed, untimed = TimestampSigner(SECRET, salt=f"{COOKIE} with time"), Signer(SECRET, COOKIE)
-    old = (timed if is_timed else untimed).sign("visitor-1").decode()
-    visitor = await anonymous(SECRET)(connection(old, name=COOKIE))
-    assert (visitor.owner, visitor.known) == ("visitor-1", True)
-    assert given(visitor).key == NAME
+@pytest.mark.parametrize(
+    ("old", "name"), [(untimed(), NAME), (untimed(), COOKIE), (signed(), COOKIE)], ids=range(3)
+)
+async def test_a_cookie_of_an_earlier_version_is_known_and_replaced(old: str, name: str) -> None:
+    visitor = await anonymous(SECRET)(connection(old, name=name))
+    assert (visitor.owner, visitor.known, given(visitor).key) == ("visitor-1", True, NAME)
     again = connection(cookie_of(visitor), **{COOKIE: old})
     assert await anonymous(SECRET)(again) == Visitor("visitor-1")
 
@@ -125,7 +110,7 @@ async def test_a_cookie_of_the_old_name_is_still_known_and_gets_the_new_one(is_t
 @pytest.mark.promise("owned")
 async def test_servers_of_two_stores_on_one_host_leave_each_others_cookies_alone() -> None:
     other = b"o" * 32
-    foreign = Signer(other, salt=COOKIE).sign("visitor-of-another").decode()
+    foreign = untimed("visitor-of-another", secret=other)
     jar = {COOKIE: foreign}
     owners: dict[bytes, str] = {}
     for secret in (SECRET, other, SECRET, other):
@@ -142,8 +127,7 @@ async def test_servers_of_two_stores_on_one_host_leave_each_others_cookies_alone
 
 async def test_of_two_cookies_of_one_name_the_first_that_is_ours_counts() -> None:
     """A browser sends the one with the longest path first (RFC 6265, section 5.4)."""
-    signer = TimestampSigner(SECRET, salt=f"{COOKIE} with time")
-    longer, shorter = (signer.sign(f"visitor-{number}").decode() for number in (1, 2))
+    longer, shorter = signed("visitor-1"), signed("visitor-2")
     for line in (f"{longer}; {NAME}={shorter}", f"broken; {NAME}={longer}"):
         assert (await anonymous(SECRET)(connection(line))).owner == "visitor-1"
 
@@ -172,70 +156,51 @@ async def test_a_cookie_from_before_other_sites_were_let_in_is_not_lost() -> Non
 
 
 @pytest.mark.promise("owned")
-@pytest.mark.parametrize(
-    "cookie",
-    [
-        "",
-        "visitor-1",
-        "visitor-1.",
-        ".",
-        "visitor-1.AAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        Signer(b"another key", salt=COOKIE).sign("visitor-1").decode(),
-        Signer(b"k" * 32, salt="another use").sign("visitor-1").decode(),
-        Signer(b"k" * 32, salt=COOKIE).sign("visitor-1").decode()[:-1],
-        TimestampSigner(b"another key", salt=f"{COOKIE} with time").sign("visitor-1").decode(),
-        TimestampSigner(b"k" * 32, salt="another use").sign("visitor-1").decode(),
-        TimestampSigner(b"k" * 32, salt=f"{COOKIE} with time").sign("visitor-1").decode()[1:],
-        Signer(b"k" * 32, salt=f"{COOKIE} with time").sign("visitor-1").decode(),
-        "x" + Signer(b"k" * 32, salt=COOKIE).sign("visitor-1").decode(),
-        "é\xff.\xff",
-        '"\\303\\377"',
-        "x" * 8000,
-    ],
-    ids=itertools.count(),  # some hold the time
-)
-async def test_a_cookie_that_was_not_signed_here_counts_as_none(cookie: str) -> None:
-    visitor = await anonymous(b"k" * 32)(connection(cookie))
-    assert visitor.owner not in ("", "visitor-1", "xvisitor-1")
-    assert cookie_of(visitor) != cookie
+async def test_a_cookie_that_was_not_signed_here_counts_as_none() -> None:
+    for cookie in (
+        "", "visitor-1", "visitor-1.", ".", "visitor-1.AAAAAAAAAAAAAAAAAAAAAAAAAAA", "é\xff.\xff",
+        untimed(secret=b"another key"), untimed(salt="another use"), untimed(salt=TIMED),
+        signed(secret=b"another key"), signed(salt="another use"), signed()[1:], untimed()[:-1],
+        "x" + untimed(), '"\\303\\377"', "x" * 8000,
+    ):  # fmt: skip
+        visitor = await anonymous(SECRET)(connection(cookie))
+        assert visitor.owner not in ("", "visitor-1", "xvisitor-1"), cookie
+        assert cookie_of(visitor) != cookie
 
 
 @pytest.mark.promise("owned")
-async def test_the_header_of_a_proxy_is_not_trusted_unless_the_server_is_told_to(
-    tmp_path: Path,
-) -> None:
-    async with running_app(tmp_path) as app, app.guest() as guest:
-        assert "Secure" not in (await guest.get("/api/chats", headers=HTTPS)).headers["set-cookie"]
-    behind = running_app(tmp_path, proxies=["127.0.0.1"])
-    async with behind as app, app.guest() as guest:
-        assert "Secure" in (await guest.get("/api/chats", headers=HTTPS)).headers["set-cookie"]
-    behind = running_app(tmp_path, proxies=["203.0.113.1"])
-    async with behind as app, app.guest() as guest:
-        assert "Secure" not in (await guest.get("/api/chats", headers=HTTPS)).headers["set-cookie"]
-
-
 @pytest.mark.parametrize(
-    ("headers", "secure"),
-    [
-        ({"X-Forwarded-Proto": "https, http"}, True),
-        ({"X-Forwarded-Proto": "HTTPS"}, True),
-        ({"X-Forwarded-Proto": " Https ,http"}, True),
-        ({"X-Forwarded-Proto": "http, https"}, False),
-        ({"X-Forwarded-Proto": "gopher"}, False),
-        ({"X-Forwarded-Proto": ""}, False),
-        ({"Forwarded": "for=192.0.2.60;proto=https;by=203.0.113.43"}, True),
-        ({"Forwarded": 'For="[2001:db8::1]:80"; Proto="HTTPS", for=10.0.0.1;proto=http'}, True),
-        ({"Forwarded": "for=192.0.2.60, proto=https"}, False),
-        ({"X-Forwarded-Proto": "http", "Forwarded": "proto=https"}, False),
-    ],
-    ids=itertools.count(),
+    ("app", "trusted"),
+    [({}, False), ({"proxies": ["127.0.0.1"]}, True), ({"proxies": ["203.0.113.1"]}, False)],
+    indirect=["app"],
+    ids=["no proxy", "this proxy", "another proxy"],
 )
-async def test_the_first_proxy_tells_the_scheme_that_the_browser_used(
-    tmp_path: Path, headers: dict[str, str], secure: bool
+async def test_the_header_of_a_proxy_is_not_trusted_unless_the_server_is_told_to(
+    guest: Guest, trusted: bool
 ) -> None:
-    async with running_app(tmp_path, proxies=["127.0.0.1"]) as app, app.guest() as guest:
-        cookie = (await guest.get("/api/chats", headers=headers)).headers["set-cookie"]
-        assert ("Secure" in cookie) is secure
+    cookie = (await guest.get("/api/chats", headers=HTTPS)).headers["set-cookie"]
+    assert ("Secure" in cookie) is trusted
+
+
+@app_with(proxies=["127.0.0.1"])
+async def test_the_first_proxy_tells_the_scheme_that_the_browser_used(app: App) -> None:
+    async with app.guest(cookie_jar=aiohttp.DummyCookieJar()) as guest:
+        for proto, forwarded, secure in (
+            ("https, http", None, True),
+            ("HTTPS", None, True),
+            (" Https ,http", None, True),
+            ("http, https", None, False),
+            ("gopher", None, False),
+            ("", None, False),
+            (None, "for=192.0.2.60;proto=https;by=203.0.113.43", True),
+            (None, 'For="[2001:db8::1]:80"; Proto="HTTPS", for=10.0.0.1;proto=http', True),
+            (None, "for=192.0.2.60, proto=https", False),
+            ("http", "proto=https", False),
+        ):
+            headers = {"X-Forwarded-Proto": proto, "Forwarded": forwarded}
+            sent = {name: value for name, value in headers.items() if value is not None}
+            cookie = (await guest.get("/api/chats", headers=sent)).headers["set-cookie"]
+            assert ("Secure" in cookie) is secure, sent
 
 
 async def test_a_client_can_see_whether_its_cookie_comes_back(app: App, guest: Guest) -> None:
@@ -264,23 +229,13 @@ async def test_who_loses_the_cookie_and_with_it_the_chat_is_told_so(app: App, gu
 
 
 async def test_the_cookie_comes_with_the_first_answer_whichever_it_is(app: App) -> None:
-    for method, path in (("GET", "/api/chats"), ("GET", "/api/models")):
+    body = {"json": {"id": "mine", "message": user("m1", "Hi")}}
+    for method, path, sent in (
+        ("GET", "/api/chats", {}), ("GET", "/api/models", {}), ("POST", "/api/chat", body),
+    ):  # fmt: skip
         async with app.guest() as guest:
-            assert "set-cookie" in (await guest.call(method, path)).headers
-            assert "set-cookie" not in (await guest.call(method, path)).headers
-    async with app.guest() as guest:
-        assert "set-cookie" in (await guest.send(chat="mine")).headers
-        assert "set-cookie" not in (await guest.get("/api/chats/mine")).headers
-
-
-@pytest.mark.promise("owned")
-async def test_a_forged_cookie_opens_nothing_and_is_replaced(app: App, guest: Guest) -> None:
-    (cookie,) = SimpleCookie((await guest.send()).headers["set-cookie"]).values()
-    forged = {"Cookie": f"{cookie.key}={cookie.value.rpartition('.')[0]}.{'A' * 27}"}
-    async with app.guest() as thief:
-        reading = await thief.get("/api/chats", headers=forged)
-        assert reading.json["chats"] == []
-        assert "set-cookie" in reading.headers
+            assert "set-cookie" in (await guest.call(method, path, **sent)).headers, path
+            assert "set-cookie" not in (await guest.get("/api/chats")).headers
 
 
 @pytest.mark.promise("owned")
@@ -334,17 +289,15 @@ async def test_what_is_not_yours_looks_like_what_is_not_there(
 async def test_a_run_of_ones_own_other_chat_does_not_open_somebody_elses(
     app: App, guest: Guest
 ) -> None:
-    mine = await guest.send(chat="c1")
-    async with app.guest() as other:
-        theirs = await other.send(chat="c2")
-        reading = await guest.get(f"/api/chat/c1/stream?after={theirs.ids[0]}")
-        unknown = await guest.get("/api/chat/c1/stream?after=nosuchrun.00000001.abcd")
-        assert (reading.status, reading.raw) == (unknown.status, unknown.raw)
-        run = theirs.headers["x-run-id"]
-        reading = await guest.call("POST", f"/api/chat/c1/stop?run={run}")
-        unknown = await guest.call("POST", "/api/chat/c1/stop?run=nosuchrun")
-        assert (reading.status, unknown.status) == (404, 404)
-        assert mine.headers["x-run-id"] != run
+    await guest.send(chat="c1")
+    async with app.guest() as stranger:
+        theirs = await stranger.send(chat="c2")
+    for method, path, found, unknown in (
+        ("GET", "stream?after=", theirs.ids[0], "nosuchrun.00000001.abcd"),
+        ("POST", "stop?run=", theirs.headers["x-run-id"], "nosuchrun"),
+    ):
+        one, other = [await guest.call(method, f"/api/chat/c1/{path}{x}") for x in (found, unknown)]
+        assert (one.status, one.json["type"]) == (other.status, other.json["type"]), path
 
 
 @pytest.mark.promise("owned")

@@ -19,32 +19,8 @@ from durable_llm_streams.chunks import decode
 from durable_llm_streams.model import Claim, Cursor, Run, Span, Status
 from durable_llm_streams.store import Append
 
-from .owner_evidence import Change, FeedEvent, FeedReading, Look, Node, Sent, Trespass
+from .owner_evidence import Change, FeedReading, Look, Node, Sent, Trespass
 from .violation import Violation
-
-__all__ = [
-    "ENDS",
-    "TERMINAL",
-    "Accepted",
-    "Answer",
-    "Appended",
-    "Change",
-    "Claimed",
-    "Evidence",
-    "FeedEvent",
-    "FeedReading",
-    "Frame",
-    "Log",
-    "Look",
-    "Node",
-    "Reading",
-    "Sent",
-    "Stop",
-    "Trespass",
-    "Violation",
-    "requests_in",
-    "unmarked",
-]
 
 #: The last record of a log, by the run's status.
 ENDS: Final = {Status.FINISHED: "finish", Status.FAILED: "error", Status.STOPPED: "abort"}
@@ -104,12 +80,10 @@ class Answer:
 
     @property
     def name(self) -> str:
-        """What sentences call it."""
         return f"run {self.run.id[-4:]}"
 
     @property
     def asks(self) -> str:
-        """The name of its question."""
         return self.question or self.run.prompt_id
 
 
@@ -171,12 +145,10 @@ class Reading:
 
     @property
     def last(self) -> int:
-        """The number of the last record that it has."""
         return self.cursor.seq if self.cursor is not None else 0
 
     @property
     def run_id(self) -> str | None:
-        """The run that it reads, as soon as it is known."""
         return self.cursor.run_id if self.cursor is not None else None
 
     @property

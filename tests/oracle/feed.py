@@ -21,18 +21,18 @@ _PAUSE_SECONDS = 0.05
 
 async def listed(client: Client) -> dict[str, Any]:
     """The chats that a client's list has."""
-    answered = await client.call(Request("GET", "/api/chats?limit=100"))
-    return {row["id"]: row for row in decode(answered.body)["chats"]}
+    rows: dict[str, Any] = {}
+    before = ""
+    while before is not None:
+        answered = await client.call(Request("GET", f"/api/chats?limit=100{before}"))
+        page = decode(answered.body)
+        rows |= {row["id"]: row for row in page["chats"]}
+        before = page["next"] and f"&before={page['next']}"
+    return rows
 
 
 class Subscriber:
-    """Follows a feed until it is cancelled.
-
-    Args:
-        client: asks for the feed.
-        listing: lists the chats, over a connection of its own.
-        feed: where it is kept.
-    """
+    """Follows a feed until it is cancelled."""
 
     def __init__(self, client: Client, listing: Listing, feed: FeedReading) -> None:
         self._client = client

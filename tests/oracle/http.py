@@ -31,12 +31,7 @@ class HttpResponse:
 
 
 class HttpTransport:
-    """Requests to servers by their addresses.
-
-    Args:
-        http: the client's session, with its cookies.
-        urls: of the servers, such as `http://127.0.0.1:8000`.
-    """
+    """Requests to servers by their addresses."""
 
     def __init__(self, http: aiohttp.ClientSession, urls: Sequence[str]) -> None:
         self._http = http
@@ -44,7 +39,6 @@ class HttpTransport:
 
     @asynccontextmanager
     async def open(self, server: int, request: Request) -> AsyncGenerator[HttpResponse, None]:
-        """Send a request. Raises Interrupted."""
         headers = dict(request.headers)
         if request.body:
             headers["content-type"] = "application/json"

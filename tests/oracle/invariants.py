@@ -42,6 +42,5 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
 
 
 def violations(evidence: Evidence) -> list[Violation]:
-    """Everything that is wrong."""
     found = [violation for invariant in INVARIANTS for violation in invariant(evidence)]
     return [*evidence.seen, *found]

@@ -44,7 +44,6 @@ class FeedEvent(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Its type."""
         return str(self.data["type"])
 
     @property

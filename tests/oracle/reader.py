@@ -98,14 +98,7 @@ class Connection(NamedTuple):
 
 
 def take(reading: Reading, event_id: str, data: str, over: Connection, now: float = 0.0) -> None:
-    """Add an event to a reading. What no reader may ever get becomes `Reading.error`.
-
-    Args:
-        reading: of the reader.
-        event_id, data: the event's.
-        over: what brought it.
-        now: when it came.
-    """
+    """Add an event to a reading. What no reader may ever get becomes `Reading.error`."""
     if reading.error is None:
         reading.error = _wrong(reading, event_id, data, over.run_id)
     if reading.error is not None:
@@ -142,13 +135,7 @@ def _wrong(reading: Reading, event_id: str, data: str, named: str) -> Violation 
 
 
 class Client:
-    """Asks one server after the other.
-
-    Args:
-        transport: to the servers.
-        servers: how many there are.
-        first: the one that is asked first.
-    """
+    """Asks one server after the other."""
 
     def __init__(self, transport: Transport, servers: int, first: int = 0) -> None:
         self._transport = transport

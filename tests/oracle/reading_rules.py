@@ -60,12 +60,7 @@ class GrowingLog:
         self._checked: dict[int, int] = {}  # by the id of a reading: events that were looked at
 
     def look(self, reading: Reading, log: Log) -> list[Violation]:
-        """What is wrong with a reader now.
-
-        Args:
-            reading: of this log.
-            log: as it is now.
-        """
+        """What is wrong with a reader now."""
         found = self.grown(log)
         done = self._checked.get(id(reading), 0)
         before = reading.frames[done - 1].cursor if done else reading.after

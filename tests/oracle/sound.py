@@ -22,6 +22,9 @@ ATTEMPTS = 3
 WORDS = 3
 SECRET = b"sk-secret"
 
+#: (process, epoch, first record, records, began, stands) of a call that appends.
+Call = tuple[str, Epoch, int, list[bytes], float, bool | None]
+
 TAKEOVER = chunks.notice({"event": "takeover", "attempt": 2})
 FINISH = chunks.finish("stop", {"attempts": 2})
 OUT_OF_ATTEMPTS = f"The answer could not be completed in {ATTEMPTS} attempts."
@@ -37,18 +40,20 @@ def closing(*end: bytes) -> list[bytes]:
     return [chunks.part_end("text", "0"), *end]
 
 
+def failing(sentence: str, attempts: int) -> list[bytes]:
+    """The last records of a run that has failed."""
+    about = {"attempts": attempts, "error": sentence}
+    return closing(chunks.metadata(about), chunks.error(sentence))
+
+
 @dataclass
 class History:
-    """A run, and who wrote what of it.
+    """A run, and who wrote what of it. The run, the message and the words bear the chat's name.
 
     Attributes:
-        chat: the chat; the run, the message and the words are called after it.
-        end: the records that ended it.
-        first: those that the first epoch wrote.
-        second: those that the second one wrote, if there was one.
-        ended_by: the epoch of the end.
+        first, second, end: the records of the first epoch, of the second one, and of the end.
         message: what is stored; None for the fold.
-        appends: (process, epoch, first record, records, began, stands) of further calls.
+        appends: further calls.
         missing: records that no writer appended.
         answer: what replaces a part of the answer.
     """
@@ -62,9 +67,7 @@ class History:
     key: str = ""
     takeovers: int = 0
     message: bytes | None = None
-    appends: list[tuple[str, Epoch, int, list[bytes], float, bool | None]] = field(
-        default_factory=list
-    )
+    appends: list[Call] = field(default_factory=list)
     missing: set[int] = field(default_factory=set)
     spans: tuple[Span, ...] = ()
     answer: dict[str, Any] = field(default_factory=dict)
@@ -134,7 +137,7 @@ class History:
     @property
     def appended(self) -> list[Appended]:
         second = len(self.first) + 1
-        calls: list[tuple[str, Epoch, int, list[bytes], float, bool | None]] = [
+        calls: list[Call] = [
             *(("A1", FIRST, at, [each], 1.0, True) for at, each in enumerate(self.first, 1)),
             *(("B1", SECOND, at, [each], 6.0, True) for at, each in enumerate(self.second, second)),
         ]
@@ -153,12 +156,6 @@ class History:
         frames = [Frame(self.cursor(n), self.records[n - 1]) for n in range(after + 1, until + 1)]
         begin = self.cursor(after) if after else None
         return Reading(who, self.chat, begin, frames, ended=to is None, left=to is not None)
-
-    def merged_reading(self, who: str) -> Reading:
-        """A reader that caught up: deltas came joined."""
-        merged = chunks.merge(self.records)
-        frames = [Frame(self.cursor(index + 1), record) for index, record in merged]
-        return Reading(who, self.chat, None, frames, ended=True)
 
 
 #: One owner's list at the end: a chat was renamed, another one was deleted.
@@ -187,7 +184,6 @@ class World:
     """All of it. `more` holds what replaces a part of the evidence."""
 
     def __init__(self) -> None:
-        gave_up = {"attempts": ATTEMPTS, "error": OUT_OF_ATTEMPTS}
         self.finished = History("c0", Status.FINISHED, closing(chunks.FINISH_STEP, FINISH))
         self.finished.takeovers = 1
         self.finished.second = [
@@ -195,27 +191,21 @@ class World:
             *(self.finished.say(number, "B1.2") for number in range(WORDS)),
         ]
         self.stopped = History("c1", Status.STOPPED, closing(chunks.ABORT), STOPPER)
-        self.failed = History(
-            "c2", Status.FAILED, closing(chunks.metadata(gave_up), chunks.error(OUT_OF_ATTEMPTS))
-        )
+        self.failed = History("c2", Status.FAILED, failing(OUT_OF_ATTEMPTS, ATTEMPTS))
         for attempt in range(2, ATTEMPTS + 1):
             self.failed.first.append(chunks.notice({"event": "retry", "attempt": attempt}))
-        refused = {"attempts": 1, "error": "The provider refuses."}
-        self.refused = History(
-            "c3", Status.FAILED, closing(chunks.metadata(refused), chunks.error("Refused."))
-        )
+        self.refused = History("c3", Status.FAILED, failing("The provider refuses.", 1))
+        self.all = [self.finished, self.stopped, self.failed, self.refused]
         self.more: dict[str, Any] = {}
 
     @property
-    def all(self) -> list[History]:
-        return [self.finished, self.stopped, self.failed, self.refused]
-
-    @property
     def readings(self) -> list[Reading]:
-        one = self.finished
+        one, late = self.finished, self.finished.reading("late: deltas came joined")
+        merged = chunks.merge(one.records)
+        late.frames[:] = [Frame(one.cursor(index + 1), record) for index, record in merged]
         return [
             *(each.reading(f"whole {each.chat}") for each in self.all),
-            one.merged_reading("late"),
+            late,
             one.reading("resumed", after=3),
             one.reading("left", to=7),
             Reading("found nothing", "c0", left=True),

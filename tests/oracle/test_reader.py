@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 
 import pytest
 
-from tests.virtual_time import virtual
+from tests.virtual_time import run_virtual, virtual
 
 from .evidence import Reading
 from .reader import Client, Connection, Interrupted, Request, UnexpectedStatus, take
@@ -27,63 +28,45 @@ def a_reading(after: int = 0) -> Reading:
     return Reading("the reader", "c0", RUN.cursor(after) if after else None)
 
 
-# --- the protocol --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("after", [0, 3])
 def test_a_whole_answer_is_taken(after: int) -> None:
     reading = a_reading(after)
     for event in events(after):
         assert not reading.ended
         take(reading, *event, OVER)
-    assert reading.error is None
-    assert reading.ended
+    assert (reading.error, reading.ended) == (None, True)
     assert len(reading.frames) == len(RUN.records) - after
 
 
-BROKEN = {
-    "twice": ("prefix", 0, [0, 1, 1]),
-    "another order": ("prefix", 0, [0, 2, 1]),
-    "what it has already": ("prefix", 3, [2]),
-    "the end twice": ("one-end", 0, [-2, -2]),
-    "something after the end": ("one-end", 0, [-3, -2, -3]),
-    "done without an end": ("one-end", 0, [0, -1]),
-    "something after it is done": ("one-end", 0, [-2, -1, -1]),
+X = word("x").decode()
+ANOTHER_RUN = (str(World().stopped.cursor(2)), X)
+BROKEN: dict[str, tuple[str, int, list[int], tuple[str, str] | None]] = {
+    "twice": ("prefix", 0, [0, 1, 1], None),
+    "another order": ("prefix", 0, [0, 2, 1], None),
+    "what it has already": ("prefix", 3, [2], None),
+    "another run than the cursor's": ("prefix", 0, [0], ANOTHER_RUN),
+    "another run than the response named": ("prefix", 0, [], ANOTHER_RUN),
+    "no cursor": ("compatible", 0, [], ("", X)),
+    "something after the end": ("one-end", 0, [-3, -2, -3], None),
+    "done without an end": ("one-end", 0, [0, -1], None),
+    "something after it is done": ("one-end", 0, [-2, -1, -1], None),
 }
 
 
-@pytest.mark.parametrize(("promise", "after", "order"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_protocol_is_noted_at_once(promise: str, after: int, order: list[int]) -> None:
+@pytest.mark.parametrize(("promise", "after", "order", "last"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_protocol_is_noted_at_once(
+    promise: str, after: int, order: list[int], last: tuple[str, str] | None
+) -> None:
     reading = a_reading(after)
-    for index in order[:-1]:
-        take(reading, *events()[index], OVER)
+    *before, broken = [*(events()[index] for index in order), *([last] if last else [])]
+    for event in before:
+        take(reading, *event, OVER)
     assert reading.error is None
-    before = len(reading.frames)
     for _ in range(2):
-        take(reading, *events()[order[-1]], OVER)
+        take(reading, *broken, OVER)
     assert reading.error is not None
     assert reading.error.promise == promise
-    assert len(reading.frames) == before
-
-
-@pytest.mark.parametrize("first", [0, 1])
-def test_another_run_is_noted_whether_the_cursor_or_the_response_named_it(first: int) -> None:
-    reading = a_reading()
-    for event in events()[:first]:
-        take(reading, *event, OVER)
-    take(reading, str(World().stopped.cursor(2)), word("x").decode(), OVER)
-    assert reading.error is not None
-    assert reading.error.promise == "prefix"
-
-
-def test_an_event_without_a_cursor_is_noted() -> None:
-    reading = a_reading()
-    take(reading, "", word("x").decode(), OVER)
-    assert reading.error is not None
-    assert reading.error.promise == "compatible"
-
-
-# --- the client ----------------------------------------------------------------------------------
+    assert len(reading.frames) == len([data for _, data in before if data != "[DONE]"])
 
 
 class Scripted:
@@ -115,7 +98,7 @@ class Servers:
     """A transport whose servers answer what is written; None refuses the connection."""
 
     def __init__(self, *answers: Scripted | None) -> None:
-        self._answers = list(answers)
+        self._answers = deepcopy(list(answers))
         self.asked: list[tuple[int, str, str]] = []
 
     @asynccontextmanager
@@ -152,36 +135,30 @@ async def test_a_cut_reader_resumes_with_its_cursor_at_the_next_server() -> None
 async def test_a_sender_repeats_its_message_until_it_is_accepted_and_then_reads_that_run() -> None:
     later = (Scripted(503, retry_after="1"), None, Scripted(409, retry_after="1"))
     reading, asked = await read(*later, stream(1, 0, None), stream(1, END), first=POST)
-    assert [method for _, method, _ in asked] == [*["POST"] * 4, "GET"]
-    assert asked[-1][2] == "00"
-    assert reading.ended
-    assert reading.error is None
+    assert asked == [*[(turn % 2, "POST", "") for turn in range(4)], (0, "GET", "00")]
+    assert (reading.ended, reading.error) == (True, None)
 
 
-@virtual
-@pytest.mark.parametrize("status", [404, 410])
-async def test_a_reader_whose_cursor_is_lost_stops(status: int) -> None:
-    reading, asked = await read(stream(1, 3), Scripted(status))
-    assert len(asked) == 2
-    assert (reading.lost, reading.ended) == (status, False)
+STATUSES: dict[str, tuple[list[Scripted], Request | None, int, dict[str, object]]] = {
+    "404: lost": ([stream(1, 3), Scripted(404)], None, 0, {"lost": 404, "ended": False}),
+    "410: lost": ([stream(1, 3), Scripted(410)], None, 0, {"lost": 410, "ended": False}),
+    "204: it had the end": ([Scripted(204)], None, len(RUN.records), {"ended": True}),
+    "204: there is nothing": ([Scripted(204)], None, 0, {"left": True, "ended": False}),
+    "204 before the end": ([stream(1, 3), Scripted(204)], None, 0, {"error": "prefix: got 204"}),
+    "400": ([Scripted(400, b"why")], POST, 0, {"error": "honest-failure: got HTTP 400: why"}),
+    "500": ([Scripted(500, b"why")], POST, 0, {"error": "honest-failure: got HTTP 500: why"}),
+}
 
 
-@virtual
-async def test_204_is_the_end_for_who_has_it_and_a_violation_for_who_has_not() -> None:
-    had_it, _ = await read(Scripted(204), reading=a_reading(len(RUN.records)))
-    assert had_it.ended
-    nothing, _ = await read(Scripted(204))
-    assert (nothing.left, nothing.ended) == (True, False)
-    told, _ = await read(stream(1, 3), Scripted(204))
-    assert told.error is not None
-    assert told.error.promise == "prefix"
-
-
-@virtual
-@pytest.mark.parametrize("status", [400, 500])
-async def test_a_status_that_nobody_may_get_is_a_violation(status: int) -> None:
-    reading, _ = await read(Scripted(status, b"because"), first=POST)
-    assert str(reading.error) == f"honest-failure: got HTTP {status}: because"
+@pytest.mark.parametrize(("answers", "first", "after", "expected"), STATUSES.values(), ids=STATUSES)
+def test_a_status_ends_a_reading_in_its_way(
+    answers: list[Scripted], first: Request | None, after: int, expected: dict[str, object]
+) -> None:
+    reading, _ = run_virtual(read(*answers, first=first, reading=a_reading(after)))
+    error = expected.get("error", "None")
+    assert str(reading.error).startswith(str(error))
+    found = {name: getattr(reading, name) for name in expected if name != "error"}
+    assert found == {name: value for name, value in expected.items() if name != "error"}
 
 
 @virtual
@@ -189,7 +166,6 @@ async def test_a_reader_that_goes_away_comes_back_with_its_cursor() -> None:
     servers, stays = Servers(stream(1, 3, b": x\n\n"), stream(4, END)), iter([False, True])
 
     async def pace(piece: bytes) -> bool:
-        assert piece
         return next(stays)
 
     reading = await Client(servers, 1).read(a_reading(), pace=pace)
@@ -200,8 +176,7 @@ async def test_a_reader_that_goes_away_comes_back_with_its_cursor() -> None:
 @virtual
 async def test_a_reader_that_waits_for_an_answer_asks_until_there_is_one() -> None:
     servers = Servers(Scripted(204), Scripted(404), stream(1, END))
-    reading = await Client(servers, 1).read(a_reading(), waits=True)
-    assert reading.ended
+    assert (await Client(servers, 1).read(a_reading(), waits=True)).ended
 
 
 @virtual

@@ -78,14 +78,6 @@ async def test_a_captured_answer_is_a_case_that_comes_to_the_same(
     assert differences(found.expectations[0], outcome) == {}, path.read_text()
 
 
-async def test_the_bytes_are_the_providers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = load(CORPUS / "text/invalid-utf-8.toml")
-    _, path = await captured(original, tmp_path, monkeypatch)
-    (answer,) = load(path).answer
-    assert whole(answer, {}) == whole(original.answer[0], {})
-    assert (answer.status, answer.type) == (200, "text/event-stream")
-
-
 async def test_secrets_are_written_over_wherever_they_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

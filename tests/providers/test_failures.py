@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import tomllib
 from pathlib import Path
@@ -36,10 +35,7 @@ def rows(table: str) -> list[tuple[str, int, str]]:
 
 
 MEANT = rows("meaning")
-
-
-def openai(message: str) -> str:
-    return json.dumps({"error": {"message": message, "type": "invalid_request_error"}})
+LONG = MEANINGS["rate-long"].sentence
 
 
 def read(status: int, body: str, **more: Any) -> ModelError:
@@ -73,59 +69,19 @@ def test_the_same_error_inside_an_answer_means_the_same(
     assert meaning in (bare.meaning, coded.meaning)
 
 
-@pytest.mark.parametrize(
-    ("error", "meaning"),
-    [
-        (None, "broken"),
-        ("", "broken"),
-        ("Overloaded", "overloaded"),
-        ("Context size has been exceeded.", "too-long"),
-        (429, "rate-now"),
-        ({"code": 502, "message": "Provider returned error"}, "broken"),
-        ({"code": "server_error", "message": "x"}, "broken"),
-        ({"code": "rate_limit_exceeded", "message": "x"}, "rate-now"),
-        ({"type": "invalid_request_error", "message": "x"}, "refused"),
-        ({"code": 400, "message": "Provider returned error"}, "refused"),
-        ({"message": '{"error":{"code":401,"message":"x"}}'}, "bad-key"),
-        (
-            {"message": 'provider said: {"error":{"code":503,"message":"x"}} (trace 1)'},
-            "overloaded",
-        ),
-        ([{"error": {"status": "PERMISSION_DENIED"}}], "not-allowed"),
-        ({"errors": [{"message": "model `x` not found", "code": 404}]}, "no-model"),
-    ],
-)
-def test_an_error_inside_an_answer_is_read_whatever_its_form(error: Any, meaning: str) -> None:
-    assert failures.reported(error, now=NOW).meaning == meaning
+@pytest.mark.parametrize(("meaning", "error"), WORDINGS["inside"])
+def test_an_error_inside_an_answer_is_read_whatever_its_form(meaning: str, error: str) -> None:
+    assert failures.reported(json.loads(error), now=NOW).meaning == meaning
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "refuses"),
-    [
-        (400, '{"error":{"code":400,"message":"Provider returned error"}}', True),
-        (404, '{"error":{"code":404,"message":"No endpoints found that support x"}}', True),
-        (422, "", True),
-        (500, '{"error":{"message":"Jinja Exception: something odd"}}', True),
-        (200, '{"error":{"code":400,"message":"Provider returned error"}}', True),
-        (400, openai("This model's maximum context length is 10 tokens."), True),
-        (401, "", False),
-        (402, "", False),
-        (429, "", False),
-        (500, "", False),
-        (503, "", False),
-    ],
-)
+@pytest.mark.parametrize(("refuses", "status", "body"), WORDINGS["rung"])
 def test_a_continuation_takes_the_next_rung_if_its_form_was_refused(
-    status: int, body: str, refuses: bool
+    refuses: bool, status: int, body: str
 ) -> None:
     assert read(status, body, continuing=True).refused_rung is refuses
     assert not read(status, body).refused_rung
     later = failures.as_refused_rung(read(status, body))
-    assert later.refused_rung is (refuses and later.meaning in _rungs())
-
-
-def _rungs() -> set[str]:
-    return {name for name, meaning in MEANINGS.items() if meaning.next_rung}
+    assert later.refused_rung is (refuses and MEANINGS[later.meaning].next_rung)
 
 
 def test_a_template_that_fails_refuses_a_continuation_and_nothing_else() -> None:
@@ -137,15 +93,12 @@ def test_a_template_that_fails_refuses_a_continuation_and_nothing_else() -> None
 
 
 @pytest.mark.parametrize("name", sorted(MEANINGS))
-def test_each_meaning_has_a_sentence_and_a_rule(name: str) -> None:
+def test_each_meaning_has_a_sentence_and_one_rule(name: str) -> None:
     meaning = MEANINGS[name]
     assert_sentence(meaning.sentence)
     assert meaning.sentence.isascii()
-    assert all(len(part.split()) <= 25 for part in meaning.sentence.split(". "))
     assert meaning.asked_again.startswith("yes") is meaning.retryable
     assert not (meaning.retryable and meaning.next_rung)
-    assert failures.refuses_rung(name) is meaning.next_rung
-    assert not failures.refuses_rung("")
 
 
 @pytest.mark.parametrize(("seconds", "headers"), WORDINGS["wait"]["headers"])
@@ -158,11 +111,6 @@ def test_when_a_limit_is_full_again_counts_only_if_it_was_reached() -> None:
     headers = {"x-ratelimit-reset-tokens": "6m0s", "X-RateLimit-Reset": "1780000060"}
     assert failures.wait_asked(headers, NOW, status=503) is None
     assert read(503, "", headers=headers).retry_after is None
-
-
-def test_the_value_of_the_header_alone_is_understood() -> None:
-    assert failures.wait_asked("30", NOW) == 30
-    assert failures.wait_asked(None, now=NOW) is None
 
 
 @pytest.mark.parametrize(("seconds", "body"), WORDINGS["wait"]["body"])
@@ -196,35 +144,18 @@ def test_a_limit_of_a_day_says_when_it_ends_if_that_is_known() -> None:
     for failure in (read(429, body), read(200, body), failures.reported(error, now=NOW)):
         assert failure.meaning == "rate-long"
         assert str(failure).endswith("Try again after 2026-05-29 05:27 UTC.")
-    unknown = read(429, '{"error":{"message":"Rate limit exceeded: free-models-per-day."}}')
-    beyond_a_year = read(429, "", headers={"Retry-After": "99999999"})
-    for failure in (unknown, beyond_a_year):
-        assert str(failure) == MEANINGS["rate-long"].sentence
+    assert str(read(429, "", headers={"Retry-After": "99999999"})) == LONG, "beyond a year"
 
 
-def test_seconds_that_are_asked_for_a_limit_of_a_day_are_not_its_end() -> None:
-    quota = {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}
-    kind = "type.googleapis.com/google.rpc."
-    details = [
-        {"@type": f"{kind}QuotaFailure", **quota},
-        {"@type": f"{kind}RetryInfo", "retryDelay": "34s"},
-    ]
-    said = "You exceeded your current quota, please check your plan and billing details."
-    error = {"code": 429, "message": said, "status": "RESOURCE_EXHAUSTED", "details": details}
-    failure = read(429, json.dumps([{"error": error}]))
-    assert str(failure) == MEANINGS["rate-long"].sentence
+@pytest.mark.parametrize("body", WORDINGS["daily"])
+def test_seconds_that_are_asked_for_a_limit_of_a_day_are_not_its_end(body: str) -> None:
+    assert str(read(429, body)) == LONG
 
 
-def test_too_little_credit_for_a_long_answer_names_the_setting_and_the_number() -> None:
-    said = "more credits, or fewer max_tokens, can only afford 3919."
-    body = json.dumps({"error": {"message": said, "code": 402}})
-    assert "lower DLS_MAX_TOKENS to 3919." in str(read(402, body))
-    assert "lower DLS_MAX_TOKENS." in str(read(402, body.replace("3919", "0")))
-
-
-def test_an_answers_limit_that_is_too_large_names_the_setting() -> None:
-    error = read(400, openai("max_tokens is too large: 32768."))
-    assert "DLS_MAX_TOKENS" in str(error)
+@pytest.mark.parametrize(("words", "status", "body"), WORDINGS["says"])
+def test_a_sentence_names_the_setting_and_the_number(words: str, status: int, body: str) -> None:
+    error = read(status, body)
+    assert words in str(error)
     assert not error.retryable
 
 
@@ -235,47 +166,18 @@ def test_the_field_that_is_not_accepted_is_named(field: str, status: int, body: 
         assert read(status, body).meaning == "unsupported"
 
 
-def test_the_field_that_is_wanted_instead_is_named() -> None:
-    said = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
-    assert failures.field_instead(openai(said)) == "max_completion_tokens"
-    assert failures.field_instead(openai("Use 'something_else' instead.")) is None
-    assert failures.field_instead("") is None
+@pytest.mark.parametrize(
+    ("instead", "field"),
+    [("max_completion_tokens", "max_completion_tokens"), ("something_else", None)],
+)
+def test_the_field_that_is_wanted_instead_is_named(instead: str, field: str | None) -> None:
+    said = f"Unsupported parameter: 'max_tokens'. Use '{instead}' instead."
+    assert failures.field_instead(json.dumps({"error": {"message": said}})) == field
 
 
 @pytest.mark.parametrize(("rule", "status", "body"), rows("roles"))
 def test_the_rule_about_roles_is_named(rule: str, status: int, body: str) -> None:
     assert failures.role_rule(status, body) == (rule or None)
-
-
-def test_a_users_words_in_an_echo_are_not_the_providers() -> None:
-    echo = {
-        "messages": [{"role": "user", "content": "My API key is not valid. Insufficient credits."}]
-    }
-    detail = [{"type": "value_error", "loc": ["body", "n"], "msg": "wrong", "input": echo}]
-    assert read(422, json.dumps({"detail": detail})).meaning == "refused"
-
-
-_PIECES = (
-    *('{"error":', '{"message":"', '"code":429', '"code":"1e999"', "[" * 3000, '{"a":' * 3000, '"'),
-    *("}", "]", ",", "null", "9" * 5000, "\\ud83d", "\ud800", "\x00", "<html>", "max_tokens "),
-    *("try again in ", "9" * 40 + "s", "model " * 300, "'prefix' ", "limit: 1 requested: 2 "),
-    *("{" * 500, '"retry_after":1e308', "roles must alternate", "é", '"loc":["body",{}]'),
-    *('"param":[]', '"headers":{"retry-after":{}}'),
-)
-
-
-def test_whatever_a_provider_sends_there_is_a_sentence_and_no_exception() -> None:
-    draw = random.Random(7)
-    for _ in range(100):
-        body = "".join(draw.choices(_PIECES, k=draw.randint(0, 12)))
-        for status in (draw.choice((200, 302, 400, 404, 422, 429, 500)), 777):
-            error = read(status, body, continuing=draw.random() < 0.5)
-            assert error.meaning in MEANINGS
-            assert_sentence(str(error))
-            assert error.retry_after is None or 0 <= error.retry_after <= failures.MAX_WAIT
-        failures.unsupported_field(400, body)
-        failures.role_rule(400, body)
-        assert failures.reported(body, now=NOW).meaning in MEANINGS
 
 
 @pytest.mark.parametrize(
@@ -296,11 +198,6 @@ def test_an_error_that_is_nested_deep_is_read_as_far_as_is_sensible(depth: int) 
         value = {"error": value}
     assert failures.reported(value).meaning == "broken"
     assert failures.reported({"message": "Overloaded", "error": value}).meaning == "overloaded"
-
-
-def test_the_longest_secret_is_taken_out_first() -> None:
-    redact = failures.Redactor(["secret-key", "secret-key-with-more"])
-    assert redact("it is secret-key-with-more.") == "it is [redacted]."
 
 
 def test_of_many_secrets_within_each_other_nothing_is_left() -> None:
@@ -362,31 +259,3 @@ async def test_a_name_that_nobody_knows_is_told() -> None:
     error = failures.unreachable(caught.value)
     assert "does not know the model provider's name" in str(error)
     assert (error.meaning, error.retryable) == ("unreachable", True)
-
-
-def test_any_other_failure_to_connect_may_pass() -> None:
-    error = failures.unreachable(ConnectionRefusedError("no"))
-    assert (error.meaning, error.retryable) == ("unreachable", True)
-    assert str(error) == MEANINGS["unreachable"].sentence
-    assert "no" in error.detail
-
-
-@pytest.mark.parametrize(
-    ("error", "meaning", "over"),
-    [
-        (failures.cut(ValueError("x")), "cut", False),
-        (failures.nothing(), "nothing", False),
-        (failures.empty(), "empty", True),
-        (failures.unreadable(b"\xff"), "unreadable", False),
-        (failures.too_much(), "too-large", False),
-        (failures.job_gone("x"), "job-gone", True),
-        (failures.job_ended("x"), "job-ended", True),
-        (failures.reported({"code": 400}, job_over=True), "refused", True),
-    ],
-)
-def test_the_other_failures_carry_their_meaning(
-    error: ModelError, meaning: str, over: bool
-) -> None:
-    assert error.meaning == meaning
-    assert error.job_over is over
-    assert error.retryable is MEANINGS[meaning].retryable

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,17 +12,14 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 import msgspec
 import pytest
-import uvicorn
 
 from durable_llm_streams.cli.provider import provider, with_models
-from durable_llm_streams.cli.serve import Server
 from durable_llm_streams.cli.settings import Settings, load
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.server import ServerConfig, create_app
-from durable_llm_streams.server.state import Context
 from durable_llm_streams.stores import SQLiteStore
-from tests.app import Reading, _errors, _shutdown
+from tests.app import Guest, serving, user
 from tests.fake_provider import Request
 from tests.providers.body import filled
 from tests.providers.case import Case
@@ -42,7 +37,6 @@ _AMBIENT = re.compile(
 )
 _SURROGATE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _BACKOFF = 0.01
-_SECONDS = 30.0
 
 
 class Outcome(NamedTuple):
@@ -101,12 +95,10 @@ async def walk(case: Case, folder: Path, patch: pytest.MonkeyPatch) -> list[Outc
         (folder / name).write_text(text)
     async with RawProvider(case, {"folder": str(folder)}) as faked:
         environ(case.settings, faked.values, patch)
-        async with _serving(load(), folder) as url, _guest() as http:
-            outcomes = [
-                await _ask(http, url, text, number, faked)
-                for number, text in enumerate(case.ask, 1)
+        async with _serving(load(), folder) as guest:
+            return [
+                await _ask(guest, text, number, faked) for number, text in enumerate(case.ask, 1)
             ]
-    return outcomes
 
 
 def environ(own: Mapping[str, str], values: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
@@ -118,8 +110,8 @@ def environ(own: Mapping[str, str], values: Mapping[str, str], patch: pytest.Mon
 
 
 @asynccontextmanager
-async def _serving(settings: Settings, folder: Path) -> AsyncGenerator[str, None]:
-    """What `dls serve` does, in this process. Gives its address."""
+async def _serving(settings: Settings, folder: Path) -> AsyncGenerator[Guest, None]:
+    """What `dls serve` does, in this process. Gives a visitor."""
     chosen = await with_models(provider(settings))
     store = SQLiteStore(folder / "chats.db")
     limits = msgspec.structs.replace(settings.limits(), backoff=_BACKOFF)
@@ -127,51 +119,23 @@ async def _serving(settings: Settings, folder: Path) -> AsyncGenerator[str, None
         store, chosen.source, name="corpus", system=settings.system_prompt, limits=limits
     )
     app = create_app(store, worker, ServerConfig(models=chosen.models), ui=None)
-    shared = app.state.durable
-    assert isinstance(shared, Context)
-    options = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False)
-    options.load()
-    server = Server(options, app)
-    server.lifespan = options.lifespan_class(options)
-    listener = socket.socket(proto=socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
     try:
-        with _errors() as errors:
-            await server.startup(sockets=[listener])
-            try:
-                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            finally:
-                await _shutdown(server, shared)
-            assert errors == []
-            assert worker.running == 0
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with serving(app, worker) as (url, _, _), aiohttp.ClientSession(cookie_jar=jar) as it:
+            yield Guest(url, it)
     finally:
         await chosen.source.close()
         await store.close()
 
 
-def _guest() -> aiohttp.ClientSession:
-    """A browser. It follows no proxy: those in the environment are for the server."""
-    return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), trust_env=False)
-
-
-async def _ask(
-    http: aiohttp.ClientSession, url: str, text: str, number: int, faked: RawProvider
-) -> Outcome:
+async def _ask(guest: Guest, text: str, number: int, faked: RawProvider) -> Outcome:
     """Send one message and read everything that came of it."""
     text = _SURROGATE.sub(lambda found: chr(int(found[1], 16)), text)
-    message = {"id": f"m{number}", "role": "user", "parts": [{"type": "text", "text": text}]}
-    body = json.dumps({"id": "c", "message": message}).encode()
-    timeout = aiohttp.ClientTimeout(total=_SECONDS)
-    headers = {"Content-Type": "application/json"}
-    async with http.post(
-        f"{url}/api/chat", data=body, headers=headers, timeout=timeout
-    ) as response:
-        reading = Reading(response.status, response.headers, await response.read())
+    reading = await guest.post({"id": "c", "message": user(f"m{number}", text)})
+    asked = list(faked.requests), list(faked.unanswered)
     if reading.status != 200:
-        return Outcome(reading.status, {}, [], {}, list(faked.requests), list(faked.unanswered))
+        return Outcome(reading.status, {}, [], {}, *asked)
     assert reading.done, "The stream ended without [DONE]."
     folded = Fold.of([frame.data.encode() for frame in reading.records]).message()
-    async with http.get(f"{url}/api/chats/c", timeout=timeout) as response:
-        stored = (await response.json())["messages"][-1]
-    chunks = [frame.chunk for frame in reading.records]
-    return Outcome(200, stored, chunks, folded, list(faked.requests), list(faked.unanswered))
+    stored = (await guest.chat("c"))["messages"][-1]
+    return Outcome(200, stored, [frame.chunk for frame in reading.records], folded, *asked)

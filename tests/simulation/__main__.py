@@ -27,7 +27,6 @@ FOUND = Path("hunt")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for. Returns the exit status."""
     options = _options(arguments)
     stores = STORES if options.store == "both" else (options.store,)
     try:

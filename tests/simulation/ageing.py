@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from durable_llm_streams.model import Cursor, token_at
-from tests.oracle.evidence import Answer, Evidence, Look, Reading, Violation
+from tests.oracle.evidence import Answer, Evidence, Reading
+from tests.oracle.owner_evidence import Look
+from tests.oracle.violation import Violation
 
 from .clients import ChatClient
 from .collecting import Served
@@ -45,13 +47,7 @@ class Lifetime(NamedTuple):
 
 
 class Ageing:
-    """What happens after the faults.
-
-    Args:
-        history: its servers have ended.
-        answers: what the store holds.
-        served: what servers returned of it.
-    """
+    """What happens after the faults."""
 
     def __init__(self, history: History, answers: Sequence[Answer], served: Served) -> None:
         plan = history.workload.ageing
@@ -80,7 +76,6 @@ class Ageing:
         self._chats = self._lifetimes(plan.chat, of_chats, follows_redis=False)
 
     async def live(self) -> None:
-        """From the start of the servers to their end."""
         history = self._history
         keepers = []
         for server in history.servers:
@@ -193,7 +188,6 @@ class Ageing:
         self._history.trace.add(server.process.name, "has its clock set")
 
     async def _look(self, clients: Mapping[str, ChatClient]) -> None:
-        """Late readers of everything."""
         loop, owners = asyncio.get_running_loop(), self._history.owners
         for answer in self._answers:
             chat, since = answer.run.chat_id, loop.time()

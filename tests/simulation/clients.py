@@ -10,16 +10,9 @@ from typing import Any
 
 from durable_llm_streams.chunks import decode, encode
 from durable_llm_streams.model import Cursor
-from tests.oracle.evidence import (
-    Accepted,
-    FeedReading,
-    Reading,
-    Sent,
-    Stop,
-    Trespass,
-    Violation,
-)
+from tests.oracle.evidence import Accepted, Reading, Stop
 from tests.oracle.feed import Subscriber, listed
+from tests.oracle.owner_evidence import FeedReading, Sent, Trespass
 from tests.oracle.reader import TIMEOUT_SECONDS, Client, Interrupted, Pace, Request
 
 from .exchange import Exchange
@@ -43,17 +36,11 @@ class Observed:
     deleted: set[str] = field(default_factory=set)
     feeds: list[FeedReading] = field(default_factory=list)
     trespasses: list[Trespass] = field(default_factory=list)
-    seen: list[Violation] = field(default_factory=list)
     tails_lost: int = 0
 
 
 class Network:
-    """How clients reach the servers.
-
-    Args:
-        servers: all of them.
-        faults, trace: of the history.
-    """
+    """How clients reach the servers."""
 
     def __init__(self, servers: Sequence[Server], faults: Faults, trace: Trace) -> None:
         self.servers = servers
@@ -63,12 +50,7 @@ class Network:
 
 
 class _Connection:
-    """The transport of one client.
-
-    Args:
-        network: where its requests go.
-        name, owner: the client's.
-    """
+    """The transport of one client."""
 
     def __init__(self, network: Network, name: str, owner: str) -> None:
         self._network = network
@@ -78,7 +60,6 @@ class _Connection:
 
     @asynccontextmanager
     async def open(self, server: int, request: Request) -> AsyncGenerator[Exchange, None]:
-        """Send a request. Raises Interrupted."""
         network = self._network
         self._requests += 1
         exchange = Exchange(
@@ -102,14 +83,7 @@ class _Connection:
 
 
 class ChatClient:
-    """One client of one owner.
-
-    Args:
-        network: how it reaches the servers.
-        name: for the trace, and for its place in the faults.
-        owner: the visitor that servers know it as.
-        first: the number of the server that it asks first.
-    """
+    """One client of one owner."""
 
     def __init__(self, network: Network, name: str, owner: str, first: int) -> None:
         self.name = name
@@ -155,12 +129,7 @@ class ChatClient:
         return await self._client.read(self._reading(chat, after), pace=self._pace())
 
     async def stop(self, chat: str, length: Callable[[str], int | None]) -> None:
-        """Stop what is being answered in a chat.
-
-        Args:
-            chat: the chat.
-            length: the length of a run's log, right now.
-        """
+        """Stop what is being answered in a chat."""
         request = Request("POST", f"/api/chat/{chat}/stop", b"{}")
         answered = await self._client.call(request, (200, 404))
         run_id = decode(answered.body).get("stopped") if answered.status == 200 else None
@@ -169,25 +138,17 @@ class ChatClient:
         self._note(f"stops {chat}: {'run ' + run_id[-4:] if run_id else 'nothing'}")
 
     async def delete(self, chat: str) -> None:
-        """Delete a chat."""
         self._seen.deleted.add(chat)
         await self._client.call(Request("DELETE", f"/api/chats/{chat}"), (204, 404))
         self._note(f"deletes {chat}")
 
     async def rename(self, chat: str, title: str) -> None:
-        """Give a chat a title."""
         body = encode({"title": title})
         await self._client.call(Request("PATCH", f"/api/chats/{chat}", body), (200, 204, 404))
         self._note(f"renames {chat}: {title}")
 
     async def trespass(self, chat: str, cursor: Cursor | None, *, writes: bool) -> None:
-        """Try everything with somebody else's chat.
-
-        Args:
-            chat: the chat.
-            cursor: a place in one of its logs, where one is known.
-            writes: whether to send a message, too.
-        """
+        """Try everything with somebody else's chat."""
         message = {"id": "stranger", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
         stream = f"/api/chat/{chat}/stream"
         tries: list[tuple[Request, set[int]]] = [
@@ -210,22 +171,15 @@ class ChatClient:
             self._seen.trespasses.append(trespass)
 
     async def subscribe(self) -> None:
-        """Follow the owner's feed until cancelled."""
         feed = FeedReading(self.name, self.owner)
         self._seen.feeds.append(feed)
         await Subscriber(self._client, self.list, feed).follow()
 
     async def list(self) -> dict[str, Any]:
-        """The owner's chats, by id."""
         return await listed(self._client)
 
     async def chat(self, chat: str, leaf: str = "") -> dict[str, Any] | None:
-        """A chat, as a server returns it; None where it is not there.
-
-        Args:
-            chat: its id.
-            leaf: the message whose branch is shown; "" for the chat's head.
-        """
+        """A chat, as a server returns it; None where it is not there."""
         shown = f"?leaf={leaf}" if leaf else ""
         answered = await self._client.call(Request("GET", f"/api/chats/{chat}{shown}"), (200, 404))
         found: dict[str, Any] = decode(answered.body)

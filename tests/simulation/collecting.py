@@ -11,7 +11,8 @@ from durable_llm_streams.errors import NotFound
 from durable_llm_streams.log import read_all
 from durable_llm_streams.model import Message, Run
 from durable_llm_streams.store import Store
-from tests.oracle.evidence import Answer, Evidence, Log, Node
+from tests.oracle.evidence import Answer, Evidence, Log
+from tests.oracle.owner_evidence import Node
 from tests.oracle.reading_rules import delays
 
 from .clients import ChatClient
@@ -86,12 +87,7 @@ class Served:
 
     @classmethod
     async def by(cls, clients: Mapping[str, ChatClient], owners: Mapping[str, str]) -> Served:
-        """Ask for every list and for every answer's branch.
-
-        Args:
-            clients: of each owner, one.
-            owners: of the chats.
-        """
+        """Ask for every list and for every answer's branch."""
         served = cls()
         for owner, client in clients.items():
             served.lists[owner] = await client.list()
@@ -109,7 +105,6 @@ class Served:
         return served
 
     def complete(self, answer: Answer) -> None:
-        """Add it to an answer."""
         shown = self.branches.get(answer.run.message_id)
         answer.history = None if shown is None else _up_to(shown, answer.run.message_id)
         answer.active = self.active.get(answer.run.chat_id)

@@ -40,12 +40,6 @@ class Serves(Protocol):
 class Exchange:
     """A request under way.
 
-    Args:
-        server: where to.
-        faults: what goes wrong.
-        place: the name of this request in the faults.
-        method, path, headers, body: the request; the path may have a query.
-
     Attributes:
         status: of the response, once `begin` has returned.
         headers: the response's, by lower-case name.
@@ -120,7 +114,6 @@ class Exchange:
         return data
 
     async def whole(self) -> bytes:
-        """The rest of the body. Raises Interrupted."""
         body = b""
         while data := await self.piece():
             body += data

@@ -117,16 +117,10 @@ class Faults:
         return sorted(found, key=lambda scheduled: -scheduled.turn)
 
     def happens(self, scheduled: Scheduled) -> None:
-        """A scheduled fault strikes."""
         self._note(scheduled.kind, scheduled.name)
 
     def keeps(self, kind: str, name: str, *, late: bool = False) -> random.Random | None:
-        """Whether an action or incident of the workload happens: unless it was shrunk away.
-
-        Args:
-            kind, name: the action's.
-            late: it belongs to the time after the faults.
-        """
+        """Whether an action or incident of the workload happens: unless it was shrunk away."""
         if (self.over and not late) or (
             self._only is not None and f"{kind} {name}" not in self._only
         ):

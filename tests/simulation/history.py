@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.oracle.evidence import Answer, Evidence
+from tests.oracle.evidence import Evidence
 from tests.oracle.invariants import violations
 from tests.oracle.reader import UnexpectedStatus
 
@@ -80,15 +80,7 @@ class Outcome(NamedTuple):
 
 
 class Broken(Exception):
-    """A promise is broken.
-
-    Args:
-        promise: which.
-        what: what was expected and what was there.
-    """
-
-    def __init__(self, promise: str, what: str) -> None:
-        super().__init__(f"{promise}: {what}")
+    """A promise is broken: `PROMISE: what was expected and what was there`."""
 
 
 class History:
@@ -125,18 +117,9 @@ class History:
         """Everything, from the first start to the last look. Raises Broken."""
         self.site.begin(self.faults, self.trace)
         plan = self.workload
+        parts = self.site, self.provider, self.faults, self.ledger, self.trace
         self.servers = [
-            Server(
-                name,
-                self.site,
-                self.provider,
-                self.faults,
-                self.ledger,
-                self.trace,
-                plan.limits,
-                plan.on_busy,
-            )
-            for name in "ABCDEF"[: plan.servers]
+            Server(name, *parts, plan.limits, plan.on_busy) for name in "ABCDEF"[: plan.servers]
         ]
         self.network = Network(self.servers, self.faults, self.trace)
         if plan.ageing:  # what clocks do while servers start and die cannot be reckoned with
@@ -153,7 +136,7 @@ class History:
         incidents.cancel()
         self._calm()
         if not await self._all_of(sessions, CALM_SECONDS):
-            raise Broken("honest-failure", f"{self._waiting()} after {CALM_SECONDS:g} s")
+            raise Broken(f"honest-failure: {self._waiting()} after {CALM_SECONDS:g} s")
         await self._until_quiet()
         served = await self._served()
         for task in (*subscribers, *keepers):
@@ -249,7 +232,6 @@ class History:
         await asyncio.sleep(10.0)  # whoever writes after the end has had the time
 
     async def end(self) -> None:
-        """Every server ends in order."""
         for server in self.servers:
             server.terminate()
         async with asyncio.timeout(60):
@@ -276,7 +258,8 @@ class History:
             self.figures[f"{answer.run.status}"] += 1
             self.figures["records"] += len(answer.log.records)
             self.figures["takeovers"] += answer.run.takeovers
-            self.logs.append(_log(answer))
+            records = [record.decode() for record in answer.log.records]
+            self.logs.append(Log(records, (answer.message or b"").decode()))
         seen = self.network.observed
         evidence = Evidence(
             answers={answer.run.id: answer for answer in found},
@@ -318,26 +301,13 @@ class History:
 
     def _judge(self, evidence: Evidence) -> None:
         if found := violations(evidence):
-            promise, _, what = "\n".join(map(str, found)).partition(": ")
-            raise Broken(promise, what)
-
-
-def _log(answer: Answer) -> Log:
-    records = [record.decode() for record in answer.log.records]
-    return Log(records, (answer.message or b"").decode())
+            raise Broken("\n".join(map(str, found)))
 
 
 def run(
     seed: int, store: str, only: Collection[str] | None = None, *, with_logs: bool = False
 ) -> Outcome:
-    """Run a history.
-
-    Args:
-        seed: what everything is drawn from.
-        store: `sqlite` or `redis`.
-        only: see `Outcome.happened`.
-        with_logs: keep `Outcome.logs`.
-    """
+    """Run a history: see `History`, and `Outcome.logs` for `with_logs`."""
     folder = Path(tempfile.mkdtemp(prefix="dls-history-", dir=_memory()))
     try:
         history = History(seed, store, only, folder)
@@ -359,9 +329,7 @@ def _run(history: History) -> Outcome:
                 loop.run_until_complete(history.live())
         except Broken as error:
             breach = str(error)
-        except UnexpectedStatus as error:
-            breach = f"honest-failure: {error}"
-        except (NeverEnds, Stuck) as error:
+        except (UnexpectedStatus, NeverEnds, Stuck) as error:
             breach = f"honest-failure: {error}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             last = traceback.extract_tb(error.__traceback__)[-1]

@@ -45,7 +45,6 @@ class Report(Struct, kw_only=True):
     seconds: float = 0.0
 
     def add(self, other: Report) -> None:
-        """Add another report."""
         self.histories = added(self.histories, other.histories)
         self.counts = added(self.counts, other.counts)
         self.figures = added(self.figures, other.figures)
@@ -53,7 +52,6 @@ class Report(Struct, kw_only=True):
 
 
 def added(some: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    """The sums, by name."""
     return dict(Counter(some) + Counter(more))
 
 

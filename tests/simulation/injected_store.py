@@ -14,7 +14,8 @@ from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.model import Chat, Claim, Run
 from durable_llm_streams.store import Append, Ending, Order, Sent, Store
 from tests.faulty_store import FaultyStore
-from tests.oracle.evidence import Appended, Change, Claimed
+from tests.oracle.evidence import Appended, Claimed
+from tests.oracle.owner_evidence import Change
 
 from .faults import Faults
 from .loop import Process
@@ -28,9 +29,6 @@ _REPEATABLE: Final = frozenset({"append", "end", "send", "renew", "release", "re
 
 class Ledger:
     """What the processes asked of the store and were answered.
-
-    Args:
-        owners: whose each chat is.
 
     Attributes:
         committed: when a record was known to be committed, by run and number.
@@ -49,21 +47,12 @@ class Ledger:
             self.committed[run_id, number] = now
 
     def changed(self, kind: str, chat: str, about: str, began: float, now: float) -> None:
-        """An owner's chats have changed."""
         owner = self._owners.get(chat, "")
         self.changes.append(Change(owner, kind, chat, about, now, began))
 
 
 class InjectedStore(FaultyStore):
-    """A store whose calls go wrong where the faults say so.
-
-    Args:
-        inner: the store.
-        process: whose.
-        faults: decide.
-        ledger: where calls are written down.
-        trace: where claims and ends are.
-    """
+    """A store whose calls go wrong where the faults say so."""
 
     def __init__(
         self, inner: Store, process: Process, faults: Faults, ledger: Ledger, trace: Trace

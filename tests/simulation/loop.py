@@ -68,12 +68,10 @@ class Process:
         return f"Process({self.name!r})"
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run a coroutine as a task of this process."""
         loop = asyncio.get_running_loop()
         return self.context.copy().run(loop.create_task, coroutine, name=name)
 
     def kill(self) -> None:
-        """SIGKILL."""
         self.dead = True
         NEVER_FREED.extend(self.ready)
         NEVER_FREED.extend(self.tasks)
@@ -162,7 +160,6 @@ class SimulationLoop(asyncio.BaseEventLoop):
         self.set_exception_handler(lambda _, about: self.complaints.append(about))
 
     def time(self) -> float:
-        """Seconds since the history's beginning."""
         return self._seconds
 
     def _run_once(self) -> None:

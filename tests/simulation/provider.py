@@ -54,7 +54,6 @@ class Provider:
             self.refused.add(place)
 
     def heard_by(self, process: Process) -> int:
-        """How many answers are being made for a process."""
         return sum(each is process for each in self.open.values())
 
     def source(self, process: Process) -> OpenAIResponses:

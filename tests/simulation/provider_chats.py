@@ -40,7 +40,6 @@ class Request(NamedTuple):
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> Request:
-        """Read a request's body."""
         turns = body.get("messages") or body["input"]
         roles = [turn["role"] for turn in turns]
         said, continues = "", False
@@ -81,13 +80,7 @@ def continued(asked: Request, rng: random.Random) -> str:
 
 
 def completion(rng: random.Random, asked: Request, words: str) -> Iterator[Step]:
-    """The events of an answer.
-
-    Args:
-        rng: draws in which pieces it comes.
-        asked: what was asked.
-        words: the text that the model says now.
-    """
+    """The events of an answer."""
     question = asked.question
     pause = question.pause / 1000
     for thought in question.thoughts_said if not asked.said else ():
@@ -105,14 +98,7 @@ def completion(rng: random.Random, asked: Request, words: str) -> Iterator[Step]
 
 
 def kept_answer(name: str, question: Question, rng: random.Random, *, fails: bool) -> KeptAnswer:
-    """An answer that the provider makes whether or not anybody listens.
-
-    Args:
-        name: its id.
-        question: what is asked.
-        rng: draws how it is said.
-        fails: whether it fails in the middle.
-    """
+    """An answer that the provider makes whether or not anybody listens."""
     said = pieces(question.answer, rng)
     response = Response(
         id=name,

@@ -99,7 +99,6 @@ class Session:
         return Response(self, 200, carried(steps, faults, place, rng))
 
     def opened(self, response: Response) -> None:
-        """An answer is being made for this process."""
         self._provider.open[response] = self._process
 
     def closed(self, response: Response) -> None:
@@ -138,7 +137,6 @@ class Response:
         return True
 
     def close(self) -> None:
-        """The connection is closed."""
         self._session.closed(self)
 
 

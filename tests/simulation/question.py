@@ -28,17 +28,14 @@ class Question(NamedTuple):
 
     @property
     def answer(self) -> str:
-        """The whole text of the answer."""
         return "".join(f"{self.name}.{number} " for number in range(self.words))
 
     @property
     def thoughts_said(self) -> list[str]:
-        """The words of reasoning."""
         return [f"{self.name}-thought-{number} " for number in range(self.thoughts)]
 
     @classmethod
     def parse(cls, text: str) -> Question:
-        """Read what was asked."""
         found = _QUESTION.fullmatch(text)
         assert found is not None, f"the provider was asked {text!r}"
         return cls(found[1], *map(int, found.groups()[1:]))

@@ -11,9 +11,8 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from durable_llm_streams.store import Store
+from durable_llm_streams.store import Retention, Store
 from durable_llm_streams.stores.redis import RedisStore
-from durable_llm_streams.stores.redis.context import Retention
 
 from .determinism import true_time
 from .faults import Faults
@@ -30,11 +29,7 @@ _OF_CHATS = ("log", "run", "chat", "order", "tree", "body", "keys", "active")
 
 
 class RedisSite:
-    """The Redis of a history.
-
-    Args:
-        rng: draws latencies and the tokens of epochs.
-    """
+    """The Redis of a history."""
 
     servers = 3
     troubles: tuple[str, ...] = ("restart-store", "lose-tail", "store-clock")
@@ -49,7 +44,6 @@ class RedisSite:
         self.pauses: list[tuple[float, float]] = []
 
     def begin(self, faults: Faults, trace: Trace) -> None:
-        """The history begins."""
         self._faults = faults
         self._trace = trace
         self._server = ModelRedis(lambda: true_time() + self._ahead)
@@ -62,16 +56,13 @@ class RedisSite:
         )
 
     def retain(self, log_age: float, chat_age: float) -> None:
-        """Keys get these times to live."""
         self._retention = Retention(log_age, chat_age)
 
     def set_clock(self, seconds: float) -> None:
-        """Its clock is set ahead, or back."""
         self._ahead += round(seconds * 1000)
         self._trace.add("Redis", f"has its clock set: {self._ahead / 1000:+} s now")
 
     async def kept(self) -> list[str]:
-        """What it still has of chats and logs."""
         members = [
             f"{member} in {index}"
             for index in ("runs", "ended", "kept", "ages")
@@ -80,18 +71,15 @@ class RedisSite:
         return [*(key for key in self._keys() if _kind(key) in _OF_CHATS), *members]
 
     async def open(self, process: Process) -> Store:
-        """The store for a process. It is not connected yet."""
         return self._store(process.name)
 
     def let_go(self, process: Process) -> None:
         """A process has closed its store in order."""
 
     def killed(self, process: Process) -> None:
-        """A process is dead."""
         self._network.kill(process.name)
 
     def strike(self, kind: str, rng: random.Random) -> None:
-        """One of its troubles happens now."""
         loop = asyncio.get_running_loop()
         if kind == "store-clock":
             self.set_clock(rng.choice((-10, -1, 0.5, 3, 60)))
@@ -109,23 +97,19 @@ class RedisSite:
             )
 
     def calm(self) -> None:
-        """Nothing is wrong with it any more."""
         if self._network.down:
             self._network.start()
 
     def length(self, run_id: str) -> int | None:
-        """How many records a run's log has now."""
         return len(self._server.log(_ROOT, run_id))
 
     async def active(self) -> bool:
-        """Whether any run is not at its end."""
         if self._observer is None:
             self._observer = self._store("observer")
             await self._observer.open()
         return bool(await self._observer.runs(active=True))
 
     async def reopened(self) -> Store:
-        """The store as it is when all processes have ended."""
         if self._observer is not None:
             await self._observer.close()
         store = self._store("oracle")
@@ -136,7 +120,6 @@ class RedisSite:
         """There are no files."""
 
     def leaks(self) -> list[str]:
-        """What is still there that should not, at the end."""
         leaks = [
             f"{connection.process} has left a connection to Redis open"
             for connection in self._network.connections

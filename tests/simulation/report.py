@@ -6,9 +6,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import msgspec
@@ -24,12 +24,7 @@ _MOST_NAMES = 40
 
 
 class Replays:
-    """Runs one seed again and again, each time with other faults, in one process beside this one.
-
-    Args:
-        seed, store: what the history is drawn from.
-        seconds: after which a replay raises TimeoutError.
-    """
+    """Runs one seed again and again, each time with other faults, in one process of its own."""
 
     def __init__(self, seed: int, store: str, seconds: float = _LONGEST_SECONDS) -> None:
         self._until = time.monotonic() + seconds
@@ -54,11 +49,7 @@ class Replays:
         self._process.communicate()
 
     def __call__(self, only: Sequence[str] | None) -> Outcome:
-        """Run it once.
-
-        Args:
-            only: what shall happen; None for all that the seed draws.
-        """
+        """Run it once."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         timer = threading.Timer(max(0.0, self._until - time.monotonic()), self._process.kill)
@@ -79,14 +70,27 @@ class Replays:
 
 
 def replay(seed: int, store: str, only: Sequence[str] | None) -> Outcome:
-    """Run one history, in a process of its own.
-
-    Args:
-        seed, store: what it is drawn from.
-        only: what shall happen; None for all that the seed draws.
-    """
+    """Run one history, in a process of its own."""
     with Replays(seed, store) as run:
         return run(only)
+
+
+def outcomes(
+    store: str, seeds: Sequence[int], env: Mapping[str, str] = MappingProxyType({})
+) -> dict[int, Outcome]:
+    """Run some seeds in that order, in one process of its own, and keep their logs."""
+    words = (store, ",".join(map(str, seeds)), "whole")
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.batch", *words],
+        env={**environment(), **env},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        timeout=_LONGEST_SECONDS,
+        check=True,
+    )
+    found = msgspec.json.decode(process.stdout, type=list[Outcome])
+    return {outcome.seed: outcome for outcome in found}
 
 
 def explain(
@@ -98,12 +102,6 @@ def explain(
     bounds: Bounds = Bounds(),  # noqa: B008
 ) -> str | None:
     """Run a history once more, shrink it if it fails, and describe it.
-
-    Args:
-        seed, store: the history.
-        only: what shall happen in it; None for all that the seed draws.
-        keep_in: a folder for the seed file.
-        bounds: of the shrinking.
 
     Returns:
         The text; None when no promise breaks.

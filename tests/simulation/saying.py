@@ -46,14 +46,7 @@ def dressed(steps: Iterator[Step], rng: random.Random) -> Iterator[Step]:
 def spoilt(
     steps: Iterator[Step], faults: Faults, place: str, stalled: Callable[[], None]
 ) -> Iterator[Step]:
-    """The same events, until one of them is junk, does not come, or is the last.
-
-    Args:
-        steps: of an answer.
-        faults: decides.
-        place: whose answer it is.
-        stalled: is called when it falls silent.
-    """
+    """The same events, until one of them is junk, does not come, or is the last."""
     for step in steps:
         if isinstance(step, bytes):
             if faults.strikes("stall-answer", place):

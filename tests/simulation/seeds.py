@@ -35,7 +35,6 @@ class SeedFile(Struct, frozen=True, forbid_unknown_fields=True):
     broke: str = ""
 
     def write(self, path: Path) -> None:
-        """Keep it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 

@@ -12,10 +12,10 @@ from starlette.requests import HTTPConnection
 
 from durable_llm_streams.errors import StoreError
 from durable_llm_streams.runs import Limits, Worker
-from durable_llm_streams.source import Source
 from durable_llm_streams.server import OfferedModel, ServerConfig, create_app
 from durable_llm_streams.server.state import Context
 from durable_llm_streams.server.visitors import Visitor
+from durable_llm_streams.source import Source
 from durable_llm_streams.store import Store
 
 from .exchange import Application, Exchange
@@ -40,66 +40,46 @@ class Site(Protocol):
 
     def begin(self, faults: Faults, trace: Trace) -> None:
         """The history begins."""
-        ...
 
     def retain(self, log_age: float, chat_age: float) -> None:
         """How many seconds logs and chats are kept; chats 0: for ever."""
-        ...
 
     async def kept(self) -> list[str]:
         """What the store has of chats and logs, after `reopened`."""
-        ...
 
     async def open(self, process: Process) -> Store:
         """A store for a process."""
-        ...
 
     def let_go(self, process: Process) -> None:
         """A process has closed its store in order."""
-        ...
 
     def killed(self, process: Process) -> None:
         """A process is dead, and all that it held is cut."""
-        ...
 
     def strike(self, kind: str, rng: random.Random) -> None:
         """One of its troubles happens now."""
-        ...
 
     def calm(self) -> None:
         """Nothing is wrong with the store any more."""
-        ...
 
     def length(self, run_id: str) -> int | None:
         """How many records a run's log has now; None when nobody can look."""
-        ...
 
     async def active(self) -> bool:
         """Whether any run is not at its end, as far as one can see."""
-        ...
 
     async def reopened(self) -> Store:
         """The store as it is when all processes have ended."""
-        ...
 
     def abandon(self) -> None:
         """The history is over, in whatever state; let go of files."""
-        ...
 
     def leaks(self) -> list[str]:
         """What is still there that should not, at the end."""
-        ...
 
 
 class Server:
     """One of the servers: its processes come and go.
-
-    Args:
-        name: one letter; its first process is called after it with a 1.
-        site: where the data are.
-        provider: where answers come from.
-        faults, ledger, trace: of the history.
-        limits, on_busy: as in `dls serve`.
 
     Attributes:
         process: the one that is or was the last.
@@ -148,7 +128,6 @@ class Server:
         return self._lives > 0 and not self.ended.is_set()
 
     def start(self) -> None:
-        """Begin a process."""
         self._lives += 1
         process = self.process = Process(f"{self.name}{self._lives}")
         rng = self._faults.rng(f"clock {process.name}")
@@ -164,7 +143,6 @@ class Server:
         main.add_done_callback(partial(self._exited, process), context=WORLD.context)
 
     def kill(self) -> None:
-        """SIGKILL."""
         process = self.process
         if process.dead or self.ended.is_set():
             return
@@ -174,7 +152,6 @@ class Server:
         self._gone()
 
     def freeze(self, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT after a while."""
         process = self.process
         if process.frozen or not self.alive:
             return
@@ -185,7 +162,6 @@ class Server:
         loop.call_later(seconds, self._thaw, process, context=WORLD.context)
 
     def terminate(self) -> None:
-        """SIGTERM."""
         if self.alive:
             self._trace.add(self.process.name, "gets SIGTERM")
             self.process.context.run(self._told_to_end.set)
@@ -211,7 +187,6 @@ class Server:
             self._trace.add(process.name, f"has its clock set: {process.ahead / 1000:+} s now")
 
     async def _serve(self, process: Process) -> None:
-        """What `dls serve` does."""
         store = await self._site.open(process)
         source = self._provider.source(process)
         try:
@@ -290,5 +265,4 @@ async def _by_header(connection: HTTPConnection) -> Visitor:
 
 
 def headers(owner: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The headers of an owner's request."""
     return {"x-owner": owner, **(more or {})}

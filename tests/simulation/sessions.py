@@ -44,7 +44,6 @@ class ChatSession:
         }
 
     async def run(self) -> None:
-        """All of it, to the last answer's end."""
         tasks: list[asyncio.Task[None]] = []
         for turn in self._chat.turns:
             begun = asyncio.Event()

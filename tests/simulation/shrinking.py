@@ -43,18 +43,11 @@ class Shrunk(NamedTuple):
 
 
 def promise(outcome: Outcome) -> str | None:
-    """Which promise a history breaks: the first one that is reported."""
     return None if outcome.breach is None else outcome.breach.partition(":")[0]
 
 
 def shrink(outcome: Outcome, replay: Replay, bounds: Bounds = Bounds()) -> Shrunk:  # noqa: B008
-    """Leave out of a failing history what it does not need.
-
-    Args:
-        outcome: the failing history.
-        replay: runs a part of it.
-        bounds: where to stop.
-    """
+    """Leave out of a failing history what it does not need."""
     wanted, tries, until = promise(outcome), 0, time.monotonic() + bounds.seconds
     kept = list(outcome.happened)
     size = max(1, len(kept) // 2)

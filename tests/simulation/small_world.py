@@ -19,13 +19,7 @@ def live(
     most_turns: int = 100_000,
     horizon: float = 1e6,
 ) -> T:
-    """Run a coroutine of the world's on a new loop. Returns or raises what it does.
-
-    Args:
-        main: makes the coroutine.
-        seed: draws whose turn it is.
-        most_turns, horizon: as of `SimulationLoop`.
-    """
+    """Run a coroutine of the world's on a new loop. Returns or raises what it does."""
     loop = SimulationLoop(random.Random(seed), most_turns=most_turns, horizon=horizon)
     try:
         return loop.run_until_complete(main())
@@ -34,14 +28,6 @@ def live(
 
 
 def loop_of_now() -> SimulationLoop:
-    """The loop that runs."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SimulationLoop)
     return loop
-
-
-async def walk(seen: list[str], name: str, steps: int = 5) -> None:
-    """Note every step, and let others have a turn behind each."""
-    for step in range(steps):
-        seen.append(f"{name}{step}")
-        await asyncio.sleep(0)

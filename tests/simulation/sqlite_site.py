@@ -24,12 +24,7 @@ from .trace import Trace
 
 
 class SQLiteSite:
-    """Where the history's file is.
-
-    Args:
-        folder: an empty one.
-        rng: draws the tokens of epochs.
-    """
+    """Where the history's file is."""
 
     servers = 1
     troubles: tuple[str, ...] = ()
@@ -44,17 +39,14 @@ class SQLiteSite:
         self._path = folder / "chats.0.db"
 
     async def open(self, process: Process) -> Store:
-        """The store for a process."""
         store = SQLiteStore(self._path, now=wall_clock, monotonic=true_time, token=self._token)
         self._open[process] = store
         return store
 
     def let_go(self, process: Process) -> None:
-        """A process has closed its store in order."""
         self._open.pop(process, None)
 
     def killed(self, process: Process) -> None:
-        """A process is dead."""
         store = self._open.pop(process, None)
         if store is None or store._file._closing.is_set():
             return
@@ -71,7 +63,6 @@ class SQLiteSite:
         """The ages come with each call of `expire`."""
 
     async def kept(self) -> list[str]:
-        """What the file that is open still has of chats and logs."""
         [store] = self._open.values()
         execute = store._file.connection.execute
         counts = {
@@ -90,29 +81,24 @@ class SQLiteSite:
         """See `begin`."""
 
     def length(self, run_id: str) -> int | None:
-        """How many records a run's log has now; None when no process lives."""
         for store in self._open.values():
             with contextlib.suppress(NotFound):  # deleted since
                 return store._logs.page(run_id, 0).next_seq - 1
         return None
 
     async def active(self) -> bool:
-        """Whether any run is not at its end, as far as one can see."""
         for store in self._open.values():
             return bool(await store.runs(active=True))
         return True
 
     async def reopened(self) -> Store:
-        """The file, opened once more."""
         return await self.open(WORLD)
 
     def abandon(self) -> None:
-        """Let go of files, in whatever state the history is."""
         for process in list(self._open):
             self.killed(process)
 
     def leaks(self) -> list[str]:
-        """What is still there that should not, at the end."""
         return [f"{process.name} still has the file open" for process in self._open]
 
     def _token(self) -> str:

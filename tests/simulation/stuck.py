@@ -18,11 +18,7 @@ class Stuck(KeyboardInterrupt):
 
 @contextmanager
 def watched(seconds: float = MOST_SECONDS) -> Iterator[None]:
-    """Raise Stuck in the midst of what takes longer.
-
-    Args:
-        seconds: of the processor's time.
-    """
+    """Raise Stuck in the midst of what takes longer."""
 
     def tell(_: int, frame: FrameType | None) -> None:
         place = f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}" if frame else "?"

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
-import msgspec
 import pytest
 
 from tests.node import Script, ai_sdk_fold
 
-from .history import Outcome
-from .hunting import ROOT, environment
+from .report import outcomes
 
 __all__ = ["ai_sdk_fold"]
 
 SEEDS = range(30)
-
-
-def lived(store: str) -> list[Outcome]:
-    words = (store, ",".join(map(str, SEEDS)), "whole")
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.batch", *words],
-        env=environment(),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        timeout=280,
-        check=True,
-    )
-    return msgspec.json.decode(process.stdout, type=list[Outcome])
 
 
 @pytest.mark.timeout(300)
@@ -41,7 +23,7 @@ def test_stored_messages_are_the_ai_sdks_own_fold_of_the_logs(
     ai_sdk_fold: Script, store: str
 ) -> None:
     seen: Counter[str] = Counter()
-    for outcome in lived(store):
+    for outcome in outcomes(store, SEEDS).values():
         assert outcome.breach is None, outcome.trace
         for log in outcome.logs:
             chunks = [json.loads(record) for record in log.records]

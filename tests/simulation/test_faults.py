@@ -34,34 +34,29 @@ def schedule(faults: Faults) -> list[tuple[int, str]]:
     return [(scheduled.turn, scheduled.name) for scheduled in faults.schedule("A1")]
 
 
-def test_a_fault_is_named_by_its_kind_its_place_and_how_often_it_was_reached() -> None:
-    faults = Faults(0, {"slow": 1.0, "fail": 1.0})
-    for kind, place in (("slow", "x"), ("fail", "x"), ("slow", "x"), ("slow", "y")):
-        assert faults.strikes(kind, place)
-    assert faults.happened == ["slow x 1", "fail x 1", "slow x 2", "slow y 1"]
-    assert faults.counts == {"slow": 3, "fail": 1}
-
-
 @pytest.mark.parametrize(("kinds", "places"), [(RATES, ["y"]), (["slow"], PLACES)])
 def test_a_fault_depends_on_no_other_place_and_no_other_kind(
     kinds: Collection[str], places: Collection[str]
 ) -> None:
-    everything = {tuple(name.split()): detail for name, detail in drawn(Faults(7, RATES)).items()}
+    everything = drawn(Faults(7, RATES))
     expected = {
         name: detail
         for name, detail in everything.items()
-        if name[0] in kinds and name[1] in places
+        if name.split()[0] in kinds and name.split()[1] in places
     }
-    alone = {tuple(n.split()): d for n, d in drawn(Faults(7, RATES), kinds, places).items()}
-    assert alone == expected != everything
+    assert drawn(Faults(7, RATES), kinds, places) == expected != everything
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.02, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.9, 1.0])
 def test_a_rate_is_how_often_a_fault_strikes(rate: float) -> None:
     faults = Faults(7, {"slow": rate})
     struck = sum(faults.strikes("slow", f"x{place}") is not None for place in range(20_000))
     assert struck / 20_000 == pytest.approx(rate, abs=0.02 if 0 < rate < 1 else 0)
-    assert faults.strikes("fail", "x") is None
+
+
+def test_the_turns_before_a_scheduled_fault_are_as_its_rate_says() -> None:
+    firsts = [schedule(Faults(seed, {"kill": 0.01}))[-1][0] for seed in range(2000)]
+    assert sum(firsts) / len(firsts) == pytest.approx(100, rel=0.1)
 
 
 @pytest.mark.parametrize("rates", [RATES, {}])
@@ -71,7 +66,7 @@ def test_exactly_what_is_named_happens_with_the_same_details(rates: dict[str, fl
         assert drawn(Faults(7, rates, names)) == {name: whole[name] for name in names}
 
 
-def test_an_action_happens_unless_it_was_left_out_or_comes_when_all_is_over() -> None:
+def test_an_action_happens_unless_it_was_left_out_or_the_faults_are_over() -> None:
     for only, happens in ((None, True), (["stop a"], True), (["stop b"], False)):
         assert (Faults(7, {}, only).keeps("stop", "a") is not None) is happens
     faults = Faults(7, {"slow": 1.0})
@@ -79,25 +74,14 @@ def test_an_action_happens_unless_it_was_left_out_or_comes_when_all_is_over() ->
     assert faults.strikes("slow", "x") is None
     assert faults.keeps("stop", "a") is None
     assert faults.keeps("age", "all", late=True)
-    assert Faults(7, {}, []).keeps("age", "all", late=True) is None
 
 
 def test_what_is_scheduled_depends_on_no_other_kind_and_comes_last_first() -> None:
     whole = schedule(Faults(7, STORM))
-    assert [turn for turn, _ in whole] == sorted((turn for turn, _ in whole), reverse=True)
+    assert whole == sorted(whole, key=lambda each: -each[0])
     freezes = [each for each in whole if each[1].startswith("freeze")]
     assert schedule(Faults(7, {"freeze": STORM["freeze"]})) == freezes != []
-    faults = Faults(7, STORM, [freezes[0][1]])
-    assert schedule(faults) == freezes[:1]
-    faults.happens(faults.schedule("A1")[0])
-    assert faults.happened == [freezes[0][1]]
-
-
-def test_the_turns_before_a_scheduled_fault_are_as_its_rate_says() -> None:
-    firsts = [schedule(Faults(seed, {"kill": 0.01}))[-1][0] for seed in range(2000)]
-    assert min(firsts) >= 1
-    assert sum(firsts) / len(firsts) == pytest.approx(100, rel=0.1)
-    assert schedule(Faults(7, {"kill": 0.0})) == []
+    assert schedule(Faults(7, STORM, [freezes[0][1]])) == freezes[:1]
 
 
 def test_every_kind_of_fault_has_a_meaning_that_the_campaign_prints() -> None:

@@ -1,7 +1,4 @@
-"""The loop: whose turn it is, what time it is, and what freezing and killing mean.
-
-That nothing in it is left to chance is proved by `test_hunt`.
-"""
+"""The loop: whose turn it is, and what freezing and killing mean. `test_hunt` has the rest."""
 
 from __future__ import annotations
 
@@ -13,8 +10,15 @@ from typing import Any
 import pytest
 
 from .loop import WORLD, NeverEnds, Process, current
-from .small_world import live, loop_of_now, walk
+from .small_world import live, loop_of_now
 from .stuck import Stuck, watched
+
+
+async def walk(seen: list[str], name: str, steps: int = 5) -> None:
+    """Note every step, and let others have a turn behind each."""
+    for step in range(steps):
+        seen.append(f"{name}{step}")
+        await asyncio.sleep(0)
 
 
 def several_walk(seed: int) -> list[str]:
@@ -22,90 +26,29 @@ def several_walk(seed: int) -> list[str]:
 
     async def main() -> list[str]:
         seen: list[str] = []
-        tasks = [
-            process.spawn(walk(seen, f"{process.name}{task}"), f"{process.name}{task}")
-            for process in (Process("A"), Process("B"), Process("C"))
-            for task in "xy"
-        ]
-        await asyncio.wait(tasks)
+        await asyncio.wait(
+            [
+                process.spawn(walk(seen, f"{process.name}{task}"), task)
+                for process in map(Process, "ABC")
+                for task in "xy"
+            ]
+        )
         return seen
 
     return live(main, seed)
 
 
-# --- turns ---------------------------------------------------------------------------------------
-
-
-def test_the_turns_of_one_process_keep_the_order_of_a_real_loop() -> None:
+def test_a_process_keeps_a_real_loops_order_and_any_may_be_far_ahead() -> None:
     real: list[str] = []
 
     async def alone() -> None:
         await asyncio.gather(walk(real, "Ax"), walk(real, "Ay"))
 
     asyncio.run(alone())
-    for seed in range(20):
-        assert [step for step in several_walk(seed) if step.startswith("A")] == real
-
-
-def test_any_process_may_be_far_ahead_of_another_one() -> None:
     orders = [several_walk(seed) for seed in range(200)]
-    firsts = {order[0][0] for order in orders}
-    lasts = {order[-1][0] for order in orders}
-    assert firsts == lasts == {"A", "B", "C"}
-
-
-def test_tasks_timers_and_wake_ups_belong_to_the_process_that_made_them() -> None:
-    async def main() -> list[tuple[str, str]]:
-        seen: list[tuple[str, str]] = []
-        loop, process = loop_of_now(), Process("A")
-        news = loop.create_future()
-
-        def note(what: str) -> None:
-            seen.append((what, current().name))
-
-        async def inner() -> None:
-            note("task of a task")
-
-        async def outer() -> None:
-            note("task")
-            loop.call_later(1, note, "timer")
-            loop.call_soon(note, "callback")
-            await asyncio.create_task(inner())
-            await news
-            note("woken by the world")
-
-        task = process.spawn(outer(), "outer")
-        await asyncio.sleep(2)
-        note("the world")
-        news.set_result(None)
-        await task
-        return seen
-
-    seen = dict(live(main))
-    assert seen.pop("the world") == "world"
-    assert seen == dict.fromkeys(
-        ("task", "task of a task", "timer", "callback", "woken by the world"), "A"
-    )
-
-
-# --- time ----------------------------------------------------------------------------------------
-
-
-def test_time_jumps_to_the_next_timer_and_timers_keep_their_order() -> None:
-    async def main() -> list[tuple[str, int]]:
-        seen: list[tuple[str, int]] = []
-        loop = loop_of_now()
-
-        def note(what: str) -> None:
-            seen.append((what, int(loop.time())))
-
-        for hours in (30, 10, 20):
-            loop.call_later(hours * 3600, note, f"{hours} h")
-        loop.call_later(15 * 3600, note, "cancelled").cancel()
-        await asyncio.sleep(31 * 3600)
-        return seen
-
-    assert live(main) == [("10 h", 36_000), ("20 h", 72_000), ("30 h", 108_000)]
+    for order in orders:
+        assert [step for step in order if step.startswith("A")] == real
+    assert {order[0][0] for order in orders} == {order[-1][0] for order in orders} == set("ABC")
 
 
 # --- ends that do not come -----------------------------------------------------------------------
@@ -140,64 +83,31 @@ async def takes_too_long() -> None:
         (takes_too_long, "not at its end after 50000 seconds"),
     ],
 )
-def test_a_history_without_an_end_is_told(main: Callable[[], Any], sentence: str) -> None:
+def test_a_history_without_an_end_is_reported(main: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(NeverEnds, match=sentence):
         live(main, most_turns=1000, horizon=50_000)
 
 
-def test_a_turn_that_does_not_end_is_told_with_its_place() -> None:
+def test_a_turn_that_does_not_end_is_reported_with_its_place() -> None:
     async def main() -> None:
-        async def spins() -> None:
-            try:
-                while True:
-                    pass
-            except Exception:  # noqa: BLE001 - as a product might
-                return
+        try:
+            while True:
+                pass
+        except Exception:  # noqa: BLE001 - as a product might
+            return
 
-        await Process("A").spawn(spins(), "spins")
-
-    told = r"does not end within 0\.2 s: test_loop\.py, line "
-    with pytest.raises(Stuck, match=told), watched(0.2):
+    expected = r"does not end within 0\.2 s: test_loop\.py, line "
+    with pytest.raises(Stuck, match=expected), watched(0.2):
         live(main)
 
 
-# --- what a loop of processes must not lose ----------------------------------------------------
-
-
-def test_threads_are_refused() -> None:
-    async def main() -> None:
-        await asyncio.to_thread(print, "from a thread")
-
-    with pytest.raises(AssertionError, match="must not use threads"):
-        live(main)
-
-
-def test_what_nobody_holds_is_closed_in_the_process_that_lives() -> None:
-    async def main() -> list[str]:
-        seen: list[str] = []
-
-        async def words() -> AsyncGenerator[int, None]:
-            try:
-                yield 1
-            finally:
-                seen.append(current().name)
-
-        async def leaves_it_open() -> None:
-            async for _ in words():
-                break
-
-        await Process("A").spawn(leaves_it_open(), "leaves")
-        await asyncio.sleep(1)
-        return seen
-
-    assert live(main) == ["A"]
-
-
-def test_an_error_that_nobody_takes_is_among_the_complaints() -> None:
+def test_threads_are_refused_and_errors_that_nobody_takes_are_complaints() -> None:
     async def main() -> list[str]:
         def fail() -> None:
             raise ValueError("nobody takes this")
 
+        with pytest.raises(AssertionError, match="must not use threads"):
+            await asyncio.to_thread(print, "from a thread")
         loop_of_now().call_soon(fail)
         await asyncio.sleep(1)
         return [repr(about["exception"]) for about in loop_of_now().complaints]
@@ -205,54 +115,55 @@ def test_an_error_that_nobody_takes_is_among_the_complaints() -> None:
     assert live(main) == ["ValueError('nobody takes this')"]
 
 
-async def forever(seen: list[float], every: float = 1.0) -> None:
-    while True:
-        await asyncio.sleep(every)
-        seen.append(loop_of_now().time())
-
-
-# --- frozen --------------------------------------------------------------------------------------
+# --- frozen and dead -----------------------------------------------------------------------------
 
 
 def test_a_frozen_process_has_no_turns_and_gets_what_was_due_after_it_thaws() -> None:
-    async def main() -> tuple[list[float], list[float], int, int]:
-        frozen, other = Process("A"), Process("B")
-        ticks: list[float] = []
-        others: list[float] = []
-        frozen.spawn(forever(ticks), "ticks")
-        other.spawn(forever(others), "others")
+    async def main() -> None:
+        process, ticks = Process("A"), list[float]()
+
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(1)
+                ticks.append(round(loop_of_now().time(), 2))
+
+        process.spawn(tick(), "ticks")
         await asyncio.sleep(2.5)
-        frozen.frozen, before = True, frozen.turns
+        process.frozen, before = True, process.turns
         await asyncio.sleep(10)
-        at_rest = frozen.turns
-        frozen.frozen = False
+        assert process.turns == before
+        process.frozen = False
         await asyncio.sleep(2)
-        return ticks, others, before, at_rest
+        assert ticks == [1.0, 2.0, 12.5, 13.5]
+        process.frozen = True
+        await asyncio.sleep(2)
+        process.kill()
+        process.frozen = False
+        await asyncio.sleep(10)
+        assert ticks == [1.0, 2.0, 12.5, 13.5], "a process that was killed has thawed"
 
-    ticks, others, before, at_rest = live(main)
-    assert before == at_rest
-    assert [round(tick, 2) for tick in ticks] == [1.0, 2.0, 12.5, 13.5]
-    assert len(others) == 14
-
-
-# --- dead ----------------------------------------------------------------------------------------
+    live(main)
 
 
 class Estate:
     """A process with everything that could run once more when it dies."""
 
-    def __init__(self) -> None:
-        self.seen: list[str] = []
+    def __init__(self, *, dies: bool) -> None:
+        self.seen: list[tuple[str, str]] = []
         self.process = Process("A")
         self.news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._dies = dies
         self.process.spawn(self._main(), "main")
 
+    def note(self, what: str) -> None:
+        self.seen.append((what, current().name))
+
     async def _main(self) -> None:
-        loop, note = asyncio.get_running_loop(), self.seen.append
-        loop.call_later(5, note, "timer")
-        self.news.add_done_callback(lambda _: note("done callback"))
-        asyncio.create_task(self._waits(self.news), name="waits").add_done_callback(
-            lambda _: note("end of a task")
+        loop = asyncio.get_running_loop()
+        loop.call_later(5, self.note, "timer")
+        self.news.add_done_callback(lambda _: self.note("done callback"))
+        asyncio.create_task(self._waits(self.news)).add_done_callback(
+            lambda _: self.note("end of a task")
         )
         self.words = self._says()
         await anext(self.words)
@@ -262,60 +173,38 @@ class Estate:
     async def _waits(self, something: Awaitable[None]) -> None:
         try:
             await something
-            self.seen.append("went on")
-        except BaseException as error:
-            self.seen.append(f"caught {error!r}")
-            raise
+            self.note("went on")
         finally:
-            self.seen.append("finally")
+            self.note("finally")
 
     async def _says(self) -> AsyncGenerator[int, None]:
         try:
             yield 1
         finally:
-            self.seen.append("the end of a generator")
+            self.note("the end of a generator")
 
     def _writes_a_last_word(self) -> None:
-        self.process.kill()
-        asyncio.get_running_loop().call_soon(self.seen.append, "a callback behind its death")
+        if self._dies:
+            self.process.kill()
+        asyncio.get_running_loop().call_soon(self.note, "a callback behind its death")
 
 
-def test_a_killed_process_runs_nothing_more() -> None:
-    async def main() -> list[str]:
-        estate = Estate()
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_killed_process_runs_nothing_of_what_a_living_one_would(dies: bool) -> None:
+    async def main() -> list[tuple[str, str]]:
+        estate = Estate(dies=dies)
         await asyncio.sleep(1)
-        assert estate.process.dead
-        turns = estate.process.turns
+        assert estate.process.dead is dies
         estate.news.set_result(None)
         del estate.words
         await asyncio.sleep(100)
         gc.collect()
         await asyncio.sleep(100)
-        assert estate.process.turns == turns
         return estate.seen
 
-    assert live(main) == []
-
-
-def test_what_a_killed_process_would_run_does_run_in_one_that_lives() -> None:
-    """The control of the test before."""
-
-    async def main() -> list[str]:
-        estate = Estate()
-        estate.process.kill = lambda: None  # type: ignore[method-assign]
-        await asyncio.sleep(1)
-        estate.news.set_result(None)
-        del estate.words
-        await asyncio.sleep(100)
-        return estate.seen
-
-    assert sorted(live(main)) == sorted(
-        [
-            *("timer", "done callback", "end of a task", "the end of a generator"),
-            *("went on", "finally") * 2,
-            "a callback behind its death",
-        ]
-    )
+    once = ("timer", "done callback", "end of a task", "the end of a generator")
+    lived = [*once, *("went on", "finally") * 2, "a callback behind its death"]
+    assert sorted(live(main)) == ([] if dies else sorted((what, "A") for what in lived))
 
 
 @pytest.mark.parametrize("turn", range(1, 6))
@@ -335,39 +224,8 @@ def test_an_error_that_died_before_anybody_heard_of_it_is_no_complaint(turn: int
     assert live(main) == []
 
 
-def test_a_frozen_process_can_be_killed_and_never_thaws() -> None:
-    async def main() -> list[float]:
-        ticks: list[float] = []
-        process = Process("A")
-        process.spawn(forever(ticks), "ticks")
-        await asyncio.sleep(1.5)
-        process.frozen = True
-        await asyncio.sleep(2)
-        process.kill()
-        process.frozen = False
-        await asyncio.sleep(10)
-        return ticks
-
-    assert len(live(main)) == 1
-
-
-@pytest.mark.parametrize("turn", [1, 2, 7])
-def test_a_scheduled_fault_strikes_before_the_turn_that_it_names(turn: int) -> None:
-    async def main() -> tuple[list[str], int]:
-        seen: list[str] = []
-        process = Process("A")
-        process.schedule = [(turn, process.kill)]
-        process.spawn(walk(seen, "A", 20), "A")
-        await asyncio.sleep(1)
-        return seen, process.turns
-
-    seen, turns = live(main)
-    assert turns == turn
-    assert len(seen) == turn - 1
-
-
-def test_nothing_is_lost_when_a_process_freezes_at_one_of_its_turns_and_thaws() -> None:
-    async def main() -> list[str]:
+def test_a_scheduled_fault_strikes_before_the_turn_that_it_names() -> None:
+    async def main() -> None:
         seen: list[str] = []
         process, loop = Process("A"), loop_of_now()
 
@@ -375,9 +233,10 @@ def test_nothing_is_lost_when_a_process_freezes_at_one_of_its_turns_and_thaws() 
             process.frozen = True
             loop.call_later(5, setattr, process, "frozen", False, context=WORLD.context)
 
-        process.schedule = [(6, freeze), (3, freeze)]  # the next one last
-        await process.spawn(walk(seen, "A", 10), "A")
-        assert 10 < loop.time() < 10.001
-        return seen
+        process.schedule = [(7, process.kill), (3, freeze)]  # the next one last
+        process.spawn(walk(seen, "A", 20), "A")
+        for seconds, steps in ((1, 2), (6, 5), (10, 5)):
+            await asyncio.sleep(seconds)
+            assert seen == [f"A{step}" for step in range(steps)], f"at {loop.time()} s"
 
-    assert live(main) == [f"A{step}" for step in range(10)]
+    live(main)

@@ -16,7 +16,6 @@ class Trace:
         self.lines: list[str] = []
 
     def add(self, who: str, what: str) -> None:
-        """Add what somebody did now."""
         self.lines.append(f"{asyncio.get_running_loop().time():9.4f} s  {who} {what}")
 
     def digest(self, more: Iterable[bytes]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from msgspec.structs import replace
 
 from durable_llm_streams.runs import Limits
-from tests.oracle.evidence import Sent
+from tests.oracle.owner_evidence import Sent
 
 from .faults import Rates
 from .provider import MODELS

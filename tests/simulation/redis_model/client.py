@@ -14,8 +14,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from durable_llm_streams.stores.redis.client.address import Node
+from durable_llm_streams.stores.redis.client.connection import Word
 from durable_llm_streams.stores.redis.client.failures import unavailable
-from durable_llm_streams.stores.redis.client.protocols import OnMessage, Word
+from durable_llm_streams.stores.redis.client.protocols import OnMessage
 from durable_llm_streams.stores.redis.client.script import Script
 
 from .keyspace import ErrorReply, Reply
@@ -27,27 +28,14 @@ Step = Callable[[], Reply]
 def model_store(
     network: ModelNetwork, process: str, *, timeout: float = 5.0, **options: Any
 ) -> RedisStore:
-    """The product's store for a process, not open yet.
-
-    Args:
-        network: the way to the server.
-        process: the name of the process.
-        timeout: seconds that a call may take.
-        options: see `RedisStore`.
-    """
+    """The product's store for a process, not open yet."""
     # Of a socket: nobody who looks for the cause of a failure finds a real server.
     address = RedisAddress.parse(f"unix:///model/redis.sock?timeout={timeout}")
     return RedisStore(address, client=ModelClient(network, process, address), **options)
 
 
 class ModelClient:
-    """A process's client. Implements `RedisClient` by the rules of `Database`.
-
-    Args:
-        network: the way to the server.
-        process: the process's name.
-        address: with the timeout of calls.
-    """
+    """A process's client. Implements `RedisClient` by the rules of `Database`."""
 
     def __init__(self, network: ModelNetwork, process: str, address: RedisAddress) -> None:
         self.address = address
@@ -57,7 +45,6 @@ class ModelClient:
         self._closed = False
 
     async def call(self, script: Script, keys: Sequence[str | bytes], args: Sequence[Word]) -> Any:
-        """See `RedisClient.call`."""
         run = partial(self._network.server.run, script, _words(keys), _words(args))
         try:
             return await self._ask(script.name, run)
@@ -68,16 +55,13 @@ class ModelClient:
             raise translated from error
 
     async def command(self, *args: Word, node: Node | None = None) -> Any:
-        """See `RedisClient.command`."""
         words = _words(args)
         return await self._ask(words[0].decode(), partial(self._network.server.command, *words))
 
     async def masters(self) -> Sequence[Node | None]:
-        """See `RedisClient.masters`."""
         return [None]
 
     async def subscriber(self) -> ModelSubscriber:
-        """See `RedisClient.subscriber`."""
         try:
             cut = self._network.cut_subscriber(self._process)
             await self._network.dial(refused=cut is not None)
@@ -86,7 +70,6 @@ class ModelClient:
         return ModelSubscriber(self._network, self._process)
 
     async def close(self) -> None:
-        """See `RedisClient.close`."""
         self._closed = True
         if self._calls is not None:
             self._calls.leave(RedisConnectionError("The connection was closed here."))
@@ -164,7 +147,6 @@ class Calls(Connection):
                 call.run_later.cancel()
 
     def process_lost(self, error: Exception) -> None:
-        """All calls that wait fail."""
         for call in self._waiting:
             if not call.reply.done():
                 call.reply.set_exception(type(error)(*error.args))
@@ -216,15 +198,12 @@ class ModelSubscriber(Connection):
         self._end: asyncio.Future[StoreUnavailable] = self.loop.create_future()
 
     async def subscribe(self, *channels: str | bytes) -> None:
-        """See `Subscription.subscribe`."""
         await self._change(self._subscribed, channels)
 
     async def unsubscribe(self, *channels: str | bytes) -> None:
-        """See `Subscription.unsubscribe`."""
         await self._change(self._unsubscribed, channels)
 
     async def listen(self, on_message: OnMessage) -> NoReturn:
-        """See `Subscription.listen`."""
         early, self._early = self._early, []
         for channel, payload in early:
             on_message(channel, payload)
@@ -235,7 +214,6 @@ class ModelSubscriber(Connection):
             self._on_message = self._keep
 
     async def close(self) -> None:
-        """See `Subscription.close`."""
         self.leave(RedisConnectionError("The connection was closed here."))
 
     def server_lost(self) -> None:
@@ -244,7 +222,6 @@ class ModelSubscriber(Connection):
             self.network.server.unsubscribe(channel, self._published)
 
     def process_lost(self, error: Exception) -> None:
-        """All callers that wait fail."""
         self._end.set_result(_unavailable(error))
         for done in self._unconfirmed:
             if not done.done():
@@ -303,7 +280,6 @@ class ModelSubscriber(Connection):
 
 
 def _words(words: Sequence[Word]) -> list[bytes]:
-    """As Redis receives them."""
     return [word if isinstance(word, bytes) else str(word).encode() for word in words]
 
 

@@ -42,7 +42,6 @@ class SortedSet:
         return len(self.scores)
 
     def add(self, member: bytes, score: float) -> bool:
-        """Give a member a score. Returns whether it is new."""
         before = self.scores.get(member)
         if before == score:
             return False
@@ -53,7 +52,6 @@ class SortedSet:
         return before is None
 
     def remove(self, member: bytes) -> bool:
-        """Remove a member. Returns whether it was there."""
         score = self.scores.pop(member, None)
         if score is None:
             return False
@@ -74,7 +72,6 @@ class SortedSet:
         return self.order[first : find_end(self.order, high[0], key=_score_of_entry)]
 
     def copy(self) -> SortedSet:
-        """Another one with the same members."""
         other = SortedSet()
         other.scores, other.order = self.scores.copy(), self.order.copy()
         return other
@@ -131,7 +128,6 @@ class Keyspace:
         return value
 
     def delete(self, key: bytes) -> bool:
-        """Delete a key. Returns whether it was there."""
         self._deadlines.pop(key, None)
         return self.values.pop(key, None) is not None
 

@@ -133,7 +133,6 @@ class ModelNetwork:
         self.down = False
 
     def restart(self, state: State | None = None) -> None:
-        """Stop and start at once."""
         self.stop()
         self.start(state)
 
@@ -142,11 +141,7 @@ class ModelNetwork:
 
 
 class Lane:
-    """One direction of a connection: what is sent first arrives first.
-
-    Args:
-        context: in which things arrive.
-    """
+    """One direction of a connection: what is sent first arrives first."""
 
     def __init__(self, context: contextvars.Context) -> None:
         self._loop = asyncio.get_running_loop()
@@ -161,10 +156,6 @@ class Lane:
 
 class Connection(ABC):
     """One connection of a process.
-
-    Args:
-        network: the way to the server.
-        process: the process's name.
 
     Attributes:
         use: `calls` or `messages`.

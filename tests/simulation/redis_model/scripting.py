@@ -42,11 +42,6 @@ class Lua:
     ) -> Reply:
         """Run a script.
 
-        Args:
-            script: what to run.
-            keys, args: its KEYS and ARGV.
-            execute: runs its commands; it may raise ErrorReply.
-
         Raises:
             ErrorReply: the script, or a command of it, failed.
         """
@@ -80,14 +75,12 @@ class Lua:
         return self._table([False if each is None else each for each in elements])
 
     def _protected_call(self, *given: Any) -> Any:
-        """`redis.pcall`."""
         try:
             return self._call(*given)
         except ErrorReply as error:
             return self._table({b"err": str(error).encode()})
 
     def _encode(self, value: Any) -> bytes:
-        """`cjson.encode`."""
         text = json.dumps(self._plain(value), ensure_ascii=False, separators=(",", ":"))
         text = text.replace("/", "\\/").replace("\x7f", "\\u007f")
         return text.encode(errors="surrogateescape")
@@ -123,7 +116,6 @@ class Lua:
 
 @functools.cache
 def lua() -> Lua:
-    """The one Lua of this process."""
     return Lua()
 
 

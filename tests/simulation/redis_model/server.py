@@ -36,7 +36,6 @@ class ModelRedis:
     # --- steps -------------------------------------------------------------------------------
 
     def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Reply:
-        """Run a script. Raises ErrorReply."""
         self._keys.begin(self.clock())
         return lua().run(script, keys, args, self._execute)
 
@@ -78,17 +77,11 @@ class ModelRedis:
     # --- what tests look at ------------------------------------------------------------------
 
     def log(self, root: str, run_id: str) -> list[bytes]:
-        """The records of a run's log; nothing when there is none.
-
-        Args:
-            root: of the partition, such as `{dls:0}`.
-            run_id: the run.
-        """
+        """The records of a run's log; nothing when there is none."""
         records: List | None = self.look().get(f"{root}:log:{run_id}".encode(), list)
         return list(records or ())
 
     def fields(self, key: str) -> dict[str, str]:
-        """A hash that holds texts; nothing when there is none."""
         fields: Hash = self.look().get(key.encode(), dict) or {}
         return {name.decode(): value.decode() for name, value in fields.items()}
 
@@ -98,7 +91,6 @@ class ModelRedis:
         return {member.decode(): score for score, member in members.order}
 
     def keys(self) -> list[str]:
-        """All keys."""
         return [key.decode() for key in self.look().values]
 
     def ttl(self, key: str) -> int | None:
@@ -107,7 +99,6 @@ class ModelRedis:
         return None if deadline is None else deadline - self._keys.now
 
     def look(self) -> Keyspace:
-        """The keys as they are now."""
         self._keys.begin(self.clock())
         return self._keys
 

@@ -14,7 +14,7 @@ from durable_llm_streams.store import Order, Retention, RunList, RunStore, Sent
 from durable_llm_streams.stores.notify import WorkSignal
 
 from . import scripts
-from .client.script import Script
+from .client.protocols.script import Script
 from .live.following import Following
 from .partitions import Partition, Partitions, milliseconds
 from .replies import accepted, claim_from, run_from, writer
