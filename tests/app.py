@@ -23,7 +23,7 @@ from durable_llm_streams.cli.serve import Server
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import Authenticate, OfferedModel, ServerConfig, create_app
 from durable_llm_streams.server.forwarded import behind_proxies
-from durable_llm_streams.server.state import Context
+from durable_llm_streams.server.state import AppState
 from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 from durable_llm_streams.stores import SQLiteStore
 from tests.waiting import until, within
@@ -303,7 +303,7 @@ class App:
     store: SQLiteStore
     worker: Worker
     script: Script
-    shared: Context
+    shared: AppState
     server: Server
     errors: list[str]
 
@@ -333,7 +333,7 @@ def _errors() -> Iterator[list[str]]:
         logging.getLogger().removeHandler(handler)
 
 
-async def _shutdown(server: Server, shared: Context) -> None:
+async def _shutdown(server: Server, shared: AppState) -> None:
     """What `Server.shutdown` does, without its pauses."""
     shared.drain()
     for listening in server.servers:
@@ -354,7 +354,7 @@ async def serving(
         Its address, the server, and what was logged as an error.
     """
     shared = app.state.durable
-    assert isinstance(shared, Context)
+    assert isinstance(shared, AppState)
     served = behind_proxies(app, list(proxies)) if proxies else app
     settings = uvicorn.Config(
         served, timeout_graceful_shutdown=3, log_config=None, access_log=False, proxy_headers=False

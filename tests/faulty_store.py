@@ -1,33 +1,46 @@
-"""A store through which everything goes wrong that can: it stands before a real one."""
+"""A store whose calls fail as a test wants; it stands before a real one."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar, cast
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.store import Append, Pace, Store
+from durable_llm_streams.store import (
+    Append,
+    ChatStore,
+    FeedStore,
+    LogStore,
+    Pace,
+    RunStore,
+    Store,
+)
 
-P = ParamSpec("P")
 T = TypeVar("T")
 Moment = Literal["before", "after"]
+Call = Callable[[], Awaitable[Any]]
 
 
-def _passed(
-    method: Callable[Concatenate[Store, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[FaultyStore, P], Coroutine[Any, Any, T]]:
-    """The same method of the inner store, or what it was told to do instead."""
-    name = method.__name__
+class _Service:
+    """One of the four services: every operation goes through `FaultyStore.operation`."""
 
-    async def call(self: FaultyStore, /, *args: P.args, **options: P.kwargs) -> T:
-        return await self._pass(name, lambda: getattr(self._inner, name)(*args, **options))
+    def __init__(self, store: FaultyStore, inner: object) -> None:
+        self._store = store
+        self._inner = inner
 
-    return call
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method, store = getattr(self._inner, name), self._store
+
+        async def operation(*args: Any, **options: Any) -> Any:
+            return await store.operation(name, args, lambda: method(*args, **options))
+
+        setattr(self, name, operation)  # the next time it is found at once
+        return operation
 
 
-class FaultyStore:
+class FaultyStore(Store):
     """A Store that passes every call on, unless it was told to spoil it.
 
     Attributes:
@@ -44,6 +57,10 @@ class FaultyStore:
         self._faults: dict[str, list[Moment | Exception]] = {}
         self._gate = asyncio.Event()
         self._gate.set()
+        self.log = cast("LogStore", _Service(self, inner.log))
+        self.runs = cast("RunStore", _Service(self, inner.runs))
+        self.chats = cast("ChatStore", _Service(self, inner.chats))
+        self.feed = cast("FeedStore", _Service(self, inner.feed))
         self.calls: list[str] = []
         self.batches: list[list[Append]] = []
         self.down = False
@@ -52,9 +69,9 @@ class FaultyStore:
         self.pace: Pace = inner.pace
 
     def fail(self, name: str, *faults: Moment | Exception) -> None:
-        """Spoil the next calls of a method.
+        """Spoil the next calls of an operation.
 
-        `before`: nothing is done; `after`: it is done, but the caller is not told; an exception is
+        `before`: nothing is done; `after`: it is done, but the reply is lost; an exception is
         raised as it is, and nothing is done.
         """
         self._faults.setdefault(name, []).extend(faults)
@@ -67,7 +84,15 @@ class FaultyStore:
         """Let everything go on."""
         self._gate.set()
 
-    async def _pass(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def operation(self, name: str, args: tuple[Any, ...], call: Call) -> Any:
+        """One call of a service."""
+        if name == "wait_for_work":
+            return await call()
+        if name == "append":
+            self.batches.append(list(args[0]))
+        return await self._pass(name, call)
+
+    async def _pass(self, name: str, call: Call) -> Any:
         self.calls.append(name)
         await self._rest()
         if self.down:
@@ -81,7 +106,7 @@ class FaultyStore:
         result = await call()
         await self._rest()
         if fault == "after":
-            raise StoreUnavailable("The store did it, but its answer was lost.")
+            raise StoreUnavailable("The store did it, but its reply was lost.")
         return result
 
     async def _rest(self) -> None:
@@ -93,23 +118,15 @@ class FaultyStore:
         elif delay:
             await asyncio.sleep(delay)
 
-    async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
-        self.batches.append(list(batch))
-        return await self._pass("append", lambda: self._inner.append(batch))
-
-    async def work(self, wait: float) -> None:
-        await self._inner.work(wait)
-
     async def open(self) -> None:
         await self._inner.open()
 
-    async def close(self) -> None:
-        """Only a view: whoever opened the real store closes it."""
+    async def meta(self, name: str, default: bytes) -> bytes:
+        value: bytes = await self._pass("meta", lambda: self._inner.meta(name, default))
+        return value
 
-    end, read = _passed(Store.end), _passed(Store.read)
-    send, claim, seize = _passed(Store.send), _passed(Store.claim), _passed(Store.seize)
-    renew, release = _passed(Store.renew), _passed(Store.release)
-    find_run, runs = _passed(Store.find_run), _passed(Store.runs)
-    snapshot, thread, chats = _passed(Store.snapshot), _passed(Store.thread), _passed(Store.chats)
-    rename, delete, changes = _passed(Store.rename), _passed(Store.delete), _passed(Store.changes)
-    secret, check, expire = _passed(Store.secret), _passed(Store.check), _passed(Store.expire)
+    async def check(self) -> None:
+        await self._pass("check", self._inner.check)
+
+    async def close(self) -> None:
+        """Only a view: the owner of the real store closes it."""

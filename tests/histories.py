@@ -12,7 +12,8 @@ from msgspec import structs
 from durable_llm_streams.chunks import encode
 from durable_llm_streams.errors import CursorLost
 from durable_llm_streams.model import Chat, Claim, Message, Run, Status
-from durable_llm_streams.store import Append, Ending, Order, Sent, Store
+from durable_llm_streams.store import Append, Ending, Order, Retention, Sent, Store
+from tests.contract.harness import delete_some
 
 OWNERS = ("ann", "bob", "zoë ☕")
 TITLES = ("Trees", "100%", "ÄPFEL & Öl", "snow ☃ and 🦉", 'a "quote" | a pipe', "")
@@ -68,7 +69,7 @@ class Histories:
                 f"chat-{self._seed}-{number}", owners[number], questions=asked[number], old=True
             )
         # what has ended by now has lost its log
-        while await self.store.expire(now=self._now, log_age=-1.0, chat_age=0):
+        while await delete_some(self.store, Retention(log=-1.0, chat=0)):
             pass
         for number, (owner, questions) in enumerate(zip(owners, asked, strict=True)):
             chat = f"chat-{self._seed}-{number}"
@@ -116,7 +117,7 @@ class Histories:
             worker=None if outcome == "queued" else "w1",
             lease=0.001,
         )
-        sent = await self.store.send(order)
+        sent = await self.store.runs.send(order)
         self.orders.append(order)
         if message is not None:
             questions.append(message)
@@ -130,17 +131,16 @@ class Histories:
         run_id, written = claim.run.id, 0
         for portion in [records] if records else [self._records() for _ in range(2)]:
             if written and self._rng.random() < 0.4:
-                claim = await self.store.seize(run_id, "w2", 0.001)
-            assert await self.store.append([Append(run_id, claim.epoch, written + 1, portion)])
+                claim = await self.store.runs.claim_run(run_id, "w2", 0.001)
+            assert await self.store.log.append([Append(run_id, claim.epoch, written + 1, portion)])
             written += len(portion)
         if outcome == "given back":
-            await self.store.release([claim])
+            await self.store.runs.release([claim])
         elif outcome in ("finished", "failed", "stopped"):
-            epoch = None if outcome == "stopped" else claim.epoch
             body = encode({"answer": self._text(), "of": run_id})
             last = [encode({"type": "finish", "of": run_id})]
-            await self.store.end(
-                Ending(run_id, epoch, written + 1, last, Status(outcome), body, now + 100)
+            await self.store.log.end(
+                Ending(run_id, claim.epoch, written + 1, last, Status(outcome), body, now + 100)
             )
         self.claims[run_id] = claim
 
@@ -161,7 +161,7 @@ async def whole(store: Store, orders: Sequence[Order]) -> Whole:
         more: str | None = None
         told.chats[owner] = []
         while True:
-            page = await store.chats(owner, limit=7, more=more)
+            page = await store.chats.page(owner, limit=7, more=more)
             told.chats[owner] += page.chats
             more = page.more
             if more is None:
@@ -170,13 +170,13 @@ async def whole(store: Store, orders: Sequence[Order]) -> Whole:
         assert times == sorted(times, reverse=True)
         told.chats[owner].sort(key=lambda chat: chat.id)
     for order in orders:
-        branch = await store.snapshot(order.owner, order.chat_id, order.answer_id)
-        head = await store.snapshot(order.owner, order.chat_id)
+        branch = await store.chats.snapshot(order.owner, order.chat_id, order.answer_id)
+        head = await store.chats.snapshot(order.owner, order.chat_id)
         told.versions[order.chat_id] = list(branch.versions)
         told.messages[order.answer_id] = list(branch.messages)
         told.messages[f"head of {order.chat_id}"] = list(head.messages)
-        told.messages[f"thread of {order.run_id}"] = list(await store.thread(order.run_id))
-        run = await store.find_run(order.owner, order.chat_id, order.run_id)
+        told.messages[f"thread of {order.run_id}"] = list(await store.chats.thread(order.run_id))
+        run = await store.runs.find(order.owner, order.chat_id, order.run_id)
         if run.status is Status.RUNNING:
             run = structs.replace(run, status=Status.QUEUED)
         told.logs[order.run_id] = Log(run, await _log(store, order.run_id))
@@ -187,7 +187,7 @@ async def _log(store: Store, run_id: str) -> list[bytes] | None:
     records: list[bytes] = []
     while True:
         try:
-            page = await store.read(run_id, len(records))
+            page = await store.log.read(run_id, len(records))
         except CursorLost:
             assert not records
             return None
@@ -200,4 +200,4 @@ async def _log(store: Store, run_id: str) -> list[bytes] | None:
 async def repeated(store: Store, order: Order, **changes: Any) -> Sent:
     """The same order again, as a client repeats it: with other ids for what it would make."""
     again = {"run_id": f"{order.run_id}again", "answer_id": f"{order.answer_id}again", **changes}
-    return await store.send(structs.replace(order, **again))
+    return await store.runs.send(structs.replace(order, **again))

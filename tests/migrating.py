@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from durable_llm_streams.migrate import Keeping, Migration, Outcome, opened
+from durable_llm_streams.migrate import Migration, Outcome, opened
 from durable_llm_streams.store import Order, Store
 from durable_llm_streams.stores import open_store
 from tests.histories import DAY, Histories, whole
 from tests.redis_servers import RedisServer
 
-KEEPING = Keeping(log_age=DAY, chat_age=365 * DAY)
+KEEPING = (Retention(log=DAY, chat=365 * DAY), "NORMAL")
 Around = Callable[[int, str, Callable[[], Awaitable[bool]]], Awaitable[bool]]
 _NUMBERS = itertools.count(1)
 
@@ -89,14 +89,14 @@ async def asked(address: str, *chats: str, outcome: str = "finished") -> Histori
 
 
 async def migrate(source: str, target: str, **options: Any) -> Outcome:
-    async with opened(source, target, KEEPING) as (reading, writing):
+    async with opened(source, target, *KEEPING) as (reading, writing):
         # The writer of the histories has ended; its leases on Redis expire a moment later.
-        return await Migration(reading, writing, pauses=(), **options).run()
+        return await Migration(reading, writing, tries=1, **options).run()
 
 
 async def disturbed(source: str, target: str, around: Around, **options: Any) -> Outcome:
     """Migrate, while `around` puts each chat in: given its number, its id, and what does it."""
-    async with opened(source, target, KEEPING) as (reading, writing):
+    async with opened(source, target, *KEEPING) as (reading, writing):
         numbers = itertools.count(1)
 
         class Disturbed:

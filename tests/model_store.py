@@ -144,12 +144,10 @@ class ModelStore:
         run = self._run(ending.run_id)
         if not run.active and ending.epoch == run.run.epoch:
             return run.run
-        if not run.active or not (ending.epoch is None or run.held_under(ending.epoch)):
+        if not run.active or not run.held_under(ending.epoch):
             raise Fenced
         if ending.at != run.next_seq:
             raise SequenceMismatch(run.next_seq)
-        if ending.epoch is None:
-            run.raise_epoch(self._token())
         run.log.extend(ending.records)
         run.run = structs.replace(run.run, status=ending.status, ended_at=ending.now)
         chat = self._chat_of(run)

@@ -118,7 +118,8 @@ class World:
 
     def flusher(self, store: Store | None = None) -> Flusher:
         """A flusher without a worker."""
-        self._flushers.append(Flusher(store or self.store))
+        store = store or self.store
+        self._flushers.append(Flusher(store.log, store.pace))
         return self._flushers[-1]
 
     async def writer(self, store: Store | None = None) -> LogWriter:
@@ -150,12 +151,12 @@ class World:
 
     async def queue(self, chat: str = "chat", text: str = "Hello") -> Run:
         """Send a message that nobody executes yet."""
-        return (await self.store.send(self.order(chat, text))).run
+        return (await self.store.runs.send(self.order(chat, text))).run
 
     async def claim(self, *, lease: float = 5.0) -> Claim:
         """A fresh run, claimed without a worker."""
         order = structs.replace(self.order(f"chat-{next(self._ids)}"), worker="nobody", lease=lease)
-        claim = (await self.store.send(order)).claim
+        claim = (await self.store.runs.send(order)).claim
         assert claim is not None, f"{order.run_id} was not claimed as it was sent"
         return claim
 
@@ -163,15 +164,17 @@ class World:
         """End a run that no worker executes."""
         at = len(await self.records(claim.run)) + 1
         records = [b'{"type":"abort"}']
-        await self.store.end(Ending(claim.run.id, None, at, records, Status.STOPPED, b"{}", now()))
+        await self.store.log.end(
+            Ending(claim.run.id, claim.epoch, at, records, Status.STOPPED, b"{}", now())
+        )
 
     async def find(self, run: Run) -> Run:
         """The run as it is now."""
-        return await self.store.find_run(OWNER, run.chat_id, run.id)
+        return await self.store.runs.find(OWNER, run.chat_id, run.id)
 
     async def records(self, run: Run) -> list[bytes]:
         """The log as it is now."""
-        return (await read_all(self.store, run.id))[0]
+        return (await read_all(self.store.log, run.id))[0]
 
     async def log(self, run: Run) -> list[Chunk]:
         """The log as it is now, decoded."""
@@ -184,7 +187,7 @@ class World:
     async def said(self, run: Run, beginning: str) -> None:
         """Wait until a reader has seen this much."""
         async with bounded(f"an answer that begins with {beginning!r}", seconds=600):
-            async for _ in follow(self.store, Cursor.beginning(run.id), wait=60):
+            async for _ in follow(self.store.log, Cursor.beginning(run.id), wait=60):
                 if (await self.text(run)).startswith(beginning):
                     return
         raise AssertionError(f"The run ended without having said {beginning!r}.")
@@ -193,7 +196,7 @@ class World:
         """Follow a run to its end and look at the promises: one end, history is the fold."""
         records: list[bytes] = []
         async with bounded(f"the end of {run.id}", lambda: records[-3:], seconds=within):
-            async for page in follow(self.store, Cursor.beginning(run.id), wait=60):
+            async for page in follow(self.store.log, Cursor.beginning(run.id), wait=60):
                 assert page.first == len(records) + 1
                 records += page.records
         return await self._checked(run, records)
@@ -201,12 +204,12 @@ class World:
     async def _checked(self, run: Run, followed: list[bytes]) -> Ended:
         """Judge a run that has ended, and what a reader has received of it."""
         found, log = await self.find(run), await self.records(run)
-        page = await self.store.read(run.id, 0, max_bytes=1)
+        page = await self.store.log.read(run.id, 0, max_bytes=1)
         frames = [
             Frame(Cursor(run.id, number, token_at(page.spans, number)), record)
             for number, record in enumerate(followed, 1)
         ]
-        branch = await self.store.snapshot(OWNER, run.chat_id, run.message_id)
+        branch = await self.store.chats.snapshot(OWNER, run.chat_id, run.message_id)
         (body,) = [each.body for each in branch.messages if each.id == run.message_id]
         evidence = Evidence(
             answers={run.id: Answer(found, Log(log, page.spans), body)},
@@ -215,7 +218,7 @@ class World:
         )
         assert violations(evidence) == []
         assert found.ended_at is not None, f"{found.id} is {found.status} and has no end"
-        chat = (await self.store.snapshot(OWNER, run.chat_id)).chat
+        chat = (await self.store.chats.snapshot(OWNER, run.chat_id)).chat
         assert chat.updated_at >= found.ended_at, "the chat is older than its answer"
         return Ended(found, [chunks.decode(record) for record in log], Fold.of(log))
 

@@ -65,7 +65,7 @@ class SQLiteStores(StoreFactory):
     def break_off(self, statement: str) -> None:
         """Run a statement on the serving connection."""
         assert self.store is not None
-        self.store._file.connection.execute(statement).fetchall()
+        self.store.file.connection.execute(statement).fetchall()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from durable_llm_streams.client import DurableClient, ServerUnreachable, State
 from durable_llm_streams.client._answers import Reading, _is_later, _retry_after
-from durable_llm_streams.client._retry import Cut, Patience
+from durable_llm_streams.client._retry import Cut, RetryBudget
 from durable_llm_streams.errors import DurableError
 from durable_llm_streams.wire.sse import MAX_EVENT_BYTES, opening
 from tests.stub_server import Act, Stub
@@ -116,7 +116,7 @@ async def test_a_stream_reports_each_attempt_its_pause_and_the_reason(stub: Stub
 
 async def test_patience_counts_from_the_last_sign_and_attempts_from_progress() -> None:
     time, states = Time(), list[State]()
-    patience = Patience(time.retry(patience=10.0, longest=2.0), states.append)
+    patience = RetryBudget(time.retry(patience=10.0, longest=2.0), states.append)
     for _ in range(5):
         await patience.pause(Cut("x"))
     patience.heard()
@@ -128,7 +128,7 @@ async def test_patience_counts_from_the_last_sign_and_attempts_from_progress() -
     expected = [(1, 0.25), (2, 0.5), (3, 1.0), (4, 2.0), (5, 2.0), (6, 10.0), (1, 0.25)]
     assert [(state.attempt, state.delay) for state in states] == expected
     assert time.pauses == [delay for _, delay in expected]
-    endless = Patience(time.retry(patience=None), states.append)
+    endless = RetryBudget(time.retry(patience=None), states.append)
     for _ in range(1100):  # 2 ** 1100 is no float
         await endless.pause(Cut())
     assert states[-1].delay == 15.0

@@ -183,7 +183,7 @@ async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(worl
     await writers[1].drain()
     writers[1].write(record(2))
     await writers[1].drain()
-    assert (await read_all(world.store, kept.run.id))[0] == [record(1), record(2)]
+    assert (await read_all(world.store.log, kept.run.id))[0] == [record(1), record(2)]
 
 
 @pytest.mark.promise("fencing")

@@ -98,24 +98,24 @@ async def test_a_run_that_was_being_written_goes_on_in_the_target(file: str, red
     before = await told(file, histories.orders)
     await migrate(file, redis)
     async with serving(redis) as store:
-        assert not (await store.append([Append(run.id, old.epoch, 1, [b"{}"])]))[0]
-        moved = await store.find_run("ann", "c", run.id)
+        assert not (await store.log.append([Append(run.id, old.epoch, 1, [b"{}"])]))[0]
+        moved = await store.runs.find("ann", "c", run.id)
         assert (moved.status, moved.takeovers) == (Status.QUEUED, 0)
-        (claim,) = await store.claim("w", 10, 30)
+        (claim,) = await store.runs.claim("w", 10, 30)
         assert claim.run.takeovers == 0, "giving a run back is no takeover"
         assert claim.run.id == run.id, "the one that waits behind it is not claimable"
         assert claim.epoch.number == old.epoch.number + 1
         records = before.logs[run.id].records
         assert claim.next_seq == len(records) + 1
         assert claim.run.spans[:-1] == old.run.spans
-        assert not (await store.append([Append(run.id, old.epoch, claim.next_seq, [b"{}"])]))[0]
-        assert await store.append([Append(run.id, claim.epoch, claim.next_seq, [b'{"new":1}'])])
-        page = await store.read(run.id, 0, max_bytes=1 << 30)
+        assert not (await store.log.append([Append(run.id, old.epoch, claim.next_seq, [b"{}"])]))[0]
+        assert await store.log.append([Append(run.id, claim.epoch, claim.next_seq, [b'{"new":1}'])])
+        page = await store.log.read(run.id, 0, max_bytes=1 << 30)
         assert list(page.records) == [*records, b'{"new":1}']
-        assert (await store.find_run("ann", "c", waiting.id)).status is Status.QUEUED
+        assert (await store.runs.find("ann", "c", waiting.id)).status is Status.QUEUED
         order = histories.orders[-1]
         await repeated(store, order, message_id="next", key=None)
-        versions = (await store.snapshot("ann", "c")).versions
+        versions = (await store.chats.snapshot("ann", "c")).versions
         assert [version[0] for version in versions[4:]] == ["next", f"{order.answer_id}again"]
 
 
@@ -188,11 +188,11 @@ async def test_a_chat_of_another_owner_or_with_more_in_it_is_a_conflict(
     await asked(file, "foreign", "grown", "renamed", "same")
     await migrate(file, redis)
     async with serving(redis) as store:
-        await store.delete("ann", "foreign")
+        await store.chats.delete("ann", "foreign")
         there = Histories(store, 2)
         await there.turn("foreign", "bob", outcome="finished")
         await there.turn("grown", "ann", outcome="finished")
-        await store.rename("ann", "renamed", "A new name")
+        await store.chats.rename("ann", "renamed", "A new name")
         before = await whole(store, there.orders)
     outcome = await migrate(file, redis)
     assert (outcome.copied, outcome.found, outcome.compared) == (0, 1, 1)
@@ -297,7 +297,7 @@ async def test_a_chat_of_which_a_part_is_missing_stops_no_other(
     assert outcome.conflicts == [("torn", "cannot be read as a whole: a part of it is missing")]
     assert (outcome.copied, outcome.compared) == (1, 1)
     async with serving(redis) as store:
-        assert [chat.id for chat in (await store.chats("ann")).chats] == ["whole"]
+        assert [chat.id for chat in (await store.chats.page("ann")).chats] == ["whole"]
 
 
 @pytest.mark.promise("migration")
@@ -306,7 +306,7 @@ async def test_a_chat_arrives_as_a_whole_or_not_at_all(
 ) -> None:
     run_id = (await asked(file, "c")).orders[0].run_id
     for target in (redis, f"sqlite:///{tmp_path}/other.db"):
-        async with opened(file, target, KEEPING) as (reading, writing):
+        async with opened(file, target, *KEEPING) as (reading, writing):
             outline = await reading.outline("c")
             assert outline is not None
             contents = [content async for content in reading.contents(outline)]
@@ -321,4 +321,4 @@ async def test_a_chat_arrives_as_a_whole_or_not_at_all(
     assert await keys_without_ttl(partition.server.url, partition.root) == []
     async with serving(redis) as store:
         with pytest.raises(RunNotFound):
-            await store.read(run_id, 0)
+            await store.log.read(run_id, 0)

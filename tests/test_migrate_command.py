@@ -74,8 +74,8 @@ async def test_a_conflict_is_listed_and_left_alone(file: str, redis: str) -> Non
     await written(file, chats=5)
     assert (await migrate(file, redis)).status == 0
     async with opened_store(redis) as store:
-        (chat, *_) = (await store.chats("ann")).chats
-        await store.rename("ann", chat.id, "Another [bold]title[/]")
+        (chat, *_) = (await store.chats.page("ann")).chats
+        await store.chats.rename("ann", chat.id, "Another [bold]title[/]")
     result = await migrate(file, redis)
     assert result.status == 1
     first, second, third, *_ = result.out.splitlines()

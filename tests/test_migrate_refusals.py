@@ -41,7 +41,7 @@ async def test_neither_end_may_be_served(
     await written(redis)
     other = f"sqlite:///{tmp_path}/other.db"
     for source, target in ((file, other), (other, file)):
-        SQLiteStore(tmp_path / "other.db")._file.close()
+        SQLiteStore(tmp_path / "other.db").file.close()
         async with serving(file):
             with pytest.raises(StoreLocked, match=r"server is running on .*chats.db. Stop it"):
                 await migrate(source, target)
@@ -58,7 +58,7 @@ async def test_a_redis_with_live_leases_is_refused_until_they_expire(
 ) -> None:
     run = (await asked(redis, "c", outcome="queued")).orders[0].run_id
     async with serving(redis) as store:
-        await store.claim("w", 1, 600)
+        await store.runs.claim("w", 1, 600)
     target = f"sqlite:///{tmp_path}/other.db"
     with pytest.raises(StoreLocked, match="wait until its leases have run out"):
         await migrate(redis, target)
@@ -86,19 +86,19 @@ async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
 ) -> None:
     await written(file)
     async with serving(file) as store:
-        secret = await store.secret()
+        secret = await store.meta("secret", b"ours")
     assert (await migrate(file, redis)).cookies
     async with serving(redis) as store:
-        assert await store.secret() == secret
+        assert await store.meta("secret", b"?") == secret
     assert (await migrate(file, redis)).cookies, "started again it says the same"
 
     other = f"sqlite:///{tmp_path}/other.db"
     await written(other, seed=2)
     async with serving(other) as store:
-        theirs = await store.secret()
+        theirs = await store.meta("secret", b"theirs")
     assert not (await migrate(redis, other)).cookies
     async with serving(other) as store:
-        assert await store.secret() == theirs != secret
+        assert await store.meta("secret", b"?") == theirs != secret
 
 
 async def test_source_and_target_are_two_stores(
@@ -158,7 +158,7 @@ async def test_a_redis_that_restarts_in_the_midst_is_waited_for(file: str, tmp_p
             finally:
                 await starting
 
-        outcome = await disturbed(file, server.url, restart, pauses=[0.05] * 100)
+        outcome = await disturbed(file, server.url, restart, retry=Backoff(0.05, 0.05), tries=100)
         assert calls > 20
         assert (outcome.copied, outcome.compared, outcome.conflicts) == (20, 20, [])
         assert await told(server.url, orders) == await told(file, orders)

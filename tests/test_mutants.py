@@ -44,7 +44,7 @@ def test_frame():
 async def test_redis(redis_server):
     store = RedisStore(RedisAddress.parse(redis_server.url))
     await store.open()
-    assert not (await store.chats("alice")).chats
+    assert not (await store.chats.page("alice")).chats
     await store.close()
 
 

@@ -164,9 +164,9 @@ def test_an_address_as_text_is_that_address_without_its_password(text: str, show
 
 
 def test_a_store_on_redis_keeps_and_spares_what_it_is_told_to() -> None:
-    store = open_store("redis://h", log_age=1.0, chat_age=2.0)
+    store = open_store("redis://h", retention=Retention(log=1.0, chat=2.0))
     assert isinstance(store, RedisStore)
-    assert store._shared.retention == Retention(log=1.0, chat=2.0)
+    assert store.expiry.retention == Retention(log=1.0, chat=2.0)
     assert store.pace == PACE
     assert open_store("redis://h", economy=True).pace == ECONOMY
 

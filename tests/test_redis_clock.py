@@ -51,7 +51,7 @@ async def test_processes_that_look_at_the_same_clock_count_each_minute_once(
     talk.clock.advance(120)
     assert await elsewhere.expire() == 1
     with pytest.raises(CursorLost):
-        await talk.store.read(run.id, 0)
+        await talk.store.log.read(run.id, 0)
 
 
 @pytest.mark.promise("bounded")
@@ -61,7 +61,7 @@ async def test_a_process_whose_own_clock_is_a_year_ahead_deletes_nothing(
     run = await talk.answer()
     for _ in range(5):
         now = talk.clock() + round(YEAR * 1000)
-        assert await elsewhere.store.expire(now=now, log_age=HOUR, chat_age=DAY) == 0
+        assert await delete_some(elsewhere.store, Retention(log=HOUR, chat=DAY)) == 0
         assert await talk.expire() == 0
         talk.clock.advance(60)
     assert await talk.chat_ids() == ["c1"]
@@ -105,7 +105,7 @@ async def test_stamps_of_an_earlier_version_go_on_counting(
     await talk.pass_time(HOUR / 5)
     assert await talk.expire() == 1
     with pytest.raises(CursorLost):
-        await talk.store.read(runs["old"].id, 0)
+        await talk.store.log.read(runs["old"].id, 0)
     await talk.pass_time(HOUR)
     assert await talk.expire() == 3
     assert sorted(await talk.chat_ids()) == sorted(stamps)

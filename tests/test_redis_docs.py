@@ -14,7 +14,8 @@ from durable_llm_streams.store import Retention
 from durable_llm_streams.stores.redis import RedisAddress
 from durable_llm_streams.stores.redis.client.address import _OPTIONS, _SCHEMES
 from durable_llm_streams.stores.redis.doctor.permissions import acl_line
-from durable_llm_streams.stores.redis.partitions import VERSION, root, store_root
+from durable_llm_streams.stores.redis.log import record_seconds
+from durable_llm_streams.stores.redis.partitions import VERSION, partition_root, store_root
 from durable_llm_streams.stores.redis.store import ECONOMY, PACE
 from tests.app import Guest, read_until
 from tests.fake_provider import FakeProvider, answer
@@ -135,15 +136,13 @@ def test_the_acl_lines_are_what_the_program_prints() -> None:
 
 def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert f"Layout {VERSION}." in PAGE
-    assert (root("dls", 0), store_root("dls")) == ("{dls:0}", "{dls}")
-    assert PACE == (2.5, 0.002, 0.05, 0.06, 5000, 10_000)
-    assert "more than 5,000 records a second, those of an answer wait" in PAGE
-    assert "up to 60 ms (at 10,000)" in PAGE
-    assert "one for 2.5 records, but no record waits longer than 50 ms" in PAGE
-    assert (50, 0.002, 0.5, *PACE[3:]) == ECONOMY
+    assert (partition_root("dls", 0), store_root("dls")) == ("{dls:0}", "{dls}")
+    assert PACE == (0.002, 1, 0)
+    assert "at most one call in 2 ms" in PAGE
+    assert ECONOMY == (0.002, 50, 0.5)
     assert "one for 50 records, at most 500 ms" in PAGE
     retention = Retention(chat=0)
-    assert retention.record - retention.log == 30 * 24 * 3600
+    assert record_seconds(retention) - retention.log == 30 * 24 * 3600
     assert "30 days more than its log's" in PAGE
 
 

@@ -11,9 +11,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.store import Retention
-from durable_llm_streams.stores.redis.context import Shared
-from durable_llm_streams.stores.redis.live.events import _RETRY_SECONDS, Events
+from durable_llm_streams.stores.redis.live.events import _RETRY, Events
 from durable_llm_streams.stores.redis.partitions import Partitions
 from tests.redis_peer import Peers, confirmed
 from tests.virtual_time import virtual
@@ -46,9 +44,9 @@ def closed(peers: Peers) -> list[bool]:
 @asynccontextmanager
 async def started(peers: Peers) -> AsyncIterator[tuple[Events, Listener]]:
     database, listener = peers.database(), Listener()
-    shared = Shared(database, Retention())
-    shared.opened(Partitions(database, "p", 1), "life")
-    events = Events(shared, listener)
+    partitions = Partitions(database, database.address)
+    partitions.life = "life"
+    events = Events(database, partitions, listener)
     await events.start()
     yield events, listener
     await events.close()
@@ -60,7 +58,7 @@ async def started(peers: Peers) -> AsyncIterator[tuple[Events, Listener]]:
 async def test_a_lost_connection_is_left_and_each_outage_begins_with_short_pauses() -> None:
     peers = accepting()
     async with started(peers):
-        first, longest = _RETRY_SECONDS
+        first, longest, jitter = _RETRY
         for outage in (1, 2):
             peers.failure, peers.dialed = RedisConnectionError("refused"), []
             peers.opened[-1].cut()

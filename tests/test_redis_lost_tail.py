@@ -70,16 +70,16 @@ async def test_an_answer_whose_tail_was_lost_is_not_finished_without_it(
         stack.push_async_callback(worker.close)
         await worker.start()
         run = (await worker.send(ORDER)).run
-        async for page in follow(store, Cursor.beginning(run.id), wait=1):
+        async for page in follow(store.log, Cursor.beginning(run.id), wait=1):
             if page.records and b"three" in page.records[-1]:
                 break
         async with redis_server.client() as client:
             await client.ltrim(f"{stores.root}:log:{run.id}", 0, 2)
         source.may_finish.set()
-        async for _ in follow(await stores.open(), Cursor.beginning(run.id), wait=1):
+        async for _ in follow((await stores.open()).log, Cursor.beginning(run.id), wait=1):
             pass
-        records, page = await read_all(store, run.id)
-        found = await store.find_run(None, run.chat_id, run.id)
+        records, page = await read_all(store.log, run.id)
+        found = await store.runs.find(None, run.chat_id, run.id)
     assert found.status is Status.FINISHED
     answer = Answer(found, Log(records, page.spans), expected="".join(WORDS))
     assert violations(Evidence(answers={run.id: answer})) == []
@@ -93,20 +93,20 @@ async def test_a_feed_that_lost_changes_and_got_others_under_their_numbers_says_
         stores = RedisStores(redis_server.url, real_time=True)
         stack.push_async_callback(stores.clean_up)
         store = await stores.open()
-        await store.send(ORDER)
-        began = (await store.changes("ann", None)).position
-        await store.rename("ann", "c", "one")
-        found = await store.changes("ann", began)
+        await store.runs.send(ORDER)
+        began = (await store.feed.changes("ann", None)).position
+        await store.chats.rename("ann", "c", "one")
+        found = await store.feed.changes("ann", began)
         assert [change.kind for change in found.changes] == ["chat-renamed"]
         async with redis_server.client() as client:
             await client.rpop(f"{stores.root}:feed:ann")
             await client.decr(f"{stores.root}:changes")
-        assert (await store.changes("ann", began)).complete
+        assert (await store.feed.changes("ann", began)).complete
         for position in (found.position, found.changes[-1].position):
-            assert not (await store.changes("ann", position)).complete
-        await store.rename("ann", "c", "two")
+            assert not (await store.feed.changes("ann", position)).complete
+        await store.chats.rename("ann", "c", "two")
         for position in (found.position, found.changes[-1].position):
-            assert not (await store.changes("ann", position)).complete
-        again = await store.changes("ann", began)
+            assert not (await store.feed.changes("ann", position)).complete
+        again = await store.feed.changes("ann", began)
     assert again.complete
     assert [change.chat.title for change in again.changes if change.chat] == ["two"]

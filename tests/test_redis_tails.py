@@ -10,7 +10,7 @@ import pytest
 
 from durable_llm_streams.model import Epoch, Span, Status
 from durable_llm_streams.store import Append, Page
-from durable_llm_streams.stores.redis.context import Shared
+from durable_llm_streams.stores.notify import Notifier, WorkSignal
 from durable_llm_streams.stores.redis.live.following import Following
 from durable_llm_streams.stores.redis.live.tail import Tail
 
@@ -115,7 +115,7 @@ async def test_a_waiting_reader_gets_what_fits_and_looks_itself_otherwise(
 
 @pytest.mark.promise("fencing")
 async def test_records_that_the_store_refused_reach_no_reader(tail: Tail) -> None:
-    following = Following(cast("Shared", None), cast("Any", None), lambda _: None, lambda: None)
+    following = Following(cast("Any", None), cast("Any", None), Notifier(), WorkSignal())
     following._tails["run"], following._ours["run"] = tail, "1.aa"
     live(tail)
     reader: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()

@@ -36,7 +36,7 @@ class Process:
 
     async def die(self) -> None:
         """As by SIGKILL: nothing is given back."""
-        for task in (*self.worker._loops, *self.worker._tasks):
+        for task in (*self.worker._loops, *self.worker._executor.tasks):
             task.cancel()
         await self.talk.store.close()
 
@@ -87,7 +87,7 @@ async def test_the_runs_of_a_dead_worker_are_spread_over_the_living(fleet: Fleet
     workers = [process.worker for process in living]
     await until(lambda: sum(worker.running for worker in workers) == RUNS)
     assert min(worker.running for worker in workers) >= RUNS // 8
-    runs = await living[0].talk.store.runs(active=True)
+    runs = await living[0].talk.store.runs.newest(active=True)
     assert [run.takeovers for run in runs] == [1] * RUNS
 
 
@@ -98,7 +98,7 @@ async def test_a_run_without_room_where_it_was_asked_starts_elsewhere(fleet: Fle
     await full.ask("c2")
     await until(lambda: other.worker.running == 1)
     assert full.worker.running == 1
-    runs = await other.talk.store.runs(active=True)
+    runs = await other.talk.store.runs.newest(active=True)
     assert [(run.status, run.takeovers) for run in runs] == [(Status.RUNNING, 0)] * 2
 
 
@@ -111,5 +111,5 @@ async def test_the_runs_of_a_worker_that_ends_in_order_start_elsewhere_at_once(
         await ending.ask(f"c{number}")
     await ending.worker.close()
     await until(lambda: other.worker.running == RUNS)
-    runs = await other.talk.store.runs(active=True)
+    runs = await other.talk.store.runs.newest(active=True)
     assert [run.takeovers for run in runs] == [0] * RUNS

@@ -228,11 +228,11 @@ async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: Wor
     limits = Limits(log_age=1, chat_age=30, poll=60)
     await world.worker(ScriptedSource([Done()]), limits, store=store)
     await asyncio.sleep(5)
-    assert (await world.store.chats("ann")).chats, "chats live longer than logs"
+    assert (await world.store.chats.page("ann")).chats, "chats live longer than logs"
     with pytest.raises(CursorLost):
         await world.records(runs[0])
     await asyncio.sleep(60)
-    assert (await world.store.chats("ann")).chats == []
+    assert (await world.store.chats.page("ann")).chats == []
     before = store.calls.count("expire")
     assert before > 2
     await asyncio.sleep(600)

@@ -10,10 +10,10 @@ import pytest
 from durable_llm_streams import chunks
 from durable_llm_streams.errors import ChatNotFound, CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.log import follow
-from durable_llm_streams.model import Cursor, Run, Status
+from durable_llm_streams.model import Cursor, Status
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.runs.ending import opening
-from durable_llm_streams.store import Append, Ending, Store
+from durable_llm_streams.store import Append, Store
 
 from .faulty_store import FaultyStore
 from .run_world import OWNER, World, in_world
@@ -84,17 +84,18 @@ async def test_only_the_first_stop_has_stopped_it(world: World) -> None:
 @pytest.mark.promise("one-end")
 @in_world
 async def test_stopping_an_ended_run_changes_nothing_even_without_its_log(world: World) -> None:
-    worker = await world.worker(ScriptedSource([Say("A"), Done()]), Limits(log_age=10))
+    worker = await world.worker(ScriptedSource([Say("A"), Done()]))
     run = await world.ask(worker)
     ended = await world.ended(run)
     assert await worker.stop(run) is False
     assert await world.log(run) == ended.log
     await asyncio.sleep(120)
-    assert (await world.store.read(run.id, len(ended.log))).records == []
+    await delete_some(world.store, Retention(log=10))
+    assert (await world.store.log.read(run.id, len(ended.log))).records == []
     with pytest.raises(CursorLost):
-        await world.store.read(run.id, 0)
+        await world.store.log.read(run.id, 0)
     assert await worker.stop(await world.find(run)) is False
-    history = (await world.store.snapshot(OWNER, run.chat_id)).messages
+    history = (await world.store.chats.snapshot(OWNER, run.chat_id)).messages
     assert history[-1].body == ended.fold.body()
 
 
@@ -159,10 +160,10 @@ class Racing(FaultyStore):
         super().__init__(inner)
         self._last_words = [last_words]
 
-    async def end(self, ending: Ending) -> Run:
-        while self._last_words:
-            assert await self._inner.append([self._last_words.pop()]) == [True]
-        return await self._inner.end(ending)
+    async def operation(self, name: str, args: tuple[Any, ...], call: Call) -> Any:
+        while name == "end" and self._last_words:
+            assert await self._inner.log.append([self._last_words.pop()]) == [True]
+        return await call()
 
 
 @pytest.mark.promise("history-is-fold")
@@ -172,7 +173,7 @@ async def test_a_stop_that_the_writer_outran_reads_what_it_wrote(world: World) -
     run = claim.run
     head = chunks.delta_prefix("text", "p1")
     said = [*opening(run), chunks.part_start("text", "p1"), head + b'"A"}']
-    assert await world.store.append([Append(run.id, claim.epoch, 1, said)]) == [True]
+    assert await world.store.log.append([Append(run.id, claim.epoch, 1, said)]) == [True]
     store = Racing(world.store, Append(run.id, claim.epoch, len(said) + 1, [head + b'"B"}']))
     worker = await world.worker(ScriptedSource([Done()]), store=store)
     assert await worker.stop(run)
@@ -180,7 +181,7 @@ async def test_a_stop_that_the_writer_outran_reads_what_it_wrote(world: World) -
     assert (ended.status, ended.text) == (Status.STOPPED, "AB")
     assert ended.kinds[-4:] == ["text-delta", "text-end", "message-metadata", "abort"]
     late = Append(run.id, claim.epoch, len(ended.log) + 1, [b"{}"])
-    assert await world.store.append([late]) == [False]
+    assert await world.store.log.append([late]) == [False]
 
 
 @in_world
@@ -203,7 +204,7 @@ async def test_deleting_a_chat_ends_what_is_being_written_in_it(world: World) ->
     await until(lambda: source.open == 0 and worker.running == 0, within=1)
     for run in runs:
         with pytest.raises(RunNotFound):
-            await world.store.read(run.id, 0)
+            await world.store.log.read(run.id, 0)
     with pytest.raises(ChatNotFound):
         await worker.delete(OWNER, "chat")
     with pytest.raises(RunNotFound):
@@ -218,8 +219,8 @@ async def test_a_run_whose_chat_is_deleted_behind_its_back_is_let_go(
 ) -> None:
     source = ScriptedSource([Say("0 "), Wait()]) if quiet else speaker()
     worker, run = await world.answering(source, "0 ")
-    await world.store.delete(OWNER, "chat")
+    await world.store.chats.delete(OWNER, "chat")
     with pytest.raises(RunNotFound):
-        async for _ in follow(world.store, Cursor.beginning(run.id), wait=5):
+        async for _ in follow(world.store.log, Cursor.beginning(run.id), wait=5):
             pass
     await until(lambda: (source.open, worker.running) == (0, 0), within=3)

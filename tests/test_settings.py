@@ -23,7 +23,7 @@ from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig, create_app
-from durable_llm_streams.server.state import Context
+from durable_llm_streams.server.state import AppState
 from durable_llm_streams.stores import without_password
 
 DOCS = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -70,7 +70,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, Any]]:
         return create_app(store, worker, config)
 
     def catch_server(config: Any, app: Any) -> Any:
-        assert isinstance(app.state.durable, Context)
+        assert isinstance(app.state.durable, AppState)
         raise Stop
 
     def put_together() -> dict[str, Any]:

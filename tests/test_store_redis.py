@@ -11,10 +11,11 @@ import pytest
 from hypothesis import settings
 
 from durable_llm_streams.errors import CursorLost, StoreUnavailable
-from durable_llm_streams.log import check_cursor, follow
+from durable_llm_streams.log import Reader, follow
 from durable_llm_streams.model import Cursor, Status, token_at
 from durable_llm_streams.store import Changes, Retention
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
+from durable_llm_streams.stores.redis.log import record_seconds
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
@@ -70,7 +71,9 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
     live = asyncio.Event()
 
     async def reader() -> None:
-        async for page in follow(elsewhere.store, Cursor.beginning(claim.run.id), wait=PATIENCE):
+        async for page in follow(
+            elsewhere.store.log, Cursor.beginning(claim.run.id), wait=PATIENCE
+        ):
             read.extend(page.records)
             live.set()
 
@@ -117,7 +120,7 @@ async def test_readers_go_on_when_the_writer_changes_its_process(
     await talk.append(claim, records(3))
     readers = [await reader.waiting(claim.run.id, 3) for reader in (talk, elsewhere)]
     talk.clock.advance(LEASE + 1)
-    (taken,) = await elsewhere.store.claim("w2", 1, LEASE)
+    (taken,) = await elsewhere.store.runs.claim("w2", 1, LEASE)
     for reader in readers:  # they see that it was claimed
         assert (await bounded(reader)).spans == taken.run.spans
     readers = [await reader.waiting(claim.run.id, 3) for reader in (talk, elsewhere)]
@@ -133,8 +136,8 @@ async def test_readers_go_on_when_the_writer_changes_its_process(
 
 @pytest.mark.promise("feed")
 async def test_a_change_is_told_to_listeners_elsewhere(talk: Talk, elsewhere: Talk) -> None:
-    position = (await elsewhere.store.changes("ann", None)).position
-    listener = asyncio.create_task(elsewhere.store.changes("ann", position, wait=LONG))
+    position = (await elsewhere.store.feed.changes("ann", None)).position
+    listener = asyncio.create_task(elsewhere.store.feed.changes("ann", position, wait=LONG))
     await elsewhere.stores.settle()
     await talk.send()
     async with within("a change in the feed of another process"):
@@ -146,17 +149,17 @@ async def test_work_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
     await elsewhere.work_is_quiet()
     await talk.send()
     async with within("the hint that there is work"):
-        await elsewhere.store.work(LONG)
+        await elsewhere.store.runs.wait_for_work(LONG)
 
 
 async def test_work_that_a_claim_leaves_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
     for number in range(2):
         await talk.send(chat=f"c{number}")
     await elsewhere.work_is_quiet()
-    work = asyncio.create_task(elsewhere.store.work(LONG))
+    work = asyncio.create_task(elsewhere.store.runs.wait_for_work(LONG))
     await elsewhere.stores.settle()
     assert not work.done()
-    assert len(await talk.store.claim("w1", 1, LEASE)) == 1
+    assert len(await talk.store.runs.claim("w1", 1, LEASE)) == 1
     async with within("the hint that there is work"):
         await work
 
@@ -212,7 +215,7 @@ async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
     claim = await talk.start()
     run_id = claim.run.id
     assert await talk.append(claim, records(10))
-    page = await talk.store.read(run_id, 0)
+    page = await talk.store.log.read(run_id, 0)
     cursor = Cursor(run_id, 10, token_at(page.spans, 10))
     reader = await elsewhere.waiting(run_id, 10)
     await redis_server.command("RPOP", f"{stores.root}:log:{run_id}", "4")
@@ -223,7 +226,7 @@ async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
         await bounded(reader)
     assert await talk.append(new, records(20, mark="y"), at=7)
     with pytest.raises(CursorLost):
-        await check_cursor(elsewhere.store, cursor)
+        await Reader(elsewhere.store.log, cursor).read(max_bytes=1)
 
 
 @pytest.mark.promise("lost-tail-is-told")
@@ -234,14 +237,14 @@ async def test_a_reader_at_the_end_gets_no_text_of_a_log_that_has_regrown(
     claim = await talk.start()
     run_id = claim.run.id
     assert await talk.append(claim, records(5))
-    page = await talk.store.read(run_id, 0)
+    page = await talk.store.log.read(run_id, 0)
     place = Cursor(run_id, 5, token_at(page.spans, 5))
-    waiting = follow(elsewhere.store, place, wait=0.01)
+    waiting = follow(elsewhere.store.log, place, wait=0.01)
     assert (await anext(waiting)).records == []  # nothing was received in this stream
     await redis_server.command("RPOP", f"{stores.root}:log:{run_id}", "2")
     new = await talk.take_over(claim)
     assert await talk.append(new, records(20, mark="y"), at=4)
-    for reader in (waiting, follow(elsewhere.store, place, wait=0.01)):
+    for reader in (waiting, follow(elsewhere.store.log, place, wait=0.01)):
         with pytest.raises(CursorLost):
             async for page in reader:
                 assert page.records == []
@@ -255,18 +258,18 @@ async def test_a_feed_is_notified_of_changes_during_a_cut_connection(
     await talk.send("m1", chat="c1")
     store = elsewhere.store
     assert isinstance(store, RedisStore)
-    position = (await store.changes("ann", None)).position
+    position = (await store.feed.changes("ann", None)).position
     await redis_server.command("CLIENT", "KILL", "TYPE", "pubsub")
     await until(lambda: store._following.events._subscriber is None)
 
     async def next_changes() -> Changes:
-        while not (found := await store.changes("ann", position, wait=600)).changes:
+        while not (found := await store.feed.changes("ann", position, wait=600)).changes:
             pass  # woken by the cut, or by its end
         return found
 
     waiting = asyncio.create_task(next_changes())
-    await until(lambda: "ann" in store._bells._listening and store.arriving == 0)
-    await talk.store.rename("ann", "c1", "Another title")
+    await until(lambda: "ann" in store._following._subscribers._subscribed and store.arriving == 0)
+    await talk.store.chats.rename("ann", "c1", "Another title")
     async with within("a change in the feed after the cut"):
         found = await waiting
     assert [change.kind for change in found.changes] == ["chat-renamed"]
@@ -308,7 +311,7 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(
                 talk.send("m2", chat="c2", worker="w1", lease=LEASE, run_id="sent")
             ]
             if claims:
-                asked.insert(0, store.claim("w1", 5, LEASE))
+                asked.insert(0, store.runs.claim("w1", 5, LEASE))
             unanswered = await asyncio.gather(*asked, return_exceptions=True)
             assert [type(answer) for answer in unanswered] == [StoreUnavailable] * len(asked)
             server.thaw()
@@ -316,12 +319,12 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(
             found: list[str] = []
             async with within("three claims"):
                 while len(found) < 3:
-                    claims = await store.claim("w1", 2, LEASE)
-                    assert len(claims) <= 2, "what was claimed before counts"
-                    assert [claim.run.takeovers for claim in claims] == [0] * len(claims)
-                    for claim in claims:
+                    taken = await store.runs.claim("w1", 2, LEASE)
+                    assert len(taken) <= 2, "what was claimed before counts"
+                    assert [claim.run.takeovers for claim in taken] == [0] * len(taken)
+                    for claim in taken:
                         assert await talk.append(claim, records(1))
-                    found += [claim.run.id for claim in claims]
+                    found += [claim.run.id for claim in taken]
             assert sorted(found) == sorted([waiting.id, "sent", third.id])
         finally:
             server.thaw()
@@ -369,7 +372,7 @@ async def test_every_step_of_a_chat_renews_the_ttl_of_its_keys(
     await talk.end(claim)
     await renews("the end of an answer")
     lives = {kind: await ttl(f"{root}:{kind}:{claim.run.id}") for kind in ("log", "run")}
-    assert lives == {"log": retention.log / DAY, "run": retention.record / DAY}
+    assert lives == {"log": retention.log / DAY, "run": record_seconds(retention) / DAY}
 
 
 @pytest.mark.promise("no-leak")
@@ -377,7 +380,7 @@ async def test_a_run_whose_record_has_expired_leaves_the_indexes(
     talk: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
     run, root = await talk.answer(), stores.root
-    long_ago = talk.clock() - round(1000 * (Retention().record + DAY))
+    long_ago = talk.clock() - round(1000 * (record_seconds(Retention()) + DAY))
     assert await redis_server.command("ZADD", f"{root}:ended", "XX", "CH", long_ago, run.id) == 1
     assert await talk.expire(chat_age=0) == 1
     for index in ("runs", "ended", "kept"):
@@ -399,14 +402,14 @@ async def test_a_deleted_chat_leaves_nothing_but_the_news_of_it(
     talk: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
     await talk.answer()
-    await talk.store.delete("ann", "c1")
+    await talk.store.chats.delete("ann", "c1")
     left = {key.decode() for key in await redis_server.command("KEYS", f"{stores.root}:*")}
     assert left == {f"{stores.root}:{name}" for name in ("changes", "clock", "number", "feed:ann")}
 
 
 @pytest.mark.promise("feed")
 async def test_a_position_older_than_the_feeds_may_have_missed_something(talk: Talk) -> None:
-    position = (await talk.store.changes("ann", None)).position
-    assert (await talk.store.changes("ann", position)).complete
+    position = (await talk.store.feed.changes("ann", None)).position
+    assert (await talk.store.feed.changes("ann", position)).complete
     talk.clock.advance(25 * HOUR)
-    assert not (await talk.store.changes("ann", position)).complete
+    assert not (await talk.store.feed.changes("ann", position)).complete

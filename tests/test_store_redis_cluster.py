@@ -30,8 +30,8 @@ class TestContract(StoreContract):
         runs = [(await talk.send(chat=f"c{n}")).run.id for n in range(30)]
         found: list[str] = []
         for _ in range(10):
-            claims = await talk.store.claim("w1", 3, LEASE)
+            claims = await talk.store.runs.claim("w1", 3, LEASE)
             assert len(claims) == 3
             found += [claim.run.id for claim in claims]
         assert sorted(found) == runs
-        assert await talk.store.claim("w1", 3, LEASE) == []
+        assert await talk.store.runs.claim("w1", 3, LEASE) == []

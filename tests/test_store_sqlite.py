@@ -14,7 +14,7 @@ from durable_llm_streams.store import FEED_LENGTH, Append, Changes
 from durable_llm_streams.stores import open_store
 from durable_llm_streams.stores.sqlite import SQLiteStore, Synchronous
 from durable_llm_streams.stores.sqlite import file as database_file
-from durable_llm_streams.stores.sqlite.feed import Feeds
+from durable_llm_streams.stores.sqlite.feed import SQLiteFeed
 from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import HOUR, LAST, LONG, Talk, bounded, records
@@ -55,7 +55,7 @@ async def test_the_journal_stays_short(talk: Talk, stores: SQLiteStores) -> None
             if flush % (20**n) == 0:  # the last one wrote once, long ago
                 batch.append(Append(claim.run.id, claim.epoch, written[n] + 1, records(1, 90)))
                 written[n] += 1
-        assert all(await talk.store.append(batch))
+        assert all(await talk.store.log.append(batch))
         talk.clock.advance(0.02)
         if flush % 50 == 0:
             longest = max(longest, stores.count("journal"))
@@ -140,7 +140,7 @@ async def test_ended_runs_expired_logs_and_deleted_chats_leave_no_rows(
     assert stores.count("segment") == 0
     assert await talk.append(claim, records(60, size=900), at=2)
     for chat in ("c1", "c2"):
-        await talk.store.delete("ann", chat)
+        await talk.store.chats.delete("ann", chat)
     for table in ("chat", "message", "run", "segment"):
         assert stores.count(table) == 0, table
     again = await talk.start()
@@ -153,7 +153,7 @@ async def test_a_reader_gets_the_end_of_a_run_whose_chat_is_deleted_next(talk: T
     claim = await talk.start()
     reader = await talk.waiting(claim.run.id, 0)
     await talk.end(claim, at=1)
-    await talk.store.delete("ann", "c1")
+    await talk.store.chats.delete("ann", "c1")
     page = await bounded(reader)
     assert (list(page.records), page.status) == ([LAST], Status.FINISHED)
 
@@ -162,16 +162,19 @@ async def test_a_reader_gets_the_end_of_a_run_whose_chat_is_deleted_next(talk: T
 async def test_readers_that_are_cancelled_are_forgotten(talk: Talk, stores: SQLiteStores) -> None:
     claim = await talk.start()
     reader = await talk.waiting(claim.run.id, 0)
-    position = (await talk.store.changes("ann", None)).position
-    feeds = [asyncio.create_task(talk.store.changes("ann", position, wait=LONG)) for _ in range(3)]
+    position = (await talk.store.feed.changes("ann", None)).position
+    feeds = [
+        asyncio.create_task(talk.store.feed.changes("ann", position, wait=LONG)) for _ in range(3)
+    ]
     await stores.settle()
     assert stores.store is not None
-    active, bells = stores.store._logs.active[claim.run.id], stores.store._feeds._bells
-    assert (len(active.waiters), len(bells._listening["ann"])) == (1, 3)
+    active, subscribers = stores.store.active.get(claim.run.id), stores.store.feed._subscribers
+    assert active is not None
+    assert (len(active.waiters), len(subscribers._subscribed["ann"])) == (1, 3)
     for waiting in (reader, *feeds):
         waiting.cancel()
     await asyncio.gather(*feeds, return_exceptions=True)
-    assert bells._listening == {}
+    assert subscribers._subscribed == {}
     await until(lambda: active.waiters == [])
 
 
@@ -185,7 +188,7 @@ def chat_of(owner: str) -> Chat:
 @pytest.mark.promise("bounded")
 async def test_the_feeds_of_all_owners_together_are_bounded() -> None:
     """The owner whose last change is longest ago is forgotten first, and is told so."""
-    feeds = Feeds(most=FEED_LENGTH)
+    feeds = SQLiteFeed(most=FEED_LENGTH)
     silent = (await feeds.changes("silent", None, 0)).position
     feeds.tell("chat-created", chat_of("o0"))
     early = (await feeds.changes("o1", None, 0)).position
@@ -282,7 +285,7 @@ async def test_a_write_still_waits_for_others_after_the_wal_was_restarted(
 ) -> None:
     """The serving connection waits for no reader meanwhile, and as long as before afterwards."""
     assert stores.store is not None
-    file = stores.store._file
+    file = stores.store.file
     patience = file.connection.execute("PRAGMA busy_timeout").fetchone()
     assert patience > (0,)
     file.connection.set_authorizer(refuse_checkpoints if fails else None)
@@ -301,9 +304,9 @@ async def test_what_survives_a_power_failure_can_be_chosen(
 ) -> None:
     store = open_store(f"sqlite:///{tmp_path}/chats.db", synchronous=name)
     assert isinstance(store, SQLiteStore)
-    assert store._file.connection.execute("PRAGMA synchronous").fetchone() == (level,)
-    assert store._file.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store._file.connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    assert store.file.connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    assert store.file.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store.file.connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
     await store.close()
 
 
@@ -311,7 +314,7 @@ async def test_what_survives_a_power_failure_can_be_chosen(
 async def test_closing_leaves_no_thread_and_no_wal(talk: Talk, stores: SQLiteStores) -> None:
     await talk.answer()
     assert isinstance(talk.store, SQLiteStore)
-    thread = talk.store._file._checkpointer
+    thread = talk.store.file._checkpointer
     assert thread.daemon, "a process that ends without closing the store would not end"
     await talk.store.close()
     assert not thread.is_alive()

@@ -52,14 +52,14 @@ async def test_a_full_disk_loses_nothing(talk: Talk, stores: SQLiteStores) -> No
         lambda: talk.end(claim, body=much),
         lambda: talk.send(chat="c3", body=much),
         lambda: talk.send("m2", queue=True, body=much),
-        lambda: talk.store.rename("ann", "c1", much.decode()),
+        lambda: talk.store.chats.rename("ann", "c1", much.decode()),
     ]
     before = await talk.snapshot()
-    position = (await talk.store.changes("ann", None)).position
+    position = (await talk.store.feed.changes("ann", None)).position
     for call in calls:
         for _ in range(2):
             await refused(StoreUnavailable, call())
-    assert await talk.store.changes("ann", position) == Changes([], position, complete=True)
+    assert await talk.store.feed.changes("ann", position) == Changes([], position, complete=True)
     assert await talk.snapshot() == before
     assert before.log is not None
     assert list(before.log.records) == log
@@ -90,11 +90,11 @@ def writes(talk: Talk, claim: Claim) -> dict[str, Call]:
         "a new chat": lambda: talk.send(chat="c3", worker="w1", lease=LEASE),
         "send": lambda: talk.send("m2", chat="c2", queue=True),
         "claim": talk.claims,
-        "seize": lambda: talk.store.seize(claim.run.id, "w2", LEASE),
-        "release": lambda: talk.store.release([claim]),
-        "delete": lambda: talk.store.delete("ann", "c1"),
-        "rename": lambda: talk.store.rename("ann", "c1", "New"),
-        "expire": lambda: talk.store.expire(now=talk.clock() + 10**12, log_age=1, chat_age=1),
+        "seize": lambda: talk.store.runs.claim_run(claim.run.id, "w2", LEASE),
+        "release": lambda: talk.store.runs.release([claim]),
+        "delete": lambda: talk.store.chats.delete("ann", "c1"),
+        "rename": lambda: talk.store.chats.rename("ann", "c1", "New"),
+        "expire": lambda: delete_some(talk.store, Retention(log=1, chat=1)),
         "check": talk.store.check,
     }
 
@@ -109,11 +109,11 @@ async def test_a_write_that_fails_changes_nothing_in_memory_either(
     await talk.send(chat="c2")
     assert await talk.append(claim, records(2))
     assert stores.store is not None
-    connection = stores.store._file.connection
+    connection = stores.store.file.connection
     stores.break_off("PRAGMA busy_timeout=0")
     before = [await talk.snapshot(chat=chat) for chat in ("c1", "c2")]
     reader = await talk.waiting(claim.run.id, 2)
-    position = (await talk.store.changes("ann", None)).position
+    position = (await talk.store.feed.changes("ann", None)).position
     failing = writes(talk, claim)
     other = sqlite3.connect(stores.path, isolation_level=None)
     if fails == "begin":
@@ -123,17 +123,19 @@ async def test_a_write_that_fails_changes_nothing_in_memory_either(
         del failing["append"]  # one statement, without a commit of its own
     else:
         other.execute("UPDATE meta SET value = value + 1 WHERE name = 'node'")
-        failing["secret"] = talk.store.secret
+        failing["meta"] = lambda: talk.store.meta("secret", b"")
     for name, call in failing.items():
         await refused(StoreLocked if fails == "node" else StoreUnavailable, call())
-        assert await talk.store.changes("ann", position) == Changes([], position, complete=True)
+        assert await talk.store.feed.changes("ann", position) == Changes(
+            [], position, complete=True
+        )
         assert [await talk.snapshot(chat=chat) for chat in ("c1", "c2")] == before, name
-        assert await talk.store.renew([claim], LEASE) == [], name
+        assert await talk.store.runs.renew([claim], LEASE) == [], name
         assert await talk.chat_ids("ann") == ["c2", "c1"]
     assert not reader.done()
     connection.set_authorizer(None)
     if fails == "node":
-        other.execute(f"UPDATE meta SET value = {stores.store._file.node} WHERE name = 'node'")
+        other.execute(f"UPDATE meta SET value = {stores.store.file.node} WHERE name = 'node'")
     other.close()
     assert await talk.append(claim, records(1), at=3)
     assert list((await bounded(reader)).records) == records(1)
@@ -168,7 +170,7 @@ async def test_a_second_process_is_told_which_one_serves_the_file(tmp_path: Path
                 ):
                     SQLiteStore(path)
             view = SQLiteView(path)
-            assert await view.runs() == []
+            assert await view.newest() == []
             await view.close()
     finally:
         process.kill()

@@ -77,7 +77,7 @@ async def test_a_disk_with_little_room_is_not_ready(
 
 async def test_a_check_writes_at_most_once_a_second(talk: Talk, stores: SQLiteStores) -> None:
     assert stores.store is not None
-    connection = stores.store._file.connection
+    connection = stores.store.file.connection
     changes = []
     for _ in range(3):
         for _ in range(50):

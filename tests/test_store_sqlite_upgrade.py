@@ -59,7 +59,7 @@ async def test_an_old_file_becomes_what_a_new_one_is(stores: SQLiteStores, tmp_p
 
 async def test_an_old_file_can_be_looked_at_before_it_is_served(stores: SQLiteStores) -> None:
     view = SQLiteView(stores.path)
-    assert [run.id for run in await view.runs()] == ["r4", "r3", "r2", "r1"]
+    assert [run.id for run in await view.newest()] == ["r4", "r3", "r2", "r1"]
     assert list((await view.read("r1", 0)).records) == [b'{"n":1}', b'{"type":"finish"}']
     await view.close()
     assert stores.query("PRAGMA user_version") == 1
@@ -79,7 +79,7 @@ async def test_nothing_of_an_old_file_goes_at_once_whatever_the_clock_says(
     assert sorted(await talk.chat_ids()) == ALL
     for number in range(1, 5):
         assert len(await talk.log(f"r{number}")) == 2
-    assert (await talk.store.snapshot("ann", "early")).chat.updated_at == 200_000
+    assert (await talk.store.chats.snapshot("ann", "early")).chat.updated_at == 200_000
 
 
 @pytest.mark.promise("bounded")
@@ -92,7 +92,7 @@ async def test_what_an_old_file_holds_is_kept_once_more_and_then_goes(
     await talk.pass_time(300)
     assert await talk.expire() == 4
     with pytest.raises(CursorLost):
-        await talk.store.read("r1", 0)
+        await talk.store.log.read("r1", 0)
     await talk.pass_time(DAY)
     assert await talk.expire() == 4
     assert await talk.chat_ids() == []

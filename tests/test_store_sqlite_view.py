@@ -25,14 +25,14 @@ async def test_a_view_reads_what_the_store_reads(talk: Talk, stores: SQLiteStore
         new = records(1 + n % 7, size=90 * n)
         batch = [Append(claim.run.id, claim.epoch, len(log) + 1, new)]
         batch.append(Append(other.run.id, other.epoch, n + 1, records(1)))
-        assert all(await talk.store.append(batch))
+        assert all(await talk.store.log.append(batch))
         log += new
         talk.clock.advance(0.7)
         for max_bytes in (1, 3000, 10**6):
             got: list[bytes] = []
             while len(got) < len(log):
                 page = await view.read(claim.run.id, len(got), max_bytes=max_bytes)
-                own = await talk.store.read(claim.run.id, len(got), max_bytes=10**7)
+                own = await talk.store.log.read(claim.run.id, len(got), max_bytes=10**7)
                 assert page.records
                 assert len(page.records) == 1 or sum(map(len, page.records)) <= max_bytes
                 assert structs.replace(page, records=()) == structs.replace(own, records=())
@@ -44,8 +44,8 @@ async def test_a_view_reads_what_the_store_reads(talk: Talk, stores: SQLiteStore
         await view.read("r9999", 0)
     await talk.end(claim)
     assert list((await view.read(claim.run.id, len(log))).records) == [LAST]
-    assert await view.runs() == await talk.store.runs()
-    assert await view.runs(active=True) == await talk.store.runs(active=True)
+    assert await view.newest() == await talk.store.runs.newest()
+    assert await view.newest(active=True) == await talk.store.runs.newest(active=True)
     await talk.pass_time(2 * HOUR)
     assert await talk.expire() == 1
     with pytest.raises(CursorLost):
@@ -72,9 +72,10 @@ async def test_a_view_follows_live_and_outlives_the_store(talk: Talk, stores: SQ
     assert list((await view.read(claim.run.id, 0)).records) == [*records(2), LAST]
     await view.close()
     async with view_of(f"sqlite:///{stores.path}") as found:
-        assert (await found.read(claim.run.id, 2)).status.ended
-    for closed in (view, found):
+        assert (await found.log.read(claim.run.id, 2)).status.ended
+    for closed in (view, found.log):
         with pytest.raises(StoreUnavailable):
             await closed.read(claim.run.id, 0)
+    for unlisted in (view, found.runs):
         with pytest.raises(StoreUnavailable):
-            await closed.runs()
+            await unlisted.newest()

@@ -30,11 +30,11 @@ class AppendContract:
         batch[0] = structs.replace(batch[0], at=7, records=records(2))
         batch.insert(9, structs.replace(batch[9], run_id="r9999"))
         for _ in ("first", "repeated", "repeated"):
-            results = list(await talk.store.append(batch))
+            results = list(await talk.store.log.append(batch))
             assert results == [False, *[True] * 8, False, *[True] * 11]
         for n, claim in enumerate(claims):
             assert await talk.log(claim.run.id) == records(n)
-        assert list(await talk.store.append([])) == []
+        assert list(await talk.store.log.append([])) == []
 
     @pytest.mark.promise("prefix")
     async def test_items_of_one_run_are_written_one_after_the_other(self, talk: Talk) -> None:
@@ -42,7 +42,7 @@ class AppendContract:
         new = records(4)
         first = Append(claim.run.id, claim.epoch, 1, new[:3])
         batch = [first, first, structs.replace(first, at=4, records=new[3:])]
-        assert list(await talk.store.append(batch)) == [True] * 3
+        assert list(await talk.store.log.append(batch)) == [True] * 3
         assert await talk.log(claim.run.id) == new
         await talk.crash()
         assert await talk.log(claim.run.id) == new
@@ -91,14 +91,14 @@ class AppendContract:
         assert await talk.log(claim.run.id) == []
         waiting = (await talk.send(chat="c2")).run  # has no writer yet
         item = Append(waiting.id, waiting.epoch, 1, records(1))
-        assert list(await talk.store.append([item])) == [False]
+        assert list(await talk.store.log.append([item])) == [False]
 
     @pytest.mark.promise("seen-is-durable")
     async def test_what_was_accepted_is_there_after_a_crash(self, talk: Talk) -> None:
         claims = [await talk.start(chat=f"c{n}") for n in range(5)]
         for at in range(1, 101, 4):
             batch = [Append(c.run.id, c.epoch, at, records(4, size=600)) for c in claims]
-            assert all(await talk.store.append(batch))
+            assert all(await talk.store.log.append(batch))
             talk.clock.advance(0.3)
         await talk.crash()
         for claim in claims:

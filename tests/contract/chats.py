@@ -19,7 +19,7 @@ async def ids_of_pages(talk: Talk, **fields: Any) -> list[str]:
     found: list[str] = []
     more = None
     while True:
-        page = await talk.store.chats("ann", more=more, **fields)
+        page = await talk.store.chats.page("ann", more=more, **fields)
         assert len(page.chats) <= fields["limit"]
         found += [chat.id for chat in page.chats]
         assert len(found) < 20, "the pages have no end"
@@ -61,7 +61,7 @@ class ChatsContract:
         run = (await talk.send()).run
         snapshot = await talk.snapshot()
         assert snapshot.run == run
-        assert snapshot.log == await talk.store.read(run.id, 0)
+        assert snapshot.log == await talk.store.log.read(run.id, 0)
         (claim,) = await talk.claims()
         log: list[bytes] = []
         for n in range(30):
@@ -86,23 +86,23 @@ class ChatsContract:
     async def test_a_snapshot_is_for_the_owner(self, talk: Talk) -> None:
         await talk.answer()
         for owner, chat in (("bob", "c1"), ("ann", "c2"), ("", "c1")):
-            await refused(ChatNotFound, talk.store.snapshot(owner, chat))
+            await refused(ChatNotFound, talk.store.chats.snapshot(owner, chat))
 
     async def test_a_thread_is_what_a_run_answers(self, talk: Talk) -> None:
         await talk.answer("m1")
         await talk.answer("m2")
         again = await talk.answer(None, place="again", anchor="a1")
         edited = (await talk.send("m4", place="edit", anchor="m2", body=b'{"n":4}')).run
-        thread = await talk.store.thread(edited.id)
+        thread = await talk.store.chats.thread(edited.id)
         assert [(m.id, m.role, m.body) for m in thread] == [
             ("m1", "user", b'{"text":"hello"}'), ("a1", "assistant", b'{"text":"hello you"}'),
             ("m4", "user", b'{"n":4}'),
         ]  # fmt: skip
-        assert [m.id for m in await talk.store.thread(again.id)] == ["m1"]
+        assert [m.id for m in await talk.store.chats.thread(again.id)] == ["m1"]
         assert list(thread) == (await talk.snapshot()).messages[:-1]
-        await talk.store.delete("ann", "c1")
+        await talk.store.chats.delete("ann", "c1")
         for run_id in (again.id, edited.id, "r9999"):
-            await refused(RunNotFound, talk.store.thread(run_id))
+            await refused(RunNotFound, talk.store.chats.thread(run_id))
 
     # --- chats ---------------------------------------------------------------------------------
 
@@ -117,12 +117,12 @@ class ChatsContract:
         await talk.answer("m2", chat="c2")
         talk.clock.advance(1)
         await talk.end(claim)
-        page = await talk.store.chats("ann")
+        page = await talk.store.chats.page("ann")
         assert [chat.id for chat in page.chats] == ["c1", "c2", "c3"]
         assert page.more is None
         assert page.chats[0] == await talk.chat()
         active = (await talk.start("m3")).run.id
-        assert (await talk.store.chats("ann")).chats[0].active_run == active
+        assert (await talk.store.chats.page("ann")).chats[0].active_run == active
 
     @pytest.mark.parametrize("step", [0, 1])
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 10])
@@ -145,16 +145,16 @@ class ChatsContract:
         for n in range(4):
             await talk.send(chat=f"c{n}", title=f"c{n}")
         for limit, has_next in ((3, True), (4, False), (5, False)):
-            page = await talk.store.chats("ann", query=query, limit=limit)
+            page = await talk.store.chats.page("ann", query=query, limit=limit)
             assert (len(page.chats), page.more is not None) == (min(limit, 4), has_next)
-        assert (await talk.store.chats("bob", query=query)).more is None
+        assert (await talk.store.chats.page("bob", query=query)).more is None
 
     async def test_thirty_chats_make_a_page(self, talk: Talk) -> None:
         for n in range(31):
             await talk.send(chat=f"c{n}")
-        page = await talk.store.chats("ann")
+        page = await talk.store.chats.page("ann")
         assert len(page.chats) == 30
-        assert len((await talk.store.chats("ann", more=page.more)).chats) == 1
+        assert len((await talk.store.chats.page("ann", more=page.more)).chats) == 1
 
     async def test_chats_are_found_by_a_part_of_their_title(self, talk: Talk) -> None:
         titles = {
@@ -194,7 +194,7 @@ class ChatsContract:
         "more", ["", "nonsense", "1", "1-", "-1", "1-2-3", "1-x", "²-1", "9" * 99]
     )
     async def test_a_page_token_that_is_none_is_refused(self, talk: Talk, more: str) -> None:
-        await refused(InvalidRequest, talk.store.chats("ann", more=more))
+        await refused(InvalidRequest, talk.store.chats.page("ann", more=more))
 
     @pytest.mark.promise("owned")
     async def test_what_is_done_in_one_chat_changes_nothing_in_another(self, talk: Talk) -> None:
@@ -207,8 +207,8 @@ class ChatsContract:
             await talk.send("m3", chat=chat, owner=owner, answer_id="a3", queue=True)
 
         async def state() -> object:
-            shown = [await talk.store.snapshot(owner, chat) for chat, owner in others.items()]
-            runs = await talk.store.runs()
+            shown = [await talk.store.chats.snapshot(owner, chat) for chat, owner in others.items()]
+            runs = await talk.store.runs.newest()
             return shown, [run for run in runs if run.chat_id in others]
 
         before = await state()
@@ -216,15 +216,15 @@ class ChatsContract:
         talk.clock.advance(1)
         steps: dict[str, Callable[[], Awaitable[object]]] = {
             "append": lambda: talk.append(claim, records(40, size=900)),
-            "release": lambda: talk.store.release([claim]),
+            "release": lambda: talk.store.runs.release([claim]),
             "claim": lambda: talk.claims(1),
-            "seize": lambda: talk.store.seize(claim.run.id, "w3", LEASE),
+            "seize": lambda: talk.store.runs.claim_run(claim.run.id, "w3", LEASE),
             "stop": lambda: talk.stop(claim.run.id),
             "edit": lambda: talk.answer("m2", place="edit", anchor="m1", answer_id="a2"),
             "show": lambda: talk.send("m1", shown=True, **same),
             "again": lambda: talk.answer(None, place="again", anchor="m1", answer_id="a3"),
-            "rename": lambda: talk.store.rename("ann", "c1", "Other"),
-            "delete": lambda: talk.store.delete("ann", "c1"),
+            "rename": lambda: talk.store.chats.rename("ann", "c1", "Other"),
+            "delete": lambda: talk.store.chats.delete("ann", "c1"),
         }
         for name, step in steps.items():
             await step()
@@ -238,7 +238,7 @@ class ChatsContract:
         await talk.answer()
         before = await talk.chat()
         talk.clock.advance(5)
-        chat = await talk.store.rename("ann", "c1", 'New "title" ü')
+        chat = await talk.store.chats.rename("ann", "c1", 'New "title" ü')
         assert chat == structs.replace(before, title='New "title" ü'), "nothing else has changed"
         for _ in ("at once", "after a crash"):
             assert await talk.chat() == chat
@@ -249,8 +249,8 @@ class ChatsContract:
         await talk.answer()
         async with talk.unchanged():
             for owner, chat in (("bob", "c1"), ("ann", "c2")):
-                await refused(ChatNotFound, talk.store.rename(owner, chat, "Mine"))
-                await refused(ChatNotFound, talk.store.delete(owner, chat))
+                await refused(ChatNotFound, talk.store.chats.rename(owner, chat, "Mine"))
+                await refused(ChatNotFound, talk.store.chats.delete(owner, chat))
 
     @pytest.mark.promise("no-leak")
     async def test_a_deleted_chat_is_gone_with_all_it_had(self, talk: Talk) -> None:
@@ -259,23 +259,23 @@ class ChatsContract:
         active = await talk.start("m2")
         waiting = (await talk.send("m3", queue=True)).run
         assert await talk.append(active, records(50, size=900))
-        await talk.store.delete("ann", "c1")
+        await talk.store.chats.delete("ann", "c1")
         for _ in ("at once", "after a crash"):
             for run_id in (ended.id, active.run.id, waiting.id):
-                await refused(RunNotFound, talk.store.read(run_id, 0))
+                await refused(RunNotFound, talk.store.log.read(run_id, 0))
                 await refused(ChatNotFound, talk.find(run_id))
             await refused(ChatNotFound, talk.snapshot())
-            await refused(ChatNotFound, talk.store.delete("ann", "c1"))
+            await refused(ChatNotFound, talk.store.chats.delete("ann", "c1"))
             assert await talk.chat_ids() == []
-            assert await talk.store.runs() == [kept]
+            assert await talk.store.runs.newest() == [kept]
             assert await talk.claims() == []
-            assert await talk.store.renew([active], LEASE) == [active]
+            assert await talk.store.runs.renew([active], LEASE) == [active]
             await talk.crash()
 
     async def test_a_chat_may_come_again_after_it_was_deleted(self, talk: Talk) -> None:
         old = await talk.start("m1", key="k1", content="x")
         assert await talk.append(old, records(9))
-        await talk.store.delete("ann", "c1")
+        await talk.store.chats.delete("ann", "c1")
         new = await talk.start("m1", key="k1", content="y", owner="bob")
         assert new.run.id != old.run.id
         assert await talk.append(new, records(1, mark="y"))

@@ -39,16 +39,16 @@ class ClaimContract:
         claim = await talk.start("m1")
         order = talk.order("m2", queue=True) if cause != "send" else talk.order(chat="c2")
         if cause in {"end", "stop"}:
-            await talk.store.send(order)
+            await talk.store.runs.send(order)
         await talk.work_is_quiet()
-        work = asyncio.create_task(talk.store.work(LONG))
+        work = asyncio.create_task(talk.store.runs.wait_for_work(LONG))
         await talk.stores.settle()
         assert not work.done()
         causes: Steps = {
-            "send": lambda: talk.store.send(order),
+            "send": lambda: talk.store.runs.send(order),
             "end": lambda: talk.end(claim),
             "stop": lambda: talk.stop(claim.run.id),
-            "release": lambda: talk.store.release([claim]),
+            "release": lambda: talk.store.runs.release([claim]),
         }
         await causes[cause]()
         await bounded(work)
@@ -58,8 +58,8 @@ class ClaimContract:
     async def test_work_that_came_while_nobody_waited_is_not_missed(self, talk: Talk) -> None:
         await talk.work_is_quiet()
         await talk.send()
-        await bounded(talk.store.work(LONG))
-        await bounded(talk.store.work(0.01))
+        await bounded(talk.store.runs.wait_for_work(LONG))
+        await bounded(talk.store.runs.wait_for_work(0.01))
 
     async def test_oldest_runs_come_first_and_no_more_than_asked_for(self, talk: Talk) -> None:
         runs = [(await talk.send(chat=f"c{n}")).run.id for n in (3, 1, 4, 2, 5)]
@@ -94,13 +94,13 @@ class ClaimContract:
         old = await talk.start()
         assert await talk.append(old, records(2))
         reader = await talk.waiting(old.run.id, 2)
-        new = await talk.store.seize(old.run.id, "w2", LEASE)
+        new = await talk.store.runs.claim_run(old.run.id, "w2", LEASE)
         assert (new.epoch.number, new.next_seq) == (2, 3)
         assert new.epoch.token not in ("", old.epoch.token)
         assert (new.run.status, new.run.takeovers) == (Status.RUNNING, 0)
         assert new.run.spans == (Span(1, old.epoch), Span(3, new.epoch))
         assert await talk.find() == new.run
-        assert await talk.store.renew([old, new], LEASE) == [old]
+        assert await talk.store.runs.renew([old, new], LEASE) == [old]
         assert (await talk.end(new, status=Status.STOPPED)).status is Status.STOPPED
         page = await bounded(reader)
         assert [*records(2), *page.records] in (records(2), [*records(2), LAST])
@@ -109,7 +109,7 @@ class ClaimContract:
     async def test_a_seized_run_is_claimed_when_the_lease_runs_out(self, talk: Talk) -> None:
         run_id = (await talk.start()).run.id
         talk.clock.advance(LEASE - 1)
-        await talk.store.seize(run_id, "w2", LEASE)
+        await talk.store.runs.claim_run(run_id, "w2", LEASE)
         talk.clock.advance(LEASE - 1)
         assert await talk.claims() == []
         talk.clock.advance(2)
@@ -119,11 +119,13 @@ class ClaimContract:
     async def test_a_run_is_seized_before_its_turn(self, talk: Talk) -> None:
         first = await talk.start("m1")
         waiting = (await talk.send("m2", queue=True)).run
-        seized = await talk.store.seize(waiting.id, "w2", LEASE)
+        seized = await talk.store.runs.claim_run(waiting.id, "w2", LEASE)
         assert (seized.epoch.number, seized.next_seq) == (1, 1)
-        await talk.store.release([seized])
+        await talk.store.runs.release([seized])
         assert await talk.claims() == [], "it waits for its turn again"
-        await talk.end(await talk.store.seize(waiting.id, "w2", LEASE), status=Status.STOPPED)
+        await talk.end(
+            await talk.store.runs.claim_run(waiting.id, "w2", LEASE), status=Status.STOPPED
+        )
         assert await talk.append(first, records(1))
         for _ in ("at once", "after a crash"):
             assert (await talk.find()).id == first.run.id
@@ -131,17 +133,17 @@ class ClaimContract:
 
     async def test_a_run_that_ended_or_is_gone_cannot_be_seized(self, talk: Talk) -> None:
         run = await talk.answer()
-        await refused(Fenced, talk.store.seize(run.id, "w2", LEASE))
+        await refused(Fenced, talk.store.runs.claim_run(run.id, "w2", LEASE))
         assert await talk.find(run.id) == run
-        await talk.store.delete("ann", "c1")
-        await refused(RunNotFound, talk.store.seize(run.id, "w2", LEASE))
+        await talk.store.chats.delete("ann", "c1")
+        await refused(RunNotFound, talk.store.runs.claim_run(run.id, "w2", LEASE))
 
     async def test_renewing_prolongs_the_lease_from_now(self, talk: Talk) -> None:
         claim = await talk.start()
         for _ in range(3):
             talk.clock.advance(LEASE - 1)
             assert await talk.claims() == []
-            assert await talk.store.renew([claim], LEASE) == []
+            assert await talk.store.runs.renew([claim], LEASE) == []
         talk.clock.advance(LEASE + 1)
         assert len(await talk.claims()) == 1
 
@@ -149,7 +151,7 @@ class ClaimContract:
         claim = await talk.start()
         talk.clock.advance(100_000)
         assert await talk.append(claim, records(1))
-        assert await talk.store.renew([claim], LEASE) == []
+        assert await talk.store.runs.renew([claim], LEASE) == []
         assert await talk.claims() == []
 
     @pytest.mark.promise("fencing", "one-end", "stop")
@@ -162,11 +164,11 @@ class ClaimContract:
         assert await talk.append(claim, records(2))
         causes: Steps = {
             "a takeover": lambda: talk.take_over(claim),
-            "a seizure": lambda: talk.store.seize(claim.run.id, "w2", LEASE),
-            "a release": lambda: talk.store.release([claim]),
+            "a seizure": lambda: talk.store.runs.claim_run(claim.run.id, "w2", LEASE),
+            "a release": lambda: talk.store.runs.release([claim]),
             "the end": lambda: talk.end(claim),
             "a stop": lambda: talk.stop(claim.run.id),
-            "a delete": lambda: talk.store.delete("ann", "c1"),
+            "a delete": lambda: talk.store.chats.delete("ann", "c1"),
         }
         await causes[cause]()
         run_id, deleted = claim.run.id, cause == "a delete"
@@ -183,8 +185,8 @@ class ClaimContract:
             ]
             for at, new in tries:
                 assert not await talk.append(claim, new, at=at), (at, new)
-            assert list(await talk.store.renew([claim], LEASE)) == [claim]
-            await talk.store.release([claim])
+            assert list(await talk.store.runs.renew([claim], LEASE)) == [claim]
+            await talk.store.runs.release([claim])
             if cause != "the end":
                 await refused(RunNotFound if deleted else Fenced, talk.end(claim, at=len(log) + 1))
         assert await talk.log(run_id) == log
@@ -198,8 +200,8 @@ class ClaimContract:
         epochs = (Epoch(number, "0badc0de"), Epoch(number + 1, token), Epoch(number, ""))
         others = [claim._replace(epoch=epoch) for epoch in epochs]
         talk.clock.advance(LEASE - 1)
-        assert list(await talk.store.renew(others, LEASE)) == others
-        await talk.store.release(others)
+        assert list(await talk.store.runs.renew(others, LEASE)) == others
+        await talk.store.runs.release(others)
         assert await talk.find() == claim.run
         for _ in ("before the end", "after it"):
             for other in others:
@@ -207,7 +209,7 @@ class ClaimContract:
             await talk.end(claim)
         again = await talk.start("m2")
         talk.clock.advance(LEASE - 1)
-        await talk.store.renew([again._replace(epoch=epochs[0])], LEASE)
+        await talk.store.runs.renew([again._replace(epoch=epochs[0])], LEASE)
         talk.clock.advance(2)
         assert len(await talk.claims()) == 1, "the lease was prolonged"
 
@@ -217,12 +219,12 @@ class ClaimContract:
         await talk.stop((await talk.start(chat="c2")).run.id)
         await talk.stop((await talk.send(chat="c3")).run.id)
         given_back = await talk.start(chat="c4")
-        await talk.store.release([given_back])
+        await talk.store.runs.release([given_back])
         await talk.stop(given_back.run.id)
         talk.clock.advance(LEASE + 1)
         for _ in ("at once", "after a crash"):
             assert await talk.claims() == []
-            assert await talk.store.runs(active=True) == []
+            assert await talk.store.runs.newest(active=True) == []
             await talk.crash()
 
     @pytest.mark.promise("fencing")
@@ -230,18 +232,18 @@ class ClaimContract:
         claims = [await talk.start(chat=f"c{n}") for n in range(5)]
         await talk.end(claims[0])
         await talk.stop(claims[1].run.id)
-        await talk.store.delete("ann", "c2")
-        await talk.store.release([claims[3]])
-        assert list(await talk.store.renew(claims, LEASE)) == claims[:4]
-        assert await talk.store.renew([], LEASE) == []
-        await talk.store.release([])
+        await talk.store.chats.delete("ann", "c2")
+        await talk.store.runs.release([claims[3]])
+        assert list(await talk.store.runs.renew(claims, LEASE)) == claims[:4]
+        assert await talk.store.runs.renew([], LEASE) == []
+        await talk.store.runs.release([])
 
     @pytest.mark.promise("hand-over")
     async def test_a_run_that_is_given_back_is_claimable_at_once(self, talk: Talk) -> None:
         first = await talk.start()
         await talk.send("m2", queue=True)
         assert await talk.append(first, records(3))
-        await talk.store.release([first, first])
+        await talk.store.runs.release([first, first])
         run = await talk.find()
         assert (run.status, run.epoch) == (Status.QUEUED, first.epoch)
         assert await talk.log(run.id) == records(3)
@@ -257,10 +259,10 @@ class ClaimContract:
         waiting = (await talk.send("m2", chat="c2", queue=True)).run
         for claim in (released, held):
             assert await talk.append(claim, records(2))
-        await talk.store.release([released])
-        before = await talk.store.runs()
+        await talk.store.runs.release([released])
+        before = await talk.store.runs.newest()
         await talk.crash()
-        assert await talk.store.runs() == before
+        assert await talk.store.runs.newest() == before
         talk.clock.advance(LEASE + 1)
         first, second = await talk.claims()
         assert (first.run.id, first.run.takeovers, first.next_seq) == (released.run.id, 0, 3)

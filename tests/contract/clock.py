@@ -135,7 +135,7 @@ class ClockContract:
         talk.clock.advance(290)
         await talk.crash()
         assert gone + await talk.expire() == 1
-        await refused(CursorLost, talk.store.read(run.id, 0))
+        await refused(CursorLost, talk.store.log.read(run.id, 0))
         assert await talk.chat_ids() == ["c1"]
 
     async def test_a_long_stop_makes_deletion_late_not_early(self, talk: Talk) -> None:

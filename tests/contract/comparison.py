@@ -98,28 +98,28 @@ class Comparison(RuleBasedStateMachine):
 
     async def _compare(self) -> None:
         runs = self.model.runs()
-        assert await self.store.runs(limit=1000) == runs
+        assert await self.store.runs.newest(limit=1000) == runs
         active = [run for run in runs if not run.status.ended]
-        assert await self.store.runs(active=True, limit=1000) == active
+        assert await self.store.runs.newest(active=True, limit=1000) == active
         await self._check_feeds()
         for owner in ("ann", "bob"):
             for chat in self.model.chats(owner):
                 answers = [run.message_id for run in runs if run.chat_id == chat.id]
                 for leaf in (None, *answers):
-                    found = await self.store.snapshot(owner, chat.id, leaf)
+                    found = await self.store.chats.snapshot(owner, chat.id, leaf)
                     assert found == self.model.snapshot(owner, chat.id, leaf)
-            listed = (await self.store.chats(owner, limit=100)).chats
+            listed = (await self.store.chats.page(owner, limit=100)).chats
             assert {chat.id: chat for chat in listed} == {
                 chat.id: chat for chat in self.model.chats(owner)
             }
         for run in runs:
             await self._check_log(run.id)
-            assert list(await self.store.thread(run.id)) == self.model.thread(run.id)
+            assert list(await self.store.chats.thread(run.id)) == self.model.thread(run.id)
 
     async def _check_feeds(self) -> None:
         """Every change is told once, to its owner; a store that forgot some says so."""
         for owner, after in self.positions.items():
-            found = await self.store.changes(owner, after)
+            found = await self.store.feed.changes(owner, after)
             self.positions[owner] = found.position
             assert found.complete or not found.changes
             assert found.complete or after is None or self.reopened
@@ -140,7 +140,7 @@ class Comparison(RuleBasedStateMachine):
         rest = structs.replace(expected, records=())
         log: list[bytes] = []
         while True:
-            page = await self.store.read(run_id, len(log), max_bytes=20_000)
+            page = await self.store.log.read(run_id, len(log), max_bytes=20_000)
             log += page.records
             assert structs.replace(page, first=1, records=()) == rest
             if len(log) >= len(expected.records) or not page.records:

@@ -93,12 +93,13 @@ class EndContract:
     async def test_of_many_who_end_a_run_one_does(self, talk: Talk) -> None:
         claim = await talk.start()
         endings = [
-            Ending(claim.run.id, None, 1, [LAST], Status.STOPPED, b'{"s":%d}' % n, talk.clock())
-            for n in range(5)
+            Ending(claim.run.id, claim.epoch, 1, [LAST], status, b'{"s":%d}' % n, talk.clock())
+            for n, status in enumerate([Status.STOPPED, Status.FINISHED, Status.FAILED])
         ]
-        endings.insert(2, endings[0]._replace(epoch=claim.epoch, status=Status.FINISHED))
         async with within("all ends of one run"):
-            results = await asyncio.gather(*map(talk.store.end, endings), return_exceptions=True)
+            results = await asyncio.gather(
+                *map(talk.store.log.end, endings), return_exceptions=True
+            )
         (winner,) = [result for result in results if isinstance(result, Run)]
         assert [type(result) for result in results if result is not winner] == [Fenced] * 5
         assert await talk.log(claim.run.id) == [LAST]

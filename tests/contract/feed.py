@@ -18,12 +18,12 @@ NOWHERE = ["", "0", "x", "1.1", "é", "\0", "-1", "9" * 40, "x" * 5000, "0-0", "
 
 async def here(talk: Talk, owner: str = "ann") -> str:
     """Where an owner's feed stands."""
-    return (await talk.store.changes(owner, None)).position
+    return (await talk.store.feed.changes(owner, None)).position
 
 
 async def news(talk: Talk, after: str, owner: str = "ann") -> list[Change]:
     """All changes behind a position that missed nothing."""
-    found = await talk.store.changes(owner, after)
+    found = await talk.store.feed.changes(owner, after)
     assert found.complete, f"the feed says that something behind {after} is missing"
     return list(found.changes)
 
@@ -34,7 +34,7 @@ async def kinds(talk: Talk, after: str, owner: str = "ann") -> list[tuple[str, s
 
 async def waiting(talk: Talk, after: str, wait: float = LONG) -> asyncio.Task[Changes]:
     """A reader that waits."""
-    reader = asyncio.create_task(talk.store.changes("ann", after, wait=wait))
+    reader = asyncio.create_task(talk.store.feed.changes("ann", after, wait=wait))
     await talk.stores.settle()
     return reader
 
@@ -49,7 +49,7 @@ class FeedContract:
         after = await here(talk)
         run = (await talk.start()).run
         created, started = await news(talk, after)
-        (chat,) = (await talk.store.chats("ann")).chats
+        (chat,) = (await talk.store.chats.page("ann")).chats
         assert (created.kind, created.chat_id, created.chat) == ("chat-created", "c1", chat)
         assert (created.run_id, created.message_id, created.status) == (None, None, None)
         assert (started.kind, started.chat_id, started.chat) == ("run-started", "c1", chat)
@@ -84,8 +84,8 @@ class FeedContract:
     async def test_renaming_and_deleting_are_reported(self, talk: Talk) -> None:
         await talk.answer()
         after = await here(talk)
-        chat = await talk.store.rename("ann", "c1", "Trees")
-        await talk.store.delete("ann", "c1")
+        chat = await talk.store.chats.rename("ann", "c1", "Trees")
+        await talk.store.chats.delete("ann", "c1")
         renamed, deleted = await news(talk, after)
         assert (renamed.kind, renamed.chat) == ("chat-renamed", chat)
         assert (deleted.kind, deleted.chat_id, deleted.chat) == ("chat-deleted", "c1", None)
@@ -108,11 +108,11 @@ class FeedContract:
         await talk.send("m1", key="k1")
         await talk.append(claim, [b"{}"])
         claim = await talk.take_over(claim)
-        await talk.store.renew([claim], 5.0)
-        await talk.store.release([claim])
+        await talk.store.runs.renew([claim], 5.0)
+        await talk.store.runs.release([claim])
         await talk.expire()
         for call in (
-            talk.send("m2"), talk.store.rename("bob", "c1", "x"), talk.store.delete("bob", "c1"),
+            talk.send("m2"), talk.store.chats.rename("bob", "c1", "x"), talk.store.chats.delete("bob", "c1"),
         ):  # fmt: skip
             await refused(DurableError, call)
         assert await news(talk, after) == []
@@ -151,7 +151,7 @@ class FeedContract:
         self, talk: Talk, position: str | None
     ) -> None:
         await talk.answer()
-        found = await talk.store.changes("ann", position, wait=LONG)
+        found = await talk.store.feed.changes("ann", position, wait=LONG)
         assert (list(found.changes), found.complete) == ([], False)
         assert await news(talk, found.position) == []
         await talk.answer("m2")
@@ -162,7 +162,7 @@ class FeedContract:
         position = await here(talk)
         assert await news(talk, position) == []
         elsewhere = f"{int(position[0], 16) ^ 1:x}{position[1:]}"
-        assert not (await talk.store.changes("ann", elsewhere)).complete
+        assert not (await talk.store.feed.changes("ann", elsewhere)).complete
 
     @pytest.mark.promise("feed")
     async def test_after_a_crash_a_reader_misses_nothing_or_knows(self, talk: Talk) -> None:
@@ -172,7 +172,7 @@ class FeedContract:
         await talk.answer("m2")
         await talk.crash()
         await talk.answer("m3")
-        found = await talk.store.changes("ann", seen.position)
+        found = await talk.store.feed.changes("ann", seen.position)
         assert len(found.changes) == (4 if found.complete else 0)
         await talk.answer("m4")
         assert len(await news(talk, found.position)) == 2
@@ -182,12 +182,12 @@ class FeedContract:
         await talk.answer()
         after = await here(talk)
         for number in range(3 * FEED_LENGTH):
-            await talk.store.rename("ann", "c1", f"Title {number}")
-        found = await talk.store.changes("ann", after)
+            await talk.store.chats.rename("ann", "c1", f"Title {number}")
+        found = await talk.store.feed.changes("ann", after)
         assert (list(found.changes), found.complete) == ([], False)
         titles = [f"Other {number}" for number in range(FEED_LENGTH)]
         for title in titles:
-            await talk.store.rename("ann", "c1", title)
+            await talk.store.chats.rename("ann", "c1", title)
         last = await news(talk, found.position)
         assert [change.chat.title for change in last if change.chat] == titles
 
@@ -205,7 +205,7 @@ class FeedContract:
         assert all(list(other.changes) == list(first.changes) for other in others)
         assert await talk.chat_ids() == ["c1"]
         reader = await waiting(talk, first.position)
-        await talk.store.delete("ann", "c1")
+        await talk.store.chats.delete("ann", "c1")
         *_, deleted = (await bounded(reader)).changes
         assert deleted.kind == "chat-deleted"
         await refused(ChatNotFound, talk.snapshot())

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from durable_llm_streams.errors import CursorLost
-from durable_llm_streams.model import Chat, Claim, Epoch, Run, Status
-from durable_llm_streams.store import Append, Ending, Order, Page, Sent, Snapshot, Store
+from durable_llm_streams.model import Chat, Claim, Run, Status
+from durable_llm_streams.store import Append, Ending, Order, Page, Retention, Sent, Snapshot, Store
 from tests.waiting import SECONDS, within
 
 E = TypeVar("E", bound=Exception)
@@ -129,15 +129,14 @@ class Talk:
 
     async def look(self) -> None:
         """What a server does once a minute, when nothing is due."""
-        assert await self.store.expire(now=self.clock(), log_age=_FOR_EVER, chat_age=0) == 0
+        assert await delete_some(self.store, Retention(log=_FOR_EVER, chat=0)) == 0
 
     async def expire(self, *, log_age: float = HOUR, chat_age: float = DAY) -> int:
         """What a server does once a minute, until nothing is due; how much went."""
         gone = 0
         async with within("everything that is due to be deleted"):
             while True:
-                now = self.clock()
-                more = await self.store.expire(now=now, log_age=log_age, chat_age=chat_age)
+                more = await delete_some(self.store, Retention(log=log_age, chat=chat_age))
                 if not more:
                     return gone
                 gone += more
@@ -166,7 +165,7 @@ class Talk:
         return Order(chat_id=chat, **{**defaults, **fields})
 
     async def send(self, message: str | None = "m1", chat: str = "c1", **fields: Any) -> Sent:
-        return await self.store.send(self.order(message, chat, **fields))
+        return await self.store.runs.send(self.order(message, chat, **fields))
 
     async def start(self, message: str | None = "m1", chat: str = "c1", **fields: Any) -> Claim:
         """Send, claimed at once."""
@@ -181,36 +180,36 @@ class Talk:
 
     async def claims(self, limit: int = 10) -> Sequence[Claim]:
         """What another worker can claim."""
-        return await self.store.claim("w2", limit, LEASE)
+        return await self.store.runs.claim("w2", limit, LEASE)
 
     async def find(self, run_id: str | None = None, chat: str = "c1") -> Run:
-        return await self.store.find_run("ann", chat, run_id)
+        return await self.store.runs.find("ann", chat, run_id)
 
     async def append(self, claim: Claim, new: Sequence[bytes], at: int | None = None) -> bool:
         at = claim.next_seq if at is None else at
-        (accepted,) = await self.store.append([Append(claim.run.id, claim.epoch, at, new)])
+        (accepted,) = await self.store.log.append([Append(claim.run.id, claim.epoch, at, new)])
         return accepted
 
     async def end(self, claim: Claim, **fields: Any) -> Run:
         """End a run under a claim, where its log ends."""
-        return await self._end(claim.run.id, claim.epoch, **fields)
-
-    async def stop(self, run_id: str, **fields: Any) -> Run:
-        return await self._end(run_id, None, **{"status": Status.STOPPED, **fields})
-
-    async def _end(self, run_id: str, epoch: Epoch | None, **fields: Any) -> Run:
+        run_id, epoch = claim.run.id, claim.epoch
         at = fields.pop("at", None)
         if at is None:
-            at = (await self.store.read(run_id, 0)).next_seq
+            at = (await self.store.log.read(run_id, 0)).next_seq
         defaults: dict[str, Any] = {
             "records": [LAST],
             "status": Status.FINISHED,
             "body": b'{"text":"hello you"}',
             "now": self.clock(),
         }
-        return await self.store.end(
+        return await self.store.log.end(
             Ending(run_id=run_id, epoch=epoch, at=at, **{**defaults, **fields})
         )
+
+    async def stop(self, run_id: str, **fields: Any) -> Run:
+        """Claim a run from its writer, and end it."""
+        claim = await self.store.runs.claim_run(run_id, "stopper", LEASE)
+        return await self.end(claim, **{"status": Status.STOPPED, **fields})
 
     async def answer(self, message: str | None = "m1", chat: str = "c1", **fields: Any) -> Run:
         """A question and its whole answer."""
@@ -220,7 +219,7 @@ class Talk:
         """The whole log, page by page."""
         log: list[bytes] = []
         while True:
-            page = await self.store.read(run_id, len(log))
+            page = await self.store.log.read(run_id, len(log))
             log += page.records
             if len(log) + 1 == page.next_seq:
                 return log
@@ -228,7 +227,7 @@ class Talk:
 
     async def waiting(self, run_id: str, after: int, wait: float = LONG) -> asyncio.Task[Page]:
         """A reader that waits."""
-        reader = asyncio.create_task(self.store.read(run_id, after, wait=wait))
+        reader = asyncio.create_task(self.store.log.read(run_id, after, wait=wait))
         await self.stores.settle()
         return reader
 
@@ -237,13 +236,13 @@ class Talk:
         async with within("the store to have nothing to do"):
             loop = asyncio.get_running_loop()
             began = loop.time()
-            await self.store.work(_QUIET)
+            await self.store.runs.wait_for_work(_QUIET)
             while loop.time() - began < _QUIET / 2:
                 began = loop.time()
-                await self.store.work(_QUIET)
+                await self.store.runs.wait_for_work(_QUIET)
 
     async def snapshot(self, leaf: str | None = None, chat: str = "c1") -> Snapshot:
-        return await self.store.snapshot("ann", chat, leaf)
+        return await self.store.chats.snapshot("ann", chat, leaf)
 
     async def chat(self) -> Chat:
         return (await self.snapshot()).chat
@@ -251,20 +250,27 @@ class Talk:
     @asynccontextmanager
     async def unchanged(self) -> AsyncIterator[None]:
         """Nothing inside changes the chat or any run."""
-        before = await self.snapshot(), await self.store.runs()
+        before = await self.snapshot(), await self.store.runs.newest()
         yield
-        assert (await self.snapshot(), await self.store.runs()) == before
+        assert (await self.snapshot(), await self.store.runs.newest()) == before
 
     async def expires(self, run_id: str) -> None:
         """Exactly one thing is due to be deleted, and it is this log."""
         assert await self.expire() == 1
-        await refused(CursorLost, self.store.read(run_id, 0))
+        await refused(CursorLost, self.store.log.read(run_id, 0))
 
     async def chat_ids(self, owner: str = "ann", **fields: Any) -> list[str]:
-        return [chat.id for chat in (await self.store.chats(owner, **fields)).chats]
+        return [chat.id for chat in (await self.store.chats.page(owner, **fields)).chats]
 
     async def branch(self, leaf: str | None = None, chat: str = "c1") -> list[str]:
         return [message.id for message in (await self.snapshot(leaf, chat)).messages]
+
+
+async def delete_some(store: Any, retention: Retention) -> int:
+    """What housekeeping does once: delete some of what has outlived a retention."""
+    store.expiry.retention = retention
+    deleted: int = await store.expiry.delete_some()
+    return deleted
 
 
 async def bounded(reader: Awaitable[T]) -> T:

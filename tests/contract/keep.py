@@ -28,7 +28,7 @@ class KeepContract:
             await talk.pass_time(2)
             await talk.expires(run.id)
             assert await talk.expire() == 0
-        page = await talk.store.read(run.id, 101)  # this reader has missed nothing
+        page = await talk.store.log.read(run.id, 101)  # this reader has missed nothing
         assert (list(page.records), page.status) == ([], Status.FINISHED)
         again = await talk.send(key="k1", content="x")
         assert (again.created, again.run) == (False, run)
@@ -41,7 +41,7 @@ class KeepContract:
         await talk.pass_time(DAY - HOUR + 1)
         await talk.expire()
         assert await talk.chat_ids() == ["c2"]
-        await refused(RunNotFound, talk.store.read(old.id, 0))
+        await refused(RunNotFound, talk.store.log.read(old.id, 0))
         await refused(ChatNotFound, talk.snapshot())
         await talk.pass_time(2 * DAY)
         await talk.expire(chat_age=0)
@@ -60,7 +60,7 @@ class KeepContract:
         await talk.pass_time(HOUR / 2)
         assert await talk.expire() == 0
         assert len(await talk.log(second.id)) == 1
-        await refused(CursorLost, talk.store.read(first.id, 0))
+        await refused(CursorLost, talk.store.log.read(first.id, 0))
         await talk.pass_time(DAY - HOUR)
         assert await talk.expire() == 1, "the second log"
         assert await talk.chat_ids() == ["c1"]
@@ -104,16 +104,15 @@ class KeepContract:
         await talk.pass_time(DAY)
         assert await talk.expire() == 230
         assert await talk.chat_ids() == []
-        assert await talk.store.runs() == []
+        assert await talk.store.runs.newest() == []
 
     @pytest.mark.promise("owned")
-    async def test_the_secret_is_drawn_once(self, talk: Talk) -> None:
-        secret = await talk.store.secret()
-        assert isinstance(secret, bytes)
-        assert len(secret) == 32
-        assert len(set(secret)) > 8, "it is not random"
+    async def test_a_value_of_the_store_is_written_once(self, talk: Talk) -> None:
+        secret = await talk.store.meta("secret", bytes(range(32)))
+        assert secret == bytes(range(32))
         for _ in ("at once", "after a crash"):
-            assert await talk.store.secret() == secret
+            assert await talk.store.meta("secret", b"another") == secret
+            assert await talk.store.meta("other", b"") == b""
             await talk.crash()
 
     async def test_checking_does_nothing(self, talk: Talk) -> None:
@@ -125,10 +124,12 @@ class KeepContract:
     async def test_closing_ends_every_wait(self, talk: Talk) -> None:
         claim, store = await talk.start(), talk.store
         await talk.work_is_quiet()
-        position = (await store.changes("ann", None)).position
+        position = (await store.feed.changes("ann", None)).position
         readers = [await talk.waiting(claim.run.id, 0) for _ in range(10)]
-        feeds = [asyncio.create_task(store.changes("ann", position, wait=LONG)) for _ in range(5)]
-        work = asyncio.create_task(store.work(LONG))
+        feeds = [
+            asyncio.create_task(store.feed.changes("ann", position, wait=LONG)) for _ in range(5)
+        ]
+        work = asyncio.create_task(store.runs.wait_for_work(LONG))
         await talk.stores.settle()
         await store.close()
         async with within("everything that waits when the store closes"):
@@ -147,8 +148,8 @@ class KeepContract:
         for call in (
             talk.append(claim, records(1)),
             talk.send(chat="c3"),
-            store.read(claim.run.id, 0, wait=5),
-            store.changes("ann", None, wait=LONG),
+            store.log.read(claim.run.id, 0, wait=5),
+            store.feed.changes("ann", None, wait=LONG),
             store.check(),
         ):
             await refused(StoreUnavailable, call)

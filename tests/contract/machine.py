@@ -11,10 +11,10 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from msgspec import structs
 
 from durable_llm_streams.model import Chat, Claim, Status
-from durable_llm_streams.store import Append, ChatPage, Ending, Order, Page, Sent
+from durable_llm_streams.store import Append, ChatPage, Ending, Order, Page, Retention, Sent
 
 from .comparison import Comparison, fold
-from .harness import LAST, StoreFactory
+from .harness import LAST, StoreFactory, delete_some
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class StoreMachine(Comparison):
         self._send(Order(**{**fields, **run}))
 
     def _send(self, order: Order) -> None:
-        found = self.real(self.store.send(order))
+        found = self.real(self.store.runs.send(order))
         tokens = [found.claim.epoch.token] if isinstance(found, Sent) and found.claim else []
         assert found == self.modelled(lambda: self.model.send(order), tokens)
         self.orders.append(order)
@@ -108,7 +108,7 @@ class StoreMachine(Comparison):
 
     @rule(worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), lease=leases)
     def claim(self, worker: str, limit: int, lease: float) -> None:
-        found = self.real(self.store.claim(worker, limit, lease))
+        found = self.real(self.store.runs.claim(worker, limit, lease))
         assert not isinstance(found, type)
         tokens = [claim.epoch.token for claim in found]
         assert list(found) == self.modelled(lambda: self.model.claim(limit, lease), tokens)
@@ -119,7 +119,7 @@ class StoreMachine(Comparison):
     def seize(self, pick: int, lease: float) -> None:
         runs = self.model.runs()
         run_id = runs[pick % len(runs)].id
-        found = self.real(self.store.seize(run_id, "w3", lease))
+        found = self.real(self.store.runs.claim_run(run_id, "w3", lease))
         tokens = [] if isinstance(found, type) else [found.epoch.token]
         assert found == self.modelled(lambda: self.model.seize(run_id, lease), tokens)
         if not isinstance(found, type):
@@ -133,13 +133,13 @@ class StoreMachine(Comparison):
     @rule(among=st.lists(picks, max_size=3, unique=True), lease=leases)
     def renew(self, among: list[int], lease: float) -> None:
         claims = self._some(among)
-        self.same(self.store.renew(claims, lease), lambda: self.model.renew(claims, lease))
+        self.same(self.store.runs.renew(claims, lease), lambda: self.model.renew(claims, lease))
 
     @precondition(lambda self: self.claims)
     @rule(among=st.lists(picks, max_size=2, unique=True))
     def release(self, among: list[int]) -> None:
         claims = self._some(among)
-        self.same(self.store.release(claims), lambda: self.model.release(claims))
+        self.same(self.store.runs.release(claims), lambda: self.model.release(claims))
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class StoreMachine(Comparison):
         return Append(claim.run.id, claim.epoch, max(1, self._log_end(claim) + offset), new)
 
     def _append(self, batch: list[Append]) -> None:
-        self.same(self.store.append(batch), lambda: self.model.append(batch))
+        self.same(self.store.log.append(batch), lambda: self.model.append(batch))
         self.batches.append(batch)
 
     def _log_end(self, claim: Claim) -> int:
@@ -204,25 +204,16 @@ class StoreMachine(Comparison):
     @rule(pick=picks)
     def end_again(self, pick: int) -> None:
         ending = self.endings[-1 - pick % len(self.endings)]
-        self.same(self.store.end(ending), lambda: self.model.end(ending))
+        self.same(self.store.log.end(ending), lambda: self.model.end(ending))
 
-    @precondition(lambda self: self.model.runs())
-    @rule(pick=picks, offset=offsets)
-    def stop(self, pick: int, offset: int) -> None:
-        runs = self.model.runs()
-        self._end(runs[pick % len(runs)].id, None, offset, Status.STOPPED)
-
-    def _end(self, run_id: str, claim: Claim | None, offset: int, status: Status) -> None:
+    def _end(self, run_id: str, claim: Claim, offset: int, status: Status) -> None:
         page = self.modelled(lambda: self.model.read(run_id, 0))
         log = list(page.records) if isinstance(page, Page) else []
         at = max(1, len(log) + 1 + offset)
-        epoch = None if claim is None else claim.epoch
         body = fold([*log, LAST])
-        ending = Ending(run_id, epoch, at, [LAST], status, body, self.clock())
-        found = self.real(self.store.end(ending))
-        stopped = claim is None and not isinstance(found, type)
-        tokens = [found.epoch.token] if stopped else []  # type: ignore[union-attr]
-        assert found == self.modelled(lambda: self.model.end(ending), tokens)
+        ending = Ending(run_id, claim.epoch, at, [LAST], status, body, self.clock())
+        found = self.real(self.store.log.end(ending))
+        assert found == self.modelled(lambda: self.model.end(ending))
         if not isinstance(found, type):
             self.endings.append(ending)
 
@@ -233,7 +224,7 @@ class StoreMachine(Comparison):
     def read(self, pick: int, after: int, max_bytes: int) -> None:
         runs = self.model.runs()
         run_id = runs[pick % len(runs)].id
-        found = self.real(self.store.read(run_id, after, max_bytes=max_bytes))
+        found = self.real(self.store.log.read(run_id, after, max_bytes=max_bytes))
         expected = self.modelled(lambda: self.model.read(run_id, after))
         if isinstance(found, type) or isinstance(expected, type):
             assert found == expected
@@ -247,7 +238,8 @@ class StoreMachine(Comparison):
     def look_at_a_branch(self, chat: str, owner: str, pick: int) -> None:
         leaf = self._message(chat, pick)
         self.same(
-            self.store.snapshot(owner, chat, leaf), lambda: self.model.snapshot(owner, chat, leaf)
+            self.store.chats.snapshot(owner, chat, leaf),
+            lambda: self.model.snapshot(owner, chat, leaf),
         )
 
     # --- chats and time ------------------------------------------------------------------------
@@ -255,20 +247,23 @@ class StoreMachine(Comparison):
     @rule(chat=chats, owner=owners, title=st.sampled_from(TITLES))
     def rename(self, chat: str, owner: str, title: str) -> None:
         self.same(
-            self.store.rename(owner, chat, title), lambda: self.model.rename(owner, chat, title)
+            self.store.chats.rename(owner, chat, title),
+            lambda: self.model.rename(owner, chat, title),
         )
 
     @rule(chat=chats, owner=owners, really=st.integers(0, 3))
     def delete(self, chat: str, owner: str, really: int) -> None:
         if not really:  # not too often
-            self.same(self.store.delete(owner, chat), lambda: self.model.delete(owner, chat))
+            self.same(self.store.chats.delete(owner, chat), lambda: self.model.delete(owner, chat))
 
     @rule(query=st.sampled_from(["", "e", "%", "_", "\\", "äpfel", "0%"]), limit=st.integers(1, 3))
     def list_chats(self, query: str, limit: int) -> None:
         found: list[Chat] = []
         more = None
         while True:
-            page: ChatPage = self.wait(self.store.chats("ann", query=query, limit=limit, more=more))
+            page: ChatPage = self.wait(
+                self.store.chats.page("ann", query=query, limit=limit, more=more)
+            )
             found += page.chats
             more = page.more
             if more is None:
@@ -283,7 +278,7 @@ class StoreMachine(Comparison):
     @rule(log_age=st.sampled_from([15.25, 100.25]), chat_age=st.sampled_from([0, 50.25, 200.25]))
     def expire(self, log_age: float, chat_age: float) -> None:
         now = self.clock()
-        while self.wait(self.store.expire(now=now, log_age=log_age, chat_age=chat_age)):
+        while self.wait(delete_some(self.store, Retention(log=log_age, chat=chat_age))):
             pass
         self.model.expire(now=now, log_age=log_age, chat_age=chat_age)
 
@@ -291,7 +286,7 @@ class StoreMachine(Comparison):
     def advance(self, seconds: int) -> None:
         """Time passes where a server runs: the store looks at its clock."""
         self.clock.advance(seconds)
-        look = self.store.expire(now=self.clock(), log_age=1e9, chat_age=0)
+        look = delete_some(self.store, Retention(log=1e9, chat=0))
         assert self.wait(look) == 0
 
     @rule(kindly=st.booleans())

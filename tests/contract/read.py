@@ -24,7 +24,7 @@ class ReadContract:
         new = records(9)
         assert await talk.append(claim, new)
         for after in range(10):
-            page = await talk.store.read(claim.run.id, after)
+            page = await talk.store.log.read(claim.run.id, after)
             assert (page.first, list(page.records)) == (after + 1, new[after:])
             assert (page.next_seq, page.last, page.status) == (10, 9, Status.RUNNING)
 
@@ -44,7 +44,7 @@ class ReadContract:
         for max_bytes in (1, 1000, 5000, 40_000, 10**7):
             got: list[bytes] = []
             while len(got) < len(log):
-                page = await talk.store.read(claim.run.id, len(got), max_bytes=max_bytes)
+                page = await talk.store.log.read(claim.run.id, len(got), max_bytes=max_bytes)
                 assert page.records, "at least one, if there are any"
                 assert len(page.records) == 1 or sum(map(len, page.records)) <= max_bytes
                 assert page.next_seq == len(log) + 1
@@ -56,7 +56,7 @@ class ReadContract:
         claim = await talk.start()
         new = records(80, size=8000)
         assert await talk.append(claim, new)
-        page = await talk.store.read(claim.run.id, 0)
+        page = await talk.store.log.read(claim.run.id, 0)
         assert 0 < sum(map(len, page.records)) <= PAGE_BYTES
         assert await talk.log(claim.run.id) == new
 
@@ -65,15 +65,15 @@ class ReadContract:
         assert await talk.append(first, records(3))
         second = await talk.take_over(first)
         assert await talk.append(second, records(2))
-        page = await talk.store.read(first.run.id, 0)
+        page = await talk.store.log.read(first.run.id, 0)
         assert page.spans == (Span(1, first.epoch), Span(4, second.epoch))
         tokens = [token_at(page.spans, seq) for seq in range(1, 6)]
         assert tokens == [first.epoch.token] * 3 + [second.epoch.token] * 2
         await talk.end(second)
-        assert (await talk.store.read(first.run.id, 5)).spans == page.spans
+        assert (await talk.store.log.read(first.run.id, 5)).spans == page.spans
 
     async def test_a_run_that_waits_has_an_empty_log(self, talk: Talk) -> None:
-        page = await talk.store.read((await talk.send()).run.id, 0)
+        page = await talk.store.log.read((await talk.send()).run.id, 0)
         assert (page.first, page.next_seq, page.spans) == (1, 1, ())
         assert (list(page.records), page.last, page.status) == ([], 0, Status.QUEUED)
 
@@ -88,7 +88,7 @@ class ReadContract:
         causes: dict[str, tuple[Callable[[], Awaitable[object]], list[bytes], Status]] = {
             "records": (lambda: talk.append(claim, new, at=3), new, Status.RUNNING),
             "the end": (lambda: talk.end(claim), [LAST], Status.FINISHED),
-            "a delete": (lambda: talk.store.delete("ann", "c1"), [], Status.RUNNING),
+            "a delete": (lambda: talk.store.chats.delete("ann", "c1"), [], Status.RUNNING),
             "a claim": (talk.claims, [], Status.RUNNING),
             "a stop": (lambda: talk.stop(queued), [LAST], Status.STOPPED),
         }
@@ -139,7 +139,7 @@ class ReadContract:
 
     async def test_a_waiting_reader_gets_no_more_than_it_asks_for(self, talk: Talk) -> None:
         claim = await talk.start()
-        reader = asyncio.create_task(talk.store.read(claim.run.id, 0, max_bytes=10, wait=LONG))
+        reader = asyncio.create_task(talk.store.log.read(claim.run.id, 0, max_bytes=10, wait=LONG))
         await talk.stores.settle()
         assert await talk.append(claim, records(3))
         assert list((await bounded(reader)).records) == records(1)
@@ -151,7 +151,7 @@ class ReadContract:
         async def follow() -> list[bytes]:
             log: list[bytes] = []
             while True:
-                page = await talk.store.read(claim.run.id, len(log), max_bytes=3000, wait=5)
+                page = await talk.store.log.read(claim.run.id, len(log), max_bytes=3000, wait=5)
                 log += page.records
                 if page.status.ended and len(log) + 1 == page.next_seq:
                     return log
@@ -171,16 +171,16 @@ class ReadContract:
     async def test_a_cursor_beyond_the_log_is_lost(self, talk: Talk) -> None:
         claim = await talk.start()
         for after, wait in ((1, 0.0), (1, 5.0), (-1, 0.0), (-1, 5.0)):
-            await refused(CursorLost, talk.store.read(claim.run.id, after, wait=wait))
+            await refused(CursorLost, talk.store.log.read(claim.run.id, after, wait=wait))
         assert await talk.append(claim, records(3))
-        await refused(CursorLost, talk.store.read(claim.run.id, 4))
+        await refused(CursorLost, talk.store.log.read(claim.run.id, 4))
         await talk.end(claim)
-        await refused(CursorLost, talk.store.read(claim.run.id, 5))
+        await refused(CursorLost, talk.store.log.read(claim.run.id, 5))
         await talk.crash()
-        await refused(CursorLost, talk.store.read(claim.run.id, 5))
+        await refused(CursorLost, talk.store.log.read(claim.run.id, 5))
 
     async def test_there_is_no_log_without_a_run(self, talk: Talk) -> None:
-        await refused(RunNotFound, talk.store.read("r9999", 0))
+        await refused(RunNotFound, talk.store.log.read("r9999", 0))
         run = await talk.answer()
-        await talk.store.delete("ann", "c1")
-        await refused(RunNotFound, talk.store.read(run.id, 0, wait=5))
+        await talk.store.chats.delete("ann", "c1")
+        await refused(RunNotFound, talk.store.log.read(run.id, 0, wait=5))

@@ -113,10 +113,10 @@ class SendContract:
     async def test_of_many_repetitions_at_once_one_makes_the_run(self, talk: Talk) -> None:
         orders = [talk.order(**KEYED, worker="w1", lease=LEASE) for _ in range(10)]
         async with within("all duplicates of one message"):
-            sent = await asyncio.gather(*map(talk.store.send, orders))
+            sent = await asyncio.gather(*map(talk.store.runs.send, orders))
         assert Counter(one.created for one in sent) == {True: 1, False: 9}
-        assert {one.run.id for one in sent} == {run.id for run in await talk.store.runs()}
-        assert len(await talk.store.runs()) == 1
+        assert {one.run.id for one in sent} == {run.id for run in await talk.store.runs.newest()}
+        assert len(await talk.store.runs.newest()) == 1
 
     @pytest.mark.promise("idempotent-send", "owned")
     @pytest.mark.parametrize("place", ["follow", "edit", "again"])
@@ -162,7 +162,7 @@ class SendContract:
                 talk.order("m2", owner="bob", place="edit", anchor="m1"),
                 talk.order(None, owner="bob", place="again"),
             ):
-                await refused(ChatNotFound, talk.store.send(order))
+                await refused(ChatNotFound, talk.store.runs.send(order))
 
     async def test_only_a_new_message_makes_a_chat(self, talk: Talk) -> None:
         for order in (
@@ -170,7 +170,7 @@ class SendContract:
             talk.order(None, place="again", anchor="m0"),
             talk.order(None, place="again"),
         ):
-            await refused(ChatNotFound, talk.store.send(order))
+            await refused(ChatNotFound, talk.store.runs.send(order))
         assert await talk.chat_ids() == []
 
     async def test_while_an_answer_is_written_the_chat_is_busy(self, talk: Talk) -> None:
@@ -285,8 +285,10 @@ class SendContract:
         """The rest leave no trace."""
         orders = [talk.order(f"m{n}") for n in range(8)]
         async with within("all messages to one chat"):
-            results = await asyncio.gather(*map(talk.store.send, orders), return_exceptions=True)
+            results = await asyncio.gather(
+                *map(talk.store.runs.send, orders), return_exceptions=True
+            )
         (won,) = [result for result in results if isinstance(result, Sent)]
         assert sum(isinstance(result, Conflict) for result in results) == 7
         assert len((await talk.snapshot()).versions) == 2
-        assert await talk.store.runs() == [won.run]
+        assert await talk.store.runs.newest() == [won.run]

@@ -67,23 +67,22 @@ class RedisPlace(Place):
         self.store = store
 
     async def run(self, chat: str, run_id: str) -> Run:
-        return await patiently(lambda: self.store.find_run(None, chat, run_id))
+        return await patiently(lambda: self.store.runs.find(None, chat, run_id))
 
     async def log(self, run_id: str) -> Log:
-        records, page = await patiently(lambda: read_all(self.store, run_id))
+        records, page = await patiently(lambda: read_all(self.store.log, run_id))
         return Log(records, page.spans)
 
     async def runs(self, *, active: bool = False) -> Sequence[Run]:
-        return await patiently(lambda: self.store.runs(active=active, limit=_ALL))
+        return await patiently(lambda: self.store.runs.newest(active=active, limit=_ALL))
 
     async def written_by(self, pid: int) -> list[Run]:
         return [run for run in await self.runs(active=True) if await self.writer(run) == pid]
 
     async def writer(self, run: Run) -> int:
         """The process that writes a run; 0 for none."""
-        shared = self.store._shared
-        root = shared.partitions.of_chat(run.chat_id)
-        name = await patiently(lambda: shared.call(_WORKER, root, run.id))
+        partition = self.store._partitions.of_chat(run.chat_id)
+        name = await patiently(lambda: partition.call(_WORKER, run.id))
         return int(name.decode().rsplit("-", 2)[1]) if name else 0  # HOST-PID-RANDOM
 
 
@@ -96,7 +95,7 @@ class SQLitePlace(Place):
 
     async def run(self, chat: str, run_id: str) -> Run:
         async with self._view() as view:
-            newest = await patiently(lambda: view.runs(limit=_NEWEST))
+            newest = await patiently(lambda: view.newest(limit=_NEWEST))
         for run in newest:
             if (run.chat_id, run.id) == (chat, run_id):
                 return run
@@ -109,7 +108,7 @@ class SQLitePlace(Place):
 
     async def runs(self, *, active: bool = False) -> Sequence[Run]:
         async with self._view() as view:
-            return await patiently(lambda: view.runs(active=active, limit=_ALL))
+            return await patiently(lambda: view.newest(active=active, limit=_ALL))
 
     @asynccontextmanager
     async def _view(self) -> AsyncGenerator[SQLiteView, None]:

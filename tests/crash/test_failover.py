@@ -51,7 +51,7 @@ async def test_chats_wait_while_their_slot_moves_to_another_master(tmp_path: Pat
     ):
         assert isinstance(it.place, RedisPlace)
         slots = {
-            chat: slot_of(it.place.store._shared.partitions.of_chat(chat))
+            chat: slot_of(it.place.store._partitions.of_chat(chat).root)
             for chat in map("chat-{}".format, range(100))
         }
         chat, late, *_ = sorted(slots, key=slots.__getitem__)  # the first master has both

@@ -7,8 +7,8 @@ from typing import Any, cast
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.model import Epoch, Span, Status
 from durable_llm_streams.store import Page
+from durable_llm_streams.stores.notify import Notifier, WorkSignal
 from durable_llm_streams.stores.redis import RedisAddress
-from durable_llm_streams.stores.redis.context import Shared
 from durable_llm_streams.stores.redis.live.following import Following
 from durable_llm_streams.stores.redis.live.tail import _KEPT_BYTES, Tail
 from durable_llm_streams.stores.upstash import upstash_address
@@ -52,13 +52,13 @@ _BEGIN = 5
 
 def publication(data: bytes) -> None:
     """Events and records that nobody of ours published: a tail stays whole, or it is stale."""
-    following = Following(cast("Shared", None), cast("Any", None), lambda _: None, lambda: None)
+    following = Following(cast("Any", None), cast("Any", None), Notifier(), WorkSignal())
     for message in data.split(b"\n--\n"):
         tail = following._tails["run1"] = Tail("dls:tail:run1")
         tail.begin(Page(_BEGIN, [], _BEGIN, _SPANS, Status.RUNNING))
         following._ours = {"run1": "1.ab"}
         for piece in (message, message):
-            following.heard(piece)
+            following.event(piece)
             following.records("run1", piece)
         assert tail.next_seq >= _BEGIN
         assert tail._first + len(tail._recent) == tail.next_seq

@@ -13,10 +13,9 @@ from starlette.requests import HTTPConnection
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.server.visitors import COOKIE, Visitor, anonymous, cookie_name
 from durable_llm_streams.stores.redis import chats as redis_chats
-from durable_llm_streams.stores.redis.context import Shared
-from durable_llm_streams.stores.redis.feed import Feeds as RedisFeeds
+from durable_llm_streams.stores.redis.feed import RedisFeed
 from durable_llm_streams.stores.sqlite import chats as sqlite_chats
-from durable_llm_streams.stores.sqlite.feed import Feeds
+from durable_llm_streams.stores.sqlite.feed import SQLiteFeed
 from tests.fuzz.harness import assert_sentence, plain
 
 _NOW = 1_764_000_000.0
@@ -60,9 +59,9 @@ async def _visitor(header: bytes) -> Visitor:
 
 
 _LIFE = "0123456789abcdef"
-_feeds = Feeds()
+_feeds = SQLiteFeed()
 _feeds._life, _feeds._number = _LIFE, 17
-_redis_feeds = RedisFeeds(cast("Shared", SimpleNamespace(life=_LIFE)), cast("Any", None))
+_redis_feeds = RedisFeed(cast("Any", SimpleNamespace(life=_LIFE)), cast("Any", None), str)
 
 
 def feed_position(data: bytes) -> None:

@@ -154,7 +154,8 @@ async def test_what_is_asked_before_the_news_of_leaving_has_come_is_answered(
 
         async def leave_meanwhile(run_id: str, seconds: float) -> bool:
             asyncio.get_running_loop().call_soon(stream.close)
-            return await left(run_id, seconds)
+            has_left: bool = await left(run_id, seconds)
+            return has_left
 
         monkeypatch.setattr(app.shared.streams, "left", leave_meanwhile)
         assert (await answered(app, guest, asked_on(answer))).end == "finish"

@@ -65,7 +65,7 @@ async def test_deleting_a_chat_in_mid_answer_ends_its_streams_and_its_run(
     assert (await guest.get("/api/chats/c1")).status == 404
     assert (await guest.get("/api/chat/c1/stream")).status == 204
     assert (await guest.call("DELETE", "/api/chats/c1")).status == 404
-    assert await app.store.runs() == []
+    assert await app.store.runs.newest() == []
     app.script.free()
     assert (await guest.send()).text == "Hello, world."  # the id is free again
 
@@ -146,7 +146,7 @@ async def test_nothing_of_the_stores_path_or_its_drivers_words_reaches_a_visitor
     app: App, guest: Guest, tmp_path: Path
 ) -> None:
     await guest.send()
-    app.store._file.connection.execute("PRAGMA busy_timeout=0")
+    app.store.file.connection.execute("PRAGMA busy_timeout=0")
     other = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

@@ -217,7 +217,7 @@ def seconds(pattern: str, text: str) -> set[int]:
 def test_whoever_ends_a_server_gives_it_the_time_that_it_may_need() -> None:
     closing = 2  # the store's own connections
     limits = Settings.model_construct().limits()
-    steps = 5 * min(limits.farewell, limits.lease / 2)  # of `Worker.close`, jobs twice
+    steps = 5 * limits.shutdown_seconds  # of `Worker.close`, jobs twice
     needed = limits.grace + steps + serve._CONNECTIONS_SECONDS + closing
     server, _, services = COMPOSE.partition("\nservices:")
     assert min(seconds(r"stop_grace_period: (\d+)s", server)) >= needed

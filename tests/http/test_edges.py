@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.ids import new_id
+from durable_llm_streams.log import Reader as LogReader
 from durable_llm_streams.model import Chat, Cursor, Epoch, Message, Run, Span, Status, token_at
 from durable_llm_streams.server import Visitor
 from durable_llm_streams.server.chats import _snapshot
@@ -166,7 +167,7 @@ async def test_every_event_names_the_epoch_that_wrote_it_whatever_the_pages() ->
     for seed in range(40):
         start = random.Random(seed).choice([0, 4, 5, 29, 49])
         place = Cursor("run", start, token_at(spans, start))
-        sent = await _sent(RunStream(Streams(), _Log(records, spans, seed), place, {}))
+        sent = await _sent(RunStream(Streams(), LogReader(_Log(records, spans, seed), place), {}))
         expected = [str(Cursor("run", seq, token_at(spans, seq)))
                     for seq in (Cursor.parse(each).seq for each in sent.ids)]  # fmt: skip
         assert sent.ids == expected, seed

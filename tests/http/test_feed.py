@@ -198,7 +198,7 @@ async def test_a_feed_that_is_left_is_forgotten(app: App, guest: Guest) -> None:
         assert len(app.shared.streams) == 1
         events.response.close()
     await until(lambda: len(app.shared.streams) == 0)
-    assert app.store._feeds._bells._listening == {}
+    assert app.store.feed._subscribers._subscribed == {}
 
 
 async def test_a_draining_server_ends_its_feeds_and_opens_none(app: App, guest: Guest) -> None:
@@ -255,11 +255,11 @@ async def unavailable(*_: Any, **__: Any) -> Changes:
 async def test_a_feed_with_a_gap_ends_so_that_its_reader_comes_back(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = app.store.changes
+    changes = app.store.feed.changes
 
     async def forgetful(owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
         return await changes(owner, None if wait else after)
 
-    monkeypatch.setattr(app.store, "changes", forgetful)
+    monkeypatch.setattr(app.store.feed, "changes", forgetful)
     async with feed(guest) as events:
         assert (await events.end()).types == ["open"]

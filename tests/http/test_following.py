@@ -57,7 +57,7 @@ async def test_a_second_reader_gets_what_was_said_and_then_what_is_said(
 @pytest.fixture
 def outage(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """While it is set, nothing can be read from the store."""
-    read, down = app.store.read, asyncio.Event()
+    read, down = app.store.log.read, asyncio.Event()
 
     async def read_or_fail(*place: Any, **options: Any) -> Page:
         if not down.is_set():
@@ -66,7 +66,7 @@ def outage(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
                 return page
         raise StoreUnavailable("Gone.")
 
-    monkeypatch.setattr(app.store, "read", read_or_fail)
+    monkeypatch.setattr(app.store.log, "read", read_or_fail)
     return down
 
 
@@ -102,7 +102,7 @@ async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
 async def test_outages_with_an_answer_between_them_are_not_added_up(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, failing = app.store.read, itertools.cycle([True, False])
+    read, failing = app.store.log.read, itertools.cycle([True, False])
 
     async def fail_every_second_time(*place: Any, wait: float = 0.0, **options: Any) -> Page:
         if wait and next(failing):
@@ -112,7 +112,7 @@ async def test_outages_with_an_answer_between_them_are_not_added_up(
     async with begun(app, guest) as (_, reading):
         app.shared.streams.patience = 0.0  # one more failure than one, and it is over
         monkeypatch.setattr(streams, "_OUTAGE_SECONDS", 0.01)
-        monkeypatch.setattr(app.store, "read", fail_every_second_time)
+        monkeypatch.setattr(app.store.log, "read", fail_every_second_time)
         async with await guest.open("GET", STREAM, **after(reading.ids[0])) as again:
             await read_until(again, lambda reading: reading.text == "Hello, ")
             app.script.free()
@@ -122,14 +122,14 @@ async def test_outages_with_an_answer_between_them_are_not_added_up(
 @pytest.fixture
 def lost(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Once it is set, the store is in an earlier state, and on from there under another epoch."""
-    read, is_lost = app.store.read, asyncio.Event()
+    read, is_lost = app.store.log.read, asyncio.Event()
 
     async def read_another(*place: Any, **options: Any) -> Page:
         page = await read(*place, **options)
         other = (Span(1, Epoch(2, "0ther")),)
         return structs.replace(page, spans=other) if is_lost.is_set() else page
 
-    monkeypatch.setattr(app.store, "read", read_another)
+    monkeypatch.setattr(app.store.log, "read", read_another)
     return is_lost
 
 
@@ -236,7 +236,7 @@ async def test_catching_up_merges_deltas_and_tells_the_same(app: App, guest: Gue
     async with await guest.start() as live:
         app.script.allow(2000)
         run = live.headers["x-run-id"]
-        page = await until(lambda: app.store.read(run, 0), lambda page: page.last == 3 + 2000)
+        page = await until(lambda: app.store.log.read(run, 0), lambda page: page.last == 3 + 2000)
         async with await guest.open("GET", STREAM) as late:
             caught_up = await read_until(late, lambda r: r.text == "".join(pieces))
             assert len(caught_up.records) < 50
@@ -245,7 +245,7 @@ async def test_catching_up_merges_deltas_and_tells_the_same(app: App, guest: Gue
             await read_rest(late)
     whole = await guest.get(STREAM, **after(Cursor.beginning(run)))
     assert len(whole.records) < 50
-    stored = await app.store.read(run, 0, max_bytes=1 << 30)
+    stored = await app.store.log.read(run, 0, max_bytes=1 << 30)
     told = Fold.of([frame.data.encode() for frame in whole.records])
     assert told.message() == Fold.of(stored.records).message()
 
@@ -286,14 +286,14 @@ async def test_a_reader_that_does_not_read_holds_nobody_back(app: App, guest: Gu
 async def test_a_log_that_goes_while_it_is_read_ends_the_stream_without_an_end(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = app.store.read
+    read = app.store.log.read
 
     async def read_what_is_left(run: str, after: int, *, wait: float = 0, **more: Any) -> Page:
         if wait and after > 3:  # a reader; the worker waits for nothing
             raise CursorLost
         return await read(run, after, wait=wait, **more)
 
-    monkeypatch.setattr(app.store, "read", read_what_is_left)
+    monkeypatch.setattr(app.store.log, "read", read_what_is_left)
     async with begun(app, guest) as (response, _):
         assert (await read_rest(response)).raw == b""
         app.script.free()

@@ -157,14 +157,14 @@ async def test_nobody_takes_over_what_is_finished_in_a_grace_longer_than_the_lea
 async def test_what_was_flushed_last_is_sent_before_a_stream_ends(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = app.store.read
+    read = app.store.log.read
 
     async def read_deaf(run: str, after: int, *, wait: float = 0.0, **more: int) -> Page:
         if wait and after > SAID:
             await asyncio.Event().wait()  # this reader is not notified that there is more
         return await read(run, after, wait=wait, **more)
 
-    monkeypatch.setattr(app.store, "read", read_deaf)
+    monkeypatch.setattr(app.store.log, "read", read_deaf)
     app.script.pieces = said = [f"{number} " for number in range(SAID + ALL)]
     app.script.hold()
     async with await guest.start() as response:

@@ -37,7 +37,7 @@ def every_kind(root: Kind = errors.DurableError) -> Iterator[Kind]:
 
 
 def made(kind: Kind) -> errors.DurableError:
-    arguments: dict[Kind, tuple[object, ...]] = {
+    arguments: dict[Kind, tuple[Any, ...]] = {
         errors.ChatBusy: ("run1",), errors.SequenceMismatch: (7,), errors.CursorLost: (),
     }  # fmt: skip
     return kind(*arguments.get(kind, ("A sentence.",)))

@@ -24,13 +24,13 @@ async def answers(store: Store, owners: Mapping[str, str]) -> tuple[list[Answer]
     """Every run that a store has, and the messages of every chat."""
     found: list[Answer] = []
     trees: dict[str, dict[str, Node]] = {}
-    for run in await store.runs(limit=10_000):
-        whole = await store.find_run(None, run.chat_id, run.id)
-        records, page = await read_all(store, run.id)
+    for run in await store.runs.newest(limit=10_000):
+        whole = await store.runs.find(None, run.chat_id, run.id)
+        records, page = await read_all(store.log, run.id)
         answer = Answer(whole, Log(records, page.spans), b"")
         found.append(answer)
         try:
-            snapshot = await store.snapshot(owners[run.chat_id], run.chat_id, run.message_id)
+            snapshot = await store.chats.snapshot(owners[run.chat_id], run.chat_id, run.message_id)
         except NotFound:
             continue
         tree = trees.setdefault(run.chat_id, {})

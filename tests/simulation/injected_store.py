@@ -7,21 +7,19 @@ the log, one that was accepted must, and a change that was acknowledged must rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.model import Chat, Claim, Run
-from durable_llm_streams.store import Append, Ending, Order, Sent, Store
-from tests.faulty_store import FaultyStore
+from durable_llm_streams.model import Claim, Run
+from durable_llm_streams.store import Append, Ending, Store
+from tests.faulty_store import Call, FaultyStore
 from tests.oracle.evidence import Appended, Claimed
 from tests.oracle.owner_evidence import Change
 
 from .faults import Faults
 from .loop import Process
 from .trace import Trace
-
-T = TypeVar("T")
 
 #: Operations that may be repeated as they are.
 _REPEATABLE: Final = frozenset({"append", "end", "send", "renew", "release", "read", "check"})
@@ -63,7 +61,7 @@ class InjectedStore(FaultyStore):
         self._ledger = ledger
         self._trace = trace
 
-    async def _pass(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _pass(self, name: str, call: Call) -> Any:
         strikes, place = self._injected.strikes, f"{name} of {self._process.name}"
         if slow := strikes("slow", place):
             await asyncio.sleep(slow.choice((0.001, 0.01, 0.1, 1.0)) * slow.random())
@@ -78,12 +76,37 @@ class InjectedStore(FaultyStore):
             await asyncio.sleep(slow.choice((0.001, 0.01, 0.1, 1.0)) * slow.random())
         return result
 
-    async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
+    async def operation(self, name: str, args: tuple[Any, ...], call: Call) -> Any:
+        began = self._now()
+        if name == "append":
+            return await self._append(
+                args[0], lambda: super(InjectedStore, self).operation(name, args, call)
+            )
+        result = await super().operation(name, args, call)
+        if name == "end":
+            self._ended(args[0], result, began)
+        elif name == "send":
+            if result.created:
+                self._changed("run-started", args[0].chat_id, result.run.id, began)
+            if result.claim is not None:
+                self._claimed(result.claim)
+        elif name == "claim":
+            for claim in result:
+                self._claimed(claim)
+        elif name == "claim_run":
+            self._claimed(result)
+        elif name == "rename":
+            self._changed("chat-renamed", args[1], args[2], began)
+        elif name == "delete":
+            self._changed("chat-deleted", args[1], "", began)
+        return result
+
+    async def _append(self, batch: Sequence[Append], call: Call) -> Sequence[bool]:
         ledger, first, began = self._ledger, len(self._ledger.appended), self._now()
         # Noted before the call: nobody may live to hear its answer.
         name = self._process.name
         ledger.appended += [Appended(name, item, began, None) for item in batch]
-        stands = await super().append(batch)
+        stands: Sequence[bool] = await call()
         for number, (item, result) in enumerate(zip(batch, stands, strict=True), first):
             now = self._now()
             ledger.appended[number] = Appended(name, item, began, result, now)
@@ -94,45 +117,11 @@ class InjectedStore(FaultyStore):
                 self._note(f"is refused: run {run}, epoch {epoch}, record {item.at}")
         return stands
 
-    async def end(self, ending: Ending) -> Run:
-        began = self._now()
-        run = await super().end(ending)
+    def _ended(self, ending: Ending, run: Run, began: float) -> None:
         self._ledger.stands(run.id, ending.at, len(ending.records), self._now())
         self._changed("run-ended", run.chat_id, run.id, began)
         last = ending.at + len(ending.records) - 1
         self._note(f"ends run {run.id[-4:]} at record {last}: {ending.status}")
-        return run
-
-    async def send(self, order: Order) -> Sent:
-        began = self._now()
-        sent = await super().send(order)
-        if sent.created:
-            self._changed("run-started", order.chat_id, sent.run.id, began)
-        if sent.claim is not None:
-            self._claimed(sent.claim)
-        return sent
-
-    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
-        claims = await super().claim(worker, limit, lease)
-        for claim in claims:
-            self._claimed(claim)
-        return claims
-
-    async def seize(self, run_id: str, worker: str, lease: float) -> Claim:
-        claim = await super().seize(run_id, worker, lease)
-        self._claimed(claim)
-        return claim
-
-    async def rename(self, owner: str, chat_id: str, title: str) -> Chat:
-        began = self._now()
-        chat = await super().rename(owner, chat_id, title)
-        self._changed("chat-renamed", chat_id, title, began)
-        return chat
-
-    async def delete(self, owner: str, chat_id: str) -> None:
-        began = self._now()
-        await super().delete(owner, chat_id)
-        self._changed("chat-deleted", chat_id, "", began)
 
     def _changed(self, kind: str, chat: str, about: str, began: float) -> None:
         self._ledger.changed(kind, chat, about, began, self._now())

@@ -56,7 +56,7 @@ class RedisSite:
         )
 
     def retain(self, log_age: float, chat_age: float) -> None:
-        self._retention = Retention(log_age, chat_age)
+        self._retention = Retention(log=log_age, chat=chat_age)
 
     def set_clock(self, seconds: float) -> None:
         self._ahead += round(seconds * 1000)
@@ -107,7 +107,7 @@ class RedisSite:
         if self._observer is None:
             self._observer = self._store("observer")
             await self._observer.open()
-        return bool(await self._observer.runs(active=True))
+        return bool(await self._observer.runs.newest(active=True))
 
     async def reopened(self) -> Store:
         if self._observer is not None:

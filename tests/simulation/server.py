@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from durable_llm_streams.errors import StoreError
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import OfferedModel, ServerConfig, create_app
-from durable_llm_streams.server.state import Context
+from durable_llm_streams.server.state import AppState
 from durable_llm_streams.server.visitors import Visitor
 from durable_llm_streams.source import Source
 from durable_llm_streams.store import Store
@@ -218,7 +218,7 @@ class Server:
             self.application = app
             await self._told_to_end.wait()
             context = app.state.durable
-            assert isinstance(context, Context)
+            assert isinstance(context, AppState)
             await context.finish()
             self.application = None
             await context.hand_over()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from durable_llm_streams.errors import NotFound
-from durable_llm_streams.store import Store
+from durable_llm_streams.store import Retention, Store
 from durable_llm_streams.stores import SQLiteStore
 
 from .determinism import true_time, wall_clock
@@ -31,6 +31,7 @@ class SQLiteSite:
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.forgotten: list[dict[str, Sequence[bytes]]] = []
+        self._retention = Retention()
         self.pauses: list[tuple[float, float]] = []
         self._folder = folder
         self._rng = rng
@@ -39,7 +40,13 @@ class SQLiteSite:
         self._path = folder / "chats.0.db"
 
     async def open(self, process: Process) -> Store:
-        store = SQLiteStore(self._path, now=wall_clock, monotonic=true_time, token=self._token)
+        store = SQLiteStore(
+            self._path,
+            retention=self._retention,
+            now=wall_clock,
+            monotonic=true_time,
+            token=self._token,
+        )
         self._open[process] = store
         return store
 
@@ -48,23 +55,23 @@ class SQLiteSite:
 
     def killed(self, process: Process) -> None:
         store = self._open.pop(process, None)
-        if store is None or store._file._closing.is_set():
+        if store is None or store.file._closing.is_set():
             return
         self._lives += 1
         before, self._path = self._path, self._folder / f"chats.{self._lives}.db"
         for suffix in ("", "-wal"):
             if (source := Path(f"{before}{suffix}")).exists():
                 shutil.copyfile(source, f"{self._path}{suffix}")
-        store._file._closing.set()
-        store._file.connection.close()
-        os.close(store._file._lock)
+        store.file._closing.set()
+        store.file.connection.close()
+        os.close(store.file._lock)
 
     def retain(self, log_age: float, chat_age: float) -> None:
-        """The ages come with each call of `expire`."""
+        self._retention = Retention(log=log_age, chat=chat_age)
 
     async def kept(self) -> list[str]:
         [store] = self._open.values()
-        execute = store._file.connection.execute
+        execute = store.file.connection.execute
         counts = {
             table: execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in ("segment", "run", "message", "chat")
@@ -83,12 +90,12 @@ class SQLiteSite:
     def length(self, run_id: str) -> int | None:
         for store in self._open.values():
             with contextlib.suppress(NotFound):  # deleted since
-                return store._logs.page(run_id, 0).next_seq - 1
+                return store.log.page(run_id, 0).next_seq - 1
         return None
 
     async def active(self) -> bool:
         for store in self._open.values():
-            return bool(await store.runs(active=True))
+            return bool(await store.runs.newest(active=True))
         return True
 
     async def reopened(self) -> Store:

@@ -101,10 +101,10 @@ class World:
                 self.committed[record] = self._loop.time()
             case "rename":
                 title = f"title {len(self.committed)}"
-                await store.rename("ann", "c1", title)
+                await store.chats.rename("ann", "c1", title)
                 self.committed[title.encode()] = self._loop.time()
             case "seize":
-                self.claim = await store.seize(self.claim.run.id, deed.process, LEASE)
+                self.claim = await store.runs.claim_run(self.claim.run.id, deed.process, LEASE)
                 self._writer = deed.process
             case "restart":
                 self.network.restart()
@@ -122,15 +122,15 @@ class World:
     async def _read(self, name: str) -> None:
         store, seen = self.talks[name].store, 0
         while True:
-            page = await patient(partial(store.read, self.claim.run.id, seen, wait=WAIT))
+            page = await patient(partial(store.log.read, self.claim.run.id, seen, wait=WAIT))
             self._note(name, page.records)
             seen += len(page.records)
 
     async def _follow_feed(self, name: str) -> None:
         store = self.talks[name].store
-        position = (await store.changes("ann", None)).position
+        position = (await store.feed.changes("ann", None)).position
         while True:
-            found = await patient(partial(store.changes, "ann", position, wait=WAIT))
+            found = await patient(partial(store.feed.changes, "ann", position, wait=WAIT))
             assert found.complete, f"the feed in {name} has a gap after {position}"
             position = found.position
             titles = [change.chat.title for change in found.changes if change.chat is not None]
@@ -199,8 +199,8 @@ async def test_readers_read_the_store_while_no_subscription_can_be_made() -> Non
 async def test_a_worker_looks_for_work_after_a_cut() -> None:
     async with World.started() as world:
         store = world.talks["B"].store
-        await store.work(0.5)
-        waiting = asyncio.create_task(elapsed(store.work(WAIT)))
+        await store.runs.wait_for_work(0.5)
+        waiting = asyncio.create_task(elapsed(store.runs.wait_for_work(WAIT)))
         await world.do(Deed(1, "cut messages", "B", silence=2))
         await world.talks["A"].send("m2", chat="c2")
         assert await waiting < 4, "the worker has waited for its next look"

@@ -6,8 +6,6 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from msgspec.structs import replace
-
 from durable_llm_streams.runs import Limits
 from tests.oracle.owner_evidence import Sent
 
@@ -205,7 +203,7 @@ def draw(
         backoff=0.05,
         longest_backoff=1.0,
         grace=rng.choice((0.0, 0.3, 2.0)),
-        farewell=2.0,
+        shutdown_timeout=2.0,
     )
     chats = [
         Chat(f"c{number}", more.choice(OWNERS), _turns(rng, more, f"c{number}", servers))
@@ -220,7 +218,6 @@ def draw(
     rates = _rates(rng, more)
     ageing = _ageing(later) if later.random() < _AGEING else None
     if ageing is not None:
-        limits = replace(limits, log_age=ageing.log, chat_age=ageing.chat)
         rates = {kind: rate for kind, rate in rates.items() if kind != "clock"}
     return Workload(
         servers=servers,

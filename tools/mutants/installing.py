@@ -19,7 +19,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-from durable_llm_streams.stores.redis.client import script as scripts
+from durable_llm_streams.stores.redis import scripts
 
 from .mutant import PACKAGE, Mutant, functions_in, functions_of, source_of
 
@@ -91,11 +91,11 @@ class Functions:
     def _install_script(self, mutant: Mutant, mutated: bytes) -> None:
         read, changed = scripts._read, Path(mutant.path).name
         known = {path.stem for path in (PACKAGE / mutant.path).parent.glob("*.lua")}
-        sound = {name: scripts.Script(name).text for name in known}
+        sound = {name: scripts.script(name).text for name in known}
         ours = [each for each in self._scripts if each.text == sound.get(each.name)]
         scripts._read = lambda name: mutated.decode() if name == changed else read(name)
         for each in ours:
-            each.__init__(each.name)  # type: ignore[misc]
+            each.__init__(each.name, scripts.script(each.name).text)  # type: ignore[misc]
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -83,8 +83,8 @@ def _print(console: Console, mark: str, style: str, text: str) -> None:
 
 async def _redis(address: str) -> list[Finding]:
     open_store(address)  # it connects to nothing yet, but says what is wrong with the address
-    from durable_llm_streams.stores.redis.client.protocols.address import RedisAddress
-    from durable_llm_streams.stores.redis.client.protocols.database import Database
+    from durable_llm_streams.stores.redis.client.address import RedisAddress
+    from durable_llm_streams.stores.redis.client.database import Database
     from durable_llm_streams.stores.redis.doctor.checks import examine
 
     database = Database(RedisAddress.parse(address))

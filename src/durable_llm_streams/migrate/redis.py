@@ -18,10 +18,10 @@ from durable_llm_streams.errors import (
 from durable_llm_streams.model import Message, Run
 from durable_llm_streams.store import PAGE_BYTES, Retention
 from durable_llm_streams.stores.redis import scripts
-from durable_llm_streams.stores.redis.client.protocols.address import RedisAddress
-from durable_llm_streams.stores.redis.client.protocols.database import Database
-from durable_llm_streams.stores.redis.client.protocols.errors import RedisError
-from durable_llm_streams.stores.redis.client.protocols.script import Script
+from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.database import Database
+from durable_llm_streams.stores.redis.client.errors import RedisError
+from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.redis.doctor.checks import examine
 from durable_llm_streams.stores.redis.log import record_seconds
 from durable_llm_streams.stores.redis.pages import Pages

@@ -62,7 +62,20 @@ class Sent(NamedTuple):
     claim: Claim | None
 
 
-class RunStore(Protocol):
+class RunList(Protocol):
+    """Lists runs of all owners: for operators."""
+
+    async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
+        """Runs of all chats, newest first.
+
+        Args:
+            active: only those that are queued or running.
+            limit: how many at most.
+        """
+        ...
+
+
+class RunStore(RunList, Protocol):
     """Accepts messages, claims runs."""
 
     async def send(self, order: Order) -> Sent:
@@ -139,18 +152,5 @@ class RunStore(Protocol):
         Raises:
             ChatNotFound: no such chat of this owner.
             RunNotFound: no such run in it, or none is active.
-        """
-        ...
-
-
-class RunList(Protocol):
-    """Lists runs of all owners: for operators."""
-
-    async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
-        """Runs of all chats, newest first.
-
-        Args:
-            active: only those that are queued or running.
-            limit: how many at most.
         """
         ...

@@ -1,6 +1,6 @@
 """The store on Redis."""
 
-from .client.protocols.address import RedisAddress
+from .client.address import RedisAddress
 from .store import RedisStore
 
 __all__ = ["RedisAddress", "RedisStore"]

@@ -30,13 +30,13 @@ class Expiry:
         monotonic: Callable[[], int],
     ) -> None:
         self._partitions = partitions
-        self._retention = retention
+        self.retention = retention
         self._clock = clock
         self._watches = [Watch(monotonic, "The clock of Redis") for _ in partitions.all]
 
     async def delete_some(self) -> int:
         """See `Sweeper`. One jump of the clock is logged once, not for each partition."""
-        retention = self._retention
+        retention = self.retention
         deleted, logged = 0, False
         for partition, watch in zip(self._partitions.all, self._watches, strict=True):
             look = watch.look(retention)

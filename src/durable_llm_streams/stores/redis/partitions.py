@@ -19,10 +19,10 @@ from typing import Any
 
 from durable_llm_streams.errors import RunNotFound, StoreClosed, StoreUnavailable
 
-from .client.protocols.address import RedisAddress
-from .client.protocols.connection import Word
-from .client.protocols.protocols import RedisClient
-from .client.protocols.script import Script
+from .client.address import RedisAddress
+from .client.connection import Word
+from .client.protocols import RedisClient
+from .client.script import Script
 from .scripts import FIND_PARTITION
 
 #: The layout of the keys. A store of a newer one is refused.

@@ -10,11 +10,11 @@ from typing_extensions import override
 
 from durable_llm_streams.errors import RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Claim, Run
-from durable_llm_streams.store import Order, Retention, RunList, RunStore, Sent
+from durable_llm_streams.store import Order, Retention, RunStore, Sent
 from durable_llm_streams.stores.notify import WorkSignal
 
 from . import scripts
-from .client.protocols.script import Script
+from .client.script import Script
 from .live.following import Following
 from .partitions import Partition, Partitions, milliseconds
 from .replies import accepted, claim_from, run_from, writer
@@ -24,7 +24,7 @@ _PORTION = 200
 _REMEMBERED = 1000
 
 
-class RedisRuns(RunStore, RunList):
+class RedisRuns(RunStore):
     """Runs on Redis.
 
     Args:

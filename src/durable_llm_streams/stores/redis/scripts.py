@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-from .client.protocols.script import Script
+from .client.script import Script
 
 _INCLUDE = re.compile(r"^-- include (\S+\.lua)$", re.MULTILINE)
 

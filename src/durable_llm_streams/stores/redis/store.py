@@ -22,9 +22,9 @@ from durable_llm_streams.stores.notify import Notifier, WorkSignal
 
 from . import scripts
 from .chats import RedisChats
-from .client.protocols.address import RedisAddress
-from .client.protocols.database import Database
-from .client.protocols.protocols import RedisClient
+from .client.address import RedisAddress
+from .client.database import Database
+from .client.protocols import RedisClient
 from .doctor.checks import examine
 from .expiry import Expiry
 from .feed import RedisFeed

@@ -26,12 +26,12 @@ class Expiry:
     ) -> None:
         self._seen = seen
         self._feed = feed
-        self._retention = retention
+        self.retention = retention
         self._now = now
 
     async def delete_some(self) -> int:
         """See `Housekeeping`."""
-        retention = self._retention
+        retention = self.retention
         gone = 0
         deleted: list[ChatRow] = []
         with self._seen.look(self._now(), retention) as (connection, seen):

@@ -19,7 +19,7 @@ from durable_llm_streams.errors import (
     RunNotFound,
 )
 from durable_llm_streams.model import Claim, Run, Status
-from durable_llm_streams.store import Order, RunList, RunStore, Sent
+from durable_llm_streams.store import Order, RunStore, Sent
 
 from .active_runs import ActiveRun, ActiveRuns
 from .feed import SQLiteFeed
@@ -39,7 +39,7 @@ from .rows import (
 from .seen_time import SeenTime
 
 
-class SQLiteRuns(RunStore, RunList):
+class SQLiteRuns(RunStore):
     """Runs over the file. One process serves it, so a worker's name means nothing here.
 
     Args:

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.finding import Finding
-from durable_llm_streams.stores.redis.client.protocols.address import Node, RedisAddress
-from durable_llm_streams.stores.redis.client.protocols.errors import RedisError, ResponseError
-from durable_llm_streams.stores.redis.client.protocols.failures import code, unavailable
-from durable_llm_streams.stores.redis.client.protocols.protocols import RedisClient
+from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.errors import RedisError, ResponseError
+from durable_llm_streams.stores.redis.client.failures import code, unavailable
+from durable_llm_streams.stores.redis.client.protocols import RedisClient
 from durable_llm_streams.stores.redis.partitions import VERSION, partition_root, store_root
 from durable_llm_streams.stores.redis.scripts import PERMISSIONS
 

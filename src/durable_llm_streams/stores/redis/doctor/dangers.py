@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from durable_llm_streams.stores.finding import Finding
-from durable_llm_streams.stores.redis.client.protocols.address import Mode
+from durable_llm_streams.stores.redis.client.address import Mode
 
 OLDEST = (7, 0)
 

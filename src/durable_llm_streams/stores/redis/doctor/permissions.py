@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from durable_llm_streams.stores.redis.client.protocols.address import RedisAddress
+from durable_llm_streams.stores.redis.client.address import RedisAddress
 from durable_llm_streams.stores.redis.partitions import store_root
 from durable_llm_streams.stores.redis.scripts import PERMISSIONS
 

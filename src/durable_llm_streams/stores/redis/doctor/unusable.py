@@ -8,10 +8,15 @@ import re
 import socket
 import ssl
 
-from durable_llm_streams.stores.redis.client.protocols.address import Node, RedisAddress
-from durable_llm_streams.stores.redis.client.protocols.connect import Dialer
-from durable_llm_streams.stores.redis.client.protocols.errors import MasterNotFound, RedisConnectionError, RedisError, RedisTimeoutError
-from durable_llm_streams.stores.redis.client.protocols.failures import causes, code
+from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.connect import Dialer
+from durable_llm_streams.stores.redis.client.errors import (
+    MasterNotFound,
+    RedisConnectionError,
+    RedisError,
+    RedisTimeoutError,
+)
+from durable_llm_streams.stores.redis.client.failures import causes, code
 
 from .permissions import lacking, missing
 

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.errors import StoreUnavailable
-from durable_llm_streams.stores.redis.client.protocols.protocols import RedisClient, Subscription
+from durable_llm_streams.stores.redis.client.protocols import RedisClient, Subscription
 from durable_llm_streams.stores.redis.partitions import Partitions
 
 logger = logging.getLogger(__name__)

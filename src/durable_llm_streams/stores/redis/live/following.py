@@ -26,8 +26,8 @@ from durable_llm_streams.errors import StoreClosed
 from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.store import Append, Page
 from durable_llm_streams.stores.notify import Notifier, WorkSignal
-from durable_llm_streams.stores.redis.client.protocols.failures import retrieved
-from durable_llm_streams.stores.redis.client.protocols.protocols import RedisClient
+from durable_llm_streams.stores.redis.client.failures import retrieved
+from durable_llm_streams.stores.redis.client.protocols import RedisClient
 from durable_llm_streams.stores.redis.pages import Pages
 from durable_llm_streams.stores.redis.partitions import Partitions
 from durable_llm_streams.stores.redis.replies import writer
