@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from durable_llm_streams.migrate import Migration, Outcome, opened
-from durable_llm_streams.store import Order, Store
+from durable_llm_streams.store import Order, Retention, Store
 from durable_llm_streams.stores import open_store
+from durable_llm_streams.stores.sqlite import Synchronous
 from tests.histories import DAY, Histories, whole
 from tests.redis_servers import RedisServer
 
-KEEPING = (Retention(log=DAY, chat=365 * DAY), "NORMAL")
+KEEPING: tuple[Retention, Synchronous] = (Retention(log=DAY, chat=365 * DAY), "NORMAL")
 Around = Callable[[int, str, Callable[[], Awaitable[bool]]], Awaitable[bool]]
 _NUMBERS = itertools.count(1)
 

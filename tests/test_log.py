@@ -10,13 +10,14 @@ import pytest
 
 from durable_llm_streams.errors import Fenced
 from durable_llm_streams.log import FULL, LogWriter, read_all
+from durable_llm_streams.log.pacing import Pacing
 from durable_llm_streams.store import Pace
 
 from .run_world import World, in_world, record
 from .scripted_source import Done, Say, ScriptedSource, Wait
 from .virtual_time import elapsed
 
-PACE = Pace(records=2.5, shortest=0.002, longest=0.05, crowded=0.06, few=5000, many=10_000)
+SPARING = Pace(interval=0.002, records=50, longest=0.5)
 
 
 @in_world
@@ -39,7 +40,7 @@ async def test_what_all_runs_write_at_once_goes_to_the_store_in_one_call(world: 
         assert await world.records(writer.claim.run) == three
 
 
-@pytest.mark.parametrize("pace", [Pace(), PACE], ids=["none", "slow"])
+@pytest.mark.parametrize("pace", [Pace(), SPARING], ids=["none", "sparing"])
 @in_world
 async def test_an_idle_flusher_flushes_at_once_whatever_the_pace(world: World, pace: Pace) -> None:
     store = world.faulty()
@@ -94,38 +95,32 @@ async def steadily(writer: LogWriter, rate: float, seconds: float) -> float:
     return longest
 
 
-@pytest.mark.parametrize(
-    ("writers", "seconds", "calls", "longest"),
-    [
-        (1, 20, (350, 450), PACE.longest),
-        (50, 5, (5 * 50, 12_500), 0.02),  # they write all at once, and wait for nobody
-        (300, 2, (1, 2 * 12 / PACE.crowded + 10), PACE.crowded + 0.02),
-    ],
-    ids=["a single run, in small batches", "fifty", "a crowd, several records of a run at once"],
-)
+@pytest.mark.parametrize("writers", [1, 50, 300])
 @in_world
-async def test_where_calls_are_dear_records_wait_the_less_the_more_are_written(
-    world: World, writers: int, seconds: int, calls: tuple[int, float], longest: float
+async def test_records_wait_for_others_only_where_calls_are_to_be_spared(
+    world: World, writers: int
 ) -> None:
-    store = world.faulty()
-    store.pace = PACE
-    flusher = world.flusher(store)
-    async with asyncio.TaskGroup() as group:
-        writing = [
-            group.create_task(steadily(flusher.writer(await world.claim()), 50, seconds))
-            for _ in range(writers)
-        ]
-    assert calls[0] <= len(store.batches) <= calls[1]
-    assert max(task.result() for task in writing) <= longest
-    if writers == 300:
-        assert sum(map(len, store.batches)) <= 300 * 50 * seconds / 2.5
+    """At 50 a second each. Where nothing is to be spared, no number of records holds one back."""
+    for pace, fewest, longest in ((Pace(0.002), 1, 0.01), (SPARING, 40, 0.51)):
+        store = world.faulty()
+        store.pace = pace
+        flusher = world.flusher(store)
+        async with asyncio.TaskGroup() as group:
+            writing = [
+                group.create_task(steadily(flusher.writer(await world.claim()), 50, 4))
+                for _ in range(writers)
+            ]
+        assert max(task.result() for task in writing) <= longest
+        if writers > 1:
+            records = sum(len(item.records) for batch in store.batches for item in batch)
+            assert records / len(store.batches) >= fewest
 
 
 @in_world
 async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: World) -> None:
     async with asyncio.TaskGroup() as group:
         store = world.faulty()
-        store.pace = PACE
+        store.pace = SPARING
         flusher = world.flusher(store)
         crowd = [
             group.create_task(steadily(flusher.writer(await world.claim()), 50, 2))
@@ -147,23 +142,68 @@ async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: Wo
 @in_world
 async def test_a_writer_that_waits_for_its_records_ends_the_pause(world: World) -> None:
     store = world.faulty()
-    store.pace = PACE
+    store.pace = SPARING
     writer = await world.writer(store)
-    for number in range(101):  # at 50 a second, calls are 50 ms apart
+    for number in range(101):  # at 50 a second, calls are half a second apart
         writer.write(record(number))
         await asyncio.sleep(0.02)
     writer.write(record(101))
     assert await elapsed(writer.drain()) < 0.005
 
 
+def paced(pace: Pace, seconds: float, *, busy: float, late: float = 0.0, rate: float = 0) -> Pacing:
+    """A controller after so many seconds of a load.
+
+    Args:
+        pace: of the store.
+        seconds: of the load.
+        busy: the share of them that the thread computed.
+        late: how late its timers were, in seconds.
+        rate: of records, a second.
+    """
+    pacing, wall, due = Pacing(pace), 100.0, 0.0
+    while wall < 100 + seconds:
+        step = max(0.001, pacing.interval)
+        wall, due = wall + step, due + rate * step
+        pacing.fired(late)
+        pacing.flushed(int(due), busy * (wall - 100), wall)
+        due %= 1
+    return pacing
+
+
 @pytest.mark.parametrize(
-    ("rate", "spacing", "hold"),
-    [(0, 0.002, 0), (1, 0.05, 0), (50, 0.05, 0), (250, 0.01, 0), (2500, 0.002, 0),
-     (5000, 0.002, 0), (7500, 0.0025, 0.03), (10_000, 0.005, 0.06), (100_000, 0.005, 0.06)],
-)  # fmt: skip
-def test_calls_are_spaced_by_how_much_is_written(rate: float, spacing: float, hold: float) -> None:
-    assert (PACE.spacing(rate), PACE.hold(rate)) == pytest.approx((spacing, hold))
-    assert (Pace().spacing(rate), Pace().hold(rate)) == (0.0, 0.0)
+    ("load", "interval"),
+    [
+        ({"busy": 0.3, "rate": 100_000}, 0.0),
+        ({"busy": 0.8, "rate": 100_000}, 0.0),
+        ({"busy": 0.9}, 0.060),
+        ({"busy": 0.3, "late": 0.02}, 0.060),
+        ({"busy": 0.3, "late": 0.005}, 0.0),
+    ],
+    ids=["idle core", "busy core", "saturated core", "late timers", "timers a little late"],
+)
+def test_the_interval_depends_on_the_core_and_not_on_the_count(
+    load: dict[str, float], interval: float
+) -> None:
+    assert paced(Pace(), 3, **load).interval == pytest.approx(interval)
+    assert paced(Pace(0.002), 3, **load).interval == pytest.approx(max(0.002, interval))
+
+
+def test_a_saturated_core_is_noticed_within_a_second_and_forgotten_within_two() -> None:
+    pacing = paced(Pace(), 1, busy=1.0)
+    assert pacing.interval > 0.04
+    for moment in range(1, 41):
+        pacing.flushed(1, 1.0, 101 + moment * 0.051)
+    assert pacing.interval == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "interval"), [(0, 0.002), (10, 0.5), (100, 0.5), (1000, 0.05), (100_000, 0.002)]
+)
+def test_to_spare_calls_the_interval_brings_the_wanted_number_of_records(
+    rate: float, interval: float
+) -> None:
+    assert paced(SPARING, 5, busy=0.1, rate=rate).interval == pytest.approx(interval, rel=0.1)
 
 
 @pytest.mark.promise("fencing")

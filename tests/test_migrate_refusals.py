@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.errors import InvalidSetting, StoreLocked, StoreUnusable
 from durable_llm_streams.stores import SQLiteStore
 from tests.contract.harness import DAY, HOUR, Talk

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from durable_llm_streams.errors import CursorLost
-from tests.contract.harness import DAY, HOUR, Talk
+from durable_llm_streams.store import Retention
+from tests.contract.harness import DAY, HOUR, Talk, delete_some
 from tests.redis_servers import RedisServer, redis_server
 from tests.redis_stores import RedisStores
 
@@ -60,7 +61,6 @@ async def test_a_process_whose_own_clock_is_a_year_ahead_deletes_nothing(
 ) -> None:
     run = await talk.answer()
     for _ in range(5):
-        now = talk.clock() + round(YEAR * 1000)
         assert await delete_some(elsewhere.store, Retention(log=HOUR, chat=DAY)) == 0
         assert await talk.expire() == 0
         talk.clock.advance(60)

@@ -11,25 +11,26 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.stores.redis.live import events
 from durable_llm_streams.stores.redis.live.events import _RETRY, Events
 from durable_llm_streams.stores.redis.partitions import Partitions
 from tests.redis_peer import Peers, confirmed
 from tests.virtual_time import virtual
 
 
-class Listener:
+class Listener(events.Listener):
     """Counts how often something may have been missed."""
 
     def __init__(self) -> None:
         self.cuts = 0
 
-    def heard(self, event: bytes) -> None:
+    def event(self, event: bytes) -> None:
         """Nothing is published."""
 
     def records(self, run_id: str, payload: bytes) -> None:
         """Nothing is published."""
 
-    def cut(self) -> None:
+    def missed(self) -> None:
         self.cuts += 1
 
 
@@ -46,10 +47,10 @@ async def started(peers: Peers) -> AsyncIterator[tuple[Events, Listener]]:
     database, listener = peers.database(), Listener()
     partitions = Partitions(database, database.address)
     partitions.life = "life"
-    events = Events(database, partitions, listener)
-    await events.start()
-    yield events, listener
-    await events.close()
+    connection = Events(database, partitions, listener)
+    await connection.start()
+    yield connection, listener
+    await connection.close()
     assert all(closed(peers)), "it was closed, and a connection was not"
 
 
@@ -58,7 +59,7 @@ async def started(peers: Peers) -> AsyncIterator[tuple[Events, Listener]]:
 async def test_a_lost_connection_is_left_and_each_outage_begins_with_short_pauses() -> None:
     peers = accepting()
     async with started(peers):
-        first, longest, jitter = _RETRY
+        first, longest, _ = _RETRY
         for outage in (1, 2):
             peers.failure, peers.dialed = RedisConnectionError("refused"), []
             peers.opened[-1].cut()

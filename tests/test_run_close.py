@@ -225,7 +225,7 @@ async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: Wor
     await worker.close()
     store = world.faulty()
     await asyncio.sleep(10)
-    limits = Limits(log_age=1, chat_age=30, poll=60)
+    limits = Limits(poll=60)
     await world.worker(ScriptedSource([Done()]), limits, store=store)
     await asyncio.sleep(5)
     assert (await world.store.chats.page("ann")).chats, "chats live longer than logs"

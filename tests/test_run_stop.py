@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,9 @@ from durable_llm_streams.log import follow
 from durable_llm_streams.model import Cursor, Status
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.runs.ending import opening
-from durable_llm_streams.store import Append, Store
+from durable_llm_streams.store import Append, Retention, Store
+from tests.contract.harness import delete_some
+from tests.faulty_store import Call
 
 from .faulty_store import FaultyStore
 from .run_world import OWNER, World, in_world

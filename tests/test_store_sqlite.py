@@ -189,24 +189,24 @@ def chat_of(owner: str) -> Chat:
 async def test_the_feeds_of_all_owners_together_are_bounded() -> None:
     """The owner whose last change is longest ago is forgotten first, and is told so."""
     feeds = SQLiteFeed(most=FEED_LENGTH)
-    silent = (await feeds.changes("silent", None, 0)).position
-    feeds.tell("chat-created", chat_of("o0"))
-    early = (await feeds.changes("o1", None, 0)).position
+    silent = (await feeds.changes("silent", None)).position
+    feeds.publish("chat-created", chat_of("o0"))
+    early = (await feeds.changes("o1", None)).position
     for number in range(1, FEED_LENGTH):
-        feeds.tell("chat-created", chat_of(f"o{number}"))
-    feeds.tell("chat-renamed", chat_of("o0"))  # one too many: o1 goes
+        feeds.publish("chat-created", chat_of(f"o{number}"))
+    feeds.publish("chat-renamed", chat_of("o0"))  # one too many: o1 goes
     for owner, kinds in (("o0", ["chat-renamed"]), ("o2", ["chat-created"])):
-        found = await feeds.changes(owner, early, 0)
+        found = await feeds.changes(owner, early)
         assert ([change.kind for change in found.changes], found.complete) == (kinds, True)
-    now = (await feeds.changes("o0", None, 0)).position
+    now = (await feeds.changes("o0", None)).position
     for owner, position in (("o1", early), ("silent", silent)):  # of silence nothing is kept
-        assert await feeds.changes(owner, position, 0) == Changes((), now, complete=False)
-        assert (await feeds.changes(owner, now, 0)).complete
-    feeds.tell("chat-renamed", chat_of("o1"))  # known again, but not what was forgotten of it
-    assert not (await feeds.changes("o1", early, 0)).complete
-    assert len((await feeds.changes("o1", now, 0)).changes) == 1
+        assert await feeds.changes(owner, position) == Changes((), now, complete=False)
+        assert (await feeds.changes(owner, now)).complete
+    feeds.publish("chat-renamed", chat_of("o1"))  # known again, but not what was forgotten of it
+    assert not (await feeds.changes("o1", early)).complete
+    assert len((await feeds.changes("o1", now)).changes) == 1
     for number in range(10_000):
-        feeds.tell("chat-created", chat_of(f"p{number}"))
+        feeds.publish("chat-created", chat_of(f"p{number}"))
         assert sum(len(feed.changes) for feed in feeds._feeds.values()) == feeds._kept
         assert feeds._kept <= FEED_LENGTH
     assert len(feeds._feeds) <= FEED_LENGTH

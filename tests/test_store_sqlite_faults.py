@@ -18,11 +18,11 @@ import pytest
 
 from durable_llm_streams.errors import StoreLocked, StoreUnavailable, StoreUnusable
 from durable_llm_streams.model import Claim
-from durable_llm_streams.store import Changes
+from durable_llm_streams.store import Changes, Retention
 from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
 from durable_llm_streams.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
 from tests.children import tied
-from tests.contract.harness import LAST, LEASE, Talk, bounded, records, refused
+from tests.contract.harness import LAST, LEASE, Talk, bounded, delete_some, records, refused
 from tests.sqlite_stores import SQLiteStores, nothing_left_open, stores, talk
 from tests.waiting import within
 

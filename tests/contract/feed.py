@@ -112,8 +112,10 @@ class FeedContract:
         await talk.store.runs.release([claim])
         await talk.expire()
         for call in (
-            talk.send("m2"), talk.store.chats.rename("bob", "c1", "x"), talk.store.chats.delete("bob", "c1"),
-        ):  # fmt: skip
+            talk.send("m2"),
+            talk.store.chats.rename("bob", "c1", "x"),
+            talk.store.chats.delete("bob", "c1"),
+        ):
             await refused(DurableError, call)
         assert await news(talk, after) == []
         (claim,) = await talk.claims()

@@ -67,7 +67,7 @@ _redis_feeds = RedisFeed(cast("Any", SimpleNamespace(life=_LIFE)), cast("Any", N
 def feed_position(data: bytes) -> None:
     """A position that the store never gave means: something may have been missed."""
     text = data.decode(errors="surrogateescape")
-    found = asyncio.run(_feeds.changes("alice", text, 0.0))
+    found = asyncio.run(_feeds.changes("alice", text))
     assert not found.changes
     assert found.position == f"{_LIFE}.17"
     life, _, number = text.partition(".")

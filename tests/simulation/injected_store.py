@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.model import Claim, Run
-from durable_llm_streams.store import Append, Ending, Store
+from durable_llm_streams.store import Append, Ending, Sent, Store
 from tests.faulty_store import Call, FaultyStore
 from tests.oracle.evidence import Appended, Claimed
 from tests.oracle.owner_evidence import Change
@@ -77,28 +77,25 @@ class InjectedStore(FaultyStore):
         return result
 
     async def operation(self, name: str, args: tuple[Any, ...], call: Call) -> Any:
-        began = self._now()
+        began, spoiled = self._now(), super().operation
         if name == "append":
-            return await self._append(
-                args[0], lambda: super(InjectedStore, self).operation(name, args, call)
-            )
-        result = await super().operation(name, args, call)
-        if name == "end":
-            self._ended(args[0], result, began)
-        elif name == "send":
-            if result.created:
-                self._changed("run-started", args[0].chat_id, result.run.id, began)
-            if result.claim is not None:
-                self._claimed(result.claim)
-        elif name == "claim":
-            for claim in result:
-                self._claimed(claim)
-        elif name == "claim_run":
-            self._claimed(result)
-        elif name == "rename":
-            self._changed("chat-renamed", args[1], args[2], began)
-        elif name == "delete":
-            self._changed("chat-deleted", args[1], "", began)
+            return await self._append(args[0], lambda: spoiled(name, args, call))
+        result = await spoiled(name, args, call)
+        match name, result:
+            case "end", Run():
+                self._ended(args[0], result, began)
+            case "send", Sent(run, created, claim):
+                if created:
+                    self._changed("run-started", args[0].chat_id, run.id, began)
+                self._claimed([] if claim is None else [claim])
+            case "claim", _:
+                self._claimed(result)
+            case "claim_run", _:
+                self._claimed([result])
+            case "rename", _:
+                self._changed("chat-renamed", args[1], args[2], began)
+            case "delete", _:
+                self._changed("chat-deleted", args[1], "", began)
         return result
 
     async def _append(self, batch: Sequence[Append], call: Call) -> Sequence[bool]:
@@ -126,10 +123,11 @@ class InjectedStore(FaultyStore):
     def _changed(self, kind: str, chat: str, about: str, began: float) -> None:
         self._ledger.changed(kind, chat, about, began, self._now())
 
-    def _claimed(self, claim: Claim) -> None:
-        self._ledger.claims.append(Claimed(self._process.name, claim, self._now()))
-        run, epoch = claim.run.id[-4:], claim.epoch.number
-        self._note(f"holds run {run}, epoch {epoch}, from record {claim.next_seq} on")
+    def _claimed(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            self._ledger.claims.append(Claimed(self._process.name, claim, self._now()))
+            run, epoch = claim.run.id[-4:], claim.epoch.number
+            self._note(f"holds run {run}, epoch {epoch}, from record {claim.next_seq} on")
 
     def _note(self, what: str) -> None:
         self._trace.add(self._process.name, what)

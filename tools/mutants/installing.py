@@ -20,6 +20,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from durable_llm_streams.stores.redis import scripts
+from durable_llm_streams.stores.redis.client.script import Script
 
 from .mutant import PACKAGE, Mutant, functions_in, functions_of, source_of
 
@@ -43,7 +44,7 @@ class Functions:
                     self._found[code.co_filename, outermost].append(each)
             elif isinstance(each, functools._lru_cache_wrapper):
                 self._caches.append(each)
-            elif isinstance(each, scripts.Script):
+            elif isinstance(each, Script):
                 self._scripts.append(each)
 
     def install(self, mutant: Mutant) -> None:
