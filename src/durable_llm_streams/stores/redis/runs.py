@@ -201,7 +201,7 @@ class RedisRuns(RunStore):
     async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
         partition = self._partitions.of_chat(chat_id)
         if run_id == "":
-            raise RunNotFound("There is no such run in this chat.")
+            raise RunNotFound
         reply = await partition.call(
             scripts.FIND_RUN, int(owner is not None), owner or "", chat_id, run_id or ""
         )

@@ -253,7 +253,7 @@ class SQLiteRuns(RunStore):
             known = self._active.get(run_id)
             run = find_run(connection, run_id) if known is None else known.run
             if run.chat_id != chat_id:
-                raise RunNotFound("There is no such run in this chat.")
+                raise RunNotFound
             return run
 
     @override
