@@ -11,17 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from durable_llm_streams.runs.source import Finish, ReasoningDelta, TextDelta
-from tests.chat_streams import (
-    DONE,
-    delta,
-    finish,
-    line,
-    outcome,
-    pieces_of,
-    read,
-    said,
-    text,
-)
+from tests.chat_streams import DONE, delta, finish, line, outcome, pieces_of, read, said, text
 
 #: Without what begins a tag of thoughts or a picture.
 _NOT_IN_TAGS = st.characters(codec="utf-8", exclude_characters="<[")
@@ -50,12 +40,7 @@ def test_odd_values_in_fields_that_do_not_matter_break_nothing(value: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [
-        ("eos", "stop"),
-        ("refusal", "content-filter"),
-        ("tool_use", "tool-calls"),
-    ],
+    ("theirs", "ours"), [("eos", "stop"), ("refusal", "content-filter"), ("tool_use", "tool-calls")]
 )
 def test_other_finish_reasons_get_the_names_of_the_ai_sdk(theirs: str, ours: str) -> None:
     assert read(text("a"), finish(theirs), DONE)[-1] == Finish(reason=ours, metadata={})

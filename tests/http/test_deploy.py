@@ -82,9 +82,7 @@ async def own(tmp_path: Path) -> AsyncIterator[Deployment]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_every_event_passes_the_proxy_before_the_next_one_is_made(
-    shared: Deployment,
-) -> None:
+async def test_every_event_passes_the_proxy_before_the_next_one_is_made(shared: Deployment) -> None:
     shared.provider.plan(STALLS)
     async with shared.visitor() as guest, await guest.start() as stream:
         reading = await read_said(stream)  # or it would never have come: the model is silent

@@ -110,11 +110,7 @@ async def test_while_it_finishes_a_server_is_read_and_stopped_but_takes_no_messa
 
 @pytest.mark.parametrize(
     "signals",
-    [
-        (signal.SIGTERM, signal.SIGTERM),
-        (signal.SIGTERM, signal.SIGINT),
-        (signal.SIGINT,),
-    ],
+    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT), (signal.SIGINT,)],
     ids=lambda signals: " ".join(each.name for each in signals),
 )
 async def test_a_second_signal_and_ctrl_c_hand_over_at_once(
