@@ -22,22 +22,13 @@ from tests.chat_streams import (
     usage,
 )
 
+NOTE = {"url_citation": {"url": "https://example.org/a", "title": "A"}}
+SAID = {"role": "assistant", "content": "Hello\nworld", "reasoning": "Hm.", "annotations": [NOTE]}
 COMPLETION = {
     "id": "gen-1",
     "object": "chat.completion",
     "model": "m",
-    "choices": [
-        {
-            "index": 0,
-            "message": {
-                "role": "assistant",
-                "content": "Hello\nworld",
-                "reasoning": "Hm.",
-                "annotations": [{"url_citation": {"url": "https://example.org/a", "title": "A"}}],
-            },
-            "finish_reason": "stop",
-        }
-    ],
+    "choices": [{"index": 0, "message": SAID, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 2},
 }
 
@@ -57,16 +48,7 @@ def test_two_objects_in_one_line_are_both_read() -> None:
 @pytest.mark.parametrize(
     "noise",
     [
-        *(
-            b": keepalive",
-            b"ping",
-            b"null",
-            b"undefined",
-            b"1767225600",
-            b"[]",
-            b'["a"]',
-            b"[ping]",
-        ),
+        *(b": keepalive", b"ping", b"null", b"undefined", b"17672256", b"[]", b'["a"]', b"[ping]"),
         *(b'"text"', b"true", b"2026-01-01T00:00:00Z", b"", b"   ", b"{}", b'{"type":"ping"}'),
         *(b'{"status":"ok"}', b'{"choices":null}', b'{"choices":{}}', b'{"choices":[null]}'),
         *(b'{"choices":[{"delta":null}]}', b'{"choices":[{"delta":"x"}]}', b'{"error":null}'),
@@ -82,10 +64,8 @@ def test_two_objects_in_one_line_are_both_read() -> None:
 @pytest.mark.parametrize("form", [b"data: %s\n\n", b"event: ping\ndata: %s\n\n"])
 def test_noise_is_passed_over(noise: bytes, form: bytes) -> None:
     data = form % noise
-    assert joined(data, text("a"), data, text("b"), finish(), data, DONE) == [
-        TextDelta("ab"),
-        "stop",
-    ]
+    whole = [TextDelta("ab"), "stop"]
+    assert joined(data, text("a"), data, text("b"), finish(), data, DONE) == whole
 
 
 @pytest.mark.parametrize("broken", [b'{"choices":[{"delta":{"con', b"{'choices': []}", b"{"])
@@ -105,12 +85,9 @@ def test_an_answer_of_broken_events_cannot_be_read() -> None:
 
 
 def test_one_json_answer_needs_no_finish_reason() -> None:
-    body = {"choices": [{"message": {"content": [{"type": "text", "text": "a"}]}}]}
-    assert joined(json.dumps(body).encode()) == [TextDelta("a"), "stop"]
-    assert joined(json.dumps({"choices": [{"text": "a"}]}).encode(), DONE) == [
-        TextDelta("a"),
-        "stop",
-    ]
+    whole = {"message": {"content": [{"type": "text", "text": "a"}]}}
+    for choice, end in ((whole, b""), ({"text": "a"}, DONE)):
+        assert joined(json.dumps({"choices": [choice]}).encode(), end) == [TextDelta("a"), "stop"]
 
 
 def test_a_whole_message_behind_its_deltas_is_no_second_text() -> None:

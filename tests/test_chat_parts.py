@@ -35,11 +35,8 @@ def image(url: str) -> dict[str, Any]:
 
 
 def test_text_comes_before_the_picture_of_its_chunk() -> None:
-    assert joined(delta(content="A cat.", images=[image(PICTURE)]), finish()) == [
-        TextDelta("A cat."),
-        FILE,
-        "stop",
-    ]
+    cat = delta(content="A cat.", images=[image(PICTURE)])
+    assert joined(cat, finish()) == [TextDelta("A cat."), FILE, "stop"]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +58,8 @@ def test_every_form_of_a_picture_is_read(part: Any) -> None:
     assert joined(delta(images=[part]), finish()) == [FILE, "stop"]
     if isinstance(part, dict):
         words = {"type": "text", "text": "a"}
-        assert joined(text([words, part, words]), finish()) == [
-            TextDelta("a"),
-            FILE,
-            TextDelta("a"),
-            "stop",
-        ]
+        mixed = joined(text([words, part, words]), finish())
+        assert mixed == [TextDelta("a"), FILE, TextDelta("a"), "stop"]
 
 
 def test_a_picture_that_comes_again_counts_once() -> None:
