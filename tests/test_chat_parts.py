@@ -27,6 +27,7 @@ from tests.chat_streams import (
 )
 
 PICTURE = "data:image/png;base64,AAAA"
+MEGABYTES = "data:image/png;base64," + "A" * 9_000_000
 FILE = File(media_type="image/png", url=PICTURE)
 
 
@@ -79,10 +80,8 @@ def test_a_picture_in_the_text_is_taken_out_of_it() -> None:
         TextDelta("."),
         "stop",
     ]
-    large = f"![A cat]({PICTURE}{'A' * 300_000})"
-    assert said(text(large), finish()).startswith(
-        "\n\n[The model sent a picture (image/png, 220 KiB)"
-    )
+    large = said(text(f"![A cat]({PICTURE}{'A' * 300_000})"), finish())
+    assert large.startswith("\n\n[The model sent a picture (image/png, 220 KiB)")
     linked = "![A cat](https://example.org/cat.png) " * 20
     assert said(text(linked), finish()) == linked
 
@@ -105,22 +104,20 @@ def test_all_files_of_an_answer_are_bounded_together() -> None:
 
 @pytest.mark.promise("bounded")
 @pytest.mark.parametrize("size", [65_536, 20_000_000])
-def test_beside_a_picture_of_megabytes_the_text_is_kept(size: int) -> None:
-    url = "data:image/png;base64," + "A" * 9_000_000
-    data = delta(content="cat", images=[image(url)]) + finish() + DONE
-    pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    answer = said(*pieces)
-    assert answer.startswith("cat\n\n[The model sent a picture (image/png, 6.4 MiB).")
-
-
-@pytest.mark.promise("bounded")
 @pytest.mark.parametrize(
-    "form", ["![A cat](data:image/png;base64,%s)", "data:image/png;base64,%s", "%s"]
+    "chunk",
+    [
+        delta(content="a", images=[image(MEGABYTES)]),
+        *(text("a") + text(form % MEGABYTES) for form in ("![A cat](%s)", "%s")),
+        text("a") + text("A" * 9_000_000),
+    ],
+    ids=["beside the text", "in the text", "as the text", "without its type"],
 )
-def test_a_picture_of_megabytes_in_the_text_is_named(form: str) -> None:
-    content = form % ("A" * 9_000_000)
+def test_a_picture_of_megabytes_is_named_and_the_text_is_kept(chunk: bytes, size: int) -> None:
+    data = chunk + text("b") + finish() + DONE
     expected = "[The model sent a picture (image/png, 6.4 MiB). It is too large to be kept here.]"
-    assert said(text("a"), text(content), text("b"), finish()) == f"a\n\n{expected}\n\nb"
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    assert said(*pieces) == f"a\n\n{expected}\n\nb"
 
 
 @pytest.mark.promise("bounded")
@@ -214,16 +211,11 @@ def test_an_address_that_is_none_is_passed_over(url: Any) -> None:
 
 
 def test_the_words_of_a_spoken_answer_are_text() -> None:
-    assert said(delta(audio={"transcript": "Hello"}), delta(audio={"data": "AA"}), DONE).startswith(
-        "Hello"
-    )
+    spoken = said(delta(audio={"transcript": "Hello"}), delta(audio={"data": "AA"}), DONE)
+    assert spoken.startswith("Hello")
     sounds = said(delta(audio={}), *[delta(audio={"data": "AA"})] * 3, finish())
     assert sounds.count("[The model sent sound.") == 1, sounds
     assert joined(text("a"), delta(audio={"data": ""}), finish()) == [TextDelta("a"), "stop"]
-
-
-def test_a_text_completion_is_read() -> None:
-    assert said(line({"text": "a"}), line({"text": "b", "finish_reason": "stop"})) == "ab"
 
 
 def test_of_several_choices_one_is_read() -> None:
