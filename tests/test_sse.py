@@ -69,11 +69,8 @@ def test_what_the_encoder_writes_the_parser_reads() -> None:
         # The examples of the standard.
         (b"data: YHOO\ndata: +2\ndata: 10\n\n", [("", "message", "YHOO\n+2\n10")]),
         (
-            b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third\n\n",
-            [
-                ("1", "message", "first event"),
-                *(("", "message", x) for x in ("second event", " third")),
-            ],
+            b": test stream\n\ndata: first\nid: 1\n\ndata:second\nid\n\ndata:  third\n\n",
+            [("1", "message", "first"), ("", "message", "second"), ("", "message", " third")],
         ),
         (b"data\n\ndata\ndata\n\ndata:", [("", "message", ""), ("", "message", "\n")]),
         (b"data:test\n\ndata: test\n\n", [("", "message", "test")] * 2),
