@@ -14,7 +14,8 @@ import pytest_asyncio
 from tests.ai_sdk_browser import Browser, Page, text_of
 from tests.fake_provider import ODD, SECRET_WORDS, FakeProvider, answer
 from tests.node import node_program
-from tests.processes import ServerProcess, free_port, serving
+from tests.processes import ServerProcess, serving
+from tests.redis_servers.ports import unused_port
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
 
@@ -80,7 +81,7 @@ def settings(provider_port: int) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def provider_port() -> int:
-    return free_port()
+    return unused_port()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
