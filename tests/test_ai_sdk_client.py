@@ -269,7 +269,7 @@ async def test_what_follows_an_edit_goes_on_from_the_edited_question(scene: Scen
     page = await scene.open()
     question = (await page.settled(page.send("first"))).messages[0]["id"]
     await page.settled(page.send("second"))
-    state = await page.settled(page.edit(question, "better"))
+    state = await page.settled(page.send("better", question))
     stored = (await scene.stored())["messages"]
     assert texts(state.messages) == texts(stored) == ["better", answer(2, "c")]
     assert scene.asked() == [("user", "better")]
@@ -284,7 +284,7 @@ async def test_regenerating_after_an_edit_answers_the_edited_question(
 ) -> None:
     page = await scene.open()
     question = (await page.settled(page.send("first"))).messages[0]["id"]
-    edited = await page.settled(page.edit(question, "better"))
+    edited = await page.settled(page.send("better", question))
     state = await page.settled(page.regenerate(edited.messages[1]["id"] if named else None))
     assert scene.asked() == [("user", "better")]
     assert state.messages[1]["id"] != edited.messages[1]["id"]
@@ -295,7 +295,7 @@ async def test_an_edit_after_an_edit_is_one_more_version_of_the_same_question(sc
     page = await scene.open()
     question = (await page.settled(page.send("first"))).messages[0]["id"]
     for text in ["second", "third", "first", "second"]:
-        state = await page.settled(page.edit(question, text))
+        state = await page.settled(page.send(text, question))
         assert state.status == "ready"
         assert text_of(state.messages[0]) == text
         shown = (await scene.stored())["messages"]
@@ -400,7 +400,7 @@ async def test_an_answer_whose_server_ends_is_whole_after_its_restart(
     assert state.messages == (await doomed.stored())["messages"]
 
 
-@pytest.mark.parametrize("way", [Page.send_again, Page.regenerate], ids=["sent", "regenerated"])
+@pytest.mark.parametrize("way", [Page.send, Page.regenerate], ids=["sent", "regenerated"])
 async def test_a_message_that_never_arrived_can_be_tried_again(
     scene: Scene, proxy: TcpProxy, way: Callable[[Page], Awaitable[None]]
 ) -> None:
@@ -423,7 +423,7 @@ async def test_a_message_that_arrived_and_is_sent_again_has_one_answer(
     page = await scene.open(proxy.url)
     proxy.cut_after(1)
     assert (await page.settled(page.send("Hello"))).status == "error"
-    state = await page.settled(page.send_again())
+    state = await page.settled(page.send())
     assert state.text == WHOLE
     assert len(scene.provider.requests) == 1
     assert state.messages == (await scene.stored())["messages"]
