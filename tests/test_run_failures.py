@@ -221,11 +221,3 @@ async def test_a_source_that_cannot_be_closed_in_order_has_answered_all_the_same
 ) -> None:
     ended = await world.play(ScriptedSource(ANSWER, when_ended=error))
     assert (ended.status, ended.text, ended.notices) == (Status.FINISHED, "A", [])
-
-
-@in_world
-async def test_the_question_behind_a_failed_answer_is_answered(world: World) -> None:
-    worker = await world.worker(ScriptedSource([Fail(retryable=False)], ANSWER))
-    first, second = await world.ask(worker), await world.ask(worker)
-    assert (await world.ended(first)).status is Status.FAILED
-    assert (await world.ended(second)).text == "A"
