@@ -161,7 +161,7 @@ def test_calls_are_spaced_by_how_much_is_written(rate: float, spacing: float, ho
 
 @pytest.mark.promise("fencing")
 @in_world
-async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(world: World) -> None:
+async def test_a_writer_that_lost_its_claim_is_fenced_and_others_go_on(world: World) -> None:
     flusher = world.flusher()
     lost, kept = await world.claim(), await world.claim()
     writers = [flusher.writer(claim) for claim in (lost, kept)]
@@ -310,7 +310,7 @@ async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(world
 @pytest.mark.promise("hand-over")
 @pytest.mark.parametrize("fault", ["is down", "hangs"])
 @in_world
-async def test_closing_comes_to_an_end_whatever_the_store_does_and_fences_who_waits(
+async def test_closing_ends_whatever_the_store_does_and_fences_waiting_writers(
     world: World, fault: str
 ) -> None:
     store, flusher = world.flushing()
