@@ -32,6 +32,10 @@ def broken(*pieces: bytes) -> ModelError | str:
         return error
 
 
+#: Output follows a reason: no later one is firm.
+VOID = [text("a"), finish("length"), text("b"), finish()]
+
+
 @pytest.mark.parametrize(
     ("chunks", "expected"),
     [
@@ -39,15 +43,20 @@ def broken(*pieces: bytes) -> ModelError | str:
         ([text("a"), line({"delta": {}, "done_reason": "length"})], ["a", "length"]),
         ([text("a"), line({"delta": {}, "stop_reason": "length"})], ["a", "length"]),
         ([text("a"), finish("length"), text("b"), finish()], ["ab", "stop"]),
+        ([*VOID, usage(1), text("c"), finish("length")], ["abc", "length"]),
         ([text("a"), finish(), text("\n")], ["a\n", "stop"]),
         ([both("a", "timeout"), text("b"), finish()], ["ab", "stop"]),
         ([text("a"), line({"delta": {}, "finish_reason": "stop"}, error=ERROR)], ["a", "stop"]),
         ([text("a"), finish(), line(error=ERROR)], ["a", "stop"]),
+        ([text("a"), finish("eos")], ["a", "stop"]),
+        ([text("a"), finish("refusal")], ["a", "content-filter"]),
+        ([text("a"), finish("tool_use")], ["a", "tool-calls"]),
     ],
     ids=[
         *("finishReason", "done_reason", "stop_reason", "a reason that text follows is none"),
+        *("none of a later one either, whatever the usage says",),
         *("white space behind a reason", "a break that text follows is none"),
-        *("an error beside a reason", "an error behind a reason"),
+        *("an error beside a reason", "an error behind a reason", "eos", "refusal", "tool_use"),
     ],
 )
 def test_an_answer_is_whole_with_its_reason(chunks: list[bytes], expected: list[str]) -> None:

@@ -87,10 +87,18 @@ def test_a_picture_in_the_text_is_taken_out_of_it() -> None:
 
 def test_a_picture_that_is_too_large_is_named_in_a_sentence() -> None:
     large = PICTURE + "A" * MAX_URL
+    fits = large[:MAX_URL]
+    assert joined(delta(images=[image(fits)]), finish())[0] == File(
+        media_type="image/png", url=fits
+    )
     expected = "[The model sent a picture (image/png, 192 KiB). It is too large to be kept here.]"
     assert said(delta(content="a", images=[image(large)]), finish()).split("\n\n")[1] == expected
     sound = {"type": "input_audio", "input_audio": {"format": "mp3", "data": "A" * 2 * MAX_URL}}
     assert "[The model sent sound (audio/mp3, 384 KiB)." in said(text([sound]), finish())
+    paper = large.replace("image/png", "application/pdf")
+    assert "[The model sent a file (application/pdf, " in said(
+        delta(images=[image(paper)]), finish()
+    )
 
 
 @pytest.mark.promise("bounded")

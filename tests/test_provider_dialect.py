@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from yarl import URL
 
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.dialect import Dialect, Dialects, Row
+from durable_llm_streams.providers.requests.learning import Lessons
 from durable_llm_streams.providers.requests.prefill import PrefillTable
+from durable_llm_streams.providers.requests.request import RequestOptions
 from durable_llm_streams.providers.requests.turns import messages
 from durable_llm_streams.runs.source import Alive, Turn
 from tests.asking import ask, fail, opened, text_of
@@ -112,6 +115,14 @@ def no_system(body: dict[str, Any]) -> tuple[int, Any] | None:
     if body["messages"][0]["role"] != "system":
         return None
     return 400, {"object": "error", "message": "System role not supported", "code": 400}
+
+
+def test_a_model_that_begins_inside_a_thought_is_remembered() -> None:
+    lessons = Lessons(Dialects(URL("http://host.example/v1")), RequestOptions())
+    before = lessons.dialect("m")
+    lessons.begins_thinking("m")
+    assert lessons.dialect("m") == replace(before, begins_thinking=True)
+    assert lessons.dialect("other") == before
 
 
 async def test_refusals_teach_four_things_about_this_model_and_no_fifth() -> None:
