@@ -39,13 +39,6 @@ def test_odd_values_in_fields_that_do_not_matter_break_nothing(value: Any) -> No
     assert events[0] == TextDelta("a")
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours"), [("eos", "stop"), ("refusal", "content-filter"), ("tool_use", "tool-calls")]
-)
-def test_other_finish_reasons_get_the_names_of_the_ai_sdk(theirs: str, ours: str) -> None:
-    assert read(text("a"), finish(theirs), DONE)[-1] == Finish(reason=ours, metadata={})
-
-
 def test_the_thoughts_of_a_chunk_come_before_its_text() -> None:
     events = read(delta(content="a", reasoning="think"), finish())
     assert events[:-1] == [ReasoningDelta("think"), TextDelta("a")]
