@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from yarl import URL
 
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
