@@ -46,7 +46,7 @@ def test_two_objects_in_one_line_are_both_read() -> None:
 
 
 def test_lines_may_end_with_a_carriage_return_wherever_they_are_cut() -> None:
-    data = (text("a") + text("b") + finish() + DONE).replace(b"\n", b"\r")
+    data = (b": ping\n" + text("a") + text("b") + finish() + DONE).replace(b"\n", b"\r")
     assert said(*(data[at : at + 1] for at in range(len(data)))) == "ab"
 
 
