@@ -237,6 +237,15 @@ async def test_a_job_whose_stream_says_at_once_that_it_failed_is_polled(
     assert (provider.jobs.all[0].listened, provider.jobs.all[0].polls) == ([(4, 200)], [200])
 
 
+async def test_a_connection_that_fails_before_a_word_is_no_reason_to_poll(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    provider.jobs.too_old = False
+    await begin(source, "tokens=5,cut_at=0,listeners")
+    error = await fail(source, listening())
+    assert (error.job_over, provider.jobs.all[0].polls) == (False, [])
+
+
 async def test_closing_a_stream_that_polls_leaves_the_job_alone(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
