@@ -124,17 +124,6 @@ async def proxy(server: ServerProcess) -> AsyncIterator[TcpProxy]:
         yield proxy
 
 
-async def test_a_message_is_sent_and_its_answer_read(scene: Scene) -> None:
-    page = await scene.open()
-    state = await page.settled(page.send("Hello"))
-    assert state.text == answer(20)
-    assert state.statuses == ["submitted", "streaming", "ready"]
-    assert state.ends == [
-        {"isAbort": False, "isDisconnect": False, "isError": False, "finishReason": "stop"}
-    ]
-    assert scene.asked() == [("user", "Hello")]
-
-
 @pytest.mark.promise("history-is-fold")
 @pytest.mark.parametrize(
     ("script", "text"),
@@ -159,7 +148,11 @@ async def test_the_message_on_the_screen_is_the_message_in_the_history(
 async def test_a_conversation_goes_on_with_everything_that_was_said(scene: Scene) -> None:
     page = await scene.open()
     scene.provider.plan("tokens=2", "tokens=3")
-    await page.settled(page.send("one"))
+    first = await page.settled(page.send("one"))
+    assert first.statuses == ["submitted", "streaming", "ready"]
+    end = {"isAbort": False, "isDisconnect": False, "isError": False, "finishReason": "stop"}
+    assert first.ends == [end]
+    assert scene.asked() == [("user", "one")]
     state = await page.settled(page.send("two"))
     assert texts(state.messages) == ["one", answer(2), "two", answer(3)]
     assert scene.asked() == [("user", "one"), ("assistant", answer(2)), ("user", "two")]
