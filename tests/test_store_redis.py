@@ -13,13 +13,14 @@ from hypothesis import settings
 from durable_llm_streams.errors import CursorLost, StoreUnavailable
 from durable_llm_streams.log import follow
 from durable_llm_streams.model import Cursor, Status, token_at
+from durable_llm_streams.store import Changes
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore, Retention
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
 from tests.redis_servers import RedisServer, redis_server
 from tests.redis_stores import RedisStores, elsewhere, stores, talk
-from tests.waiting import within
+from tests.waiting import until, within
 
 __all__ = ["elsewhere", "redis_server", "stores", "talk"]
 
@@ -168,6 +169,31 @@ async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
         with pytest.raises(CursorLost):
             async for page in again:
                 assert page.records == []
+
+
+@pytest.mark.promise("feed")
+async def test_a_feed_is_notified_of_changes_during_a_cut_connection(
+    talk: Talk, elsewhere: Talk, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durable_llm_streams.stores.redis.events._RETRY_SECONDS", (0.5, 0.5))
+    await talk.send()
+    store = elsewhere.store
+    assert isinstance(store, RedisStore)
+    position = (await store.changes("ann", None)).position
+    await redis_server.command("CLIENT", "KILL", "TYPE", "pubsub")
+    await until(lambda: store._following.events._subscriber is None)
+
+    async def next_changes() -> Changes:
+        while not (found := await store.changes("ann", position, wait=600)).changes:
+            pass  # woken by the cut, or by its end
+        return found
+
+    waiting = asyncio.create_task(next_changes())
+    await until(lambda: "ann" in store._bells._listening and store.arriving == 0)
+    await talk.store.rename("ann", "c1", "Another title")
+    async with within("a change in the feed after the cut"):
+        found = await waiting
+    assert [change.kind for change in found.changes] == ["chat-renamed"]
 
 
 @pytest.mark.promise("takeover")
