@@ -67,26 +67,14 @@ def test_later_rows_win_and_their_headers_and_fields_add_up() -> None:
     assert found.of("other").temperature
 
 
-def test_neighbours_are_joined_and_turns_without_text_left_out() -> None:
-    turns = [
-        Turn("system", "Be brief."),
-        Turn("user", "One?"),
-        Turn("assistant", " \n"),
-        Turn("user", "Two?"),
-        Turn("assistant", "2"),
-        Turn("user", "Three?"),
-    ]
+def test_turns_without_text_are_left_out_except_the_last() -> None:
+    said = ["One?", " \n", "Two?", "2", ""]
+    turns = [Turn("assistant" if at % 2 else "user", text) for at, text in enumerate(said)]
     assert messages(turns) == [
-        {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "One?\n\nTwo?"},
         {"role": "assistant", "content": "2"},
-        {"role": "user", "content": "Three?"},
+        {"role": "user", "content": ""},
     ]
-    assert messages(turns, system=False)[0] == {
-        "role": "user",
-        "content": "Be brief.\n\nOne?\n\nTwo?",
-    }
-    assert messages([Turn("user", "One?"), Turn("user", "")])[-1]["role"] == "user"
 
 
 def names(field: str) -> Refusal:
