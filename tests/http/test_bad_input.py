@@ -69,11 +69,13 @@ REFUSED: dict[str, list[bytes | JSON]] = {
         b"", b"{", b"NaN", b"\xff\xfe\x00", b'{"id":"c\xff"}', b'{"id":"c1"} trailing',
         b'{"id":"c1","message":' + b"[" * 100_000, b'{"id":"c1","x":' + b'{"a":' * 100_000,
     ],
-    "expected form": [
+    "The body has not the expected form": [
         b"null", b"7", b"[" * 100_000, b'{"id":1e999}', b'{"id":' + b"9" * 5000 + b"}",
         b'{"id":"c1","trigger":"resume-stream"}', b'{"id":"c1","trigger":null,"messages":[]}',
-        b'{"id":"c1","messages":["Hi"]}', b'{"id":"c1","messages":{"0":"Hi"}}',
-        b'{"id":"c1","messages":null,"message":null}',
+        b'{"id":"c1","messages":{"0":"Hi"}}',
+    ],
+    "The message has not the expected form": [
+        b'{"id":"c1","messages":["Hi"]}', b'{"id":"c1","messages":null,"message":null}',
         b'{"id":"c1","message":{"id":"m1","role":"user","content":"Hi"}}',
         b'{"id":"c1","message":{"role":"user","parts":[{"type":"text","text":"Hi"}]}}',
         b'{"id":"c1","trigger":"regenerate-message","messages":[7]}',
