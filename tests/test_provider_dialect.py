@@ -67,11 +67,11 @@ def test_later_rows_win_and_their_headers_and_fields_add_up() -> None:
     assert found.of("other").temperature
 
 
-def test_turns_without_text_are_left_out_except_the_last() -> None:
-    said = ["One?", " \n", "Two?", "2", ""]
+def test_turns_can_be_sent_and_those_without_text_are_left_out_but_the_last() -> None:
+    said = ["a\ud83db \ud83d\ude00", " \n", "Two?", "2", ""]
     turns = [Turn("assistant" if at % 2 else "user", text) for at, text in enumerate(said)]
     assert messages(turns) == [
-        {"role": "user", "content": "One?\n\nTwo?"},
+        {"role": "user", "content": "a\ufffdb \U0001f600\n\nTwo?"},
         {"role": "assistant", "content": "2"},
         {"role": "user", "content": ""},
     ]
