@@ -83,13 +83,15 @@ async def test_chats_are_searched_and_listed_newest_first_by_page(guest: Guest) 
         await guest.send(f"Question {number} %", chat=f"c{number}")
     await guest.send("More", chat="c2")
     await guest.send("Another", chat="other")
-    pages, more, query = [], "", {"q": " % ", "limit": "2"}
+    pages: list[list[str]] = []
+    query, more = {"q": " % ", "limit": "2"}, None
     for _ in range(3):
         page = (await guest.get("/api/chats", params=query)).json
         pages.append([chat["id"] for chat in page["chats"]])
         more = page["next"]
         query["before"] = more or "none"
-    assert (pages, more) == ([["c2", "c4"], ["c3", "c1"], ["c0"]], None)
+    assert pages == [["c2", "c4"], ["c3", "c1"], ["c0"]]
+    assert more is None
     listed = (await guest.get("/api/chats")).json["chats"]
     assert [chat["id"] for chat in listed] == ["other", "c2", "c4", "c3", "c1", "c0"]
 
