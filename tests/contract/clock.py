@@ -58,6 +58,14 @@ class ClockContract:
         await nothing_goes(talk, old, ahead, active.run)
         assert sorted(await talk.chat_ids()) == ["active", "ahead", "old"]
 
+    async def test_an_answer_after_a_while_without_a_look_ages_in_time(self, talk: Talk) -> None:
+        await talk.look()
+        talk.clock.advance(9 * MINUTE)  # of them, 5 count
+        run = await talk.answer()
+        await talk.look()
+        await talk.pass_time(HOUR + MINUTE)
+        await talk.expires(run.id)
+
     @pytest.mark.promise("bounded")
     async def test_a_clock_that_is_ahead_at_every_start_deletes_nothing(self, talk: Talk) -> None:
         run = await talk.answer()
