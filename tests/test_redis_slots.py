@@ -85,7 +85,7 @@ async def test_a_server_that_does_not_know_its_own_name_means_itself(name: bytes
     cluster = Cluster()
     cluster.map = [(*LOW, name), (*HIGH, b"c")]
     await cluster.get(IN_A)
-    assert cluster.asked(b"CLUSTER") == cluster.asked(), "another one was asked"
+    assert cluster.asked(b"CLUSTER") == cluster.asked(), "it did not mean itself"
     assert await cluster.get(IN_B) == b"c"
 
 
@@ -131,9 +131,8 @@ async def test_redirections_that_lead_nowhere_are_given_up(
 ) -> None:
     cluster = Cluster()
     cluster.replies |= {"a": at_a, "b": b"-MOVED 1 a:7000\r\n"}
-    cluster.map = [(*LOW, b"a"), (*HIGH, b"a")]
     await cluster.refused(IN_A, words)
-    assert cluster.asked() == asked
+    assert "".join(sorted(cluster.asked())) == asked
     await cluster.database.close()
 
 
