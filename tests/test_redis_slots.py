@@ -179,3 +179,12 @@ async def test_slots_that_no_server_holds_are_an_error() -> None:
     assert await cluster.get(IN_A) == b"a"
     await cluster.refused(IN_B, "some of its masters are missing")
     await cluster.database.close()
+
+
+@virtual
+async def test_a_server_that_is_silent_about_the_map_is_left_for_the_next() -> None:
+    for _ in range(8):  # they are asked in any order
+        cluster = Cluster()
+        cluster.replies["a"] = None
+        assert await elapsed(cluster.get(IN_B)) < 2
+        await cluster.database.close()
