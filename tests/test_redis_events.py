@@ -39,7 +39,7 @@ def accepting() -> Peers:
 
 
 def closed(peers: Peers) -> list[bool]:
-    return [peer.is_closing() for peer in peers.opened]
+    return [peer.left for peer in peers.opened]
 
 
 @asynccontextmanager
