@@ -136,15 +136,9 @@ class Page:
         self._browser = browser
         self.name = name
 
-    async def send(self, text: str) -> None:
-        await self._browser.ask("send", page=self.name, text=text)
-
-    async def edit(self, message_id: str, text: str) -> None:
-        await self._browser.ask("send", page=self.name, text=text, messageId=message_id)
-
-    async def send_again(self) -> None:
-        """`sendMessage()`: what the SDK has for the last message once more."""
-        await self._browser.ask("send", page=self.name)
+    async def send(self, text: str | None = None, edited: str | None = None) -> None:
+        """`sendMessage()`: a new message, or an edit; without a text the last message again."""
+        await self._browser.ask("send", page=self.name, text=text, messageId=edited)
 
     async def regenerate(self, message_id: str | None = None) -> None:
         await self._browser.ask("regenerate", page=self.name, messageId=message_id)

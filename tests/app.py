@@ -24,8 +24,9 @@ from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import Authenticate, OfferedModel, ServerConfig, create_app
 from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.server.state import AppState
-from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
+from durable_llm_streams.source import Prompt
 from durable_llm_streams.stores import SQLiteStore
+from tests.scripted_source import Bug, Do, Done, Say, ScriptedSource
 from tests.waiting import until, within
 
 JSON = dict[str, Any]
@@ -35,18 +36,16 @@ CONFIG = ServerConfig(models=MODELS)
 HELLO = ("Hello", ", ", "world", ".")
 
 
-class Script:
+class Script(ScriptedSource):
     """A model that the test controls.
 
     Attributes:
         pieces: what the next answers say, piece by piece; an exception among them is raised.
-        prompts: what was asked.
     """
 
     def __init__(self) -> None:
+        super().__init__(by_prompt=self._scene)
         self.pieces: Sequence[str | Exception] = HELLO
-        self.prompts: list[Prompt] = []
-        self._held = False
         self._permits = asyncio.Semaphore(0)
         self._free = asyncio.Event()
         self._free.set()
@@ -65,27 +64,17 @@ class Script:
         self._free.set()
         self.allow(1000)
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        self.prompts.append(prompt)
+    def _scene(self, prompt: Prompt) -> list[Do]:
+        scene: list[Do] = []
         for piece in self.pieces:
-            await self._turn()
-            if isinstance(piece, Exception):
-                raise piece
-            yield TextDelta(piece)
-        await self._turn()
-        yield Finish(reason="stop", metadata={"model": prompt.model})
+            scene += [Do(self._turn), Bug(piece) if isinstance(piece, Exception) else Say(piece)]
+        return [*scene, Do(self._turn), Done(metadata={"model": prompt.model})]
 
     async def _turn(self) -> None:
-        if not self._free.is_set():
-            await self._permits.acquire()
-        else:
+        if self._free.is_set():
             await asyncio.sleep(0)
-
-    def can_prefill(self, model: str) -> bool:
-        return False
-
-    async def close(self) -> None:
-        pass
+        else:
+            await self._permits.acquire()
 
 
 class Document(JSON):

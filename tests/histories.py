@@ -11,6 +11,7 @@ from msgspec import structs
 
 from durable_llm_streams.chunks import encode
 from durable_llm_streams.errors import CursorLost
+from durable_llm_streams.log import read_all
 from durable_llm_streams.model import Chat, Claim, Message, Run, Status
 from durable_llm_streams.store import Append, Ending, Order, Retention, Sent, Store
 from tests.contract.harness import delete_some
@@ -158,14 +159,11 @@ async def whole(store: Store, orders: Sequence[Order]) -> Whole:
     """Ask a store for everything about what was once sent to it."""
     told = Whole({}, {}, {}, {})
     for owner in sorted({order.owner for order in orders}):
-        more: str | None = None
-        told.chats[owner] = []
-        while True:
-            page = await store.chats.page(owner, limit=7, more=more)
+        page = await store.chats.page(owner, limit=7)
+        told.chats[owner] = [*page.chats]
+        while page.more is not None:
+            page = await store.chats.page(owner, limit=7, more=page.more)
             told.chats[owner] += page.chats
-            more = page.more
-            if more is None:
-                break
         times = [chat.updated_at for chat in told.chats[owner]]
         assert times == sorted(times, reverse=True)
         told.chats[owner].sort(key=lambda chat: chat.id)
@@ -184,17 +182,10 @@ async def whole(store: Store, orders: Sequence[Order]) -> Whole:
 
 
 async def _log(store: Store, run_id: str) -> list[bytes] | None:
-    records: list[bytes] = []
-    while True:
-        try:
-            page = await store.log.read(run_id, len(records))
-        except CursorLost:
-            assert not records
-            return None
-        records += page.records
-        if len(records) + 1 == page.next_seq:
-            return records
-        assert page.records
+    try:
+        return (await read_all(store.log, run_id))[0]
+    except CursorLost:
+        return None
 
 
 async def repeated(store: Store, order: Order, **changes: Any) -> Sent:

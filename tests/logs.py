@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -36,51 +37,48 @@ provider_metadata = st.dictionaries(
     st.sampled_from(["openai", "anthropic"]), st.dictionaries(keys, texts, max_size=2), max_size=2
 )
 
-_PLAIN: list[st.SearchStrategy[Chunk]] = [
-    st.fixed_dictionaries(
-        {"type": st.just("source-url"), "sourceId": names, "url": texts},
-        optional={"title": texts, "providerMetadata": provider_metadata},
+
+def _chunk(
+    *kinds: str,
+    optional: Mapping[str, st.SearchStrategy[Any]] | None = None,
+    **fields: st.SearchStrategy[Any],
+) -> st.SearchStrategy[Chunk]:
+    kind = {"type": st.sampled_from(kinds)}
+    return st.fixed_dictionaries({**kind, **fields}, optional=dict(optional or {}))
+
+
+_META = {"providerMetadata": provider_metadata}
+_PLAIN = [
+    _chunk("source-url", sourceId=names, url=texts, optional={"title": texts, **_META}),
+    _chunk(
+        "source-document",
+        sourceId=names,
+        mediaType=texts,
+        title=texts,
+        optional={"filename": texts, **_META},
     ),
-    st.fixed_dictionaries(
-        {"type": st.just("source-document"), "sourceId": names, "mediaType": texts, "title": texts},
-        optional={"filename": texts, "providerMetadata": provider_metadata},
+    _chunk(
+        *("file", "reasoning-file"),
+        url=texts,
+        mediaType=texts,
+        optional={"filename": texts, **_META},
     ),
-    st.fixed_dictionaries(
-        {"type": st.sampled_from(["file", "reasoning-file"]), "url": texts, "mediaType": texts},
-        optional={"providerMetadata": provider_metadata, "filename": texts},
-    ),
-    st.fixed_dictionaries(
-        {"type": st.just("custom"), "kind": st.just("openai.thing")},
-        optional={"providerMetadata": provider_metadata, "unknown": texts},
-    ),
-    st.fixed_dictionaries(
-        {
-            "type": st.just("steering-message"),
-            "id": names,
-            "parts": st.lists(
-                st.fixed_dictionaries({"type": st.just("text"), "text": texts}), max_size=2
-            ),
-        }
-    ),
-    st.fixed_dictionaries({"type": st.just("message-metadata"), "messageMetadata": metadata}),
-    st.just({"type": "message-metadata", "messageMetadata": None}),
-    st.just({"type": "abort"}),
+    _chunk("custom", kind=st.just("openai.thing"), optional={"unknown": texts, **_META}),
+    _chunk("steering-message", id=names, parts=st.lists(_chunk("text", text=texts), max_size=2)),
+    _chunk("message-metadata", messageMetadata=st.none() | metadata),
+    _chunk("abort"),
 ]
-_DATA: st.SearchStrategy[Chunk] = st.fixed_dictionaries(
-    {"type": st.sampled_from(["data-run", "data-weather"]), "data": values},
+_DATA = _chunk(
+    *("data-run", "data-weather"),
+    data=values,
     optional={"id": st.sampled_from(["0", "1"]), "transient": st.booleans(), "unknown": texts},
 )
 _STEPS = ["start-step", "finish-step", "reset-step"]
-_ENDS: list[st.SearchStrategy[Chunk]] = [
-    st.fixed_dictionaries(
-        {"type": st.just("finish")},
-        optional={
-            "finishReason": st.sampled_from(["stop", "length", "error", "interrupted", "other"]),
-            "messageMetadata": metadata,
-        },
-    ),
-    st.fixed_dictionaries({"type": st.just("error"), "errorText": texts.filter(bool)}),
-    st.fixed_dictionaries({"type": st.just("abort")}, optional={"reason": texts}),
+_REASONS = st.sampled_from(["stop", "length", "error", "interrupted", "other"])
+_ENDS = [
+    _chunk("finish", optional={"finishReason": _REASONS, "messageMetadata": metadata}),
+    _chunk("error", errorText=texts.filter(bool)),
+    _chunk("abort", optional={"reason": texts}),
 ]
 
 
@@ -160,32 +158,19 @@ def chunk_lists(draw: st.DrawFn) -> list[Chunk]:
     return writer.chunks
 
 
-def _loose(chunk: Chunk) -> str:
-    return json.dumps(chunk, ensure_ascii=False)
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODINGS: list[Callable[[Chunk], str]] = [
+    *[_canonical] * 3,
+    json.JSONEncoder(separators=(",", ":")).encode,
+    json.JSONEncoder(ensure_ascii=False).encode,
+    lambda chunk: _canonical(dict(reversed(chunk.items()))),
+]
 
 
-def _ascii(chunk: Chunk) -> str:
-    return json.dumps(chunk, separators=(",", ":"))
+@st.composite
+def _encoded(draw: st.DrawFn) -> list[bytes]:
+    """A log as records, each chunk in one of the ways to write it as JSON."""
+    return [draw(st.sampled_from(_ENCODINGS))(chunk).encode() for chunk in draw(chunk_lists())]
 
 
-def _canonical(chunk: Chunk) -> str:
-    return json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))
-
-
-def _reversed(chunk: Chunk) -> str:
-    return _canonical(dict(reversed(chunk.items())))
-
-
-ENCODINGS = [_canonical, _canonical, _canonical, _ascii, _loose, _reversed]
-
-
-def encoded(chunks: st.SearchStrategy[list[Chunk]]) -> st.SearchStrategy[list[bytes]]:
-    """Logs as records, each chunk in one of the ways to write it as JSON."""
-    return chunks.flatmap(
-        lambda items: st.lists(
-            st.sampled_from(ENCODINGS), min_size=len(items), max_size=len(items)
-        ).map(lambda ways: [way(item).encode() for way, item in zip(ways, items, strict=True)])
-    )
-
-
-logs = encoded(chunk_lists())
+logs = _encoded()

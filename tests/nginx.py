@@ -103,10 +103,7 @@ class Nginx:
         command = [self._program, "-c", str(self._folder / "nginx.conf"), "-e", "stderr"]
         with (self._folder / "stdout").open("ab") as out, (self._folder / "stderr").open("ab") as e:
             self._process = subprocess.Popen(
-                tied([*command, "-g", settings]),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=e,
+                tied([*command, "-g", settings]), stdin=subprocess.DEVNULL, stdout=out, stderr=e
             )
         try:
             await until(self._listens, what="nginx to listen")

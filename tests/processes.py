@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -15,18 +14,11 @@ from typing import BinaryIO, Protocol, Self
 import aiohttp
 
 from tests.children import tied
+from tests.redis_servers.ports import unused_port
 from tests.waiting import within
 
 START_SECONDS = 90.0
 END_SECONDS = 60.0
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Process(Protocol):
@@ -55,7 +47,7 @@ class ServerProcess:
     def __init__(
         self, folder: Path, settings: Mapping[str, str] | None = None, *, port: int | None = None
     ) -> None:
-        self.port = free_port() if port is None else port
+        self.port = unused_port() if port is None else port
         self.url = f"http://127.0.0.1:{self.port}"
         self.store = folder / "chats.db"
         self.log = folder / "server.log"

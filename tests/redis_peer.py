@@ -28,13 +28,14 @@ class Peer(asyncio.Transport):
         protocol: the client's end.
         commands: all that were received.
         aborted: whether the client has given the connection up.
+        left: whether it has closed it, which it may do after a cut, too.
     """
 
     def __init__(self, answer: Callable[[list[bytes]], bytes | None]) -> None:
         super().__init__()
         self.protocol: Any = asyncio.Protocol()
         self.commands: list[list[bytes]] = []
-        self.aborted = False
+        self.aborted = self.left = False
         self._answer = answer
         self._closing = False
         self._loop = asyncio.get_running_loop()
@@ -70,6 +71,7 @@ class Peer(asyncio.Transport):
                 self._loop.call_soon(self.say, reply)
 
     def close(self) -> None:
+        self.left = True
         if not self._closing:
             self._closing = True
             self._loop.call_soon(self.protocol.connection_lost, None)

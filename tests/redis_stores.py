@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+import pytest
 
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from tests.contract import StoreFactory
+from tests.contract.harness import Talk
+from tests.redis_servers import RedisServer
 from tests.waiting import within
 
 _PREFIXES = itertools.count(1)
@@ -75,3 +80,22 @@ class RedisStores(OpenedStores):
         return RedisStore(
             self._address, now=self._now, monotonic=self._monotonic, token=self.tokens
         )
+
+
+@pytest.fixture
+async def stores(redis_server: RedisServer) -> AsyncIterator[RedisStores]:
+    """On the shared server; a module that uses this imports its fixture `redis_server`, too."""
+    made = RedisStores(redis_server.url)
+    yield made
+    await made.clean_up()
+
+
+@pytest.fixture
+async def talk(stores: RedisStores) -> Talk:
+    return Talk(stores, await stores.open())
+
+
+@pytest.fixture
+async def elsewhere(talk: Talk, stores: RedisStores) -> Talk:
+    """The same store in another process."""
+    return Talk(stores, await stores.open())

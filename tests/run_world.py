@@ -19,11 +19,11 @@ from msgspec import structs
 
 from durable_llm_streams import chunks
 from durable_llm_streams.fold import Fold
-from durable_llm_streams.log import Flusher, LogWriter, follow, read_all
+from durable_llm_streams.log import Flusher, follow, read_all
 from durable_llm_streams.model import Claim, Cursor, Run, Status, token_at
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.source import Source
-from durable_llm_streams.store import Ending, Order, Store
+from durable_llm_streams.store import Ending, Order, Pace, Store
 from durable_llm_streams.stores import SQLiteStore
 
 from .faulty_store import FaultyStore
@@ -122,9 +122,11 @@ class World:
         self._flushers.append(Flusher(store.log, store.pace))
         return self._flushers[-1]
 
-    async def writer(self, store: Store | None = None) -> LogWriter:
-        """A writer of a fresh run, over a flusher of its own."""
-        return self.flusher(store).writer(await self.claim())
+    def flushing(self, pace: Pace | None = None) -> tuple[FaultyStore, Flusher]:
+        """A store that can be spoiled, and a flusher over it."""
+        store = self.faulty()
+        store.pace = pace or store.pace
+        return store, self.flusher(store)
 
     def order(self, chat: str = "chat", text: str = "Hello", *, queue: bool = True) -> Order:
         """An order for an answer in a chat."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from types import TracebackType
 from typing import Literal, Self
 
 Mode = Literal["pass", "hang", "refuse", "dribble"]
@@ -73,12 +72,7 @@ class TcpProxy:
         await self.set("pass")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.set("refuse")
         links = list(self._links)
         for link in links:

@@ -14,7 +14,8 @@ import pytest_asyncio
 from tests.ai_sdk_browser import Browser, Page, text_of
 from tests.fake_provider import ODD, SECRET_WORDS, FakeProvider, answer
 from tests.node import node_program
-from tests.processes import ServerProcess, free_port, serving
+from tests.processes import ServerProcess, serving
+from tests.redis_servers.ports import unused_port
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
 
@@ -80,7 +81,7 @@ def settings(provider_port: int) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def provider_port() -> int:
-    return free_port()
+    return unused_port()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -123,17 +124,6 @@ async def proxy(server: ServerProcess) -> AsyncIterator[TcpProxy]:
         yield proxy
 
 
-async def test_a_message_is_sent_and_its_answer_read(scene: Scene) -> None:
-    page = await scene.open()
-    state = await page.settled(page.send("Hello"))
-    assert state.text == answer(20)
-    assert state.statuses == ["submitted", "streaming", "ready"]
-    assert state.ends == [
-        {"isAbort": False, "isDisconnect": False, "isError": False, "finishReason": "stop"}
-    ]
-    assert scene.asked() == [("user", "Hello")]
-
-
 @pytest.mark.promise("history-is-fold")
 @pytest.mark.parametrize(
     ("script", "text"),
@@ -158,7 +148,11 @@ async def test_the_message_on_the_screen_is_the_message_in_the_history(
 async def test_a_conversation_goes_on_with_everything_that_was_said(scene: Scene) -> None:
     page = await scene.open()
     scene.provider.plan("tokens=2", "tokens=3")
-    await page.settled(page.send("one"))
+    first = await page.settled(page.send("one"))
+    assert first.statuses == ["submitted", "streaming", "ready"]
+    end = {"isAbort": False, "isDisconnect": False, "isError": False, "finishReason": "stop"}
+    assert first.ends == [end]
+    assert scene.asked() == [("user", "one")]
     state = await page.settled(page.send("two"))
     assert texts(state.messages) == ["one", answer(2), "two", answer(3)]
     assert scene.asked() == [("user", "one"), ("assistant", answer(2)), ("user", "two")]
@@ -268,7 +262,7 @@ async def test_what_follows_an_edit_goes_on_from_the_edited_question(scene: Scen
     page = await scene.open()
     question = (await page.settled(page.send("first"))).messages[0]["id"]
     await page.settled(page.send("second"))
-    state = await page.settled(page.edit(question, "better"))
+    state = await page.settled(page.send("better", question))
     stored = (await scene.stored())["messages"]
     assert texts(state.messages) == texts(stored) == ["better", answer(2, "c")]
     assert scene.asked() == [("user", "better")]
@@ -283,7 +277,7 @@ async def test_regenerating_after_an_edit_answers_the_edited_question(
 ) -> None:
     page = await scene.open()
     question = (await page.settled(page.send("first"))).messages[0]["id"]
-    edited = await page.settled(page.edit(question, "better"))
+    edited = await page.settled(page.send("better", question))
     state = await page.settled(page.regenerate(edited.messages[1]["id"] if named else None))
     assert scene.asked() == [("user", "better")]
     assert state.messages[1]["id"] != edited.messages[1]["id"]
@@ -294,7 +288,7 @@ async def test_an_edit_after_an_edit_is_one_more_version_of_the_same_question(sc
     page = await scene.open()
     question = (await page.settled(page.send("first"))).messages[0]["id"]
     for text in ["second", "third", "first", "second"]:
-        state = await page.settled(page.edit(question, text))
+        state = await page.settled(page.send(text, question))
         assert state.status == "ready"
         assert text_of(state.messages[0]) == text
         shown = (await scene.stored())["messages"]
@@ -399,7 +393,7 @@ async def test_an_answer_whose_server_ends_is_whole_after_its_restart(
     assert state.messages == (await doomed.stored())["messages"]
 
 
-@pytest.mark.parametrize("way", [Page.send_again, Page.regenerate], ids=["sent", "regenerated"])
+@pytest.mark.parametrize("way", [Page.send, Page.regenerate], ids=["sent", "regenerated"])
 async def test_a_message_that_never_arrived_can_be_tried_again(
     scene: Scene, proxy: TcpProxy, way: Callable[[Page], Awaitable[None]]
 ) -> None:
@@ -422,7 +416,7 @@ async def test_a_message_that_arrived_and_is_sent_again_has_one_answer(
     page = await scene.open(proxy.url)
     proxy.cut_after(1)
     assert (await page.settled(page.send("Hello"))).status == "error"
-    state = await page.settled(page.send_again())
+    state = await page.settled(page.send())
     assert state.text == WHOLE
     assert len(scene.provider.requests) == 1
     assert state.messages == (await scene.stored())["messages"]

@@ -9,7 +9,9 @@ import pytest
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.source import TextDelta
-from tests.chat_streams import DONE, delta, fail, finish, joined, line, outcome, said, text, usage
+from tests.chat_streams import DONE, delta, fail, finish, joined, line, outcome, text, usage
+
+ERROR = {"code": 429, "message": "Slow down"}
 
 
 def both(content: str, reason: Any = "stop", **fields: Any) -> bytes:
@@ -30,9 +32,29 @@ def broken(*pieces: bytes) -> ModelError | str:
         return error
 
 
-@pytest.mark.parametrize("name", ["finishReason", "done_reason", "stop_reason"])
-def test_a_finish_reason_may_have_another_name(name: str) -> None:
-    assert joined(text("a"), line({"delta": {}, name: "length"})) == [TextDelta("a"), "length"]
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([text("a"), line({"delta": {}, "finishReason": "length"})], ["a", "length"]),
+        ([text("a"), line({"delta": {}, "done_reason": "length"})], ["a", "length"]),
+        ([text("a"), line({"delta": {}, "stop_reason": "length"})], ["a", "length"]),
+        ([text("a"), finish("length"), text("b"), finish()], ["ab", "stop"]),
+        ([text("a"), finish(), text("\n")], ["a\n", "stop"]),
+        ([both("a", "timeout"), text("b"), finish()], ["ab", "stop"]),
+        ([text("a"), line({"delta": {}, "finish_reason": "stop"}, error=ERROR)], ["a", "stop"]),
+        ([text("a"), finish(), line(error=ERROR)], ["a", "stop"]),
+        ([text("a"), finish("eos")], ["a", "stop"]),
+        ([text("a"), finish("refusal")], ["a", "content-filter"]),
+        ([text("a"), finish("tool_use")], ["a", "tool-calls"]),
+    ],
+    ids=[
+        *("finishReason", "done_reason", "stop_reason", "a reason that text follows is none"),
+        *("white space behind a reason", "a break that text follows is none"),
+        *("an error beside a reason", "an error behind a reason", "eos", "refusal", "tool_use"),
+    ],
+)
+def test_an_answer_is_whole_with_its_reason(chunks: list[bytes], expected: list[str]) -> None:
+    assert joined(*chunks) == [TextDelta(expected[0]), expected[1]]
 
 
 @pytest.mark.promise("honest-failure")
@@ -46,27 +68,18 @@ def test_what_is_no_word_is_no_finish_reason(reason: Any) -> None:
 def test_a_reason_that_text_follows_was_none() -> None:
     assert fail(both("a"), text("b")).meaning == "cut"
     assert fail(text("a"), finish(), text("b")).meaning == "cut"
-    assert joined(text("a"), finish("length"), text("b"), finish()) == [TextDelta("ab"), "stop"]
 
 
 def test_the_text_is_complete_until_more_text_comes() -> None:
-    parser, waits = ChatParser(), []
-    for chunk in (text("a"), both("b"), finish(), text("c"), finish(), DONE):
-        parser.feed(chunk)
-        waits.append(parser.has_reason)
-    assert waits == [False, False, True, False, False, True]
-
-
-def test_usage_behind_a_reason_makes_the_text_complete() -> None:
-    parser = ChatParser()
-    parser.feed(both("a"))
-    assert not parser.has_reason
-    parser.feed(usage(1))
-    assert parser.has_reason
-
-
-def test_white_space_behind_a_reason_changes_nothing() -> None:
-    assert joined(text("a"), finish(), text("\n")) == [TextDelta("a\n"), "stop"]
+    for chunks in (
+        [(text("a"), False), (both("b"), False), (finish(), True), (text("c"), False),
+         (finish(), False), (usage(1), False), (DONE, True)],
+        [(both("a"), False), (usage(1), True)],
+    ):  # fmt: skip
+        parser = ChatParser()
+        for chunk, is_complete in chunks:
+            parser.feed(chunk)
+            assert parser.has_reason is is_complete, chunk
 
 
 def test_a_broken_connection_after_a_firm_reason_changes_nothing() -> None:
@@ -100,31 +113,18 @@ def test_a_reason_that_names_a_break_is_a_cut(reason: str, end: bytes) -> None:
 
 
 def test_an_error_behind_a_break_names_the_failure() -> None:
-    limit = line(error={"code": 429, "message": "Slow down"})
-    assert fail(text("a"), finish("error"), limit).meaning == "rate-now"
-
-
-def test_text_behind_a_break_makes_the_break_none() -> None:
-    assert said(both("a", "timeout"), text("b"), finish()) == "ab"
-
-
-def test_an_error_beside_a_finish_reason_does_not_fail_the_answer() -> None:
-    error = {"code": 500, "message": "x"}
-    last = line({"delta": {}, "finish_reason": "stop"}, error=error)
-    assert joined(text("a"), last) == [TextDelta("a"), "stop"]
-    assert joined(text("a"), finish(), line(error=error)) == [TextDelta("a"), "stop"]
+    assert fail(text("a"), finish("error"), line(error=ERROR)).meaning == "rate-now"
 
 
 @pytest.mark.promise("honest-failure")
 def test_an_error_beside_a_finish_reason_fails_an_answer_without_text() -> None:
-    error = {"code": 429, "message": "Slow down"}
-    last = line({"delta": {"content": ""}, "finish_reason": "stop"}, error=error)
+    last = line({"delta": {"content": ""}, "finish_reason": "stop"}, error=ERROR)
     assert fail(last, DONE).meaning == "rate-now"
     assert fail(delta(reasoning="hm"), last).meaning == "rate-now"
 
 
 def test_the_error_of_a_choice_fails_the_answer() -> None:
-    bad = line({"delta": {"content": ""}, "error": {"code": 429, "message": "Slow down"}})
+    bad = line({"delta": {"content": ""}, "error": ERROR})
     *events, failure = outcome(text("a"), bad, text("b"), DONE)
     assert events == [TextDelta("a")]
     assert "busy" in failure[0]

@@ -35,11 +35,8 @@ def image(url: str) -> dict[str, Any]:
 
 
 def test_text_comes_before_the_picture_of_its_chunk() -> None:
-    assert joined(delta(content="A cat.", images=[image(PICTURE)]), finish()) == [
-        TextDelta("A cat."),
-        FILE,
-        "stop",
-    ]
+    cat = delta(content="A cat.", images=[image(PICTURE)])
+    assert joined(cat, finish()) == [TextDelta("A cat."), FILE, "stop"]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +58,8 @@ def test_every_form_of_a_picture_is_read(part: Any) -> None:
     assert joined(delta(images=[part]), finish()) == [FILE, "stop"]
     if isinstance(part, dict):
         words = {"type": "text", "text": "a"}
-        assert joined(text([words, part, words]), finish()) == [
-            TextDelta("a"),
-            FILE,
-            TextDelta("a"),
-            "stop",
-        ]
+        mixed = joined(text([words, part, words]), finish())
+        assert mixed == [TextDelta("a"), FILE, TextDelta("a"), "stop"]
 
 
 def test_a_picture_that_comes_again_counts_once() -> None:
@@ -86,20 +79,26 @@ def test_a_picture_in_the_text_is_taken_out_of_it() -> None:
         TextDelta("."),
         "stop",
     ]
-    large = f"![A cat]({PICTURE}{'A' * 300_000})"
-    assert said(text(large), finish()).startswith(
-        "\n\n[The model sent a picture (image/png, 220 KiB)"
-    )
+    large = said(text(f"![A cat]({PICTURE}{'A' * 300_000})"), finish())
+    assert large.startswith("\n\n[The model sent a picture (image/png, 220 KiB)")
     linked = "![A cat](https://example.org/cat.png) " * 20
     assert said(text(linked), finish()) == linked
 
 
 def test_a_picture_that_is_too_large_is_named_in_a_sentence() -> None:
     large = PICTURE + "A" * MAX_URL
+    fits = large[:MAX_URL]
+    assert joined(delta(images=[image(fits)]), finish())[0] == File(
+        media_type="image/png", url=fits
+    )
     expected = "[The model sent a picture (image/png, 192 KiB). It is too large to be kept here.]"
     assert said(delta(content="a", images=[image(large)]), finish()).split("\n\n")[1] == expected
     sound = {"type": "input_audio", "input_audio": {"format": "mp3", "data": "A" * 2 * MAX_URL}}
     assert "[The model sent sound (audio/mp3, 384 KiB)." in said(text([sound]), finish())
+    paper = large.replace("image/png", "application/pdf")
+    assert "[The model sent a file (application/pdf, " in said(
+        delta(images=[image(paper)]), finish()
+    )
 
 
 @pytest.mark.promise("bounded")
@@ -112,22 +111,19 @@ def test_all_files_of_an_answer_are_bounded_together() -> None:
 
 @pytest.mark.promise("bounded")
 @pytest.mark.parametrize("size", [65_536, 20_000_000])
-def test_beside_a_picture_of_megabytes_the_text_is_kept(size: int) -> None:
-    url = "data:image/png;base64," + "A" * 9_000_000
-    data = delta(content="cat", images=[image(url)]) + finish() + DONE
-    pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    answer = said(*pieces)
-    assert answer.startswith("cat\n\n[The model sent a picture (image/png, 6.4 MiB).")
-
-
-@pytest.mark.promise("bounded")
 @pytest.mark.parametrize(
-    "form", ["![A cat](data:image/png;base64,%s)", "data:image/png;base64,%s", "%s"]
+    "form", ["images", "![A cat](data:image/png;base64,%s)", "data:image/png;base64,%s", "%s"]
 )
-def test_a_picture_of_megabytes_in_the_text_is_named(form: str) -> None:
-    content = form % ("A" * 9_000_000)
+def test_a_picture_of_megabytes_is_named_and_the_text_is_kept(form: str, size: int) -> None:
+    picture = "A" * 9_000_000
+    if form == "images":
+        chunk = delta(content="a", images=[image(f"data:image/png;base64,{picture}")])
+    else:
+        chunk = text("a") + text(form % picture)
+    data = chunk + text("b") + finish() + DONE
     expected = "[The model sent a picture (image/png, 6.4 MiB). It is too large to be kept here.]"
-    assert said(text("a"), text(content), text("b"), finish()) == f"a\n\n{expected}\n\nb"
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    assert said(*pieces) == f"a\n\n{expected}\n\nb"
 
 
 @pytest.mark.promise("bounded")
@@ -204,15 +200,7 @@ def test_every_form_of_a_page_is_read_and_counts_once(chunk: bytes) -> None:
 @pytest.mark.promise("foreign-bytes")
 @pytest.mark.parametrize(
     "url",
-    [
-        "javascript:alert(1)",
-        "ftp://a",
-        "",
-        7,
-        None,
-        "https://a\n/b",
-        "https://a/" + "b" * MAX_ADDRESS,
-    ],
+    ["javascript:alert(1)", "ftp://a", "", 7, None, "https://a\n/", "https://" + "b" * MAX_ADDRESS],
 )
 def test_an_address_that_is_none_is_passed_over(url: Any) -> None:
     pages = [url, {"url": url}, {"url_citation": {"url": url}}, {"url_citation": url}]
@@ -221,16 +209,11 @@ def test_an_address_that_is_none_is_passed_over(url: Any) -> None:
 
 
 def test_the_words_of_a_spoken_answer_are_text() -> None:
-    assert said(delta(audio={"transcript": "Hello"}), delta(audio={"data": "AA"}), DONE).startswith(
-        "Hello"
-    )
+    spoken = said(delta(audio={"transcript": "Hello"}), delta(audio={"data": "AA"}), DONE)
+    assert spoken.startswith("Hello")
     sounds = said(delta(audio={}), *[delta(audio={"data": "AA"})] * 3, finish())
     assert sounds.count("[The model sent sound.") == 1, sounds
     assert joined(text("a"), delta(audio={"data": ""}), finish()) == [TextDelta("a"), "stop"]
-
-
-def test_a_text_completion_is_read() -> None:
-    assert said(line({"text": "a"}), line({"text": "b", "finish_reason": "stop"})) == "ab"
 
 
 def test_of_several_choices_one_is_read() -> None:

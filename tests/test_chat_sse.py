@@ -11,17 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from durable_llm_streams.source import Finish, ReasoningDelta, TextDelta
-from tests.chat_streams import (
-    DONE,
-    delta,
-    finish,
-    line,
-    outcome,
-    pieces_of,
-    read,
-    said,
-    text,
-)
+from tests.chat_streams import DONE, delta, finish, line, outcome, pieces_of, read, said, text
 
 #: Without what begins a tag of thoughts or a picture.
 _NOT_IN_TAGS = st.characters(codec="utf-8", exclude_characters="<[")
@@ -47,18 +37,6 @@ def test_odd_values_in_fields_that_do_not_matter_break_nothing(value: Any) -> No
     odd = {"id": value, "model": value, "usage": usage, "system_fingerprint": value}
     events = read(line({"delta": {"content": "a"}}, **odd), finish(), line(usage=value), DONE)
     assert events[0] == TextDelta("a")
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [
-        ("eos", "stop"),
-        ("refusal", "content-filter"),
-        ("tool_use", "tool-calls"),
-    ],
-)
-def test_other_finish_reasons_get_the_names_of_the_ai_sdk(theirs: str, ours: str) -> None:
-    assert read(text("a"), finish(theirs), DONE)[-1] == Finish(reason=ours, metadata={})
 
 
 def test_the_thoughts_of_a_chunk_come_before_its_text() -> None:

@@ -99,9 +99,7 @@ def screen(tmp_path: Path) -> Terminal:
     return Terminal(tmp_path, terminal=True)
 
 
-async def test_lines_from_a_pipe_are_questions_and_answers_are_plain_text(
-    stub: Stub, end: Terminal
-) -> None:
+async def test_lines_from_a_pipe_are_questions(stub: Stub, end: Terminal) -> None:
     assert await end.chat(stub, "Why?", "", "  And now?  ", model="demo") == 0
     assert (end.out.getvalue(), end.err.getvalue()) == (PLAIN * 2, "")
     assert list(stub.questions.values()) == ["Why?", "And now?"]
@@ -160,18 +158,14 @@ async def test_the_next_chat_is_the_same_visitor(stub: Stub, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"http://127.0.0.1:1/": 3}', "\xff"])
-async def test_a_spoilt_cookie_file_is_no_reason_not_to_chat(
-    stub: Stub, end: Terminal, content: str
-) -> None:
+async def test_a_spoilt_cookie_file_is_ignored(stub: Stub, end: Terminal, content: str) -> None:
     (end.state / "cookies.json").write_bytes(content.encode("latin-1"))
     assert await end.chat(stub, "Why?") == 0
     stored = json.loads((end.state / "cookies.json").read_text())
     assert stored[stub.url + "/"] == {"visitor": "visitor1"}
 
 
-async def test_a_state_directory_that_cannot_be_written_is_no_reason_either(
-    stub: Stub, tmp_path: Path
-) -> None:
+async def test_a_directory_that_cannot_be_written_is_ignored(stub: Stub, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert await Terminal(tmp_path / "file" / "below").chat(stub, "Why?") == 0
 
@@ -195,9 +189,7 @@ async def test_cookies_of_one_server_are_not_sent_to_another(stub: Stub, end: Te
     assert CookieFile(end.state, stub.url + "/x?y")._key == stub.url + "/"
 
 
-async def test_on_a_terminal_the_answer_stays_once_and_rendered(
-    stub: Stub, screen: Terminal
-) -> None:
+async def test_a_terminal_shows_the_answer_once(stub: Stub, screen: Terminal) -> None:
     stub.acts += [Act(upto=420), Act(503)]
     assert await screen.chat(stub, "Why?") == 0
     for text in ("Heading", "Durable streams now.", "• one"):
@@ -207,9 +199,7 @@ async def test_on_a_terminal_the_answer_stays_once_and_rendered(
     assert "\x07" not in screen.out.getvalue()
 
 
-async def test_a_terminal_is_told_that_the_connection_was_lost(
-    stub: Stub, screen: Terminal
-) -> None:
+async def test_a_terminal_shows_a_lost_connection(stub: Stub, screen: Terminal) -> None:
     stub.acts += [Act(upto=420), Act(503, headers={"Retry-After": "2"})]
 
     async def until_drawn(_: float) -> None:
@@ -237,9 +227,7 @@ async def test_ctrl_c_stops_the_answer_and_the_chat_goes_on(stub: Stub, screen: 
         assert text in screen.shown
 
 
-async def test_ctrl_c_twice_leaves_an_answer_that_cannot_be_stopped(
-    stub: Stub, screen: Terminal
-) -> None:
+async def test_ctrl_c_twice_leaves_the_answer(stub: Stub, screen: Terminal) -> None:
     stub.records = text_log("So", " far", " good")
     stub.acts += [Act(upto=400, silent=True)]
 

@@ -122,10 +122,11 @@ async def test_what_is_no_address_is_refused(report: Ask, address: str) -> None:
 async def test_a_file_that_is_not_there_yet_is_fit_if_it_can_be_made(
     report: Ask, tmp_path: Path
 ) -> None:
-    path = tmp_path / "new" / "chats.db"
+    path = tmp_path / "new\x1b[2J" / "chats.db"
     well, lines = await report(DLS_STORE=f"sqlite:///{path}")
     assert well
     assert "not there yet" in lines[0]
+    assert "\x1b" not in lines[0], "a terminal would obey what is in an address"
     assert lines[1:] == [FIT]
     assert not path.parent.exists(), "looking changes nothing"
     (tmp_path / "file").touch()

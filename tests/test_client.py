@@ -265,7 +265,7 @@ async def test_pauses_are_random_up_to_their_bound(stub: Stub) -> None:
     assert time.pauses == [0.125, 0.0, 0.25]
 
 
-async def test_an_address_that_is_none_is_not_tried_again() -> None:
+async def test_an_invalid_address_is_not_tried_again() -> None:
     async with DurableClient("localhost", retry=Time().retry()) as client:
         with pytest.raises(InvalidSetting):
             await client.models()

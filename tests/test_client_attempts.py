@@ -164,7 +164,7 @@ async def test_a_server_that_writes_on_is_waited_for_however_long_it_takes(
         assert [event.cursor async for event in c.follow("c1")] == [cursor(1)]
 
 
-def test_a_connection_begins_without_a_sign_of_life_and_without_a_rest_of_the_last() -> None:
+def test_a_connection_begins_without_signs_of_life_and_leftovers() -> None:
     frame = b"id: " + cursor(1).encode() + b'\ndata: {"type":"start"}\n\n'
     reading = Reading(None)
     for _ in range(2):

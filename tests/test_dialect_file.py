@@ -11,7 +11,6 @@ from yarl import URL
 from durable_llm_streams.cli.provider import provider
 from durable_llm_streams.cli.settings import Settings
 from durable_llm_streams.errors import InvalidSetting
-from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.dialect import Dialects
 from durable_llm_streams.providers.requests.dialect_file import read_rows
 
@@ -80,13 +79,6 @@ def test_a_setting_for_the_provider_that_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(InvalidSetting, match=says):
         provider(Settings(OPENAI_API_KEY="k", **values))
-
-
-def test_models_are_not_asked_to_go_on_where_that_is_off() -> None:
-    for value, can in (("on", True), ("prose", True), ("off", False)):
-        chosen = provider(Settings(OPENAI_API_KEY="k", DLS_CONTINUE=value))
-        assert isinstance(chosen.source, OpenAICompatible)
-        assert chosen.source.can_continue("m") is can
 
 
 @pytest.mark.promise("no-secrets")

@@ -91,9 +91,7 @@ def test_the_ai_sdk_sees_the_same_message_when_a_stream_is_replayed(
 
 
 @pytest.mark.promise("history-is-fold")
-def test_a_delta_of_a_closed_part_ends_the_message_as_in_the_ai_sdk(
-    ai_sdk_fold: Script,
-) -> None:
+def test_a_delta_of_a_closed_part_ends_the_message_as_in_the_ai_sdk(ai_sdk_fold: Script) -> None:
     theirs = sdk_outcome_of(ai_sdk_fold, BROKEN)
     assert theirs["error"].startswith("Received text-delta for missing text part")
     assert Fold.of(BROKEN).failed

@@ -101,6 +101,14 @@ async def test_an_answer_has_a_name_before_it_is_asked_for(
     assert server.kept[ID].over
 
 
+@pytest.mark.parametrize(("effort", "thinks"), [(None, False), ("high", True)])
+async def test_a_model_that_thinks_in_silence_gets_the_longer_limit(
+    server: FakeLlama, effort: str | None, thinks: bool
+) -> None:
+    async with keeping(server, reasoning_effort=effort) as source:
+        assert (Alive("thinking") in await asking.ask(source, prompt())) is thinks
+
+
 def test_names_cannot_be_guessed() -> None:
     assert [len(name) >= 36 for name in {new_id() for _ in range(100)}] == [True] * 100
 

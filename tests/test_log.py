@@ -22,8 +22,7 @@ SPARING = Pace(interval=0.002, records=50, longest=0.5)
 
 @in_world
 async def test_what_all_runs_write_at_once_goes_to_the_store_in_one_call(world: World) -> None:
-    store = world.faulty()
-    flusher = world.flusher(store)
+    store, flusher = world.flushing()
     writers = [flusher.writer(await world.claim()) for _ in range(20)]
     for writer in writers:
         assert (await elapsed(writer.drain()), writer.next_seq) == (0, 1)
@@ -43,9 +42,8 @@ async def test_what_all_runs_write_at_once_goes_to_the_store_in_one_call(world: 
 @pytest.mark.parametrize("pace", [Pace(), SPARING], ids=["none", "sparing"])
 @in_world
 async def test_an_idle_flusher_flushes_at_once_whatever_the_pace(world: World, pace: Pace) -> None:
-    store = world.faulty()
-    store.pace = pace
-    writer = await world.writer(store)
+    _, flusher = world.flushing(pace)
+    writer = flusher.writer(await world.claim())
     for number in range(20):
         await asyncio.sleep(number / 10)
         writer.write(record(number))
@@ -59,8 +57,8 @@ async def test_the_pause_between_flushes_grows_and_shrinks_with_the_load(world: 
         while time.thread_time() < end:
             pass
 
-    store = world.faulty()
-    writer = await world.writer(store)
+    store, flusher = world.flushing()
+    writer = flusher.writer(await world.claim())
 
     async def flushes(seconds: float, busy: float) -> int:
         begin, until = len(store.batches), asyncio.get_running_loop().time() + seconds
@@ -102,9 +100,7 @@ async def test_records_wait_for_others_only_where_calls_are_to_be_spared(
 ) -> None:
     """At 50 a second each. Where nothing is to be spared, no number of records holds one back."""
     for pace, fewest, longest in ((Pace(0.002), 1, 0.01), (SPARING, 40, 0.51)):
-        store = world.faulty()
-        store.pace = pace
-        flusher = world.flusher(store)
+        store, flusher = world.flushing(pace)
         async with asyncio.TaskGroup() as group:
             writing = [
                 group.create_task(steadily(flusher.writer(await world.claim()), 50, 4))
@@ -119,9 +115,7 @@ async def test_records_wait_for_others_only_where_calls_are_to_be_spared(
 @in_world
 async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: World) -> None:
     async with asyncio.TaskGroup() as group:
-        store = world.faulty()
-        store.pace = SPARING
-        flusher = world.flusher(store)
+        store, flusher = world.flushing(SPARING)
         crowd = [
             group.create_task(steadily(flusher.writer(await world.claim()), 50, 2))
             for _ in range(300)
@@ -141,9 +135,8 @@ async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: Wo
 
 @in_world
 async def test_a_writer_that_waits_for_its_records_ends_the_pause(world: World) -> None:
-    store = world.faulty()
-    store.pace = SPARING
-    writer = await world.writer(store)
+    _, flusher = world.flushing(SPARING)
+    writer = flusher.writer(await world.claim())
     for number in range(101):  # at 50 a second, calls are half a second apart
         writer.write(record(number))
         await asyncio.sleep(0.02)
@@ -249,8 +242,8 @@ async def test_what_is_written_during_the_refused_flush_is_dropped_too(world: Wo
 async def test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was(
     world: World, faults: list[str]
 ) -> None:
-    store = world.faulty()
-    writer = await world.writer(store)
+    store, flusher = world.flushing()
+    writer = flusher.writer(await world.claim())
     store.fail("append", *["after" if fault == "after" else "before" for fault in faults])
     writer.write(record(1))
     await asyncio.sleep(0.01)
@@ -291,8 +284,7 @@ async def test_nothing_is_lost_or_doubled_whatever_the_store_does(world: World, 
 
 @in_world
 async def test_an_unexpected_error_of_the_store_gives_up_only_its_runs(world: World) -> None:
-    store = world.faulty()
-    flusher = world.flusher(store)
+    store, flusher = world.flushing()
     first, second = [flusher.writer(await world.claim()) for _ in range(2)]
     store.fail("append", ValueError("a bug"))
     first.write(record(1))
@@ -340,7 +332,7 @@ async def test_a_writer_that_the_store_holds_up_takes_no_more_than_its_fill(worl
 async def test_a_drain_that_is_cancelled_leaves_the_writer_in_order(world: World) -> None:
     store = world.faulty()
     store.delay = 1.0
-    writer = await world.writer(store)
+    writer = world.flusher(store).writer(await world.claim())
     writer.write(record(1))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(writer.drain(), 0.1)
@@ -364,8 +356,7 @@ async def test_closing_writes_what_is_pending_and_fences_later_writes(world: Wor
 
 @in_world
 async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(world: World) -> None:
-    store = world.faulty()
-    flusher = world.flusher(store)
+    store, flusher = world.flushing()
     writer = flusher.writer(await world.claim())
     writer.write(record(1))
     await writer.drain()
@@ -381,8 +372,7 @@ async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(world
 async def test_closing_comes_to_an_end_whatever_the_store_does_and_fences_who_waits(
     world: World, fault: str
 ) -> None:
-    store = world.faulty()
-    flusher = world.flusher(store)
+    store, flusher = world.flushing()
     writer = flusher.writer(await world.claim())
     writer.write(record(1))
     drain = asyncio.create_task(writer.drain())

@@ -69,7 +69,7 @@ async def test_a_slow_reader_holds_nothing_back(world: World) -> None:
 
 
 @in_world
-async def test_a_reader_is_told_now_and_then_that_nothing_came(world: World) -> None:
+async def test_an_idle_reader_gets_empty_pages(world: World) -> None:
     claim = await world.claim(lease=3600)
     pages = follow(world.store.log, Cursor.beginning(claim.run.id), wait=15)
     for _ in range(3):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tools.mutants.by_hand import Gone, Slip, mutant_of
 from tools.mutants.generating_lua import generate_lua
 from tools.mutants.mutant import ROOMS, ROOT, files, fingerprint, room_of, source_of
 from tools.mutants.reach import Reach, Recorded, scripts_with
+from tools.mutants.session import Session
 from tools.mutants.verdicts import Verdict, Verdicts, evidence
 
 TESTS = """
@@ -29,16 +31,13 @@ from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from durable_llm_streams.wire import sse
 from tests.redis_servers import redis_server
 
-
 def test_opening():
     assert b"retry: 5" in sse.opening(5)
     assert b"retry: 1000" in sse.opening()
 
-
 def test_frame():
     for _ in iter(lambda: sse.frame("1.a.1", b"{}").endswith(bytes(2 * [10])), True):
         pass
-
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_redis(redis_server):
@@ -47,79 +46,61 @@ async def test_redis(redis_server):
     assert not (await store.chats.page("alice")).chats
     await store.close()
 
-
 def test_that_fails_without_a_mutant():
     sse.opening()
     assert False
 """
-PROGRAM = """
-import json, sys
-from dataclasses import replace
-from pathlib import Path
-import pytest
-from tools.mutants.by_hand import Slip, mutant_of
-from tools.mutants.reach import Reach
-from tools.mutants.session import Session
-
-folder = Path(sys.argv[1])
-OPENING = 'b": stream-open\\\\nretry: %d\\\\n\\\\n" % retry_ms'
-FRAME = 'b"id: %b\\\\ndata: %b\\\\n\\\\n" % (cursor.encode(), chunk)'
-SLIPS = [
-    Slip("silent", "wire.sse:opening", OPENING, 'b""'),
-    Slip("hangs", "wire.sse:frame", FRAME, "chunk"),
-    Slip("same", "wire.sse:opening", OPENING, 'b"retry: %d" % retry_ms'),
-    Slip("elsewhere", "wire.sse:SSEParser.__init__", "self.retry: int | None = None", "pass"),
-    Slip("no code", "wire.sse:opening", f"return {OPENING}", "return [*]"),
-    Slip("spins", "chats.lua", "local replies, offset = {}, 0", "while true do end"),
-    Slip("same in Redis", "chats.lua", "if #part < 2 * limit then", "if #part < 1 then"),
-    Slip("shared part", "shared.lua", "local call = redis.call", "local call = nil"),
-]
-found, said = {}, []
-
-
-def work(session):
-    reach = Reach(folder / "reach.pickle")
-    session.record(reach, ["test_example.py"])
-    found["failed"] = list(reach.failed(["test_example.py"]))
-    mutants = [mutant_of(slip) for slip in SLIPS]
-    default = mutant_of(Slip("default", "wire.sse:opening", "1000", "2 * 3"))
-    for mutant, verdict in session.judge([*mutants, replace(default, lines=())], reach):
-        found[mutant.name] = (verdict.outcome, verdict.by.partition("::")[2])
-
-
-session = Session(work, folder / "work", 1, said.append, patience=3.0)
-(folder / "work").mkdir()
-options = ["-q", "-p", "no:cacheprovider", f"--rootdir={folder}", "-c", str(folder / "pytest.ini")]
-pytest.main([*options, str(folder / "test_example.py")], plugins=[session])
-if session.error is not None:
-    raise session.error
-left = [path.name for path in (folder / "work").iterdir() if path.name.isdigit()]
-print(json.dumps({**found, "said": said, "left": left}))
-"""
-
-FAILING = "test_that_fails_without_a_mutant"
-EXPECTED = {
-    "silent": ["caught", "test_opening"],
-    "default": ["caught", "test_opening"],
-    "hangs": ["timed out", "test_frame"],
-    "same": ["survived", ""],
-    "elsewhere": ["unreached", ""],
-    "no code": ["unfit", ""],
-    "spins": ["timed out", "test_redis"],
-    "same in Redis": ["survived", ""],  # so the server that spun is another one
-    "shared part": ["caught", "test_redis"],
-}
-OPENING = Slip(
-    "silent", "wire.sse:opening", "b': stream-open\\nretry: %d\\n\\n'  %(retry_ms)", "b''"
+_HEAD = 'b": stream-open\\nretry: %d\\n\\n" % retry_ms'
+_FRAME = 'b"id: %b\\ndata: %b\\n\\n" % (cursor.encode(), chunk)'
+_SPIN = "while true do end"
+SILENT = Slip("silent", "wire.sse:opening", _HEAD, "b''")
+#: Slips, what becomes of each, and the test that sees it.
+CASES = (
+    (SILENT, "caught", "test_opening"),
+    (Slip("default", "wire.sse:opening", "1000", "2 * 3"), "caught", "test_opening"),
+    (Slip("hangs", "wire.sse:frame", _FRAME, "chunk"), "timed out", "test_frame"),
+    (Slip("same", "wire.sse:opening", _HEAD, 'b"retry: %d" % retry_ms'), "survived", ""),
+    (Slip("elsewhere", "wire.sse:SSEParser.__init__", "self._size = 0", "pass"), "unreached", ""),
+    (Slip("no code", "wire.sse:opening", f"return {_HEAD}", "return [*]"), "unfit", ""),
+    (Slip("spins", "chats.lua", "local replies, offset = {}, 0", _SPIN), "timed out", "test_redis"),
+    # The server that spun is another one now.
+    (Slip("still", "chats.lua", "if #part < 2 * limit then", "if #part < 1 then"), "survived", ""),
+    (Slip("part", "shared.lua", "local call = redis.call", "local call"), "caught", "test_redis"),
 )
 
 
-def judge(folder: Path, **environment: str) -> dict[str, Any]:
-    """What a session of its own, with tests of its own, finds."""
+def run_session(folder: Path) -> None:
+    """Judge the slips by `TESTS` in this process, and print what was found."""
+    found: dict[str, Any] = {"said": []}
+
+    def work(session: Session) -> None:
+        reach = Reach(folder / "reach.pickle")
+        session.record(reach, ["test_example.py"])
+        found["failed"] = list(reach.failed(["test_example.py"]))
+        mutants = [mutant_of(slip) for slip, *_ in CASES]
+        mutants[1] = replace(mutants[1], lines=())  # in the head of the function
+        found["outcomes"] = {
+            mutant.name: [verdict.outcome, verdict.by.partition("::")[2]]
+            for mutant, verdict in session.judge(mutants, reach)
+        }
+
     (folder / "test_example.py").write_text(TESTS)
     (folder / "pytest.ini").write_text("[pytest]\n")
+    session = Session(work, folder / "work", 1, found["said"].append, patience=3.0)
+    options = ["-p", "no:cacheprovider", f"--rootdir={folder}", "-c", str(folder / "pytest.ini")]
+    pytest.main([*options, str(folder / "test_example.py")], plugins=[session])
+    if session.error is not None:
+        raise session.error
+    found["left"] = [path.name for path in (folder / "work").iterdir() if path.name.isdigit()]
+    print(json.dumps(found))
+
+
+def judge(folder: Path, **environment: str) -> dict[str, Any]:
+    """What a session in a process of its own finds."""
+    (folder / "work").mkdir()
+    program = f"import tests.test_mutants as it; it.run_session(it.Path({str(folder)!r}))"
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder)],
+        [sys.executable, "-c", program],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -129,23 +110,26 @@ def judge(folder: Path, **environment: str) -> dict[str, Any]:
     )
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
     found: dict[str, Any] = json.loads(ended.stdout.rstrip().rpartition("\n")[2])
-    assert found.pop("left") == [], "folders of processes are left over"
+    assert found["left"] == [], "folders of processes are left over"
+    assert found["failed"][0] == "test_example.py::test_that_fails_without_a_mutant"
     return found
 
 
 def test_what_hangs_or_makes_redis_spin_is_bounded_and_all_else_is_judged(tmp_path: Path) -> None:
     require_redis()
     found = judge(tmp_path)
-    assert found.pop("failed") == [f"test_example.py::{FAILING}"]
-    assert found.pop("said") == ["1 of 1 files of tests are recorded."]
-    assert found == EXPECTED
+    assert found["said"] == ["1 of 1 files of tests are recorded."]
+    assert found["outcomes"] == {slip.name: [outcome, by] for slip, outcome, by in CASES}
 
 
 def test_without_redis_its_mutants_are_unreached_and_a_sentence_says_so(tmp_path: Path) -> None:
     found = judge(tmp_path, DLS_REDIS_SERVER=str(tmp_path / "none"), CI="")
     assert "There is no Redis server here: tests that need one" in found["said"][0]
-    outcomes = {name: found[name][0] for name in EXPECTED if found[name] != EXPECTED[name]}
-    assert outcomes == dict.fromkeys(("spins", "same in Redis", "shared part"), "unreached")
+    expected = {
+        slip.name: ["unreached", ""] if slip.where.endswith(".lua") else [outcome, by]
+        for slip, outcome, by in CASES
+    }
+    assert found["outcomes"] == expected
 
 
 def test_every_slip_fits_the_product_as_it_is() -> None:
@@ -154,21 +138,15 @@ def test_every_slip_fits_the_product_as_it_is() -> None:
         if mutant.path.endswith(".py"):
             ast.parse(mutant.applied(source_of(mutant.path)))
     assert len({mutant.name for mutant in mutants}) == len(mutants), "two slips have the same name"
-
-
-@pytest.mark.parametrize(
-    ("where", "before", "why"),
-    [
+    for where, before, why in (
         ("wire.gone:f", "1", "there is no module wire.gone"),
         ("wire.sse:gone", "1", "wire.sse has no function gone"),
         ("wire.sse:opening", "gone(1)", r"has `gone\(1\)` 0 times"),
         ("gone.lua", "1", "there is no script gone.lua"),
         ("append.lua", "never there", "has `never there` 0 times"),
-    ],
-)
-def test_a_slip_that_no_longer_fits_is_a_sentence(where: str, before: str, why: str) -> None:
-    with pytest.raises(Gone, match=why):
-        mutant_of(Slip("any", where, before, "2"))
+    ):
+        with pytest.raises(Gone, match=why):
+            mutant_of(Slip("any", where, before, "2"))
 
 
 def test_every_module_but_the_commands_is_in_a_room() -> None:
@@ -189,7 +167,7 @@ def test_a_mutant_of_a_script_is_a_script() -> None:
 
 
 def test_a_verdict_holds_while_the_function_and_the_tests_are_the_same(tmp_path: Path) -> None:
-    mutant, this = mutant_of(OPENING), "tests/test_mutants.py::test"
+    mutant, this = mutant_of(SILENT), "tests/test_mutants.py::test"
     known = Verdicts(tmp_path / "verdicts.jsonl")
     for outcome, by, function, others, holds in (
         (verdicts.CAUGHT, this, fingerprint(mutant), ["another"], True),
@@ -203,7 +181,7 @@ def test_a_verdict_holds_while_the_function_and_the_tests_are_the_same(tmp_path:
 
 
 def test_damaged_files_are_moved_aside_and_what_is_whole_is_kept(tmp_path: Path) -> None:
-    mutant, path = mutant_of(OPENING), tmp_path / "verdicts.jsonl"
+    mutant, path = mutant_of(SILENT), tmp_path / "verdicts.jsonl"
     verdict = Verdict(verdicts.SURVIVED, "", "", 1, fingerprint(mutant), evidence([]))
     Verdicts(path).keep(mutant, verdict)
     with path.open("a") as file:
@@ -216,10 +194,9 @@ def test_damaged_files_are_moved_aside_and_what_is_whole_is_kept(tmp_path: Path)
     path.write_bytes(b"\x80nonsense")
     one, other = Reach(path), Reach(path)
     assert "reach.pickle.damaged" in one.trouble
-    one.record("a.py", Recorded("1", {}, {}))
-    one.save()
-    other.record("b.py", Recorded("2", {}, {}))
-    other.save()
+    for name, reach in (("a.py", one), ("b.py", other)):
+        reach.record(name, Recorded("1", {}, {}))
+        reach.save()
     assert set(Reach(path).files) == {"a.py", "b.py"}, "a run overwrites what another recorded"
 
 
@@ -228,14 +205,11 @@ def test_a_room_is_counted_and_kept_and_damaged_results_are_begun_anew(
 ) -> None:
     monkeypatch.setattr(report, "KEPT", tmp_path)
     monkeypatch.setattr(report, "read_equivalent", lambda: {"log": {"c": "why", "a": "why"}})
-    said: list[str] = []
-    counted = report.Report(said.append)
-    for key, outcome in zip(
-        "abcdef", ("caught", "timed out", "survived", "unreached", "unfit", "caught"), strict=True
-    ):
-        counted.add("log", key, outcome)
-    path = tmp_path / "results.json"
+    path, said = tmp_path / "results.json", list[str]()
     path.write_text('{"rooms": 1')
+    counted = report.Report(said.append)
+    for outcome in ("a caught", "b timed out", "c survived", "d unreached", "e unfit", "f caught"):
+        counted.add("log", outcome[0], outcome[2:])
     counted.keep("make mutants", path)
     assert "need not name any more: a" in said[0]
     assert said[1] == "survived, no test reaches it: d"
@@ -259,22 +233,19 @@ def test_reviewed_survivors_have_rooms_and_reasons_and_damage_is_a_sentence(tmp_
 
 
 def test_strykers_report_names_mutants_by_their_text(tmp_path: Path) -> None:
-    def at(status: str, begin: tuple[int, int], end: tuple[int, int], by: str) -> dict[str, Any]:
-        start, stop = ({"line": line, "column": column} for line, column in (begin, end))
-        return {"status": status, "replacement": by, "location": {"start": start, "end": stop}}
-
     mutants = [
-        at("Killed", (1, 1), (1, 6), "let"),
-        at("Timeout", (1, 1), (1, 6), "var"),
-        at("Survived", (1, 7), (2, 10), "b = second()"),
-        at("NoCoverage", (3, 10), (3, 15), "true"),
-        at("Ignored", (3, 10), (3, 15), "false"),
+        {"status": status, "replacement": by, "location": {"start": start, "end": end}}
+        for status, by, start, end in (
+            ("Killed", "let", {"line": 1, "column": 1}, {"line": 1, "column": 6}),
+            ("Timeout", "var", {"line": 1, "column": 1}, {"line": 1, "column": 6}),
+            ("Survived", "b = second()", {"line": 1, "column": 7}, {"line": 2, "column": 10}),
+            ("NoCoverage", "true", {"line": 3, "column": 10}, {"line": 3, "column": 15}),
+            ("Ignored", "false", {"line": 3, "column": 10}, {"line": 3, "column": 15}),
+        )
     ]
-    source = "const a =\n  first();\n  return a > 1;\n"
+    file = {"source": "const a =\n  first();\n  return a > 1;\n", "mutants": mutants}
     path = tmp_path / "report.json"
-    path.write_text(
-        json.dumps({"files": {"src/state/a.ts": {"source": source, "mutants": mutants}}})
-    )
+    path.write_text(json.dumps({"files": {"src/state/a.ts": file}}))
     assert list(stryker.read_report(path)) == [
         ("state.a: const a =: const -> let", "caught"),
         ("state.a: const a =: const -> var", "timed out"),

@@ -50,6 +50,7 @@ async def test_a_request_says_all_that_is_set_and_an_answer_all_that_is_known(
     (request,) = provider.requests
     assert request.headers["Authorization"] == f"Bearer {KEY}"
     assert request.headers["X-OpenRouter-Title"] == "Chat"
+    assert request.headers["Content-Type"] == "application/json"
     assert request.body == {
         "model": "fake:tokens=3",
         "messages": [

@@ -33,7 +33,8 @@ async def source(provider: FakeProvider) -> AsyncIterator[OpenAIResponses]:
         api_key=KEY,
         prefill=PrefillTable.parse("fake*"),
         reasoning_effort="low",
-        extra_body={"temperature": 0},
+        temperature=0,
+        extra_body={"service_tier": "flex"},
     )
     yield made
     await made.close()
@@ -64,6 +65,7 @@ async def test_an_answer_streams_as_a_job_and_ends_with_what_is_known_of_it(
         "store": True,
         "reasoning": {"effort": "low"},
         "temperature": 0,
+        "service_tier": "flex",
     }
 
 

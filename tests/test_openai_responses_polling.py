@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -18,30 +19,29 @@ ALIVE = Alive("chunk")
 
 
 class Clock:
-    """Counts the seconds that were slept, and lets some be followed by an event."""
+    """The provider's time: a pause between two polls passes at once."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
-        self.until = 0
-        self.then = asyncio.Event()
+
+    def now(self) -> float:
+        return time.monotonic() + sum(self.pauses)
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
-        if len(self.pauses) >= self.until:
-            self.then.set()
         await asyncio.sleep(0.001)
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[FakeProvider]:
-    async with FakeProvider() as fake:
-        fake.jobs.too_old = True
-        yield fake
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+async def provider(clock: Clock) -> AsyncIterator[FakeProvider]:
+    async with FakeProvider(now=clock.now) as fake:
+        fake.jobs.too_old = True
+        yield fake
 
 
 @pytest.fixture
@@ -74,11 +74,11 @@ async def begin_and_end(provider: FakeProvider, source: OpenAIResponses, options
 async def test_a_job_that_is_too_old_to_stream_is_polled_to_its_end(
     provider: FakeProvider, source: OpenAIResponses, clock: Clock
 ) -> None:
-    await begin(source, "tokens=40,rate=200,cut_after=2")
+    await begin(source, "tokens=200,rate=10,cut_after=2")  # it takes 20 s
     events = await ask(source, listening(("text", "w1 "), ("text", "w2 ")))
-    assert text_of(events) == answer(40)
+    assert text_of(events) == answer(200)
     assert isinstance(events[-1], Finish)
-    assert events[-1].metadata["usage"]["outputTokens"] == 40
+    assert events[-1].metadata["usage"]["outputTokens"] == 200
     (job,) = provider.jobs.all
     assert (job.cancels, set(job.polls)) == (0, {200})
     assert len(provider.requests) == 1
@@ -88,10 +88,9 @@ async def test_a_job_that_is_too_old_to_stream_is_polled_to_its_end(
 async def test_the_pauses_between_polls_grow_from_one_to_ten_seconds(
     source: OpenAIResponses, clock: Clock, provider: FakeProvider
 ) -> None:
-    await begin(source, "tokens=3,rate=1,cut_at=3")
-    clock.until = 7
+    await begin(source, "tokens=1000,rate=1,cut_at=3")
     polling = asyncio.create_task(broken_off(source, listening()))
-    await until(clock.then.is_set)
+    await until(lambda: len(clock.pauses) >= 7)
     await source.cancel(Job("resp_1"))
     await polling
     assert clock.pauses[:7] == [1, 2, 4, 8, 10, 10, 10]
@@ -193,9 +192,9 @@ async def test_polls_that_fail_for_now_are_repeated(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.polled = [503, 429, 500, 502, 0, 502, 502, 502, 502]
-    await begin(source, "tokens=40,rate=40,cut_after=2")  # at work still, behind the success
+    await begin(source, "tokens=800,rate=20,cut_after=2")  # at work still, behind the success
     events = await ask(source, listening(("text", answer(2))))
-    assert text_of(events) == answer(40)
+    assert text_of(events) == answer(800)
     assert provider.jobs.all[0].polls[:4] == [503, 429, 500, 502]
 
 
@@ -228,6 +227,15 @@ async def test_a_job_whose_stream_says_at_once_that_it_failed_is_polled(
     events = await ask(source, listening(before=[("text", answer(2))], mark="4"))
     assert answer(2) + text_of(events) == answer(5)
     assert (provider.jobs.all[0].listened, provider.jobs.all[0].polls) == ([(4, 200)], [200])
+
+
+async def test_a_connection_that_fails_before_a_word_is_no_reason_to_poll(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    provider.jobs.too_old = False
+    await begin(source, "tokens=5,cut_at=0,listeners")
+    error = await fail(source, listening())
+    assert (error.job_over, provider.jobs.all[0].polls) == (False, [])
 
 
 async def test_closing_a_stream_that_polls_leaves_the_job_alone(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from yarl import URL
 
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.dialect import Dialect, Dialects, Row
+from durable_llm_streams.providers.requests.learning import Lessons
 from durable_llm_streams.providers.requests.prefill import PrefillTable
+from durable_llm_streams.providers.requests.request import RequestOptions
 from durable_llm_streams.providers.requests.turns import messages
 from durable_llm_streams.source import Alive, Turn
 from tests.asking import ask, fail, opened, text_of
@@ -64,26 +67,14 @@ def test_later_rows_win_and_their_headers_and_fields_add_up() -> None:
     assert found.of("other").temperature
 
 
-def test_neighbours_are_joined_and_turns_without_text_left_out() -> None:
-    turns = [
-        Turn("system", "Be brief."),
-        Turn("user", "One?"),
-        Turn("assistant", " \n"),
-        Turn("user", "Two?"),
-        Turn("assistant", "2"),
-        Turn("user", "Three?"),
-    ]
+def test_turns_can_be_sent_and_those_without_text_are_left_out_but_the_last() -> None:
+    said = ["a\ud83db \ud83d\ude00", " \n", "Two?", "2", ""]
+    turns = [Turn("assistant" if at % 2 else "user", text) for at, text in enumerate(said)]
     assert messages(turns) == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "One?\n\nTwo?"},
+        {"role": "user", "content": "a\ufffdb \U0001f600\n\nTwo?"},
         {"role": "assistant", "content": "2"},
-        {"role": "user", "content": "Three?"},
+        {"role": "user", "content": ""},
     ]
-    assert messages(turns, system=False)[0] == {
-        "role": "user",
-        "content": "Be brief.\n\nOne?\n\nTwo?",
-    }
-    assert messages([Turn("user", "One?"), Turn("user", "")])[-1]["role"] == "user"
 
 
 def names(field: str) -> Refusal:
@@ -112,6 +103,14 @@ def no_system(body: dict[str, Any]) -> tuple[int, Any] | None:
     if body["messages"][0]["role"] != "system":
         return None
     return 400, {"object": "error", "message": "System role not supported", "code": 400}
+
+
+def test_a_model_that_begins_inside_a_thought_is_remembered() -> None:
+    lessons = Lessons(Dialects(URL("http://host.example/v1")), RequestOptions())
+    before = lessons.dialect("m")
+    lessons.begins_thinking("m")
+    assert lessons.dialect("m") == replace(before, begins_thinking=True)
+    assert lessons.dialect("other") == before
 
 
 async def test_refusals_teach_four_things_about_this_model_and_no_fifth() -> None:

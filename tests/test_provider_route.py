@@ -68,7 +68,7 @@ async def test_a_proxy_can_be_set_for_the_provider_alone(monkeypatch: pytest.Mon
         ("http://llm.example/v1", ".example", False),
         ("http://llm.example/v1", "*", False),
         ("http://llm.example:81/v1", "llm.example:81", False),
-        ("http://10.1.2.3/v1", "10.0.0.0/8", False),
+        ("http://10.1.2.3/v1", "other.example,10.0.0.0/8", False),
         ("http://11.1.2.3/v1", "10.0.0.0/8, x/y", True),
         ("http://localhost:11434/v1", "", False),
         ("http://app.localhost/v1", "", False),

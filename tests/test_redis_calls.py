@@ -116,16 +116,13 @@ async def test_callers_wait_while_the_kernel_takes_nothing_more() -> None:
 @pytest.mark.parametrize(
     "unasked", [b":1\r\n", b"-ERR max number of clients reached\r\n", b"?\r\n"]
 )
-def test_a_connection_ends_when_the_server_says_something_unasked(unasked: bytes) -> None:
-    @virtual
-    async def test() -> None:
-        peers, peer, database = await connected(OK)
-        peer.say(unasked)
-        assert peer.aborted
-        assert await database.command("PING") == b"OK"
-        assert len(peers.opened) == 2
-
-    test()
+@virtual
+async def test_a_connection_ends_when_the_server_says_something_unasked(unasked: bytes) -> None:
+    peers, peer, database = await connected(OK)
+    peer.say(unasked)
+    assert peer.aborted
+    assert await database.command("PING") == b"OK"
+    assert len(peers.opened) == 2
 
 
 @virtual
@@ -183,39 +180,33 @@ async def test_an_opening_that_fails_fails_its_callers_and_is_repeated_by_the_ne
         (None, 1, True),
     ],
 )
-def test_a_call_is_repeated_once_if_another_connection_may_help(
+@virtual
+async def test_a_call_is_repeated_once_if_another_connection_may_help(
     refusal: bytes | None, asked: int, left: bool
 ) -> None:
-    @virtual
-    async def test() -> None:
-        peers, first, database = await connected(*[refusal] * asked, b"+done\r\n")
-        with pytest.raises(StoreUnavailable, match="tried again"):
-            await database.call(ADD, [KEY], [1])
-        command = [b"EVALSHA", ADD.sha.encode(), b"1", KEY.encode(), b"1"]
-        assert peers.commands[1:] == [command] * asked
-        assert first.is_closing() is left
-        assert await database.call(ADD, [KEY], [1]) == b"done"
-        assert len(peers.opened) == (asked + 1 if left else 1)
-        if asked == 2:
-            _, _, database = await connected(refusal, b"+done\r\n")
-            assert await database.call(ADD, [KEY], []) == b"done"
-
-    test()
+    peers, first, database = await connected(*[refusal] * asked, b"+done\r\n")
+    with pytest.raises(StoreUnavailable, match="tried again"):
+        await database.call(ADD, [KEY], [1])
+    command = [b"EVALSHA", ADD.sha.encode(), b"1", KEY.encode(), b"1"]
+    assert peers.commands[1:] == [command] * asked
+    assert first.is_closing() is left
+    assert await database.call(ADD, [KEY], [1]) == b"done"
+    assert len(peers.opened) == (asked + 1 if left else 1)
+    if asked == 2:
+        _, _, database = await connected(refusal, b"+done\r\n")
+        assert await database.call(ADD, [KEY], []) == b"done"
 
 
 @pytest.mark.parametrize(
     "failure", [AuthenticationError("invalid password"), MasterNotFoundError("No master found")]
 )
-def test_an_opening_that_would_fail_again_is_not_repeated(failure: RedisError) -> None:
-    @virtual
-    async def test() -> None:
-        peers = Peers()
-        peers.failure = failure
-        with pytest.raises(StoreUnavailable, match="tried again"):
-            await peers.database().call(ADD, [KEY], [])
-        assert len(peers.dialed) == 1
-
-    test()
+@virtual
+async def test_an_opening_that_would_fail_again_is_not_repeated(failure: RedisError) -> None:
+    peers = Peers()
+    peers.failure = failure
+    with pytest.raises(StoreUnavailable, match="tried again"):
+        await peers.database().call(ADD, [KEY], [])
+    assert len(peers.dialed) == 1
 
 
 @virtual
@@ -251,27 +242,21 @@ async def test_a_script_that_the_server_does_not_know_is_sent_whole() -> None:
         ("ERR user_script:3: Script attempted to access nonexistent global variable", False),
     ],
 )
-def test_a_server_that_refused_the_first_line_is_not_sent_it_again(
+@virtual
+async def test_a_server_that_refused_the_first_line_is_not_sent_it_again(
     refusal: str, plain: bool
 ) -> None:
     assert ADD.plain is not None
     assert ADD.plain.text.splitlines() == ["", *ADD.text.splitlines()[1:]]
     old, new = ADD, ADD.plain if plain else ADD
-
-    @virtual
-    async def test() -> None:
-        refused = f"-{refusal}\r\n".encode()
-        replies = [NOSCRIPT, refused, *[b"-ERR user_script:3: no\r\n"] * plain, b":2\r\n"]
-        peers, _, database = await connected(*replies)
-        with pytest.raises(ResponseError, match="user_script:3"):
-            await database.call(ADD, [KEY], [])
-        assert await database.call(ADD, [KEY], []) == 2
-        forms = [("EVALSHA", old.sha), ("EVAL", old.text), *[("EVAL", new.text)] * plain]
-        assert sent(peers)[1:] == [
-            [a.encode(), b.encode()] for a, b in [*forms, ("EVALSHA", new.sha)]
-        ]
-
-    test()
+    refused = f"-{refusal}\r\n".encode()
+    replies = [NOSCRIPT, refused, *[b"-ERR user_script:3: no\r\n"] * plain, b":2\r\n"]
+    peers, _, database = await connected(*replies)
+    with pytest.raises(ResponseError, match="user_script:3"):
+        await database.call(ADD, [KEY], [])
+    assert await database.call(ADD, [KEY], []) == 2
+    forms = [("EVALSHA", old.sha), ("EVAL", old.text), *[("EVAL", new.text)] * plain]
+    assert sent(peers)[1:] == [[a.encode(), b.encode()] for a, b in [*forms, ("EVALSHA", new.sha)]]
 
 
 @virtual

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from durable_llm_streams.errors import CursorLost
 from durable_llm_streams.store import Retention
 from tests.contract.harness import DAY, HOUR, Talk, delete_some
 from tests.redis_servers import RedisServer, redis_server
-from tests.redis_stores import RedisStores
+from tests.redis_stores import RedisStores, elsewhere, stores, talk
 
-__all__ = ["redis_server"]
+__all__ = ["elsewhere", "redis_server", "stores", "talk"]
 
 pytestmark = pytest.mark.xdist_group("redis")
 
 YEAR = 365 * DAY
-
-
-@pytest.fixture
-async def stores(redis_server: RedisServer) -> AsyncIterator[RedisStores]:
-    made = RedisStores(redis_server.url)
-    yield made
-    await made.clean_up()
-
-
-@pytest.fixture
-async def talk(stores: RedisStores) -> Talk:
-    return Talk(stores, await stores.open())
-
-
-@pytest.fixture
-async def elsewhere(talk: Talk, stores: RedisStores) -> Talk:
-    """The same store in another process."""
-    return Talk(stores, await stores.open())
 
 
 @pytest.mark.promise("bounded")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import aiohttp
 import pytest
 
 from durable_llm_streams.store import Retention
@@ -17,10 +16,13 @@ from durable_llm_streams.stores.redis.doctor.permissions import acl_line
 from durable_llm_streams.stores.redis.log import record_seconds
 from durable_llm_streams.stores.redis.partitions import VERSION, partition_root, store_root
 from durable_llm_streams.stores.redis.store import ECONOMY, PACE
-from tests.app import Guest, read_until
-from tests.fake_provider import FakeProvider, answer
-from tests.processes import serving
-from tests.redis_servers import RedisServer
+from tests.contract.harness import Talk, bounded, records
+from tests.redis_servers import RedisServer, redis_server
+from tests.redis_stores import RedisStores, elsewhere, stores, talk
+
+__all__ = ["elsewhere", "redis_server", "stores", "talk"]
+
+pytestmark = pytest.mark.xdist_group("redis")
 
 PAGE = (Path(__file__).parents[1] / "docs" / "redis.md").read_text()
 LUA = Path(__file__).parents[1] / "src/durable_llm_streams/stores/redis/lua"
@@ -31,7 +33,6 @@ _BUILT = re.compile(r"\.\. ':([a-z]+(?::[a-z]+)*):?'")
 _KEYED = re.compile(r"\bkey\('([a-z]+)'")
 _LOOPED = re.compile(r"ipairs\(\{((?:'[a-z]+'(?:, )?)+)\}\)")
 _PUBLISHED = re.compile(r"\bpublish\('([a-z])")
-_EVERY_PUBLISH = re.compile(r"\bpublish\(")
 
 #: What the column `Lives` says of keys with a TTL.
 _PASSING = re.compile(r"^from |the same|a minute|an hour|a day")
@@ -39,14 +40,14 @@ TYPES = {"string": "string", "hash": "hash", "list": "list", "zset": "sorted set
 
 
 class Row(NamedTuple):
-    """A row of a table: its cells."""
+    """A row of a table."""
 
     cells: tuple[str, ...]
+    names: list[str]  # what stands in backticks in the first cell
 
-    @property
-    def names(self) -> list[str]:
-        """What stands in backticks in the first cell."""
-        return re.findall(r"`([^`]+)`", self.cells[0])
+
+def code_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
 
 
 def rows(heading: str) -> Iterator[Row]:
@@ -54,8 +55,8 @@ def rows(heading: str) -> Iterator[Row]:
     found = re.search(rf"^\| {heading} \|.*\n\|[- |]+\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
     assert found, heading
     for line in found[1].splitlines():
-        cells = re.split(r"(?<!\\)\|", line)[1:-1]
-        yield Row(tuple(cell.strip() for cell in cells))
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        yield Row(tuple(cells), code_in(cells[0]))
 
 
 def kind(pattern: str) -> str:
@@ -64,39 +65,31 @@ def kind(pattern: str) -> str:
     return ":".join(part for part in rest.split(":") if not part.isupper())
 
 
-def made_by_scripts() -> set[str]:
-    made: set[str] = set()
-    for text in SCRIPTS.values():
-        made.update(_BUILT.findall(text), _KEYED.findall(text))
-        for listed in _LOOPED.findall(text):
-            made.update(re.findall(r"'([a-z]+)'", listed))
-    return made
-
-
 def test_the_tables_name_exactly_the_keys_and_channels_of_the_scripts() -> None:
     tables = [row for table in ("Key", "Channel") for row in rows(table)]
     named = [kind(name) for row in tables for name in row.names]
-    assert len(named) == len(set(named))
-    assert set(named) == made_by_scripts()
+    made: set[str] = set()
+    for text in SCRIPTS.values():
+        made.update(_BUILT.findall(text), _KEYED.findall(text))
+        made.update(
+            name for names in _LOOPED.findall(text) for name in re.findall(r"'([a-z]+)'", names)
+        )
+    assert sorted(named) == sorted(made)
 
 
 def test_the_table_names_every_event() -> None:
-    published = {found for text in SCRIPTS.values() for found in _PUBLISHED.findall(text)}
-    calls = sum(len(_EVERY_PUBLISH.findall(text)) for text in SCRIPTS.values())
-    known = sum(len(_PUBLISHED.findall(text)) for text in SCRIPTS.values())
-    assert calls - 1 == known  # all but the function's own definition tell their kind at once
-    assert {row.names[0] for row in rows("Event")} == published
+    scripts = "".join(SCRIPTS.values())
+    published = _PUBLISHED.findall(scripts)
+    # All but the function's own definition tell their kind at once.
+    assert scripts.count("publish(") - 1 == len(published)
+    assert {row.names[0] for row in rows("Event")} == set(published)
 
 
 def test_the_page_names_every_script_and_no_other() -> None:
     for name in SCRIPTS:
         assert f"`{name}`" in PAGE, name
-    writers = {
-        name
-        for table in ("Key", "Channel")
-        for row in rows(table)
-        for name in re.findall(r"`([^`]+)`", row.cells[-1])
-    }
+    tables = [row for table in ("Key", "Channel") for row in rows(table)]
+    writers = {name for row in tables for name in code_in(row.cells[-1])}
     read_only = {name for name, text in SCRIPTS.items() if "flags=no-writes" in text}
     parts = {name for name, text in SCRIPTS.items() if not text.startswith("#!lua")}
     assert writers == SCRIPTS.keys() - read_only - parts
@@ -114,9 +107,8 @@ def test_the_table_has_every_option_with_its_default() -> None:
 
 
 def test_every_scheme_has_its_address_and_every_address_is_one() -> None:
-    addresses = [
-        name for row in rows("Mode") for name in re.findall(r"`([^`]+://[^`]+)`", row.cells[1])
-    ]
+    named = [name for row in rows("Mode") for name in code_in(row.cells[1])]
+    addresses = [name for name in named if re.search("://.", name)]
     assert {address.partition("://")[0] for address in addresses} == _SCHEMES.keys()
     for address in addresses:
         if not address.endswith("…"):
@@ -146,38 +138,31 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert "30 days more than its log's" in PAGE
 
 
-@pytest.mark.promise("bounded")
+@pytest.mark.promise("bounded", "no-leak")
 async def test_every_key_has_the_type_and_the_ttl_of_the_table(
-    tmp_path: Path,
+    talk: Talk, elsewhere: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
     table = {kind(row.names[0]): row for row in rows("Key")}
-    async with RedisServer(tmp_path) as redis, FakeProvider() as provider:
-        settings = {"DLS_STORE": redis.url, "OPENAI_BASE_URL": provider.base_url}
-        async with serving(tmp_path, settings) as server:
-            jar = aiohttp.CookieJar(unsafe=True)
-            async with aiohttp.ClientSession(cookie_jar=jar) as session:
-                guest = Guest(server.url, session)
-                assert (await guest.send()).end == "finish"
-                provider.plan("stall_after=3")
-                async with await guest.start() as stream:
-                    await read_until(stream, lambda reading: reading.text == answer(3))
-                    async with redis.client(decode_responses=True) as client:
-                        active = (await client.zrange("{dls:0}:running", 0, -1))[0]
-                        seen = set()
-                        for key in [key async for key in client.scan_iter()]:
-                            row = table[where(key)]
-                            assert TYPES[str(await client.type(key))] == row.cells[1], key
-                            forever = not _PASSING.search(row.cells[3]) or key.endswith(active)
-                            assert (await client.pttl(key) == -1) == forever, key
-                            if where(key) in ("meta", "run", "chat"):
-                                told = re.findall(r"`([a-z]+)`", row.cells[2])
-                                assert set(await client.hgetall(key)) <= set(told), key
-                            seen.add(where(key))
+    await talk.store.check()
+    await talk.answer(key="k1")
+    claim = await talk.start(chat="c2", key="k2")
+    assert await talk.append(claim, records(3))
+    reader = await elsewhere.waiting(claim.run.id, 3)
+    active = (claim.run.id, (await talk.send(chat="c3")).run.id)
+    seen = set()
+    async with redis_server.client(decode_responses=True) as client:
+        patterns = (f"{stores.root}:*", f"{store_root(stores.root[1:-3])}:*")
+        for key in [key for each in patterns async for key in client.scan_iter(match=each)]:
+            name = key.partition("}:")[2].partition(":")[0]
+            row = table[name]
+            assert TYPES[str(await client.type(key))] == row.cells[1], key
+            forever = not _PASSING.search(row.cells[3]) or key.endswith(active)
+            assert (await client.pttl(key) == -1) == forever, key
+            if name in ("meta", "run", "chat"):
+                fields = re.findall(r"`([a-z]+)`", row.cells[2])
+                assert set(await client.hgetall(key)) <= set(fields), key
+            seen.add(name)
+    await talk.stop(claim.run.id)
+    await bounded(reader)
     temporary = {name for name in table if name.startswith("check:")}
-    assert table.keys() - seen == {"queue", "kept", "mark", "moving", *temporary}
-
-
-def where(key: str) -> str:
-    """The kind of a key as it is."""
-    rest = key.partition("}:")[2]
-    return rest.partition(":")[0]
+    assert table.keys() - seen == {"kept", "mark", "moving", *temporary}

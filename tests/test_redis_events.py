@@ -39,7 +39,7 @@ def accepting() -> Peers:
 
 
 def closed(peers: Peers) -> list[bool]:
-    return [peer.is_closing() for peer in peers.opened]
+    return [peer.left for peer in peers.opened]
 
 
 @asynccontextmanager
@@ -98,3 +98,18 @@ async def test_a_connection_that_takes_no_subscription_is_closed_and_made_again(
             await asyncio.sleep(1)
         with pytest.raises(StoreUnavailable, match="does not answer"):
             await events.follow("r1", "channel")
+
+
+@pytest.mark.promise("prefix")
+@virtual
+async def test_a_channel_that_is_followed_again_at_once_stays_subscribed() -> None:
+    peers = accepting()
+    async with started(peers) as (events, _):
+        for again in (False, True):
+            await events.follow("r1", "channel")
+            events.unfollow("channel")
+            if again:
+                await events.follow("r1", "channel")
+            await asyncio.sleep(1)
+            kinds = [words[0] for words in peers.opened[0].commands if words[1:] == [b"channel"]]
+            assert kinds[-1] == (b"SUBSCRIBE" if again else b"UNSUBSCRIBE"), kinds

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.connect import Dialer
 from durable_llm_streams.stores.redis.client.failures import causes, unavailable
 
 pytestmark = pytest.mark.promise("outage")
@@ -47,3 +50,14 @@ def test_what_may_pass_is_named_and_a_mistake_in_a_script_is_not(
     assert (found is None) is (meaning is None), f"{error!r} means {found}"
     assert f"{meaning}" in str(found)
     assert found is None or str(found).endswith("; it is tried again.")
+
+
+async def test_a_transport_that_closes_while_it_opens_is_a_lost_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def connect(_: Connection) -> None:  # as uvloop does it
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+
+    monkeypatch.setattr(Connection, "connect", connect)
+    with pytest.raises(RedisConnectionError, match=r"cut at once \(unable to perform"):
+        await Dialer(RedisAddress.parse("redis://127.0.0.1:1")).dial()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,49 +12,41 @@ from tests.contract.harness import Talk
 from tests.redis_servers import RedisServer, redis_server
 from tests.redis_stores import RedisStores
 from tests.scripted_source import ScriptedSource, Wait
+from tests.waiting import until
 
 __all__ = ["redis_server"]
 
 pytestmark = pytest.mark.xdist_group("redis")
 
-SECONDS = 30.0
 RUNS = 64
 
 
-class Process:
-    """A server process's store and worker. Its answers never end."""
-
-    def __init__(self, talk: Talk, worker: Worker) -> None:
-        self.talk = talk
-        self.worker = worker
-
-    async def ask(self, chat: str) -> None:
-        body = b'{"id":"m1","role":"user","parts":[{"type":"text","text":"Hello"}]}'
-        await self.worker.send(self.talk.order(chat=chat, run_id=f"run-{chat}", body=body))
-
-    async def die(self) -> None:
-        """As by SIGKILL: nothing is given back."""
-        for task in (*self.worker._loops, *self.worker._executor.tasks):
-            task.cancel()
-        await self.talk.store.close()
-
-
 class Fleet:
-    """Processes over one store."""
+    """Processes over one store. Their answers never end."""
 
     def __init__(self, url: str) -> None:
         self._stores = RedisStores(url, real_time=True)
-        self._numbers = itertools.count(1)
         self._workers: list[Worker] = []
 
-    async def start(self, **limits: float) -> Process:
+    async def start(self, **limits: float) -> Worker:
         store = await self._stores.open()
-        source = ScriptedSource([Wait()])
-        name = f"worker-{next(self._numbers)}"
-        worker = Worker(store, source, name=name, limits=Limits(lease=1.0, **limits))  # type: ignore[arg-type]
+        self._talk = Talk(self._stores, store)
+        name = f"worker-{len(self._workers)}"
+        limited = Limits(lease=1.0, **limits)  # type: ignore[arg-type]
+        worker = Worker(store, ScriptedSource([Wait()]), name=name, limits=limited)
         await worker.start()
         self._workers.append(worker)
-        return Process(Talk(self._stores, store), worker)
+        return worker
+
+    async def ask(self, worker: Worker, count: int) -> None:
+        body = b'{"id":"m1","role":"user","parts":[{"type":"text","text":"Hello"}]}'
+        for number in range(count):
+            await worker.send(self._talk.order(chat=f"c{number}", run_id=f"run{number}", body=body))
+
+    async def takeovers(self) -> list[int]:
+        runs = await self._talk.store.runs.newest(active=True)
+        assert {run.status for run in runs} == {Status.RUNNING}
+        return [run.takeovers for run in runs]
 
     async def close(self) -> None:
         for worker in self._workers:
@@ -71,45 +61,32 @@ async def fleet(redis_server: RedisServer) -> AsyncIterator[Fleet]:
     await made.close()
 
 
-async def until(predicate: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not predicate():
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.promise("takeover")
 async def test_the_runs_of_a_dead_worker_are_spread_over_the_living(fleet: Fleet) -> None:
     dying, *living = [await fleet.start() for _ in range(3)]
-    for number in range(RUNS):
-        await dying.ask(f"c{number}")
-    assert dying.worker.running == RUNS
-    await dying.die()
-    workers = [process.worker for process in living]
-    await until(lambda: sum(worker.running for worker in workers) == RUNS)
-    assert min(worker.running for worker in workers) >= RUNS // 8
-    runs = await living[0].talk.store.runs.newest(active=True)
-    assert [run.takeovers for run in runs] == [1] * RUNS
+    await fleet.ask(dying, RUNS)
+    assert dying.running == RUNS
+    for task in (*dying._loops, *dying._tasks):  # as by SIGKILL: nothing is given back
+        task.cancel()
+    await until(lambda: [worker.running for worker in living], lambda found: sum(found) == RUNS)
+    assert min(worker.running for worker in living) >= RUNS // 8
+    assert await fleet.takeovers() == [1] * RUNS
 
 
 async def test_a_run_without_room_where_it_was_asked_starts_elsewhere(fleet: Fleet) -> None:
-    full = await fleet.start(concurrent_runs=1, poll=60)
-    other = await fleet.start(poll=60)
-    await full.ask("c1")
-    await full.ask("c2")
-    await until(lambda: other.worker.running == 1)
-    assert full.worker.running == 1
-    runs = await other.talk.store.runs.newest(active=True)
-    assert [(run.status, run.takeovers) for run in runs] == [(Status.RUNNING, 0)] * 2
+    full, other = await fleet.start(concurrent_runs=1, poll=600), await fleet.start(poll=600)
+    await fleet.ask(full, 2)
+    await until(lambda: other.running == 1)
+    assert full.running == 1
+    assert await fleet.takeovers() == [0] * 2
 
 
 @pytest.mark.promise("hand-over")
 async def test_the_runs_of_a_worker_that_ends_in_order_start_elsewhere_at_once(
     fleet: Fleet,
 ) -> None:
-    ending, other = await fleet.start(poll=60), await fleet.start(poll=60)
-    for number in range(RUNS):
-        await ending.ask(f"c{number}")
-    await ending.worker.close()
-    await until(lambda: other.worker.running == RUNS)
-    runs = await other.talk.store.runs.newest(active=True)
-    assert [run.takeovers for run in runs] == [0] * RUNS
+    ending, other = await fleet.start(poll=600), await fleet.start(poll=600)
+    await fleet.ask(ending, RUNS)
+    await ending.close()
+    await until(lambda: other.running == RUNS)
+    assert await fleet.takeovers() == [0] * RUNS

@@ -52,7 +52,7 @@ async def test_a_model_may_think_for_minutes_while_it_shows_life(
     ids=["only shows life", "never begins", "stops at the same word"],
 )
 @in_world
-async def test_the_same_time_limit_is_not_bought_again_and_again(
+async def test_a_time_limit_that_is_hit_again_without_progress_ends_the_run(
     world: World, scene: Scene, times: int, seconds: float, text: str, sentence: str
 ) -> None:
     source = ScriptedSource(scene)

@@ -89,9 +89,9 @@ async def test_the_grace_can_be_none_and_can_be_ended_early(world: World) -> Non
     assert (worker.running, source.open) == (1, 1)
 
 
-@pytest.mark.parametrize("silence", [0, 1], ids=["before the end is told", "during the grace"])
+@pytest.mark.parametrize("silence", [0, 1], ids=["before the shutdown", "during the grace"])
 @in_world
-async def test_an_attempt_that_fails_is_not_tried_again_here_but_elsewhere(
+async def test_a_draining_worker_leaves_the_next_attempt_to_another(
     world: World, silence: float
 ) -> None:
     source = ScriptedSource([Say("A"), Wait(silence), Fail()], [Say("never"), Done()])
@@ -108,7 +108,9 @@ async def test_an_attempt_that_fails_is_not_tried_again_here_but_elsewhere(
 
 @pytest.mark.parametrize("way", ["drain", "close"])
 @in_world
-async def test_what_is_claimed_while_the_end_is_told_is_given_back(world: World, way: str) -> None:
+async def test_a_run_that_is_claimed_during_the_shutdown_is_released(
+    world: World, way: str
+) -> None:
     store = world.faulty()
     source = ScriptedSource([Say("never"), Done()])
     worker = await world.worker(source, LONG_LEASE, store=store)
@@ -240,7 +242,7 @@ async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: Wor
 
 
 @in_world
-async def test_a_failure_of_the_store_that_nobody_expected_ends_no_loop(world: World) -> None:
+async def test_an_unexpected_failure_of_the_store_ends_no_loop(world: World) -> None:
     store = world.faulty()
     worker = await world.worker(ScriptedSource([Wait(30), Say("A"), Done()]), store=store)
     first = await world.ask(worker)

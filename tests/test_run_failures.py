@@ -56,7 +56,7 @@ def test_the_wait_between_attempts_doubles_up_to_a_limit_with_equal_jitter() -> 
     ("asked", "least", "most"), [(7.0, 7, 7.1), (0.0, 0.25, 0.6), (120.0, 120, 120.1)]
 )
 @in_world
-async def test_what_the_provider_asks_to_wait_is_waited(
+async def test_retry_after_is_respected(
     world: World, asked: float, least: float, most: float
 ) -> None:
     source = ScriptedSource([Fail(retry_after=asked)], ANSWER)
@@ -64,7 +64,7 @@ async def test_what_the_provider_asks_to_wait_is_waited(
 
 
 @in_world
-async def test_a_provider_that_asks_to_wait_too_long_fails_the_run_at_once(world: World) -> None:
+async def test_a_retry_after_that_is_too_long_fails_the_run_at_once(world: World) -> None:
     source = ScriptedSource([Fail("Try again at noon.", retry_after=121)])
     ended = await world.play(source)
     assert (ended.status, len(source.prompts)) == (Status.FAILED, 1)
@@ -186,7 +186,7 @@ async def test_the_whole_run_has_its_limit_too_and_what_was_said_is_kept(
     ids=["of the source", "in its metadata", "of the store"],
 )
 @in_world
-async def test_a_bug_fails_the_run_with_a_sentence_that_tells_nothing_of_it(
+async def test_a_bug_fails_the_run_with_a_sentence_without_its_details(
     world: World, last: Bug | Done, text: str
 ) -> None:
     store = world.faulty()
@@ -221,11 +221,3 @@ async def test_a_source_that_cannot_be_closed_in_order_has_answered_all_the_same
 ) -> None:
     ended = await world.play(ScriptedSource(ANSWER, when_ended=error))
     assert (ended.status, ended.text, ended.notices) == (Status.FINISHED, "A", [])
-
-
-@in_world
-async def test_the_question_behind_a_failed_answer_is_answered(world: World) -> None:
-    worker = await world.worker(ScriptedSource([Fail(retryable=False)], ANSWER))
-    first, second = await world.ask(worker), await world.ask(worker)
-    assert (await world.ended(first)).status is Status.FAILED
-    assert (await world.ended(second)).text == "A"

@@ -143,7 +143,8 @@ async def test_no_more_runs_are_executed_at_once_than_allowed(
     open_now: list[int] = []
     look = Do(lambda: open_now.append(source.open))
     source = ScriptedSource([look, Wait(2), Say("A"), look, Done()])
-    worker = await world.worker(source, Limits(concurrent_runs=3), store=world.faulty(jitter))
+    limits, store = Limits(concurrent_runs=3, poll=60), world.faulty(jitter)
+    worker = await world.worker(source, limits, store=store)
     sending = [world.ask(worker, chat=f"chat-{number}") for number in range(12)]
     for run in await asyncio.gather(*sending):
         assert (await world.ended(run)).text == "A"

@@ -63,7 +63,7 @@ def parts_of(events: Sequence[Event]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("mark_every", [0, 1, 4])
 @pytest.mark.parametrize("said", [TEXT[:3], SAID, TEXT])
 @in_world
-async def test_a_takeover_listens_to_the_job_and_goes_on_in_the_same_part(
+async def test_a_takeover_resumes_the_job_in_the_same_part(
     world: World, said: str, mark_every: int
 ) -> None:
     keeper = Keeper(says(TEXT), mark_every=mark_every, every=2)
@@ -78,7 +78,7 @@ async def test_a_takeover_listens_to_the_job_and_goes_on_in_the_same_part(
 
 
 @in_world
-async def test_a_job_whose_first_token_nobody_saw_is_listened_to_as_well(world: World) -> None:
+async def test_a_job_is_resumed_before_its_first_token_too(world: World) -> None:
     keeper, store = Keeper(says(TEXT), every=20), world.faulty()
     run = await world.ask(await world.worker(KeptSource(keeper), store=store))
     await until(lambda: bool(keeper.jobs))
@@ -91,7 +91,7 @@ async def test_a_job_whose_first_token_nobody_saw_is_listened_to_as_well(world: 
 @pytest.mark.parametrize("cut", range(1, 8))
 @pytest.mark.parametrize("mark_every", [0, 1, 2, 3])
 @in_world
-async def test_a_job_is_listened_to_with_all_that_the_log_has_of_it(
+async def test_a_job_is_resumed_with_all_that_the_log_has_of_it(
     world: World, cut: int, mark_every: int
 ) -> None:
     keeper = Keeper(THOUGHTFUL, cuts=[cut], mark_every=mark_every)
@@ -121,7 +121,7 @@ async def test_any_number_of_cuts_costs_nothing_again(world: World) -> None:
 
 
 @in_world
-async def test_a_planned_end_leaves_the_job_alone_and_the_next_worker_listens_at_once(
+async def test_after_a_shutdown_the_next_worker_resumes_the_job_at_once(
     world: World,
 ) -> None:
     keeper = Keeper(says(TEXT))
@@ -155,9 +155,7 @@ async def test_when_the_providers_window_has_passed_the_next_rung_is_taken_at_on
 
 @pytest.mark.parametrize("piece", [1, 2, 5, 20, 100])
 @in_world
-async def test_a_job_may_cut_its_text_into_other_pieces_when_it_tells_it_again(
-    world: World, piece: int
-) -> None:
+async def test_a_job_may_repeat_its_text_in_other_pieces(world: World, piece: int) -> None:
     keeper = Keeper(says(TEXT), cuts=[7])
     _, run = await world.answering(KeptSource(keeper), SAID)
     keeper.says = says(TEXT, piece)
@@ -178,7 +176,7 @@ async def test_a_job_may_cut_its_text_into_other_pieces_when_it_tells_it_again(
     ],
 )
 @in_world
-async def test_a_job_that_is_not_told_again_as_it_was_is_ended_and_begun_anew(
+async def test_a_job_that_repeats_something_else_is_ended_and_begun_again(
     world: World, told_again: list[Event]
 ) -> None:
     keeper = Keeper(THOUGHTFUL)
@@ -191,7 +189,7 @@ async def test_a_job_that_is_not_told_again_as_it_was_is_ended_and_begun_anew(
 
 
 @in_world
-async def test_marks_within_what_is_told_again_are_not_where_the_log_ends(world: World) -> None:
+async def test_marks_before_the_end_of_the_log_are_ignored(world: World) -> None:
     keeper = Keeper(says(TEXT), cuts=[7, 9])
     _, run = await world.answering(KeptSource(keeper), SAID)
     keeper.mark_every = 2
@@ -221,7 +219,7 @@ async def test_a_job_that_stalls_twice_is_ended_and_the_step_begins_again(world:
     ids=["tells nothing new", "refuses at the last attempt"],
 )
 @in_world
-async def test_a_job_that_is_no_use_leaves_the_last_attempt_to_the_next_rung(
+async def test_a_useless_job_leaves_the_last_attempt_to_the_next_rung(
     world: World, cuts: list[int], window: float, attempts: int, rungs: str, cancels: int
 ) -> None:
     keeper = Keeper(says(TEXT), cuts=[*cuts], window=window)
@@ -231,7 +229,7 @@ async def test_a_job_that_is_no_use_leaves_the_last_attempt_to_the_next_rung(
 
 
 @in_world
-async def test_a_restarted_answer_has_a_job_of_its_own_that_is_listened_to_again(
+async def test_a_restarted_answer_has_its_own_job_which_can_be_resumed(
     world: World,
 ) -> None:
     keeper = Keeper(says(TEXT), cuts=[-1, 5])
@@ -275,5 +273,5 @@ class SlowJob(KeptSource):
 
 @in_world
 async def test_a_job_may_be_polled_for_as_long_as_the_run_may_take(world: World) -> None:
-    ended = await world.play(SlowJob(Keeper(says(TEXT), cuts=[1])))
-    assert (ended.status, ended.text) == (Status.FINISHED, TEXT)
+    ended = await world.play(SlowJob(Keeper(says(TEXT), cuts=[1], window=3600)))
+    assert (is_clean(ended), ended.rungs) == (True, "first reattach")

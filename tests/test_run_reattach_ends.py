@@ -63,7 +63,7 @@ async def test_deleting_the_chat_ends_the_job_and_waits_for_no_provider(
 
 @pytest.mark.parametrize(("deaf", "ended"), [(2, {"job-1"}), (3, set())])
 @in_world
-async def test_a_provider_that_fails_to_end_it_is_asked_thrice_and_harms_nobody(
+async def test_a_provider_that_fails_to_end_a_job_is_asked_three_times(
     world: World, deaf: int, ended: set[str]
 ) -> None:
     keeper = Keeper(SAYS, deaf=deaf)
@@ -125,7 +125,7 @@ async def test_a_job_that_the_log_does_not_know_is_ended_by_the_worker_that_bega
 
 @pytest.mark.promise("hand-over")
 @in_world
-async def test_a_planned_end_while_the_log_is_told_of_a_job_leaves_it_alone(world: World) -> None:
+async def test_a_shutdown_while_a_job_is_recorded_leaves_the_job_running(world: World) -> None:
     keeper, store = Keeper(SAYS), world.faulty()
     store.delay = 0.3
     worker = await world.worker(KeptSource(keeper), store=store)

@@ -105,7 +105,7 @@ async def test_stopping_an_ended_run_changes_nothing_even_without_its_log(world:
 @pytest.mark.promise("outage")
 @pytest.mark.parametrize("fault", ["before", "after"])
 @in_world
-async def test_a_stop_of_which_nobody_knows_is_simply_repeated(world: World, fault: str) -> None:
+async def test_a_stop_with_an_unknown_outcome_can_be_repeated(world: World, fault: str) -> None:
     store = world.faulty()
     source = speaker()
     worker, run = await world.answering(source, "0 1 ", store=store)
@@ -217,7 +217,7 @@ async def test_deleting_a_chat_ends_what_is_being_written_in_it(world: World) ->
 @pytest.mark.promise("no-leak")
 @pytest.mark.parametrize("quiet", [True, False])
 @in_world
-async def test_a_run_whose_chat_is_deleted_behind_its_back_is_let_go(
+async def test_a_run_whose_chat_is_deleted_elsewhere_is_cancelled(
     world: World, quiet: bool
 ) -> None:
     source = ScriptedSource([Say("0 "), Wait()]) if quiet else speaker()

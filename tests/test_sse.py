@@ -69,15 +69,8 @@ def test_what_the_encoder_writes_the_parser_reads() -> None:
         # The examples of the standard.
         (b"data: YHOO\ndata: +2\ndata: 10\n\n", [("", "message", "YHOO\n+2\n10")]),
         (
-            (
-                b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\n"
-                b"data:  third event\n\n"
-            ),
-            [
-                ("1", "message", "first event"),
-                ("", "message", "second event"),
-                ("", "message", " third event"),
-            ],
+            b": test stream\n\ndata: first\nid: 1\n\ndata:second\nid\n\ndata:  third\n\n",
+            [("1", "message", "first"), ("", "message", "second"), ("", "message", " third")],
         ),
         (b"data\n\ndata\ndata\n\ndata:", [("", "message", ""), ("", "message", "\n")]),
         (b"data:test\n\ndata: test\n\n", [("", "message", "test")] * 2),
@@ -110,15 +103,9 @@ def test_streams_are_read_as_the_standard_says(
 def test_retry_takes_digits_only() -> None:
     parser = SSEParser()
     assert parser.retry is None
-    for line, expected in (
-        (b"retry: 10\n", 10),
-        (b"retry: 1s\n", 10),
-        (b"retry:\n", 10),
-        (b"retry: -5\n", 10),
-        (b"retry: 0\n", 0),
-    ):
-        parser.feed(line)
-        assert parser.retry == expected
+    for value, expected in ((b"10", 10), (b"1s", 10), (b"", 10), (b"-5", 10), (b"0", 0)):
+        parser.feed(b"retry: " + value + b"\n")
+        assert parser.retry == expected, value
 
 
 @pytest.mark.promise("foreign-bytes", "bounded")
@@ -140,11 +127,5 @@ def test_the_bound_is_of_all_data_of_an_event_and_of_the_line_that_comes() -> No
     parser.feed(line * 3)
     with pytest.raises(EventTooLarge, match="more than 20 bytes"):
         parser.feed(line)
-    assert (
-        SSEParser(max_event_bytes=20).feed(line * 3 + b"\n" + line * 3 + b"\n")
-        == [SSEEvent("", "message", "aaaa\naaaa\naaaa")] * 2
-    )
-
-
-def test_many_small_events_do_not_count_as_a_large_one() -> None:
-    assert len(SSEParser(max_event_bytes=100).feed(b"data: xxxxx\n\n" * 1000)) == 1000
+    found = SSEParser(max_event_bytes=20).feed((line * 3 + b"\n") * 1000)
+    assert found == [SSEEvent("", "message", "aaaa\naaaa\naaaa")] * 1000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from durable_llm_streams.errors import CursorLost, StoreUnavailable
-from durable_llm_streams.log import Reader, follow
+from durable_llm_streams.log import follow
 from durable_llm_streams.model import Cursor, Status, token_at
 from durable_llm_streams.store import Changes, Retention
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
@@ -19,34 +19,20 @@ from durable_llm_streams.stores.redis.log import record_seconds
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
-from tests.redis_servers import RedisServer, keys_without_ttl, redis_server
-from tests.redis_stores import RedisStores
+from tests.redis_servers import RedisServer, redis_server
+from tests.redis_stores import RedisStores, elsewhere, stores, talk
 from tests.waiting import until, within
 
-__all__ = ["redis_server"]
+__all__ = ["elsewhere", "redis_server", "stores", "talk"]
 
 pytestmark = pytest.mark.xdist_group("redis")
 
 DAY_MILLISECONDS = round(DAY * 1000)
 
 
-@pytest.fixture
-async def stores(redis_server: RedisServer) -> AsyncIterator[RedisStores]:
-    made = RedisStores(redis_server.url)
-    yield made
-    await made.clean_up()
-
-
-@pytest.fixture
-async def talk(stores: RedisStores, monkeypatch: pytest.MonkeyPatch) -> Talk:
+@pytest.fixture(autouse=True)
+def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("durable_llm_streams.stores.redis.runs._PORTION", 2)
-    return Talk(stores, await stores.open())
-
-
-@pytest.fixture
-async def elsewhere(talk: Talk, stores: RedisStores) -> Talk:
-    """The same store in another process."""
-    return Talk(stores, await stores.open())
 
 
 class TestContract(StoreContract):
@@ -67,29 +53,21 @@ async def test_a_reader_elsewhere_gets_every_record_once_while_it_is_written(
     talk: Talk, elsewhere: Talk
 ) -> None:
     claim = await talk.start()
-    read: list[bytes] = []
-    live = asyncio.Event()
 
-    async def reader() -> None:
-        async for page in follow(
-            elsewhere.store.log, Cursor.beginning(claim.run.id), wait=PATIENCE
-        ):
-            read.extend(page.records)
-            live.set()
+    async def read() -> list[bytes]:
+        pages = follow(elsewhere.store.log, Cursor.beginning(claim.run.id), wait=PATIENCE)
+        return [record async for page in pages for record in page.records]
 
-    reading = asyncio.create_task(reader())
+    reading = asyncio.create_task(read())
+    await elsewhere.stores.settle()
     written, at = records(500), 1
     for size in range(1, 32):
         lot = written[at - 1 : at - 1 + size]
         assert await talk.append(claim, lot, at)
         at += len(lot)
-        async with within("a page in the other process"):
-            await live.wait()
-    ended = await talk.end(claim)
+    await talk.end(claim)
     async with within("the end of the log in the other process"):
-        await reading
-    assert ended.status is Status.FINISHED
-    assert read == await talk.log(claim.run.id)
+        assert await reading == await talk.log(claim.run.id)
 
 
 @pytest.mark.promise("seen-is-durable")
@@ -134,25 +112,7 @@ async def test_readers_go_on_when_the_writer_changes_its_process(
         assert (await bounded(reader)).status is Status.STOPPED
 
 
-@pytest.mark.promise("feed")
-async def test_a_change_is_told_to_listeners_elsewhere(talk: Talk, elsewhere: Talk) -> None:
-    position = (await elsewhere.store.feed.changes("ann", None)).position
-    listener = asyncio.create_task(elsewhere.store.feed.changes("ann", position, wait=LONG))
-    await elsewhere.stores.settle()
-    await talk.send()
-    async with within("a change in the feed of another process"):
-        found = await listener
-    assert [change.kind for change in found.changes] == ["chat-created", "run-started"]
-
-
-async def test_work_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
-    await elsewhere.work_is_quiet()
-    await talk.send()
-    async with within("the hint that there is work"):
-        await elsewhere.store.runs.wait_for_work(LONG)
-
-
-async def test_work_that_a_claim_leaves_is_heard_of_elsewhere(talk: Talk, elsewhere: Talk) -> None:
+async def test_work_that_a_claim_leaves_notifies_others(talk: Talk, elsewhere: Talk) -> None:
     for number in range(2):
         await talk.send(chat=f"c{number}")
     await elsewhere.work_is_quiet()
@@ -177,47 +137,22 @@ async def test_a_tail_that_nobody_reads_is_let_go(
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.promise("prefix")
-async def test_who_follows_again_while_a_tail_is_let_go_hears_everything(
-    talk: Talk, elsewhere: Talk
-) -> None:
-    """One subscription ends in the same moment as the next one of the same channel begins."""
-    claim = await talk.start()
-    reader = await elsewhere.waiting(claim.run.id, 0)
-    assert isinstance(elsewhere.store, RedisStore)
-    following = elsewhere.store._following
-    channel = following._tails[claim.run.id].channel
-    following.events.unfollow(channel)
-    await following.events.follow(claim.run.id, channel)
-    await elsewhere.store.check()  # whatever was to be unsubscribed is by now
-    assert await talk.append(claim, records(1))
-    assert (await bounded(reader)).records == records(1)
-
-
 # --- what Redis may lose or not answer ---------------------------------------------------------
-
-
-@pytest.mark.promise("outage")
-async def test_scripts_that_redis_has_forgotten_are_loaded_again(
-    talk: Talk, redis_server: RedisServer
-) -> None:
-    claim = await talk.start()
-    await redis_server.command("SCRIPT", "FLUSH")
-    assert await talk.append(claim, records(2))
-    assert await talk.log(claim.run.id) == records(2)
 
 
 @pytest.mark.promise("lost-tail-is-told")
 async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
     talk: Talk, elsewhere: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
-    """As after a failover that forgot what was written last."""
+    """As after a failover; then the log regrows, and is longer again than the cursor."""
     claim = await talk.start()
     run_id = claim.run.id
     assert await talk.append(claim, records(10))
     page = await talk.store.log.read(run_id, 0)
     cursor = Cursor(run_id, 10, token_at(page.spans, 10))
     reader = await elsewhere.waiting(run_id, 10)
+    looking = follow(elsewhere.store.log, cursor, wait=0.01)
+    assert (await anext(looking)).records == []  # nothing was received in this stream
     await redis_server.command("RPOP", f"{stores.root}:log:{run_id}", "4")
     assert not await talk.append(claim, records(1), at=11)
     new = await talk.take_over(claim)
@@ -225,28 +160,9 @@ async def test_a_lost_tail_is_noticed_by_its_writer_and_by_its_readers(
     with pytest.raises(CursorLost):
         await bounded(reader)
     assert await talk.append(new, records(20, mark="y"), at=7)
-    with pytest.raises(CursorLost):
-        await Reader(elsewhere.store.log, cursor).read(max_bytes=1)
-
-
-@pytest.mark.promise("lost-tail-is-told")
-async def test_a_reader_at_the_end_gets_no_text_of_a_log_that_has_regrown(
-    talk: Talk, elsewhere: Talk, stores: RedisStores, redis_server: RedisServer
-) -> None:
-    """The log is longer again than the cursor when the reader comes, or looks again."""
-    claim = await talk.start()
-    run_id = claim.run.id
-    assert await talk.append(claim, records(5))
-    page = await talk.store.log.read(run_id, 0)
-    place = Cursor(run_id, 5, token_at(page.spans, 5))
-    waiting = follow(elsewhere.store.log, place, wait=0.01)
-    assert (await anext(waiting)).records == []  # nothing was received in this stream
-    await redis_server.command("RPOP", f"{stores.root}:log:{run_id}", "2")
-    new = await talk.take_over(claim)
-    assert await talk.append(new, records(20, mark="y"), at=4)
-    for reader in (waiting, follow(elsewhere.store.log, place, wait=0.01)):
+    for again in (looking, follow(elsewhere.store.log, cursor, wait=0.01)):
         with pytest.raises(CursorLost):
-            async for page in reader:
+            async for page in again:
                 assert page.records == []
 
 
@@ -255,7 +171,7 @@ async def test_a_feed_is_notified_of_changes_during_a_cut_connection(
     talk: Talk, elsewhere: Talk, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("durable_llm_streams.stores.redis.events._RETRY_SECONDS", (0.5, 0.5))
-    await talk.send("m1", chat="c1")
+    await talk.send()
     store = elsewhere.store
     assert isinstance(store, RedisStore)
     position = (await store.feed.changes("ann", None)).position
@@ -275,28 +191,10 @@ async def test_a_feed_is_notified_of_changes_during_a_cut_connection(
     assert [change.kind for change in found.changes] == ["chat-renamed"]
 
 
-@pytest.mark.promise("outage")
-async def test_a_reader_gets_records_at_once_after_the_connection_was_cut(
-    talk: Talk, elsewhere: Talk, redis_server: RedisServer
-) -> None:
-    """The tail that it waited at is subscribed anew."""
-    claim = await talk.start()
-    run_id = claim.run.id
-    store = elsewhere.store
-    assert isinstance(store, RedisStore)
-    reader = await elsewhere.waiting(run_id, 0, wait=600)
-    await redis_server.command("CLIENT", "KILL", "TYPE", "pubsub")
-    assert (await bounded(reader)).records == []  # let go by the cut, to look again
-    await until(lambda: store._following.events._subscriber is not None)
-    reader = await elsewhere.waiting(run_id, 0, wait=600)
-    assert await talk.append(claim, records(2))
-    assert list((await bounded(reader)).records) == records(2)
-
-
 @pytest.mark.promise("takeover")
-@pytest.mark.parametrize("claims", [True, False], ids=["by a claim", "by a message alone"])
+@pytest.mark.parametrize("claiming", [True, False], ids=["by a claim", "by a message alone"])
 async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(
-    tmp_path: Path, claims: bool
+    tmp_path: Path, claiming: bool
 ) -> None:
     """Redis stands still, the claimer gives up, Redis does what it was asked for all the same."""
     async with RedisServer(tmp_path) as server:
@@ -310,7 +208,7 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(
             asked: list[Coroutine[Any, Any, object]] = [
                 talk.send("m2", chat="c2", worker="w1", lease=LEASE, run_id="sent")
             ]
-            if claims:
+            if claiming:
                 asked.insert(0, store.runs.claim("w1", 5, LEASE))
             unanswered = await asyncio.gather(*asked, return_exceptions=True)
             assert [type(answer) for answer in unanswered] == [StoreUnavailable] * len(asked)
@@ -319,12 +217,12 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(
             found: list[str] = []
             async with within("three claims"):
                 while len(found) < 3:
-                    taken = await store.runs.claim("w1", 2, LEASE)
-                    assert len(taken) <= 2, "what was claimed before counts"
-                    assert [claim.run.takeovers for claim in taken] == [0] * len(taken)
-                    for claim in taken:
+                    claims = await store.runs.claim("w1", 2, LEASE)
+                    assert len(claims) <= 2, "what was claimed before counts"
+                    assert [claim.run.takeovers for claim in claims] == [0] * len(claims)
+                    for claim in claims:
                         assert await talk.append(claim, records(1))
-                    found += [claim.run.id for claim in taken]
+                    found += [claim.run.id for claim in claims]
             assert sorted(found) == sorted([waiting.id, "sent", third.id])
         finally:
             server.thaw()
@@ -332,18 +230,6 @@ async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(
 
 
 # --- what stays --------------------------------------------------------------------------------
-
-
-@pytest.mark.promise("bounded", "no-leak")
-async def test_every_key_of_an_ended_run_has_a_time_to_live(
-    talk: Talk, stores: RedisStores, redis_server: RedisServer
-) -> None:
-    await talk.answer(key="k")
-    staying = await keys_without_ttl(redis_server.url, stores.root)
-    indexes = {
-        f"{stores.root}:{name}" for name in ("ages", "changes", "clock", "ended", "number", "runs")
-    }
-    assert set(staying) == indexes
 
 
 @pytest.mark.promise("bounded")

@@ -69,12 +69,8 @@ async def test_the_journal_stays_short(talk: Talk, stores: SQLiteStores) -> None
 async def test_a_large_tail_becomes_a_segment(talk: Talk, stores: SQLiteStores) -> None:
     """What is in segments counts no more."""
     claim = await talk.start()
-    for at, size, segments in (
-        (1, SEGMENT_BYTES, 0),
-        (2, 1, 1),
-        (3, SEGMENT_BYTES + 1, 2),
-        (4, 1, 2),
-    ):
+    sizes = (SEGMENT_BYTES, 1, SEGMENT_BYTES + 1, 1)
+    for at, (size, segments) in enumerate(zip(sizes, (0, 1, 2, 2), strict=True), 1):
         assert await talk.append(claim, [b"-" * size], at=at)
         assert stores.count("segment") == segments, f"after record {at}"
     assert stores.query("SELECT min(count) FROM segment") == 1
@@ -130,8 +126,9 @@ async def test_a_clock_that_is_set_back_holds_up_no_trimming(
 async def test_ended_runs_expired_logs_and_deleted_chats_leave_no_rows(
     talk: Talk, stores: SQLiteStores
 ) -> None:
-    await talk.answer(chat="c1")
-    claim = await talk.start(chat="c2")
+    ended, claim = await talk.start(chat="c1"), await talk.start(chat="c2")
+    assert await talk.append(ended, records(3))
+    await talk.end(ended)
     talk.clock.advance(2)
     assert await talk.append(claim, records(1))
     assert (stores.count("journal"), stores.count("segment")) == (1, 1)

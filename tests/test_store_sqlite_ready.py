@@ -92,12 +92,16 @@ async def test_a_file_that_cannot_be_written_is_not_ready(talk: Talk, stores: SQ
     """A check that failed is made again at once."""
     await talk.store.check()
     talk.clock.advance(1)
+    assert stores.store is not None
+    connection = stores.store.file.connection
+    written = connection.total_changes
     stores.break_off("PRAGMA query_only=1")
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="cannot be written now"):
             await talk.store.check()
     stores.break_off("PRAGMA query_only=0")
     await talk.store.check()
+    assert connection.total_changes == written + 1
 
 
 @pytest.mark.promise("fit-store")

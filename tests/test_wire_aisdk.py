@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.model import valid_id
-from durable_llm_streams.wire.aisdk import (
-    History,
-    Reading,
-    Send,
-    parse_history,
-    parse_send,
-)
+from durable_llm_streams.wire.aisdk import History, Reading, Send, parse_history, parse_send
 
 LIMIT = 1000
 

@@ -18,8 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from .waiting import operands
-from .waiting import within as bounded
+from . import waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,6 +130,4 @@ async def elapsed(call: Awaitable[object]) -> float:
 
 async def until(predicate: Callable[[], bool], *, within: float = 600.0) -> None:
     """Wait, look by look, until something is so."""
-    async with bounded("the condition", lambda: operands(predicate, predicate()), seconds=within):
-        while not predicate():
-            await asyncio.sleep(0.01)
+    await waiting.until(predicate, seconds=within)

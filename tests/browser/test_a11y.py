@@ -1,11 +1,15 @@
 """axe finds nothing on any screen, in any state, light and dark, on a desktop and on a phone.
 
+Nor does any scroll sideways on the smallest phone, or move where no motion is wanted.
+
 `DLS_PICTURES=FOLDER` keeps a picture of each.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
+from operator import not_
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +21,7 @@ from tests.browser.chat_page import DESK, HAND
 from tests.browser.conftest import NewDevice
 from tests.browser.screens_tour import settled, tour
 from tests.node import WEB
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,6 +40,26 @@ async def violations(page: Page, *rules: str) -> list[str]:
     return found
 
 
+#: What makes the page scroll sideways, and what can be pressed but is outside of it.
+TOO_WIDE = """() => {
+  const width = document.documentElement.clientWidth;
+  const wide = [document.documentElement, document.body,
+    ...document.querySelectorAll("main, header, form, [role=log], [data-testid=scroller]")]
+    .filter((element) => element.scrollWidth > element.clientWidth + 1)
+    .map((element) => element.outerHTML.slice(0, 120));
+  const outside = [...document.querySelectorAll("main button, main a, main textarea")]
+    .filter((element) => {
+      const box = element.getBoundingClientRect();
+      return box.width > 0 && !element.closest(".md-code, .md-table, .sr-only")
+        && !element.matches(".sr-only") && (box.left < -1 || box.right > width + 1);
+    })
+    .map((element) => element.outerHTML.slice(0, 120));
+  return [...wide, ...outside];
+}"""
+
+RUNNING = """() => document.getAnimations().filter((each) => each.playState === "running")
+  .map((each) => each.effect.target.outerHTML.slice(0, 120))"""
+
 #: The themes, and what is asked about in each: but for its colours the page is the same in both.
 SCHEMES: dict[Literal["light", "dark"], tuple[str, ...]] = {
     "dark": ("color-contrast",),
@@ -42,15 +67,22 @@ SCHEMES: dict[Literal["light", "dark"], tuple[str, ...]] = {
 }
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("size", ["desktop", "phone"])
-async def test_axe_finds_nothing_in_any_state(device: NewDevice, app: App, size: str) -> None:
+async def test_no_state_has_a_barrier_scrolls_sideways_or_moves_unasked(
+    device: NewDevice, app: App, size: str
+) -> None:
     found = []
     seen = []
     pictures = os.environ.get("DLS_PICTURES")
-    async with device(**(HAND if size == "phone" else DESK)) as context:
+    narrow = {**HAND, "viewport": {"width": 320, "height": 568}, "reduced_motion": "reduce"}
+    async with device(**(narrow if size == "phone" else DESK)) as context:
         await context.add_init_script(path=AXE)
         async for state, tab in tour(app, context, phone=size == "phone"):
             seen.append(state)
+            found += [f"{state}: too wide: {each}" for each in await tab.page.evaluate(TOO_WIDE)]
+            if size == "phone":
+                await until(partial(tab.page.evaluate, RUNNING), not_, f"{state} without motion")
             for scheme, rules in SCHEMES.items():
                 await tab.page.emulate_media(color_scheme=scheme)
                 await expect(tab.page.locator("html.dark")).to_have_count(int(scheme == "dark"))

@@ -6,7 +6,6 @@ import json
 import random
 import subprocess
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -66,37 +65,26 @@ again();
 """
 
 
-@dataclass
 class Watch:
-    """What a page did that it should not have done.
+    """Notes what a page should not do: ask other hosts, open boxes, complain on the console."""
 
-    Attributes:
-        requests: to other hosts than the server.
-        dialogs: boxes that a script opened.
-        complaints: errors on the console.
-    """
-
-    page: Page
-    origin: str
-    requests: list[str] = field(default_factory=list)
-    dialogs: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("request", self._note_request)
-        self.page.on("console", self._note_console)
-        self.page.on("dialog", self._note_dialog)
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page, self.origin = page, origin
+        self.notes: list[str] = []
+        page.on("request", self._note_request)
+        page.on("console", self._note_console)
+        page.on("dialog", self._note_dialog)
 
     def _note_request(self, request: Any) -> None:
         if not request.url.startswith((self.origin + "/", "data:")):
-            self.requests.append(request.url)
+            self.notes.append(f"asked for {request.url}")
 
     def _note_console(self, message: Any) -> None:
         if message.type == "error":
-            self.complaints.append(message.text)
+            self.notes.append(message.text)
 
     async def _note_dialog(self, dialog: Any) -> None:
-        self.dialogs.append(dialog.message)
+        self.notes.append(f"dialog: {dialog.message}")
         await dialog.dismiss()
 
     async def assert_clean(self) -> None:
@@ -104,8 +92,7 @@ class Watch:
         found: dict[str, Any] = await self.page.evaluate(
             "() => ({ pwned: window.__pwned, refused: violations, forbidden })"
         )
-        found |= {"asked": self.requests, "dialogs": self.dialogs, "errors": self.complaints}
-        assert not any(found.values()), found
+        assert not any((*found.values(), self.notes)), (found, self.notes)
         assert self.page.url.startswith(self.origin)
 
 

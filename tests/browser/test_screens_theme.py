@@ -11,12 +11,10 @@ from playwright.async_api import BrowserContext, Page, Request, Route, expect
 from tests.app import App
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import NewDevice
+from tests.browser.test_a11y import RUNNING
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-RUNNING = """() => document.getAnimations().filter((each) => each.playState === "running")
-  .map((each) => each.effect.target.outerHTML.slice(0, 120))"""
 
 LIGHT, DARK = "rgb(251, 251, 250)", "rgb(19, 20, 23)"
 SCHEMES: dict[Literal["light", "dark"], str] = {"light": LIGHT, "dark": DARK}
@@ -94,35 +92,13 @@ def is_script(request: Request) -> bool:
     return "/assets/index-" in request.url and request.url.endswith(".js")
 
 
-@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
-async def test_only_who_wants_motion_sees_it(
-    device: NewDevice, app: App, motion: Literal["no-preference", "reduce"]
-) -> None:
-    async with device(reduced_motion=motion) as context:
-        tab = await ChatPage.open(context, app.url)
-        app.script.hold()
-        await tab.send("Hi")
-        await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
-        if motion == "no-preference":
-            await until(lambda: tab.page.evaluate(RUNNING), what="something that moves")
-            app.script.free()
-            return
-        await no_motion(tab.page)
-        app.script.allow(1)
-        await tab.until_shown("Hello")
-        await no_motion(tab.page)
-        await tab.page.keyboard.press("Control+k")
-        await expect(tab.dialog).to_be_visible()
-        await no_motion(tab.page)
-        await tab.page.keyboard.press("Escape")
-        app.script.free()
-        await tab.until_ended()
-        await no_motion(tab.page)
-
-
-async def no_motion(page: Page) -> None:
-    """After the moment that a zero-length animation takes, nothing moves."""
-    await until(lambda: page.evaluate(RUNNING), lambda running: running == [], "no motion")
+async def test_motion_there_is_where_it_is_welcome(tab: ChatPage, app: App) -> None:
+    app.script.hold()
+    await tab.send("Hi")
+    await expect(tab.page.get_by_test_id("thinking")).to_be_visible()
+    await until(lambda: tab.page.evaluate(RUNNING), what="something that moves")
+    app.script.free()
+    await tab.until_ended()
 
 
 async def test_without_javascript_there_is_a_sentence(device: NewDevice, app: App) -> None:

@@ -28,6 +28,8 @@ async def test_a_message_waits_through_a_reload_without_a_server(
     await tab.send("Wait for me")
     own = tab.page.get_by_text("Wait for me", exact=True)
     await expect(own.first).to_be_visible()
+    if not begun:
+        await expect(tab.page.get_by_text("Waits here and is sent by itself.")).to_be_visible()
     await tab.page.reload()
     await expect(tab.chat.get_by_text("Wait for me", exact=True).first).to_be_visible()
     await tab.page.unroute("**/api/**")
@@ -47,9 +49,7 @@ async def test_two_tabs_send_a_message_that_was_written_offline_once(
     await context.set_offline(True)
     await tab.send("Second")
     await expect(other.chat.get_by_text("Second", exact=True)).to_be_visible()
-    await expect(tab.page.get_by_text("Waits here and is sent by itself.")).to_be_visible()
     await expect(tab.page.get_by_text("The answer goes on on the server.")).to_have_count(0)
-    await expect(tab.page.get_by_test_id("thinking")).to_have_count(0)
     await context.set_offline(False)
     for each in (tab, other):
         await expect(each.answers).to_have_count(2)

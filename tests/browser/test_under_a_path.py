@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from msgspec import structs
 from playwright.async_api import BrowserContext, Route, expect
 
@@ -21,44 +19,38 @@ NO_COOKIES = (
 )
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def below(tmp_path: Path, built: Path) -> AsyncIterator[App]:
-    """The application under `/chat`."""
-    config = structs.replace(CONFIG, base_path="/chat")
-    async with running_app(tmp_path, config, ui=built) as app:
-        yield app
-
-
 async def test_a_chat_lives_under_the_path_of_its_server(
-    below: App, context: BrowserContext
+    tmp_path: Path, built: Path, context: BrowserContext
 ) -> None:
-    page = await context.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url.removeprefix(below.url)))
-    tab = ChatPage(page, f"{below.url}/chat")
-    await tab.goto("/")
-    await tab.ask("Hi")
-    address = page.url.removeprefix(below.url)
-    assert address.startswith("/chat/c/")
-    await expect(tab.answer).to_contain_text("".join(HELLO))
-    await page.reload()
-    await tab.until_ended()
-    await expect(tab.answer).to_contain_text("".join(HELLO))
-    await expect(tab.rows.get_by_role("link")).to_have_attribute("href", address)
-    await page.get_by_role("button", name="New chat").first.click()
-    assert page.url == f"{below.url}/chat/"
-    await page.go_back()
-    await expect(tab.answer).to_contain_text("".join(HELLO))
-    below.script.pieces = ("A claim.[^1]\n\n[^1]: Its source.",)
-    await tab.ask("And this?")
-    await tab.answer.locator("sup a").click()  # a link to a place in the page
-    await expect(tab.focused).to_contain_text("Its source.")
-    assert page.url == f"{below.url}{address}"
-    kept = await page.evaluate("() => Object.keys(localStorage)")
-    assert kept
-    assert all(name.startswith("dls:/chat/:") for name in kept)
-    assert {path for path in asked if not path.startswith("/chat/")} == set()
-    assert (await tab.watched()).errors == []
+    config = structs.replace(CONFIG, base_path="/chat")
+    async with running_app(tmp_path, config, ui=built) as below:
+        page = await context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.removeprefix(below.url)))
+        tab = ChatPage(page, f"{below.url}/chat")
+        await tab.goto("/")
+        await tab.ask("Hi")
+        address = page.url.removeprefix(below.url)
+        assert address.startswith("/chat/c/")
+        await expect(tab.answer).to_contain_text("".join(HELLO))
+        await page.reload()
+        await tab.until_ended()
+        await expect(tab.answer).to_contain_text("".join(HELLO))
+        await expect(tab.rows.get_by_role("link")).to_have_attribute("href", address)
+        await page.get_by_role("button", name="New chat").first.click()
+        assert page.url == f"{below.url}/chat/"
+        await page.go_back()
+        await expect(tab.answer).to_contain_text("".join(HELLO))
+        below.script.pieces = ("A claim.[^1]\n\n[^1]: Its source.",)
+        await tab.ask("And this?")
+        await tab.answer.locator("sup a").click()  # a link to a place in the page
+        await expect(tab.focused).to_contain_text("Its source.")
+        assert page.url == f"{below.url}{address}"
+        kept = await page.evaluate("() => Object.keys(localStorage)")
+        assert kept
+        assert all(name.startswith("dls:/chat/:") for name in kept)
+        assert {path for path in asked if not path.startswith("/chat/")} == set()
+        assert (await tab.watched()).errors == []
 
 
 async def test_a_browser_without_cookies_is_told_and_keeps_what_was_written(

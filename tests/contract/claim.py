@@ -8,11 +8,20 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from durable_llm_streams.errors import Fenced, RunNotFound
-from durable_llm_streams.model import Epoch, Span, Status
+from durable_llm_streams.model import Claim, Epoch, Span, Status
 
 from .harness import LAST, LEASE, LONG, Talk, bounded, records, refused
 
 Steps = dict[str, Callable[[], Awaitable[object]]]
+
+
+async def does_nothing(talk: Talk, claim: Claim, log: list[bytes]) -> None:
+    """A claim that does not hold neither writes nor renews, and releases nothing."""
+    tries = [(1, records(2)), (3, records(1)), (3, []), (len(log) + 1, records(1)), (1, log)]
+    for at, new in tries:
+        assert not await talk.append(claim, new, at=at), (at, new)
+    assert list(await talk.store.runs.renew([claim], LEASE)) == [claim]
+    await talk.store.runs.release([claim])
 
 
 class ClaimContract:
@@ -176,42 +185,28 @@ class ClaimContract:
             run_id = (await talk.start()).run.id  # the chat is there again
         log = await talk.log(run_id)
         async with talk.unchanged():
-            tries = [
-                (1, records(2)),
-                (3, records(1)),
-                (3, []),
-                (len(log) + 1, records(1)),
-                (1, log),
-            ]
-            for at, new in tries:
-                assert not await talk.append(claim, new, at=at), (at, new)
-            assert list(await talk.store.runs.renew([claim], LEASE)) == [claim]
-            await talk.store.runs.release([claim])
+            await does_nothing(talk, claim, log)
             if cause != "the end":
                 await refused(RunNotFound if deleted else Fenced, talk.end(claim, at=len(log) + 1))
         assert await talk.log(run_id) == log
 
     @pytest.mark.promise("fencing")
-    async def test_a_claim_of_another_epoch_renews_releases_and_ends_nothing(
-        self, talk: Talk
+    @pytest.mark.parametrize(("more", "token"), [(0, "0badc0de"), (0, ""), (1, None)])
+    async def test_the_number_and_the_token_of_a_claim_must_both_be_right(
+        self, talk: Talk, more: int, token: str | None
     ) -> None:
         claim = await talk.start()
-        number, token = claim.epoch
-        epochs = (Epoch(number, "0badc0de"), Epoch(number + 1, token), Epoch(number, ""))
-        others = [claim._replace(epoch=epoch) for epoch in epochs]
+        assert await talk.append(claim, records(2))
+        epoch = Epoch(claim.epoch.number + more, claim.epoch.token if token is None else token)
+        wrong = claim._replace(epoch=epoch)
         talk.clock.advance(LEASE - 1)
-        assert list(await talk.store.runs.renew(others, LEASE)) == others
-        await talk.store.runs.release(others)
-        assert await talk.find() == claim.run
-        for _ in ("before the end", "after it"):
-            for other in others:
-                await refused(Fenced, talk.end(other))
-            await talk.end(claim)
-        again = await talk.start("m2")
-        talk.clock.advance(LEASE - 1)
-        await talk.store.runs.renew([again._replace(epoch=epochs[0])], LEASE)
+        async with talk.unchanged():
+            await does_nothing(talk, wrong, records(2))
+            await refused(Fenced, talk.end(wrong))
         talk.clock.advance(2)
-        assert len(await talk.claims()) == 1, "the lease was prolonged"
+        (again,) = await talk.claims()  # the lease was not prolonged
+        await talk.end(again)
+        await refused(Fenced, talk.end(again._replace(epoch=again.epoch._replace(token="x"))))
 
     @pytest.mark.promise("one-end")
     async def test_a_run_that_ended_is_claimed_by_nobody(self, talk: Talk) -> None:

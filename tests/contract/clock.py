@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from durable_llm_streams.errors import ChatNotFound, CursorLost
+from durable_llm_streams.model import Run
 
 from .harness import DAY, HOUR, StoreFactory, Talk, records, refused
 
@@ -21,13 +22,21 @@ def to_1970(talk: Talk) -> float:
     return seconds
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged about clocks, from the level on that people see."""
-    return [
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged about clocks since the last call."""
+    found = [
         record.getMessage()
         for record in caplog.records
         if record.name.endswith("seen_time") and record.levelno >= logging.WARNING
     ]
+    caplog.clear()
+    return found
+
+
+async def nothing_goes(talk: Talk, *runs: Run) -> None:
+    """Nothing is due to be deleted, and these runs have their logs."""
+    assert await talk.expire() == 0
+    assert [len(await talk.log(run.id)) for run in runs] == [1] * len(runs)
 
 
 class ClockContract:
@@ -37,52 +46,54 @@ class ClockContract:
     async def test_a_year_ahead_for_half_a_minute_deletes_nothing(self, talk: Talk) -> None:
         old = await talk.answer(chat="old")
         active = await talk.start(chat="active")
-        assert await talk.append(active, records(3))
+        assert await talk.append(active, records(1))
         await talk.look()
         await talk.pass_time(MINUTE)
         talk.clock.jump(YEAR)
-        assert await talk.expire() == 0
+        await nothing_goes(talk)
         ahead = await talk.answer(chat="ahead")
         talk.clock.advance(30)
-        assert await talk.expire() == 0
+        await nothing_goes(talk)
         talk.clock.jump(-YEAR)
-        assert await talk.expire() == 0
+        await nothing_goes(talk, old, ahead, active.run)
         assert sorted(await talk.chat_ids()) == ["active", "ahead", "old"]
-        for run in (old, ahead):
-            assert len(await talk.log(run.id)) == 1
-        assert await talk.log(active.run.id) == records(3)
+
+    async def test_an_answer_after_a_while_without_a_look_ages_in_time(self, talk: Talk) -> None:
+        await talk.look()
+        talk.clock.advance(9 * MINUTE)  # of them, 5 count
+        run = await talk.answer()
+        await talk.look()
+        await talk.pass_time(HOUR + MINUTE)
+        await talk.expires(run.id)
 
     @pytest.mark.promise("bounded")
     async def test_a_clock_that_is_ahead_at_every_start_deletes_nothing(self, talk: Talk) -> None:
         run = await talk.answer()
         await talk.look()
-        for _ in range(5):
-            talk.clock.jump(YEAR)
+        for jump in [YEAR, -YEAR] * 5:
+            talk.clock.jump(jump)
             await talk.crash()
-            assert await talk.expire() == 0
-            talk.clock.jump(-YEAR)
-            await talk.crash()
-            assert await talk.expire() == 0
+            await nothing_goes(talk, run)
         assert await talk.chat_ids() == ["c1"]
-        assert len(await talk.log(run.id)) == 1
 
     @pytest.mark.promise("bounded")
-    async def test_a_clock_in_1970_at_the_start_deletes_nothing_then_or_later(
-        self, talk: Talk
+    async def test_a_clock_in_1970_at_the_start_is_logged_and_deletes_nothing(
+        self, talk: Talk, caplog: pytest.LogCaptureFixture
     ) -> None:
-        await talk.answer(chat="before")
+        before = await talk.answer(chat="before")
         await talk.look()
         away = to_1970(talk)
         await talk.crash()
-        assert await talk.expire() == 0
+        await nothing_goes(talk, before)
+        (text,) = warnings(caplog)
+        assert "1970-01-01 00:01:40 UTC" in text
         run = await talk.answer(chat="in 1970")
         await talk.pass_time(MINUTE)
         talk.clock.jump(away)
-        assert await talk.expire() == 0
+        await nothing_goes(talk, before, run)
         await talk.crash()
-        assert await talk.expire() == 0
+        await nothing_goes(talk, before, run)
         assert sorted(await talk.chat_ids()) == ["before", "in 1970"]
-        assert len(await talk.log(run.id)) == 1
 
     @pytest.mark.promise("bounded")
     async def test_a_store_made_in_1970_keeps_its_chats_when_the_clock_is_right(
@@ -91,14 +102,14 @@ class ClockContract:
         talk = Talk(stores, None)  # type: ignore[arg-type]  # the clock comes first
         away = to_1970(talk)
         talk.store = await stores.open()
-        await talk.answer()
+        run = await talk.answer()
         await talk.pass_time(MINUTE)
         talk.clock.jump(away)
-        assert await talk.expire() == 0
+        await nothing_goes(talk)
         await talk.crash()
-        assert await talk.expire() == 0
+        await nothing_goes(talk)
         await talk.pass_time(HOUR)
-        assert await talk.expire() == 1
+        await talk.expires(run.id)
         assert await talk.chat_ids() == ["c1"]
 
     @pytest.mark.promise("bounded")
@@ -112,11 +123,11 @@ class ClockContract:
         talk.clock.jump(-jump)
         await talk.look()
         await talk.pass_time(HOUR - 2 * MINUTE)
-        assert await talk.expire() == 0
+        await nothing_goes(talk)
         await talk.pass_time(10 * MINUTE)
         await talk.expires(run.id)
         await talk.pass_time(DAY - HOUR - 10 * MINUTE)
-        assert await talk.expire() == 0
+        await nothing_goes(talk)
         await talk.pass_time(10 * MINUTE)
         assert await talk.expire() == 1
         await refused(ChatNotFound, talk.snapshot())
@@ -126,27 +137,14 @@ class ClockContract:
         self, talk: Talk
     ) -> None:
         run = await talk.answer()
-        for _ in range(12):
+        gone = []
+        for _ in range(14):
             await talk.crash()
-            assert await talk.expire() == 0
+            gone.append(await talk.expire())
             talk.clock.advance(290)
-        await talk.crash()
-        gone = await talk.expire()
-        talk.clock.advance(290)
-        await talk.crash()
-        assert gone + await talk.expire() == 1
+        assert (sum(gone[:12]), sum(gone)) == (0, 1)
         await refused(CursorLost, talk.store.log.read(run.id, 0))
         assert await talk.chat_ids() == ["c1"]
-
-    async def test_a_long_stop_makes_deletion_late_not_early(self, talk: Talk) -> None:
-        run = await talk.answer()
-        await talk.look()
-        talk.clock.advance(2 * YEAR)
-        await talk.crash()
-        assert await talk.expire() == 0
-        assert len(await talk.log(run.id)) == 1
-        await talk.pass_time(HOUR)
-        await talk.expires(run.id)
 
     @pytest.mark.promise("bounded")
     @pytest.mark.parametrize(
@@ -161,7 +159,8 @@ class ClockContract:
     async def test_of_a_time_without_a_look_counts_at_most(
         self, talk: Talk, passed: float, stop: str, log_age: float, chat_age: float
     ) -> None:
-        run = await talk.answer()
+        """A long stop makes deletion late, not early."""
+        await talk.answer()
         await talk.look()
         await talk.pass_time(passed)
         talk.clock.advance(2 * YEAR)
@@ -170,10 +169,8 @@ class ClockContract:
         if stop == "stop and look":
             await talk.look()
         assert await talk.expire(log_age=log_age, chat_age=chat_age) == 0
-        assert len(await talk.log(run.id)) == 1
-        if stop == "pause":
-            await talk.pass_time(2 * MINUTE)
-            assert await talk.expire(log_age=log_age) == 1
+        await talk.pass_time(2 * MINUTE if stop == "pause" else HOUR - passed)
+        assert await talk.expire(log_age=log_age, chat_age=chat_age) == 1
 
     @pytest.mark.promise("bounded")
     async def test_a_clock_that_goes_too_fast_deletes_nothing_early(self, talk: Talk) -> None:
@@ -183,8 +180,7 @@ class ClockContract:
             talk.clock.advance(MINUTE)
             talk.clock.jump(3 * MINUTE)
             await talk.look()
-        assert await talk.expire() == 0
-        assert len(await talk.log(run.id)) == 1
+        await nothing_goes(talk, run)
 
     async def test_a_clock_that_is_set_back_for_a_moment_takes_no_time_back(
         self, talk: Talk
@@ -194,7 +190,7 @@ class ClockContract:
         await talk.pass_time(HOUR - MINUTE)
         for jump in (-3 * MINUTE, 3 * MINUTE):
             talk.clock.jump(jump)
-            assert await talk.expire() == 0
+            await nothing_goes(talk)
         await talk.pass_time(2 * MINUTE)
         await talk.expires(run.id)
 
@@ -203,7 +199,7 @@ class ClockContract:
         await talk.look()
         talk.clock.jump(-YEAR)
         await talk.pass_time(HOUR)
-        assert await talk.expire() == 0
+        await nothing_goes(talk)
         await talk.pass_time(6 * MINUTE)
         await talk.expires(run.id)
 
@@ -212,28 +208,16 @@ class ClockContract:
     ) -> None:
         await talk.look()
         await talk.pass_time(3 * MINUTE)
-        assert said(caplog) == []
+        assert warnings(caplog) == []
         talk.clock.jump(YEAR)
         await talk.pass_time(3 * MINUTE)
-        (text,) = said(caplog)
+        (text,) = warnings(caplog)
         assert "2023-11-14" in text
         assert "2024-11-13" in text
-        caplog.clear()
         talk.clock.jump(-YEAR)
         await talk.pass_time(3 * MINUTE)
         await talk.pass_time(3 * MINUTE)
-        assert len(said(caplog)) == 1
-
-    async def test_a_clock_that_is_behind_at_the_start_is_logged(
-        self, talk: Talk, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        await talk.answer()
-        await talk.look()
-        to_1970(talk)
-        await talk.crash()
-        await talk.look()
-        (text,) = said(caplog)
-        assert "1970-01-01 00:01:40 UTC" in text
+        assert len(warnings(caplog)) == 1
 
     async def test_a_lease_does_not_outlast_the_year_that_the_clock_was_ahead(
         self, talk: Talk

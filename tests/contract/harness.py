@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -60,16 +60,6 @@ class Clock:
         self.milliseconds += round(seconds * 1000)
 
 
-class Tokens:
-    """Draws tokens: other ones each time, the same ones in each test."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-
-    def __call__(self) -> str:
-        return f"{next(self._numbers):08x}"
-
-
 class StoreFactory(ABC):
     """A backend under test.
 
@@ -81,7 +71,8 @@ class StoreFactory(ABC):
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.tokens = Tokens()
+        #: Draws tokens: other ones each time, the same ones in each test.
+        self.tokens: Callable[[], str] = map("{:08x}".format, itertools.count(1)).__next__
 
     @abstractmethod
     async def open(self) -> Store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -15,8 +15,6 @@ from durable_llm_streams.store import Append, ChatPage, Ending, Order, Page, Ret
 
 from .comparison import Comparison, fold
 from .harness import LAST, StoreFactory, delete_some
-
-T = TypeVar("T")
 
 SETTINGS = settings(
     max_examples=200,
@@ -46,50 +44,39 @@ class StoreMachine(Comparison):
     # --- sending -------------------------------------------------------------------------------
 
     @rule(
-        owner=owners, chat=chats, place=st.sampled_from(["follow", "follow", "edit", "again"]),
-        message=picks, anchor=st.none() | picks, key=st.none() | picks,
-        content=st.sampled_from(["x", "x", "x", "y"]), queue=st.booleans(), shown=st.booleans(),
-        worker=st.sampled_from([None, "w1"]), lease=leases, title=st.sampled_from(TITLES),
+        chat=chats, message=picks, anchor=st.none() | picks, key=st.none() | picks,
+        asked=st.fixed_dictionaries({
+            "owner": owners, "place": st.sampled_from(["follow", "follow", "edit", "again"]),
+            "content": st.sampled_from(["x", "x", "x", "y"]), "title": st.sampled_from(TITLES),
+            "queue": st.booleans(), "shown": st.booleans(),
+            "worker": st.sampled_from([None, "w1"]), "lease": leases,
+        }),
     )  # fmt: skip
-    def send(self, owner: str, chat: str, place: str, message: int, anchor: int | None,
-             key: int | None, content: str, queue: bool, shown: bool, worker: str | None,
-             lease: float, title: str) -> None:  # fmt: skip
+    def send(self, chat: str, message: int, anchor: int | None, key: int | None,
+             asked: dict[str, Any]) -> None:  # fmt: skip
+        asked = {**asked, **self._fresh(), "model": "demo", "chat_id": chat}
+        if asked["place"] != "again":
+            asked |= {"message_id": f"m{message}", "body": b'{"n":%d}' % self.count}
+        at = None if anchor is None else self._message(chat, anchor)
+        self._send(Order(**asked, anchor=at, key=None if key is None else f"k{key}"))
+
+    def _fresh(self) -> dict[str, Any]:
+        """What every request brings anew."""
         self.count += 1
-        self._send(
-            Order(
-                owner=owner,
-                chat_id=chat,
-                place=place,  # type: ignore[arg-type]
-                run_id=f"r{self.count:04d}",
-                answer_id=f"a{self.count}",
-                model="demo",
-                now=self.clock(),
-                anchor=None if anchor is None else self._message(chat, anchor),
-                message_id=None if place == "again" else f"m{message}",
-                body=b"" if place == "again" else b'{"n":%d}' % self.count,
-                key=None if key is None else f"k{key}",
-                content=content,
-                title=title,
-                queue=queue,
-                shown=shown,
-                worker=worker,
-                lease=lease,
-            )
-        )
+        ids = {"run_id": f"r{self.count:04d}", "answer_id": f"a{self.count}"}
+        return {**ids, "now": self.clock()}
 
     @rule(chat=chats, anchor=st.none() | picks, queue=st.booleans(), shown=st.booleans())
     def ask_again(self, chat: str, anchor: int | None, queue: bool, shown: bool) -> None:
-        self.send("ann", chat, "again", 0, anchor, None, "x", queue, shown, "w1", 5.5, "")
+        asked = {"owner": "ann", "place": "again", "worker": "w1", "lease": 5.5}
+        self.send(chat, 0, anchor, None, {**asked, "queue": queue, "shown": shown})
 
     @precondition(lambda self: self.orders)
     @rule(pick=picks)
     def send_again(self, pick: int) -> None:
         """A client's retry: the same order with new ids."""
-        self.count += 1
         order = self.orders[-1 - pick % len(self.orders)]
-        fields = {name: getattr(order, name) for name in order.__struct_fields__}
-        run = {"run_id": f"r{self.count:04d}", "answer_id": f"a{self.count}", "now": self.clock()}
-        self._send(Order(**{**fields, **run}))
+        self._send(structs.replace(order, **self._fresh()))
 
     def _send(self, order: Order) -> None:
         found = self.real(self.store.runs.send(order))

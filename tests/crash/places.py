@@ -56,11 +56,7 @@ class Place(ABC):
 
 
 class RedisPlace(Place):
-    """A store in Redis, which all servers share.
-
-    Attributes:
-        store: open; the rig writes nothing.
-    """
+    """A store in Redis, which all servers share."""
 
     def __init__(self, servers: Sequence[int], store: RedisStore) -> None:
         super().__init__(servers)

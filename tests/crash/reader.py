@@ -30,17 +30,7 @@ class Acceptance(NamedTuple):
 
 
 class Reader:
-    """Reads the answer of one chat in a task of its own, over however many connections.
-
-    Args:
-        name: for the trace of a violation.
-        http: the owner's connections and cookies.
-        chat: the chat.
-        urls: the servers, asked in turn.
-        after: where it begins; None at the beginning of what the chat's answer is.
-        slow: seconds between two reads.
-        leaves: how often, of a hundred reads, it goes away and comes back.
-        rng: draws when.
+    """Reads the answer of one chat in a task of its own. `slow`, `leaves`: as in `ReaderPlan`.
 
     Attributes:
         reading: what it has received.
@@ -90,14 +80,7 @@ class Reader:
         model: str | None = None,
         edits: str | None = None,
     ) -> Reader:
-        """Send a question, and again until it is accepted; then read to the end.
-
-        Args:
-            question: the text.
-            message_id: its id.
-            model: that is asked.
-            edits: the id of the question of which this one is another version.
-        """
+        """Send a question, and again until it is accepted; then read to the end."""
         chat = self.reading.chat
         body = {"id": chat, "message": user(message_id, question), "model": model}
         if edits is not None:

@@ -47,17 +47,7 @@ _CHUNK = 160
 
 @dataclass
 class Outcome:
-    """What came of a campaign over one store.
-
-    Attributes:
-        store: its name.
-        setup: servers and store, in a sentence.
-        counts: how often each thing happened.
-        violations: a trace for each chat in which a promise was broken.
-        others: what was wrong with servers, or left in the store.
-        waits: the longest ones of readers, in seconds.
-        seconds: how long it took.
-    """
+    """What came of a campaign over one store."""
 
     store: str
     setup: str

@@ -28,15 +28,7 @@ _NOT_STARTED = 2  # the status of `dls serve` that cannot start, for want of its
 
 
 class CrashServer(ServerProcess):
-    """One server of the campaign.
-
-    Attributes:
-        name: see above.
-        proxy: what clients connect to.
-        is_ready: whether it has taken work since its start.
-        frozen: whether it is frozen.
-        wrong: what it did that no server may do.
-    """
+    """One server of the campaign."""
 
     def __init__(
         self,

@@ -32,14 +32,7 @@ _PAUSE_MILLISECONDS = 120_000
 
 
 class CampaignStore(ABC):
-    """A store that a campaign runs over.
-
-    Attributes:
-        name: what `--store` calls it.
-        setup: how the servers stand, a sentence for the report.
-        weights: how often each of its own faults happens.
-        places: where its chats live.
-    """
+    """A store that a campaign runs over."""
 
     name: str
     setup: str

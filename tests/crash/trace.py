@@ -19,11 +19,7 @@ class Entry(NamedTuple):
 
 
 class Trace:
-    """The trace of a campaign.
-
-    Attributes:
-        counts: how often each thing happened.
-    """
+    """The trace of a campaign."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

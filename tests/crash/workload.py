@@ -37,14 +37,7 @@ _ANY = frozenset(range(200, 600)) - {409, 503}
 
 
 class Owner(NamedTuple):
-    """One visitor of a place.
-
-    Attributes:
-        name: for the trace.
-        http: its cookies and connections.
-        names: the servers' names, in the order of `urls`.
-        urls: what it connects to.
-    """
+    """One visitor of a place."""
 
     name: str
     http: aiohttp.ClientSession
@@ -62,12 +55,7 @@ class Owner(NamedTuple):
     async def ask(
         self, request: Request, first: int = 0, expected: Collection[int] = (200,)
     ) -> tuple[str, Any]:
-        """Ask one server after the other until one answers. Returns its name and its JSON.
-
-        Raises:
-            UnexpectedStatus: a server has answered with another status.
-            AssertionError: none has answered in time.
-        """
+        """Ask one server after the other until one answers. Returns its name and its JSON."""
         answered = await self.answered(request, first, expected)
         return self.names[answered.server], json.loads(answered.body)
 
@@ -81,15 +69,6 @@ class Owner(NamedTuple):
 
 class Chat:
     """One question, and perhaps another version of it, from the first send to the verdict.
-
-    Args:
-        name: its id.
-        plan: what is done with it.
-        place: where it lives.
-        owner: asks.
-        other: another owner at the same place, who must not get at it.
-        trace: is told what happens.
-        attempts: how often an answer is tried.
 
     Attributes:
         began: when, in the trace's time.

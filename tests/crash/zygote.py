@@ -158,11 +158,7 @@ class _Forker:
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
     def next_child(self) -> dict[str, str] | None:
-        """Obey until the input ends. In a child it returns the environment; else None at the end.
-
-        Raises:
-            RuntimeError: something that was imported has started a thread.
-        """
+        """Obey until the input ends. Returns in a child its environment, else None at the end."""
         while True:
             readable, _, _ = select.select([0, self._wakeup], [], [])
             if self._wakeup in readable:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from . import chat
 from .http import HttpServer, Reply, Request, Step
+from .kept import Clock
 from .responses import Jobs
 from .script import SECRET_WORDS, Script
 
@@ -28,6 +29,7 @@ class FakeProvider(HttpServer):
         requires: HTTP 401 unless this header holds KEY.
         refusals: functions of a request's body that give (status, JSON) or None; the first that
             gives something refuses the request.
+        now: the time of the answers that it keeps, in seconds.
 
     Attributes:
         requests: all requests for an answer, in order.
@@ -43,13 +45,14 @@ class FakeProvider(HttpServer):
         models: Sequence[str] | None = None,
         requires: str = "",
         refusals: Sequence[Refusal] = (),
+        now: Clock = time.monotonic,
     ) -> None:
         super().__init__(port)
         self.models = models
         self.listed = 0
         self.held = b""
         self.requests: list[Request] = []
-        self.jobs = Jobs(time.monotonic)
+        self.jobs = Jobs(now)
         self._requires = requires
         self._refusals = refusals
         self._plan: deque[Script] = deque()

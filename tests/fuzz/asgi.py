@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,25 +118,20 @@ class Served:
 @contextmanager
 def serving() -> Iterator[Served]:
     """Open a store and serve it. At the end nothing may have been logged as an error."""
-    with asyncio.Runner() as runner:
-        opened = _opened(runner)
-        served = runner.run(opened.__aenter__())
-        try:
-            yield served
-        finally:
-            runner.run(opened.__aexit__(None, None, None))
-
-
-@asynccontextmanager
-async def _opened(runner: asyncio.Runner) -> AsyncGenerator[Served, None]:
-    with tempfile.TemporaryDirectory() as folder, _errors() as errors:
+    with (
+        asyncio.Runner() as runner,
+        tempfile.TemporaryDirectory() as folder,
+        _errors() as errors,
+    ):
         script = Script()
         store = SQLiteStore(Path(folder) / "chats.db")
         worker = Worker(store, script, name="fuzz", limits=Limits(backoff=0.01))
         app = create_app(store, worker, CONFIG, ui=None)
+        life = app.router.lifespan_context(app)
+        runner.run(life.__aenter__())
         try:
-            async with app.router.lifespan_context(app):
-                yield Served(app, script, errors, runner)
+            yield Served(app, script, errors, runner)
         finally:
-            await store.close()
+            runner.run(life.__aexit__(None, None, None))
+            runner.run(store.close())
         assert errors == []

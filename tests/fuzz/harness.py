@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 CORPUS = Path(__file__).parent / "corpus"
 
 #: What stands for a secret in the inputs. Nothing that people read may hold it.
 SECRET = "sk-do-not-tell-0123456789"
 
+#: It raises only where a promise is broken.
 Check = Callable[[bytes], None]
+#: Gives the check of something that reads foreign bytes.
+Target = Callable[[], AbstractContextManager[Check]]
+
+#: Words that no format expects, or not there.
+HOSTILE = (
+    *(b"\n", b"\r", b"\r\n", b"\n\n", b"\t", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xf0\x9f"),
+    *(b"\x98\x80", b"null", b"true", b"-1", b"1e999", b"NaN", b"inf", b"9" * 400, b"9" * 5000),
+    *(b"[" * 2000, b"\\ud83d", b"\\ude00", "é\u0661".encode(), b"A" * 300, SECRET.encode()),
+)
+_WORD = re.compile(rb'"[^"\\\n]*"|[\w.%-]+|.', re.DOTALL)
+_LONGEST_WORD = 64
 
 _ONE_BY_ONE = 512
 _SPLITS = 2
 _MOST_CUTS = 8
-
-
-class Target(NamedTuple):
-    """Something that reads foreign bytes.
-
-    Attributes:
-        opened: gives the function of bytes; it raises only where a promise is broken.
-        tokens: words of the format, for those who make up inputs.
-    """
-
-    opened: Callable[[], AbstractContextManager[Check]]
-    tokens: Sequence[bytes] = ()
-
-
-def plain(check: Check, *tokens: bytes) -> Target:
-    """A target that needs nothing to be open."""
-    return Target(lambda: nullcontext(check), tokens)
 
 
 def corpus(name: str) -> dict[str, bytes]:
@@ -44,6 +39,13 @@ def corpus(name: str) -> dict[str, bytes]:
     folder = CORPUS / name
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     return {path.name: path.read_bytes() for path in paths}
+
+
+def words(name: str) -> list[bytes]:
+    """The words and the short lines of a target's corpus, and what is hostile to all."""
+    kept = corpus(name).values()
+    found = {part for data in kept for part in (*_WORD.findall(data), *data.splitlines(True))}
+    return sorted({*HOSTILE, *(word for word in found if len(word) <= _LONGEST_WORD)})
 
 
 def keep(name: str, data: bytes) -> Path:

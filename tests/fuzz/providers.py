@@ -26,7 +26,7 @@ from durable_llm_streams.source import (
     ReasoningDelta,
     TextDelta,
 )
-from tests.fuzz.harness import SECRET, assert_sentence, plain, splits
+from tests.fuzz.harness import SECRET, assert_sentence, splits
 
 _SHORT_LINE = 64
 _STYLES = (None, "plain", "mistral", "vllm")
@@ -155,48 +155,3 @@ def _texts(text: str) -> list[list[str]]:
         ends = [sum(map(len, pieces[:count])) for count in range(len(pieces) + 1)]
         found.append([text[begin:end] for begin, end in pairwise(ends)])
     return found
-
-
-_CHAT_TOKENS = (
-    *(b"data: ", b"data:", b"\n\n", b"\r\n", b"\r", b": comment\n\n", b"[DONE]", b"\xef\xbb\xbf"),
-    *(b"event: error\n", b"event: ping\n", b'{"choices":[', b'{"delta":{', b'"content":"'),
-    *(b'"reasoning":"', b'"reasoning_content":"', b'"refusal":"', b'"finish_reason":"', b'"stop"'),
-    *(b'"length"', b'"abort"', b'"error"', b'{"error":', b'{"message":{', b'"images":["'),
-    *(b'"url":"', b"data:image/png;base64,", b"https://example.org/", b'"b64_json":"'),
-    *(b'"annotations":[{"url_citation":{', b'"citations":["', b"<think>", b"</think>", b"<thi"),
-    *(b"```\\n", b"\\n", b"`", b"null", b"true", b"1e999", b"-1", b"NaN", b"\\ud83d", b"\\ude00"),
-    *(b'"usage":{', b'"prompt_tokens":', b'"completion_tokens":', b'"total_tokens":', b'"cost":'),
-    *(b'"prompt_tokens_details":{"cached_tokens":', b'"id":', b'"model":', b'"code":', b'"type":'),
-    *(b'"message":"', b'"thinking":[', b'"text":"', b"\xf0\x9f", b"\x98\x80", b"<!DOCTYPE html>"),
-    *(b"{\n", b"[{", b"}]}", b"}}", b"]}", b'"}', b"9" * 400, b"9" * 5000, b"[" * 2000, b"A" * 300),
-    SECRET.encode(),
-)
-_RESPONSE_TOKENS = (
-    *(b"data: ", b"\n\n", b"[DONE]", b'{"type":"', b"response.created", b"response.completed"),
-    *(b"response.output_text.delta", b"response.refusal.delta", b"response.reasoning_text.delta"),
-    *(b"response.reasoning_summary_part.added", b"response.incomplete", b"response.failed"),
-    *(b"response.cancelled", b'"error"', b'","sequence_number":', b',"delta":"', b',"response":{'),
-    *(b'"id":"resp_1"', b'"background":false', b'"usage":{"input_tokens":', b'"model":', b"null"),
-    *(b'"incomplete_details":{"reason":"max_output_tokens"}', b'"summary_index":1', b"}}", b'"}'),
-    *(b"response.queued", b"response.output_text.done", b"response.content_part.done", b"}]}"),
-    *(b"response.output_item.done", b"response.output_text.annotation.added", b',"item":{'),
-    *(b',"part":{', b',"annotation":{', b',"annotations":[', b',"output":[{', b',"content":[{'),
-    *(b',"summary":[{', b',"result":', b',"text":', b',"url":', b'"object":"response"'),
-    *(b"9" * 400, b"1e999", b"-1", b"\\ud83d", b"[" * 2000, SECRET.encode()),
-)
-_REFUSAL_TOKENS = (
-    *(b"400", b"401", b"402", b"403", b"404", b"413", b"422", b"429", b"500", b"529", b"302"),
-    *(b"Wed, 21 Oct 2026 07:28:00 GMT", b"Wed, 99 Oct 99999 07:28:00 +9999", b" 120\n", b" 1.5\n"),
-    *(b'{"error":{', b'"code":', b'"insufficient_quota"', b'"context_length_exceeded"', b'"type":'),
-    *(b'"metadata":{"reasons":[]}', b"maximum context", b'"message":"', SECRET.encode()),
-)
-
-TARGETS = {
-    "chat-stream": plain(chat_stream, *_CHAT_TOKENS),
-    "response-stream": plain(response_stream, *_RESPONSE_TOKENS),
-    "provider-refusal": plain(refusal, *_REFUSAL_TOKENS),
-    "prefill-setting": plain(
-        prefill_setting, b"none", b"=plain", b"=vllm", b"=mistral", b"!", b",", b"*", b"[", b"]"
-    ),
-    "seam": plain(seam, b"\0", b" ", b"\n", b"\n\n", b"\t", "é".encode(), "😀".encode()),
-}

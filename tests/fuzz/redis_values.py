@@ -12,7 +12,7 @@ from durable_llm_streams.stores.redis import RedisAddress
 from durable_llm_streams.stores.redis.live.following import Following
 from durable_llm_streams.stores.redis.live.tail import _KEPT_BYTES, Tail
 from durable_llm_streams.stores.upstash import upstash_address
-from tests.fuzz.harness import SECRET, assert_sentence, plain
+from tests.fuzz.harness import SECRET, assert_sentence
 
 
 def redis_address(data: bytes) -> None:
@@ -63,30 +63,3 @@ def publication(data: bytes) -> None:
         assert tail.next_seq >= _BEGIN
         assert tail._first + len(tail._recent) == tail.next_seq
         assert tail._bytes == sum(map(len, tail._recent)) <= _KEPT_BYTES
-
-
-TARGETS = {
-    "redis-address": plain(
-        redis_address,
-        *(b"redis://", b"rediss://", b"unix://", b"redis+sentinel://", b"redis+cluster://"),
-        *(b"user:" + SECRET.encode() + b"@", b"host:6379", b"/0", b"?db=1", b"&prefix=", b"%2F"),
-        *(b"[::1]:6379", b"?timeout=", b"nan", b"?partitions=16", b"?verify=none", b",", b"%00"),
-        *(b"?sentinel_password=" + SECRET.encode(), b"&ca=", b"&cert=", b"&key=", b"/mymaster"),
-    ),
-    "upstash-address": plain(
-        upstash,
-        b"https://",
-        b"eu1-able-cat-12345.upstash.io",
-        b":443",
-        b"/",
-        b"\n",
-        b"AX+/=",
-        b"[",
-        b"]",
-    ),
-    "publication": plain(
-        publication,
-        *(b"crun1 1.ab", b"crun1 2.cd", b"erun1", b"grun1", b"w", b"falice", b"\n--\n", b"\n"),
-        *(b"5 1.ab running", b"4 1.ab running", b"5 1.ab finished", b"-1 1.ab stopped", b"{}"),
-    ),
-}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from durable_llm_streams.wire.sse import SSEParser
 from tests.fuzz.asgi import Answer, Served, serving
-from tests.fuzz.harness import Check, Target
+from tests.fuzz.harness import Check
 
 _SEPARATOR = b"\n---\n"
 _PROBLEM = {"type", "title", "status", "detail"}
@@ -66,39 +66,6 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
 
 
 @contextmanager
-def _opened() -> Iterator[Check]:
+def opened() -> Iterator[Check]:
     with serving() as served:
         yield Driver(served).check
-
-
-_TOKENS = (
-    *(b"GET /api/chats", b"GET /api/chats/c1", b"GET /api/chat/c1/stream", b"GET /api/events"),
-    *(b"POST /api/chat", b"POST /api/chat/c1/stop", b"PATCH /api/chats/c1", b"DELETE /api/chats/"),
-    *(b"GET /healthz", b"HEAD /readyz", b"GET /api/models", b"PUT ", b"OPTIONS ", b"\n\n", b"\n"),
-    *(
-        b"?q=",
-        b"&limit=",
-        b"?before=",
-        b"?after=",
-        b"?leaf=",
-        b"?run=",
-        b"%00",
-        b"%FF",
-        b"%ED%A0%80",
-    ),
-    *(b"content-type: application/json", b"last-event-id: ", b"idempotency-key: ", b"cookie: "),
-    *(
-        b"accept: ",
-        b"content-length: ",
-        b"host: ",
-        b"origin: ",
-        _SEPARATOR,
-        _COOKIE,
-        _CURSOR,
-        _NEXT,
-    ),
-    *(b'{"id":"c1","message":{"id":"m1","role":"user","parts":[{"type":"text","text":"Hi"}]}}',),
-    *(b'{"title":"', b'"trigger":"regenerate-message"', b"\\ud800", b"\xff", b"9" * 5000),
-)
-
-TARGETS = {"request": Target(_opened, _TOKENS)}

@@ -11,16 +11,15 @@ from typing import Any, cast
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.errors import InvalidRequest
-from durable_llm_streams.server.visitors import COOKIE, Visitor, anonymous, cookie_name
+from durable_llm_streams.server.visitors import Visitor, anonymous
 from durable_llm_streams.stores.redis import chats as redis_chats
 from durable_llm_streams.stores.redis.feed import RedisFeed
 from durable_llm_streams.stores.sqlite import chats as sqlite_chats
 from durable_llm_streams.stores.sqlite.feed import SQLiteFeed
-from tests.fuzz.harness import assert_sentence, plain
+from tests.fuzz.harness import assert_sentence
 
 _NOW = 1_764_000_000.0
 _SECRET = b"the secret of these tests"
-_NAME = cookie_name(_SECRET).encode()
 _authenticate = anonymous(_SECRET, now=lambda: _NOW)
 _VISITOR = re.compile(r"visitor-[A-Za-z0-9_-]{24}", re.ASCII)
 #: Whom the cookies in the corpus were signed for, with the time and, in earlier versions, without.
@@ -95,14 +94,3 @@ def page_token(data: bytes) -> None:
         assert text.isascii()
         assert int(str(place[0])) < 1 << 62
         assert str(place[1]) in text or isinstance(place[1], int)
-
-
-TARGETS = {
-    "cookie": plain(
-        cookie, COOKIE.encode(), _NAME, b"=", b".", b"; ", b'"', b"\\054", b"alice", b"\xff"
-    ),
-    "feed-position": plain(
-        feed_position, _LIFE.encode(), b".", b"-", b"17", b"18", "\u0661".encode(), b"\n"
-    ),
-    "page-token": plain(page_token, b"1764000000000", b"-", b".", b"c1", "\u0661".encode(), b"\n"),
-}

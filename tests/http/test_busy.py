@@ -58,20 +58,6 @@ async def asked_twice(
 
 @pytest.mark.promise("stop")
 @app_with(on_busy="queue")
-async def test_a_stop_is_of_the_run_that_is_written_and_the_next_begins(
-    app: App, guest: Guest
-) -> None:
-    async with asked_twice(app, guest) as (one, two):
-        stopped = await guest.call("POST", "/api/chat/c1/stop")
-        assert stopped.json == {"stopped": one.headers["x-run-id"]}
-        await until(lambda: len(app.script.prompts) == 2)
-        assert (await guest.chat())["active_run"]["id"] == two.headers["x-run-id"]
-        app.script.free()
-        assert (await read_rest(two)).end == "finish"
-
-
-@pytest.mark.promise("stop")
-@app_with(on_busy="queue")
 async def test_a_waiting_message_can_be_stopped_by_name(app: App, guest: Guest) -> None:
     async with asked_twice(app, guest) as (one, two):
         run = two.headers["x-run-id"]

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.requests import HTTPConnection
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.ids import new_id
 from durable_llm_streams.log import Reader as LogReader
 from durable_llm_streams.model import Chat, Cursor, Epoch, Message, Run, Span, Status, token_at
-from durable_llm_streams.server import Visitor
 from durable_llm_streams.server.chats import _snapshot
 from durable_llm_streams.server.sending import _title
 from durable_llm_streams.server.streams import RunStream, Streams
 from durable_llm_streams.store import Page, Snapshot
-from tests.app import JSON, App, Guest, Reading, begun, running_app, story, user
+from tests.app import JSON, App, Guest, Reading, running_app, story, user
 from tests.stub_server import text_log
 
 
@@ -40,33 +38,6 @@ async def test_what_is_just_within_its_limit_is_taken(tmp_path: Path) -> None:
         for title in ("x", "x" * 200):
             renamed = await guest.call("PATCH", "/api/chats/c1", json={"title": title})
             assert renamed.json["title"] == title
-
-
-async def test_every_answer_brings_what_the_hook_adds(tmp_path: Path) -> None:
-    async def greeted(_: HTTPConnection) -> Visitor:
-        return Visitor("ann", {"x-greeting": "ann"})
-
-    async with running_app(tmp_path, authenticate=greeted) as app, app.guest() as guest:
-        async with begun(app, guest) as (stream, _):
-            assert stream.headers["x-greeting"] == "ann"
-            for path in ("/api/chat/c1/stream", "/api/events"):
-                async with await guest.open("GET", path) as followed:
-                    assert followed.headers["x-greeting"] == "ann", path
-        stopped = await guest.call("POST", "/api/chat/c1/stop")
-        app.script.free()
-        end = (await guest.send("Two")).ids[-1]
-        readings = [stopped]
-        for method, path, status in (
-            ("GET", "/api/chats", 200), ("GET", "/api/chats/c1", 200), ("GET", "/api/models", 200),
-            ("GET", "/api/visitor", 200), ("GET", "/api/chat/c1/stream", 204),
-            ("GET", f"/api/chat/c1/stream?after={end}", 204), ("PATCH", "/api/chats/c1", 200),
-            ("DELETE", "/api/chats/c1", 204),
-        ):  # fmt: skip
-            body = {"json": {"title": "x"}} if method == "PATCH" else {}
-            readings.append(await guest.call(method, path, **body))
-            assert readings[-1].status == status, path
-        without = [reading for reading in readings if reading.headers.get("x-greeting") != "ann"]
-        assert without == []
 
 
 async def test_an_outage_is_logged_once_and_the_next_one_again(

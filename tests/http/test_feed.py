@@ -229,24 +229,6 @@ async def test_a_feed_waits_out_an_outage_of_the_store(
     app.errors.clear()
 
 
-@pytest.mark.promise("feed", "outage")
-async def test_a_feed_that_a_long_outage_has_ended_goes_on_afterwards(
-    app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app.shared.streams.patience = 0.0
-    async with feed(guest) as events:
-        await events.until("open")
-        with monkeypatch.context() as outage:
-            outage.setattr(app.store, "changes", unavailable)
-            await guest.call("POST", "/api/chat", json=guest.body("Hi"))
-            reading = await events.end()  # what was told before the outage was noticed
-    told = len(reading.types) - 1
-    assert reading.types[1:] == ANSWERED[:told]
-    async with feed(guest, header=reading.ids[-1]) as events:
-        opened, *_ = await events.until("open", *ANSWERED[told:])
-        assert opened["complete"] is True
-
-
 async def unavailable(*_: Any, **__: Any) -> Changes:
     raise StoreUnavailable("Gone.")
 

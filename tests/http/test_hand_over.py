@@ -110,11 +110,7 @@ async def test_while_it_finishes_a_server_is_read_and_stopped_but_takes_no_messa
 
 @pytest.mark.parametrize(
     "signals",
-    [
-        (signal.SIGTERM, signal.SIGTERM),
-        (signal.SIGTERM, signal.SIGINT),
-        (signal.SIGINT,),
-    ],
+    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT), (signal.SIGINT,)],
     ids=lambda signals: " ".join(each.name for each in signals),
 )
 async def test_a_second_signal_and_ctrl_c_hand_over_at_once(
@@ -136,22 +132,6 @@ async def test_a_second_signal_and_ctrl_c_hand_over_at_once(
         await server.start()
         rest = await guest.get(STREAM, headers={"Last-Event-ID": first.ids[-1]})
         assert whole(first, rest) == answer(ALL)
-
-
-async def test_nobody_takes_over_what_is_finished_in_a_grace_longer_than_the_lease(
-    tmp_path: Path,
-) -> None:
-    async with place(tmp_path, {**ENDLESS, "DLS_LEASE": "1"}, servers=2) as here:
-        here.provider.plan(f"tokens={ALL},rate=10")  # four leases
-        async with await here.guest(0).start() as stream:
-            first = await read_until(stream, lambda reading: len(reading.records) > SAID)
-            await told_to_end(here.servers[0])
-            rest = await read_rest(stream)
-        assert rest.end == "finish"
-        assert whole(first, rest) == answer(ALL)
-        assert "data-run" not in [*first.types, *rest.types]
-        assert len(here.provider.requests) == 1
-        assert await exit_status(here.servers[0]) == 0
 
 
 async def test_what_was_flushed_last_is_sent_before_a_stream_ends(

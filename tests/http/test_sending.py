@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -57,19 +56,6 @@ async def test_a_message_sent_again_later_gets_the_same_stream(app: App, guest: 
     assert again.text == first.text
     assert again.done
     assert len(app.script.prompts) == 1
-
-
-@pytest.mark.promise("idempotent-send")
-async def test_a_message_sent_many_times_at_once_makes_one_run(app: App, guest: Guest) -> None:
-    app.script.pieces = [f"{number} " for number in range(50)]
-    body = guest.body("Hi", message_id="m1")
-    await guest.get("/api/chats")  # the cookie
-    readings = await asyncio.gather(*(guest.post(body) for _ in range(10)))
-    assert {reading.status for reading in readings} == {200}
-    assert len({reading.headers["x-run-id"] for reading in readings}) == 1
-    assert {reading.text for reading in readings} == {"".join(map(str, app.script.pieces))}
-    assert len(app.script.prompts) == 1
-    assert len(await guest.said()) == 2
 
 
 @pytest.mark.promise("idempotent-send")
@@ -180,14 +166,6 @@ async def test_of_the_clients_history_only_the_new_message_is_taken(app: App, gu
     assert [turn.text for turn in app.script.prompts[-1].turns] == ["One", "Hello, world.", "Two"]
     said = [text for _, text in await guest.said()]
     assert said == ["One", "Hello, world.", "Two", "Hello, world."]
-
-
-async def test_a_message_may_name_its_parent(app: App, guest: Guest) -> None:
-    first = await guest.send("One", message_id="m1")
-    await guest.send("Two", message_id="m2")
-    parent = first.records[0].chunk["messageId"]
-    await guest.post({"id": "c1", "message": user("m3", "Three"), "parentId": parent})
-    assert [turn.text for turn in app.script.prompts[-1].turns] == ["One", "Hello, world.", "Three"]
 
 
 async def test_the_model_is_the_one_asked_for_or_the_first(app: App, guest: Guest) -> None:

@@ -81,14 +81,6 @@ async def test_the_path_without_a_slash_leads_to_the_page(tmp_path: Path, folder
         assert (await guest.get("/chatter")).status == 404
 
 
-async def test_at_the_root_the_page_is_the_one_that_the_build_made(
-    tmp_path: Path, folder: Path
-) -> None:
-    async with visiting(tmp_path, ui=folder) as (_, guest):
-        page = await guest.get("/", headers={"Accept-Encoding": "identity"})
-        assert page.raw.decode() == PAGE
-
-
 async def test_an_application_that_is_mounted_knows_its_path(tmp_path: Path, folder: Path) -> None:
     async with visiting(tmp_path, ui=folder) as (app, guest):
         served = app.server.config.loaded_app

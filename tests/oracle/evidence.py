@@ -31,12 +31,7 @@ _MARK: Final = re.compile(r"@(\S+)")
 
 @dataclass
 class Log:
-    """A run's log.
-
-    Attributes:
-        records: all of them.
-        spans: which epoch wrote which.
-    """
+    """A run's log."""
 
     records: Sequence[bytes] = ()
     spans: tuple[Span, ...] = ()

@@ -8,8 +8,6 @@ from .evidence import Evidence
 from .owner_evidence import FeedEvent, FeedReading, Trespass
 from .violation import Violation
 
-_RUN_KINDS = ("run-started", "run-ended")
-
 
 def feeds_bring_every_change(evidence: Evidence) -> Iterator[Violation]:
     """A subscriber receives every change of its owner's chats, in order and in time, and no other.

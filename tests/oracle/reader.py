@@ -84,13 +84,7 @@ Pace = Callable[[bytes], Awaitable[bool]]
 
 
 class Connection(NamedTuple):
-    """The response that brings events.
-
-    Attributes:
-        server: that sends it.
-        run_id: the run that it named.
-        since: when it began, in the loop's time.
-    """
+    """The response that brings events."""
 
     server: int
     run_id: str

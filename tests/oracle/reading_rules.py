@@ -49,11 +49,7 @@ def _merged(part: Sequence[bytes]) -> bytes | None:
 
 
 class GrowingLog:
-    """Looks at a reader again and again: its events and the log may only grow.
-
-    Attributes:
-        log: as it was at the last look.
-    """
+    """Looks at a reader again and again: its events and the log may only grow."""
 
     def __init__(self) -> None:
         self.log = Log()

@@ -23,8 +23,7 @@ from durable_llm_streams.source import (
     TextDelta,
 )
 from tests.providers.body import breaks, whole
-from tests.providers.case import Answer, Case, Expect, Step, load, name_of, paths
-from tests.providers.verdict import explained
+from tests.providers.case import Answer, Case, load, name_of, paths
 
 #: Bytes; a body up to this long is cut at every one.
 SMALL: Final = 4096
@@ -95,51 +94,6 @@ def _add(told: list[Any], event: Any) -> None:
 
 
 PATHS = list(paths())
-
-
-def _texts(told: list[Any], kind: str) -> str:
-    return "".join(each[1] for each in told if each[0] == kind)
-
-
-def _observed(told: list[Any], expect: Expect) -> dict[str, tuple[Any, Any]]:
-    """What a file expects, and what the parser makes of its body: (expected, observed)."""
-    status, first, *more = told[-1]
-    if status != expect.status:
-        return {"status": (expect.status, told[-1])}
-    if status == "failed":
-        seen = expect.sentence if expect.sentence in first else first
-        return {
-            "meaning": (expect.meaning or more[0], more[0]),
-            "sentence": (expect.sentence, seen),
-            "asked again": (expect.requests > 1, more[1]),
-        }
-    found: dict[str, tuple[Any, Any]] = {"finish": (expect.finish or "stop", first)}
-    found["reasoning"] = (expect.reasoning, _texts(told, "reasoning"))
-    if expect.text is not None:
-        found["text"] = (expect.text, _texts(told, "text"))
-    return found
-
-
-def _is_alone(case: Case) -> bool:
-    """Whether the outcome is that of one body, and of nothing else."""
-    steps = (step for answer in case.answer for step in answer.steps if isinstance(step, Step))
-    if case.settings.get("DLS_ATTEMPTS") == "1":
-        return False  # nothing is asked again, whatever the body says
-    return len(case.answer) == len(case.ask) == 1 and not any(step.hang for step in steps)
-
-
-ALONE = [path for path in PATHS if _is_alone(load(path))]
-
-
-@pytest.mark.parametrize("path", ALONE, ids=map(name_of, ALONE))
-def test_one_body_comes_to_what_its_file_says_at_the_parser(path: Path) -> None:
-    case = load(path)
-    for answer, body in _bodies(case):
-        told = _outcome(body, [body], broken=breaks(answer))
-        pairs = _observed(told, case.expectations[0])
-        found = [f"  {name}: expected {a!r}, got {b!r}" for name, (a, b) in pairs.items() if a != b]
-        if found:
-            pytest.fail(explained(path, case, found), pytrace=False)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=map(name_of, PATHS))

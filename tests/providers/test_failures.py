@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,14 @@ def test_a_wait_that_a_person_can_bear_is_waited() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503, 500, 408])
-def test_a_longer_wait_is_not_waited_and_the_reader_learns_when(status: int) -> None:
+def test_a_longer_wait_is_not_waited_and_the_reader_learns_when(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
     error = read(status, "", headers={"Retry-After": "32400"})
+    monkeypatch.undo()
+    time.tzset()
     assert (error.meaning, error.retryable, error.retry_after) == ("rate-long", False, None)
     assert str(error).endswith("Try again after 2026-05-29 05:27 UTC.")
 

@@ -80,14 +80,12 @@ def _sentence(expect: Expect, got: str) -> tuple[str, str]:
 
 
 def _pieces(
-    expected: list[str | list[str]], parts: list[dict[str, Any]], first: str, second: str
+    expected: list[str | list[str]], parts: list[dict[str, Any]], *names: str
 ) -> list[str | list[str]]:
     """The parts in the form in which the file gives them."""
-    pieces: list[str | list[str]] = []
-    for at, part in enumerate(parts):
-        short = at >= len(expected) or isinstance(expected[at], str)
-        pieces.append(part[first] if short else [part[first], part.get(second, "")])
-    return pieces
+    whole = [[part.get(name, "") for name in names] for part in parts]
+    lists = [isinstance(each, list) for each in expected]
+    return [values if any(lists[at : at + 1]) else values[0] for at, values in enumerate(whole)]
 
 
 def _delay(limits: tuple[float, float], got: Outcome) -> tuple[Any, Any]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
-from urllib.parse import quote
 
-from tests.redis_servers.lifetime import Lifetime
+from tests.redis_servers.lifetime import Setup
 from tests.redis_servers.ports import unused_port
 from tests.redis_servers.server import RedisServer
 from tests.redis_servers.waiting import until_true
@@ -21,7 +19,7 @@ SLOTS = 16384
 NODE_TIMEOUT = 1000
 
 
-class ClusterSetup(Lifetime):
+class ClusterSetup(Setup):
     """Three masters without replicas that share all slots. As an async context manager it is ready.
 
     It takes some two seconds to start: a master takes no writes before that.
@@ -44,7 +42,6 @@ class ClusterSetup(Lifetime):
         appendfsync: str | None = None,
         config: Sequence[str] = (),
     ) -> None:
-        self._password = password
         self._bus = [unused_port() for _ in range(MASTERS)]
         self.servers = tuple(
             RedisServer(
@@ -61,38 +58,23 @@ class ClusterSetup(Lifetime):
             )
             for bus in self._bus
         )
-        self._running = AsyncExitStack()
-
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """The masters."""
-        return [("127.0.0.1", server.port) for server in self.servers]
+        super().__init__(self.servers, password)
 
     @property
     def url(self) -> str:
         """The address, for our own client."""
-        user = "" if self._password is None else f"default:{quote(self._password, safe='')}@"
-        return f"redis+cluster://{user}" + ",".join(
-            f"{host}:{port}" for host, port in self.addresses
-        )
+        places = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+        return f"redis+cluster://{self._user}{places}"
 
-    async def start(self) -> Self:
-        """Start all, give each its slots, and wait until every one finds the cluster in order."""
-        for server in self.servers:
-            self._running.push_async_callback(server.close)
-        try:
-            await asyncio.gather(*(server.start() for server in self.servers))
-            for number, server in enumerate(self.servers):
-                first, after = number * SLOTS // MASTERS, (number + 1) * SLOTS // MASTERS
-                await server.command("CLUSTER", "ADDSLOTSRANGE", first, after - 1)
-                await server.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-            for server, bus in zip(self.servers[1:], self._bus[1:], strict=True):
-                await self.servers[0].command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
-            await self.ready()
-        except BaseException:
-            await self.close()
-            raise
-        return self
+    async def _start(self) -> None:
+        await asyncio.gather(*(server.start() for server in self.servers))
+        for number, server in enumerate(self.servers):
+            first, after = number * SLOTS // MASTERS, (number + 1) * SLOTS // MASTERS
+            await server.command("CLUSTER", "ADDSLOTSRANGE", first, after - 1)
+            await server.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for server, bus in zip(self.servers[1:], self._bus[1:], strict=True):
+            await self.servers[0].command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
+        await self.ready()
 
     async def ready(self) -> None:
         """Wait until all three are there and every one of them finds the cluster in order."""
@@ -121,10 +103,6 @@ class ClusterSetup(Lifetime):
         keys = await source.command("CLUSTER", "GETKEYSINSLOT", slot, 1_000_000)
         keys = keys[::2] if half else keys
         await source.command("MIGRATE", "127.0.0.1", target.port, "", 0, 60_000, "KEYS", *keys)
-
-    async def close(self) -> None:
-        """End everything and leave nothing."""
-        await self._running.aclose()
 
     async def _in_order(self) -> bool:
         wanted = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from types import TracebackType
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from typing import Self
+from urllib.parse import quote
 
 
 class Lifetime(ABC):
@@ -21,10 +23,33 @@ class Lifetime(ABC):
     async def __aenter__(self) -> Self:
         return await self.start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+class Setup(Lifetime):
+    """Several servers that are one Redis for its clients."""
+
+    def __init__(self, members: Iterable[Lifetime], password: str | None) -> None:
+        self._members = members
+        self._user = "" if password is None else f"default:{quote(password, safe='')}@"
+        self._running = AsyncExitStack()
+
+    @abstractmethod
+    async def _start(self) -> None:
+        """Start all members."""
+
+    async def start(self) -> Self:
+        """Start all members, and wait until they know each other."""
+        for member in self._members:
+            self._running.push_async_callback(member.close)
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def close(self) -> None:
+        """End everything and leave nothing."""
+        await self._running.aclose()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
-from urllib.parse import quote
 
-from tests.redis_servers.lifetime import Lifetime
+from tests.redis_servers.lifetime import Setup
 from tests.redis_servers.server import RedisServer, quoted
 from tests.redis_servers.waiting import until_true
 
@@ -24,7 +21,7 @@ QUORUM = 2
 PERIODS = ("ping-period", 400, "info-period", 200, "publish-period", 200, "ask-period", 100)
 
 
-class SentinelSetup(Lifetime):
+class SentinelSetup(Setup):
     """One service with failover. As an async context manager all is running and knows each other.
 
     Args:
@@ -61,48 +58,33 @@ class SentinelSetup(Lifetime):
             RedisServer(folder, sentinel=True, config=self._watch(first.port, down_after))
             for down_after in DOWN_AFTER
         )
-        self._running = AsyncExitStack()
-
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """The Sentinels."""
-        return [("127.0.0.1", sentinel.port) for sentinel in self.sentinels]
+        super().__init__((*self.servers, *self.sentinels), password)
 
     @property
     def url(self) -> str:
         """The address of database 0, for our own client."""
-        user = "" if self._password is None else f"default:{quote(self._password, safe='')}@"
-        places = ",".join(f"{host}:{port}" for host, port in self.addresses)
-        return f"redis+sentinel://{user}{places}/{self.service}/0"
+        places = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{self._user}{places}/{self.service}/0"
 
-    async def start(self) -> Self:
-        """Start all, and wait until every Sentinel knows both servers and the other Sentinels."""
-        for server in (*self.servers, *self.sentinels):
-            self._running.push_async_callback(server.close)
-        try:
-            await asyncio.gather(*(server.start() for server in self.servers))
-            await until_true("the replica follows", lambda: _follows(self.servers[1]))
-            await asyncio.gather(*(sentinel.start() for sentinel in self.sentinels))
-            for sentinel in self.sentinels:
-                await sentinel.command("SENTINEL", "DEBUG", *PERIODS)
-            await until_true("the Sentinels know each other", self._acquainted)
-        except BaseException:
-            await self.close()
-            raise
-        return self
+    async def _start(self) -> None:
+        await asyncio.gather(*(server.start() for server in self.servers))
+        await until_true("the replica follows", lambda: _follows(self.servers[1]))
+        await asyncio.gather(*(sentinel.start() for sentinel in self.sentinels))
+        for sentinel in self.sentinels:
+            await sentinel.command("SENTINEL", "DEBUG", *PERIODS)
+        await until_true("the Sentinels know each other", self._acquainted)
 
     async def master(self) -> RedisServer:
         """The server that all living Sentinels name, as soon as they name the same one."""
-        servers = {server.port: server for server in self.servers}
         named: set[int] = set()
 
         async def agreed() -> bool:
-            nonlocal named
-            named = await self._named()
+            named.clear()
+            named.update(await self._named())
             return len(named) == 1
 
         await until_true("the Sentinels name the same server", agreed)
-        return servers[named.pop()]
+        return next(server for server in self.servers if server.port in named)
 
     async def kill_master(self) -> RedisServer:
         """SIGKILL for the master. Returns it; `failed_over` waits for the new one."""
@@ -143,10 +125,6 @@ class SentinelSetup(Lifetime):
             return await _follows(replica)
 
         await until_true("the replica follows its master", whole)
-
-    async def close(self) -> None:
-        """End everything and leave nothing."""
-        await self._running.aclose()
 
     def _watch(self, port: int, down_after: int) -> list[str]:
         name = self.service

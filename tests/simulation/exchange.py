@@ -38,12 +38,7 @@ class Serves(Protocol):
 
 
 class Exchange:
-    """A request under way.
-
-    Attributes:
-        status: of the response, once `begin` has returned.
-        headers: the response's, by lower-case name.
-    """
+    """A request under way."""
 
     def __init__(
         self,
@@ -76,11 +71,7 @@ class Exchange:
     # --- the client's side -------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Send the request and wait for the response's head.
-
-        Raises:
-            Interrupted: there is no response; whether the request arrived is unknown.
-        """
+        """Send the request and wait for the response's head."""
         if self._faults.strikes("lose-request", self._place):
             await asyncio.sleep(self._rng.uniform(0.01, 1.0))
             raise Interrupted("the request was lost")
@@ -100,11 +91,7 @@ class Exchange:
         self.headers = {name.decode(): value.decode() for name, value in head.get("headers", ())}
 
     async def piece(self) -> bytes:
-        """The next bytes of the body; b"" at its end.
-
-        Raises:
-            Interrupted: it ended in the middle.
-        """
+        """The next bytes of the body; b"" at its end."""
         data = b""
         while not (data or self._is_over):
             message = await self._next()

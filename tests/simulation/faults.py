@@ -87,11 +87,7 @@ class Faults:
         self.over = False
 
     def strikes(self, kind: str, place: str) -> random.Random | None:
-        """Whether a kind of fault strikes at a place, counted from 1 for each kind and place.
-
-        Returns:
-            What draws the details, or None when nothing happens.
-        """
+        """Whether a kind of fault strikes at a place, counted from 1 for each kind and place."""
         rate = self._rates.get(kind, 0.0)
         if self.over or (not rate and self._only is None):
             return None

@@ -62,16 +62,9 @@ def environment() -> dict[str, str]:
 
 
 def hunt(
-    stores: Sequence[str], first: int, count: int, *, jobs: int, stop_at_failure: bool = True
+    stores: Sequence[str], first: int, count: int, *, jobs: int
 ) -> Generator[Report, None, None]:
-    """Run histories, and report them batch by batch.
-
-    Args:
-        stores: `sqlite`, `redis`, or both: each seed runs on each.
-        first, count: the seeds.
-        jobs: processes at a time.
-        stop_at_failure: begin no further batch after a failure.
-    """
+    """Run each seed on each store, and report batch by batch, until one breaks a promise."""
     tasks = iter(
         [
             Task(store, at, min(_AT_A_TIME, first + count - at))
@@ -92,7 +85,7 @@ def hunt(
             if not working:
                 return
             report = _finished(working)
-            more = more and not (report.failed and stop_at_failure)
+            more = more and not report.failed
             yield report
     finally:
         for process in working:

@@ -152,6 +152,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
         self._seconds = 0.0
         self.turns = 0
         self.complaints: list[dict[str, Any]] = []
+        self._timers: list[tuple[float, asyncio.TimerHandle]] = []  # pairs compare faster
         self._owners: dict[int, Process] = {}  # of asynchronous generators, by their ids
         SimulatedTask._made = 0
         WORLD.ready.clear()
@@ -162,11 +163,19 @@ class SimulationLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._seconds
 
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, timer))
+        return timer
+
     def _run_once(self) -> None:
         """One turn of one process, or a step ahead in time."""
         runnable = [p for p in self._ready.processes if p.ready and not p.frozen]
         self._seconds += TURN_SECONDS
-        self._release_due(runnable)
+        if self._timers and self._timers[0][0] <= self._seconds:
+            self._release_due(runnable)
         if not runnable:
             self._wait()
             return
@@ -184,33 +193,27 @@ class SimulationLoop(asyncio.BaseEventLoop):
             handle._run()
 
     def _wait(self) -> None:
-        scheduled = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
-            self._drop_timer(heapq.heappop(scheduled))
-        if not scheduled:
+        timers = self._timers
+        while timers and timers[0][1].cancelled():
+            heapq.heappop(timers)
+        if not timers:
             if self._stopping:  # type: ignore[attr-defined]
                 return
             raise NeverEnds("Every task waits for another one, and no timer runs.")
-        self._seconds = max(self._seconds, scheduled[0]._when)
+        self._seconds = max(self._seconds, timers[0][0])
         if self._seconds > self._horizon:
             raise NeverEnds(f"It is not at its end after {self._horizon:.0f} seconds.")
         self._release_due([])
 
     def _release_due(self, runnable: list[Process]) -> None:
-        scheduled = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._when <= self._seconds:
-            timer = heapq.heappop(scheduled)
-            self._drop_timer(timer)
-            if not timer._cancelled:
+        timers = self._timers
+        while timers and timers[0][0] <= self._seconds:
+            timer = heapq.heappop(timers)[1]
+            if not timer.cancelled():
                 self._ready.append(timer)
-                process = timer._context.get(PROCESS, WORLD)
+                process = timer._context.get(PROCESS, WORLD)  # type: ignore[attr-defined]
                 if not (process.dead or process.frozen) and process not in runnable:
                     runnable.append(process)
-
-    def _drop_timer(self, timer: Any) -> None:
-        timer._scheduled = False
-        if timer._cancelled:
-            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
 
     # --- what a loop without sockets and threads does not have -------------------------------
 

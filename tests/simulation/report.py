@@ -101,11 +101,7 @@ def explain(
     keep_in: Path | None = None,
     bounds: Bounds = Bounds(),  # noqa: B008
 ) -> str | None:
-    """Run a history once more, shrink it if it fails, and describe it.
-
-    Returns:
-        The text; None when no promise breaks.
-    """
+    """Run a history once more, shrink it if it fails, and describe it."""
     outcome = replay(seed, store, only)
     if outcome.breach is None:
         return None
@@ -120,13 +116,7 @@ def explain(
 
 
 def described(shrunk: Shrunk, before: int, path: Path | None = None) -> str:
-    """A shrunk history as a text: promise, faults, trace, and the command that runs it again.
-
-    Args:
-        shrunk: the history.
-        before: how many things happened before it was shrunk.
-        path: of its seed file.
-    """
+    """A shrunk history as a text: promise, faults, trace, and the command that runs it again."""
     small = shrunk.outcome
     lines = [f"Seed {small.seed} on {small.store} breaks a promise.", ""]
     lines += [f"  {line}" for line in (small.breach or "").splitlines()]

@@ -40,11 +40,7 @@ class SeedFile(Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def read(cls, path: Path) -> SeedFile:
-        """Read one.
-
-        Raises:
-            DamagedSeedFile: it is none, or cannot be read.
-        """
+        """Read one."""
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
         except OSError as error:

@@ -17,25 +17,14 @@ Replay = Callable[[Sequence[str]], Outcome]
 
 
 class Bounds(NamedTuple):
-    """How long shrinking may go on, whichever comes first.
-
-    Attributes:
-        tries: histories.
-        seconds: of real time.
-    """
+    """How long shrinking may go on, whichever comes first."""
 
     tries: int = 400
     seconds: float = 600.0
 
 
 class Shrunk(NamedTuple):
-    """What is left.
-
-    Attributes:
-        outcome: the small history.
-        tries: how many histories it took.
-        stopped: why it was not shrunk further; "" when nothing more can be left out.
-    """
+    """What is left."""
 
     outcome: Outcome
     tries: int

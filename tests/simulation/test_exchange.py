@@ -48,13 +48,7 @@ class Certain(Faults):
 
 
 class Home:
-    """A process that serves an application of its own: it writes chunks, and notes what it sees.
-
-    Attributes:
-        sent: how many chunks `send` has taken.
-        seen: what it was asked, and how it ended.
-        disconnected: whether it was notified that its client is gone.
-    """
+    """A process that serves an application of its own: it writes chunks, and notes what it sees."""
 
     def __init__(self, chunks: int = CHUNKS) -> None:
         self.process = Process("A")

@@ -30,12 +30,7 @@ AT_ONCE, WAIT = 0.5, 600.0
 
 
 class Deed(NamedTuple):
-    """Something that a process does, or that happens to its connections.
-
-    Attributes:
-        pause: the seconds before it.
-        silence: the seconds until a cut is noticed.
-    """
+    """Something that a process does, or that happens to its connections."""
 
     pause: float
     kind: str
@@ -44,14 +39,7 @@ class Deed(NamedTuple):
 
 
 class World:
-    """Two processes. In each of them, a reader of one run and a feed wait.
-
-    Attributes:
-        network: the way to their server.
-        talks: their stores.
-        committed: when each record and each title was committed.
-        received: when each of them came, by process.
-    """
+    """Two processes. In each of them, a reader of one run and a feed wait."""
 
     def __init__(self, seed: int = 0) -> None:
         rng = random.Random(seed)

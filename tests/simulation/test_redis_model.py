@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import settings
 from redis import Redis
 
 from durable_llm_streams.stores.redis import RedisStore
+from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.redis.doctor.permissions import SCRIPTED
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.machine import SETTINGS
@@ -19,6 +21,7 @@ from tests.redis_stores import OpenedStores
 from .redis_model import ModelNetwork, ModelRedis, model_store
 from .redis_model.commands import COMMANDS
 from .redis_model.comparison import Twins
+from .redis_model.keyspace import ErrorReply
 
 pytestmark = pytest.mark.xdist_group("redis")
 
@@ -73,6 +76,37 @@ class TestContract(StoreContract):
 
 def test_random_histories_of_the_store_are_the_same_on_a_real_server(real: Redis) -> None:
     compare_with_model(lambda: TwinStores(real), settings(SETTINGS, max_examples=50))
+
+
+#: What histories meet seldom: borders, types, formats, errors. They run one after the other.
+SNIPPETS = (
+    "redis.call('RPUSH', 'list', 'a', 'b', 'c') return redis.call('LRANGE', 'list', -2, -1)",
+    "redis.call('LTRIM', 'list', 1, -2) return redis.call('LLEN', 'list')",
+    "redis.call('ZADD', 'z', 1, 'a', 2.5, 'b', 2.5, 'c') return redis.call('ZCARD', 'z')",
+    "return redis.call('ZRANGEBYSCORE', 'z', '(1', '+inf', 'WITHSCORES', 'LIMIT', 1, 1)",
+    "return redis.call('ZREVRANGEBYSCORE', 'z', '(2.5', '-inf')",
+    "return redis.call('ZREVRANGE', 'z', 0, -2, 'WITHSCORES')",
+    "redis.call('SET', 'k', 0.1, 'PX', 500000) return redis.call('RENAME', 'k', 'l')",
+    "redis.call('SET', 'm', 1e17, 'EX', 500) return {redis.call('PERSIST', 'm'), {'a\\0b', 3.7}}",
+    "return {redis.call('HINCRBY', 'h', 'n', -5), redis.call('HSETNX', 'h', 'n', 1), nil, 3}",
+    "return {redis.call('HMGET', 'h', 'n', 'x'), redis.call('SET', 'k', 'v'), false, 3}",
+    "return {redis.pcall('GET', 'list').err and 1, #KEYS, #ARGV, ARGV[2], ARGV[3] or 'none'}",
+    "return cjson.encode({1, 'a/b\\n\\t\"\\\\\\1\\127', {a = 'Ä'}, {'\\255'}, true})",
+    *(
+        "return redis.call('GET', 'list')",
+        "return {err = 'MY error'}",
+        "local x return x.y",
+        "no Lua",
+    ),
+)
+
+
+def test_what_scripts_may_do_seldom_is_the_same_on_a_real_server(real: Redis) -> None:
+    twins = Twins(real)
+    for text in SNIPPETS:
+        with contextlib.suppress(ErrorReply):  # raised where both servers refuse
+            twins.run(Script("snippet", text), [b"key"], [b"one", b"two\xff"])
+        twins.compare_everything()
 
 
 def test_the_model_has_the_commands_of_the_scripts_and_no_other() -> None:

@@ -24,12 +24,7 @@ def outcome(happened: Sequence[str], breach: str | None) -> Outcome:
 
 
 class World:
-    """A history that obeys a law, and counts how often it is run.
-
-    Attributes:
-        first: as it was found.
-        tried: what was asked to happen, each time.
-    """
+    """A history that obeys a law, and counts how often it is run."""
 
     def __init__(self, law: Law, names: Sequence[str] = NAMES) -> None:
         self._law = law

@@ -92,11 +92,7 @@ class Turn(NamedTuple):
 
 
 class Chat(NamedTuple):
-    """A chat.
-
-    Attributes:
-        owner: whose it is; the others are strangers.
-    """
+    """A chat."""
 
     name: str
     owner: str

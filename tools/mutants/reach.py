@@ -30,7 +30,7 @@ _CALLS_SCRIPTS: Final = "stores/redis/database.py"
 _TRACED_CALLS: Final = 200_000
 #: A test that works or waits for longer is not one of those that look for mutants. The second limit
 #: is wide: on a busy machine everything waits.
-_MOST_WORK: Final = 4.0
+_MOST_WORK: Final = 6.0
 _LONGEST: Final = 60.0
 
 
@@ -179,12 +179,28 @@ def traced(run: Run) -> Iterator[None]:
     prefix = f"{PACKAGE}/"
     lines: dict[str, set[int]] = {}
     scripts: set[str] = set()
+    tracers: dict[str, Any] = {}  # by file: what is made once costs little
     left = _TRACED_CALLS
+
+    def tracer(name: str) -> Any:
+        if not name.startswith(prefix):
+            return None
+        note = lines.setdefault(name.removeprefix(prefix), set()).add
+
+        def local(frame: FrameType, event: str, argument: Any) -> Any:
+            note(frame.f_lineno)
+            return local
+
+        return local
 
     def call(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal left
         name = frame.f_code.co_filename
-        if not name.startswith(prefix):
+        try:
+            local = tracers[name]
+        except KeyError:
+            local = tracers[name] = tracer(name)
+        if local is None:
             return None
         left -= 1
         if left < 0:
@@ -192,12 +208,6 @@ def traced(run: Run) -> Iterator[None]:
             return None
         if name.endswith(_CALLS_SCRIPTS) and "script" in frame.f_locals:
             scripts.add(getattr(frame.f_locals["script"], "name", ""))
-        own = lines.setdefault(name.removeprefix(prefix), set())
-
-        def local(frame: FrameType, event: str, argument: Any) -> Any:
-            own.add(frame.f_lineno)
-            return local
-
         return local
 
     threading.settrace(call)

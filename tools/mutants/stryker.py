@@ -15,7 +15,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -96,7 +95,6 @@ def judge(room: str, files: Sequence[str]) -> list[tuple[str, str]]:
 
 def _run(command: Sequence[str], folder: Path, environment: dict[str, str]) -> int:
     """Run a program with its children in a group of their own, and leave none behind."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
     try:
         return process.wait()

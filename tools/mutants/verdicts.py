@@ -1,7 +1,7 @@
 """What is known of mutants, kept so that an interrupted run goes on where it stopped.
 
 A verdict holds while the mutated function is the same and the tests that it rests on are: the test
-that caught the mutant, or all files of tests that did not.
+that caught the mutant, or all those that did not.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def _line(key: str, verdict: Verdict) -> str:
 
 
 def evidence(tests: Iterable[str]) -> str:
-    """The fingerprint of files of tests."""
-    names = sorted({name.partition("::")[0] for name in tests})
-    return digest("".join(map(digest_of_test, names)).encode())
+    """The fingerprint of tests: which they are, and the texts of their files."""
+    names = sorted(tests)
+    files = sorted({name.partition("::")[0] for name in names})
+    return digest("\n".join([*names, *map(digest_of_test, files)]).encode())

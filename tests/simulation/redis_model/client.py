@@ -91,13 +91,7 @@ class ModelClient:
 
 
 class _Call:
-    """A call under way.
-
-    Attributes:
-        reply: the reply, or an error.
-        sent, arrives: when, in the loop's time.
-        run_later: runs the call when it is its turn.
-    """
+    """A call under way."""
 
     __slots__ = ("arrives", "reply", "run_later", "sent")
 
@@ -119,11 +113,7 @@ class Calls(Connection):
         self._heard = -1.0  # when something came from the server
 
     async def ask(self, name: str, step: Step, deadline: float) -> Reply:
-        """Send a call and wait for its reply.
-
-        Raises:
-            redis.RedisError: as `Link.ask`.
-        """
+        """Send a call and wait for its reply."""
         call = _Call(self.loop.create_future(), self.loop.time())
         self._waiting[call] = None
         fault = self.network.fault(self.process, name)

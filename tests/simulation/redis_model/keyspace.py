@@ -25,12 +25,7 @@ OK = Status(b"OK")
 
 
 class SortedSet:
-    """Members by their scores; members of the same score by their bytes.
-
-    Attributes:
-        scores: each member's.
-        order: (score, member), the lowest first.
-    """
+    """Members by their scores; members of the same score by their bytes."""
 
     __slots__ = ("order", "scores")
 

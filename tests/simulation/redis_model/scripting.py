@@ -40,11 +40,7 @@ class Lua:
     def run(
         self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], execute: Execute
     ) -> Reply:
-        """Run a script.
-
-        Raises:
-            ErrorReply: the script, or a command of it, failed.
-        """
+        """Run a script."""
         body = self._bodies.get(script.sha) or self._compiled(script)
         self._execute = execute
         try:

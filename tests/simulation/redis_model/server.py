@@ -17,7 +17,7 @@ from durable_llm_streams.stores.redis.client.protocols import OnMessage
 from durable_llm_streams.stores.redis.client.script import Script
 
 from .commands import COMMANDS
-from .keyspace import ErrorReply, Hash, Keyspace, List, Reply, SortedSet, State
+from .keyspace import ErrorReply, Keyspace, List, Reply, SortedSet, State
 from .scripting import lua
 
 
@@ -80,10 +80,6 @@ class ModelRedis:
         """The records of a run's log; nothing when there is none."""
         records: List | None = self.look().get(f"{root}:log:{run_id}".encode(), list)
         return list(records or ())
-
-    def fields(self, key: str) -> dict[str, str]:
-        fields: Hash = self.look().get(key.encode(), dict) or {}
-        return {name.decode(): value.decode() for name, value in fields.items()}
 
     def scores(self, key: str) -> dict[str, float]:
         """The members of a sorted set, the lowest first; nothing when there is none."""
