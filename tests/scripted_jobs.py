@@ -71,7 +71,7 @@ class KeptSource(ScriptedSource):
 
     def _answer(self, prompt: Prompt) -> Scene:
         self._keeper.asked.append(prompt)
-        if not prompt.said:
+        if not prompt.prefill:
             return [Listen(self._keeper)]
         texts = [event.text for event in self._keeper.says if isinstance(event, TextDelta)]
         return [Tell("".join(texts)), Done()]

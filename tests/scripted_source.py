@@ -51,8 +51,8 @@ class Tell(Do):
         self.text, self.piece, self.every = text[:upto], piece, every
 
     async def play(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        begin, piece = len(prompt.said), self.piece
-        assert self.text[:begin] == prompt.said, f"asked to go on from {prompt.said!r}"
+        begin, piece = len(prompt.prefill), self.piece
+        assert self.text[:begin] == prompt.prefill, f"asked to go on from {prompt.prefill!r}"
         pieces = [self.text[at : at + piece] for at in range(begin, len(self.text), piece)]
         async for event in Say(*pieces, every=self.every).play(prompt):
             yield event

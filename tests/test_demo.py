@@ -23,7 +23,7 @@ def prompt(*questions: str, said: str = "") -> Prompt:
     turns = [Turn("system", "Be kind.")]
     for question in questions:
         turns += [Turn("user", question), Turn("assistant", "…")]
-    return Prompt(model=DEMO_MODEL, turns=turns[:-1], said=said)
+    return Prompt(model=DEMO_MODEL, turns=turns[:-1], prefill=said)
 
 
 async def told(asked: Prompt) -> list[Event]:

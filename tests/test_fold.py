@@ -56,7 +56,7 @@ def test_a_plain_answer_becomes_a_message_with_one_step_and_one_text() -> None:
 def test_no_records_are_a_message_without_parts_and_no_job() -> None:
     fold = Fold()
     assert fold.message() == {"id": "", "role": "assistant", "parts": []}
-    assert (fold.job, fold.before, fold.heard) == (None, [], [])
+    assert (fold.job, fold.before_mark, fold.since_mark) == (None, [], [])
 
 
 @pytest.mark.promise("one-clean-answer")
@@ -213,11 +213,11 @@ def test_what_was_received_of_a_job_begins_at_its_mark() -> None:
     before = [*text_part("0", "before "), *begun("text", "1", "half ")]
     more = [*text_part("2", " two"), *begun("reasoning", "3", "hm")]
     fold = Fold.of([START, STEP, *before, JOB, *one, *more])
-    assert fold.heard == [("text", "one two"), ("reasoning", "hm")]
+    assert fold.since_mark == [("text", "one two"), ("reasoning", "hm")]
     fold.feed([notice(event="job", job="j1", mark="7")])
-    assert (fold.job, fold.heard) == (("j1", "7"), [])
+    assert (fold.job, fold.since_mark) == (("j1", "7"), [])
     fold.feed([delta("reasoning", "3", "!")])
-    assert fold.heard == [("reasoning", "!")]
+    assert fold.since_mark == [("reasoning", "!")]
 
 
 @pytest.mark.parametrize(
@@ -262,10 +262,10 @@ def test_what_came_of_a_continuation_is_noted_at_the_attempt_that_it_was() -> No
 def test_what_a_job_said_before_its_mark_begins_where_the_job_began() -> None:
     its = [delta("text", "0", " its"), *begun("reasoning", "1")]
     fold = Fold.of([START, STEP, *begun("text", "0", "mine"), JOB, *its])
-    assert fold.before == []
+    assert fold.before_mark == []
     fold.feed([delta("reasoning", "1", "why"), notice(event="job", job="j1", mark="5")])
-    assert (fold.before, fold.heard) == ([("text", " its"), ("reasoning", "why")], [])
+    assert (fold.before_mark, fold.since_mark) == ([("text", " its"), ("reasoning", "why")], [])
     fold.feed([delta("reasoning", "1", "?")])
-    assert fold.heard == [("reasoning", "?")]
+    assert fold.since_mark == [("reasoning", "?")]
     fold.feed([notice(event="job", job="another", mark="x")])
-    assert (fold.before, fold.job) == ([], ("another", "x"))
+    assert (fold.before_mark, fold.job) == ([], ("another", "x"))

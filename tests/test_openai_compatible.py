@@ -172,7 +172,7 @@ async def test_a_repetition_that_is_dropped_is_a_sign_of_life(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
     provider.plan("tokens=20,echo,rate=10")
-    events = await ask(source, prompt(model="fake:", said=answer(15)))
+    events = await ask(source, prompt(model="fake:", prefill=answer(15)))
     assert text_of(events) == answer(20).removeprefix(answer(15))
     begun = events.index(TextDelta("w16 "))
     assert Alive("chunk") in events[:begun]
@@ -181,7 +181,7 @@ async def test_a_repetition_that_is_dropped_is_a_sign_of_life(
 async def test_a_beginning_of_white_space_alone_is_asked_anew(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
-    await ask(source, prompt(model="fake:", said=" \n"))
+    await ask(source, prompt(model="fake:", prefill=" \n"))
     assert provider.requests[0].body["messages"][-1]["role"] == "user"
 
 
@@ -190,7 +190,7 @@ async def test_a_model_that_cannot_continue_is_not_asked_to(
 ) -> None:
     assert source.can_prefill("fake:")
     assert not source.can_prefill("other")
-    assert (await fail(source, prompt(model="other", said="w1 "))).refused_rung
+    assert (await fail(source, prompt(model="other", prefill="w1 "))).refused_rung
     assert provider.requests == []
 
 

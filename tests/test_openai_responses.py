@@ -73,7 +73,7 @@ async def test_other_models_and_continuations_are_asked_as_usual(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     assert text_of(await ask(source, prompt(model="gpt"))) == (answer(20))
-    assert text_of(await ask(source, prompt(model="fake:tokens=5", said="w1 w2 "))) == "w3 w4 w5 "
+    assert text_of(await ask(source, prompt(model="fake:tokens=5", prefill="w1 w2 "))) == "w3 w4 w5 "
     assert [request.path for request in provider.requests] == ["chat/completions"] * 2
     assert provider.jobs.all == []
 

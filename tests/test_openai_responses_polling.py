@@ -57,7 +57,7 @@ async def source(provider: FakeProvider, clock: Clock) -> AsyncIterator[OpenAIRe
 def listening(
     *heard: tuple[str, str], before: Sequence[tuple[str, str]] | None = (), mark: str = "2"
 ) -> Prompt:
-    return prompt(model="fake:", job=Job("resp_1", mark), before=before, heard=heard)
+    return prompt(model="fake:", job=Job("resp_1", mark), before_mark=before, since_mark=heard)
 
 
 async def begin(source: OpenAIResponses, options: str) -> list[Event]:

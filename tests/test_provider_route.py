@@ -127,7 +127,7 @@ async def test_every_request_carries_the_key_and_none_follows_a_redirect() -> No
         )
         jobs = [Job("resp_1"), Job("dls-1")]
         prompts = [prompt(model=model) for model in ("plain", "job", "stream")]
-        for asked in [*prompts, *(prompt(job=job, before=()) for job in jobs)]:
+        for asked in [*prompts, *(prompt(job=job, before_mark=()) for job in jobs)]:
             await fail(source, asked)
         for call in (source.models(), *map(source.cancel, jobs)):
             with pytest.raises(ModelError):

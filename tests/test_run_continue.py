@@ -48,7 +48,7 @@ async def test_a_model_goes_on_in_the_same_part_where_it_was_cut(world: World) -
     assert (ended.text, ended.status, ended.resets) == (TEXT, Status.FINISHED, 0)
     assert ended.kinds.count("text-start") == 1
     first, second = source.prompts
-    assert (second.continues, second.said) == (True, "")
+    assert (second.continues, second.prefill) == (True, "")
     assert second.turns[:-2] == first.turns
     assert [turn.role for turn in second.turns[-2:]] == ["assistant", "user"]
     assert second.turns[-2].text == TEXT[:CUT].rstrip()

@@ -82,7 +82,7 @@ async def test_after_a_cut_a_model_that_can_goes_on_in_the_same_part(
     scenes: list[Scene] = [[Tell(TEXT, 20)], [Tell(TEXT, 31), failure], [Tell(TEXT), Done()]]
     source = ScriptedSource(*scenes, can_prefill=True)
     ended = await world.play(source)
-    assert [prompt.said for prompt in source.prompts] == ["", TEXT[:20], TEXT[:31]]
+    assert [prompt.prefill for prompt in source.prompts] == ["", TEXT[:20], TEXT[:31]]
     assert (ended.text, ended.metadata["attempts"], ended.resets) == (TEXT, 3, 0)
     assert (ended.kinds.count("text-start"), ended.kinds.count("text-end")) == (1, 1)
 
@@ -98,7 +98,7 @@ async def test_only_reasoning_that_is_open_keeps_a_model_from_continuing(
     again: Scene = [Say("B"), Done()] if said else [Reason("Hm"), Say("B"), Done()]
     source = ScriptedSource([Reason("Hm"), Say("A"), *cut], again, can_prefill=True)
     ended = await world.play(source)
-    assert [prompt.said for prompt in source.prompts] == ["", said]
+    assert [prompt.prefill for prompt in source.prompts] == ["", said]
     assert ended.parts == [("reasoning", "Hm"), ("text", text)]
 
 
@@ -191,7 +191,7 @@ async def test_a_bug_fails_the_run_with_a_sentence_without_its_details(
 ) -> None:
     store = world.faulty()
     if not text:
-        store.fail("read", ValueError(PROVIDER_TEXT))
+        store.fail("thread", ValueError(PROVIDER_TEXT))
     source = ScriptedSource([Say("A"), last])
     ended = await world.play(source, store=store)
     assert (ended.status, ended.text, len(source.prompts)) == (Status.FAILED, text, bool(text))

@@ -76,7 +76,7 @@ async def test_the_model_is_given_the_system_prompt_and_the_conversation(world: 
         Turn("assistant", "One."),
         Turn("user", "Second?"),
     ]
-    assert source.prompts[1].said == ""
+    assert source.prompts[1].prefill == ""
 
 
 @in_world

@@ -100,8 +100,8 @@ async def test_a_job_is_resumed_with_all_that_the_log_has_of_it(
     assert (len(keeper.jobs), len(keeper.listened)) == (1, 1)
     again = keeper.asked[1]
     marked = cut - cut % mark_every if mark_every else 0
-    assert list(again.before or ()) == parts_of(THOUGHTFUL[:marked])
-    assert list(again.heard) == parts_of(THOUGHTFUL[marked:cut])
+    assert list(again.before_mark or ()) == parts_of(THOUGHTFUL[:marked])
+    assert list(again.since_mark) == parts_of(THOUGHTFUL[marked:cut])
 
 
 @pytest.mark.parametrize("cut", range(1, 6))
@@ -148,7 +148,7 @@ async def test_when_the_providers_window_has_passed_the_next_rung_is_taken_at_on
     assert await elapsed(until(lambda: len(keeper.asked) == 3)) < 1
     ended = await world.ended(run)
     assert (ended.text, ended.rungs) == (TEXT, f"first reattach {lower}")
-    assert keeper.asked[2].said == (SAID if lower == "prefill" else "")
+    assert keeper.asked[2].prefill == (SAID if lower == "prefill" else "")
     assert (len(keeper.listened), ended.resets) == (1, lower == "restart")
     assert ended.metadata["attempts"] == 2, "nothing was asked of the model in vain"
 

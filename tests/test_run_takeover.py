@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.model import Claim, Status
 from durable_llm_streams.runs import Limits
+from tests.faulty_store import Call
 
 from .faulty_store import FaultyStore
 from .run_world import World, in_world
@@ -49,7 +51,7 @@ async def test_the_next_worker_continues_if_the_model_can_else_restarts(
     await world.worker(second)
     ended = await world.ended(run)
     assert (ended.text, ended.resets) == (TEXT, 0 if can_prefill else 1)
-    assert second.prompts[0].said == (SAID if can_prefill else "")
+    assert second.prompts[0].prefill == (SAID if can_prefill else "")
 
 
 @pytest.mark.promise("fencing", "one-end", "no-leak")
@@ -95,9 +97,11 @@ async def test_a_run_that_its_own_worker_claims_again_is_executed_once(world: Wo
     class Heartless(FaultyStore):
         first: Sequence[Claim] = ()
 
-        async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
-            self.first = self.first or claims
-            return () if claims == self.first else self.first  # it tells late what was lost
+        async def operation(self, name: str, args: tuple[Any, ...], call: Call) -> Any:
+            if name != "renew":
+                return await super().operation(name, args, call)
+            self.first = self.first or args[0]
+            return () if args[0] == self.first else self.first  # the loss is reported late
 
     source = ScriptedSource([Say("A"), Wait()], [Say("B"), Wait(4), Done()])
     worker = await world.worker(source, store=Heartless(world.store))

@@ -42,7 +42,7 @@ class RollingSource:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """See `Source.stream`."""
         loop = asyncio.get_running_loop()
-        said, begun = prompt.said.count("~"), loop.time()
+        said, begun = prompt.prefill.count("~"), loop.time()
         for number in range(said + 1, _tokens(prompt.model) + 1):
             await asyncio.sleep(begun + (number - said - 1) / self._rate - loop.time())
             yield TextDelta(token(number))

@@ -89,12 +89,12 @@ class Fold:
         return self.parts[self._step_begin() :]
 
     @property
-    def heard(self) -> list[tuple[str, str]]:
+    def since_mark(self) -> list[tuple[str, str]]:
         """What the log has of the job since its mark: (kind, text), no kind twice in a row."""
         return self._between(self._mark, (len(self.parts), None))
 
     @property
-    def before(self) -> list[tuple[str, str]]:
+    def before_mark(self) -> list[tuple[str, str]]:
         """What the log has of the job from its beginning to its mark, in the same form."""
         return self._between(self._begin, self._mark)
 

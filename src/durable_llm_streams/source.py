@@ -55,11 +55,11 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     model: str
     turns: Sequence[Turn]
-    said: str = ""
+    prefill: str = ""
     continues: bool = False
     job: Job | None = None
-    before: Sequence[tuple[str, str]] | None = None
-    heard: Sequence[tuple[str, str]] = ()
+    before_mark: Sequence[tuple[str, str]] | None = None
+    since_mark: Sequence[tuple[str, str]] = ()
 
 
 class TextDelta(Struct, frozen=True, gc=False):

@@ -273,8 +273,8 @@ IN_PROVIDERS: Final = (
     Slip(
         "prefill-repeats",
         "providers.openai_compatible:OpenAICompatible.stream",
-        "Seam(prompt.said, echoes=echoes)",
-        "Seam(prompt.said, echoes=False)",
+        "Seam(prompt.prefill, echoes=echoes)",
+        "Seam(prompt.prefill, echoes=False)",
     ),
 )
 

@@ -77,13 +77,13 @@ class Demo:
         Raises:
             ModelError: it does not go on in the way that it is asked to.
         """
-        if prompt.said and self._goes_on != "exactly":
+        if prompt.prefill and self._goes_on != "exactly":
             raise ModelError("The demo was told to refuse this.", refused_rung=True)
         if prompt.continues and self._goes_on == "never":
             raise ModelError("The demo was told to refuse this.", refused_rung=True)
         whole, thought = answer(prompt), reasoning(prompt)
         deltas: list[Event] = []
-        if not (prompt.said or prompt.continues):
+        if not (prompt.prefill or prompt.continues):
             deltas += map(ReasoningDelta, tokens(thought))
         deltas += map(TextDelta, tokens(self._words(prompt, whole)))
         clock = self._clock or asyncio.get_running_loop().time
@@ -110,7 +110,7 @@ class Demo:
 
     def _words(self, prompt: Prompt, whole: str) -> str:
         if not prompt.continues:
-            return _rest(whole, prompt.said)
+            return _rest(whole, prompt.prefill)
         said = prompt.turns[-2].text
         if self._goes_on == "anew" or not whole.startswith(said):
             return whole

@@ -170,8 +170,8 @@ class OpenAICompatible:
         with self._redacted():
             prompt = await self._named(prompt)
             style = self._style(prompt)
-            echoes = style == "mistral" or len(prompt.said) >= _NO_CHANCE
-            seam = Seam(prompt.said, echoes=echoes)
+            echoes = style == "mistral" or len(prompt.prefill) >= _NO_CHANCE
+            seam = Seam(prompt.prefill, echoes=echoes)
             finish: Finish | None = None
             while finish is None:
                 dialect = self._lessons.dialect(prompt.model)
@@ -211,7 +211,7 @@ class OpenAICompatible:
 
     def _style(self, prompt: Prompt) -> PrefillStyle | None:
         """How to continue; None where nothing was said yet."""
-        if not trimmed(prompt.said):
+        if not trimmed(prompt.prefill):
             return None
         style = self._prefill.style(prompt.model)
         if style is None:
@@ -252,7 +252,7 @@ class OpenAICompatible:
         self, response: aiohttp.ClientResponse, parser: ChatParser, prompt: Prompt, *, spoke: bool
     ) -> Finish | None:
         """The end of an answer; None if it was a refusal that taught something."""
-        goes_on = prompt.continues or bool(trimmed(prompt.said))
+        goes_on = prompt.continues or bool(trimmed(prompt.prefill))
         generation_id = response.headers.get("X-Generation-Id", "")
         try:
             return parser.finish(generation_id=generation_id, may_be_empty=goes_on)

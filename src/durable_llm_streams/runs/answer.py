@@ -273,11 +273,11 @@ class Answer:
         prompt = Prompt(
             model=self._run.model,
             turns=[*turns, *request(step.said)] if continues else turns,
-            said="" if continues else step.said,
+            prefill="" if continues else step.said,
             continues=continues,
             job=step.job,
-            before=step.before,
-            heard=step.heard,
+            before_mark=step.before_mark,
+            since_mark=step.since_mark,
         )
         attempt = Attempt(
             step,

@@ -152,7 +152,7 @@ class Attempt:
         raise ModelError(_CUT, meaning="cut", retryable=True, detail="no finish")
 
     async def _skip(self, events: _Events, idle: IdleTimeout) -> None:
-        new = await skip(events, self._step.heard, idle)
+        new = await skip(events, self._step.since_mark, idle)
         if new is not None:
             self._parts.delta("text" if isinstance(new, TextDelta) else "reasoning", new.text)
             idle.happened(self._limits.next_token)

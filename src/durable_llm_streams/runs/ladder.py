@@ -47,8 +47,8 @@ class Step(Struct, frozen=True, kw_only=True):
         rung: which one; `first` where nothing was asked before.
         said: `prefill`, `continue`: the text that the model goes on from.
         job: `reattach`: the job to listen to.
-        before: `reattach`: what the log has of it up to its mark, as in `Fold.before`.
-        heard: `reattach`: what the log has of it since its mark, as in `Fold.heard`.
+        before_mark: `reattach`: what the log has of it up to its mark, as in `Fold.before_mark`.
+        since_mark: `reattach`: what the log has of it since its mark, as in `Fold.since_mark`.
         part: the (kind, id) of the open part that it goes on in; ("", "") for none.
         resets: `restart`: whether something is there that readers must drop.
         repeated: `restart`: how many characters that is. `continue`: how many it would be if the
@@ -58,8 +58,8 @@ class Step(Struct, frozen=True, kw_only=True):
     rung: Rung
     said: str = ""
     job: Job | None = None
-    before: Sequence[tuple[str, str]] | None = None
-    heard: Sequence[tuple[str, str]] = ()
+    before_mark: Sequence[tuple[str, str]] | None = None
+    since_mark: Sequence[tuple[str, str]] = ()
     part: tuple[str, str] = ("", "")
     resets: bool = False
     repeated: int = 0
@@ -85,7 +85,13 @@ def choose(fold: Fold, *, reattach: bool, prefill: bool, continues: Mode) -> Ste
     part = fold.open_parts[-1] if fold.open_parts else ("", "")
     if reattach and fold.job is not None:
         job = Job(*fold.job)
-        return Step(rung="reattach", job=job, before=fold.before, heard=fold.heard, part=part)
+        return Step(
+            rung="reattach",
+            job=job,
+            before_mark=fold.before_mark,
+            since_mark=fold.since_mark,
+            part=part,
+        )
     kinds = {each["type"] for each in fold.step_parts}
     repeated = sum(len(each.get("text", "")) for each in fold.step_parts)
     open_kinds = {kind for kind, _ in fold.open_parts}
@@ -106,13 +112,13 @@ class Diverged(ModelError):
 
 
 async def skip(
-    events: AsyncGenerator[Event, None], heard: Sequence[tuple[str, str]], idle: IdleTimeout
+    events: AsyncGenerator[Event, None], since_mark: Sequence[tuple[str, str]], idle: IdleTimeout
 ) -> TextDelta | ReasoningDelta | None:
     """Let a job tell again what the log has of it.
 
     Args:
         events: what the job says, from its mark on. Stands at the first new event afterwards.
-        heard: what the log has since the mark, as in `Fold.heard`.
+        since_mark: what the log has since the mark, as in `Fold.since_mark`.
         idle: is told of each event.
 
     Returns:
@@ -122,7 +128,7 @@ async def skip(
         Diverged: it is something else, or less.
     """
     loop = asyncio.get_running_loop()
-    for number, (kind, text) in enumerate(heard, 1):
+    for number, (kind, text) in enumerate(since_mark, 1):
         at = 0
         while at < len(text):
             event = await anext(events, None)
@@ -136,7 +142,7 @@ async def skip(
             rest = text[at : at + len(event.text)]
             at += len(event.text)
             if event.text != rest:
-                if number < len(heard) or not event.text.startswith(rest):
+                if number < len(since_mark) or not event.text.startswith(rest):
                     raise Diverged
                 return type(event)(event.text[len(rest) :])
     return None

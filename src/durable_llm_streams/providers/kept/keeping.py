@@ -37,7 +37,7 @@ class Keeping(OpenAICompatible, ABC):
 
     def _keeps(self, prompt: Prompt, kind: JobKind) -> bool:
         """Whether this is asked for as a job of that kind; a continuation never is."""
-        goes_on = prompt.continues or trimmed(prompt.said)
+        goes_on = prompt.continues or trimmed(prompt.prefill)
         model = self._listing.chosen(prompt.model)
         return not goes_on and self._background.kind(model) == kind
 

@@ -72,7 +72,7 @@ class _Begun(NamedTuple):
 class OpenAIResponses(Keeping):
     """A `JobSource` that asks some models in background mode, and all others as usual.
 
-    A continuation (`Prompt.said`, `Prompt.continues`) is asked as usual, and so is a model that the
+    A continuation (`Prompt.prefill`, `Prompt.continues`) is asked as usual, and so is a model that the
     endpoint does not take in background mode; the operator's log names it.
 
     Args:

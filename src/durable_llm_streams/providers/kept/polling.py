@@ -37,7 +37,7 @@ class LogOfJob(NamedTuple):
 
 def log_of_job(prompt: Prompt) -> LogOfJob | None:
     """What the log has of the prompt's job; None if that is not known."""
-    return None if prompt.before is None else LogOfJob(prompt.before, prompt.heard)
+    return None if prompt.before_mark is None else LogOfJob(prompt.before_mark, prompt.since_mark)
 
 
 def pauses() -> Iterator[float]:

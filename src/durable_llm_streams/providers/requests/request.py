@@ -170,12 +170,12 @@ def request_body(
         prompt: what is asked.
         options: what the operator wants in every request.
         dialect: how this model is asked.
-        style: how the model is asked to continue `prompt.said`; None to ask from the start.
+        style: how the model is asked to continue `prompt.prefill`; None to ask from the start.
     """
     turns = messages(prompt.turns, system=dialect.system)
     body: dict[str, Any] = {"model": encodable(prompt.model), "messages": turns}
     if style is not None:
-        message, fields = request_fields(style, trimmed(encodable(prompt.said)))
+        message, fields = request_fields(style, trimmed(encodable(prompt.prefill)))
         turns.append(message)
         body |= fields
     elif options.fallback_models:
