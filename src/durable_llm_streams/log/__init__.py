@@ -1,4 +1,4 @@
-"""The log of a run: writers that batch, readers that pull."""
+"""The log of a run: writers with group commit, readers by cursor."""
 
 from .reader import Reader, follow, read_all
 from .writer import FULL, Flusher, LogWriter

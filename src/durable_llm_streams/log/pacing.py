@@ -1,15 +1,15 @@
-"""How long a flusher waits between two calls of the store.
+"""The flush interval: how long a flusher waits between two calls of the store.
 
 Theory of operation
 ===================
-1. A record waits for others for two reasons only: the CPU core of this thread is saturated, or the
+1. A record waits for a batch for two reasons only: the CPU core of this thread is saturated, or the
    operator asked to spare calls (`Pace.records`).
-2. The core is saturated when the thread used nearly all of a time window, or when a timer fired
-   late: then something else uses the core. Each such window makes the interval longer, each quiet
-   one shorter. With a longer interval a reader gets several records in one write, which is what
-   saves the work: so a rising load ends in larger batches and not in a queue.
-3. To spare calls, the interval is what brings the wanted number of records at the rate of the last
-   moments. The rate is smoothed over a quarter of a second.
+2. The core is saturated when the thread used nearly all of a time window. It is also saturated
+   when a timer fired late, because something else used the core. Each such window makes the
+   interval longer, each quiet one shorter. With a longer interval a reader gets several records in
+   one write, which saves the work. So a rising load ends in larger batches, not in a queue.
+3. To spare calls, the interval is the wanted batch size divided by the rate of records. The rate is
+   smoothed over a quarter of a second.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from durable_llm_streams.store import Pace
 
 _WINDOW_SECONDS: Final = 0.050
 _RATE_SECONDS: Final = 0.25
-_BUSY: Final = 0.85  # shares of a window that the thread computed
+_BUSY: Final = 0.85  # CPU time of the thread as a share of the window
 _QUIET: Final = 0.78
 _LATE_SECONDS: Final = 0.012
 _STEP_SECONDS: Final = 0.004
 _SHRINK: Final = 0.85
-_SHORTEST_PAUSE: Final = 0.001
-_LONGEST_PAUSE: Final = 0.060
+_MIN_SATURATED_SECONDS: Final = 0.001
+_MAX_SATURATED_SECONDS: Final = 0.060
 
 
 class Pacing:
-    """The controller. It is told what was measured and gives the interval.
+    """Computes the flush interval from measurements.
 
     Args:
         pace: of the store.
@@ -43,7 +43,7 @@ class Pacing:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self.interval = pace.interval
-        self._pause = 0.0  # because the core is saturated
+        self._saturated = 0.0  # the interval that a saturated core calls for
         self._late = 0.0
         self._records = 0
         self._rate = 0.0  # records a second
@@ -51,14 +51,14 @@ class Pacing:
         self._wall = 0.0
 
     def fired(self, late: float) -> None:
-        """A timer fired so many seconds after its time."""
+        """Record that a timer fired so many seconds after its time."""
         self._late = max(self._late, late)
 
     def flushed(self, records: int, cpu: float, wall: float) -> None:
-        """A call is over.
+        """Record that a flush is over.
 
         Args:
-            records: how many it carried.
+            records: the size of its batch.
             cpu: the CPU time of this thread, in seconds.
             wall: a monotonic clock, in seconds.
         """
@@ -66,23 +66,23 @@ class Pacing:
         window = wall - self._wall
         if window <= _WINDOW_SECONDS:
             return
-        self._adapt_pause((cpu - self._cpu) / window)
-        self.interval = max(self._pace.interval, self._pause, self._sparing(window))
+        self._adapt((cpu - self._cpu) / window)
+        self.interval = max(self._pace.interval, self._saturated, self._for_batch_size(window))
         self._cpu, self._wall = cpu, wall
         self._records, self._late = 0, 0.0
 
-    def _adapt_pause(self, busy: float) -> None:
+    def _adapt(self, busy: float) -> None:
         if busy > _BUSY or self._late > _LATE_SECONDS:
-            self._pause = min(_LONGEST_PAUSE, self._pause + _STEP_SECONDS)
+            self._saturated = min(_MAX_SATURATED_SECONDS, self._saturated + _STEP_SECONDS)
         elif busy < _QUIET:
-            shorter = self._pause * _SHRINK
-            self._pause = shorter if shorter > _SHORTEST_PAUSE else 0.0
+            shorter = self._saturated * _SHRINK
+            self._saturated = shorter if shorter > _MIN_SATURATED_SECONDS else 0.0
 
-    def _sparing(self, window: float) -> float:
-        """The interval that brings as many records to a call as the operator wants."""
+    def _for_batch_size(self, window: float) -> float:
+        """The interval that leads to the batch size that the operator wants."""
         if not self._pace.longest:
             return 0.0
-        # Smoothed: while records wait nothing is flushed, which does not mean that none come.
-        known = math.exp(-window / _RATE_SECONDS)
-        self._rate = known * self._rate + (1 - known) * self._records / window
+        # Smoothed: a window without a flush does not mean that no records came.
+        weight = math.exp(-window / _RATE_SECONDS)
+        self._rate = weight * self._rate + (1 - weight) * self._records / window
         return min(self._pace.longest, self._pace.records / self._rate) if self._rate else 0.0

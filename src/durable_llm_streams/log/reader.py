@@ -1,11 +1,11 @@
 """Reading a log from a cursor on.
 
-A reader pulls: it asks the store for what comes after its last record. Catching up and following
-live are the same call, and a slow reader holds one page at most.
+A reader asks the store for what comes after its last record. Catching up and following live are
+the same call, and a slow reader holds one page at most.
 
-The cursor rule. A store that lost the tail of a log may hold another epoch's text under the same
-sequence numbers. So what comes after a record belongs to it only while the log still has the epoch
-that wrote it there. `Reader` is the only place that checks this, on every page that it reads.
+The cursor rule. A store that lost the end of a log may hold another epoch's text under the same
+sequence numbers. So a reader may go on from a record only while the log still has it from the same
+epoch. `Reader` is the only place that checks this, on every page that it reads.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Reader:
         Raises:
             CursorLost: the log does not hold the cursor's record, or not from the same epoch.
             RunNotFound: no such run.
-            StoreUnavailable: the cursor has not moved; call again.
+            StoreUnavailable: the cursor has not moved; retry.
         """
         after = self.after
         page = await self._log.read(self.run_id, after, max_bytes=max_bytes, wait=wait)

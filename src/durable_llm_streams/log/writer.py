@@ -1,13 +1,13 @@
-"""The writers of logs, which batch.
+"""Writing logs with group commit.
 
 Theory of operation
 ===================
-1. All writers of a process share one flusher. What they wrote since the last flush goes to the
-   store in one call: one small transaction for all runs, nothing per chunk.
-2. An idle flusher flushes at once. A busy one waits between two calls, see `pacing`. The first
+1. All writers of a process share one flusher. What they wrote since the last flush is a batch. It
+   goes to the store in one call: one small transaction for all runs, nothing per chunk.
+2. An idle flusher flushes at once. A busy one waits for the flush interval, see `pacing`. The first
    record of an answer, its last ones, and a writer that drains do not wait.
-3. A batch whose outcome is unknown is sent again as it was; the store adds nothing twice. Writers
-   go on meanwhile until they are full, then they wait.
+3. A batch whose outcome is unknown is retried unchanged; the store writes nothing twice. Meanwhile
+   writers queue records until they are full, then they wait.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .pacing import Pacing
 
 logger = logging.getLogger(__name__)
 
-#: A writer that has so many records waiting should be drained before it gets more.
+#: A writer with more records than this in its queue should be drained before it gets more.
 FULL = 1024
 
 _RETRY = Backoff(0.05, 2.0)
@@ -44,7 +44,7 @@ class LogWriter:
     def __init__(self, flusher: Flusher, claim: Claim) -> None:
         self.claim = claim
         self.pending: list[bytes] = []
-        self.is_new = True  # whether nothing was written yet
+        self.is_new = True  # whether no record was written yet
         self._flusher = flusher
         self._at = claim.next_seq
         self._inflight = 0
@@ -53,7 +53,7 @@ class LogWriter:
 
     @property
     def next_seq(self) -> int:
-        """What the next record gets that is written."""
+        """The sequence number of the next record that is written."""
         return self._at + self._inflight + len(self.pending)
 
     @property
@@ -82,7 +82,7 @@ class LogWriter:
         """
         while self.pending or self._inflight:
             if self.pending:
-                self._flusher.hurry()
+                self._flusher.flush_now()
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
@@ -90,13 +90,13 @@ class LogWriter:
             raise Fenced
 
     def take(self) -> Append:
-        """Move what is pending into a flush (the flusher's side)."""
+        """Move the pending records into a batch (called by the flusher)."""
         records, self.pending = self.pending, []
         self._inflight = len(records)
         return Append(self.claim.run.id, self.claim.epoch, self._at, records)
 
     def flushed(self, *, committed: bool) -> None:
-        """The flush is over (the flusher's side)."""
+        """Record the result of a flush (called by the flusher)."""
         if committed:
             self._at += self._inflight
         else:
@@ -113,8 +113,8 @@ class Flusher:
     """The group commit of a process.
 
     Args:
-        log: where the records go.
-        pace: how often it may be written to.
+        log: where the records are written.
+        pace: how often it may be called.
         cpu: the CPU time of this thread, in seconds.
     """
 
@@ -124,31 +124,31 @@ class Flusher:
         self._log = log
         self._cpu = cpu
         self._pacing = Pacing(pace)
-        self._dirty: list[LogWriter] = []  # those that have something pending
-        self._urgent = False  # whether one of them does not wait
-        self._idle: asyncio.Future[None] | None = None
-        self._resting: asyncio.Future[None] | None = None
+        self._dirty: list[LogWriter] = []  # those with pending records
+        self._urgent = False  # whether one of them does not wait for the interval
+        self._idle: asyncio.Future[None] | None = None  # waits for a record
+        self._pausing: asyncio.Future[None] | None = None  # waits for the interval
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._closed = False
         self._last = 0.0  # when the last call ended
 
     def writer(self, claim: Claim) -> LogWriter:
-        """A writer for a claimed run, at the place where the claim found the log's end."""
+        """A writer for a claimed run, from where its log ended when it was claimed."""
         return LogWriter(self, claim)
 
     def mark(self, writer: LogWriter) -> None:
-        """A writer has something to flush.
+        """Put a writer with pending records into the next batch.
 
         Raises:
-            Fenced: this process writes nothing any more.
+            Fenced: the flusher is closed.
         """
         if self._closed:
-            raise Fenced("This process has ended its work; another one goes on with the run.")
+            raise Fenced("This process is shutting down; another one goes on with the run.")
         self._dirty.append(writer)
         if writer.is_new:
             writer.is_new = False
-            self.hurry()
+            self.flush_now()
         idle = self._idle
         if idle is not None:
             self._idle = None
@@ -156,16 +156,16 @@ class Flusher:
         elif self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="log-flusher")
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """Flush without waiting for the interval."""
         self._urgent = True
-        if self._resting is not None and not self._resting.done():
-            self._resting.set_result(None)
+        if self._pausing is not None and not self._pausing.done():
+            self._pausing.set_result(None)
 
     async def close(self) -> None:
-        """Flush what is pending (one try), then end. Writing after it raises Fenced."""
+        """Flush what is pending, without a retry, then end. Writing after it raises Fenced."""
         self._closing = True
-        self.hurry()
+        self.flush_now()
         try:
             while self._task is not None:
                 if self._idle is not None:
@@ -185,11 +185,11 @@ class Flusher:
                 batch = [writer.take() for writer in writers]
                 try:
                     results = await self._commit(batch)
-                except StoreUnavailable as error:  # at the end of the process, which cannot wait
+                except StoreUnavailable as error:  # while closing, which does not retry
                     logger.warning("The last records were not written: %s", error)
                     results = [False] * len(batch)
                 except Exception:
-                    logger.exception("A flush failed; its runs are given up")
+                    logger.exception("A flush failed; the runs of its batch are abandoned")
                     results = [False] * len(batch)
                 for writer, committed in zip(writers, results, strict=True):
                     writer.flushed(committed=committed)
@@ -199,12 +199,12 @@ class Flusher:
                 self._pacing.flushed(records, self._cpu(), self._last)
         finally:  # whatever ended the flusher, no writer may wait for ever
             self._task = self._idle = None
-            given_up, self._dirty = [*writers, *self._dirty], []
-            for writer in given_up:
+            unwritten, self._dirty = [*writers, *self._dirty], []
+            for writer in unwritten:
                 writer.flushed(committed=False)
 
     async def _has_work(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Wait until a flush is due. False when this is closing and nothing is pending."""
+        """Wait until a flush is due. False when the flusher closes and nothing is pending."""
         while not self._dirty:
             if self._closing:
                 return False
@@ -212,20 +212,20 @@ class Flusher:
             await self._idle
         until = self._last + self._pacing.interval
         if not (self._urgent or self._closing) and until > loop.time():
-            self._resting = loop.create_future()
-            timer = loop.call_at(until, self._rested, until)
+            self._pausing = loop.create_future()
+            timer = loop.call_at(until, self._end_pause, until)
             try:
-                await self._resting
+                await self._pausing
             finally:
-                self._resting = None
+                self._pausing = None
                 timer.cancel()
         return True
 
-    def _rested(self, until: float) -> None:
-        resting = self._resting
-        if resting is not None and not resting.done():
+    def _end_pause(self, until: float) -> None:
+        pausing = self._pausing
+        if pausing is not None and not pausing.done():
             self._pacing.fired(asyncio.get_running_loop().time() - until)
-            resting.set_result(None)
+            pausing.set_result(None)
 
     async def _commit(self, batch: list[Append]) -> list[bool]:
         failures = 0

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from durable_llm_streams.model import Chat, Status
 
-#: Of each owner so many of the last changes are kept, while there is room for them.
+#: How many changes of an owner are kept at most: the newest ones.
 FEED_LENGTH = 100
 
 
@@ -36,7 +36,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True):
-    """A stretch of an owner's feed.
+    """A consecutive part of an owner's feed.
 
     Attributes:
         changes: oldest first, maybe none.
@@ -63,10 +63,9 @@ class FeedStore(Protocol):
 
         Args:
             owner: whose; no other owner's changes are returned.
-            after: the subscriber's position. None, a position of another life of the store, one
-                that is too old and text that is not a position: no changes are returned but the
-                position now, and `complete` is False.
-            wait: when there are no changes, wait so many seconds for one. Coarse: up to a second
-                more.
+            after: the subscriber's position. None, a position of an earlier store, one that is
+                too old, and invalid text: no changes are returned, only the present position, and
+                `complete` is False.
+            wait: the timeout in seconds when there are no changes. Coarse: up to a second more.
         """
         ...

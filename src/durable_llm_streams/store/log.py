@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from durable_llm_streams.model import Epoch, Run, Span, Status
 
-#: The most bytes of records that one `read` returns, unless the caller says otherwise.
+#: How many bytes of records one `read` returns at most, by default.
 PAGE_BYTES = 256 * 1024
 
 
 class Page(Struct, frozen=True):
-    """A stretch of a log.
+    """Consecutive records of a log.
 
     Attributes:
         first: the sequence number of the first record here.
@@ -81,11 +81,11 @@ class LogReader(Protocol):
             run_id: the run.
             after: the last record that the reader has; 0 for none.
             max_bytes: stop before the page gets larger; one record always fits.
-            wait: when there is nothing to read and the run has not ended, wait so many seconds for
-                something. Coarse: up to a second more. An empty page after it is not the end.
+            wait: the timeout in seconds when there is nothing to read and the run has not ended.
+                Coarse: up to a second more. An empty page after it is not the end.
 
         Raises:
-            RunNotFound: no such run, or not any more.
+            RunNotFound: no such run, or it was deleted.
             CursorLost: `after` is beyond the log's end, or the log is past its retention.
         """
         ...
@@ -98,12 +98,12 @@ class LogStore(LogReader, Protocol):
         """Write the records of many runs.
 
         Atomic: for each item, all its records or none. Items do not depend on each other.
-        Idempotent: records that the log has already under this epoch are not written again.
+        Idempotent: duplicates, which the log has already under this epoch, are not written again.
 
         Returns:
-            For each item whether the log has it now. False: fenced (another epoch claimed the run,
-            it ended, it is gone) or `at` is not where the log ends. Then the caller has lost its
-            claim.
+            For each item whether the log has it now. False: the item was fenced (another epoch
+            claimed the run, it ended, it was deleted), or `at` is not where the log ends. Then the
+            caller has lost its claim.
 
         Raises:
             StoreUnavailable: the outcome is unknown; call again with the same batch.
@@ -118,7 +118,7 @@ class LogStore(LogReader, Protocol):
 
         Raises:
             Fenced: the epoch is not the run's, or another epoch ended it.
-            SequenceMismatch: `at` is not where the log ends (read on, fold, try again).
+            SequenceMismatch: `at` is not where the log ends. Read on, fold, retry.
             RunNotFound: no such run.
         """
         ...

@@ -1,4 +1,4 @@
-"""How often a store may be written to."""
+"""How often a store may be called to write a batch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import NamedTuple
 
 
 class Pace(NamedTuple):
-    """What a store asks of its writers. By default each record may be written at once.
+    """What a store asks of its flusher. By default each record may be written at once.
 
     Attributes:
-        interval: seconds from one call to the next, at least.
-        records: how many records a call shall carry on average, where calls are paid for; records
-            wait for each other until then.
-        longest: seconds that a record waits for others at most.
+        interval: the shortest flush interval, in seconds.
+        records: the wanted size of a batch, in records, where a store is paid by the call.
+        longest: the longest flush interval that this may lead to, in seconds.
     """
 
     interval: float = 0.0

@@ -11,7 +11,7 @@ from durable_llm_streams.model import Claim, Run
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What `RunStore.send` shall make.
+    """What `RunStore.send` is to create.
 
     Attributes:
         place: `follow` puts the message behind `anchor` (or behind the chat's head, when anchor is
@@ -21,7 +21,7 @@ class Order(Struct, frozen=True, kw_only=True):
         message_id, body: the new user message (`again`: None and empty).
         run_id, answer_id: ids for the run and the assistant message.
         key: the idempotency key; None for none.
-        content: a fingerprint of what is asked. The same key with other content is a conflict.
+        content: a fingerprint of the request. The same key with other content is a conflict.
         title: for a chat that does not exist yet.
         shown: whether the chat's head moves to the answer's branch, also for a duplicate.
         queue: whether a run may wait behind another run of the chat.
@@ -50,10 +50,10 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class Sent(NamedTuple):
-    """What `RunStore.send` made or found.
+    """What `RunStore.send` created or found.
 
     Attributes:
-        created: False for a duplicate: `run` is the one that the first order made.
+        created: False for a duplicate: `run` is the one that the first order created.
         claim: the worker's claim, when the order asked for one and the run could start.
     """
 
@@ -85,7 +85,7 @@ class RunStore(RunList, Protocol):
         the head. Asking `again` for an answer that is being written is a duplicate, too.
 
         Raises:
-            ChatNotFound: the chat is somebody else's, or `again`/`edit` names an unknown chat.
+            ChatNotFound: the chat has another owner, or `again`/`edit` names an unknown chat.
             MessageNotFound: `anchor` is not in the chat (`edit`, `again`).
             InvalidRequest: `edit` names an answer.
             MessageConflict: the message id or the key was used with other content.
@@ -97,8 +97,8 @@ class RunStore(RunList, Protocol):
         """Claim runs: queued ones whose turn it is, and running ones whose lease ran out.
 
         Atomic for each run: epoch + 1, a new token, running, lease from now, a new span. Claiming
-        a run whose lease ran out counts as a takeover. Oldest first; where runs are kept in several
-        places, those of one place may come before older ones of another.
+        a run whose lease ran out counts as a takeover. Oldest first; of several partitions, the
+        runs of one may come before older ones of another.
 
         Args:
             worker: the name of the claiming worker.
@@ -108,21 +108,21 @@ class RunStore(RunList, Protocol):
         ...
 
     async def claim_run(self, run_id: str, worker: str, lease: float) -> Claim:
-        """Claim one run, whoever holds it and whether or not it is its turn.
+        """Claim one run, also one that another worker holds or whose turn has not come.
 
-        Atomic, as `claim`, but it counts as no takeover. The old epoch can write nothing from then
-        on: so a run is stopped.
+        Atomic, as `claim`, but it does not count as a takeover. From then on the former epoch can
+        write nothing. A stop begins this way.
 
         Raises:
             Fenced: the run has ended.
-            RunNotFound: no such run, or not any more.
+            RunNotFound: no such run, or it was deleted.
         """
         ...
 
     async def wait_for_work(self, seconds: float) -> None:
         """Return when there may be something to claim that was not there before.
 
-        A hint: it may return without a reason, and no notification comes when a lease runs out.
+        A hint: it may return without a reason, and a lease that runs out does not notify it.
         Notifications since the last call are not lost.
 
         Args:
@@ -131,7 +131,7 @@ class RunStore(RunList, Protocol):
         ...
 
     async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
-        """Prolong leases. Returns those claims that are lost."""
+        """Renew leases from now on. Returns the claims that are lost."""
         ...
 
     async def release(self, claims: Sequence[Claim]) -> None:

@@ -4,16 +4,16 @@ Theory of operation
 ===================
 1. A run's log is append-only: records 1, 2, 3, … without holes. Every append names the sequence
    number that it expects to write, so that repeating a call whose outcome is unknown adds nothing.
-2. Who may write is decided by the epoch, number and token together, compared for equality inside
-   the same atomic step as the write. A claim raises the number and draws a new token.
-3. A lease only decides when a run may be claimed by another worker. It never decides who may
-   write: an expired lease that nobody claimed still writes, a claimed-away one never does.
+2. The epoch decides which worker may write: its number and token are compared in the same atomic
+   step as the write. A claim raises the number and draws a new token.
+3. A lease only decides when another worker may claim a run. It never decides which one may write:
+   a worker with an expired lease still writes until another one claims the run, and never after.
 4. The end of a run is one atomic step: its last records, its status, the message in the history.
    After it nothing is appended.
 5. What a reader gets is committed.
-6. Records are opaque: JSON without a line feed, nothing more is known of them here.
-7. Changes of chats are published in their owner's feed. It is a notification, not a second truth:
-   it is bounded, it may forget, and then it says so; the chats themselves are in the store.
+6. Records are opaque: JSON without a line feed.
+7. Changes of chats are published in their owner's feed. A feed only notifies; the truth is in the
+   chats. It is bounded: when it lacks changes that a subscriber missed, it reports that.
 8. The store knows its retention and deletes by itself what has outlived it.
 
 Every operation may raise `StoreUnavailable`; then the outcome is unknown, and repeating the same
@@ -34,7 +34,7 @@ from .runs import RunStore
 
 
 class Retention(Struct, frozen=True):
-    """How long a store keeps what nobody deletes earlier, in seconds that it has seen pass.
+    """How long a store keeps what no user deletes, in seconds that it has seen pass.
 
     Attributes:
         log: from a run's end until its log is deleted (its message stays).
@@ -82,9 +82,9 @@ class Store(Protocol):
         ...
 
     async def check(self) -> None:
-        """Write something without a meaning, as an append would be written.
+        """Write a value that is never read, on the same path as an append.
 
-        Called often: where a write costs, one a second is enough.
+        Called often: where a write is dear, one a second is enough.
 
         Raises:
             StoreUnavailable: it could not be written, or soon cannot be: the disk is full.

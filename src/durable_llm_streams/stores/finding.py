@@ -1,4 +1,4 @@
-"""What is said about a store before it is trusted with answers."""
+"""A finding of a check of a store, made before the store is used."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ Level = Literal["fatal", "danger", "note"]
 
 
 class Finding(NamedTuple):
-    """One sentence about a store.
+    """One finding about a store.
 
     Attributes:
-        level: `fatal` stops the start, `danger` may lose answers, `note` is good to know.
-        text: what is so, and what to change.
+        level: `fatal` prevents the start, `danger` may lose answers, `note` is good to know.
+        text: a sentence: what was found, and what to change.
     """
 
     level: Level

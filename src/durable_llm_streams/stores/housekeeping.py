@@ -1,4 +1,4 @@
-"""Deletes regularly what has outlived its retention."""
+"""A background task that deletes what has outlived its retention."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from durable_llm_streams.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
-_PAUSE_SECONDS = 60.0
-_PAUSE_BETWEEN_PARTS_SECONDS = 0.1
+_INTERVAL_SECONDS = 60.0
+_INTERVAL_BETWEEN_BATCHES_SECONDS = 0.1
 
 
 class Sweeper(Protocol):
@@ -21,14 +21,14 @@ class Sweeper(Protocol):
     async def delete_some(self) -> int:
         """Delete some of what has outlived its retention.
 
-        Ages are of time that the store has seen pass (see `seen_time`). Each call looks at the
-        clock. A clock that jumps deletes nothing; it is logged.
+        Ages are counted in time that the store has seen pass (see `seen_time`). Each call looks at
+        the clock. A clock that jumps deletes nothing; the jump is logged.
 
         Returns:
-            How many logs and chats were deleted. Where it is not 0 there may be more.
+            How many logs and chats were deleted. If it is not 0, there may be more.
 
         Raises:
-            StoreUnavailable: it is done again later.
+            StoreUnavailable: nothing was deleted; retry later.
         """
         ...
 
@@ -37,7 +37,7 @@ class Housekeeping:
     """A task that calls a sweeper about once a minute.
 
     Args:
-        sweeper: see there.
+        sweeper: what it calls.
     """
 
     def __init__(self, sweeper: Sweeper) -> None:
@@ -45,12 +45,12 @@ class Housekeeping:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, unless it runs."""
+        """Start the task, unless it runs."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="housekeeping")
 
     async def stop(self) -> None:
-        """End the task."""
+        """Cancel the task and wait for its end."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -66,4 +66,4 @@ class Housekeeping:
                 logger.warning("%s", error)
             except Exception:
                 logger.exception("Housekeeping of the store failed")
-            await asyncio.sleep(_PAUSE_BETWEEN_PARTS_SECONDS if deleted else _PAUSE_SECONDS)
+            await asyncio.sleep(_INTERVAL_BETWEEN_BATCHES_SECONDS if deleted else _INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""Waiting inside a process: for a notification by name, and for the next page of a log."""
+"""Waiters inside a process: for a notification by name, and for the next page of a log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from durable_llm_streams.store import Page
 
 
 class Subscription:
-    """A subscriber's side of one notification: none since its creation is lost."""
+    """One notification, for one subscriber. None since its creation is lost."""
 
     __slots__ = ("_notified",)
 
@@ -23,7 +23,7 @@ class Subscription:
             self._notified.set_result(None)
 
     async def wait(self, seconds: float) -> None:
-        """Return after a notification, or after so many seconds."""
+        """Return after a notification or a timeout."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._notified
@@ -68,36 +68,36 @@ class WorkSignal:
         self._event = asyncio.Event()
 
     def notify(self) -> None:
-        """There may be work."""
+        """Wake the task: there may be work."""
         self._event.set()
 
     async def wait(self, seconds: float) -> None:
-        """Return after a notification since the last call, or after so many seconds."""
+        """Return after a notification since the last call, or after a timeout."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
         self._event.clear()
 
 
-#: Readers that wait for a page: what each waits on, and until when in the loop's time.
+#: Readers that wait for a page: each one's future, and its timeout in the loop's time.
 Waiters = list[tuple[asyncio.Future[Page | None], float]]
 
 
 def wake(waiters: Waiters, page: Page | None) -> None:
-    """Give every reader the page; with None it reads the log again."""
+    """Wake every waiter with the page; with None it reads the log again."""
     for future, _ in waiters:
         if not future.done():
             future.set_result(page)
 
 
 def wake_due(waiters: Waiters, now: float) -> Waiters:
-    """Wake the readers whose timeout is over. Returns those that still wait."""
-    still = []
+    """Wake the waiters whose timeout is over. Returns the others."""
+    others = []
     for future, until in waiters:
         if future.done():
             continue
         if until <= now:
             future.set_result(None)
         else:
-            still.append((future, until))
-    return still
+            others.append((future, until))
+    return others

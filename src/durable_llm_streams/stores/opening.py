@@ -21,7 +21,7 @@ _REDIS = ("redis:", "rediss:", "redis+", "rediss+", "unix:")
 
 
 def is_sqlite(address: str) -> bool:
-    """Whether an address names an SQLite file, well or badly."""
+    """Whether an address names an SQLite file; it may still be invalid."""
     return address.startswith("sqlite:")
 
 
@@ -29,16 +29,16 @@ def sqlite_path(address: str) -> Path:
     """The file of an address: `sqlite:///data/chats.db`, `sqlite:////var/chats.db`.
 
     Raises:
-        InvalidSetting: it is no such address.
+        InvalidSetting: the address is invalid.
     """
     path = address.removeprefix(_SQLITE)
     if path == address or not path or "\0" in path:
-        raise _no_address(address)
+        raise _invalid(address)
     return Path(path)
 
 
 def without_password(address: str) -> str:
-    """An address that may stand in a log: no password, and no options, which may hold one."""
+    """An address as it may be logged: without the password and the options."""
     return re.sub(r"(^|://)[^/]*@", r"\1***@", address.partition("?")[0])
 
 
@@ -55,10 +55,10 @@ def open_store(
         address: `sqlite:///PATH`, or a Redis, see `stores/redis/client/address.py`.
         retention: how long things are kept.
         synchronous: SQLite: `NORMAL` survives a killed process, `FULL` also a power failure.
-        economy: Redis: spare commands, where they are paid for one by one.
+        economy: Redis: spare commands, where each one is paid for.
 
     Raises:
-        InvalidSetting: the address is not valid, or a package that it needs is not installed.
+        InvalidSetting: the address is invalid, or a package that it needs is not installed.
         StoreLocked: another process serves it.
         StoreUnusable: it is no store, cannot be written, or is too new.
     """
@@ -74,13 +74,13 @@ def _redis_store(address: str, retention: Retention | None, *, economy: bool) ->
         if error.name != "hiredis":
             raise
         raise InvalidSetting(
-            "A store on Redis needs a package more: pip install 'durable-llm-streams[redis]'."
+            "A store on Redis needs one more package: pip install 'durable-llm-streams[redis]'."
         ) from None
     return RedisStore(RedisAddress.parse(address), retention=retention, economy=economy)
 
 
 class View(NamedTuple):
-    """A store, looked at while other processes serve it."""
+    """A store, read while other processes serve it."""
 
     log: LogReader
     runs: RunList
@@ -88,13 +88,13 @@ class View(NamedTuple):
 
 @asynccontextmanager
 async def view(address: str) -> AsyncGenerator[View, None]:
-    """Look at a store from beside its servers.
+    """Open a store for reading while its servers run.
 
     Args:
         address: as for `open_store`.
 
     Raises:
-        InvalidSetting: the address is not valid.
+        InvalidSetting: the address is invalid.
         StoreUnusable: there is no store.
     """
     if _is_file(address):
@@ -112,7 +112,7 @@ async def view(address: str) -> AsyncGenerator[View, None]:
         await store.close()
 
 
-def _no_address(address: str) -> InvalidSetting:
+def _invalid(address: str) -> InvalidSetting:
     return InvalidSetting(
         f"The store's address, DLS_STORE, is {without_password(address)!r}. Write sqlite:///PATH, "
         "such as sqlite:///data/chats.db (relative) or sqlite:////var/lib/chats.db (absolute), "
@@ -125,5 +125,5 @@ def _is_file(address: str) -> bool:
     if is_sqlite(address):
         return True
     if not address.startswith(_REDIS):
-        raise _no_address(address)
+        raise _invalid(address)
     return False

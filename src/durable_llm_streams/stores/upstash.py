@@ -1,4 +1,4 @@
-"""The address of a hosted Upstash database, from what its page gives."""
+"""The address of a hosted Upstash database, from its REST address and token."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.upstash\.io", re.ASCII)
 
 
 def upstash_address(rest_url: str, token: str) -> str:
-    """The address of an Upstash database, of which its REST address and token are known.
+    """The address of an Upstash database, made of its REST address and token.
 
-    The REST token is the password of the database's default user as well. The result shows it.
+    The REST token is also the password of the database's default user. The result contains it.
     Source: https://upstash.com/docs/redis/howto/connectclient
 
     Args:
@@ -22,7 +22,7 @@ def upstash_address(rest_url: str, token: str) -> str:
         token: `UPSTASH_REDIS_REST_TOKEN`, not the read-only one.
 
     Raises:
-        InvalidSetting: one of them is none.
+        InvalidSetting: one of them is invalid.
     """
     try:
         url = urlsplit(rest_url.strip())
@@ -38,12 +38,12 @@ def upstash_address(rest_url: str, token: str) -> str:
         or url.query
     ):
         raise InvalidSetting(
-            "UPSTASH_REDIS_REST_URL is no address of an Upstash database. "
+            "UPSTASH_REDIS_REST_URL is not the address of an Upstash database. "
             "Write https://NAME.upstash.io as the database's page shows it, or set DLS_STORE."
         )
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise InvalidSetting(
-            "UPSTASH_REDIS_REST_TOKEN is empty or no token. Copy it from the database's page."
+            "UPSTASH_REDIS_REST_TOKEN is empty or invalid. Copy it from the database's page."
         )
     return f"rediss://default:{quote(token, safe='')}@{host}:6379"

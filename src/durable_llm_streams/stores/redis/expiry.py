@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from durable_llm_streams.store import Retention
-from durable_llm_streams.stores.seen_time import Watch
+from durable_llm_streams.stores.seen_time import ClockWatch
 
 from . import scripts
 from .log import record_seconds
@@ -32,7 +32,7 @@ class Expiry:
         self._partitions = partitions
         self.retention = retention
         self._clock = clock
-        self._watches = [Watch(monotonic, "The clock of Redis") for _ in partitions.all]
+        self._watches = [ClockWatch(monotonic, "The clock of Redis") for _ in partitions.all]
 
     async def delete_some(self) -> int:
         """See `Sweeper`. One jump of the clock is logged once, not for each partition."""

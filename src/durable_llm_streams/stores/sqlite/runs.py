@@ -178,9 +178,13 @@ class SQLiteRuns(RunStore):
 
     @override
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
-        self._seen.glance()  # workers look for runs all the time
+        self._seen.check_jump()  # workers look for runs all the time
         free = self._active.claimable(limit)
-        return self._claim(free, [self._active.claimed(a.run, a.next_seq) for a in free], lease)
+        runs = [self._active.claimed(active.run, active.next_seq) for active in free]
+        claims = self._claim(free, runs, lease)
+        for active in free:
+            active.wake()  # a queued run's readers see that it runs
+        return claims
 
     @override
     async def claim_run(self, run_id: str, worker: str, lease: float) -> Claim:
@@ -191,6 +195,7 @@ class SQLiteRuns(RunStore):
             raise Fenced
         run = self._active.claimed(active.run, active.next_seq)
         run = structs.replace(run, takeovers=active.run.takeovers)
+        # Its readers are not woken: they wait for the end that the caller writes.
         return self._claim([active], [run], lease)[0]
 
     def _claim(self, free: Sequence[ActiveRun], runs: Sequence[Run], lease: float) -> list[Claim]:
@@ -202,7 +207,6 @@ class SQLiteRuns(RunStore):
         for active, run in zip(free, runs, strict=True):
             active.become(run)
             active.lease_until = self._active.lease_until(lease)
-            active.wake()  # a queued run's readers see that it runs
         return [Claim(a.run, a.run.epoch, a.next_seq) for a in free]
 
     @override

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 
 from durable_llm_streams.store import Retention
-from durable_llm_streams.stores.seen_time import MOST_BETWEEN_LOOKS, Watch, counted
+from durable_llm_streams.stores.seen_time import MOST_BETWEEN_LOOKS, ClockWatch, counted
 
 from .file import DatabaseFile
 
@@ -18,10 +18,10 @@ class SeenTime:
     Args:
         file: the serving connection.
         now: the wall clock, in milliseconds.
-        monotonic: a clock that nobody sets, in milliseconds.
+        monotonic: a monotonic clock, in milliseconds.
 
     Raises:
-        StoreUnavailable: the count could not be begun.
+        StoreUnavailable: the count could not be written.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class SeenTime:
         self._file = file
         self._now = now
         self._monotonic = monotonic
-        self._watch = Watch(monotonic)
+        self._watch = ClockWatch(monotonic)
         seen, _ = _read(file.connection)
         if seen is None:
             with file.transaction() as connection:
@@ -42,13 +42,13 @@ class SeenTime:
         """The store's time now, for a chat that changes or a run that ends."""
         return self._seen + counted(self._monotonic() - self._since, MOST_BETWEEN_LOOKS)
 
-    def glance(self) -> None:
+    def check_jump(self) -> None:
         """Log a jump of the wall clock soon after it happened. Costs two readings of clocks."""
-        self._watch.glance(self._now())
+        self._watch.check_jump(self._now())
 
     @contextlib.contextmanager
     def look(self, wall: int, retention: Retention) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """A transaction in which the store's time goes on. Gives the connection and that time.
+        """A transaction that advances the store's time. Gives the connection and that time.
 
         Args:
             wall: the wall clock, in milliseconds.
@@ -79,10 +79,10 @@ def _write(connection: sqlite3.Connection, seen: int, wall: int) -> None:
 
 
 def _begin(connection: sqlite3.Connection, now: int) -> int:
-    """Begin the count, for a new file or one of a version that had none.
+    """Begin the count, for a new file or one of a version without a count.
 
-    What an older version has stamped may come from a wrong clock, and so may `now`: all of it
-    counts as new. It lives longer for that, once.
+    The stamps of an older version may come from a wrong clock, and so may `now`. So everything
+    counts as new, and is kept longer, once.
     """
     connection.execute("UPDATE chat SET seen_at = ?", (now,))
     connection.execute("UPDATE run SET seen_at = ? WHERE ended_at IS NOT NULL", (now,))
