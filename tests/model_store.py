@@ -18,9 +18,9 @@ from durable_llm_streams.errors import (
     ChatNotFound,
     CursorLost,
     Fenced,
-    InvalidRequest,
     MessageConflict,
     MessageNotFound,
+    NotAQuestion,
     RunNotFound,
     SequenceMismatch,
 )
@@ -248,7 +248,7 @@ class ModelStore:
         if order.place == "edit":
             edited = chat.message(order.anchor)
             if edited.role != "user":
-                raise InvalidRequest
+                raise NotAQuestion
             parent = edited.parent
         else:
             parent = order.anchor if chat.knows(order.anchor) else chat.chat.head

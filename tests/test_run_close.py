@@ -9,6 +9,7 @@ import pytest
 from durable_llm_streams.errors import CursorLost, ShuttingDown
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.store import Retention
 
 from .run_world import World, in_world
 from .scripted_source import Done, Fail, Say, Scene, ScriptedSource, Stubborn, Wait
@@ -225,20 +226,27 @@ async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: Wor
     runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(450)]
     await world.ended(runs[-1])
     await worker.close()
-    store = world.faulty()
+    sweep, sweeps = world.store.expiry.delete_some, 0
+
+    async def counted() -> int:
+        nonlocal sweeps
+        sweeps += 1
+        return await sweep()
+
+    world.store.expiry.delete_some = counted  # type: ignore[method-assign]
+    world.store.expiry.retention = Retention(log=1, chat=30)
     await asyncio.sleep(10)
-    limits = Limits(poll=60)
-    await world.worker(ScriptedSource([Done()]), limits, store=store)
+    await world.store.open()
     await asyncio.sleep(5)
     assert (await world.store.chats.page("ann")).chats, "chats live longer than logs"
     with pytest.raises(CursorLost):
         await world.records(runs[0])
     await asyncio.sleep(60)
     assert (await world.store.chats.page("ann")).chats == []
-    before = store.calls.count("expire")
+    before = sweeps
     assert before > 2
     await asyncio.sleep(600)
-    assert store.calls.count("expire") - before == 10
+    assert sweeps - before == 10
 
 
 @in_world

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.runs.jobs import Jobs
-from durable_llm_streams.source import Event, Finish, Job, TextDelta
+from durable_llm_streams.source import Event, Finish, Job, Prompt, TextDelta
 
 from .run_world import OWNER, World, in_world
 from .scripted_jobs import Keeper, KeptSource
@@ -109,12 +110,16 @@ async def test_a_run_that_fails_ends_with_its_job(
 async def test_a_job_that_the_log_does_not_know_is_ended_by_the_worker_that_began_it(
     world: World,
 ) -> None:
+    class Freezing(KeptSource):
+        async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+            store.freeze()  # before the notice is written
+            async for event in super().stream(prompt):
+                yield event
+
     keeper, store = Keeper(SAYS), world.faulty()
-    store.delay = 0.2
-    worker = await world.worker(KeptSource(keeper), store=store)
+    worker = await world.worker(Freezing(keeper), store=store)
     run = await world.ask(worker)
     await until(lambda: bool(keeper.jobs))
-    store.freeze()  # before the notice is written
     await world.worker(KeptSource(keeper))
     await until(lambda: len(keeper.jobs) == 2)
     store.thaw()

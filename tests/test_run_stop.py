@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
 
 import pytest
 
-from durable_llm_streams import chunks
-from durable_llm_streams.errors import ChatNotFound, CursorLost, RunNotFound, StoreUnavailable
+from durable_llm_streams.errors import (
+    ChatNotFound,
+    CursorLost,
+    RunNotFound,
+    SequenceMismatch,
+    StoreUnavailable,
+)
 from durable_llm_streams.log import follow
 from durable_llm_streams.model import Cursor, Status
 from durable_llm_streams.runs import Limits
-from durable_llm_streams.runs.ending import opening
-from durable_llm_streams.store import Append, Retention, Store
-from tests.contract.harness import delete_some
-from tests.faulty_store import Call
+from durable_llm_streams.store import Retention
 
-from .faulty_store import FaultyStore
 from .run_world import OWNER, World, in_world
 from .scripted_source import Done, Reason, Say, Scene, ScriptedSource, Stubborn, Wait
 from .virtual_time import elapsed, until
@@ -92,8 +92,9 @@ async def test_stopping_an_ended_run_changes_nothing_even_without_its_log(world:
     ended = await world.ended(run)
     assert await worker.stop(run) is False
     assert await world.log(run) == ended.log
+    world.store.expiry.retention = Retention(log=10)
+    await world.store.open()
     await asyncio.sleep(120)
-    await delete_some(world.store, Retention(log=10))
     assert (await world.store.log.read(run.id, len(ended.log))).records == []
     with pytest.raises(CursorLost):
         await world.store.log.read(run.id, 0)
@@ -156,44 +157,15 @@ async def test_after_a_stop_nothing_follows_whatever_it_races_with(world: World,
     assert [worker.running for worker in workers] == [0, 0]
 
 
-class Racing(FaultyStore):
-    """A store to which the writer gets through once more just before the run is ended."""
-
-    def __init__(self, inner: Store, last_words: Append) -> None:
-        super().__init__(inner)
-        self._last_words = [last_words]
-
-    async def operation(self, name: str, args: tuple[Any, ...], call: Call) -> Any:
-        while name == "end" and self._last_words:
-            assert await self._inner.log.append([self._last_words.pop()]) == [True]
-        return await call()
-
-
-@pytest.mark.promise("history-is-fold")
+@pytest.mark.promise("stop")
 @in_world
-async def test_a_stop_that_the_writer_outran_reads_what_it_wrote(world: World) -> None:
-    claim = await world.claim(lease=60)
-    run = claim.run
-    head = chunks.delta_prefix("text", "p1")
-    said = [*opening(run), chunks.part_start("text", "p1"), head + b'"A"}']
-    assert await world.store.log.append([Append(run.id, claim.epoch, 1, said)]) == [True]
-    store = Racing(world.store, Append(run.id, claim.epoch, len(said) + 1, [head + b'"B"}']))
-    worker = await world.worker(ScriptedSource([Done()]), store=store)
+async def test_a_stop_of_a_log_that_was_cut_meanwhile_can_be_repeated(world: World) -> None:
+    store = world.faulty()
+    worker, run = await world.answering(speaker(), "0 ", store=store)
+    store.fail("end", SequenceMismatch(1))
+    with pytest.raises(StoreUnavailable, match="lost records"):
+        await worker.stop(run)
     assert await worker.stop(run)
-    ended = await world.ended(run)
-    assert (ended.status, ended.text) == (Status.STOPPED, "AB")
-    assert ended.kinds[-4:] == ["text-delta", "text-end", "message-metadata", "abort"]
-    late = Append(run.id, claim.epoch, len(ended.log) + 1, [b"{}"])
-    assert await world.store.log.append([late]) == [False]
-
-
-@in_world
-async def test_a_stop_gets_through_to_a_log_that_never_rests(world: World) -> None:
-    far = world.faulty()
-    far.delay = 0.020
-    _, run = await world.answering(speaker(every=0.013), "0 1 2 3 ", store=world.faulty())
-    other = await world.worker(ScriptedSource([Done()]), store=far, started=False)
-    assert await other.stop(run)
     assert (await world.ended(run)).status is Status.STOPPED
 
 

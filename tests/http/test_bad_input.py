@@ -280,7 +280,7 @@ async def test_a_failure_of_our_own_tells_nothing_of_it(
     async def broken(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(app.store, "chats", broken)
+    monkeypatch.setattr(app.store.chats, "page", broken)
     reading = await guest.get("/api/chats")
     assert_problem(reading, 500)
     assert b"secret" not in reading.raw

@@ -219,7 +219,7 @@ async def test_a_feed_waits_out_an_outage_of_the_store(
     async with feed(guest) as events:
         await events.until("open")
         with monkeypatch.context() as outage:
-            outage.setattr(app.store, "changes", unavailable)
+            outage.setattr(app.store.feed, "changes", unavailable)
             await guest.call("POST", "/api/chat", json=guest.body("Hi"))
             await events.comments(2)
             refused = await guest.get(FEED)

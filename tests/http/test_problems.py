@@ -16,15 +16,15 @@ Kind = type[errors.DurableError]
 STATUSES = {
     name: status
     for status, names in {
-        400: "InvalidRequest InvalidCursor InvalidSetting",
+        400: "InvalidRequest InvalidCursor InvalidPageToken InvalidSetting NotAQuestion",
         401: "Unauthenticated",
         404: "NotFound ChatNotFound MessageNotFound RunNotFound",
-        409: "Conflict ChatBusy MessageConflict Fenced SequenceMismatch",
+        409: "Conflict ChatBusy MessageConflict KeyConflict Fenced SequenceMismatch",
         410: "CursorLost",
         413: "TooLarge",
         415: "UnsupportedMediaType",
         500: "DurableError ModelError",
-        503: "StoreError StoreUnavailable StoreLocked StoreUnusable ShuttingDown",
+        503: "StoreError StoreUnavailable StoreClosed StoreLocked StoreUnusable ShuttingDown",
     }.items()
     for name in names.split()
 }

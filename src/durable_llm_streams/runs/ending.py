@@ -16,7 +16,7 @@ from typing import Any
 
 from durable_llm_streams import chunks
 from durable_llm_streams.clock import timestamp
-from durable_llm_streams.errors import Fenced, SequenceMismatch
+from durable_llm_streams.errors import Fenced, SequenceMismatch, StoreUnavailable
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Epoch, Run, Status
 from durable_llm_streams.store import Ending, LogStore, Store
@@ -128,8 +128,8 @@ async def end(
         records += closing
         try:
             await log.end(Ending(run.id, epoch, len(held) + 1, records, status, fold.body(), now))
-        except SequenceMismatch:
-            continue
+        except SequenceMismatch as error:
+            raise StoreUnavailable("The store has lost records of this run.") from error
         return fold
 
 

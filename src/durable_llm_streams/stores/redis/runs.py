@@ -147,7 +147,7 @@ class RedisRuns(RunStore):
             scripts.CLAIM_RUN, run_id, worker, milliseconds(lease), self._clock(), self._token()
         )
         claim = claim_from(accepted(reply))
-        self._following.claimed(claim)
+        self._following.claimed(claim, ends=True)
         return claim
 
     @override

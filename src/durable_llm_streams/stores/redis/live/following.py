@@ -142,11 +142,20 @@ class Following(Listener):
 
     # --- what happens ------------------------------------------------------------------------
 
-    def claimed(self, claim: Claim) -> None:
-        """This process writes a run from now on. Where a new log ends is known without a look."""
+    def claimed(self, claim: Claim, *, ends: bool = False) -> None:
+        """This process writes a run from now on. Where a new log ends is known without a look.
+
+        Args:
+            claim: of the run.
+            ends: whether it is claimed to be ended at once: its readers wait for the end.
+        """
         run = claim.run
         self._ours[run.id] = writer(claim.epoch)
-        if claim.next_seq == 1 and run.id not in self._tails:
+        tail = self._tails.get(run.id)
+        if tail is not None:
+            if ends and tail.live and tail.next_seq == claim.next_seq:
+                tail.written_by(run.spans)
+        elif claim.next_seq == 1:
             partition = self._partitions.of_chat(run.chat_id)
             tail = self._tails[run.id] = Tail(partition.records_channel(run.id))
             tail.begin(Page(1, (), 1, run.spans, run.status))

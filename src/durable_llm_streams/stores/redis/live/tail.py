@@ -79,7 +79,7 @@ class Tail:
         """The log ended there when the store was asked; everything since has been received."""
         self.next_seq = self._first = place.next_seq
         self.status = place.status
-        self._written_by(place.spans)
+        self.written_by(place.spans)
         self._recent, self._bytes = [], 0
         self.live = not self._doubtful
         early, self._early = self._early, []
@@ -107,7 +107,7 @@ class Tail:
         if self.status.ended:
             return
         if self.live and at == self.next_seq:
-            self._written_by(spans)
+            self.written_by(spans)
             self._extend(last, how)
         else:
             self.stale()
@@ -144,7 +144,8 @@ class Tail:
         """Wake the readers whose time is over."""
         self.waiters = wake_due(self.waiters, now)
 
-    def _written_by(self, spans: tuple[Span, ...]) -> None:
+    def written_by(self, spans: tuple[Span, ...]) -> None:
+        """The last of these spans is the one that is written."""
         self.spans = spans
         self.epoch = spans[-1].epoch if spans else None
         self.by = b"" if self.epoch is None else writer(self.epoch).encode()
