@@ -20,7 +20,7 @@ class Promise:
     Attributes:
         id: What tests and `--promise` call it.
         title: Its name in the documentation; the README's list uses the same.
-        sentence: What is promised, in one sentence.
+        sentence: What is promised.
         promised: The places in the documentation that promise it, `PAGE#HEADING`.
     """
 
@@ -42,7 +42,7 @@ _ALL = (
         "fencing",
         "Fencing",
         "Once another worker has claimed a run, nothing of the old one is ever appended, even by "
-        "a process that was frozen and wakes up.",
+        "a process that was frozen and goes on.",
         (_README, "docs/continuing.md#when-a-worker-dies"),
     ),
     Promise(
@@ -81,8 +81,8 @@ _ALL = (
     Promise(
         "lost-tail-is-told",
         "A lost tail is reported",
-        "A reader whose cursor the store has lost is told to start over; it is never left waiting"
-        " or given other text under the same cursor.",
+        "A reader whose cursor the store has lost gets an error; it is never left waiting or given "
+        "other text under the same cursor.",
         ("docs/http.md#the-stream", "docs/redis.md#what-can-be-lost"),
     ),
     Promise(
@@ -114,16 +114,16 @@ _ALL = (
     Promise(
         "honest-failure",
         "Honest failure",
-        "Every accepted message ends in an answer, a stop, or a failure that is told, within its "
+        "Every accepted message ends in an answer, a stop, or a reported failure, within its "
         "attempts and its time.",
         ("docs/continuing.md#after-the-first-token", "docs/continuing.md#time-limits"),
     ),
     Promise(
         "hand-over",
         "Hand-over",
-        "A server that is told to end finishes what it can within its grace, commits what was "
-        "said, gives the rest to others at once, not after a lease, and ends its streams cleanly;"
-        " it counts as no failure.",
+        "A server that ends by plan finishes what it can within its grace and commits what was "
+        "said. Others get the rest at once, not after a lease. Its streams end cleanly, and it "
+        "counts as no failure.",
         ("docs/deployment.md#ends-and-updates", "docs/continuing.md#when-a-worker-dies"),
     ),
     Promise(
