@@ -209,7 +209,7 @@ def damaged(path: Path) -> None:
     ("kind", "sentence"),
     [
         pytest.param(not_sqlite, "not a SQLite file", id="a text"),
-        pytest.param("CREATE TABLE t (x)", "database of something else", id="another application"),
+        pytest.param("CREATE TABLE t (x)", "database of another program", id="another application"),
         pytest.param(
             f"CREATE TABLE run (x); {MARK} PRAGMA user_version={SCHEMA_VERSION + 1}",
             "newer version",

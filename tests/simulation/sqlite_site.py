@@ -90,7 +90,7 @@ class SQLiteSite:
     def length(self, run_id: str) -> int | None:
         for store in self._open.values():
             with contextlib.suppress(NotFound):  # deleted since
-                return store.log.page(run_id, 0).next_seq - 1
+                return store.pages.page(run_id, 0).next_seq - 1
         return None
 
     async def active(self) -> bool:

@@ -117,7 +117,7 @@ class PortableSQLite:
         for moved in outline.runs:
             after = 0
             while moved.has_log and after + 1 < moved.next_seq:
-                page = self._store.log.page(moved.run.id, after)
+                page = self._store.pages.page(moved.run.id, after)
                 if not page.records:
                     raise CursorLost
                 yield Records(moved.run.id, page.first, page.records)

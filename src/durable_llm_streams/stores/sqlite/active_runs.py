@@ -1,4 +1,4 @@
-"""The runs that have not ended, as the serving process holds them in memory."""
+"""The runs that have not ended, in the memory of the serving process."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .rows import RUN_COLUMNS, run_from_row
 
 
 class ActiveRun:
-    """A run that has not ended, as the serving process holds it.
+    """A run that has not ended.
 
     Attributes:
         key, chat: row keys.
         run: the row, with its epoch and spans.
-        writer: the epoch that may write; None when there is none.
-        next_seq: what the next record gets.
+        writer: the epoch that may write; None while the run is queued.
+        next_seq: the sequence number of the next record.
         tail, tail_first: the records since the last segment, and the first one's number.
         journal_row, tail_since: where and when (milliseconds) the tail begins.
-        lease_until: milliseconds of the monotonic clock; 0 when nobody holds it.
+        lease_until: when the lease runs out, by the monotonic clock; 0 when there is none.
     """
 
     __slots__ = (
@@ -47,7 +47,7 @@ class ActiveRun:
         self.waiters: Waiters = []
 
     def become(self, run: Run) -> None:
-        """Set the run as a claim or a release made it."""
+        """Set the run as a claim or a release changed it."""
         self.run = run
         self.writer = run.epoch if run.status is Status.RUNNING else None
 
@@ -56,7 +56,7 @@ class ActiveRun:
         return self.run.status is Status.RUNNING and self.run.epoch == claim.epoch
 
     def extend(self, records: Sequence[bytes], size: int, journal_row: int, now: int) -> None:
-        """Add records that were committed."""
+        """Add committed records."""
         if not self.tail:
             self.journal_row = journal_row
             self.tail_since = now
@@ -65,13 +65,13 @@ class ActiveRun:
         self.next_seq += len(records)
 
     def drop_tail(self) -> None:
-        """The tail is a segment now."""
+        """Empty the tail, which is a segment now."""
         self.tail = []
         self.tail_first = self.next_seq
         self.tail_bytes = 0
 
     def wake(self, page: Page | None = None) -> None:
-        """Give every waiting reader the page; with None it reads the log again."""
+        """Wake every waiter with the page; with None it reads the log again."""
         waiters, self.waiters = self.waiters, []
         wake(waiters, page)
 
@@ -82,11 +82,11 @@ class ActiveRuns:
     Args:
         file: the serving connection; its journal is replayed.
         now: the wall clock, in milliseconds.
-        monotonic: a clock that nobody sets, in milliseconds: leases go by it.
+        monotonic: a monotonic clock, in milliseconds, for leases.
         token: draws a new epoch's token.
 
     Attributes:
-        work: is notified when a run becomes claimable.
+        work: notified when a run becomes claimable.
         next_row: the journal row of the next flush.
     """
 
@@ -119,14 +119,19 @@ class ActiveRuns:
         return queue[0] if queue else None
 
     def add(self, active: ActiveRun) -> None:
-        """A new run was written to the file."""
+        """Add a run that was written to the file."""
         self._runs[active.run.id] = active
         self._queues.setdefault(active.chat, []).append(active.run.id)
         if active.run.status is Status.QUEUED:
             self.work.notify()
 
     def remove(self, active: ActiveRun, last: Page | None = None) -> None:
-        """A run has ended or was deleted. Waiting readers get its last page or read again."""
+        """Remove a run that has ended or was deleted.
+
+        Args:
+            active: the run.
+            last: its last page, for its waiters; with None they read again.
+        """
         del self._runs[active.run.id]
         queue = self._queues[active.chat]
         queue.remove(active.run.id)
@@ -151,7 +156,7 @@ class ActiveRuns:
         return self._monotonic() + round(seconds * 1000)
 
     def claimed(self, run: Run, next_seq: int) -> Run:
-        """The run as its next claim makes it."""
+        """The run as its next claim changes it."""
         epoch = Epoch(run.epoch.number + 1, self._token())
         return structs.replace(
             run,

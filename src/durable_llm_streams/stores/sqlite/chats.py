@@ -16,8 +16,8 @@ from durable_llm_streams.store import ChatPage, ChatStore, Snapshot
 from .active_runs import ActiveRuns
 from .feed import SQLiteFeed
 from .file import DatabaseFile
-from .log import SQLiteLog
 from .messages import newest_below, path
+from .pages import Pages
 from .rows import CHAT_COLUMNS, ChatRow, chat_from_row, find_chat
 
 _WHOLE_LOG = 1 << 62
@@ -29,16 +29,16 @@ class SQLiteChats(ChatStore):
     Args:
         file: the serving connection.
         active: the runs that have not ended.
-        log: reads the log of a chat's active run.
+        pages: reads the log of a chat's active run.
         feed: where changes are published.
     """
 
     def __init__(
-        self, file: DatabaseFile, active: ActiveRuns, log: SQLiteLog, feed: SQLiteFeed
+        self, file: DatabaseFile, active: ActiveRuns, pages: Pages, feed: SQLiteFeed
     ) -> None:
         self._file = file
         self._active = active
-        self._log = log
+        self._pages = pages
         self._feed = feed
 
     @override
@@ -54,9 +54,9 @@ class SQLiteChats(ChatStore):
             if chat.active_run is None:
                 return Snapshot(chat, messages, versions, None, None)
             active = self._active.of_chat(key)[0]
-            log = self._log.page(active.run.id, 0, _WHOLE_LOG)
+            log = self._pages.page(active.run.id, 0, _WHOLE_LOG)
             while log.last + 1 < log.next_seq:
-                more = self._log.page(active.run.id, log.last, _WHOLE_LOG)
+                more = self._pages.page(active.run.id, log.last, _WHOLE_LOG)
                 log = structs.replace(log, records=Lines.of(log.records, more.records))
             return Snapshot(chat, messages, versions, active.run, log)
 

@@ -1,17 +1,20 @@
-"""What has outlived its retention in the file, and its deletion."""
+"""Deleting from the file what has outlived its retention."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from typing_extensions import override
+
 from durable_llm_streams.store import Retention
+from durable_llm_streams.stores.housekeeping import Sweeper
 
 from .feed import SQLiteFeed
 from .rows import CHAT_COLUMNS, ChatRow, chat_from_row
 from .seen_time import SeenTime
 
 
-class Expiry:
+class Expiry(Sweeper):
     """Deletes old logs and chats.
 
     Args:
@@ -29,10 +32,10 @@ class Expiry:
         self.retention = retention
         self._now = now
 
+    @override
     async def delete_some(self) -> int:
-        """See `Housekeeping`."""
         retention = self.retention
-        gone = 0
+        count = 0
         deleted: list[ChatRow] = []
         with self._seen.look(self._now(), retention) as (connection, seen):
             rows = connection.execute(
@@ -42,7 +45,7 @@ class Expiry:
             for row in rows:
                 connection.execute("DELETE FROM segment WHERE run = ?", row)
                 connection.execute("UPDATE run SET has_log = 0 WHERE key = ?", row)
-            gone += len(rows)
+            count += len(rows)
             if retention.chat > 0:
                 deleted = connection.execute(
                     f"SELECT {CHAT_COLUMNS} FROM chat WHERE seen_at < ?"
@@ -51,7 +54,7 @@ class Expiry:
                     (seen - round(retention.chat * 1000),),
                 ).fetchall()
                 connection.executemany("DELETE FROM chat WHERE key = ?", [r[:1] for r in deleted])
-                gone += len(deleted)
+                count += len(deleted)
         for row in deleted:
             self._feed.publish("chat-deleted", chat_from_row(row, None))
-        return gone
+        return count

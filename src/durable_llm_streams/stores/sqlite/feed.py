@@ -2,12 +2,12 @@
 
 Theory of operation
 ===================
-1. Changes are numbered through over all owners. A position is this process's life and a number.
-2. Of an owner the last `FEED_LENGTH` changes are kept, of all owners together `MOST_CHANGES`: about
-   10 MB. The owner whose last change is longest ago is forgotten first. Owners whose chats do not
+1. Changes are numbered across all owners. A position is a random id of this process and a number.
+2. The last `FEED_LENGTH` changes of an owner are kept, and `MOST_CHANGES` of all owners together:
+   about 10 MB. The feed whose last change is the oldest is dropped first. Owners whose chats do not
    change cost nothing.
-3. Of what was forgotten only the highest number is known, for the owner or for all forgotten
-   owners. A subscriber at this number or after it has missed nothing, whichever owner it was.
+3. Of dropped changes only the highest number is kept: for each feed, and for all dropped feeds.
+   A subscriber at this number or after it has missed nothing.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from durable_llm_streams.model import Chat, Run
 from durable_llm_streams.store import FEED_LENGTH, Change, ChangeKind, Changes, FeedStore
 from durable_llm_streams.stores.notify import Notifier
 
-#: So many changes are kept in all.
+#: How many changes are kept in all.
 MOST_CHANGES = 10_000
 
 
 class _Feed:
-    """An owner's last changes with their numbers, and the highest number that is not here."""
+    """An owner's last changes with their numbers, and the highest number that was dropped."""
 
-    __slots__ = ("changes", "gone")
+    __slots__ = ("changes", "dropped")
 
-    def __init__(self, gone: int) -> None:
+    def __init__(self, dropped: int) -> None:
         self.changes: deque[tuple[int, Change]] = deque()
-        self.gone = gone
+        self.dropped = dropped
 
 
 class SQLiteFeed(FeedStore):
-    """What happened in this process's life.
+    """Feeds of this process.
 
     Args:
-        most: how many changes are kept in all; not less than `FEED_LENGTH`.
+        most: how many changes are kept in all; at least `FEED_LENGTH`.
     """
 
     def __init__(self, most: int = MOST_CHANGES) -> None:
         self._most = most
-        self._life = secrets.token_hex(8)
+        self._process = secrets.token_hex(8)
         self._number = 0
         self._kept = 0
-        self._gone = 0  # the highest number among the changes of forgotten owners
+        self._dropped = 0  # the highest number among the changes of dropped feeds
         self._feeds: OrderedDict[str, _Feed] = OrderedDict()  # longest without a change first
         self._subscribers = Notifier()
         self._closed = False
@@ -66,20 +66,20 @@ class SQLiteFeed(FeedStore):
             message_id=None if run is None else run.message_id,
             status=None if run is None or kind == "run-started" else run.status,
         )
-        feed = self._feeds.setdefault(chat.owner, _Feed(self._gone))
+        feed = self._feeds.setdefault(chat.owner, _Feed(self._dropped))
         self._feeds.move_to_end(chat.owner)
         feed.changes.append((self._number, change))
         self._kept += 1
-        self._forget(feed)
+        self._drop_oldest(feed)
         self._subscribers.notify(chat.owner)
 
-    def _forget(self, feed: _Feed) -> None:
+    def _drop_oldest(self, feed: _Feed) -> None:
         if len(feed.changes) > FEED_LENGTH:
-            feed.gone, _ = feed.changes.popleft()
+            feed.dropped, _ = feed.changes.popleft()
             self._kept -= 1
         while self._kept > self._most:
             _, oldest = self._feeds.popitem(last=False)
-            self._gone, _ = oldest.changes[-1]
+            self._dropped, _ = oldest.changes[-1]
             self._kept -= len(oldest.changes)
 
     @override
@@ -96,20 +96,20 @@ class SQLiteFeed(FeedStore):
         if self._closed:
             raise StoreClosed
         feed = self._feeds.get(owner)
-        gone = self._gone if feed is None else feed.gone
-        if since is None or since < gone:
+        dropped = self._dropped if feed is None else feed.dropped
+        if since is None or since < dropped:
             return Changes((), self._position, complete=False)
-        known = () if feed is None else feed.changes
-        changes = [change for number, change in known if number > since]
+        kept = () if feed is None else feed.changes
+        changes = [change for number, change in kept if number > since]
         return Changes(changes, self._position, complete=True)
 
     @property
     def _position(self) -> str:
-        return f"{self._life}.{self._number}"
+        return f"{self._process}.{self._number}"
 
     def _number_at(self, position: str | None) -> int | None:
         match = re.fullmatch(r"([0-9a-f]{16})\.(\d{1,15})", position or "", re.ASCII)
-        if match is None or match[1] != self._life:
+        if match is None or match[1] != self._process:
             return None
         number = int(match[2])
         return number if number <= self._number else None

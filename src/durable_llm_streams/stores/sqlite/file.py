@@ -2,18 +2,19 @@
 
 Theory of operation
 ===================
-1. One process serves a file. A lock on `FILE.lock` refuses the second one; a lock that does not
-   hold (a network file system) is caught by `node`: every opening raises that number, and every
-   write checks it inside its transaction.
-2. WAL mode. The serving connection lives on the event loop's thread: a flush is one statement of a
-   few dozen microseconds, less than the way to another thread and back.
+1. One process serves a file. A lock on `FILE.lock` refuses a second one. Where locks do not work (a
+   network file system), `node` does: every opening raises that number, and every write checks it
+   inside its transaction.
+2. WAL mode. The serving connection is used on the event loop's thread: a flush is one statement of
+   a few dozen microseconds, less than a switch to another thread and back.
 3. Checkpoints run on a thread with a connection of its own, so that no flush waits for the copying
-   of pages. A busy writer never lets such a checkpoint reach the end of the WAL, so the file would
-   grow: when it is large, the serving connection finishes the last few pages itself and empties it.
-   It waits for no reader (a backup may read for minutes); then the WAL grows until that one ends.
+   of pages. While the serving connection writes, such a checkpoint never reaches the end of the
+   WAL, so the WAL would grow. When it is large, the serving connection copies the last few pages
+   itself and empties it. It does not wait for readers (a backup may read for minutes); then the WAL
+   grows until they end.
 4. `synchronous=NORMAL` survives the death of the process, at any moment. A power failure may lose
-   the last moments (never more than since the last checkpoint), but nothing is torn. `FULL`
-   syncs each flush before its readers see it.
+   what was written since the last checkpoint, but the file stays consistent. `FULL` syncs each
+   flush before its readers see it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class DatabaseFile:
     """The serving connection to a store's file.
 
     Args:
-        path: the file; made, with its folder, when it is not there.
+        path: the file; created, with its folder, if it does not exist.
         synchronous: what survives a power failure (rule 4 above).
 
     Raises:
@@ -64,7 +65,7 @@ class DatabaseFile:
             os.close(self._lock)
             raise
         try:
-            self.node = self._become_the_node()
+            self.node = self._raise_node()
         except BaseException as error:
             self.connection.close()
             os.close(self._lock)
@@ -76,7 +77,7 @@ class DatabaseFile:
         )
         self._checkpointer.start()
 
-    def _become_the_node(self) -> int:
+    def _raise_node(self) -> int:
         with self.transaction(check_node=False):
             row = self.connection.execute("SELECT value FROM meta WHERE name='node'").fetchone()
             node = (row[0] if row else 0) + 1
@@ -85,7 +86,7 @@ class DatabaseFile:
 
     @contextlib.contextmanager
     def transaction(self, *, check_node: bool = True) -> Iterator[sqlite3.Connection]:
-        """Everything inside is written, or nothing of it.
+        """A transaction: everything inside is written, or nothing of it.
 
         Raises:
             StoreUnavailable: it could not be written.
@@ -129,11 +130,11 @@ class DatabaseFile:
         except sqlite3.Error as error:
             raise StoreUnavailable(
                 f"The store {self.path} cannot be written now ({error}). "
-                "Check the disk's free space and the file's rights; it is tried again."
+                "Check the disk's free space and the file's permissions; it is tried again."
             ) from error
 
     def close(self) -> None:
-        """Checkpoint and let go of the file. Once is enough."""
+        """Checkpoint, close the file and release its lock. Idempotent."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -150,8 +151,8 @@ class DatabaseFile:
 
     def _restart_wal(self) -> None:
         self._finish_checkpoint.clear()
-        with contextlib.suppress(sqlite3.Error):  # tried again after the next round
-            self.connection.execute("PRAGMA busy_timeout=0")  # waits for no reader
+        with contextlib.suppress(sqlite3.Error):  # retried after the next checkpoint
+            self.connection.execute("PRAGMA busy_timeout=0")  # does not wait for readers
             try:
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
@@ -180,7 +181,7 @@ def _lock(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not path.exists():
-            path.touch(mode=0o600)  # people's conversations: nobody else's to read
+            path.touch(mode=0o600)  # private conversations
     except OSError as error:
         raise StoreUnusable(
             f"The store {path} cannot be used ({error.strerror}). "
@@ -247,7 +248,7 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and application != APPLICATION_ID:
         raise StoreUnusable(
-            f"{path} is a SQLite database of something else. Set DLS_STORE to another file."
+            f"{path} is a SQLite database of another program. Set DLS_STORE to another file."
         )
     if version > SCHEMA_VERSION:
         raise StoreUnusable(
@@ -265,5 +266,5 @@ def unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
         "database or disk is full": "Free some space on the disk.",
         "database is locked": "Another program holds the file open for writing. Close it.",
     }
-    hint = hints.get(str(error), "Check the file, its folder's rights and the disk.")
+    hint = hints.get(str(error), "Check the file, its folder's permissions and the disk.")
     return StoreUnusable(f"The store {path} cannot be used ({error}). {hint}")

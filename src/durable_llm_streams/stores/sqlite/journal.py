@@ -1,12 +1,12 @@
-"""The journal: its bytes, and how logs lie in the file.
+"""The format of the journal, and how logs are stored in the file.
 
 Theory of operation
 ===================
-1. A flush of all runs is one journal row: writing keys per run would dirty one page per run.
-2. What a run wrote since its last segment is its tail. The tail is in memory, for the readers, and
-   in the journal, for the next process.
-3. When a tail is large or old, it becomes a segment, in the same transaction as the flush that made
-   it so. Journal rows below every tail are deleted.
+1. A batch is one journal row: a row for each run would dirty a page for each run.
+2. The records of a run since its last segment are its tail. The tail is in memory, for the readers,
+   and in the journal, for the next process.
+3. When a tail is large or old, it becomes a segment, in the transaction of the current flush.
+   Journal rows that no tail needs are deleted.
 4. Opening the file replays the journal: records beyond a run's segments are its tail.
 """
 
@@ -27,7 +27,7 @@ SEGMENT_AGE = 10_000
 
 _ITEM = Layout("<QIII")  # run key, first sequence number, count of records, bytes
 
-#: What stands before the joined records of one run in a journal row.
+#: The header before the joined records of one run in a journal row.
 item_head: Final = _ITEM.pack
 
 
@@ -51,7 +51,7 @@ def unpack(row: bytes) -> Iterator[Item]:
 
 
 def with_span(spans: tuple[Span, ...], span: Span) -> tuple[Span, ...]:
-    """Add a span; one that wrote nothing gives way."""
+    """Add a span. It replaces the last one if that one has no records."""
     if spans and spans[-1].first == span.first:
         spans = spans[:-1]
     return (*spans, span)

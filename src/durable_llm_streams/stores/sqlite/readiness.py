@@ -1,4 +1,4 @@
-"""Whether the file can be written, asked so that the disk has to answer."""
+"""The readiness check: whether the file can be written, tested by a write to the disk."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from durable_llm_streams.errors import StoreUnavailable
 
 from .file import DatabaseFile
 
-#: With less free space than this nothing that people write can be relied on to fit, though a row
-#: of a few bytes still finds room in a write-ahead log that was larger before.
+#: With less free space than this a message may not fit. A row of a few bytes still does, in a
+#: write-ahead log that was larger before.
 FLOOR_BYTES = 1024 * 1024
-#: Load balancers ask often; so many milliseconds lie between two writes.
+#: Milliseconds from one write to the next at least: load balancers check often.
 BETWEEN_WRITES = 1000
 
 
@@ -21,7 +21,7 @@ class Readiness:
 
     Args:
         file: the serving connection.
-        monotonic: a clock that nobody sets, in milliseconds.
+        monotonic: a monotonic clock, in milliseconds.
     """
 
     def __init__(self, file: DatabaseFile, monotonic: Callable[[], int]) -> None:
@@ -30,10 +30,10 @@ class Readiness:
         self._written: int | None = None
 
     def check(self) -> None:
-        """Write a row, unless one was written a moment ago.
+        """Write a row, unless one was written within `BETWEEN_WRITES`.
 
         Raises:
-            StoreUnavailable: it could not be written, or the disk is as good as full.
+            StoreUnavailable: it could not be written, or the disk is nearly full.
             StoreLocked: another process took the file over.
         """
         at = self._monotonic()
@@ -53,7 +53,7 @@ class Readiness:
                 f"The folder of the store {self._file.path} cannot be read ({error.strerror}). "
                 "Check that its disk is there."
             ) from error
-        # Root may use what is reserved. Some network file systems tell no size at all.
+        # Root may use the reserved blocks. Some network file systems report no size.
         blocks = disk.f_bfree if os.geteuid() == 0 else disk.f_bavail
         free = blocks * disk.f_frsize
         if disk.f_blocks and free < FLOOR_BYTES:

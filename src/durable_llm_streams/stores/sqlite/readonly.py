@@ -1,4 +1,4 @@
-"""A store's file, read from beside the process that serves it."""
+"""A store's file, read while another process serves it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _POLL_SECONDS = 0.05
 
 
 class SQLiteView(LogReader, RunList):
-    """Reads runs and logs of a file that another process may be serving. Writes nothing.
+    """Reads runs and logs of a file that another process may serve. Writes nothing.
 
-    A reader that waits reads again twenty times a second.
+    A reader that waits polls the file twenty times a second.
 
     Args:
         path: the file.
 
     Raises:
-        StoreUnusable: it is not there, or it is no store.
+        StoreUnusable: it does not exist, or it is not a store.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,7 +73,7 @@ class SQLiteView(LogReader, RunList):
     def _page(self, run_id: str, after: int, max_bytes: int) -> Page:
         connection = self._connection
         try:
-            connection.execute("BEGIN")  # one moment for all of it
+            connection.execute("BEGIN")  # one snapshot for all statements
             try:
                 row = connection.execute(
                     f"SELECT key, next_seq, has_log, {RUN_COLUMNS} FROM run WHERE id = ?",
@@ -99,7 +99,7 @@ class SQLiteView(LogReader, RunList):
         return Page(after + 1, records, next_seq, run.spans, run.status)
 
     def _tail(self, key: int) -> tuple[int, list[bytes]]:
-        """The records of a run that stand only in the journal, and the first one's number."""
+        """The records of a run that are only in the journal, and the first one's number."""
         (first,) = self._connection.execute(
             "SELECT ifnull(max(first + count), 1) FROM segment WHERE run = ?", (key,)
         ).fetchone()

@@ -20,7 +20,7 @@ ChatRow = tuple[int, str, str, str, int, int, str | None]
 
 
 def chat_row(connection: sqlite3.Connection, key: int) -> ChatRow:
-    """The row of a chat that is there."""
+    """The row of a chat that exists."""
     statement = f"SELECT {CHAT_COLUMNS} FROM chat WHERE key = ?"
     row: ChatRow = connection.execute(statement, (key,)).fetchone()
     return row
@@ -50,7 +50,7 @@ def run_from_row(row: Sequence[object]) -> Run:
 
 
 def find_chat(connection: sqlite3.Connection, owner: str | None, chat_id: str) -> ChatRow:
-    """The row of an owner's chat; of anybody's when the owner is None. Raises ChatNotFound."""
+    """The row of an owner's chat; of any owner's if the owner is None. Raises ChatNotFound."""
     statement = f"SELECT {CHAT_COLUMNS} FROM chat WHERE id = ?"
     row: ChatRow | None = connection.execute(statement, (chat_id,)).fetchone()
     if row is None or (owner is not None and row[2] != owner):
@@ -59,7 +59,7 @@ def find_chat(connection: sqlite3.Connection, owner: str | None, chat_id: str) -
 
 
 def newest_runs(connection: sqlite3.Connection, *, active: bool, limit: int) -> list[Run]:
-    """See `RunList.newest`."""
+    """The newest runs of all chats, as `RunList.newest` returns them."""
     condition = "WHERE status IN ('queued', 'running')" if active else ""
     rows = connection.execute(
         f"SELECT {RUN_COLUMNS} FROM run {condition} ORDER BY key DESC LIMIT ?", (limit,)
@@ -87,14 +87,14 @@ def _spans(value: object) -> tuple[Span, ...]:
 
 
 def spans_to_blob(spans: Iterable[Span]) -> bytes:
-    """How spans stand in the file."""
+    """Spans as the file stores them."""
     return encode([(span.first, span.epoch.number, span.epoch.token) for span in spans])
 
 
 def read_segments(
     connection: sqlite3.Connection, run_key: int, after: int, max_bytes: int
 ) -> Sequence[bytes]:
-    """Records from `after` + 1 on that stand in segments, up to about `max_bytes`."""
+    """Records from `after` + 1 on that are in segments, up to about `max_bytes`."""
     parts: list[tuple[bytes, int]] = []
     size = 0
     rows = connection.execute(
@@ -117,7 +117,7 @@ def read_segments(
 
 
 def within(records: Sequence[bytes], max_bytes: int) -> Sequence[bytes]:
-    """The first records that fit into the bytes, at least one."""
+    """The first records that together have at most `max_bytes`, at least one."""
     size = 0
     for index, record in enumerate(records):
         size += len(record)
@@ -129,7 +129,7 @@ def within(records: Sequence[bytes], max_bytes: int) -> Sequence[bytes]:
 def insert_segment(
     connection: sqlite3.Connection, run_key: int, first: int, records: Sequence[bytes]
 ) -> None:
-    """Write a run's records from the number `first` on as a segment; nothing if there are none."""
+    """Write a run's records from the number `first` on as a segment, unless there are none."""
     if records:
         connection.execute(
             "INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)",
@@ -140,12 +140,12 @@ def insert_segment(
 def update_run(
     connection: sqlite3.Connection, run: Run, next_seq: int, seen_at: int | None = None
 ) -> None:
-    """Write what changes about a run.
+    """Write the columns of a run that change.
 
     Args:
         connection: in a transaction.
         run: as it is now.
-        next_seq: the sequence number that its next record gets.
+        next_seq: the sequence number of its next record.
         seen_at: the store's time at the run's end; None while it has not ended.
     """
     connection.execute(

@@ -40,7 +40,7 @@ from .seen_time import SeenTime
 
 
 class SQLiteRuns(RunStore):
-    """Runs over the file. One process serves it, so a worker's name means nothing here.
+    """Runs over the file. One process serves it, so workers' names are not used.
 
     Args:
         file: the serving connection.
@@ -105,7 +105,7 @@ class SQLiteRuns(RunStore):
         return Sent(run, created=True, claim=Claim(run, run.epoch, 1))
 
     def _show(self, connection: sqlite3.Connection, chat: int, answer: str) -> None:
-        """Move the head to an answer's branch, if it is not on it."""
+        """Move the head to an answer's branch, unless it is there already."""
         (head,) = connection.execute("SELECT head FROM chat WHERE key = ?", (chat,)).fetchone()
         if all(message.id != answer for message in path(connection, chat, head)):
             versions = connection.execute(
@@ -183,7 +183,7 @@ class SQLiteRuns(RunStore):
         runs = [self._active.claimed(active.run, active.next_seq) for active in free]
         claims = self._claim(free, runs, lease)
         for active in free:
-            active.wake()  # a queued run's readers see that it runs
+            active.wake()  # the readers of a queued run get its new status
         return claims
 
     @override
@@ -215,7 +215,7 @@ class SQLiteRuns(RunStore):
 
     @override
     async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
-        # In memory: a process that opens the file later finds no lease.
+        # Leases are only in memory: they end with the process.
         until = self._active.lease_until(lease)
         lost = []
         for claim in claims:
@@ -267,7 +267,7 @@ class SQLiteRuns(RunStore):
 
 
 def _own_chat(connection: sqlite3.Connection, order: Order) -> tuple[int, str | None] | None:
-    """(key, head) of the order's chat; None when it is to be made."""
+    """(key, head) of the order's chat; None if it is to be created."""
     row = connection.execute(
         "SELECT key, head, owner FROM chat WHERE id = ?", (order.chat_id,)
     ).fetchone()

@@ -3,9 +3,9 @@
 
 -- `node`: raised by every process that opens the file to serve it; each write checks it.
 -- `secret`: what signs visitors' cookies.
--- `seen`: how much time the servers have seen pass, which `seen_at` and retention go by; `wall`: the
--- wall clock when `seen` was written (stores/seen_time.py tells the rule).
--- `check`: written to see whether the file can be written.
+-- `seen`: how much time the servers have seen pass, the clock of `seen_at` and retention; `wall`: the
+-- wall clock when `seen` was written (see stores/seen_time.py).
+-- `check`: written to test whether the file can be written.
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
   value BLOB NOT NULL
@@ -37,8 +37,8 @@ CREATE TABLE message (
   UNIQUE (chat, id)
 );
 
--- AUTOINCREMENT: journal items name runs by key, so that a key must never come back.
--- `dedup` makes a repeated request the same request; `content` tells whether it really is.
+-- AUTOINCREMENT: journal items name runs by key, so a key must never be used again.
+-- `dedup` identifies duplicates of a request; `content` is a fingerprint that they must share.
 CREATE TABLE run (
   key        INTEGER PRIMARY KEY AUTOINCREMENT,
   id         TEXT NOT NULL UNIQUE,
@@ -65,14 +65,14 @@ CREATE INDEX run_of_chat ON run (chat, key);
 CREATE INDEX run_active ON run (key) WHERE status IN ('queued', 'running');
 CREATE INDEX run_ended ON run (seen_at) WHERE seen_at IS NOT NULL AND has_log;
 
--- One row for each flush: the records of all runs that wrote something.
+-- One row for each batch: the records of all runs in it.
 CREATE TABLE journal (
   id   INTEGER PRIMARY KEY,
   data BLOB NOT NULL
 );
 
--- The same records again, by run, about 16 KB each, once there is enough of them: then the journal
--- rows go. Records are joined by line feeds.
+-- The same records again, by run, about 16 KB each. Then their journal rows are deleted. Records are
+-- joined by line feeds.
 CREATE TABLE segment (
   run   INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
   first INTEGER NOT NULL,

@@ -1,7 +1,7 @@
 """SQLite: one file, one serving process, nothing to install.
 
-Every operation runs on the event loop's thread from its beginning to its end, without an await in
-between: that makes it atomic towards the other tasks, and SQLite makes it atomic towards a crash.
+Every operation runs on the event loop's thread without an await in between. So no other task sees
+half of it, and after a crash SQLite has all of it or nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .expiry import Expiry
 from .feed import SQLiteFeed
 from .file import DatabaseFile, Synchronous, unusable
 from .log import SQLiteLog
+from .pages import Pages
 from .readiness import Readiness
 from .runs import SQLiteRuns
 from .seen_time import SeenTime
@@ -32,16 +33,16 @@ class SQLiteStore(Store):
     """The Store on one SQLite file.
 
     Args:
-        path: the file; made when it is not there.
+        path: the file; created if it does not exist.
         retention: how long things are kept.
         synchronous: `NORMAL` survives a killed process, `FULL` also a power failure.
         now: a wall clock in milliseconds, for tests.
-        monotonic: a clock that nobody sets, in milliseconds, for tests. Without it a given `now`
-            stands for both.
+        monotonic: a monotonic clock in milliseconds, for tests. Without it, a given `now` is used
+            for both.
         token: draws the token of an epoch, lower-case hexadecimal digits.
 
     Attributes:
-        file, active, seen, expiry: its parts, for `dls migrate` and for tests.
+        file, active, pages, seen, expiry: its parts, for `dls migrate` and for tests.
 
     Raises:
         StoreLocked: another process serves the file.
@@ -77,16 +78,17 @@ class SQLiteStore(Store):
                 raise unusable(path, cause) from error
             raise
         self.feed = SQLiteFeed()
-        self.log = SQLiteLog(file, active, self.feed, seen, now)
+        self.pages = Pages(file, active)
+        self.log = SQLiteLog(file, active, self.pages, self.feed, seen, now)
         self.runs = SQLiteRuns(file, active, self.feed, seen)
-        self.chats = SQLiteChats(file, active, self.log, self.feed)
+        self.chats = SQLiteChats(file, active, self.pages, self.feed)
         self.expiry = Expiry(seen, self.feed, retention or Retention(), now)
         self._readiness = Readiness(file, monotonic)
         self._housekeeping = Housekeeping(self.expiry)
 
     @override
     async def open(self) -> None:
-        self._housekeeping.start()  # the constructor has done the rest
+        self._housekeeping.start()  # the constructor has opened the file
 
     @override
     async def meta(self, name: str, default: bytes) -> bytes:
@@ -105,6 +107,6 @@ class SQLiteStore(Store):
     async def close(self) -> None:
         await self._housekeeping.stop()
         self.active.work.notify()
-        self.log.close()
+        self.pages.close()
         self.feed.close()
         self.file.close()

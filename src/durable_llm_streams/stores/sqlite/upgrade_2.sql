@@ -1,5 +1,5 @@
--- From version 1 to version 2, in one transaction. `seen_at` is filled in when the count of seen time
--- begins (seen_time.py).
+-- From version 1 to version 2, in one transaction. `seen_at` is set when the count of seen time begins
+-- (seen_time.py).
 ALTER TABLE chat ADD COLUMN seen_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN seen_at INTEGER;
 DROP INDEX chat_by_age;
