@@ -108,7 +108,7 @@ async def disturbed(source: str, target: str, around: Around, **options: Any) ->
                 put_in = partial(writing.put_in, outline, contents)
                 return await around(next(numbers), outline.chat.id, put_in)
 
-        return await Migration(reading, Disturbed(), **{"pauses": (), **options}).run()
+        return await Migration(reading, Disturbed(), **{"tries": 1, **options}).run()
 
 
 async def told(address: str, orders: list[Order]) -> Any:

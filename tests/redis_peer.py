@@ -10,6 +10,7 @@ import hiredis
 import pytest
 
 from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.connection import Connection
 from durable_llm_streams.stores.redis.client.database import Database
 
 _UNFINISHED: Final = object()
@@ -24,23 +25,32 @@ Answer = Callable[[Node | None, list[bytes]], bytes | None]
 class Peer(asyncio.Transport):
     """The transport of one connection.
 
-    Attributes:
+    Args:
         protocol: the client's end.
+        answer: replies to commands.
+
+    Attributes:
+        protocol: as given.
         commands: all that were received.
+        writes: how many writes to the socket brought them.
         aborted: whether the client has given the connection up.
         left: whether it has closed it, which it may do after a cut, too.
+        stuck: whether closing waits for bytes that the server does not take.
     """
 
-    def __init__(self, answer: Callable[[list[bytes]], bytes | None]) -> None:
+    def __init__(
+        self, protocol: asyncio.Protocol, answer: Callable[[list[bytes]], bytes | None]
+    ) -> None:
         super().__init__()
-        self.protocol: Any = asyncio.Protocol()
+        self.protocol = protocol
         self.commands: list[list[bytes]] = []
-        self.aborted = self.left = False
+        self.writes = 0
+        self.aborted = self.left = self.stuck = False
         self._answer = answer
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_UNFINISHED)
-        self.writer = _Writer(self, self.protocol, None, self._loop)
+        protocol.connection_made(self)
 
     def say(self, data: bytes) -> None:
         """The client receives something."""
@@ -51,16 +61,12 @@ class Peer(asyncio.Transport):
         self._closing = True
         self.protocol.connection_lost(ConnectionResetError("reset"))
 
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self.protocol = protocol
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        return self.protocol  # type: ignore[no-any-return]
-
     def is_closing(self) -> bool:
         return self._closing
 
     def write(self, data: Any) -> None:
+        assert not self._closing, "it writes to a connection that is closed"
+        self.writes += 1
         self._reader.feed(data)
         while (words := self._reader.gets()) is not _UNFINISHED:
             self.commands.append(words)
@@ -74,16 +80,15 @@ class Peer(asyncio.Transport):
         self.left = True
         if not self._closing:
             self._closing = True
-            self._loop.call_soon(self.protocol.connection_lost, None)
+            if not self.stuck:
+                self._loop.call_soon(self.protocol.connection_lost, None)
 
     def abort(self) -> None:
         self.aborted = True
+        self.stuck, stuck = False, self.stuck
+        if stuck and self._closing:
+            self._loop.call_soon(self.protocol.connection_lost, None)
         self.close()
-
-
-class _Writer(asyncio.StreamWriter):
-    def __del__(self) -> None:
-        """It closes nothing when it is collected."""
 
 
 class Peers:
@@ -123,10 +128,11 @@ class Peers:
     def database(self, address: str = "redis://nowhere?timeout=5") -> Database:
         """A client whose connections lead here."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("durable_llm_streams.stores.redis.database.Dialer", lambda _: self)
+            seam = "durable_llm_streams.stores.redis.client.database.Dialer"
+            patch.setattr(seam, lambda _: self)
             return Database(RedisAddress.parse(address))
 
-    async def dial(self, node: Node | None = None) -> asyncio.StreamWriter:
+    async def dial(self, node: Node | None = None) -> Connection:
         """See `Dialer.dial`."""
         self.dialed.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0.01)
@@ -134,13 +140,14 @@ class Peers:
             await asyncio.Event().wait()
         if self.failure is not None:
             raise self.failure
-        peer = Peer(lambda words: self.answer(node, words))
-        self.opened.append(peer)
-        self.nodes.append(node)
-        return peer.writer
+        return self.connect(node)
 
-    async def close(self) -> None:
-        """See `Dialer.close`."""
+    def connect(self, node: Node | None = None) -> Connection:
+        """A connection that nobody has signed in at."""
+        connection = Connection()
+        self.opened.append(Peer(connection, lambda words: self.answer(node, words)))
+        self.nodes.append(node)
+        return connection
 
 
 def bulk(word: bytes) -> bytes:

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from redis.exceptions import ResponseError
 
 from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.stores.redis.client.errors import ResponseError
 from durable_llm_streams.stores.redis.client.script import Script
 from tests.redis_databases import (
     ADD,
@@ -205,7 +205,7 @@ async def test_a_dead_sentinel_is_passed_over(tmp_path: Path) -> None:
         await setup.sentinels[1].kill()
         await setup.sentinels[2].kill()
         async with database(setup.url) as opened:
-            with pytest.raises(StoreUnavailable, match="No master found"):
+            with pytest.raises(StoreUnavailable, match="No Sentinel names a master"):
                 await opened.call(ADD, [KEY], [])
 
 

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from durable_llm_streams.errors import StoreUnavailable
+from durable_llm_streams.stores.redis.client.errors import RedisConnectionError
 from durable_llm_streams.stores.redis.live import events
 from durable_llm_streams.stores.redis.live.events import _RETRY, Events
 from durable_llm_streams.stores.redis.partitions import Partitions

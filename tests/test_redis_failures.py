@@ -1,15 +1,19 @@
-"""What the errors of Redis, of the network and of redis-py mean."""
+"""What the errors of Redis and of the network mean."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import NoReturn
+
 import pytest
-from redis.asyncio import Connection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from durable_llm_streams.stores.redis.client.address import RedisAddress
 from durable_llm_streams.stores.redis.client.connect import Dialer
+from durable_llm_streams.stores.redis.client.errors import (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ResponseError,
+)
 from durable_llm_streams.stores.redis.client.failures import causes, unavailable
 
 pytestmark = pytest.mark.promise("outage")
@@ -41,6 +45,10 @@ def test_errors_that_came_from_each_other_are_told_once_each() -> None:
         ("NOREPLICAS Not enough good replicas to write", "too few replicas"),
         ("TRYAGAIN Multiple keys request during rehashing", "is moving these keys"),
         ("ERR max number of clients reached", "too many clients"),
+        ("WRONGPASS invalid username-password pair", "refuses the user or the password"),
+        ("ERR invalid password", "refuses the user or the password"),
+        ("ERR AUTH <password> called without any password configured", "wants no password"),
+        ("ERR Client sent AUTH, but no password is set", "wants no password"),
     ],
 )
 def test_what_may_pass_is_named_and_a_mistake_in_a_script_is_not(
@@ -55,9 +63,9 @@ def test_what_may_pass_is_named_and_a_mistake_in_a_script_is_not(
 async def test_a_transport_that_closes_while_it_opens_is_a_lost_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def connect(_: Connection) -> None:  # as uvloop does it
+    async def connect(*_: object, **__: object) -> NoReturn:  # as uvloop does it
         raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
 
-    monkeypatch.setattr(Connection, "connect", connect)
-    with pytest.raises(RedisConnectionError, match=r"cut at once \(unable to perform"):
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", connect)
+    with pytest.raises(RedisConnectionError, match=r"connecting to 127.*unable to perform"):
         await Dialer(RedisAddress.parse("redis://127.0.0.1:1")).dial()

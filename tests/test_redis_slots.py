@@ -7,12 +7,11 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis.client.address import Node
 from durable_llm_streams.stores.redis.client.cluster import slot_of
+from durable_llm_streams.stores.redis.client.errors import RedisConnectionError, RedisError
 from tests.redis_databases import ADD
 from tests.redis_peer import Peers, bulk
 from tests.virtual_time import elapsed, virtual

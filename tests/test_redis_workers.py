@@ -66,7 +66,9 @@ async def test_the_runs_of_a_dead_worker_are_spread_over_the_living(fleet: Fleet
     dying, *living = [await fleet.start() for _ in range(3)]
     await fleet.ask(dying, RUNS)
     assert dying.running == RUNS
-    for task in (*dying._loops, *dying._tasks):  # as by SIGKILL: nothing is given back
+    assert dying._claiming is not None
+    tasks = (*dying._loops, dying._claiming, *dying._executor.tasks)
+    for task in tasks:  # as by SIGKILL: nothing is given back
         task.cancel()
     await until(lambda: [worker.running for worker in living], lambda found: sum(found) == RUNS)
     assert min(worker.running for worker in living) >= RUNS // 8

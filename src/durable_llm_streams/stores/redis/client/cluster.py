@@ -209,4 +209,4 @@ def read_slots(reply: Any, asked: Node) -> list[Stretch]:
 def _elsewhere(refusal: str, asked: Node) -> Node:
     """The server that `MOVED 3999 127.0.0.1:6381` names."""
     host, _, port = refusal.split()[2].rpartition(":")
-    return Node(host.strip("[]") or asked.host, int(port))
+    return Node(host.strip("[]") if host not in ("", "?") else asked.host, int(port))

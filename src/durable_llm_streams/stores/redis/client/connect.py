@@ -16,11 +16,14 @@ from .errors import (
     RedisTimeoutError,
     ResponseError,
 )
+from .failures import causes
 
 T = TypeVar("T")
 
 #: A Sentinel that does not answer must leave time for the next one.
 _SENTINEL_SECONDS = 1.0
+
+_ROLE = ("ROLE",)
 
 
 class Dialer:
@@ -46,11 +49,10 @@ class Dialer:
         if address.db:
             words.append(("SELECT", address.db))
         if address.mode != "cluster":
-            words.append(("ROLE",))
+            words.append(_ROLE)
 
         async def opened() -> Connection:
-            place = node or await self._place()
-            connection = await self._open(place)
+            connection = await self._open(node or await self._place())
             replies = await self._ask_all(connection, words)
             if address.mode != "cluster" and (wrong := _not_a_master(replies.pop())) is not None:
                 connection.abort(wrong)
@@ -105,17 +107,14 @@ class Dialer:
 
         async def asked() -> Any:
             connection = await self._open(node)
-            reply = (await self._ask_all(connection, commands))[-1]
-            await connection.close()
-            return reply
+            replies = await self._ask_all(connection, commands)
+            connection.abort(RedisConnectionError("The connection was closed here."))
+            return replies[-1]
 
-        reply = await _in_time(asked, seconds)
-        if isinstance(reply, ResponseError):
-            raise reply
-        return reply
+        return await _in_time(asked, seconds)
 
     async def _ask_all(self, connection: Connection, commands: list[tuple[Any, ...]]) -> list[Any]:
-        """The replies to commands that are sent at once; the last one may be an error.
+        """The replies to commands that are sent at once; that to ROLE may be an error.
 
         Raises:
             RedisError: another one is an error, or the connection was cut. It is closed then.
@@ -124,12 +123,10 @@ class Dialer:
         try:
             waiting = [connection.send(pack(*words), deadline) for words in commands]
             replies: list[Any] = await asyncio.gather(*waiting, return_exceptions=True)
-            for reply in replies[:-1]:
-                _raise(reply)
-            if replies and not isinstance(replies[-1], ResponseError):
-                _raise(replies[-1])
-        except BaseException:
+            _raise_first(commands, replies)
+        except BaseException as error:
             connection.abort(RedisConnectionError("The connection was closed here."))
+            self._look_at_certificates(error)
             raise
         return replies
 
@@ -143,10 +140,20 @@ class Dialer:
                 _, connection = await loop.create_connection(
                     Connection, node.host, node.port, ssl=self._context()
                 )
-        except (OSError, ssl.SSLError) as error:
-            self._tls = None  # the files of the certificates may have changed
+        # UnicodeError: no host can be named so. RuntimeError: uvloop's, for a transport that is
+        # closed already.
+        except (OSError, UnicodeError, RuntimeError) as error:
+            self._look_at_certificates(error)
             raise RedisConnectionError(f"Error connecting to {place}. {error}") from error
         return connection
+
+    def _look_at_certificates(self, error: BaseException) -> None:
+        """Read the certificates anew if they may be why a connection failed.
+
+        With TLS 1.3 a server refuses a client's certificate after the handshake.
+        """
+        if any(isinstance(cause, ssl.SSLError | ConnectionResetError) for cause in causes(error)):
+            self._tls = None
 
     def _context(self) -> ssl.SSLContext | None:
         """For TLS. Kept: reading the authorities' certificates blocks the event loop for 20 ms."""
@@ -163,9 +170,11 @@ class Dialer:
         return context
 
 
-def _raise(reply: Any) -> None:
-    if isinstance(reply, Exception):
-        raise reply
+def _raise_first(commands: list[tuple[Any, ...]], replies: list[Any]) -> None:
+    for command, reply in zip(commands, replies, strict=True):
+        allowed = command == _ROLE and isinstance(reply, ResponseError)
+        if isinstance(reply, Exception) and not allowed:
+            raise reply
 
 
 async def _in_time(step: Callable[[], Awaitable[T]], seconds: float) -> T:

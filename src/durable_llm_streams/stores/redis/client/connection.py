@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 
@@ -116,17 +116,15 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await asyncio.shield(self._gone)
-        except TimeoutError:
+            await asyncio.wait([self._gone], timeout=_CLOSE_SECONDS)
+        finally:
             self.abort(self.reason)
 
     # --- asyncio.Protocol --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base class
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -205,7 +203,7 @@ class Connection(asyncio.Protocol):
                 earliest = deadline if earliest is None else min(earliest, deadline)
                 continue
             reply.set_exception(RedisTimeoutError("The server did not answer in time."))
-            if self.received_at < sent:
+            if self.received_at <= sent:
                 self.abort(RedisConnectionError("The server did not answer in time."))
                 return
         if earliest is not None:

@@ -38,6 +38,8 @@ _WORDS = {
     "acl failure": "does not allow this user to do that",
     "has no permissions": "does not allow this user to do that",
     "invalid password": "refuses the user or the password",
+    "without any password configured": "wants no password, and the address has one",
+    "no password is set": "wants no password, and the address has one",
     "operation not permitted": "wants a password, and the address has none",
 }
 

@@ -64,7 +64,7 @@ class Server(Topology):
         except ResponseError as error:
             if error.code in _ELSEWHERE and self._connection is connection:
                 self._connection = None
-                await connection.close()
+                connection.abort(RedisConnectionError("The connection was closed here."))
             raise
 
     async def opened(self, deadline: float) -> Connection:
