@@ -222,10 +222,6 @@ async def test_all_leases_are_renewed_in_one_call_five_times_in_a_lease(world: W
 @pytest.mark.promise("bounded")
 @in_world
 async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: World) -> None:
-    worker = await world.worker(ScriptedSource([Done()]))
-    runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(450)]
-    await world.ended(runs[-1])
-    await worker.close()
     sweep, sweeps = world.store.expiry.delete_some, 0
 
     async def counted() -> int:
@@ -234,10 +230,12 @@ async def test_what_is_over_age_is_deleted_every_minute_and_all_of_it(world: Wor
         return await sweep()
 
     world.store.expiry.delete_some = counted  # type: ignore[method-assign]
-    world.store.expiry.retention = Retention(log=1, chat=30)
-    await asyncio.sleep(10)
+    world.store.expiry.retention = Retention(log=1, chat=90)
     await world.store.open()
-    await asyncio.sleep(5)
+    worker = await world.worker(ScriptedSource([Done()]))
+    runs = [await world.ask(worker, chat=f"chat-{number}") for number in range(450)]
+    await world.ended(runs[-1])
+    await asyncio.sleep(65)
     assert (await world.store.chats.page("ann")).chats, "chats live longer than logs"
     with pytest.raises(CursorLost):
         await world.records(runs[0])

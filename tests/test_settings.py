@@ -24,6 +24,7 @@ from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig, create_app
 from durable_llm_streams.server.state import AppState
+from durable_llm_streams.store import Retention
 from durable_llm_streams.stores import without_password
 
 DOCS = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -94,8 +95,8 @@ def test_without_any_setting_the_demo_answers_from_an_embedded_store(
     models = server["config"].models
     assert server["config"] == ServerConfig(models=models)
     assert [(model.id, model.demo) for model in models] == [(DEMO_MODEL, True)]
-    assert isinstance(server["worker"]._source, Demo)
-    assert server["worker"]._system == ""
+    assert isinstance(server["worker"]._executor._source, Demo)
+    assert server["worker"]._executor._system == ""
     assert (tmp_path / "data" / "chats.db").is_file()
 
 
@@ -120,14 +121,17 @@ def test_the_defaults_also_where_variables_are_empty(given: Given) -> None:
         ("DLS_CONTINUE", "prose", "continues"),
         ("DLS_TOKEN_TIMEOUT", 4, "next_token"),
         ("DLS_RUN_TIMEOUT", 5, "whole_run"),
-        ("DLS_RETENTION_LOG", 60, "log_age"),
-        ("DLS_RETENTION_CHATS", 0, "chat_age"),
     ],
 )
 def test_a_limit_reaches_the_worker(given: Given, variable: str, value: object, limit: str) -> None:
     limits = given(**{variable: str(value)}).limits()
     values = {name: getattr(limits, name) for name in Limits.__struct_fields__}
     assert values.items() - {(each, getattr(Limits(), each)) for each in values} == {(limit, value)}
+
+
+def test_retention_reaches_the_store(given: Given) -> None:
+    settings = given(DLS_RETENTION_LOG="60", DLS_RETENTION_CHATS="0")
+    assert settings.retention() == Retention(log=60, chat=0)
 
 
 def test_the_rest_reaches_the_server_the_worker_and_the_store(
@@ -142,13 +146,15 @@ def test_the_rest_reaches_the_server_the_worker_and_the_store(
         DLS_MAX_MESSAGE_BYTES="99",
         DLS_DEMO_TOKENS_PER_SECOND="0",
         DLS_MAX_RUNS="3",
+        DLS_RETENTION_LOG="70",
     )
     server = made()
     config, worker = server["config"], server["worker"]
     assert server["limits"].concurrent_runs == 3
     assert (config.on_busy, config.max_message_bytes) == ("queue", 99)
-    assert (worker._system, worker._source._interval) == ("Be brief.", 0)
+    assert (worker._executor._system, worker._executor._source._interval) == ("Be brief.", 0)
     assert (tmp_path / "other" / "file.db").is_file()
+    assert worker._store.expiry.retention.log == 70
 
 
 def test_openrouter_answers_when_its_key_is_set(given: Given) -> None:
