@@ -21,7 +21,7 @@ from durable_llm_streams import (
 
 
 class Parrot:
-    """Says what it was told, word by word."""
+    """Repeats the question, word by word."""
 
     async def stream(
         self, prompt: Prompt

@@ -182,6 +182,36 @@ def test_every_module_must_be_given_a_room() -> None:
         assert not {"exhaustive_ignores", "ignore_imports"} & contract.keys()
 
 
+def named(heading: str) -> list[list[str]]:
+    """What stands in backticks in each cell of a section's tables."""
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!---)(.+) \|$", section, re.MULTILINE)
+    assert rows
+    return [re.findall(r"`([^`]+)`", cell) for row in rows for cell in row.split(" | ")]
+
+
+def test_contributing_names_files_that_exist_for_each_change() -> None:
+    names = [name for cell in named("Where do I change X?") for name in cell]
+    files = [name for name in names if re.fullmatch(r"[\w/-]+(?:\.\w+|/)", name)]
+    tracked = project_files()
+    absent = [
+        file
+        for file in files
+        if not any(name.startswith((f"{PACKAGE}/{file}", file)) for name in tracked)
+    ]
+    assert len(files) > 20
+    assert absent == []
+
+
+def test_contributing_describes_every_room() -> None:
+    contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
+    (top,) = (each for each in contracts if each.get("containers") == ["durable_llm_streams"])
+    rooms = {room for layer in top["layers"] for room in layer.split(" | ")}
+    described = {name for cell in named("The rooms") for name in cell}
+    assert {room for room in rooms if not room.startswith("_")} <= described
+
+
 def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z]\S*?):(?!=)", makefile, re.MULTILINE))

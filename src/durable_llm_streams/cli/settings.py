@@ -189,8 +189,8 @@ class Settings(BaseSettings):
         5.0,
         ge=0,
         le=_LONGEST,
-        description="Seconds that a process that is told to end (SIGTERM) goes on with the answers "
-        "that it is writing; what is unfinished then, others go on with.",
+        description="Seconds that a process goes on with its answers after SIGTERM; others then go "
+        "on with what is unfinished.",
     )
     first_token_timeout: Seconds = Field(
         120.0,
