@@ -32,8 +32,8 @@ def page(*numbers: int, spans: tuple[Span, ...] = SPANS, status: Status = RUNNIN
     return Page(4, texts(*numbers), 4 + len(numbers), spans, status)
 
 
-def heard(at: int, *numbers: int, by: bytes = b"1.aa", status: Status = RUNNING) -> Step:
-    return lambda tail: tail.heard(at, by, texts(*numbers), status)
+def received(at: int, *numbers: int, by: bytes = b"1.aa", status: Status = RUNNING) -> Step:
+    return lambda tail: tail.received(at, by, texts(*numbers), status)
 
 
 def appended(at: int, *numbers: int, epoch: Epoch = FIRST) -> Step:
@@ -54,7 +54,7 @@ async def tail() -> AsyncIterator[Tail]:
     """A tail that is about to be made live: the store has been asked where the log ends."""
     tail = Tail("channel")
     tail.making_live = asyncio.create_task(asyncio.sleep(0))
-    tail.begin_early()
+    tail.start_buffering()
     yield tail
     await tail.making_live
 
@@ -63,12 +63,12 @@ async def tail() -> AsyncIterator[Tail]:
 @pytest.mark.parametrize(
     ("early", "expected"),
     [
-        pytest.param([heard(4, 4, 5), heard(6, 6)], page(4, 5, 6), id="newer is not lost"),
-        pytest.param([heard(2, 2), heard(3, 3, 4)], page(4), id="known is not doubled"),
-        pytest.param([heard(4, 4, status=FINISHED)], page(4, status=FINISHED), id="the end"),
-        pytest.param([Tail.stale, heard(4, 4)], None, id="a gap"),
-        pytest.param([heard(n, n) for n in range(4, 103)], page(*range(4, 103)), id="all kept"),
-        pytest.param([heard(n, n) for n in range(4, 104)], None, id="too much"),
+        pytest.param([received(4, 4, 5), received(6, 6)], page(4, 5, 6), id="newer is not lost"),
+        pytest.param([received(2, 2), received(3, 3, 4)], page(4), id="known is not doubled"),
+        pytest.param([received(4, 4, status=FINISHED)], page(4, status=FINISHED), id="the end"),
+        pytest.param([Tail.stale, received(4, 4)], None, id="a gap"),
+        pytest.param([received(n, n) for n in range(4, 103)], page(*range(4, 103)), id="all kept"),
+        pytest.param([received(n, n) for n in range(4, 104)], None, id="too much"),
     ],
 )
 async def test_what_comes_before_the_stores_answer_is_added_to_it(
@@ -85,13 +85,13 @@ async def test_what_comes_before_the_stores_answer_is_added_to_it(
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        pytest.param([heard(2, 2, 3), heard(3, 3, 4, 5)], page(4, 5), id="exactly what is new"),
-        pytest.param([appended(4, 4), heard(4, 4)], page(4), id="its own records come again"),
+        pytest.param([received(2, 2, 3), received(3, 3, 4, 5)], page(4, 5), id="exactly what is new"),
+        pytest.param([appended(4, 4), received(4, 4)], page(4), id="its own records come again"),
         pytest.param([ended(4, 4)] * 2, page(4, spans=TAKEN, status=STOPPED), id="its own end"),
-        pytest.param([heard(5, 0)], None, id="a hole"),
-        pytest.param([heard(4, 0, by=b"2.bb")], None, id="another epoch"),
-        pytest.param([heard(3, 0, 1, status=FINISHED)], None, id="an end that overlaps"),
-        pytest.param([heard(9, 0, status=FINISHED)], None, id="an end elsewhere"),
+        pytest.param([received(5, 0)], None, id="a hole"),
+        pytest.param([received(4, 0, by=b"2.bb")], None, id="another epoch"),
+        pytest.param([received(3, 0, 1, status=FINISHED)], None, id="an end that overlaps"),
+        pytest.param([received(9, 0, status=FINISHED)], None, id="an end elsewhere"),
         pytest.param([appended(4, 4, epoch=SECOND)], None, id="own records of another epoch"),
         pytest.param([ended(7, 7)], None, id="its own end elsewhere"),
     ],
@@ -107,7 +107,7 @@ async def test_a_waiting_reader_gets_what_fits_and_looks_itself_otherwise(
     assert reader.result() == expected
     assert tail.live is (expected is not None)
     if expected is None:
-        heard(4, 4)(tail)
+        received(4, 4)(tail)
         assert tail.next_seq == 4, "a tail that may have missed something grows"
     else:
         assert tail.page(3, 1000) == expected
@@ -135,7 +135,7 @@ async def test_a_tail_keeps_few_of_its_records_and_says_what_it_does_not_have(ta
     assert tail.page(101, 1 << 20) is None  # beyond the log
 
 
-async def test_only_readers_that_have_waited_long_enough_are_let_go(tail: Tail) -> None:
+async def test_only_readers_that_have_waited_long_enough_are_forget_claim(tail: Tail) -> None:
     loop = asyncio.get_running_loop()
     early, late, gone = loop.create_future(), loop.create_future(), loop.create_future()
     tail.waiters += [(early, 5.0), (late, 15.0), (gone, 5.0)]

@@ -33,7 +33,7 @@ DAY_MILLISECONDS = round(DAY * 1000)
 
 @pytest.fixture(autouse=True)
 def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("durable_llm_streams.stores.redis.runs._PORTION", 2)
+    monkeypatch.setattr("durable_llm_streams.stores.redis.runs._CLAIMS_PER_CALL", 2)
 
 
 class TestContract(StoreContract):

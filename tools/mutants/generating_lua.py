@@ -31,7 +31,7 @@ _SWAPS: Final = {
     "'-inf', now": "'-inf', '+inf'",
 }
 _COMMENT: Final = re.compile(r"(?:^|\s+)--.*$|^#!.*$")
-_ALONE: Final = re.compile(r"^(\s*)(?:call|publish|tell|touch|keep_chat|forget_chat)\(.*\)\s*$")
+_ALONE: Final = re.compile(r"^(\s*)(?:call|publish|publish_change|touch|keep_chat|delete_chat)\(.*\)\s*$")
 
 
 def generate_lua() -> list[Mutant]:

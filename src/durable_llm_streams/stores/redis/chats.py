@@ -33,15 +33,15 @@ class RedisChats(ChatStore):
     async def snapshot(self, owner: str, chat_id: str, leaf: str | None = None) -> Snapshot:
         partition = self._partitions.of_chat(chat_id)
         reply = await partition.call(scripts.SNAPSHOT, owner, chat_id, leaf or "")
-        about, versions, branch, run_reply, stretch = accepted(reply)
-        chat = chat_from(about)
+        chat_reply, versions, branch, run_reply, log = accepted(reply)
+        chat = chat_from(chat_reply)
         found = versions_from(versions)
         messages = messages_from(branch)
         if not run_reply:
             return Snapshot(chat, messages, found, None, None)
         run = run_from(run_reply)
         self._partitions.remember(run.id, partition)
-        return Snapshot(chat, messages, found, run, page_from(stretch, 0))
+        return Snapshot(chat, messages, found, run, page_from(log, 0))
 
     @override
     async def thread(self, run_id: str) -> Sequence[Message]:
@@ -53,25 +53,25 @@ class RedisChats(ChatStore):
     async def page(
         self, owner: str, *, query: str = "", limit: int = 30, more: str | None = None
     ) -> ChatPage:
-        # Titles are compared here: Lua knows no letters beyond ASCII.
+        # Titles are compared here: Lua folds the case of ASCII letters only.
         place = _read_token(more)
         wanted = query.casefold()
         at_once = max(limit + 1, _SEARCHED_AT_ONCE) if wanted else limit + 1
         found: list[Chat] = []
         while len(found) <= limit:
-            part = await self._behind(owner, place, at_once)
-            found += [chat for chat in part if wanted in chat.title.casefold()]
-            if len(part) < at_once:
+            chats = await self._after(owner, place, at_once)
+            found += [chat for chat in chats if wanted in chat.title.casefold()]
+            if len(chats) < at_once:
                 break
-            place = (str(part[-1].updated_at), part[-1].id)
+            place = (str(chats[-1].updated_at), chats[-1].id)
         last = found[limit - 1] if len(found) > limit else None
         token = None if last is None else f"{last.updated_at}.{last.id}"
         return ChatPage(found[:limit], token)
 
-    async def _behind(self, owner: str, place: tuple[str, str], count: int) -> list[Chat]:
-        """The next chats of an owner behind a place, of all partitions."""
-        parts = await self._partitions.call_all(scripts.CHATS, owner, *place, count)
-        chats = [chat_from(reply) for part in parts for reply in part]
+    async def _after(self, owner: str, place: tuple[str, str], count: int) -> list[Chat]:
+        """The next chats of an owner after a place, from all partitions."""
+        replies = await self._partitions.call_all(scripts.CHATS, owner, *place, count)
+        chats = [chat_from(chat) for reply in replies for chat in reply]
         chats.sort(key=lambda chat: (chat.updated_at, chat.id), reverse=True)
         return chats[:count]
 

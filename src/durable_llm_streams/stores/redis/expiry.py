@@ -1,10 +1,13 @@
-"""What has outlived its retention on Redis, and its deletion."""
+"""Deleting from Redis what has outlived its retention."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from typing_extensions import override
+
 from durable_llm_streams.store import Retention
+from durable_llm_streams.stores.housekeeping import Sweeper
 from durable_llm_streams.stores.seen_time import ClockWatch
 
 from . import scripts
@@ -12,14 +15,14 @@ from .log import record_seconds
 from .partitions import Partitions, milliseconds
 
 
-class Expiry:
-    """Deletes old logs and chats. The clock is Redis's, one for all processes.
+class Expiry(Sweeper):
+    """Deletes old logs and chats. All processes go by the clock of Redis.
 
     Args:
         partitions: where they are.
         retention: how long things are kept.
-        clock: what scripts are given as their clock: "" for the server's.
-        monotonic: a clock that nobody sets, in milliseconds.
+        clock: the clock argument of scripts: "" for the server's.
+        monotonic: a monotonic clock, in milliseconds.
     """
 
     def __init__(
@@ -34,8 +37,9 @@ class Expiry:
         self._clock = clock
         self._watches = [ClockWatch(monotonic, "The clock of Redis") for _ in partitions.all]
 
+    @override
     async def delete_some(self) -> int:
-        """See `Sweeper`. One jump of the clock is logged once, not for each partition."""
+        # A jump of the clock is logged once, not for each partition.
         retention = self.retention
         deleted, logged = 0, False
         for partition, watch in zip(self._partitions.all, self._watches, strict=True):

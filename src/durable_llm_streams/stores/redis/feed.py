@@ -2,14 +2,15 @@
 
 Theory of operation
 ===================
-1. A script that changes a chat publishes it to its owner in the same step. In a partition changes
-   are numbered over all owners; a feed is the owner's last changes with their numbers.
-2. A position is the store's life, a time, and the owner's last change in each partition: its number
-   and its token, which is the microsecond when it was written. A Redis that lost its last writes
-   gives numbers again, but not tokens: a subscriber whose last change is not there may have
-   missed something.
-3. A feed keeps one change more than it returns: its number says what was forgotten. A feed without
-   a change for a day is deleted. An older position than that may have missed something, too.
+1. A script that changes a chat publishes the change to its owner in the same step. A partition
+   numbers changes across all owners. A feed is the owner's last changes with their numbers.
+2. A position is the store's id, a time, and the owner's last change in each partition: its number
+   and its token, the microsecond when it was written. A Redis that lost its last writes gives the
+   same numbers again, but not the same tokens. So if a subscriber's last change is not in the feed,
+   it may have missed something.
+3. A feed keeps one change more than it returns, to show whether older ones were dropped. A feed
+   without a change for a day is deleted. A subscriber with an older position may have missed
+   something, too.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ _POSITION = re.compile(rf"([0-9a-f]{{16}})\.([0-9a-f]{{1,12}})\.({_MARK}(?:-{_MA
 
 
 class _Mark(NamedTuple):
-    """A change of an owner: its number, 0 for none, and its token."""
+    """Identifies a change of an owner: its number, 0 for none, and its token."""
 
     number: int
     token: str = ""
 
     @classmethod
     def of(cls, entries: Sequence[list[Any]]) -> _Mark:
-        """The last one of a feed."""
+        """The mark of a feed's last change."""
         return cls(int(entries[-1][0]), _token(entries[-1])) if entries else cls(0)
 
 
@@ -58,8 +59,8 @@ class RedisFeed(FeedStore):
 
     Args:
         partitions: where they are.
-        subscribers: are notified by owner when a feed goes on.
-        clock: what scripts are given as their clock: "" for the server's.
+        subscribers: notified by owner when a feed has a new change.
+        clock: the clock argument of scripts: "" for the server's.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class RedisFeed(FeedStore):
         self._partitions = partitions
         self._subscribers = subscribers
         self._clock = clock
-        self.arriving = 0  # subscribers that are not yet waiting
+        self.arriving = 0  # subscribers that do not wait yet
 
     @override
     async def changes(self, owner: str, after: str | None, *, wait: float = 0.0) -> Changes:
@@ -128,7 +129,7 @@ def _complete(since: _Mark, entries: Sequence[list[Any]]) -> bool:
 
 
 def _token(entry: list[Any]) -> str:
-    """The token of a change; "" of one that an earlier version wrote."""
+    """The token of a change; "" if an earlier version wrote it."""
     return str(entry[5]) if len(entry) > 5 else ""
 
 

@@ -16,8 +16,8 @@ from .live.following import Following
 from .partitions import Partition, Partitions, milliseconds
 from .replies import accepted, run_from, writer
 
-_STANDS = ord("1")
-#: A run's record outlives its log by so many seconds at least: it makes duplicates recognisable.
+_COMMITTED = ord("1")
+#: The least time from the deletion of a log to that of its run's record, which detects duplicates.
 _RECORD_SECONDS = 30 * 24 * 3600.0
 
 
@@ -26,9 +26,9 @@ class RedisLog(LogStore):
 
     Args:
         partitions: where they are.
-        following: reads logs while they are written, and gets what is committed here.
+        following: reads logs while they are written; notified of what is committed here.
         retention: how long things are kept.
-        clock: what scripts are given as their clock: "" for the server's.
+        clock: the clock argument of scripts: "" for the server's.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class RedisLog(LogStore):
 
     @override
     async def append(self, batch: Sequence[Append]) -> Sequence[bool]:
-        stands = await self._append_all(batch)
-        self._following.appended(batch, stands)
-        return stands
+        committed = await self._append_all(batch)
+        self._following.appended(batch, committed)
+        return committed
 
     async def _append_all(self, batch: Sequence[Append]) -> list[bool]:
-        """One call for each partition that is written to."""
+        """Write a batch with one call for each partition in it."""
         partitions = self._partitions.all
         if not batch:
             return []
@@ -70,12 +70,12 @@ class RedisLog(LogStore):
             except RunNotFound:
                 continue
             indices.setdefault(partition, []).append(index)
-        stands = [False] * len(batch)
+        committed = [False] * len(batch)
         for partition, some in indices.items():
             results = await self._append(partition, [batch[index] for index in some])
             for index, result in zip(some, results, strict=True):
-                stands[index] = result
-        return stands
+                committed[index] = result
+        return committed
 
     async def _append(self, partition: Partition, batch: Sequence[Append]) -> list[bool]:
         run_key, log_key = f"{partition.root}:run:", f"{partition.root}:log:"
@@ -85,7 +85,7 @@ class RedisLog(LogStore):
             keys += (run_key + item.run_id, log_key + item.run_id)
             args += (writer(item.epoch), item.at, len(item.records), *item.records)
         reply = await self._partitions.call(scripts.APPEND, keys, args)
-        return [mark == _STANDS for mark in reply]
+        return [mark == _COMMITTED for mark in reply]
 
     @override
     async def end(self, ending: Ending) -> Run:

@@ -1,4 +1,4 @@
-"""What a log holds now."""
+"""Reading pages of logs, without waiting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import scripts
 from .partitions import Partitions
 from .replies import spans_from
 
-_NEVER = 1 << 62  # more records than any log has
+_BEYOND_END = 1 << 62  # more records than any log has
 
 
 class Pages:
@@ -30,7 +30,7 @@ class Pages:
         """The page after a record, without waiting.
 
         Raises:
-            RunNotFound: no such run, or not any more.
+            RunNotFound: no such run, or it was deleted.
             CursorLost: `after` is beyond the log's end, or the log is past its retention.
         """
         if after < 0:
@@ -43,16 +43,16 @@ class Pages:
 
         Args:
             run_id: the run.
-            publish: whether its records shall be published from now on.
+            publish: whether its records are to be published from now on.
 
         Raises:
-            RunNotFound: no such run, or not any more.
+            RunNotFound: no such run, or it was deleted.
         """
         partition = await self._partitions.of_run(run_id)
         if publish:
             reply = await partition.call(scripts.FOLLOW, run_id)
         else:
-            reply = await partition.call(scripts.READ, run_id, _NEVER, 0)
+            reply = await partition.call(scripts.READ, run_id, _BEYOND_END, 0)
         return page_from(reply, None)
 
 
@@ -60,8 +60,8 @@ def page_from(reply: Sequence[Any], after: int | None) -> Page:
     """A page from {status, spans, next, whether the log is there, records}.
 
     Args:
-        reply: the script's.
-        after: what was asked for; None asks only where the log ends.
+        reply: of the script.
+        after: the last record that the reader has; None for the log's end.
     """
     if not reply:
         raise RunNotFound

@@ -1,12 +1,13 @@
-"""Which keys are where, and running scripts on them.
+"""Partitions: which keys are where, and running scripts on them.
 
 Theory of operation
 ===================
 1. A partition's keys share a root with a hash tag, `{PREFIX:N}`: one hash slot, so that one script
    can work on all of them. A single server has one partition, a Cluster has several.
-2. A chat's id decides its partition. Everything of a chat is there: its runs, their logs, its place
+2. A chat's id decides its partition. Everything of a chat is there: its runs, their logs, its entry
    in its owner's list, its changes in its owner's feed.
-3. A run's id does not decide it. A process that does not know asks every partition, once.
+3. A run's id does not decide its partition. A process that does not know it asks all partitions,
+   once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .client.protocols import RedisClient
 from .client.script import Script
 from .scripts import FIND_PARTITION
 
-#: The layout of the keys. A store of a newer one is refused.
+#: The version of the layout of the keys. A store of a newer version is refused.
 VERSION = 1
 
 _REMEMBERED = 10_000
@@ -56,11 +57,11 @@ class Partition:
 
     @property
     def events_channel(self) -> str:
-        """Where claims, ends, deletions, changes of feeds and new work are published."""
+        """The channel of claims, ends, deletions, changes of feeds and new work."""
         return f"{self.root}:events"
 
     def records_channel(self, run_id: str) -> str:
-        """Where a run's records are published."""
+        """The channel of a run's records."""
         return f"{self.root}:tail:{run_id}"
 
     async def call(self, script: Script, *args: Word) -> Any:
@@ -76,12 +77,12 @@ class Partitions:
     """The partitions of a store.
 
     Args:
-        client: how Redis is reached.
-        address: names the prefix of the keys and how many partitions there are.
+        client: calls Redis.
+        address: has the prefix of the keys and the number of partitions.
 
     Attributes:
         all: the partitions.
-        life: what positions in the feeds begin with; "" before the store is open.
+        life: the id of this store, which positions in the feeds begin with; "" until it is open.
         closed: whether this process has closed the store.
     """
 
@@ -103,7 +104,7 @@ class Partitions:
         """The partition of a run.
 
         Raises:
-            RunNotFound: it is in none.
+            RunNotFound: it is in none of them.
             StoreUnavailable: one of them did not answer.
         """
         if len(self.all) == 1:
@@ -119,7 +120,7 @@ class Partitions:
         raise RunNotFound
 
     def remember(self, run_id: str, partition: Partition) -> None:
-        """A run was found in a partition."""
+        """Remember in which partition a run is."""
         if len(self.all) > 1:
             self._runs[run_id] = partition
             if len(self._runs) > _REMEMBERED:
@@ -140,7 +141,7 @@ class Partitions:
         return await self._client.call(script, keys, args)
 
     async def call_all(self, script: Script, *args: Word) -> Sequence[Any]:
-        """Run a script on every partition, at the same time."""
+        """Run a script on all partitions concurrently."""
         if len(self.all) == 1:
             return [await self.all[0].call(script, *args)]
         return await asyncio.gather(*(partition.call(script, *args) for partition in self.all))

@@ -1,4 +1,4 @@
-"""What the scripts reply, as values and errors."""
+"""Replies of the scripts, as values and errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REFUSALS: Mapping[bytes, Callable[[Any], DurableError]] = {
 
 
 def accepted(reply: Sequence[Any]) -> Sequence[Any]:
-    """A reply without its first element; raises the error that a refusal stands for."""
+    """A reply without its first element. If that is a refusal, raises its error."""
     refusal = _REFUSALS.get(reply[0])
     if refusal is not None:
         raise refusal(reply[1] if len(reply) > 1 else None)
@@ -43,7 +43,7 @@ def accepted(reply: Sequence[Any]) -> Sequence[Any]:
 
 
 def pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """The pairs of a flat list: how Redis replies with the fields of a hash."""
+    """The pairs of a flat list, as Redis returns the fields of a hash."""
     return zip(flat[::2], flat[1::2], strict=True)
 
 
@@ -85,7 +85,7 @@ def spans_from(text: str) -> tuple[Span, ...]:
 
 
 def writer(epoch: Epoch) -> str:
-    """How an epoch is written where it is compared."""
+    """An epoch as the scripts compare it: `NUMBER.TOKEN`."""
     return f"{epoch.number}.{epoch.token}"
 
 

@@ -20,7 +20,7 @@ from .partitions import Partition, Partitions, milliseconds
 from .replies import accepted, claim_from, run_from, writer
 
 _HELD = ord("1")
-_PORTION = 200
+_CLAIMS_PER_CALL = 200
 _REMEMBERED = 1000
 
 
@@ -29,10 +29,10 @@ class RedisRuns(RunStore):
 
     Args:
         partitions: where they are.
-        following: gets to know which runs this process writes.
-        work: is notified when there may be work.
+        following: notified of the runs that this process writes.
+        work: notified when there may be work.
         retention: how long things are kept.
-        clock: what scripts are given as their clock: "" for the server's.
+        clock: the clock argument of scripts: "" for the server's.
         token: draws the token of an epoch.
     """
 
@@ -52,7 +52,7 @@ class RedisRuns(RunStore):
         self._clock = clock
         self._token = token
         self._turn = 0
-        self._unanswered: dict[Partition, list[str]] = {}  # tokens; see claim.lua
+        self._unconfirmed: dict[Partition, list[str]] = {}  # tokens; see claim.lua
 
     @override
     async def send(self, order: Order) -> Sent:
@@ -62,7 +62,7 @@ class RedisRuns(RunStore):
             reply = await partition.call(scripts.SEND, *self._arguments(order, token))
         except StoreUnavailable:
             if order.worker is not None:
-                self._unanswered.setdefault(partition, []).append(token)
+                self._unconfirmed.setdefault(partition, []).append(token)
             raise
         found = accepted(reply)
         run = run_from(found)
@@ -101,10 +101,10 @@ class RedisRuns(RunStore):
 
     @override
     async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
-        # The claims of one partition are not lost when another one fails.
+        # The claims of one partition are kept when another one fails.
         claims: list[Claim] = []
         failure: StoreUnavailable | None = None
-        for partition in self._in_turn():
+        for partition in self._rotated():
             if len(claims) >= limit:
                 break
             try:
@@ -117,8 +117,8 @@ class RedisRuns(RunStore):
             claims.sort(key=lambda claim: (claim.run.created_at, claim.run.id))
         return claims
 
-    def _in_turn(self) -> Sequence[Partition]:
-        """The partitions, each time from another one on, so that none is always last."""
+    def _rotated(self) -> Sequence[Partition]:
+        """The partitions, each time beginning with another one, so that none is always last."""
         partitions = self._partitions.all
         self._turn = (self._turn + 1) % len(partitions)
         return partitions[self._turn :] + partitions[: self._turn]
@@ -126,13 +126,13 @@ class RedisRuns(RunStore):
     async def _claim(
         self, partition: Partition, worker: str, limit: int, lease: float
     ) -> list[Claim]:
-        unanswered = self._unanswered.pop(partition, [])
-        tokens = [*unanswered, *(self._token() for _ in range(limit))]
-        about = (worker, limit, milliseconds(lease), self._clock(), str(len(unanswered)))
+        unconfirmed = self._unconfirmed.pop(partition, [])
+        tokens = [*unconfirmed, *(self._token() for _ in range(limit))]
+        about = (worker, limit, milliseconds(lease), self._clock(), str(len(unconfirmed)))
         try:
             replies = await partition.call(scripts.CLAIM, *about, *tokens)
         except StoreUnavailable:
-            self._unanswered[partition] = tokens[-_REMEMBERED:]
+            self._unconfirmed[partition] = tokens[-_REMEMBERED:]
             raise
         claims = [claim_from(reply) for reply in replies]
         for claim in claims:
@@ -154,47 +154,50 @@ class RedisRuns(RunStore):
     async def renew(self, claims: Sequence[Claim], lease: float) -> Sequence[Claim]:
         arguments = (milliseconds(lease), self._clock())
         lost: list[Claim] = []
-        for portion, held in await self._for_each(scripts.RENEW, claims, *arguments):
-            lost += [claim for claim, mark in zip(portion, held, strict=True) if mark != _HELD]
+        for batch, held in await self._call_in_batches(scripts.RENEW, claims, *arguments):
+            lost += [claim for claim, mark in zip(batch, held, strict=True) if mark != _HELD]
         self._following.lost(lost)
         return lost
 
     @override
     async def release(self, claims: Sequence[Claim]) -> None:
-        await self._for_each(scripts.RELEASE, claims)
+        await self._call_in_batches(scripts.RELEASE, claims)
         self._following.lost(claims)
 
-    async def _for_each(
+    async def _call_in_batches(
         self, script: Script, claims: Sequence[Claim], *arguments: str | int
     ) -> list[tuple[list[Claim], Any]]:
-        """Run a script for all claims. A partition that does not answer holds up no other one.
+        """Run a script for all claims. After a failure it goes on with the other partitions.
+
+        Returns:
+            Each batch of claims with the script's reply.
 
         Raises:
             StoreUnavailable: for some of them the outcome is unknown.
         """
         replies: list[tuple[list[Claim], Any]] = []
         failure: StoreUnavailable | None = None
-        for partition, portion in self._by_partition(claims):
+        for partition, batch in self._batches(claims):
             try:
-                reply = await partition.call(script, *arguments, *_names(portion))
+                reply = await partition.call(script, *arguments, *_names(batch))
             except StoreUnavailable as error:
                 failure = error
             else:
-                replies.append((portion, reply))
+                replies.append((batch, reply))
         if failure is not None:
             raise failure
         return replies
 
-    def _by_partition(self, claims: Sequence[Claim]) -> list[tuple[Partition, list[Claim]]]:
-        """The claims in portions: a long call would hold up the writers."""
-        portions: dict[Partition, list[Claim]] = {}
+    def _batches(self, claims: Sequence[Claim]) -> list[tuple[Partition, list[Claim]]]:
+        """The claims by partition, in small batches: a long script would delay the writers."""
+        by_partition: dict[Partition, list[Claim]] = {}
         for claim in claims:
             partition = self._partitions.of_chat(claim.run.chat_id)
-            portions.setdefault(partition, []).append(claim)
+            by_partition.setdefault(partition, []).append(claim)
         return [
-            (partition, portion[start : start + _PORTION])
-            for partition, portion in portions.items()
-            for start in range(0, len(portion), _PORTION)
+            (partition, some[start : start + _CLAIMS_PER_CALL])
+            for partition, some in by_partition.items()
+            for start in range(0, len(some), _CLAIMS_PER_CALL)
         ]
 
     @override
@@ -215,11 +218,11 @@ class RedisRuns(RunStore):
 
     @override
     async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
-        parts = await self._partitions.call_all(
+        replies = await self._partitions.call_all(
             scripts.RUNS, "running" if active else "runs", limit
         )
-        runs = [run_from(reply) for part in parts for reply in part]
-        if len(parts) > 1:
+        runs = [run_from(run) for reply in replies for run in reply]
+        if len(replies) > 1:
             runs = heapq.nlargest(limit, runs, key=lambda run: (run.created_at, run.id))
         return runs
 

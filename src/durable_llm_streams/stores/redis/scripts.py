@@ -1,4 +1,4 @@
-"""The scripts of the store, one constant for each file of `lua/` that Redis runs."""
+"""The store's scripts: one constant for each file of `lua/` that Redis runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INCLUDE = re.compile(r"^-- include (\S+\.lua)$", re.MULTILINE)
 
 
 def script(name: str) -> Script:
-    """A file of `lua/`, with what it takes in by `-- include OTHER.lua`.
+    """A script from `lua/`; lines `-- include OTHER.lua` are replaced by that file.
 
     Args:
         name: of the file, without `.lua`.

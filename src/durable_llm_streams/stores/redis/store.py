@@ -1,7 +1,7 @@
 """Redis: any number of serving processes, any of which may die.
 
-What must be atomic is a script (`lua/`); what a process knows besides is a cache of what was
-committed (`live/`). The layout of the keys is in docs/redis.md.
+Every atomic step is a script (`lua/`). Each process also caches the ends of logs that it reads or
+writes (`live/`). The layout of the keys is in docs/redis.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .partitions import VERSION, Partitions, store_root
 from .replies import pairs
 from .runs import RedisRuns
 
-#: Calls that are closer together save nothing, and cost Redis a core that it has only once.
+#: A shorter interval gains nothing, and Redis has only one core for all calls.
 PACE: Final = Pace(interval=0.002)
 #: For a Redis that is paid by the command.
 ECONOMY: Final = PACE._replace(records=50, longest=0.5)
@@ -49,11 +49,11 @@ class RedisStore(Store):
         address: where Redis is.
         retention: how long things are kept.
         economy: whether to spare commands, for a Redis that is paid by the command.
-        now: a wall clock in milliseconds, for tests; None is the server's, the same for all.
-        monotonic: a clock that nobody sets, in milliseconds, for tests. Without it a given `now`
-            stands for both.
+        now: a wall clock in milliseconds, for tests; None is the clock of Redis.
+        monotonic: a monotonic clock in milliseconds, for tests. Without it, a given `now` is used
+            for both.
         token: draws the token of an epoch, lower-case hexadecimal digits.
-        client: how Redis is reached; None opens connections to the address.
+        client: calls Redis; None opens connections to the address.
     """
 
     log: RedisLog
@@ -91,7 +91,7 @@ class RedisStore(Store):
 
     @override
     async def open(self) -> None:
-        # What is dangerous about the server is logged.
+        # Dangerous settings of the server are logged.
         if self._partitions.life:
             return
         for finding in await examine(self._client):
@@ -104,16 +104,16 @@ class RedisStore(Store):
         self._housekeeping.start()
 
     async def _life(self) -> str:
-        """Make the store if there is none. Raises StoreUnusable if its layout is another one."""
+        """The store's id; creates the store if there is none. Raises StoreUnusable."""
         address = self._client.address
         meta = await self._meta(
             version=VERSION, partitions=address.partitions, life=secrets.token_hex(8)
         )
-        # `examine` has looked at the same; but two may start at once on an empty Redis.
+        # `examine` has checked this too, but two servers may start at once on an empty Redis.
         if int(meta["version"]) > VERSION:
             raise StoreUnusable(
                 f"The store at {address} was made by a newer version of this software. "
-                "Start that version, or name another prefix: ?prefix=NAME."
+                "Start that version, or use another prefix: ?prefix=NAME."
             )
         if int(meta["partitions"]) != address.partitions:
             raise StoreUnusable(
@@ -123,7 +123,7 @@ class RedisStore(Store):
         return meta["life"]
 
     async def _meta(self, **fields: str | int) -> dict[str, str]:
-        """The fields of the store as a whole; those that are not there are written."""
+        """All fields of the store as a whole. Fields that are missing are written first."""
         root = store_root(self._client.address.prefix)
         words = [word for field in fields.items() for word in field]
         flat = await self._client.call(scripts.META, [root], words)

@@ -1,1 +1,1 @@
-"""Reading logs that another process writes, as they grow."""
+"""Following logs while other processes write them."""

@@ -1,14 +1,14 @@
-"""What other processes publish: one subscribed connection for this process.
+"""Subscribing to what other processes publish: one connection for this process.
 
 Theory of operation
 ===================
 1. Every partition has a channel for events: claims, ends, deletions, changes in feeds, work. There
-   are a few of them for each run, so every process gets all. The records of a run have a channel
-   of their own; a process subscribes to it while it reads a run that another process writes.
+   are few of them for each run, so every process receives all. The records of a run have a channel
+   of their own. A process subscribes to it while it reads a run that another process writes.
 2. Messages that are published while the connection is down are lost. So all waiters are woken when
-   it breaks and when it is back, and read the store again.
-3. A subscription counts when Redis has confirmed it. A reader that then finds nothing new in the
-   store receives everything that is published later.
+   it breaks and when it is up again, and read the store again.
+3. A subscription is valid when Redis has confirmed it. If a reader then finds nothing new in the
+   store, it receives everything that is committed later.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class Listener(Protocol):
     """Receives the events."""
 
     def event(self, event: bytes) -> None:
-        """An event of a partition."""
+        """Handle an event of a partition."""
         ...
 
     def records(self, run_id: str, payload: bytes) -> None:
-        """Records of a run."""
+        """Handle records of a run."""
         ...
 
     def missed(self) -> None:
-        """Something may have been missed."""
+        """Handle a gap: messages may have been lost."""
         ...
 
 
@@ -50,7 +50,7 @@ class Events:
     """The subscribed connection, for as long as the store is open.
 
     Args:
-        client: how Redis is reached.
+        client: opens connections.
         partitions: whose events are received.
         listener: see `Listener`.
     """
@@ -62,8 +62,8 @@ class Events:
         self._subscriber: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
         self._channels: dict[bytes, Callable[[bytes], None]] = {}
-        self._parting: set[asyncio.Task[None]] = set()
-        self._back: asyncio.Future[None] | None = None
+        self._unsubscribing: set[asyncio.Task[None]] = set()
+        self._reconnected: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """Subscribe to the partitions' events. Raises StoreUnavailable."""
@@ -71,7 +71,7 @@ class Events:
         self._task = asyncio.create_task(self._listen(), name="redis-events")
 
     async def follow(self, run_id: str, channel: str) -> None:
-        """Receive a run's records from now on.
+        """Subscribe to a run's records.
 
         Raises:
             StoreUnavailable: the connection is down.
@@ -81,11 +81,11 @@ class Events:
         await subscriber.subscribe(channel)
 
     def unfollow(self, channel: str) -> None:
-        """Receive a run's records no longer."""
+        """Unsubscribe from a run's records, in the background."""
         if self._channels.pop(channel.encode(), None):
-            parting = asyncio.create_task(self._unsubscribe(channel))
-            self._parting.add(parting)
-            parting.add_done_callback(self._parting.discard)
+            task = asyncio.create_task(self._unsubscribe(channel))
+            self._unsubscribing.add(task)
+            task.add_done_callback(self._unsubscribing.discard)
 
     async def _unsubscribe(self, channel: str) -> None:
         if channel.encode() in self._channels or self._subscriber is None:
@@ -104,15 +104,15 @@ class Events:
 
     async def _connected(self) -> Subscription:
         if self._subscriber is None:
-            if self._back is None:
-                self._back = asyncio.get_running_loop().create_future()
+            if self._reconnected is None:
+                self._reconnected = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout(self._client.address.timeout):
-                    await asyncio.shield(self._back)
+                    await asyncio.shield(self._reconnected)
             except TimeoutError:
                 raise StoreUnavailable(_DOWN) from None
         self._partitions.check_open()
-        if self._subscriber is None:  # it was back, and is gone again
+        if self._subscriber is None:  # it is down again
             raise StoreUnavailable(_DOWN)
         return self._subscriber
 
@@ -126,9 +126,9 @@ class Events:
             await subscriber.close()
             raise
         self._subscriber = subscriber
-        if self._back is not None:
-            self._back.set_result(None)
-            self._back = None
+        if self._reconnected is not None:
+            self._reconnected.set_result(None)
+            self._reconnected = None
 
     async def _listen(self) -> None:
         failures = 0

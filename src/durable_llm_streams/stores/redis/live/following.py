@@ -1,17 +1,17 @@
-"""Reading logs while they are written.
+"""Following logs while they are written.
 
 Theory of operation
 ===================
-1. What somebody reads here to its end has a tail here: where its log ends, by whom it is written,
-   its last records. Readers at the end wait at the tail; all of a run's readers share it.
-2. A tail is live while it is known to hear of everything that is committed: from this process's own
-   appends, when it writes the run, else by the run's channel, which records go to from when the
-   first process has said that it follows (`follow.lua`). It becomes live by subscribing first and
-   asking where the log ends afterwards. What it hears before that answer is here may come later in
-   the log than the answer, so it is kept until then: nothing falls between the two.
-3. Whatever does not fit, a hole, another epoch, a broken connection, makes the tail stale: its
-   readers are woken, look at the store themselves, and the next one makes it live again.
-4. What a tail holds was committed before. Nothing else is ever given to a reader.
+1. A run that is read to its end here has a tail: where its log ends, which epoch writes it, its
+   last records. Readers at the end wait at the tail; all readers of a run share it.
+2. A tail is live while it receives everything that is committed. If this process writes the run, it
+   receives its appends, else the messages of the run's channel. Records are published there after
+   the first process has asked for it (`follow.lua`).
+3. To become live, a tail subscribes first and then asks the store where the log ends. Messages that
+   come before the reply may be newer than it, so they are kept and added to it: none is lost.
+4. A hole, another epoch or a broken connection makes the tail stale. Its waiters are woken and read
+   the store; the next reader makes it live again.
+5. A tail holds only committed records, so readers receive nothing else.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Following(Listener):
     """The tails of a process.
 
     Args:
-        client: how Redis is reached.
+        client: calls Redis.
         partitions: where the logs are.
-        subscribers: are notified by owner when a feed goes on.
-        work: is notified when there may be work.
+        subscribers: notified by owner when a feed has a new change.
+        work: notified when there may be work.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class Following(Listener):
         self._work = work
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tails: dict[str, Tail] = {}
-        self._ours: dict[str, str] = {}  # the runs that this process writes, and as whom
+        self._ours: dict[str, str] = {}  # the runs that this process writes, and its epoch
         self._sweeper: asyncio.TimerHandle | None = None
         self.events = Events(client, partitions, self)
-        self.arriving = 0  # readers that are not yet waiting
+        self.arriving = 0  # readers that do not wait yet
 
     # --- reading -----------------------------------------------------------------------------
 
     async def read(self, run_id: str, after: int, max_bytes: int, wait: float) -> Page:
-        """See `LogReader.read`."""
+        """The next page, as `LogReader.read` gives it."""
         if wait <= 0:
             return await self._pages.read(run_id, after, max_bytes)
         tail = self._tails.get(run_id)
@@ -81,7 +81,9 @@ class Following(Listener):
             if isinstance(found, Page):
                 return found
             tail = found
-        if after + 1 != tail.next_seq or tail.status.ended:
+        if tail.status.ended:  # the chat may have been deleted since
+            return await self._pages.read(run_id, after, max_bytes)
+        if after + 1 != tail.next_seq:
             return tail.page(after, max_bytes) or await self._pages.read(run_id, after, max_bytes)
         if self._partitions.closed:
             raise StoreClosed
@@ -96,7 +98,7 @@ class Following(Listener):
         return await self._pages.read(run_id, after, max_bytes)
 
     async def _arrive(self, run_id: str, after: int, max_bytes: int) -> Page | Tail:
-        """What there is to read, or the live tail: then there is nothing before it."""
+        """The page after a record, or the live tail if there is nothing to read yet."""
         self.arriving += 1
         try:
             page = await self._pages.read(run_id, after, max_bytes)
@@ -110,7 +112,7 @@ class Following(Listener):
             tail.used = asyncio.get_running_loop().time()
             if not tail.live:
                 await self._make_live(run_id, tail)
-            # A tail that was swept away meanwhile hears of nothing any more.
+            # A tail that `_sweep` has removed meanwhile receives nothing more.
             return tail if tail.live and self._tails.get(run_id) is tail else page
         finally:
             self.arriving -= 1
@@ -133,21 +135,21 @@ class Following(Listener):
             if ours is None and not tail.subscribed:
                 await self.events.follow(run_id, tail.channel)
                 tail.subscribed = True
-            tail.begin_early()
+            tail.start_buffering()
             tail.begin(await self._pages.end(run_id, publish=tail.subscribed))
             if ours is not None and tail.by != ours.encode() and self._ours.get(run_id) == ours:
-                self.let_go(run_id)  # claimed elsewhere, while this process was not subscribed
+                self.forget_claim(run_id)  # claimed elsewhere while this was not subscribed
         finally:
             tail.making_live = None
 
-    # --- what happens ------------------------------------------------------------------------
+    # --- what is committed -------------------------------------------------------------------
 
     def claimed(self, claim: Claim, *, ends: bool = False) -> None:
-        """This process writes a run from now on. Where a new log ends is known without a look.
+        """This process writes a run from now on. A new log needs no call to find its end.
 
         Args:
             claim: of the run.
-            ends: whether it is claimed to be ended at once: its readers wait for the end.
+            ends: whether it was claimed to be ended at once; its readers wait for the end.
         """
         run = claim.run
         self._ours[run.id] = writer(claim.epoch)
@@ -163,28 +165,28 @@ class Following(Listener):
             self._sweep_later()
 
     def lost(self, claims: Iterable[Claim]) -> None:
-        """This process does not write these runs any more."""
+        """This process has lost these claims or has given them back."""
         for claim in claims:
-            self.let_go(claim.run.id)
+            self.forget_claim(claim.run.id)
 
-    def let_go(self, run_id: str) -> None:
+    def forget_claim(self, run_id: str) -> None:
         """This process does not write a run any more."""
         if self._ours.pop(run_id, None) is not None:
             tail = self._tails.get(run_id)
             if tail is not None and not tail.subscribed:
                 tail.stale()
 
-    def appended(self, batch: Sequence[Append], stands: Sequence[bool]) -> None:
-        """This process committed records, or was refused."""
+    def appended(self, batch: Sequence[Append], committed: Sequence[bool]) -> None:
+        """This process has written a batch; items that were not committed are fenced."""
         find = self._tails.get
-        for item, stand in zip(batch, stands, strict=True):
-            if not stand:
-                self.let_go(item.run_id)
+        for item, is_committed in zip(batch, committed, strict=True):
+            if not is_committed:
+                self.forget_claim(item.run_id)
             elif (tail := find(item.run_id)) is not None:
                 tail.appended(item.at, item.epoch, item.records)
 
     def ended(self, run: Run, at: int, records: Sequence[bytes]) -> None:
-        """This process ended a run."""
+        """This process has ended a run."""
         tail = self._tails.get(run.id)
         if tail is not None:
             tail.ended(at, run.spans, records, run.status)
@@ -197,7 +199,7 @@ class Following(Listener):
         try:
             rest = event[1:].decode()
         except UnicodeDecodeError:
-            kind = b""  # none of ours
+            kind = b""  # not an event of this store
         if kind == b"w":
             self._work.notify()
         elif kind == b"f":
@@ -215,7 +217,7 @@ class Following(Listener):
             if tail is not None and not tail.status.ended:
                 tail.stale()
         else:
-            logger.warning("Somebody else publishes in this store's channels.")
+            logger.warning("Invalid message in this store's channels: another program publishes.")
 
     @override
     def records(self, run_id: str, payload: bytes) -> None:
@@ -228,10 +230,10 @@ class Following(Listener):
             number, by, word = head.split(b" ")
             at, status = int(number), _STATUS[word]
         except (ValueError, KeyError):
-            logger.warning("Somebody else publishes in the channel of run %s.", run_id)
+            logger.warning("Invalid message in the channel of run %s.", run_id)
             tail.stale()
             return
-        tail.heard(at, by, data.split(b"\n"), status)
+        tail.received(at, by, data.split(b"\n"), status)
 
     @override
     def missed(self) -> None:
@@ -251,7 +253,7 @@ class Following(Listener):
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        """Wake the readers that have waited long enough; forget the tails that nobody reads."""
+        """Wake the waiters whose timeout is over, and remove tails without readers."""
         self._sweeper = None
         now = asyncio.get_running_loop().time()
         for run_id, tail in list(self._tails.items()):

@@ -1,4 +1,4 @@
-"""The end of a run's log, as a process knows it. See `following` for the rules."""
+"""The tail: what a process knows of the end of a log. See `following` for the rules."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from durable_llm_streams.store import Page
 from durable_llm_streams.stores.notify import Waiters, wake, wake_due
 from durable_llm_streams.stores.redis.replies import writer
 
-#: The last records are kept for readers that are a little behind: at most so many bytes.
+#: How many bytes of the last records are kept, for readers that are a little behind.
 _KEPT_BYTES = 32 * 1024
-#: At most so many messages are kept that come before it is known where the log ends.
-_KEPT_EARLY = 100
+#: How many messages are buffered at most until it is known where the log ends.
+_MAX_BUFFERED = 100
 
-_Heard = tuple[int, bytes, Sequence[bytes], Status]
+_Message = tuple[int, bytes, Sequence[bytes], Status]
 
 
 class Tail:
-    """Where a log ends, who writes it, its last records, and the readers that wait for more.
+    """Where a log ends, which epoch writes it, its last records, and its waiters.
 
     Attributes:
         channel: where other processes publish its records.
         live: whether this receives everything that is committed.
-        subscribed: whether it does so by the channel.
+        subscribed: whether it receives it by the channel.
         making_live: the task that makes it live.
         next_seq, spans, status: as in a page.
-        epoch: who writes, as in claims.
+        epoch: the epoch that writes, as in claims.
         by: the same, as in messages.
         used: when it was last read here, in the loop's time.
-        waiters: the readers that wait at the end, and until when.
+        waiters: the readers that wait at the end.
     """
 
     __slots__ = (
+        "_buffer",
         "_bytes",
-        "_doubtful",
-        "_early",
         "_first",
+        "_incomplete",
         "_recent",
         "by",
         "channel",
@@ -67,25 +67,29 @@ class Tail:
         self._first = 1  # the number of the first of the recent records
         self._recent: list[bytes] = []
         self._bytes = 0
-        self._early: list[_Heard] = []
-        self._doubtful = False  # whether it may have missed something while it becomes live
+        self._buffer: list[_Message] = []
+        self._incomplete = False  # whether it may have missed a message while it becomes live
 
-    def begin_early(self) -> None:
-        """The store is asked where the log ends; messages from now on are kept for `begin`."""
-        self._early = []
-        self._doubtful = False
+    def start_buffering(self) -> None:
+        """Buffer messages until `begin`: the store is asked now where the log ends."""
+        self._buffer = []
+        self._incomplete = False
 
-    def begin(self, place: Page) -> None:
-        """The log ended there when the store was asked; everything since has been received."""
-        self.next_seq = self._first = place.next_seq
-        self.status = place.status
-        self.written_by(place.spans)
+    def begin(self, end: Page) -> None:
+        """Begin at the log's end as the store replied, and add the buffered messages.
+
+        Args:
+            end: an empty page at the log's end.
+        """
+        self.next_seq = self._first = end.next_seq
+        self.status = end.status
+        self.written_by(end.spans)
         self._recent, self._bytes = [], 0
-        self.live = not self._doubtful
-        early, self._early = self._early, []
+        self.live = not self._incomplete
+        buffer, self._buffer = self._buffer, []
         if self.live:
-            for heard in early:
-                self.heard(*heard)
+            for message in buffer:
+                self.received(*message)
 
     def page(self, after: int, max_bytes: int) -> Page | None:
         """The records after a sequence number, if they are kept here."""
@@ -95,15 +99,15 @@ class Tail:
         return Page(after + 1, records, self.next_seq, self.spans, self.status)
 
     def appended(self, at: int, epoch: Epoch, records: Sequence[bytes]) -> None:
-        """This process has committed records."""
+        """Add records that this process has committed."""
         if self.live and at == self.next_seq and epoch == self.epoch:
             if records:
                 self._extend(records, self.status)
         else:
-            self.heard(at, writer(epoch).encode(), records, Status.RUNNING)
+            self.received(at, writer(epoch).encode(), records, Status.RUNNING)
 
     def ended(self, at: int, spans: tuple[Span, ...], last: Sequence[bytes], how: Status) -> None:
-        """This process has ended the run."""
+        """Add the last records, with which this process has ended the run."""
         if self.status.ended:
             return
         if self.live and at == self.next_seq:
@@ -112,14 +116,14 @@ class Tail:
         else:
             self.stale()
 
-    def heard(self, at: int, by: bytes, records: Sequence[bytes], status: Status) -> None:
-        """Records were committed somewhere; they may be known already."""
+    def received(self, at: int, by: bytes, records: Sequence[bytes], status: Status) -> None:
+        """Add committed records of any process; some of them may be known already."""
         if not self.live:
-            if self.making_live is not None and not self._doubtful:
-                self._early.append((at, by, records, status))
-                self._doubtful = len(self._early) >= _KEPT_EARLY
+            if self.making_live is not None and not self._incomplete:
+                self._buffer.append((at, by, records, status))
+                self._incomplete = len(self._buffer) >= _MAX_BUFFERED
             return
-        known = self.next_seq - at  # so many of the records
+        known = self.next_seq - at  # how many of the records
         if known >= len(records) and status is self.status:
             return
         if known < 0 or by != self.by or (known and status is not self.status):
@@ -128,24 +132,24 @@ class Tail:
             self._extend(records[known:] if known else records, status)
 
     def stale(self) -> None:
-        """This may have missed something."""
+        """Mark the tail as incomplete, and wake its waiters."""
         self.live = False
-        self._doubtful = True
+        self._incomplete = True
         self.wake(None)
 
     def wake(self, page: Page | None) -> None:
-        """Give every waiting reader the page; with None, it reads the store again."""
+        """Wake every waiter with the page; with None it reads the store again."""
         waiters = self.waiters
         if waiters:
             self.waiters = []
             wake(waiters, page)
 
     def wake_due(self, now: float) -> None:
-        """Wake the readers whose time is over."""
+        """Wake the waiters whose timeout is over."""
         self.waiters = wake_due(self.waiters, now)
 
     def written_by(self, spans: tuple[Span, ...]) -> None:
-        """The last of these spans is the one that is written."""
+        """Set the spans; the epoch of the last one writes."""
         self.spans = spans
         self.epoch = spans[-1].epoch if spans else None
         self.by = b"" if self.epoch is None else writer(self.epoch).encode()

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- What happened to an owner's chats since a position. See `FeedStore.changes`.
+-- The last changes of an owner's chats. See `FeedStore.changes`.
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  owner

@@ -1,11 +1,11 @@
 #!lua flags=no-writes
--- An owner's chats by their last change, newest first, from a place on. See `ChatStore.chats`.
+-- An owner's chats by their last change, newest first, from a place on. See `ChatStore.page`.
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  owner
 -- ARGV[2]  the last change of the chat before the place, or `+inf`
 -- ARGV[3]  that chat, or ''
--- ARGV[4]  how many at the most
+-- ARGV[4]  how many at most
 --
 -- Replies with a chat for each.
 -- include shared.lua

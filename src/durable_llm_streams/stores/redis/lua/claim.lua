@@ -4,25 +4,25 @@
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  worker
--- ARGV[2]  how many at the most
+-- ARGV[2]  how many at most
 -- ARGV[3]  the lease, milliseconds
 -- ARGV[4]  clock, or '' for the server's
--- ARGV[5]  how many tokens follow of earlier claims that nobody heard the outcome of
+-- ARGV[5]  how many tokens follow of earlier claims without a reply
 -- ARGV[6…] these, then a new token for each claim
 --
 -- Replies with {run, fields, next} for each claim.
 --
--- A claim whose reply was lost would leave its runs to nobody until their leases run out. So its
--- tokens come again with the worker's next claim: a run that still has one of them is handed over.
+-- If the reply of a claim is lost, no worker writes its runs until their leases run out. So the
+-- worker's next claim sends the same tokens again. Runs that still have one of them are returned.
 -- include shared.lua
 -- include claiming.lua
-local LONGEST = 100 -- leases of another server's setting
+local LONGEST = 100 -- in leases: other servers may have a longer one
 local limit, lease, now = tonumber(ARGV[2]), tonumber(ARGV[3]), clock(ARGV[4])
-local unanswered = tonumber(ARGV[5])
+local unconfirmed = tonumber(ARGV[5])
 local claims = {}
-if unanswered > 0 then
+if unconfirmed > 0 then
   local ours = {}
-  for index = 6, 5 + unanswered do
+  for index = 6, 5 + unconfirmed do
     ours[ARGV[index]] = true
   end
   for _, run in ipairs(call('ZRANGE', root .. ':leases', 0, -1)) do
@@ -34,7 +34,7 @@ if unanswered > 0 then
   end
 end
 
--- No lease is this long: it was given while the clock was ahead, and would hold up its run for as long.
+-- A lease as long as this was given while the clock was ahead; it would block its run for as long.
 for _, run in ipairs(call('ZRANGEBYSCORE', root .. ':leases', '(' .. whole(now + LONGEST * lease), '+inf',
     'LIMIT', 0, 1000)) do
   call('ZADD', root .. ':leases', now + lease, run)
@@ -53,9 +53,9 @@ table.sort(free, function(one, other) return one[1] < other[1] end)
 
 local taken = math.max(0, math.min(limit - #claims, #free))
 for index = 1, taken do
-  claims[#claims + 1] = take(free[index][2], ARGV[1], lease, now, ARGV[5 + unanswered + index], true)
+  claims[#claims + 1] = take(free[index][2], ARGV[1], lease, now, ARGV[5 + unconfirmed + index], true)
 end
 if #free > taken then
-  publish('w') -- there is something left for others
+  publish('w') -- there is work for other workers
 end
 return claims

@@ -1,5 +1,6 @@
 #!lua
--- Claims one run, whoever holds it and whether or not it is its turn. See `RunStore.seize`.
+-- Claims one run, also one that another worker holds or that waits in the queue. See
+-- `RunStore.claim_run`.
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  run

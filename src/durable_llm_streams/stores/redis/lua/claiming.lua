@@ -1,6 +1,6 @@
 -- One claim. Needs shared.lua.
 
--- Gives a run to a worker under a new epoch, and replies with {run, fields, next}.
+-- Gives a run to a worker under a new epoch; returns {run, fields, next}.
 local function take(run, worker, lease, now, token, counts_as_takeover)
   local held = call('HMGET', key('run', run), 'status', 'epoch', 'takeovers', 'spans', 'started')
   local number = whole(tonumber(held[2]) + 1)
@@ -12,7 +12,7 @@ local function take(run, worker, lease, now, token, counts_as_takeover)
     'status', 'running', 'epoch', number, 'token', token, 'writer', number .. '.' .. token,
     'first', first, 'spans', with_span(held[4], first, number, token), 'worker', worker,
     'started', held[5] or whole(now))
-  call('HDEL', key('run', run), 'followed') -- who follows hears of the claim and says so again
+  call('HDEL', key('run', run), 'followed') -- followers are notified of the claim and ask again
   call('ZREM', root .. ':queue', run)
   call('ZADD', root .. ':leases', now + lease, run)
   publish('c' .. run .. ' ' .. number .. '.' .. token)

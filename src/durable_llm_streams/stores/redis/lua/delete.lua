@@ -11,5 +11,5 @@ local owner, chat = ARGV[1], ARGV[2]
 if call('HGET', key('chat', chat), 'owner') ~= owner then
   return {'chat-not-found'}
 end
-forget_chat(chat, owner)
+delete_chat(chat, owner)
 return {'ok'}

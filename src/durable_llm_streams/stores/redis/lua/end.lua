@@ -5,7 +5,7 @@
 -- KEYS[1]  the partition's root
 -- ARGV[1]  run
 -- ARGV[2]  the writer (`NUMBER.TOKEN`)
--- ARGV[3]  the sequence number that the first record gets
+-- ARGV[3]  the sequence number of the first record
 -- ARGV[4]  the final status
 -- ARGV[5]  the assistant message's body
 -- ARGV[6]  the time
@@ -38,7 +38,7 @@ if at ~= next_seq then
   return {'mismatch', next_seq}
 end
 
--- Nothing can be refused any more.
+-- All checks are done: writes begin here.
 local chat = held[6]
 local log = key('log', run)
 for from = 11, #ARGV, 1000 do
@@ -66,7 +66,7 @@ if waiting ~= '' then
     publish('w')
   end
 end
-tell('run-ended', about[1], chat, {run, held[7], status})
+publish_change('run-ended', about[1], chat, {run, held[7], status})
 call('PUBLISH', root .. ':tail:' .. run,
   at .. ' ' .. writer .. ' ' .. status .. '\n' .. table.concat(ARGV, '\n', 11))
 publish('e' .. run)

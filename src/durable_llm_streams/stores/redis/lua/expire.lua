@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
--- Deletes a portion of what has outlived its retention. See `Store.expire`.
+-- Deletes some of what has outlived its retention. See `Sweeper.delete_some`.
 --
 -- KEYS[1]  the partition's root
--- ARGV[1]  logs go when their run ended so many milliseconds ago
--- ARGV[2]  chats go when they last changed so many milliseconds ago, or '' to keep them
--- ARGV[3]  records of runs that ended so many milliseconds ago have gone by themselves
+-- ARGV[1]  how long a log is kept after its run's end, milliseconds
+-- ARGV[2]  how long a chat is kept after its last change, milliseconds, or '' for ever
+-- ARGV[3]  how long a run's record is kept after its end, milliseconds; then Redis has deleted it
 -- ARGV[4]  clock, or '' for the server's
--- ARGV[5]  so many milliseconds may count since the last look at the clock, see stores/seen_time.py
+-- ARGV[5]  how many milliseconds count at most since the last look at the clock, see
+--          stores/seen_time.py
 --
--- Replies {how many logs and chats went, the clock at the last look, the clock now}.
+-- Replies {how many logs and chats were deleted, the clock at the last look, the clock now}.
 -- include shared.lua
 local now = clock(ARGV[4])
 local held = call('HMGET', root .. ':clock', 'seen', 'wall')
@@ -17,8 +18,8 @@ local seen = held[1] and tonumber(held[1]) + math.max(0, math.min(now - before, 
   or first_seen(now)
 call('HSET', root .. ':clock', 'seen', whole(seen), 'wall', whole(now))
 
--- Stamps that this time cannot have made come from a clock: another version of this software writes
--- those. What they say of a time before there was any, or to come, counts as now.
+-- Stamps outside the range of this time come from a clock: an earlier version of this software wrote
+-- them. They are set to now.
 for _, index in ipairs({'ages', 'ended', 'kept'}) do
   local set = root .. ':' .. index
   for _, range in ipairs({
@@ -34,13 +35,13 @@ local function older(milliseconds)
   return '(' .. whole(seen - tonumber(milliseconds))
 end
 
-local gone = 0
+local count = 0
 for _, run in ipairs(call('ZRANGEBYSCORE', root .. ':ended', '-inf', older(ARGV[1]), 'LIMIT', 0, 200)) do
   local ended = call('ZSCORE', root .. ':ended', run)
   call('UNLINK', key('log', run))
   call('ZREM', root .. ':ended', run)
   call('ZADD', root .. ':kept', ended, run)
-  gone = gone + 1
+  count = count + 1
 end
 for _, run in ipairs(call('ZRANGEBYSCORE', root .. ':kept', '-inf', older(ARGV[3]), 'LIMIT', 0, 200)) do
   call('ZREM', root .. ':kept', run)
@@ -55,7 +56,7 @@ if ARGV[2] ~= '' then
       if not owner then
         call('ZREM', root .. ':ages', chat)
       elseif active_run(chat) == '' then
-        forget_chat(chat, owner)
+        delete_chat(chat, owner)
         deleted = deleted + 1
       else
         offset = offset + 1
@@ -65,6 +66,6 @@ if ARGV[2] ~= '' then
       break
     end
   end
-  gone = gone + deleted
+  count = count + deleted
 end
-return {gone, whole(before), whole(now)}
+return {count, whole(before), whole(now)}

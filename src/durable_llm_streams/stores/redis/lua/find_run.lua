@@ -1,8 +1,8 @@
 #!lua flags=no-writes
--- One run of a chat: the named one, or the active one. See `RunStore.find_run`.
+-- One run of a chat: the named one, or the active one. See `RunStore.find`.
 --
 -- KEYS[1]  the partition's root
--- ARGV[1]  whether the owner counts: 1 or 0
+-- ARGV[1]  whether the owner is checked: 1 or 0
 -- ARGV[2]  owner
 -- ARGV[3]  chat
 -- ARGV[4]  run, or '' for the active one

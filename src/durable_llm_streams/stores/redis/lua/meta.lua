@@ -1,8 +1,8 @@
 #!lua
--- Draws what a store is known by, once.
+-- Reads the fields of a store as a whole; fields that are missing are written first.
 --
 -- KEYS[1]  the store's root, `{PREFIX}`
--- ARGV     field, value, … for those that are not there yet
+-- ARGV     field, value, …: the values of fields that are missing
 --
 -- Replies with all fields.
 local meta = KEYS[1] .. ':meta'

@@ -1,8 +1,8 @@
--- Where the pieces of a chat lie until it is whole. Needs shared.lua.
+-- The staging area of a chat that is copied here, until it is complete. Needs shared.lua.
 --
--- Nobody looks there, and each migration has a place of its own: its token is in the keys' names.
--- What a killed one has left goes by itself.
-local PATIENCE_MILLISECONDS = 3600 * 1000
+-- Nothing else reads these keys. Each migration has its own: its token is in their names. What a
+-- killed migration leaves expires.
+local STAGED_MILLISECONDS = 3600 * 1000
 
 local function staged(token, kind, id)
   return root .. ':moving:' .. token .. ':' .. kind .. ':' .. id

@@ -1,5 +1,5 @@
 #!lua
--- Tries every command that the scripts use, on keys of its own, and leaves nothing behind.
+-- Tries every command that the scripts use, on keys of its own, and deletes them.
 --
 -- KEYS[1]  a partition's root
 --

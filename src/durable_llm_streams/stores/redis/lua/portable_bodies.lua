@@ -3,8 +3,8 @@
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  chat
--- ARGV[2]  how many messages to pass over
--- ARGV[3]  the most bytes; one body is always given
+-- ARGV[2]  how many messages to skip
+-- ARGV[3]  how many bytes at most; one body is always returned
 --
 -- Replies with the bodies, '' for one that is not written yet.
 -- include shared.lua

@@ -2,10 +2,10 @@
 -- Chats of all owners by their last change, oldest first. See `Portable.listing`.
 --
 -- KEYS[1]  the partition's root
--- ARGV[1]  how many to pass over
--- ARGV[2]  how many to look at
+-- ARGV[1]  how many to skip
+-- ARGV[2]  how many to read
 --
--- Replies {how many there are, how many were looked at, those that are still there}.
+-- Replies {how many there are, how many were read, those that still exist}.
 -- include shared.lua
 local ages, offset = root .. ':ages', tonumber(ARGV[1])
 local part = call('ZRANGE', ages, offset, offset + tonumber(ARGV[2]) - 1)

@@ -1,9 +1,8 @@
 #!lua
--- Leaves a mark in a store for a minute, and tells the mark that is there: two addresses may lead to
--- one store.
+-- Writes a mark in a store for a minute, or reads it, to detect that two addresses are one store.
 --
 -- KEYS[1]  the store's root, `{PREFIX}`
--- ARGV[1]  the mark, or '' to leave none
+-- ARGV[1]  the mark, or '' to only read it
 --
 -- Replies with the mark, or ''.
 local mark = KEYS[1] .. ':mark'

@@ -1,12 +1,12 @@
 #!lua
--- Makes a chat of the pieces that were taken in, in one step. See `Portable.put_in`.
+-- Makes a chat of what was staged, in one step. See `Portable.put_in`.
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  the migration's token
 -- ARGV[2]  chat
 -- ARGV[3]  owner
 -- ARGV[4]  title
--- ARGV[5]  when it was made
+-- ARGV[5]  when it was created
 -- ARGV[6]  when it last changed
 -- ARGV[7]  head, or ''
 -- ARGV[8]  how many messages it has
@@ -16,7 +16,7 @@
 -- ARGV[12…] for each run, oldest first: run, how many records, how long they are kept and how long
 --          its own record is kept, milliseconds (0: for ever), milliseconds since its end
 --
--- Replies 'ok', 'taken' when the chat or a run of it is there, 'lost' when a piece is missing.
+-- Replies 'ok'; 'taken' if the chat or one of its runs exists; 'lost' if something is missing.
 -- include shared.lua
 -- include moving.lua
 local token, chat, owner = ARGV[1], ARGV[2], ARGV[3]
@@ -37,7 +37,7 @@ for index = 12, #ARGV, 5 do
   end
 end
 
--- Nothing can be refused any more.
+-- All checks are done: writes begin here.
 local seen = stamp(clock(ARGV[11]))
 local function move(kind, id, milliseconds)
   if call('EXISTS', staged(token, kind, id)) == 1 then
@@ -51,7 +51,7 @@ local function move(kind, id, milliseconds)
 end
 
 for _, kind in ipairs({'order', 'tree', 'body', 'keys', 'active'}) do
-  call('DEL', key(kind, chat)) -- of an earlier chat of this name, which ended by its age
+  call('DEL', key(kind, chat)) -- of an earlier chat with this id, which has expired
 end
 for index = 12, #ARGV, 5 do
   local run, number = ARGV[index], call('INCR', root .. ':number')
@@ -79,7 +79,7 @@ call('HSET', key('chat', chat), 'owner', owner, 'title', ARGV[4], 'created', ARG
 if ARGV[7] ~= '' then
   call('HSET', key('chat', chat), 'head', ARGV[7])
 end
-local left = call('PTTL', key('owner', owner)) -- -1: for ever, -2: not there
+local left = call('PTTL', key('owner', owner)) -- -1: for ever, -2: does not exist
 touch(chat, owner, ARGV[6], seen - tonumber(ARGV[10]))
 if lifetime == 0 then
   call('PERSIST', key('owner', owner))

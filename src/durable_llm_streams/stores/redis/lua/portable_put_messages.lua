@@ -1,5 +1,5 @@
 #!lua
--- Takes in some messages of a chat that is not there yet. See `Portable.put_in`.
+-- Stages some messages of a chat that does not exist yet. See `Portable.put_in`.
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  the migration's token
@@ -19,6 +19,6 @@ for index = 4, #ARGV, 3 do
   end
 end
 for _, kind in ipairs({'order', 'tree', 'body'}) do
-  call('PEXPIRE', staged(token, kind, chat), PATIENCE_MILLISECONDS)
+  call('PEXPIRE', staged(token, kind, chat), STAGED_MILLISECONDS)
 end
 return 1

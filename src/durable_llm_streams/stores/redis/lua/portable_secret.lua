@@ -1,5 +1,5 @@
 #!lua
--- Sets what signs visitors' cookies. See `Portable.set_secret`.
+-- Sets the secret that signs visitors' cookies. See `Portable.set_secret`.
 --
 -- KEYS[1]  the store's root, `{PREFIX}`
 -- ARGV[1]  the secret, hexadecimal

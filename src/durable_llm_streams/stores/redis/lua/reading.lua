@@ -1,6 +1,6 @@
--- A stretch of a log. Needs shared.lua.
+-- A page of a log. Needs shared.lua.
 
-local function stretch(run, after, most)
+local function log_page(run, after, most)
   local held = call('HMGET', key('run', run), 'status', 'spans', 'next')
   if not held[1] then
     return nil

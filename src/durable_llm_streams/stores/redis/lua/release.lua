@@ -4,7 +4,7 @@
 -- KEYS[1]  the partition's root
 -- ARGV[1…] run, writer (`NUMBER.TOKEN`) for each claim
 -- include shared.lua
-local given_back = false
+local is_work = false
 for index = 1, #ARGV, 2 do
   local run = ARGV[index]
   local held = call('HMGET', key('run', run), 'writer', 'number', 'chat')
@@ -14,11 +14,11 @@ for index = 1, #ARGV, 2 do
     call('ZREM', root .. ':leases', run)
     if active_run(held[3]) == run then
       call('ZADD', root .. ':queue', held[2], run)
-      given_back = true
+      is_work = true
     end
   end
 end
-if given_back then
+if is_work then
   publish('w')
 end
 return 1

@@ -13,5 +13,5 @@ if call('HGET', key('chat', chat), 'owner') ~= owner then
   return {'chat-not-found'}
 end
 call('HSET', key('chat', chat), 'title', ARGV[3])
-tell('chat-renamed', owner, chat)
+publish_change('chat-renamed', owner, chat)
 return {'ok', chat_reply(chat)}

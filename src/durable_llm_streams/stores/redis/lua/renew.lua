@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Prolongs leases. See `RunStore.renew`.
+-- Renews leases. See `RunStore.renew`.
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  the lease, milliseconds
 -- ARGV[2]  clock, or '' for the server's
 -- ARGV[3…] run, writer (`NUMBER.TOKEN`) for each claim
 --
--- Replies with a 1 for each claim that holds and a 0 for each that is lost, as one text.
+-- Replies with a string: a 1 for each claim that is held, a 0 for each that is lost.
 -- include shared.lua
 local lease_until = clock(ARGV[2]) + tonumber(ARGV[1])
 local held = {}

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- Runs of all chats, newest first. See `RunStore.runs`.
+-- Runs of all chats, newest first. See `RunStore.newest`.
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  which: `running` (all that have not ended) or `runs`
--- ARGV[2]  how many at the most
+-- ARGV[2]  how many at most
 --
 -- Replies with {run, fields, next} for each.
 -- include shared.lua

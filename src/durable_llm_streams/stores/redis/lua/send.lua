@@ -11,10 +11,10 @@
 -- ARGV[7]  the new run's id
 -- ARGV[8]  the answer's id
 -- ARGV[9]  model
--- ARGV[10] what makes a repetition recognisable, or ''
--- ARGV[11] fingerprint of what is asked
+-- ARGV[10] the idempotency key, or ''
+-- ARGV[11] fingerprint of the request
 -- ARGV[12] title
--- ARGV[13] whether the head goes to the answer's branch: 1 or 0
+-- ARGV[13] whether the head moves to the answer's branch: 1 or 0
 -- ARGV[14] whether the run may wait behind another one: 1 or 0
 -- ARGV[15] the claiming worker, or ''
 -- ARGV[16] its lease, milliseconds
@@ -56,7 +56,7 @@ if dedup ~= '' then
   if asked_before and asked_before ~= content then
     return {'key-conflict'}
   end
-  found = asked_before and found -- a record that has gone can be followed by nobody
+  found = asked_before and found -- the run's record may have expired
 end
 if not found and place == 'again' then
   if not asked then
@@ -106,7 +106,7 @@ if place ~= 'again' and (message_id == '' or message(chat, message_id)) then
   return {'message-conflict'}
 end
 
--- Nothing can be refused any more.
+-- All checks are done: writes begin here.
 local function add(id, role, above, by)
   local place_in_order = call('HINCRBY', key('chat', chat), 'messages', 1)
   local entry = role .. '|' .. above .. '|' .. ARGV[17] .. '|' .. by
@@ -152,8 +152,8 @@ call('HSET', key('chat', chat), 'head', answer)
 touch(chat, owner, whole(math.max(now, tonumber(known[3] or '0'))), stamp(clock(ARGV[18])))
 keep_chat(chat, owner, ARGV[20])
 if is_new then
-  tell('chat-created', owner, chat)
+  publish_change('chat-created', owner, chat)
 end
-tell('run-started', owner, chat, {run, answer})
+publish_change('run-started', owner, chat, {run, answer})
 local reply = run_reply(run)
 return {'new', reply[1], reply[2], reply[3]}

@@ -1,17 +1,16 @@
--- What several scripts have in common. A script takes it in with a line `-- include shared.lua`.
+-- Functions that several scripts use. A script includes them with a line `-- include shared.lua`.
 --
 -- Theory of operation
 -- ===================
 -- 1. KEYS[1] is the root of a partition, `{PREFIX:N}`. Every other key of the partition begins with
 --    it, so all of them are in one hash slot; see docs/redis.md for the whole layout.
--- 2. Scripts are not rolled back when they fail: a script looks at everything first, and writes
---    when nothing can go wrong any more. `#!lua` without flags makes Redis refuse the whole script,
---    before its first write, when there is no memory left. Those that make room, or only keep what
---    there is, have `flags=allow-oom`.
+-- 2. Scripts are not rolled back when they fail. So a script does all its checks first and then
+--    writes. `#!lua` without flags makes Redis refuse the whole script, before its first write, when
+--    memory is full. Scripts that free memory, or need hardly any, have `flags=allow-oom`.
 -- 3. Times are milliseconds. The clock is the server's; a given clock is for tests.
 -- 4. A refusal is a reply, not an error: its first element says which.
 -- 5. Retention goes by the time that the partition has seen pass, not by the clock, which may jump.
---    `expire` lets that time go on; `seen_at` and `stamp` tell it. stores/seen_time.py has the whole rule.
+--    `expire` advances that time; `seen_at` and `stamp` read it. See stores/seen_time.py.
 local root = KEYS[1]
 local call = redis.call
 
@@ -27,16 +26,16 @@ local function clock(given)
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Numbers above 10^14 would be written with an exponent otherwise.
+-- A number without an exponent, which Lua would write from 10^14 on.
 local function whole(number)
   return string.format('%.0f', number)
 end
 
 local MOST_BETWEEN_LOOKS = 5 * 60 * 1000 -- as in stores/seen_time.py
-local FIRST = 1577836800000 -- 2020: no right clock has stamped anything here before
+local FIRST = 1577836800000 -- 2020: every stamp of a correct clock is later
 
--- The partition's time when nothing is known of it yet: its newest stamp, or the clock if that is
--- earlier. So a clock that is ahead makes nothing old. Stamps of an earlier version count on.
+-- The first value of the partition's time: its newest stamp, or the clock if that is earlier. So a
+-- clock that is ahead makes nothing old. Stamps of an earlier version stay valid.
 local function first_seen(now)
   local newest = -math.huge
   for _, index in ipairs({'ages', 'ended'}) do
@@ -49,7 +48,7 @@ local function first_seen(now)
   return math.max(now, FIRST)
 end
 
--- The time that the partition has seen pass, and whether it is written down.
+-- The time that the partition has seen pass, and whether it is stored.
 local function seen_at(now)
   local held = call('HMGET', root .. ':clock', 'seen', 'wall')
   if not held[1] then
@@ -59,7 +58,7 @@ local function seen_at(now)
   return tonumber(held[1]) + math.max(0, moved), true
 end
 
--- The same, for what is stamped now.
+-- The same, for a new stamp; stores it if it is not stored.
 local function stamp(now)
   local seen, known = seen_at(now)
   if not known then
@@ -72,7 +71,7 @@ local function publish(event)
   call('PUBLISH', root .. ':events', event)
 end
 
--- A run's fields, and the number that its log's next record gets.
+-- A run's fields, and the sequence number of its log's next record.
 local function run_reply(run)
   local fields = call('HGETALL', key('run', run))
   return {run, fields, call('LLEN', key('log', run)) + 1}
@@ -83,7 +82,7 @@ local function active_run(chat)
   return call('ZRANGE', key('active', chat), 0, 0)[1] or ''
 end
 
--- A chat as the caller sees it: id, owner, title, created, updated, head, active run.
+-- A chat as replies have it: id, owner, title, created, updated, head, active run.
 local function chat_reply(chat)
   local fields = call('HMGET', key('chat', chat), 'owner', 'title', 'created', 'updated', 'head')
   return {chat, fields[1], fields[2], fields[3], fields[4], fields[5] or '', active_run(chat)}
@@ -147,8 +146,8 @@ local function touch(chat, owner, updated, seen)
   call('ZADD', root .. ':ages', whole(seen), chat)
 end
 
--- What a chat consists of goes by itself so long after its last change, and a day; 0: never. The day
--- is for the servers to delete it first: that tidies up the indexes and tells the owner.
+-- Lets the keys of a chat expire so long after its last change, and one day more; 0: never. Within
+-- that day the servers delete it, which also cleans the indexes and publishes the change.
 local DAY = 24 * 3600 * 1000
 local function keep_chat(chat, owner, milliseconds)
   if tonumber(milliseconds) > 0 then
@@ -160,16 +159,16 @@ local function keep_chat(chat, owner, milliseconds)
   end
 end
 
--- So many changes are kept for an owner, and one more, which tells whether older ones went.
+-- How many changes of an owner are kept; one more shows whether older ones were dropped.
 local FEED_LENGTH = 100
 local FEED_MILLISECONDS = 24 * 3600 * 1000
 
--- Tells a chat's owner of something. `about` is {run, answer, status} or nil.
-local function tell(kind, owner, chat, about)
+-- Publishes a change in its owner's feed. `about` is {run, answer, status} or nil.
+local function publish_change(kind, owner, chat, about)
   local number = call('INCR', root .. ':changes')
   local view = kind == 'chat-deleted' and {} or chat_reply(chat)
   local feed = key('feed', owner)
-  local time = call('TIME') -- names this change: if it is lost, its number may come again
+  local time = call('TIME') -- the token: if this change is lost, its number is given again
   local token = time[1] .. string.format('%06d', time[2])
   local entry = cjson.encode({whole(number), kind, chat, about or {}, view, token})
   call('RPUSH', feed, entry)
@@ -178,7 +177,7 @@ local function tell(kind, owner, chat, about)
   publish('f' .. owner)
 end
 
-local function forget_chat(chat, owner)
+local function delete_chat(chat, owner)
   for _, entry in ipairs(call('HVALS', key('tree', chat))) do
     local run = string.match(entry, '|([^|]*)$')
     if run ~= '' then
@@ -194,5 +193,5 @@ local function forget_chat(chat, owner)
   end
   call('ZREM', key('owner', owner), chat)
   call('ZREM', root .. ':ages', chat)
-  tell('chat-deleted', owner, chat)
+  publish_change('chat-deleted', owner, chat)
 end

@@ -7,7 +7,7 @@
 -- ARGV[3]  the message whose branch to show, or '' for the head's
 --
 -- Replies {'ok', chat, versions as id and tree entry, branch as id, tree entry and body,
--- {run, fields, next} or {}, stretch of its log or {}} or {refusal}.
+-- {run, fields, next} or {}, a page of its log or {}} or {refusal}.
 -- include shared.lua
 -- include reading.lua
 local owner, chat, leaf = ARGV[1], ARGV[2], ARGV[3]
@@ -31,4 +31,4 @@ local run = about[7]
 if run == '' then
   return {'ok', about, versions, path(chat, leaf), {}, {}}
 end
-return {'ok', about, versions, path(chat, leaf), run_reply(run), stretch(run, 0, math.huge)}
+return {'ok', about, versions, path(chat, leaf), run_reply(run), log_page(run, 0, math.huge)}
