@@ -133,7 +133,7 @@ async def test_a_source_that_does_not_exist_makes_nothing(
     (tmp_path / "other.db").write_bytes(b"")
     with closing(sqlite3.connect(tmp_path / "other.db")) as other, other:
         other.execute("CREATE TABLE theirs (x)")
-    with pytest.raises(StoreUnusable, match="something else"):
+    with pytest.raises(StoreUnusable, match="another program"):
         await migrate(f"sqlite:///{tmp_path}/other.db", redis)
     left_open = (await partition.server.command("CLIENT", "LIST")).splitlines()[clients:]
     assert left_open == [], "a store that was refused is still connected"

@@ -93,11 +93,7 @@ GUARDED = {"sentinel": True, "config": ["requirepass pw", *SENTINEL["config"]]} 
         (REPLICA, "redis://app:pw@{place}", "is a replica"),
         (config('rename-command EVAL ""'), "redis://{place}", "runs no scripts"),
         (config('rename-command EVALSHA ""'), "redis://{place}", "runs no scripts"),
-        (
-            config('rename-command SELECT ""'),
-            "redis://{place}/1",
-            "an error (ERR unknown command 'SEL",
-        ),
+        (config('rename-command SELECT ""'), "redis://{place}/1", "(ERR unknown command 'SELECT'"),
         (config("maxmemory 1"), "redis://{place}", "is full (maxmemory)"),
         (config("min-replicas-to-write 1"), "redis://{place}", "nothing without its replicas"),
         (SENTINEL, "redis://{place}", "is a Sentinel"),

@@ -66,8 +66,8 @@ async def test_a_lost_connection_is_left_and_each_outage_begins_with_short_pause
             began = asyncio.get_running_loop().time()
             await asyncio.sleep(20)
             pauses = [after - before for before, after in pairwise([began, *peers.dialed])]
-            assert pauses[0] == pytest.approx(first), f"outage {outage}"
-            assert pauses[-1] == pytest.approx(longest, abs=0.02), f"outage {outage}"
+            assert first / 2 <= pauses[0] <= first, f"outage {outage}"
+            assert longest / 2 <= pauses[-1] <= longest + 0.02, f"outage {outage}"
             peers.failure = None
             await asyncio.sleep(2)
             assert closed(peers) == [True] * outage + [False]
@@ -90,7 +90,7 @@ async def test_a_connection_that_takes_no_subscription_is_closed_and_made_again(
             assert not following.done(), f"outage {outage}: nothing is subscribed yet"
             cuts, peers.answer = listener.cuts, takes
             await following
-            expected = [[b"SUBSCRIBE", b"{p:0}:events"], [b"SUBSCRIBE", b"channel"]]
+            expected = [[b"SUBSCRIBE", b"{dls:0}:events"], [b"SUBSCRIBE", b"channel"]]
             assert peers.opened[-1].commands == expected, f"outage {outage}"
             assert listener.cuts > cuts, "readers and feeds are not woken to look again"
             peers.answer = refuses

@@ -33,7 +33,7 @@ def test_errors_that_came_from_each_other_are_told_once_each() -> None:
     ("error", "meaning"),
     [
         (RedisConnectionError("Cut off."), "cannot be reached (Cut off)"),
-        (RedisTimeoutError(), "does not answer in time (TimeoutError)"),
+        (RedisTimeoutError(), "does not answer in time (RedisTimeoutError)"),
         (ResponseError("ERR user_script:3: attempt to index a nil value"), None),
         ("OOM command not allowed", "is out of memory"),
         ("LOADING Redis is loading", "is loading its data"),

@@ -79,7 +79,7 @@ async def why_unusable(address: RedisAddress, error: Exception) -> str | None:
         return f"cannot be reached: there is no socket {place}. Start Redis, or correct DLS_STORE."
     if any(isinstance(cause, PermissionError) for cause in chain):
         return f"cannot be reached: this user may not use {place}. Change the rights of the file."
-    if any(isinstance(cause, socket.gaierror) for cause in chain):
+    if any(isinstance(cause, socket.gaierror | UnicodeError) for cause in chain):
         return f"cannot be reached: the host of {place} is not known. Correct DLS_STORE."
     if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
         return f"cannot be reached: nobody listens at {place}. Start Redis, or correct DLS_STORE."
