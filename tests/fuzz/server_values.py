@@ -59,7 +59,7 @@ async def _visitor(header: bytes) -> Visitor:
 
 _LIFE = "0123456789abcdef"
 _feeds = SQLiteFeed()
-_feeds._life, _feeds._number = _LIFE, 17
+_feeds._process, _feeds._number = _LIFE, 17
 _redis_feeds = RedisFeed(cast("Any", SimpleNamespace(life=_LIFE)), cast("Any", None), str)
 
 
