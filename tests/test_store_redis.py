@@ -40,6 +40,12 @@ class TestContract(StoreContract):
     """Every sentence of the Store contract."""
 
 
+async def test_values_of_the_store_itself_are_no_values_of_the_program(talk: Talk) -> None:
+    for name in ("version", "partitions", "life"):
+        with pytest.raises(ValueError, match=name):
+            await talk.store.meta(name, b"")
+
+
 @pytest.mark.promise("prefix", "fencing", "one-end", "stop", "idempotent-send", "history-is-fold")
 def test_random_operations_do_what_they_do_in_the_model(redis_server: RedisServer) -> None:
     profile = settings(SETTINGS, max_examples=100)

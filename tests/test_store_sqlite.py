@@ -175,6 +175,12 @@ async def test_readers_that_are_cancelled_are_forgotten(talk: Talk, stores: SQLi
     await until(lambda: active.waiters == [])
 
 
+async def test_values_of_the_store_itself_are_no_values_of_the_program(talk: Talk) -> None:
+    for name in ("node", "seen", "wall", "check"):
+        with pytest.raises(ValueError, match=name):
+            await talk.store.meta(name, b"")
+
+
 # --- the feeds ---------------------------------------------------------------------------------
 
 

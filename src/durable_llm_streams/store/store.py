@@ -78,6 +78,9 @@ class Store(Protocol):
         Args:
             name: lower-case letters, digits and dashes.
             default: what is kept if the store has no value of this name.
+
+        Raises:
+            ValueError: the store keeps a value of its own under this name.
         """
         ...
 

@@ -39,6 +39,9 @@ PACE: Final = Pace(interval=0.002)
 #: For a Redis that is paid by the command.
 ECONOMY: Final = PACE._replace(records=50, longest=0.5)
 
+#: Fields of `{PREFIX}:meta` that are the store's own.
+_OWN: Final = frozenset({"version", "partitions", "life"})
+
 logger = logging.getLogger(__name__)
 
 
@@ -132,6 +135,8 @@ class RedisStore(Store):
     @override
     async def meta(self, name: str, default: bytes) -> bytes:
         self._partitions.check_open()
+        if name in _OWN:
+            raise ValueError(f"The store keeps a value of its own as {name!r}.")
         return bytes.fromhex((await self._meta(**{name: default.hex()}))[name])
 
     @property

@@ -29,6 +29,10 @@ from .runs import SQLiteRuns
 from .seen_time import SeenTime
 
 
+#: Values in `meta` that are the store's own.
+_OWN = frozenset({"node", "seen", "wall", "check"})
+
+
 class SQLiteStore(Store):
     """The Store on one SQLite file.
 
@@ -92,6 +96,8 @@ class SQLiteStore(Store):
 
     @override
     async def meta(self, name: str, default: bytes) -> bytes:
+        if name in _OWN:
+            raise ValueError(f"The store keeps a value of its own as {name!r}.")
         with self.file.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, default))
             (value,) = connection.execute(
