@@ -213,7 +213,7 @@ def seconds(pattern: str, text: str) -> set[int]:
     return {int(number) for number in found}
 
 
-def test_whoever_ends_a_server_gives_it_the_time_that_it_may_need() -> None:
+def test_a_planned_end_gets_the_time_that_it_may_need() -> None:
     closing = 2  # the store's own connections
     limits = Settings.model_construct().limits()
     steps = 5 * limits.shutdown_seconds  # of `Worker.close`, jobs twice
