@@ -162,7 +162,7 @@ def test_a_mutant_of_a_script_is_a_script() -> None:
     for mutant in mutants[::20]:
         text = mutant.applied(source_of(mutant.path)).decode()
         lua51.LuaRuntime().compile("--" + text.removeprefix("#!"))
-    assert {"claiming", "claim", "seize"} <= scripts_with("claiming")
+    assert {"claiming", "claim", "claim_run"} <= scripts_with("claiming")
     assert "append" not in scripts_with("claiming")
 
 

@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from redis.exceptions import RedisError
-
 from durable_llm_streams.errors import RunNotFound, StoreUnavailable
 from durable_llm_streams.log import read_all
 from durable_llm_streams.model import Run
 from durable_llm_streams.stores.redis import RedisStore
+from durable_llm_streams.stores.redis.client.errors import RedisError
 from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.sqlite import SQLiteView
 from tests.oracle.evidence import Log

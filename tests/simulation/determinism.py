@@ -1,8 +1,8 @@
 """Clocks and chance: what differs from one run to the next is replaced for the time of a history.
 
-The product reads wall clocks, the CPU's time and the system's randomness. In a history the first
-two follow the loop's time (each process has a wall clock of its own), and the last is drawn from
-the seed.
+The product reads wall clocks, the CPU's time, the system's randomness and `random`, for jitter. In
+a history the first two follow the loop's time (each process has a wall clock of its own), and the
+others are drawn from the seed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def determined(rng: random.Random, busy: float) -> Iterator[None]:
     """Replace clocks and chance.
 
     Args:
-        rng: stands in for the system's randomness.
+        rng: stands in for the system's randomness, and seeds `random`.
         busy: the share of the time that a process's thread seems to be at work, 0 to 1.
     """
 
@@ -67,10 +67,13 @@ def determined(rng: random.Random, busy: float) -> Iterator[None]:
         (checks, "why_unusable", _nobody_knows),
     )
     gc.disable()  # its moments would be chance
+    before = random.getstate()
+    random.seed(rng.getrandbits(64))
     try:
         with ExitStack() as stack:
             for owner, name, value in replaced:
                 stack.enter_context(patch.object(owner, name, value))
             yield
     finally:
+        random.setstate(before)
         gc.enable()

@@ -156,7 +156,7 @@ def _mutants(options: argparse.Namespace) -> Iterator[Mutant]:
         CannotRun: what is needed to make or to judge them is not there.
     """
     rooms = [room for room in options.room if room in ROOMS]
-    if rooms and not available():
+    if rooms and not options.by_hand and not available():
         raise CannotRun(MISSING)
     if rooms and Path(durable_llm_streams.__file__).parent != PACKAGE:
         raise CannotRun(f"Python takes the package from {durable_llm_streams.__file__}.")

@@ -26,7 +26,7 @@ class Slip:
 
     Attributes:
         name: what it is called.
-        where: `MODULE:FUNCTION`, such as `stores.sqlite.logs:Logs.append`, or `SCRIPT.lua`.
+        where: `MODULE:FUNCTION`, such as `stores.sqlite.log:SQLiteLog.append`, or `SCRIPT.lua`.
         before: an expression, or statements that follow each other: once in the function.
         after: what stands there instead.
     """

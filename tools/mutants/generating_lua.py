@@ -31,7 +31,9 @@ _SWAPS: Final = {
     "'-inf', now": "'-inf', '+inf'",
 }
 _COMMENT: Final = re.compile(r"(?:^|\s+)--.*$|^#!.*$")
-_ALONE: Final = re.compile(r"^(\s*)(?:call|publish|publish_change|touch|keep_chat|delete_chat)\(.*\)\s*$")
+_ALONE: Final = re.compile(
+    r"^(\s*)(?:call|publish|publish_change|touch|keep_chat|delete_chat)\(.*\)\s*$"
+)
 
 
 def generate_lua() -> list[Mutant]:

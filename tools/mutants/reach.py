@@ -25,7 +25,7 @@ from .files import aside, locked, write
 from .mutant import PACKAGE, ROOT, Mutant, digest, files, function_of, functions_of, source_of
 
 #: Where a local variable `script` is one that Redis is about to run.
-_CALLS_SCRIPTS: Final = "stores/redis/database.py"
+_CALLS_SCRIPTS: Final = "stores/redis/client/database.py"
 #: So many calls of a test are traced. One that makes more repeats itself, and is slow to trace.
 _TRACED_CALLS: Final = 200_000
 #: A test that works or waits for longer is not one of those that look for mutants. The second limit

@@ -11,14 +11,14 @@ IN_LOGS: Final = (
     Slip(
         "unknown-is-done",
         "log.writer:Flusher._commit",
-        "delay = min(longest, delay * 2)",
+        "await asyncio.sleep(_RETRY.delay(failures))",
         "return [True] * len(batch)",
     ),
     # The same, and it counts as refused.
     Slip(
         "unknown-is-failed",
         "log.writer:Flusher._commit",
-        "delay = min(longest, delay * 2)",
+        "await asyncio.sleep(_RETRY.delay(failures))",
         "return [False] * len(batch)",
     ),
     # Closing ends the flusher where it is, whatever it still holds.
@@ -32,15 +32,24 @@ IN_LOGS: Final = (
     Slip(
         "flusher-dies-with-its-batch",
         "log.writer:Flusher._run",
-        "[*lot, *self._dirty, *self._urgent]",
-        "[*self._dirty, *self._urgent]",
+        "[*writers, *self._dirty]",
+        "[*self._dirty]",
     ),
+    # The interval that a saturated core calls for stays when there is room again.
+    Slip("interval-never-shrinks", "log.pacing:Pacing._adapt", "busy < _QUIET", "False"),
     # A cursor is compared by its number; the epoch that wrote its record is not looked at.
     Slip(
         "cursor-by-number-alone",
-        "log.reader:token_of",
-        "place.token if place.seq else None",
-        "None",
+        "log.reader:Reader.read",
+        "after and token_at(spans, after) != self.token",
+        "False",
+    ),
+    # An open reader reads on although another epoch has written its last record anew.
+    Slip(
+        "lost-text-unnoticed",
+        "log.reader:Reader.read",
+        "after and token_at(spans, after) != self.token",
+        "self._checked is None and after and token_at(spans, after) != self.token",
     ),
     # Deltas that are merged for a late reader get the number of the first one.
     Slip(
@@ -62,49 +71,48 @@ IN_RUNS: Final = (
     # The terminal record is appended first; status and message follow in a second call.
     Slip(
         "end-in-two-steps",
-        "runs.endings:end",
-        "ending = Ending(run.id, epoch, len(log) + 1, records, status, fold.body(), now)",
+        "runs.ending:end",
+        "await log.end(Ending(run.id, epoch, len(held) + 1, records, status, fold.body(), now))",
         """
         from durable_llm_streams.store import Append
-        place = len(log) + 1
-        if epoch is not None:
-            await store.append([Append(run.id, epoch, place, records)])
-            place, records = place + len(records), []
-        ending = Ending(run.id, epoch, place, records, status, fold.body(), now)
+        place = len(held) + 1
+        await log.append([Append(run.id, epoch, place, records)])
+        place += len(records)
+        await log.end(Ending(run.id, epoch, place, [], status, fold.body(), now))
         """,
     ),
-    # A run that has grown meanwhile is ended at the new place, unread.
+    # A run whose log has changed meanwhile is ended at the new place, unread.
     Slip(
         "end-over-the-log",
-        "runs.endings:end",
-        "return await store.end(ending)",
-        """
-        try:
-            return await store.end(ending)
-        except SequenceMismatch as grown:
-            return await store.end(
-                Ending(run.id, epoch, grown.next_seq, records, status, fold.body(), now)
-            )
-        """,
+        "runs.ending:end",
+        'raise StoreUnavailable("The store has lost records of this run.") from error',
+        "await log.end(Ending(run.id, epoch, error.next_seq, records, status, fold.body(), now))",
     ),
     # A stop writes `abort` under the writer's epoch and leaves the rest to the writer.
     Slip(
         "stop-appends",
-        "runs.stopping:Stopper._end_whoever_writes",
-        "await endings.end(store, run, None, stopped, last, now, tries=_TRIES)",
+        "runs.ending:stop",
+        """
+        claim = await store.runs.claim_run(run.id, worker, lease)
+        return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)
+        """,
         """
         from durable_llm_streams.store import Append
-        page = await store.read(run.id, 0)
-        written = last(Fold.of(page.records))
-        await store.append([Append(run.id, run.epoch, page.next_seq, written)])
+        page = await store.log.read(run.id, 0)
+        fold = Fold.of(page.records)
+        await store.log.append([Append(run.id, run.epoch, page.next_seq, last(fold))])
+        return fold
         """,
     ),
     # A stop ends the run under the epoch that it has read before, without a claim.
     Slip(
         "stop-in-the-writers-name",
-        "runs.stopping:Stopper._end_whoever_writes",
-        "endings.end(store, run, None, stopped, last, now, tries=_TRIES)",
-        "endings.end(store, run, run.epoch, stopped, last, now, tries=_TRIES)",
+        "runs.ending:stop",
+        """
+        claim = await store.runs.claim_run(run.id, worker, lease)
+        return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)
+        """,
+        "return await end(store.log, run, run.epoch, Status.STOPPED, last, now)",
     ),
     # An attempt that begins anew does not always tell readers to drop the one before.
     Slip(
@@ -147,11 +155,11 @@ IN_RUNS: Final = (
         "runs.attempt:Attempt._read",
         """
         text_head, reasoning_head = parts.open("text"), None
-        patience.happened(limits.next_token)
+        idle.happened(limits.next_token)
         """,
         """
         text_head, reasoning_head = parts.open("text"), None
-        patience.pause()
+        idle.pause()
         """,
     ),
     # An answer whose connection ends is taken for one that is done.
@@ -179,8 +187,11 @@ IN_RUNS: Final = (
     Slip(
         "stop-only-signals",
         "runs.worker:Worker.stop",
-        "await self._stopper.stop(run, self.now())",
-        "not run.status.ended",
+        "fold = await ending.stop(self._store, run, self._name, self.limits.lease, self.now())",
+        """
+        from durable_llm_streams.fold import Fold
+        fold = None if run.status.ended else Fold()
+        """,
     ),
     # A worker that accepts the same message again claims the run from its writer.
     Slip(
@@ -189,16 +200,16 @@ IN_RUNS: Final = (
         "self._reserved -= room",
         """
         self._reserved -= room
-        if not (sent.created or sent.run.status.ended or self._draining):
-            lease = self.limits.lease
-            self._start(await self._store.seize(sent.run.id, self._name, lease))
+        if not (sent.created or sent.run.status.ended or self._executor.draining):
+            claiming = self._store.runs.claim_run(sent.run.id, self._name, self.limits.lease)
+            self._executor.start(await claiming)
         """,
     ),
     # What is claimed while the process is told to end is neither begun nor given back.
     Slip(
         "claimed-and-not-begun",
         "runs.worker:Worker._claim",
-        "await self._guarded(self._store.release(claims), None)",
+        "await self._guarded(self._store.runs.release(claims), None)",
         "pass",
     ),
 )
@@ -207,36 +218,35 @@ IN_SERVER: Final = (
     # A client that comes back with a cursor is sent what comes after the next record.
     Slip(
         "cursor-skips-one",
-        "server.sending:resume",
-        "_stream(shared, visitor, run, place)",
-        "_stream(shared, visitor, run, place._replace(seq=min(place.seq + 1, page.next_seq - 1)))",
+        "server.answers:resume",
+        "return answer_stream(state, visitor, reader, page)",
+        """
+        rest = Page(page.first + 1, page.records[1:], page.next_seq, page.spans, page.status)
+        return answer_stream(state, visitor, reader, rest)
+        """,
     ),
     # A client that comes back with a cursor is sent the record that it names once more.
     Slip(
         "cursor-repeats-one",
-        "server.sending:resume",
-        "_stream(shared, visitor, run, place)",
-        "_stream(shared, visitor, run, place._replace(seq=max(0, place.seq - 1)))",
+        "server.answers:resume",
+        "return answer_stream(state, visitor, reader, page)",
+        """
+        page = await state.store.log.read(cursor.run_id, max(0, cursor.seq - 1))
+        return answer_stream(state, visitor, reader, page)
+        """,
     ),
     # A stream that a server's end cuts short says DONE like one that is complete.
     Slip(
         "done-without-end",
         "server.streams:RunStream._follow",
         """
-        if ended:
+        if reader.ended:
             await send({"type": "http.response.body", "body": DONE, "more_body": True})
         """,
         """
-        if ended or leaving:
+        if reader.ended or leaving:
             await send({"type": "http.response.body", "body": DONE, "more_body": True})
         """,
-    ),
-    # An open stream reads on although another epoch has written its last record anew.
-    Slip(
-        "lost-text-unnoticed",
-        "server.streams:RunStream._follow",
-        "token_after(page, after, token)",
-        "None",
     ),
     # A 503 shows the store's path to visitors.
     Slip(
@@ -248,9 +258,9 @@ IN_SERVER: Final = (
     # A stop looks for the run by its chat alone, without the owner.
     Slip(
         "stop-for-anybody",
-        "server.sending:stop",
-        "shared.store.find_run(visitor.owner, chat_id(request), run)",
-        "shared.store.find_run(None, chat_id(request), run)",
+        "server.answers:stop",
+        "state.store.runs.find(visitor.owner, chat_id(request), run)",
+        "state.store.runs.find(None, chat_id(request), run)",
     ),
 )
 

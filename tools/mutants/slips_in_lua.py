@@ -41,13 +41,13 @@ IN_LUA: Final = (
     Slip(
         "redis-end-unfenced",
         "end.lua",
-        "if writer ~= '' and writer ~= held[2] then",
-        "if writer ~= '' and not held[2] then",
+        "if writer ~= held[2] then",
+        "if not held[2] then",
     ),
     # A run is ended although its log has grown meanwhile.
     Slip("redis-end-over-the-log", "end.lua", "if at ~= next_seq then", "if at > next_seq then"),
     # The log of a run that has ended is kept for ever.
-    Slip("redis-log-without-ttl", "end.lua", "call('PEXPIRE', log, ARGV[8])", ""),
+    Slip("redis-log-without-ttl", "end.lua", "call('PEXPIRE', log, ARGV[7])", ""),
     # The next run of a chat is not queued when the one before has ended.
     Slip("redis-queue-forgotten", "end.lua", "if behind[1] == 'queued' then", "if false then"),
     # A claim takes every run that has a lease, also one that has not run out.
@@ -73,7 +73,7 @@ IN_LUA: Final = (
     ),
     # Records of the new epoch are not published to those who followed the old one.
     Slip(
-        "redis-claim-untold",
+        "redis-claim-not-published",
         "claiming.lua",
         "publish('c' .. run .. ' ' .. number .. '.' .. token)",
         "",
@@ -101,7 +101,7 @@ IN_LUA: Final = (
     ),
     # What makes a duplicate recognisable is looked up, but never written down.
     Slip("redis-key-not-kept", "send.lua", "call('HSET', key('keys', chat), dedup, run)", ""),
-    # Whoever knows a chat's id sends into it.
+    # Anybody who knows a chat's id sends into it.
     Slip(
         "redis-foreign-chat",
         "send.lua",
@@ -129,7 +129,7 @@ IN_LUA: Final = (
         "if call('HGET', key('chat', chat), 'owner') ~= owner then",
         "if not call('HGET', key('chat', chat), 'owner') then",
     ),
-    # A reader in another process is not heard of by the writer.
+    # The writer does not learn of a reader in another process.
     Slip(
         "redis-follower-unknown",
         "follow.lua",
@@ -147,6 +147,6 @@ IN_LUA: Final = (
         "math.min(now - tonumber(held[2]), MOST_BETWEEN_LOOKS)",
         "now - tonumber(held[2])",
     ),
-    # Nobody hears of a change in a feed.
-    Slip("redis-feed-untold", "shared.lua", "publish('f' .. owner)", ""),
+    # A change in a feed is not published.
+    Slip("redis-feed-not-published", "shared.lua", "publish('f' .. owner)", ""),
 )

@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore
 from durable_llm_streams.stores.redis.client.address import Node
 from durable_llm_streams.stores.redis.client.connection import Word
+from durable_llm_streams.stores.redis.client.errors import (
+    RedisConnectionError,
+    RedisError,
+    RedisTimeoutError,
+    ResponseError,
+)
 from durable_llm_streams.stores.redis.client.failures import unavailable
 from durable_llm_streams.stores.redis.client.protocols import OnMessage
 from durable_llm_streams.stores.redis.client.script import Script

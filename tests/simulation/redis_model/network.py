@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from redis.exceptions import ConnectionError as RedisConnectionError
+from durable_llm_streams.stores.redis.client.errors import RedisConnectionError
 
 from .keyspace import State
 from .server import ModelRedis
