@@ -1,18 +1,16 @@
-"""One claimed run, from where its log ends to its terminal record.
+"""One claimed run: attempts, from where its log ends, until its terminal record is written.
 
 Theory of operation
 ===================
-1. The log is the only memory. What was said, how often it failed, which parts are open: all of it
-   is the fold of the log, so that a worker that takes over and one that tries again do the same.
-2. After a failure the next attempt takes the best rung of the ladder that is possible; see
-   `ladder`. A rung that is refused costs no attempt. One that adds nothing twice is left.
-3. Failures are counted in the log (`data-run` notices) and by the store (takeovers). Together they
-   are the budget. What will come again is not asked for again: neither a failure that is not
-   `retryable`, nor a second time limit in a row without anything new.
-4. The id of a job at the provider is in the log before the first delta of it. A job is ended when
-   its answer is given up, and when nobody could know of it; never because this process ends.
-5. Only the end of the run writes the terminal record, in one step with status and history. A
-   cancelled task flushes and leaves; whoever cancelled it knows what becomes of the run.
+1. The state is in the log alone. The text so far, the failures and the open parts are the fold of
+   the log. So a takeover and a retry in the same process go on in the same way.
+2. After a failure, `retry_policy` decides whether and on which rung the next attempt is made.
+   Failures are counted in the log (`data-run` notices), takeovers by the store. Together they are
+   limited by `Limits.attempts`.
+3. The id of a provider's job is in the log before the first delta of it. A job is cancelled when
+   its answer fails, or when the log may not have its id; never because this process ends.
+4. Only the end of the run writes the terminal record, in one step with status and history. A
+   cancelled task flushes and returns. The caller that cancelled it decides what happens to the run.
 """
 
 from __future__ import annotations
@@ -30,23 +28,22 @@ from durable_llm_streams.errors import Fenced, ModelError, ShuttingDown, StoreUn
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, LogWriter, read_all
 from durable_llm_streams.model import Claim, Run, Status
-from durable_llm_streams.source import ContinuingSource, Finish, Job, Prompt, Source, Turn
+from durable_llm_streams.source import Finish, Job, Prompt, Source, Turn
 from durable_llm_streams.store import Store
 
 from . import ending
-from .attempt import Attempt, Stalled
-from .continuation import Mode, request
+from .attempt import Attempt
+from .continuation import request
 from .idle_timeout import cancelled
 from .jobs import Jobs
-from .ladder import Diverged, Step, choose
+from .ladder import Step
 from .limits import Limits
 from .parts import PartWriter
+from .retry_policy import RetryPolicy
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 2.0
-_FRUITLESS = 2  # such attempts are enough: the next one takes another rung
-_STALLS = 2
 _STORE_RETRY = Backoff(0.1, 2.0)
 _STORE_TRIES = 9
 
@@ -63,12 +60,12 @@ class Answer:
         store: where the log is.
         flusher: the process's group commit.
         source: where the answer comes from.
-        jobs: ends the jobs that are given up.
-        begins: asked before each attempt whether this process begins one any more.
+        jobs: cancels the provider's jobs of answers that fail.
+        may_begin: whether this process still begins attempts.
         system: the system prompt, or "".
         limits: see `Limits`.
         now: the wall clock, in milliseconds.
-        rng: for the jitter between attempts.
+        rng: for the jitter of backoff.
     """
 
     def __init__(
@@ -79,7 +76,7 @@ class Answer:
         flusher: Flusher,
         source: Source,
         jobs: Jobs,
-        begins: Callable[[], bool],
+        may_begin: Callable[[], bool],
         system: str,
         limits: Limits,
         now: Callable[[], int],
@@ -91,29 +88,25 @@ class Answer:
         self._writer: LogWriter = flusher.writer(claim)
         self._source = source
         self._jobs = jobs
-        self._begins = begins
-        self._prefill = source.can_prefill(claim.run.model)
-        self._continues = _continues(source, claim.run.model, limits.continues)
+        self._may_begin = may_begin
+        self._policy = RetryPolicy(source, claim.run.model, jobs, limits)
         self._system = system
         self._limits = limits
         self._now = now
         self._rng = rng
         self._failures = 0
         self._parts = PartWriter(self._writer.write, now)
-        self._fruitless = 0  # attempts in a row that went on from a text and added nothing to it
-        self._stalls = 0  # attempts in a row that ran into a time limit and brought nothing new
-        self._job: Job | None = None  # that makes the answer, and can be listened to again
-        self._untold: Job | None = None  # the same while the log may not know of it
+        self._unlogged_job: Job | None = None  # its id may not be in the log
 
     async def execute(self) -> None:
         """Write the answer.
 
         Raises:
             Fenced: the claim is lost; another worker has the run, or it has ended.
-            RunNotFound: the run is gone.
-            StoreUnavailable: the run is left as it is; when its lease runs out it is claimed again.
-            ShuttingDown: another attempt is needed, which this process does not begin; what was
-                said is in the log.
+            RunNotFound: the run was deleted.
+            StoreUnavailable: the run is unchanged; when its lease runs out it is claimed again.
+            ShuttingDown: another attempt is needed, and this process begins none. The text so far
+                is in the log.
         """
         try:
             await self._answer()
@@ -121,17 +114,18 @@ class Answer:
             with suppress(Exception):
                 async with asyncio.timeout(_FLUSH_SECONDS):
                     await self._writer.drain()
-                    self._untold = None
+                    self._unlogged_job = None
             raise
         finally:
-            if self._untold is not None:
-                self._jobs.abandon(self._untold)
+            if self._unlogged_job is not None:
+                self._jobs.abandon(self._unlogged_job)
 
     async def _answer(self) -> None:
         is_new = self.claim.next_seq == 1  # nothing was ever written
         fold = Fold() if is_new else await self._read()
-        self._job = Job(*fold.job) if fold.job is not None and self._jobs.kept else None
-        attempt, step = self._attempt(fold), self._choose(fold)
+        if fold.job is not None and self._jobs.supported:
+            self._policy.job = Job(*fold.job)
+        attempt, step = self._attempt(fold), self._policy.choose(fold)
         if not fold.message_id:
             for record in ending.opening(self._run):
                 self._writer.write(record)
@@ -139,7 +133,7 @@ class Answer:
             about = step.notice() if attempt <= self._limits.attempts else {}
             self._notice({"event": "takeover", "attempt": attempt, **about})
         turns = await self._turns()
-        # A clock that was set back since then must not give a run years.
+        # If the clock was set back since then, the run must not get more time.
         passed = max(0, self._now() - (self._run.started_at or 0))
         left = self._limits.whole_run - passed / 1000
         if left <= 0:
@@ -154,27 +148,19 @@ class Answer:
             await self._fail(_TOO_LONG)
 
     async def _read(self) -> Fold:
-        """What the log has told so far.
+        """The fold of the log so far.
 
         Raises:
-            Fenced: nobody writes it any more.
+            Fenced: the run is not being written.
         """
         log, page = await read_all(self._store.log, self._run.id)
         if page.status is not Status.RUNNING:
-            raise Fenced("This run is no longer being written.")
+            raise Fenced("This run is not being written any more.")
         return Fold.of(log)
 
     def _attempt(self, fold: Fold) -> int:
         self._failures = self._run.takeovers + fold.retries
         return self._failures + 1
-
-    def _choose(self, fold: Fold) -> Step:
-        return choose(
-            fold,
-            reattach=self._job is not None,
-            prefill=self._prefill,
-            continues=self._continues,
-        )
 
     def _notice(self, values: dict[str, Any]) -> None:
         self._writer.write(chunks.notice(values))
@@ -199,72 +185,35 @@ class Answer:
             if attempt > self._limits.attempts:
                 return await self._give_up(failure)
             try:
-                return await self._finish(await self._take(fold, step, turns))
+                return await self._finish(await self._ask(fold, step, turns))
             except ModelError as error:
                 failure = error
-            except TimeoutError as error:  # the source's own
-                failure = ModelError(_FAILED, retryable=True, detail=f"time limit: {error}")
+            except TimeoutError as error:  # of the source
+                failure = ModelError(_FAILED, retryable=True, detail=f"timeout: {error}")
             if cancelled():
-                raise asyncio.CancelledError  # the source made a failure of it
+                raise asyncio.CancelledError  # which the source turned into a failure
             logger.warning(
                 "Run %s, attempt %d: %s %s", self._run.id, attempt, failure, failure.detail
             )
-            refused = await self._refuses(step, attempt, failure)
-            if not refused and not self._is_worth_trying(failure):
+            wrote = self._parts.wrote
+            refused = await self._policy.record_failure(step, attempt, failure, wrote=wrote)
+            if not refused and not self._policy.is_retryable(failure):
                 return await self._fail(str(failure), failure)
             if attempt >= self._limits.attempts and not refused:
                 return await self._give_up(failure)
             await self._writer.drain()
-            step = self._choose(await self._read())
-            if refused:  # the rung: this costs no attempt
+            step = self._policy.choose(await self._read())
+            if refused:  # this costs no attempt
                 self._notice({"event": "rung", **step.notice(), **_spent(failure)})
             else:
-                await self._pause(attempt, failure, step)
+                await self._back_off(attempt, failure, step)
             fold = await self._read()
 
-    def _is_worth_trying(self, failure: ModelError) -> bool:
-        wait = failure.retry_after or 0.0
-        return failure.retryable and wait <= self._limits.longest_wait and self._stalls < _STALLS
-
-    async def _refuses(self, step: Step, attempt: int, failure: ModelError) -> bool:
-        """Whether it was only the way to go on that failed. What is no use is not tried again."""
-        spoke = self._parts.spoke
-        goes_on = step.rung in ("reattach", "prefill", "continue")
-        has_stalled = isinstance(failure, Stalled) and not (goes_on and spoke)
-        self._stalls = self._stalls + 1 if has_stalled else 0
-        await self._judge_job(step, attempt, failure)
-        if step.rung not in ("prefill", "continue"):
-            return step.job is not None and self._job is None and not spoke
-        self._fruitless = 0 if spoke else self._fruitless + 1
-        refused = failure.refused_rung and not spoke
-        is_last_chance = self._fruitless and attempt + 1 >= self._limits.attempts
-        if refused or is_last_chance or self._fruitless >= _FRUITLESS:
-            self._fruitless = 0
-            if step.rung == "prefill":
-                self._prefill = False
-            else:
-                self._continues = "off"
-        return refused
-
-    async def _judge_job(self, step: Step, attempt: int, failure: ModelError) -> None:
-        """Whether the job can be listened to after this failure; if not, it is ended."""
-        if self._job is None:
-            return
-        fruitless = step.job is not None and not self._parts.spoke
-        last = attempt + 1 >= self._limits.attempts  # which shall be asked of the model
-        if failure.job_over:
-            self._job = None
-        elif isinstance(failure, Diverged) or (
-            fruitless and (last or isinstance(failure, Stalled))
-        ):
-            await self._jobs.end(self._job)
-            self._job = None
-
-    async def _take(self, fold: Fold, step: Step, turns: list[Turn]) -> Finish:
-        """One attempt, on the rung that was chosen."""
-        if not self._begins():
+    async def _ask(self, fold: Fold, step: Step, turns: list[Turn]) -> Finish:
+        """Make one attempt."""
+        if not self._may_begin():
             await self._writer.drain()
-            raise ShuttingDown("This process begins no attempt any more.")
+            raise ShuttingDown("This process begins no more attempts.")
         known = {part["url"] for part in fold.step_parts if step.job and "url" in part}
         self._parts.begin(len(fold.parts), step.part, known)
         if step.resets:
@@ -272,8 +221,8 @@ class Answer:
         continues = step.rung == "continue"
         prompt = Prompt(
             model=self._run.model,
-            turns=[*turns, *request(step.said)] if continues else turns,
-            prefill="" if continues else step.said,
+            turns=[*turns, *request(step.text)] if continues else turns,
+            prefill="" if continues else step.text,
             continues=continues,
             job=step.job,
             before_mark=step.before_mark,
@@ -285,28 +234,28 @@ class Answer:
             writer=self._writer,
             parts=self._parts,
             limits=self._limits,
-            keep=self._keep,
-            said=self._said,
+            log_job=self._log_job,
+            read_text=self._read_text,
         )
         return await attempt.run(prompt)
 
-    async def _said(self) -> str:
-        """The text of the step, as the log has it."""
+    async def _read_text(self) -> str:
+        """The text of the step in the log."""
         texts = (part["text"] for part in (await self._read()).step_parts if part["type"] == "text")
         return "".join(texts)
 
-    async def _keep(self, job: Job) -> None:
-        """Tell in the log which job says this, and how far the log has it."""
-        is_new = self._job is None or self._job.id != job.id
-        self._job = job
+    async def _log_job(self, job: Job) -> None:
+        """Write to the log which job produces the answer, and its mark at this place."""
+        is_new = self._policy.job is None or self._policy.job.id != job.id
+        self._policy.job = job
         self._notice({"event": "job", "job": job.id, "mark": job.mark})
         if is_new:
-            self._untold = job
+            self._unlogged_job = job
             await self._writer.drain()
-            self._untold = None
+            self._unlogged_job = None
 
-    async def _pause(self, attempt: int, failure: ModelError, step: Step) -> None:
-        """Tell the readers that it is tried again, and wait."""
+    async def _back_off(self, attempt: int, failure: ModelError, step: Step) -> None:
+        """Announce the retry to readers, and wait."""
         delay = self._limits.delay(attempt, failure.retry_after, self._rng)
         self._notice(
             {
@@ -336,11 +285,11 @@ class Answer:
     async def _fail(self, sentence: str, failure: ModelError | None = None) -> None:
         about = {**_spent(failure), **self._about()}
         await self._end(Status.FAILED, ending.failed(sentence, about))
-        if self._job is not None:
-            self._jobs.abandon(self._job)
+        if self._policy.job is not None:
+            self._jobs.abandon(self._policy.job)
 
     async def fail_unexpectedly(self) -> None:
-        """End the run after an error of our own, with a sentence that tells nothing of it."""
+        """End the run after an unexpected error, with a sentence that reveals nothing of it."""
         await self._fail(_BROKEN)
 
     async def _end(self, status: Status, last: ending.Last) -> None:
@@ -365,7 +314,7 @@ class Answer:
                 return
 
     def _about(self) -> dict[str, Any]:
-        """What the message's metadata says of the making of the answer."""
+        """Metadata of the message: how the answer was made."""
         timing = {"totalMs": max(0, self._now() - self._run.created_at)}
         if self._parts.first_at is not None:
             timing["firstTokenMs"] = max(0, self._parts.first_at - self._run.created_at)
@@ -373,11 +322,6 @@ class Answer:
 
 
 def _spent(failure: ModelError | None) -> dict[str, Any]:
-    """What is known of the cost of a failed attempt."""
+    """The usage and cost of a failed attempt, as far as known."""
     metadata = failure.metadata if failure is not None else {}
     return {name: metadata[name] for name in ("usage", "cost") if name in metadata}
-
-
-def _continues(source: Source, model: str, mode: Mode) -> Mode:
-    able = isinstance(source, ContinuingSource) and source.can_continue(model)
-    return mode if able else "off"

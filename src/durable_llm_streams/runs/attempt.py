@@ -1,12 +1,12 @@
-"""One request to the model: what its source yields is written as it comes.
+"""One request to the model: the events of its source are written as they come.
 
-1. Deltas take the short way: the head of the open part, the text as JSON, the writer.
-2. A time limit is a model's delay, never the store's: it is paused while the store is waited for.
-3. On the rung `continue` the first text is held back until `continuation.Opening` has judged it.
-   What comes beside it meanwhile (reasoning, files) waits too: it belongs to an answer that begins
-   anew, and reasoning of a continuation would cut the text in two.
-4. Text that turns out to be a thought is taken back: the step is reset, and the text is read from
-   the log and written again as reasoning. Behind an earlier attempt's text it stays.
+1. Deltas take the fast path: the head of the open part, the text as JSON, the writer.
+2. Timeouts measure the model's delay, not the store's: they pause while the store is waited for.
+3. On the rung `continue` the first text is buffered until `continuation.Opening` has judged it.
+   Reasoning and files that come meanwhile are buffered too. If the answer begins anew, they belong
+   to it. In a continuation, reasoning is dropped: it would cut the text in two.
+4. Text that turns out to be reasoning is taken back: the step is reset, and the text is read from
+   the log and written again as reasoning. If it follows an earlier attempt's text, it stays.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 _Events = AsyncGenerator[Event, None]
 
 _CLOSE_SECONDS = 5.0
-_MAX_ASIDE = 1_000_000  # characters of reasoning kept while a beginning is judged
+_MAX_BUFFERED = 1_000_000  # characters of reasoning and addresses while a beginning is judged
 
 _CUT = "The model's answer was cut off."
 _UNFIT = "The model could not go on with its answer."
@@ -55,7 +55,7 @@ _STOPPED = "The model stopped answering."
 
 
 class Stalled(ModelError):
-    """Nothing came for too long."""
+    """The model timed out."""
 
 
 class Attempt:
@@ -64,11 +64,11 @@ class Attempt:
     Args:
         step: how it begins.
         source: where the answer comes from.
-        writer: where the records go.
+        writer: where the records are written.
         parts: the message's parts, over that writer.
         limits: see `Limits`.
-        keep: records a job of the provider; awaited before anything that follows it is written.
-        said: reads the text of the step from the log.
+        log_job: writes a provider's job to the log; awaited before later events are written.
+        read_text: reads the text of the step from the log.
     """
 
     def __init__(
@@ -79,27 +79,27 @@ class Attempt:
         writer: LogWriter,
         parts: PartWriter,
         limits: Limits,
-        keep: Callable[[Job], Awaitable[None]],
-        said: Callable[[], Awaitable[str]],
+        log_job: Callable[[Job], Awaitable[None]],
+        read_text: Callable[[], Awaitable[str]],
     ) -> None:
         self._step = step
         self._source = source
         self._writer = writer
         self._parts = parts
         self._limits = limits
-        self._keep = keep
-        self._said = said
-        self._opening = Opening(step.said) if step.rung == "continue" else None
-        self._is_whole = step.rung in ("first", "restart")  # whether the step is this attempt's
-        self._aside: list[ReasoningDelta | File | Citation] = []
-        self._aside_size = 0
+        self._log_job = log_job
+        self._read_text = read_text
+        self._opening = Opening(step.text) if step.rung == "continue" else None
+        self._is_whole = step.rung in ("first", "restart")  # all of the step is of this attempt
+        self._buffer: list[ReasoningDelta | File | Citation] = []
+        self._buffered = 0
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, prompt: Prompt) -> Finish:
-        """Ask, and write what comes.
+        """Send the request, and write what comes.
 
         Raises:
-            ModelError: the attempt failed. `PartWriter.spoke` says whether it wrote anything.
+            ModelError: the attempt failed. `PartWriter.wrote`: whether it wrote anything.
         """
         limits = self._limits
         longest = inf if prompt.job is not None else max(limits.first_token, limits.thinking)
@@ -109,10 +109,9 @@ class Attempt:
                 return await self._read(events, idle)
         except TimeoutError:
             if idle.is_overdue:
-                raise Stalled(_THOUGHT, meaning="slow", detail="time limit to think") from None
-            begun = self._parts.spoke
-            sentence = _STOPPED if begun else _NOT_BEGUN
-            raise Stalled(sentence, meaning="slow", retryable=True, detail="time limit") from None
+                raise Stalled(_THOUGHT, meaning="slow", detail="thinking timed out") from None
+            sentence = _STOPPED if self._parts.wrote else _NOT_BEGUN
+            raise Stalled(sentence, meaning="slow", retryable=True, detail="timeout") from None
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -127,12 +126,12 @@ class Attempt:
             if isinstance(event, TextDelta) and self._opening is None:
                 if text_head is None:
                     text_head, reasoning_head = parts.open("text"), None
-                    idle.happened(limits.next_token)
+                    idle.progressed(limits.next_token)
                 write(text_head + encode(event.text) + b"}")
             elif isinstance(event, ReasoningDelta) and self._opening is None:
                 if reasoning_head is None:
                     text_head, reasoning_head = None, parts.open("reasoning")
-                    idle.happened(limits.next_token)
+                    idle.progressed(limits.next_token)
                 write(reasoning_head + encode(event.text) + b"}")
             elif isinstance(event, Alive):
                 self._alive(event, idle)
@@ -155,25 +154,25 @@ class Attempt:
         new = await skip(events, self._step.since_mark, idle)
         if new is not None:
             self._parts.delta("text" if isinstance(new, TextDelta) else "reasoning", new.text)
-            idle.happened(self._limits.next_token)
+            idle.progressed(self._limits.next_token)
 
     async def _other(self, event: Event, idle: IdleTimeout) -> None:
-        """What is no delta of the open part."""
+        """Handle an event that is not a delta of the open part."""
         if isinstance(event, Job):
             idle.pause()
-            await self._keep(event)
+            await self._log_job(event)
             idle.resume()
         elif isinstance(event, LateThought):
             idle.pause()
             await self._take_back()
-            idle.happened(self._limits.next_token)
+            idle.progressed(self._limits.next_token)
         elif isinstance(event, TextDelta):
-            idle.happened(self._limits.next_token)
-            self._hold(event.text)
+            idle.progressed(self._limits.next_token)
+            self._add_to_opening(event.text)
         elif isinstance(event, ReasoningDelta | File | Citation):
-            idle.happened(self._limits.next_token)
+            idle.progressed(self._limits.next_token)
             if self._opening is not None:
-                self._put_aside(event)
+                self._add_to_buffer(event)
             elif not isinstance(event, ReasoningDelta):
                 self._parts.whole(event)
 
@@ -185,36 +184,36 @@ class Attempt:
             idle.last = loop.time()
 
     async def _take_back(self) -> None:
-        """Make reasoning of this attempt's text: rule 4."""
+        """Turn this attempt's text into reasoning: rule 4."""
         if self._opening is not None:
-            self._opening = Opening(self._step.said)
+            self._opening = Opening(self._step.text)
         elif self._is_whole:
             await self._writer.drain()
-            thought = await self._said()
+            thought = await self._read_text()
             self._parts.reset()
             if thought:
                 self._parts.delta("reasoning", thought)
 
     # --- the beginning of a continuation -----------------------------------------------------
 
-    def _put_aside(self, event: ReasoningDelta | File | Citation) -> None:
-        self._aside_size += len(event.text if isinstance(event, ReasoningDelta) else event.url)
-        if self._aside_size <= _MAX_ASIDE:
-            self._aside.append(event)
+    def _add_to_buffer(self, event: ReasoningDelta | File | Citation) -> None:
+        self._buffered += len(event.text if isinstance(event, ReasoningDelta) else event.url)
+        if self._buffered <= _MAX_BUFFERED:
+            self._buffer.append(event)
 
-    def _hold(self, text: str) -> None:
+    def _add_to_opening(self, text: str) -> None:
         assert self._opening is not None
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(MAX_WAIT, self._time_is_up)
+            self._timer = loop.call_later(MAX_WAIT, self._opening_timed_out)
         judged = self._opening.add(text)
         if judged is not None:
             self._apply(judged)
 
-    def _time_is_up(self) -> None:
+    def _opening_timed_out(self) -> None:
         judged = self._opening.time_is_up() if self._opening is not None else None
-        if judged is not None and judged.verdict != "unfit":  # which the next delta tells
-            with suppress(Fenced):  # so does the next write
+        if judged is not None and judged.verdict != "unfit":  # the next delta raises then
+            with suppress(Fenced):  # the next write raises it
                 self._apply(judged)
 
     def _apply(self, judged: Judged) -> None:
@@ -229,12 +228,12 @@ class Attempt:
             self._notice({"rung": "restart", **about, **counts})
             self._parts.reset()
             self._is_whole = True
-        for event in self._aside:
+        for event in self._buffer:
             if not isinstance(event, ReasoningDelta):
                 self._parts.whole(event)
             elif judged.verdict == "anew":
                 self._parts.delta("reasoning", event.text)
-        self._aside.clear()
+        self._buffer.clear()
         if judged.text:
             self._parts.delta("text", judged.text)
 
@@ -244,7 +243,7 @@ class Attempt:
 
 @asynccontextmanager
 async def _closing(events: _Events) -> AsyncIterator[_Events]:
-    """Close a source's generator at the end, whatever it does then: the answer is what it said."""
+    """Close a source's generator at the end. A failure to close it does not fail the attempt."""
     try:
         yield events
     finally:
@@ -252,4 +251,4 @@ async def _closing(events: _Events) -> AsyncIterator[_Events]:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await events.aclose()
         except Exception:
-            logger.warning("A source could not be closed in order", exc_info=True)
+            logger.warning("A source could not be closed", exc_info=True)

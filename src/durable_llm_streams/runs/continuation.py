@@ -1,17 +1,17 @@
-"""The rung `continue`: a model is asked in words to go on, and how its new text begins is judged.
+"""The rung `continue`: a model is asked in words to go on, and the start of its new text is judged.
 
 Theory of operation
 ===================
-1. The partial answer is the assistant's turn. The user's turn behind it asks to go on, and to begin
-   with the last words that stand there: a repeated end shows where the new text joins.
-2. Nothing of the new text is written before it is judged, after `MAX_HELD` characters or
-   `MAX_WAIT` seconds at the latest. Readers have what a model merely repeats, so a repetition may
-   be held for longer.
+1. The partial answer is the assistant's turn. The user's turn after it asks to go on, and to begin
+   by repeating the last words: the repetition shows where the new text joins.
+2. The new text is judged before any of it is written: after `MAX_HELD` characters or `MAX_WAIT`
+   seconds at the latest. A text that only repeats the partial answer may be buffered for longer,
+   because readers have it already.
 3. `joins`: the text goes on. An overlap with the end of the partial answer is dropped, and so is a
    preamble ("Sure, continuing:") before it.
-4. `anew`: the text repeats the beginning of the partial answer. It is a whole answer: the step is
-   reset, and this stream is the restart.
-5. `unfit`: an apology, or a text that may be either. Text must never be lost or said twice, so in
+4. `anew`: the text repeats the beginning of the partial answer. It is a whole new answer: the step
+   is reset, and this stream is the restart.
+5. `unfit`: an apology, or a text that may be either. Text must never be lost or shown twice, so in
    doubt the answer begins again with a new request.
 """
 
@@ -29,7 +29,7 @@ Mode = Literal["on", "prose", "off"]
 
 MAX_HELD: Final = 300  # characters
 MAX_WAIT: Final = 3.0  # seconds
-MIN_SAID: Final = 20  # characters; a shorter answer is cheaper begun again
+MIN_SAID: Final = 20  # characters; a shorter answer is cheaper to restart
 
 _QUOTED = 60  # characters of the partial answer that the request quotes
 _WINDOW = 4000  # characters at the end of the partial answer in which a repetition is searched
@@ -38,7 +38,7 @@ _MIN_OVERLAP = 12
 _MIN_OVERLAP_IN_WORD = 18  # of one that begins inside a word
 _MIN_WORDS_OVERLAP = 5
 _ALIKE_WORDS = 3
-_LONG_OVERLAP = 80  # long enough to be a repetition although the answer has it twice
+_LONG_OVERLAP = 80  # long enough to count as a repetition, even if the answer has it twice
 
 _MARKS = ' \t\r\n"“”„«»…'
 _CLOSING = {'"': '"', "“": "”", "„": "“", "«": "»"}  # marks around a quotation
@@ -74,8 +74,8 @@ class Judged(Struct, frozen=True):
 
     Attributes:
         verdict: see the rules above.
-        text: what of the held text is to be written.
-        held: how many characters were held back.
+        text: the part of the buffered text that is to be written.
+        held: how many characters were buffered.
     """
 
     verdict: Literal["joins", "anew", "unfit"]
@@ -84,7 +84,7 @@ class Judged(Struct, frozen=True):
 
     @property
     def dropped(self) -> int:
-        """How many of them are dropped."""
+        """How many of these characters are dropped."""
         return self.held - len(self.text)
 
 
@@ -92,7 +92,7 @@ def may_continue(said: str, mode: Mode) -> bool:
     """Whether a partial answer can be continued in words.
 
     Args:
-        said: its text.
+        said: the text of the partial answer.
         mode: `on`, `prose` (not inside code, nor JSON) or `off`.
     """
     text = said.strip()
@@ -124,7 +124,7 @@ def _last_words(text: str) -> str:
 
 
 class Opening:
-    """The beginning of a continuation while it is held back.
+    """The beginning of a continuation while it is buffered.
 
     Args:
         said: the text of the partial answer, as readers have it.
@@ -139,17 +139,17 @@ class Opening:
         self._is_late = False
 
     def add(self, text: str) -> Judged | None:
-        """Take the next piece. Returns the judgement, or None while it is open."""
+        """Add the next piece. Returns the judgement, or None if more text is needed."""
         self._held += text
         return self._judge()
 
     def time_is_up(self) -> Judged | None:
-        """`MAX_WAIT` seconds have passed. None while the model only repeats what was said."""
+        """Judge after `MAX_WAIT` seconds. None while the model only repeats the partial answer."""
         self._is_late = True
         return self._judge() if self._held else None
 
     def end(self) -> Judged:
-        """The continuation is over; what was held is all of it."""
+        """Judge at the end of the continuation: the buffered text is all of it."""
         held = self._held
         return self._evidence(last=True) or (
             self._unfit() if self._repeats_beginning() else self._without_evidence(held)
@@ -165,7 +165,7 @@ class Opening:
             return None
         return self._without_evidence(self._held)
 
-    # --- a repetition of what was said -------------------------------------------------------
+    # --- a repetition of the partial answer --------------------------------------------------
 
     def _evidence(self, *, last: bool) -> Judged | None:
         for start, is_preamble in _starts(self._held[:MAX_HELD]):
@@ -190,18 +190,18 @@ class Opening:
         bare = text.lstrip(_MARKS)
         repeated = bare[: _overlap(self._end, bare)]
         rest = bare[len(repeated) :]
-        if not _is_weighty(repeated) or (self._space.startswith(rest) and not last):
+        if not _is_significant(repeated) or (self._space.startswith(rest) and not last):
             return None
         lead = text[: len(text) - len(bare)]
         marks = lead.strip()
         if marks and not self._before(repeated).endswith(marks):
             rest = rest.removeprefix(_CLOSING.get(marks[-1], "\0"))
         if "\n" in lead or not self._is_end(repeated, rest):
-            return self._unfit()  # it may be a line that the answer has twice
+            return self._unfit()  # it may be a line that occurs twice in the answer
         return self._joins(rest)
 
     def _is_end(self, repeated: str, rest: str) -> bool:
-        """Whether a repetition can only be that of the end of what was said."""
+        """Whether a repetition can only be of the end of the partial answer."""
         has_other_end = bool(self._space and rest) and rest[0] != self._space[0]
         is_long = len(repeated) >= _MIN_OVERLAP_IN_WORD or self._is_at_word(repeated)
         return is_long and not has_other_end and self._is_unique(repeated)
@@ -235,7 +235,7 @@ class Opening:
         return self._last_words(rest) or self._joins(rest)
 
     def _is_new_sentence(self, text: str) -> bool:
-        """Whether a sentence or block begins without the white space that a continuation has."""
+        """Whether a sentence or block begins without the white space of a continuation."""
         if not _NEW_SENTENCE.match(text):
             return False
         before = self._begun[-1:]
@@ -247,7 +247,7 @@ class Opening:
         return text[: _common(text, self._beginning)].count(" ") >= _ALIKE_WORDS
 
     def _last_words(self, text: str) -> Judged | None:
-        """A judgement where the last word or line, or a few words, stand in both texts."""
+        """A judgement where both texts share the last word or line, or a few words."""
         bare = text.lstrip()
         repeated = bare[: _overlap(self._end, bare)]
         before = self._before(repeated)
@@ -265,7 +265,7 @@ class Opening:
         return None
 
     def _joins(self, text: str) -> Judged:
-        for mark in self._space:  # it was not sent, so the model may write it again
+        for mark in self._space:  # the model did not receive it, so it may write it again
             if not text.startswith(mark):
                 break
             text = text[1:]
@@ -276,7 +276,7 @@ class Opening:
 
 
 def _starts(held: str) -> Iterator[tuple[int, bool]]:
-    """Where the answer's own text may begin, and whether what is before it is a known preamble."""
+    """Where the answer's own text may begin, and whether a known preamble is before it."""
     yield 0, True
     begin, known = 0, set[int]()
     while match := _OPENER.match(held, begin) or _SORRY_SENTENCE.match(held, begin):
@@ -289,7 +289,7 @@ def _starts(held: str) -> Iterator[tuple[int, bool]]:
 
 
 def _without_preamble(text: str) -> str:
-    """The text behind words about going on, if it begins with such; else the text."""
+    """The text after a preamble about going on; the whole text if there is none."""
     bare = _BARE_OPENER.match(text)
     match = _OPENER.match(text, bare.end() if bare else 0)
     if match is None or not _ABOUT_GOING_ON.search(match[0]):
@@ -298,7 +298,7 @@ def _without_preamble(text: str) -> str:
     return _after_separator(rest) if match[0][-1] in ":…" or rest.startswith("\n") else text
 
 
-def _is_weighty(repeated: str) -> bool:
+def _is_significant(repeated: str) -> bool:
     """Whether a repetition of this text is hardly a coincidence."""
     return len(repeated) >= _MIN_OVERLAP and len("".join(repeated.split())) >= _MIN_OVERLAP // 2
 
@@ -326,7 +326,7 @@ def _overlap(end: str, text: str) -> int:
 
 
 def _after_separator(text: str) -> str:
-    """The text behind a preamble: without the one blank line, line break or space between."""
+    """The text after a preamble, without the one blank line, line break or space between them."""
     for separator in ("\n\n", "\n", " "):
         if text.startswith(separator):
             return text[len(separator) :]

@@ -1,11 +1,11 @@
-"""How runs end: the terminal record, the status and the history, in one step of the store.
+"""Ending runs: the terminal record, the status and the history, in one step of the store.
 
-A run is ended under a claim. The log is read and folded together with the last records, and the
-result is offered for the place where the log ended. If the log has grown meanwhile, the store
-refuses and it is done again: the message in the history is always the fold of the whole log.
+A run is ended under a claim. The log is read and folded together with the last records. The store
+accepts the result only at the place where the log ends. So the message in the history is always the
+fold of the whole log.
 
-A stop claims the run first, whoever executes it. From then on the former writer can write nothing,
-so that nothing can follow when the stop returns.
+A stop claims the run first, in any process. From then on the former writer can write nothing, so no
+chunk can follow when the stop returns.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def finished(reason: str, about: Mapping[str, Any]) -> Last:
 
 
 def failed(sentence: str, about: Mapping[str, Any]) -> Last:
-    """The end of an answer that could not be made. What was said is kept."""
+    """The end of an answer that failed. The text so far is kept."""
     status = {"status": Status.FAILED, "error": sentence}
     return lambda fold: [
         *fold.closing(),
@@ -57,7 +57,7 @@ def failed(sentence: str, about: Mapping[str, Any]) -> Last:
 
 
 def stopped(about: Mapping[str, Any]) -> Last:
-    """The end of an answer that somebody stopped. What was said is kept."""
+    """The end of an answer that was stopped. The text so far is kept."""
     return lambda fold: [
         *fold.closing(),
         chunks.metadata({"status": Status.STOPPED, **about, **_asked(fold, about)}),
@@ -66,11 +66,11 @@ def stopped(about: Mapping[str, Any]) -> Last:
 
 
 def _asked(fold: Fold, last: Mapping[str, Any]) -> dict[str, Any]:
-    """How the model was asked and what that cost, where it was asked more than once.
+    """The rungs and the cost of all attempts, if there was more than one.
 
     Args:
-        fold: of the log, which tells of every attempt that is over.
-        last: holds the `usage` and the `cost` of the last one, if they are known.
+        fold: of the log, which has the notices of all finished attempts.
+        last: has the `usage` and the `cost` of the last attempt, if they are known.
     """
     if len(fold.ladder) == 1:
         return {}
@@ -99,16 +99,16 @@ async def end(
         status: the final status.
         last: makes the last records from the fold of the log so far.
         now: the wall clock, in milliseconds.
-        at: the number that the log's next record must get; None for whatever it is. A writer names
-            it: if the store lost records of its own, the message would lack their text.
+        at: the expected sequence number of the next record; None for any. A writer gives it, to
+            detect that the store has lost some of its records: the message would lack their text.
 
     Returns:
         The fold of the whole log.
 
     Raises:
         Fenced: the claim or records before `at` are lost, or the run has ended already.
-        RunNotFound: no such run, or not any more.
-        StoreUnavailable: try again.
+        RunNotFound: no such run, or it was deleted.
+        StoreUnavailable: retry.
     """
     held: list[bytes] = []
     while True:
@@ -134,21 +134,21 @@ async def end(
 
 
 async def stop(store: Store, run: Run, worker: str, lease: float, now: int) -> Fold | None:
-    """Stop a run, whoever executes it. What was said is kept.
+    """Stop a run in any process. The text so far is kept.
 
     Args:
         store: where it is.
         run: the run, as it was found.
-        worker: in whose name it is claimed.
-        lease: seconds of that claim.
+        worker: the name of the worker that claims it.
+        lease: of that claim, in seconds.
         now: the wall clock, in milliseconds.
 
     Returns:
         The fold of the whole log; None when the run had ended before.
 
     Raises:
-        RunNotFound: the run is gone.
-        StoreUnavailable: the outcome is unknown; call again.
+        RunNotFound: the run was deleted.
+        StoreUnavailable: the outcome is unknown; retry.
     """
     if run.status.ended:
         return None

@@ -41,9 +41,9 @@ class Executor:
 
     Attributes:
         flusher: the group commit of all runs.
-        jobs: cancels jobs at the provider.
-        tasks: all that have not ended, also those whose claim is lost.
-        draining: whether no attempt begins any more.
+        jobs: cancels the provider's jobs.
+        tasks: all tasks that have not ended, also those whose claim is lost.
+        draining: whether attempts no longer begin.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Executor:
     def start(self, claim: Claim) -> None:
         """Execute a run."""
         task = asyncio.create_task(self._execute(claim), name=f"run {claim.run.id}")
-        self.cancel(claim.run.id)  # if this process was away for longer than a lease
+        self.cancel(claim.run.id)  # if this process was suspended for longer than a lease
         self._held[claim.run.id] = (claim, task)
         self.tasks.add(task)
         task.add_done_callback(lambda task: self._ended(claim, task))
@@ -93,18 +93,18 @@ class Executor:
             held[1].cancel()
 
     def lost(self, claim: Claim) -> None:
-        """A claim is lost: cancel its task, unless the run was claimed here again."""
+        """Cancel the task of a lost claim, unless the run was claimed here again."""
         held = self._held.get(claim.run.id)
         if held is not None and held[0].epoch == claim.epoch:
             held[1].cancel()
 
     async def release(self, claims: Sequence[Claim]) -> None:
-        """Give runs back to other workers, in a bounded time. A failure is logged."""
+        """Give runs back to other workers, with a timeout. A failure is logged."""
         if claims:
-            await self.bounded(self._store.runs.release(claims))
+            await self.shutdown_step(self._store.runs.release(claims))
 
-    async def bounded(self, step: Awaitable[None]) -> None:
-        """Do a step of the planned end. A failure or a timeout is logged."""
+    async def shutdown_step(self, step: Awaitable[None]) -> None:
+        """Await a step of a planned end, with a timeout. A failure is logged."""
         try:
             async with asyncio.timeout(self._limits.shutdown_seconds):
                 await step
@@ -125,7 +125,7 @@ class Executor:
             flusher=self.flusher,
             source=self._source,
             jobs=self.jobs,
-            begins=lambda: not self.draining,
+            may_begin=lambda: not self.draining,
             system=self._system,
             limits=self._limits,
             now=self._now,
@@ -142,7 +142,7 @@ class Executor:
         except Exception:
             logger.exception("Run %s failed unexpectedly", claim.run.id)
             if cancelled():
-                return  # the source made an error of its cancellation
+                return  # the source turned its cancellation into an error
             try:
                 await answer.fail_unexpectedly()
             except DurableError as error:

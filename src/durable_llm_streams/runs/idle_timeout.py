@@ -1,4 +1,4 @@
-"""A time limit that is pushed ahead with every token, at no cost per token; cancellation."""
+"""A timeout that every token extends, at no cost per token; detecting cancellation."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from math import inf
 from types import TracebackType
 from typing import Self
 
-_STOOD_STILL = 1.0  # seconds that a timer is late
+_SUSPENDED_SECONDS = 1.0  # a timer this late means that the process was suspended
 
 
 def cancelled() -> bool:
-    """Whether the current task was cancelled, even if something has swallowed that."""
+    """Whether the current task was cancelled, even if the exception was swallowed."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 class IdleTimeout:
-    """An async context manager that ends its block when nothing happens for too long.
+    """An async context manager that ends its block when it is idle for too long.
 
-    The block sets `last` to the loop's time whenever something happens: an attribute, not a timer.
-    One timer looks after the block, as often as the limit is long.
+    The block sets `last` to the loop's time at each sign of life: an attribute, not a timer. One
+    timer checks it, once for each `limit`.
 
     Args:
-        limit: seconds; may be changed at any moment, which counts from the next look on.
-        longest: seconds from the start until `happened` is called for the first time, whatever
-            moves `last` meanwhile.
+        limit: the timeout in seconds. It may be changed at any moment, with effect from the next
+            check.
+        longest: the timeout in seconds until `progressed` is called for the first time, whatever
+            the signs of life.
 
     Raises:
-        TimeoutError: nothing happened for `limit` seconds, or not what was awaited for `longest`.
+        TimeoutError: no sign of life for `limit` seconds, or no progress for `longest`.
     """
 
     def __init__(self, limit: float, longest: float = inf) -> None:
@@ -40,27 +41,27 @@ class IdleTimeout:
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
 
-    def happened(self, limit: float) -> None:
-        """What was awaited happened; from now on this is the limit."""
+    def progressed(self, limit: float) -> None:
+        """Record progress; from now on this is the limit."""
         self.last = self._loop.time()
         self._awaits_first, self._deadline = False, inf
         if limit != self.limit or self._timer is None:
             self.limit = limit
-            self._look()
+            self._check()
 
     def extend(self, limit: float) -> None:
-        """The other side needs longer for what is awaited: from now on this is the limit."""
+        """Change the limit from now on, without progress."""
         self.limit = limit
-        self._look()
+        self._check()
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
-        self._look()
+        self._check()
         return self
 
     @property
     def awaits_first(self) -> bool:
-        """Whether what was awaited has not happened yet."""
+        """Whether there was no progress yet."""
         return self._awaits_first
 
     @property
@@ -70,12 +71,12 @@ class IdleTimeout:
         return now >= self._deadline and now < self.last + self.limit
 
     def resume(self) -> None:
-        """The pause is over; the limit counts from now."""
+        """End the pause; the limit counts from now."""
         self.last = self._loop.time()
-        self._look()
+        self._check()
 
     def pause(self) -> None:
-        """What happens now is not the other side's delay; `resume` or `happened` ends the pause."""
+        """Pause the timeout, until `resume` or `progressed`."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -90,11 +91,11 @@ class IdleTimeout:
             self._timer.cancel()
         await self._timeout.__aexit__(kind, error, trace)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._timeout.expired():
-            return  # whoever went on all the same is left to the limits around this one
+            return  # a block that swallowed the timeout is left to the timeouts around this one
         until = min(self.last + self.limit, self._deadline)
         if until <= self._loop.time():
             self._timer = None
@@ -103,9 +104,9 @@ class IdleTimeout:
             self._timer = self._loop.call_at(until, self._due, until)
 
     def _due(self, until: float) -> None:
-        """A limit may be over. A process that stood still could not notice signs of life."""
+        """A limit may be over. While a process is suspended it cannot see signs of life."""
         now = self._loop.time()
-        if now - until > _STOOD_STILL:
+        if now - until > _SUSPENDED_SECONDS:
             self.last = now
             self._deadline = max(self._deadline, now + self.limit)
-        self._look()
+        self._check()

@@ -1,7 +1,7 @@
-"""Jobs at a provider that nobody waits for any more: they are paid for until they are ended.
+"""Cancelling a provider's jobs whose answer is no longer needed: they cost money until they end.
 
-A job is ended when its run is stopped or has failed, and when an attempt begins anew. It is left
-alone when its process ends: whoever takes the run over listens to it again.
+A job is cancelled when its run is stopped or has failed, and when an attempt begins anew. It is not
+cancelled when its process ends: the worker that takes the run over reattaches to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TRIES = 3
 
 
 class Jobs:
-    """Cancels provider jobs in the background; failures are logged and ignored.
+    """Cancels a provider's jobs in the background; failures are logged and ignored.
 
     Args:
         source: where the jobs are.
@@ -34,14 +34,14 @@ class Jobs:
         self._closed = False
 
     @property
-    def kept(self) -> bool:
-        """Whether there are jobs that can be listened to at all."""
+    def supported(self) -> bool:
+        """Whether the source has jobs."""
         return self._source is not None
 
     def abandon(self, job: Job) -> asyncio.Task[None] | None:
-        """End a job, now or soon. Repeating it is harmless. Returns what does it."""
+        """Cancel a job in the background. Idempotent. Returns the task, if there is one."""
         if self._source is None or self._closed:
-            logger.warning("The job %s at the provider is left to end by itself", job.id)
+            logger.warning("The provider's job %s is not cancelled; it goes on to its end", job.id)
             return None
         task = asyncio.create_task(_cancel(self._source, job), name=f"end of job {job.id}")
         self._ending.add(task)
@@ -49,19 +49,19 @@ class Jobs:
         return task
 
     async def end(self, job: Job) -> None:
-        """End a job before another one is asked for, if that can be done soon."""
+        """Cancel a job, and wait for that with a timeout."""
         if (task := self.abandon(job)) is not None:
             await asyncio.wait([task], timeout=_END_SECONDS)
 
     async def close(self, seconds: float) -> None:
-        """Wait until all jobs are ended that were abandoned, but no longer than so many seconds."""
+        """Wait for the jobs that are being cancelled, with a timeout."""
         self._closed = True
         if self._ending:
             _, late = await asyncio.wait(self._ending, timeout=seconds)
             for task in late:
                 task.cancel()
             if late:
-                logger.warning("%d jobs at the provider are left to end by themselves", len(late))
+                logger.warning("%d jobs of the provider are not cancelled", len(late))
                 await asyncio.wait(late, timeout=seconds)
 
 
@@ -71,13 +71,13 @@ async def _cancel(source: JobSource, job: Job) -> None:
             async with asyncio.timeout(_TRY_SECONDS):
                 return await source.cancel(job)
         except TimeoutError:
-            logger.warning("The job %s at the provider could not be ended in time", job.id)
+            logger.warning("Cancelling the provider's job %s timed out", job.id)
         except ModelError as error:
-            logger.warning("The job %s at the provider: %s %s", job.id, error, error.detail)
+            logger.warning("Cancelling the provider's job %s: %s %s", job.id, error, error.detail)
             if not error.retryable:
                 return None
         except Exception:
-            logger.exception("The job %s at the provider could not be ended", job.id)
+            logger.exception("Cancelling the provider's job %s failed", job.id)
             return None
         if failures < _TRIES:
             await asyncio.sleep(_RETRY.delay(failures))

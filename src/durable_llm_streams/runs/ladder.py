@@ -1,13 +1,13 @@
 """The ladder: how the next attempt goes on from what the log has.
 
-1. `reattach`: the provider keeps the answer as a job. It is listened to again from the job's mark;
-   what the log has since then is told again, compared character by character, and skipped.
-2. `prefill`: the text is handed to the model, which goes on from there.
+1. `reattach`: the provider keeps the answer as a job, which is read again from its mark on. What
+   the log has since then comes again, is compared character by character, and skipped.
+2. `prefill`: the model gets the text so far as its own, and goes on from there.
 3. `continue`: the model is asked in words to go on; see `continuation`.
-4. `restart`: the step begins again behind a `reset-step`.
+4. `restart`: the step begins again after a `reset-step`.
 
-The best rung that is possible is taken. An attempt that said nothing leaves nothing to go on from
-and nothing to reset: it is restarted, unless there is a job.
+The best rung that is possible is chosen. After attempts without output there is nothing to go on
+from and nothing to reset: the answer is restarted, unless there is a job.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ from .idle_timeout import IdleTimeout
 
 Rung = Literal["first", "reattach", "prefill", "continue", "restart"]
 
-_WHOLE = {"file", "source-url"}  # parts that an answer goes on behind
+_WHOLE = {"file", "source-url"}  # parts after which an answer can go on
 
 
 class Step(Struct, frozen=True, kw_only=True):
     """How one attempt begins.
 
     Attributes:
-        rung: which one; `first` where nothing was asked before.
-        said: `prefill`, `continue`: the text that the model goes on from.
-        job: `reattach`: the job to listen to.
+        rung: which one; `first` for the first attempt.
+        text: `prefill`, `continue`: the text that the model goes on from.
+        job: `reattach`: the job to read again.
         before_mark: `reattach`: what the log has of it up to its mark, as in `Fold.before_mark`.
         since_mark: `reattach`: what the log has of it since its mark, as in `Fold.since_mark`.
         part: the (kind, id) of the open part that it goes on in; ("", "") for none.
-        resets: `restart`: whether something is there that readers must drop.
+        resets: `restart`: whether readers have something that they must drop.
         repeated: `restart`: how many characters that is. `continue`: how many it would be if the
             model begins anew.
     """
 
     rung: Rung
-    said: str = ""
+    text: str = ""
     job: Job | None = None
     before_mark: Sequence[tuple[str, str]] | None = None
     since_mark: Sequence[tuple[str, str]] = ()
@@ -65,20 +65,20 @@ class Step(Struct, frozen=True, kw_only=True):
     repeated: int = 0
 
     def notice(self) -> dict[str, Any]:
-        """What a notice tells of it."""
-        is_said_again = self.rung == "restart" and self.repeated
-        repeated = {"repeated": self.repeated} if is_said_again else {}
+        """Its values in a notice."""
+        repeats = self.rung == "restart" and self.repeated
+        repeated = {"repeated": self.repeated} if repeats else {}
         return {"rung": self.rung, **repeated}
 
 
 def choose(fold: Fold, *, reattach: bool, prefill: bool, continues: Mode) -> Step:
-    """Take the best rung.
+    """Choose the best rung.
 
     Args:
         fold: of the log so far.
-        reattach: whether the log's job can be listened to.
+        reattach: whether the log's job can be read again.
         prefill: whether the model can go on from a text.
-        continues: which texts it can be asked in words to go on from.
+        continues: which texts it can be asked in words to continue.
     """
     if not fold.message_id:
         return Step(rung="first")
@@ -95,37 +95,37 @@ def choose(fold: Fold, *, reattach: bool, prefill: bool, continues: Mode) -> Ste
     kinds = {each["type"] for each in fold.step_parts}
     repeated = sum(len(each.get("text", "")) for each in fold.step_parts)
     open_kinds = {kind for kind, _ in fold.open_parts}
-    said = "".join(each["text"] for each in fold.step_parts if each["type"] == "text")
+    so_far = "".join(each["text"] for each in fold.step_parts if each["type"] == "text")
     if kinds <= {"text", "reasoning", *_WHOLE} and open_kinds <= {"text"}:
-        if prefill and said:
-            return Step(rung="prefill", said=said, part=part)
-        if may_continue(said, continues):
-            return Step(rung="continue", said=said, part=part, repeated=repeated)
+        if prefill and so_far:
+            return Step(rung="prefill", text=so_far, part=part)
+        if may_continue(so_far, continues):
+            return Step(rung="continue", text=so_far, part=part, repeated=repeated)
     return Step(rung="restart", resets=bool(fold.step_parts), repeated=repeated)
 
 
 class Diverged(ModelError):
-    """A job does not tell what it told before."""
+    """A job does not repeat what it sent before."""
 
     def __init__(self) -> None:
-        super().__init__("The model's answer could not be gone on with.", retryable=True)
+        super().__init__("The model's answer could not be continued.", retryable=True)
 
 
 async def skip(
     events: AsyncGenerator[Event, None], since_mark: Sequence[tuple[str, str]], idle: IdleTimeout
 ) -> TextDelta | ReasoningDelta | None:
-    """Let a job tell again what the log has of it.
+    """Skip the events of a job that the log has already.
 
     Args:
-        events: what the job says, from its mark on. Stands at the first new event afterwards.
+        events: of the job, from its mark on; afterwards the next one is new.
         since_mark: what the log has since the mark, as in `Fold.since_mark`.
-        idle: is told of each event.
+        idle: its `last` is set at each event.
 
     Returns:
-        The new end of a delta whose beginning the log had; None if it had the whole.
+        The new end of a delta whose beginning is in the log; None if it has the whole delta.
 
     Raises:
-        Diverged: it is something else, or less.
+        Diverged: the job sends something else, or less.
     """
     loop = asyncio.get_running_loop()
     for number, (kind, text) in enumerate(since_mark, 1):
@@ -134,9 +134,9 @@ async def skip(
             event = await anext(events, None)
             idle.last = loop.time()
             if event is None:
-                return None  # cut, as whoever reads on finds
+                return None  # cut, as the caller finds when it reads on
             if isinstance(event, Job | Alive | File | Citation | LateThought):
-                continue  # a mark that is not where the log ends; what the log has as whole parts
+                continue  # without text to compare
             if isinstance(event, Finish) or kind != _kind(event):
                 raise Diverged
             rest = text[at : at + len(event.text)]

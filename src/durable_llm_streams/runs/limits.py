@@ -15,23 +15,22 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The limits of a worker and of the runs that it executes. Times are seconds.
 
     Attributes:
-        lease: how long a run stays a worker's without a heartbeat; heartbeats come five times as
-            often.
-        poll: how often a worker looks for runs that nobody executes.
+        lease: how long a claim lasts without a heartbeat; there are five heartbeats for each lease.
+        poll: how often a worker looks for runs to claim.
         concurrent_runs: how many runs a process executes at once; more wait in the queue.
-        attempts: how often a run is tried before it fails.
-        continues: which partial answers a model is asked in words to go on with, see
+        attempts: how many attempts are made before a run fails.
+        continues: the partial answers that a model is asked in words to continue, see
             `continuation.may_continue`.
-        first_token: from the request, or from the last sign of life, to the first token of an
-            attempt.
-        thinking: from the request to the first token, however many signs of life there are.
-        next_token: from one token to the next.
-        whole_run: from a run's start to its end, all attempts together.
-        backoff, longest_backoff: the first wait between attempts, doubled each time, and the last.
-        longest_wait: what a provider may ask to wait before the next attempt; if it asks for more,
-            the run fails at once.
-        grace: how long a process that is told to end goes on with what it writes, see
-            `Worker.finish`; 0 gives it back at once.
+        first_token: timeout from the request, or from the last sign of life, to the first token of
+            an attempt.
+        thinking: timeout from the request to the first token, whatever the signs of life.
+        next_token: timeout from one token to the next.
+        whole_run: timeout from a run's start to its end, all attempts together.
+        backoff, longest_backoff: the first delay between attempts, and the longest one.
+        longest_wait: the longest delay that a provider may ask for; if it asks for more, the run
+            fails at once.
+        grace: how long running attempts may go on in a planned end, see `Worker.finish`; 0 gives
+            their runs back at once.
         shutdown_timeout: how long each step of a planned end may take; half a lease at most.
     """
 
@@ -51,14 +50,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     shutdown_timeout: float = 5.0
 
     def delay(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
-        """Seconds to wait before the next attempt.
-
-        What the provider asked for is waited at the least.
-        """
+        """Seconds to wait before the next attempt, at least what the provider asked for."""
         delay = Backoff(self.backoff, self.longest_backoff).delay(failures, rng.random)
         return delay if retry_after is None else max(delay, retry_after)
 
     @property
     def shutdown_seconds(self) -> float:
-        """How long a step of a planned end may take: no lease may run out meanwhile."""
+        """How long a step of a planned end may take: shorter than a lease."""
         return min(self.shutdown_timeout, self.lease / 2)

@@ -9,19 +9,19 @@ from durable_llm_streams.source import Citation, File
 
 
 class PartWriter:
-    """Opens, goes on with and closes the parts of one message.
+    """Writes the parts of one message.
 
     Args:
-        write: takes a record.
+        write: called with each record.
         now: the wall clock, in milliseconds.
 
     Attributes:
-        spoke: whether anything was written since `begin`.
+        wrote: whether anything was written since `begin`.
         first_at: when the first part began, in milliseconds; None before.
     """
 
     def __init__(self, write: Callable[[bytes], None], now: Callable[[], int]) -> None:
-        self.spoke = False
+        self.wrote = False
         self.first_at: int | None = None
         self._write = write
         self._now = now
@@ -31,25 +31,25 @@ class PartWriter:
         self._known: Collection[str] = ()
 
     def begin(self, count: int, part: tuple[str, str], known: Collection[str] = ()) -> None:
-        """An attempt begins.
+        """Begin an attempt.
 
         Args:
             count: how many parts the message has had; the next id follows.
             part: the (kind, id) of the part that is open; ("", "") for none.
             known: addresses of files and citations that the message has already.
         """
-        self.spoke = False
+        self.wrote = False
         self._known = known
         self._count = max(count, self._count)
         self._kind, self._part = part
 
     def open(self, kind: str) -> bytes:
-        """Have a part of this kind open.
+        """Open a part of this kind, unless it is open.
 
         Returns:
-            What stands before the JSON string of each of its deltas.
+            What precedes the JSON string of each of its deltas.
         """
-        self.spoke = True
+        self.wrote = True
         if kind != self._kind:
             self._close()
             self._count_one()
@@ -62,13 +62,13 @@ class PartWriter:
         self._write(self.open(kind) + chunks.encode(text) + b"}")
 
     def whole(self, event: File | Citation) -> None:
-        """Write a part that comes whole.
+        """Write a part without deltas.
 
-        A file stands where it comes. A citation is shown apart, so text around it is not cut.
+        A file closes the open part. A citation does not, because it is shown apart from the text.
         """
         if event.url in self._known:
             return
-        self.spoke = True
+        self.wrote = True
         self._count_one()
         if isinstance(event, File):
             self._close()
@@ -77,7 +77,7 @@ class PartWriter:
             self._write(chunks.source_url(f"s{self._count}", event.url, event.title))
 
     def reset(self) -> None:
-        """Make void what the step has so far."""
+        """Discard what the step has so far."""
         self._kind = ""
         self._write(chunks.RESET_STEP)
 

@@ -2,13 +2,12 @@
 
 Theory of operation
 ===================
-1. `drain`: nothing new is taken and no attempt begins. A run that needs another attempt is given
-   back at that moment.
-2. `finish`: what is being written may come to its end, for `Limits.grace` seconds. Leases are
-   renewed as ever.
-3. `close`: the tasks are cancelled, what they wrote is flushed, and only then are their runs given
-   back, because nothing of their epochs can be written after that. A task that does not end delays
-   neither the other runs nor their readers.
+1. `drain`: the worker accepts no new runs, and no attempt begins. A run that needs another attempt
+   is given back at once.
+2. `finish`: running attempts may go on for `Limits.grace` seconds. Leases are still renewed.
+3. `close`: the tasks are cancelled and what they wrote is flushed. Only then are their runs given
+   back, because after that their epochs can write nothing. A task that does not end delays neither
+   the other runs nor their readers.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from .limits import Limits
 
 logger = logging.getLogger(__name__)
 
-#: The other runs are given back after so many seconds, although a task has not ended.
+#: After so many seconds the runs of ended tasks are given back, even if another task has not ended.
 _CANCEL_GRACE_SECONDS = 0.2
 
 
 async def finish(executor: Executor, limits: Limits) -> None:
-    """Wait until nothing runs, for `Limits.grace` at most. It may be cancelled."""
+    """Wait until no task runs, for `Limits.grace` at most. It may be cancelled."""
     if executor.tasks and limits.grace:
         await asyncio.wait(executor.tasks, timeout=limits.grace)
 
@@ -41,10 +40,10 @@ async def close(
     """Cancel the tasks, flush, give the runs back.
 
     Args:
-        executor: which drains.
+        executor: it must be draining.
         limits: see `Limits`.
         loops: tasks to cancel.
-        claiming: the task that claims. It ends by itself when it has given back what it claimed.
+        claiming: the task that claims. It ends by itself when it has given back its last claims.
     """
     held = executor.held
     if held:
@@ -63,6 +62,6 @@ async def close(
             await asyncio.gather(executor.release(quick), asyncio.wait(late, timeout=seconds))
     if claiming is not None:
         claiming.cancel()
-    await executor.bounded(executor.flusher.close())
+    await executor.shutdown_step(executor.flusher.close())
     await executor.release([claim for claim, _ in held])
     await executor.jobs.close(seconds)

@@ -2,11 +2,11 @@
 
 Theory of operation
 ===================
-1. The process that accepts a message executes its run at once when there is room: the claim is part
-   of the accepting step. Runs that wait, and runs whose worker died, are claimed by a loop.
-2. Heartbeats renew all leases of the process in one call. A lease that is lost cancels the task;
-   should the task go on for a while, the store refuses what it writes.
-3. After an outage of the store no worker claims for half a lease: first the owners renew.
+1. The process that accepts a message executes its run at once, if it has capacity: the claim is
+   part of the accepting step. Runs in the queue, and runs whose worker died, are claimed by a loop.
+2. Heartbeats renew all leases of the process in one call. A lost claim cancels its task. Until the
+   task ends, the store refuses what it writes.
+3. After an outage of the store no worker claims for half a lease, so that workers can renew first.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_CLAIM_AT_ONCE = (16, 100)  # at first, and at the most, when nobody else takes the rest
-_LET_OTHERS_CLAIM_SECONDS = (0.01, 0.02)
+_CLAIMS_PER_CALL = (16, 100)  # at first, and at most, if other workers leave runs unclaimed
+_BETWEEN_CLAIMS_SECONDS = (0.01, 0.02)
 _HEARTBEATS_PER_LEASE = 5
 _WORK_SECONDS = 60.0
 
@@ -75,17 +75,17 @@ class Worker:
             limits=self.limits,
             now=now,
             rng=self._rng,
-            on_end=self._look_again,
+            on_end=self._run_ended,
         )
-        self._loops: list[asyncio.Task[None]] = []  # but for the one that claims
+        self._loops: list[asyncio.Task[None]] = []  # without the one that claims
         self._claiming: asyncio.Task[None] | None = None
-        self._look = asyncio.Event()
-        self._reserved = 0  # room for runs that are being claimed
-        self._hold_until = 0.0
+        self._claim_now = asyncio.Event()
+        self._reserved = 0  # capacity for runs that are being claimed
+        self._no_claims_until = 0.0
         self._renewed_at = 0
 
-    def _look_again(self) -> None:
-        self._look.set()  # another run of a chat may wait for the one that ended
+    def _run_ended(self) -> None:
+        self._claim_now.set()  # another run of the chat may wait for it
 
     @property
     def running(self) -> int:
@@ -94,7 +94,7 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether this worker takes work."""
+        """Whether this worker accepts runs."""
         return bool(self._loops) and not self._executor.draining
 
     async def start(self) -> None:
@@ -105,45 +105,45 @@ class Worker:
             self._loops.append(asyncio.create_task(loop(), name=loop.__name__.strip("_")))
 
     async def send(self, order: Order) -> Sent:
-        """Accept a message, and execute its run here when there is room.
+        """Accept a message, and execute its run here if there is capacity.
 
         Raises:
-            ShuttingDown: this process takes no new work.
+            ShuttingDown: this process accepts no new runs.
             DurableError: see `RunStore.send`.
         """
         if self._executor.draining:
-            raise ShuttingDown("This server is about to end. Send the message again in a moment.")
-        room = self._room() > 0
-        if room:
+            raise ShuttingDown("This server is shutting down. Send the message again in a moment.")
+        has_capacity = self._capacity() > 0
+        if has_capacity:
             order = structs.replace(order, worker=self._name, lease=self.limits.lease)
-        self._reserved += room
+        self._reserved += has_capacity
         try:
             sent = await self._store.runs.send(order)
         finally:
-            self._reserved -= room
+            self._reserved -= has_capacity
         if sent.claim is not None:
-            if self._executor.draining:  # meanwhile; somebody else shall execute it
+            if self._executor.draining:  # meanwhile; another worker is to execute it
                 await self._executor.release([sent.claim])
             else:
                 self._executor.start(sent.claim)
-        elif not room:
-            self._look.set()  # there may be some now
+        elif not has_capacity:
+            self._claim_now.set()  # there may be capacity now
         return sent
 
     async def stop(self, run: Run) -> bool:
-        """End a run, whoever executes it. What was said is kept.
+        """End a run in any process. The text so far is kept.
 
         Returns:
             Whether this call ended it; False when it had ended before.
 
         Raises:
-            RunNotFound: the run is gone.
-            StoreUnavailable: nobody knows; call again.
+            RunNotFound: the run was deleted.
+            StoreUnavailable: the outcome is unknown; retry.
         """
         try:
             fold = await ending.stop(self._store, run, self._name, self.limits.lease, self.now())
         finally:
-            self._look.set()
+            self._claim_now.set()
         if fold is None:
             return False
         self._executor.cancel(run.id)
@@ -152,7 +152,7 @@ class Worker:
         return True
 
     async def delete(self, owner: str, chat_id: str) -> None:
-        """Stop what is active in a chat, then delete it. Raises ChatNotFound."""
+        """Stop the active runs of a chat, then delete it. Raises ChatNotFound."""
         while True:
             chat = (await self._store.chats.snapshot(owner, chat_id)).chat
             if chat.active_run is None:
@@ -161,23 +161,23 @@ class Worker:
         await self._store.chats.delete(owner, chat_id)
 
     def drain(self) -> None:
-        """Take no more work. The attempts that run go on until `close`; none begins."""
+        """Accept no more runs. Running attempts go on until `close`; none begins."""
         self._executor.draining = True
-        self._look.set()  # so that the loop that claims ends
+        self._claim_now.set()  # so that the loop that claims ends
 
     async def finish(self) -> None:
-        """Take no more work, and let what is being written come to its end.
+        """Accept no more runs, and wait for running attempts to end.
 
-        Returns as soon as nothing runs, after `Limits.grace` at the latest. It may be cancelled;
-        `close` gives back what runs still.
+        Returns as soon as none runs, after `Limits.grace` at the latest. It may be cancelled;
+        `close` gives back the runs that have not ended.
         """
         self.drain()
         await shutdown.finish(self._executor, self.limits)
 
     async def close(self) -> None:
-        """Take no more work, flush, give the runs back, so that others claim them at once.
+        """Accept no more runs, flush, and give the runs back, so that other workers claim them.
 
-        At once: await `finish` before it to give the runs their grace.
+        Does not wait for running attempts: await `finish` before to give them `Limits.grace`.
         """
         self.drain()
         await shutdown.close(self._executor, self.limits, self._loops, self._claiming)
@@ -187,33 +187,33 @@ class Worker:
 
     async def _claim_loop(self) -> None:
         loop = asyncio.get_running_loop()
-        portion, largest = _CLAIM_AT_ONCE
+        most, largest = _CLAIMS_PER_CALL
         while not self._executor.draining:
-            self._look.clear()
+            self._claim_now.clear()
             if self.now() - self._renewed_at > self.limits.lease * 500:
-                await self._renew()  # this process was away: its own runs come first
-            if loop.time() < self._hold_until:
-                await self._guarded(self._store.check(), None)  # a failure begins the time anew
-            elif await self._claim(portion):
-                # There may be more: let others have their share of what a dead worker left.
-                portion = min(largest, 2 * portion)
-                await asyncio.sleep(self._rng.uniform(*_LET_OTHERS_CLAIM_SECONDS))
+                await self._renew()  # this process was suspended: its own runs come first
+            if loop.time() < self._no_claims_until:
+                await self._guarded(self._store.check(), None)  # a failure extends the time
+            elif await self._claim(most):
+                # There may be more. Other workers get a share of what a dead worker left.
+                most = min(largest, 2 * most)
+                await asyncio.sleep(self._rng.uniform(*_BETWEEN_CLAIMS_SECONDS))
                 continue
-            portion, _ = _CLAIM_AT_ONCE
+            most, _ = _CLAIMS_PER_CALL
             try:
                 async with asyncio.timeout(self.limits.poll * self._rng.uniform(0.8, 1.2)):
-                    await self._look.wait()
+                    await self._claim_now.wait()
             except TimeoutError:
                 continue
 
     async def _work_loop(self) -> None:
         while True:
             await self._guarded(self._store.runs.wait_for_work(_WORK_SECONDS), None)
-            self._look.set()
+            self._claim_now.set()
 
     async def _claim(self, most: int) -> bool:
-        """Claim runs and start them. Whether all were claimed that there was room for at once."""
-        limit = min(self._room(), most)
+        """Claim runs and start them. Returns whether as many were claimed as were asked for."""
+        limit = min(self._capacity(), most)
         if limit <= 0:
             return False
         self._reserved += limit
@@ -229,7 +229,7 @@ class Worker:
             self._executor.start(claim)
         return len(claims) == limit
 
-    def _room(self) -> int:
+    def _capacity(self) -> int:
         return self.limits.concurrent_runs - len(self._executor) - self._reserved
 
     async def _heartbeat_loop(self) -> None:
@@ -245,12 +245,12 @@ class Worker:
                 self._executor.lost(lost)
 
     async def _guarded(self, call: Awaitable[T], otherwise: T) -> T:
-        """A call whose failure is no reason to end the loop that makes it."""
+        """Await a call of the store; a failure is logged and delays claims, see rule 3."""
         try:
             return await call
         except StoreUnavailable as error:
             logger.warning("%s", error)
         except Exception:
             logger.exception("An unexpected failure of the store")
-        self._hold_until = asyncio.get_running_loop().time() + self.limits.lease / 2
+        self._no_claims_until = asyncio.get_running_loop().time() + self.limits.lease / 2
         return otherwise
