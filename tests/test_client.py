@@ -187,7 +187,7 @@ async def test_a_page_with_status_200_is_not_a_stream(stub: Stub) -> None:
     client = DurableClient(stub.url, retry=Time().retry(patience=1))
     client._base = stub.url + "/api/chats?"  # every address answers with JSON
     async with client:
-        with pytest.raises(ServerUnreachable, match="something else than the server"):
+        with pytest.raises(ServerUnreachable, match="something other than the server"):
             _ = [event async for event in client.follow("c1")]
 
 

@@ -103,7 +103,7 @@ async def test_a_stream_reports_each_attempt_its_pause_and_the_reason(stub: Stub
         State("reconnecting", 1, 0.25, unreachable),  # before the introduction
         State("reconnecting", 2, 0.5, unreachable),
         State("reconnecting", 1, 7.25, "the server answered HTTP 503"),
-        State("reconnecting", 2, 0.5, "something else than the server answered"),
+        State("reconnecting", 2, 0.5, "something other than the server answered"),
         State("live"),
         State("reconnecting", 1, 0.25, "the stream ended before the answer did"),
         State("reconnecting", 2, 0.5, "the server answered HTTP 503"),
@@ -119,7 +119,7 @@ async def test_patience_counts_from_the_last_sign_and_attempts_from_progress() -
     patience = RetryBudget(time.retry(patience=10.0, longest=2.0), states.append)
     for _ in range(5):
         await patience.pause(Cut("x"))
-    patience.heard()
+    patience.alive()
     await patience.pause(Cut("x", 8.0))  # exactly as long as allowed
     with pytest.raises(ServerUnreachable, match=r"^Gave up after 7 attempts: gone\.$"):
         await patience.pause(Cut("gone"))
@@ -183,7 +183,7 @@ def test_a_connection_begins_without_signs_of_life_and_leftovers() -> None:
         ("[DONE]", "the stream ended before the answer did"),
         ('{"type":"start"}', "the stream has no cursors"),
         *(
-            (data, "the stream holds something else than chunks")
+            (data, "the stream holds something other than chunks")
             for data in ("x", "[1]", "{}", '{"type":7}', "[" * 100_000)
         ),
     ],
@@ -197,7 +197,7 @@ def test_a_stream_of_somebody_else_is_a_cut_with_a_reason(data: str, reason: str
 
 @pytest.mark.promise("bounded")
 def test_an_event_without_an_end_is_no_stream_of_an_answer() -> None:
-    with pytest.raises(DurableError, match="This is no stream of an answer: "):
+    with pytest.raises(DurableError, match="This is not the stream of an answer: "):
         list(Reading(None).feed(b"data: " + b"x" * MAX_EVENT_BYTES))
 
 

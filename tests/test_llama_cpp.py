@@ -227,7 +227,7 @@ async def test_a_server_that_is_not_there_has_no_job(
         assert (error.retryable, error.job_over) == (True, over)
 
 
-@pytest.mark.parametrize("options", [{"said": "w1 w2 "}, {"continues": True}])
+@pytest.mark.parametrize("options", [{"prefill": "w1 w2 "}, {"continues": True}])
 async def test_a_continuation_is_no_job(server: FakeLlama, options: dict[str, Any]) -> None:
     async with keeping(server, prefill=PrefillTable.parse("*")) as source:
         events = await ask(source, prompt(**options))

@@ -206,7 +206,7 @@ async def test_a_model_that_cannot_continue_is_not_asked_to(
         ({"base_url": "http://me:pw@host/v1", "api_key": KEY}, "Leave one of them out"),
         ({"headers": {"X-A": "a\r\nX-B: b"}}, "cannot be sent"),
         ({"headers": {"api-key": "{key}"}}, "none is set"),
-        ({"fallback_models": ["a/b"]}, "OpenRouter's"),
+        ({"fallback_models": ["a/b"]}, "Only OpenRouter"),
         ({"extra_body": {"stream": False}}, "cannot be set"),
         ({"extra_body": {"x": object()}}, "not JSON"),
     ],

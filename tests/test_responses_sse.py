@@ -201,7 +201,7 @@ def test_a_text_without_all_of_its_deltas_is_said_once(pieces: list[bytes]) -> N
 def test_a_reader_that_returns_gets(
     pieces: list[bytes], told: list[tuple[str, str]] | None, expected: Said
 ) -> None:
-    assert said(*pieces, END, job=JOB, told=told) == expected
+    assert said(*pieces, END, job=JOB, emitted=told) == expected
 
 
 def test_a_mark_comes_after_every_so_many_events_and_stands_where_it_says() -> None:

@@ -1,8 +1,8 @@
 """Chunks: the events of the AI SDK UI message stream, as JSON bytes.
 
-One function for each chunk that this package writes itself. The bytes are canonical (no spaces,
-`type` and `id` first, `delta` last), which lets `merge` join deltas without parsing them. Foreign
-chunks in a log are carried as they are.
+One function for each chunk that this package writes. The bytes are canonical (no spaces, `type` and
+`id` first, `delta` last), so `merge` can join deltas without parsing them. Other chunks in a log
+are kept unchanged.
 Source of the format: the chunk table of `ai` 7 (`ui-message-stream/ui-message-chunks.ts`).
 """
 
@@ -38,7 +38,7 @@ def start(message_id: str, metadata: Mapping[str, Any]) -> bytes:
 
 
 def delta_prefix(kind: str, part: str) -> bytes:
-    """What stands before the JSON string of every delta of a part.
+    """The bytes before the JSON string of every delta of a part.
 
     Args:
         kind: `text` or `reasoning`.
@@ -95,24 +95,24 @@ def error(text: str) -> bytes:
 
 
 def notice(values: Mapping[str, Any]) -> bytes:
-    """A transient `data-run` chunk: what happens to the run, for who watches and for who goes on.
+    """A transient `data-run` chunk: an event of the run, for readers and for the next worker.
 
     It leaves no trace in the message. `event` is one of:
 
     - `retry`: an attempt failed. `attempt`, `attempts`, `delay` (seconds) and `reason` of the next
       one; `usage` and `cost` of the failed one, if they are known.
     - `takeover`: another worker goes on. `attempt`.
-    - `rung`: the rung that was tried was refused, and the same attempt goes on with the next one.
-    - `judged`: the model was asked in words to go on, and how its text begins is known. `rung`:
-      `continue`, or `restart` where it began anew (then `asked` is `continue`, and the reset of
-      the step follows). `held` and `dropped`: how many characters were held back, and how many of
-      them are not shown.
-    - `job`: the provider keeps this answer under the id `job`, and the log has what it said up to
+    - `rung`: the rung was refused, and the same attempt goes on with the next one.
+    - `judged`: the model was asked in words to go on, and the beginning of its text was judged.
+      `rung`: `continue`, or `restart` if it began anew (then `asked` is `continue`, and the reset
+      of the step follows). `held` and `dropped`: how many characters were held back, and how many
+      of them are not shown.
+    - `job`: the provider keeps this answer under the id `job`, and the log has its output up to
       `mark`.
 
-    The first three name the `rung` of the ladder that is taken, and for `restart` how many
-    characters (Unicode code points, of text and reasoning) readers lose and the model is asked for
-    again: `repeated`.
+    The first three name the `rung` that is taken. For `restart`, `repeated` is the number of
+    characters (Unicode code points, of text and reasoning) that readers drop and the model writes
+    again.
     """
     return encode({"type": "data-run", "data": values, "transient": True})
 
@@ -123,10 +123,10 @@ def is_terminal(record: bytes) -> bool:
 
 
 class Lines(Sequence[bytes]):
-    """Records as stores keep them: joined by line feeds, taken apart only when one is asked for.
+    """Records as stores keep them: joined by line feeds, and split only on access.
 
     Args:
-        parts: pairs of (records joined by line feeds, how many they are), none of them empty.
+        parts: pairs of (records joined by line feeds, their number), none of them empty.
     """
 
     __slots__ = ("_records", "parts")
@@ -136,10 +136,10 @@ class Lines(Sequence[bytes]):
         self._records: list[bytes] | None = None
 
     @classmethod
-    def of(cls, *stretches: Sequence[bytes]) -> Lines:
-        """Several stretches of records behind each other."""
+    def of(cls, *sequences: Sequence[bytes]) -> Lines:
+        """The concatenation of several sequences of records."""
         parts: list[tuple[bytes, int]] = []
-        for records in stretches:
+        for records in sequences:
             parts += records.parts if isinstance(records, Lines) else _parts(records)
         return cls(parts)
 
@@ -173,14 +173,14 @@ def _parts(records: Sequence[bytes]) -> list[tuple[bytes, int]]:
 
 
 def merge(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
-    """Join neighbouring deltas of one part.
+    """Join adjacent deltas of one part.
 
     Args:
         records: chunks in log order.
 
     Returns:
-        Pairs of (index of the last record that went in, chunk). The fold of the result equals the
-        fold of the records.
+        Pairs of (index of the last joined record, chunk). The fold of the result equals the fold
+        of the records.
     """
     merged: list[tuple[int, bytes]] = []
     head, texts, begin = _NO_HEAD, list[bytes](), 0
@@ -212,9 +212,9 @@ def merge(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
 def _text_of_deltas(data: bytes, length: int, head: bytes) -> bytes | None:
     """The joined text of deltas that all begin with `head`; None when that is not certain.
 
-    Looks at all of them at once. Each holds at least the quotes of the head and the closing one,
-    since it is JSON. Where no backslash follows another, every quote behind one is part of a text.
-    So if the other quotes are no more than that, each delta holds one string and nothing behind it.
+    It counts quotes in all of them at once. Each delta is JSON, so it has at least the quotes of
+    the head and the closing one. If no backslash follows another, a quote after a backslash is part
+    of a text. So if there are no more quotes than that, each delta is one string and nothing else.
     """
     quotes = data.count(b'"')
     if b"\\" in data:
@@ -241,5 +241,5 @@ def _delta_head(record: bytes) -> bytes:
 
 
 def _is_one_string(record: bytes, begin: int) -> bool:
-    """Whether from there on is the inside of one JSON string, `"}` and nothing more."""
+    """Whether the rest is the inside of one JSON string, then `"}`, and nothing more."""
     return record.find(b'"', begin) == len(record) - 2 or _REST.fullmatch(record, begin) is not None

@@ -1,7 +1,7 @@
-"""The fold: from the records of a log to the message that they tell.
+"""The fold: from the records of a log to the message.
 
-It equals the AI SDK's own (`processUIMessageStream` of `ai` 7): the tests run both over the same
-logs and compare. Rules that are easy to get wrong:
+It equals the AI SDK's own fold (`processUIMessageStream` of `ai` 7): the tests run both over the
+same logs and compare. Rules that are easy to get wrong:
 
 1. `reset-step` removes the parts since the last `step-start`; that one stays.
 2. A part is closed only by its own end chunk, not by `finish-step`.
@@ -10,12 +10,12 @@ logs and compare. Rules that are easy to get wrong:
 5. `error` and `abort` change no part. Nothing after an `error` counts.
 6. A delta or an end of a part that is not open fails the whole stream, as an `error` does.
 7. A `data-*` part is its chunk with every field; other parts keep the fields that they know.
-8. A field that JavaScript would hold as `undefined` is not there.
+8. A field that would be `undefined` in JavaScript is absent.
 
 The chunks of tools are not folded.
 
-Beside the message, the notices of this package (transient `data-run` chunks) are folded into what a
-worker must know that goes on: how often it failed, how the model was asked, which job is heard.
+The notices of this package (transient `data-run` chunks) are folded, too, into what the next worker
+needs: the number of failures, how the model was asked, and the job.
 """
 
 from __future__ import annotations
@@ -29,18 +29,17 @@ Part = dict[str, Any]
 
 
 class Fold:
-    """What a log has told so far.
+    """The message and the state of the run, as far as the log has been read.
 
     Attributes:
         message_id: from `start`; "" before it.
         metadata: the merged metadata, or None.
         parts: the message's parts, in order.
-        retries: how many failed attempts the log tells of.
-        ladder: how the model was asked, once for each time: `rung`, and where it is known
-            `repeated`, `asked`, `held`, `dropped` (see `chunks.notice`), `usage` and `cost`.
-        job: the (id, mark) of the job at the provider whose text this is; None where there is none.
-        failed: the text of an `error` record, or what a client could not follow; None if all is
-            well.
+        retries: the number of failed attempts.
+        ladder: one entry for each request to the model: `rung`, and if known `repeated`, `asked`,
+            `held`, `dropped` (see `chunks.notice`), `usage` and `cost`.
+        job: the (id, mark) of the provider's job with this text; None without a job.
+        failed: the text of an `error` record, or why a client could not read on; None if neither.
     """
 
     def __init__(self) -> None:
@@ -52,7 +51,7 @@ class Fold:
         self.job: tuple[str, str] | None = None
         self.failed: str | None = None
         self._open: dict[tuple[str, str], Part] = {}
-        # of the job: how many parts there were, and the last one's length
+        # of the job's beginning and mark: the number of parts, and the last one's length
         self._begin = self._mark = (0, 0)
 
     @classmethod
@@ -80,26 +79,26 @@ class Fold:
 
     @property
     def open_parts(self) -> list[tuple[str, str]]:
-        """The (kind, part id) of every text or reasoning part that has no end yet, oldest first."""
+        """The (kind, part id) of every text or reasoning part without an end yet, oldest first."""
         return list(self._open)
 
     @property
     def step_parts(self) -> list[Part]:
-        """The parts since the last step began: what `reset-step` would remove."""
+        """The parts of the last step, which `reset-step` would remove."""
         return self.parts[self._step_begin() :]
 
     @property
     def since_mark(self) -> list[tuple[str, str]]:
-        """What the log has of the job since its mark: (kind, text), no kind twice in a row."""
+        """The job's output in the log since its mark: (kind, text), no kind twice in a row."""
         return self._between(self._mark, (len(self.parts), None))
 
     @property
     def before_mark(self) -> list[tuple[str, str]]:
-        """What the log has of the job from its beginning to its mark, in the same form."""
+        """The job's output in the log from its beginning to its mark, in the same form."""
         return self._between(self._begin, self._mark)
 
     def closing(self) -> list[bytes]:
-        """The chunks that close what is open, so that a client's message is in order."""
+        """The chunks that end the open parts, so that a client's message is valid."""
         return [part_end(kind, part) for kind, part in self.open_parts]
 
     def message(self) -> dict[str, Any]:
@@ -204,13 +203,13 @@ class Fold:
         event, job = notice.get("event"), notice.get("job")
         rung = notice.get("rung") if event != "judged" else None
         self.retries += event == "retry"
-        _copy(notice, self.ladder[-1], "usage", "cost")  # of the attempt that is over
+        _copy(notice, self.ladder[-1], "usage", "cost")  # of the previous attempt
         if isinstance(rung, str):
             self.ladder.append({"rung": rung})
             _copy(notice, self.ladder[-1], "repeated")
             if rung != "reattach":
                 self.job = None
-        if event == "judged":  # what came of the last request, which began no new one
+        if event == "judged":  # the result of the last request, not a new request
             self.ladder[-1].update(
                 {key: notice[key] for key in _JUDGED if notice.get(key) is not None}
             )
@@ -245,13 +244,13 @@ def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
     return result
 
 
-#: What a notice says of a continuation that was judged.
+#: The fields of a notice `judged`.
 _JUDGED = ("rung", "asked", "repeated", "held", "dropped")
 
-#: Names with a meaning in JavaScript, which the SDK's merge passes over.
+#: Names with a meaning in JavaScript, which the SDK's merge ignores.
 _NEVER_MERGED = frozenset({"__proto__", "constructor", "prototype"})
 
-#: What the parts that come whole take over from their chunks.
+#: The fields that complete parts copy from their chunks.
 _FIELDS: dict[str, tuple[str, ...]] = {
     "file": ("mediaType", "url", "providerMetadata"),
     "reasoning-file": ("mediaType", "url", "providerMetadata"),

@@ -1,6 +1,6 @@
-"""The words of the domain: chat, message, run, record, epoch, cursor.
+"""The values of the domain: chat, message, run, epoch, cursor.
 
-Values only. Nothing here does I/O or knows a database, a protocol or a clock.
+Nothing here does I/O or depends on a database, a protocol or a clock.
 Times are integers, milliseconds since 1970-01-01 UTC.
 """
 
@@ -14,17 +14,17 @@ from msgspec import Struct
 
 from .errors import InvalidCursor
 
-#: Chat and message ids come from clients. They stand in paths and logs, so they are plain.
+#: Chat and message ids come from clients. They are used in paths and logs, so they are restricted.
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,127}\Z")
 
 
 def valid_id(text: str) -> bool:
-    """Whether a client may name a chat or a message so."""
+    """Whether this is a valid id of a chat or a message."""
     return ID_PATTERN.match(text) is not None
 
 
 class Status(StrEnum):
-    """Where a run is in its life."""
+    """The state of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -42,9 +42,9 @@ _QUEUED, _RUNNING = Status.QUEUED, Status.RUNNING
 
 
 class Epoch(NamedTuple):
-    """Which attempt writes. Stores compare both fields for equality.
+    """One claim of a run. Stores compare both fields for equality.
 
-    A number alone can be issued twice after a failover that forgot the last claim.
+    A number alone can be issued twice, after a failover that lost the last claim.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Chat(Struct, frozen=True, kw_only=True):
 
     Attributes:
         head: the last message of the branch that is shown, or None when the chat is empty.
-        active_run: the run that is queued or running (the oldest, when several wait).
+        active_run: the run that is queued or running (the oldest if there are several).
     """
 
     id: str
@@ -92,14 +92,14 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """The production of one assistant message.
+    """The production of one answer.
 
     Attributes:
-        key: what makes a repeated request the same request, or None.
+        key: the same for duplicates of a request, or None.
         prompt_id: the user message that is answered.
         message_id: the assistant message that is written.
         epoch: the last claim; number 0 before the first.
-        takeovers: how often a lease ran out and the run was claimed again.
+        takeovers: how often the run was claimed again after a lease ran out.
         spans: which epoch wrote which records.
     """
 
@@ -131,11 +131,11 @@ class Claim(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """What a reader keeps to go on: the last record that it has.
+    """The position of a reader: the last record that it has.
 
-    As text: `RUN.SEQ.TOKEN` with SEQ as eight hexadecimal digits, so that the cursors of a log
-    sort as text in log order. TOKEN names the epoch that wrote the record: after a failover that
-    lost the tail of a log, the same sequence number may hold other text, and the token tells.
+    As text: `RUN.SEQ.TOKEN`. SEQ has eight hexadecimal digits, so the cursors of a log sort as text
+    in log order. TOKEN names the epoch that wrote the record. After a failover that lost the end of
+    a log, the same sequence number may hold other text; then the token differs.
     Only letters, digits and dots: safe in a header, a query string and a file name.
     """
 

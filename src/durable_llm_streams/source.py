@@ -1,6 +1,6 @@
-"""What a run needs of a model: the Source protocol and the events that one yields.
+"""The contract of a model: the Source protocol, and the events that a source yields.
 
-Sources are stateless towards the run: everything that they must know is in the `Prompt`.
+Sources keep no state of a run: everything that they need is in the `Prompt`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class Turn(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """An answer that the provider itself keeps, and goes on with whether or not anybody listens.
+    """An answer that the provider keeps, and goes on with when the connection is closed.
 
-    As an event: the provider makes this answer as that job, and every event before this one is what
-    the job said up to `mark`. It comes before the first delta. It may come again, with a later
-    mark, so that less is told again to whoever listens to the job later; a mark is a record in the
-    log, so one for a thousand deltas is often enough.
+    As an event, it comes before the first delta: the provider makes this answer as this job. It may
+    come again with a later mark: all events before it are the job's output up to `mark`. A later
+    mark means that less is read again when the job is resumed. Each mark is a record in the log, so
+    one for a thousand deltas is often enough.
 
     Attributes:
-        id: the provider's name of the job.
-        mark: a place in what the job says, in the source's own words; "" for its beginning.
+        id: the provider's id of the job.
+        mark: a position in the job's output, in the source's own format; "" for its beginning.
     """
 
     id: str
@@ -36,21 +36,21 @@ class Job(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
-    """What is asked of a model.
+    """A request to a model.
 
     Attributes:
         model: the model's id, as offered.
         turns: the conversation, oldest first; the last turn is the user's.
-        said: the beginning of the answer that stands already and is to be continued (the rung
-            `prefill`), or "" for an answer from the start. Only for models that can.
+        prefill: the beginning of the answer, to be continued (the rung `prefill`), or "" for an
+            answer from the start. Only for models that support it.
         continues: the rung `continue`: the last two turns are the partial answer and a request to
-            go on from its end. An answer that says nothing more is then a whole one.
-        job: the job to listen to again (the rung `reattach`): everything that it says after its
-            mark, also what it has said already. None to ask the model. Only for a `JobSource`.
-        before: with a `job`: (kind, text) of what the log has of it from its beginning to its mark,
-            for a source that gets the whole answer and must find the mark in it; None if that is
-            not known. The kinds are `text` and `reasoning`.
-        heard: with a `job`: the same from its mark on. The source yields it all the same.
+            go on from its end. An empty answer is then valid.
+        job: the job to resume (the rung `reattach`): yield everything after its mark. None to ask
+            the model. Only for a `JobSource`.
+        before_mark: with a `job`: (kind, text) of what the log has of it up to its mark; None if
+            that is not known. The kinds are `text` and `reasoning`. A source that gets the whole
+            answer needs it to find the mark.
+        since_mark: with a `job`: the same after its mark. The source yields it nevertheless.
     """
 
     model: str
@@ -99,20 +99,20 @@ class Citation(Struct, frozen=True, kw_only=True):
 
 
 class LateThought(Struct, frozen=True):
-    """The text of this attempt so far was reasoning.
+    """The text of this attempt so far was reasoning. The answer's own text follows.
 
-    A model closed a thought that it had not opened. The answer's own text follows.
+    The model closed a thought that it had not opened.
     """
 
 
 class Alive(Struct, frozen=True):
-    """A sign of life without output. It moves time limits and leaves no trace in the answer.
+    """A sign of life without output. It restarts timeouts and leaves no trace in the answer.
 
     Attributes:
-        kind: `chunk`: a part of the protocol that holds nothing to show; the same as a token to
-            the limit between tokens. `comment`: a keep-alive; it counts before the first token
-            only. `thinking`: the model may be silent while it thinks; from now on only the longer
-            limit before the first token (`Limits.thinking`) counts.
+        kind: `chunk`: a part of the protocol without output; it counts as a token for the timeout
+            between tokens. `comment`: a keep-alive; it counts only before the first token.
+            `thinking`: the model may be silent while it thinks; from now on only the longer
+            timeout before the first token (`Limits.thinking`) applies.
     """
 
     kind: Literal["chunk", "comment", "thinking"]
@@ -123,9 +123,9 @@ class Finish(Struct, frozen=True, kw_only=True):
 
     Attributes:
         reason: an AI SDK finish reason: `stop`, `length`, `content-filter`, `tool-calls`, `other`.
-        metadata: what is known of the answer, for the message's metadata: `model` (the one that
-            answered), `usage` (inputTokens, outputTokens, totalTokens, reasoningTokens,
-            cachedInputTokens), `cost` (US dollars), `generationId`.
+        metadata: for the message's metadata, as far as known: `model` (the one that answered),
+            `usage` (inputTokens, outputTokens, totalTokens, reasoningTokens, cachedInputTokens),
+            `cost` (US dollars), `generationId`.
     """
 
     reason: str
@@ -141,21 +141,21 @@ class Source(Protocol):
     def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Produce the answer. The last event is a `Finish`.
 
-        Closing the generator, or cancelling the task that iterates it, must end the provider's
-        work at once (close the connection); a job goes on, until `JobSource.cancel`.
+        Closing the generator, or cancelling the task that iterates it, must close the connection at
+        once, so that the provider stops. A job goes on until `JobSource.cancel`.
 
         Raises:
-            ModelError: the provider failed or its answer was cut; `retryable` says whether trying
-                again may help. No other error for what a provider may do.
+            ModelError: the provider failed or its answer was cut; `retryable` says whether a retry
+                may help. No failure of a provider raises another error.
         """
         ...
 
     def can_prefill(self, model: str) -> bool:
-        """Whether the model continues an answer whose beginning it is given."""
+        """Whether the model can continue an answer from a given beginning."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
@@ -164,25 +164,25 @@ class ContinuingSource(Source, Protocol):
     """A source whose models can be asked in words to go on from a partial answer."""
 
     def can_continue(self, model: str) -> bool:
-        """Whether a model may be asked to; see `Prompt.continues`."""
+        """Whether a model may be asked to go on; see `Prompt.continues`."""
         ...
 
 
 @runtime_checkable
 class JobSource(Source, Protocol):
-    """A source of which a provider keeps answers as jobs.
+    """A source whose provider keeps answers as jobs.
 
-    It yields a `Job` before the first delta of such an answer, and listens to one again when the
-    prompt names it. A `ModelError` with `job_over` says that this is no use (any more), and that
-    the source has ended the job, as far as that could be done: the next attempt asks anew.
+    It yields a `Job` before the first delta of such an answer, and resumes a job that the prompt
+    names. A `ModelError` with `job_over` says that the job cannot be resumed, and that the source
+    has cancelled it as far as possible. The next attempt asks anew.
     """
 
     async def cancel(self, job: Job) -> None:
-        """End a job that nobody waits for any more.
+        """Cancel a job that is no longer needed.
 
-        Repeating it, also for one that is over, is harmless.
+        Idempotent, also for a job that has ended.
 
         Raises:
-            ModelError: it could not be done; `retryable` says whether trying again may help.
+            ModelError: the job was not cancelled; `retryable` says whether a retry may help.
         """
         ...

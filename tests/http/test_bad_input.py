@@ -69,19 +69,19 @@ REFUSED: dict[str, list[bytes | JSON]] = {
         b"", b"{", b"NaN", b"\xff\xfe\x00", b'{"id":"c\xff"}', b'{"id":"c1"} trailing',
         b'{"id":"c1","message":' + b"[" * 100_000, b'{"id":"c1","x":' + b'{"a":' * 100_000,
     ],
-    "The body has not the expected form": [
+    "The body is invalid": [
         b"null", b"7", b"[" * 100_000, b'{"id":1e999}', b'{"id":' + b"9" * 5000 + b"}",
         b'{"id":"c1","trigger":"resume-stream"}', b'{"id":"c1","trigger":null,"messages":[]}',
         b'{"id":"c1","messages":{"0":"Hi"}}',
     ],
-    "The message has not the expected form": [
+    "The message is invalid": [
         b'{"id":"c1","messages":["Hi"]}', b'{"id":"c1","messages":null,"message":null}',
         b'{"id":"c1","message":{"id":"m1","role":"user","content":"Hi"}}',
         b'{"id":"c1","message":{"role":"user","parts":[{"type":"text","text":"Hi"}]}}',
         b'{"id":"c1","trigger":"regenerate-message","messages":[7]}',
     ],
     "There is no message": [b'{"id":"c1"}', b'{"id":"c1","messages":[]}'],
-    "The chat id is not usable": [b'{"id":"\\ud800"}'],
+    "The chat id is invalid": [b'{"id":"\\ud800"}'],
     "The message is empty": [
         sending(), *(sending({**TEXT, "text": text}) for text in ("", "\n\t\r\n", "\u3000\u2028")),
     ],

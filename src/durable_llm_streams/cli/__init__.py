@@ -1,4 +1,4 @@
-"""The command line: opens the store and the provider, and starts things."""
+"""The command line: opens the store and the provider, and runs the commands."""
 
 from .main import main
 

@@ -1,4 +1,4 @@
-"""`dls capture`: asks the provider that is set one question and writes its raw answer to a file."""
+"""`dls capture`: asks the configured provider one question and writes its raw answer to a file."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _KEPT: Final = ("max_tokens", "temperature", "reasoning_effort", "provider_strea
 
 
 def capture(console: Console, path: Path, question: str) -> None:
-    """Ask one question and write what comes.
+    """Ask one question and write the raw answer.
 
     Args:
         console: where the summary goes.
         path: of the file, which must not exist yet.
-        question: what is asked.
+        question: the question.
 
     Raises:
         InvalidSetting: no provider is set.

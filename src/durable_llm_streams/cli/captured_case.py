@@ -1,9 +1,9 @@
 r"""A recorded answer as a file of the corpus (tests/providers/corpus/README.md). Pure text.
 
-1. Texts are TOML's literal strings. What those cannot hold, and every byte that is not UTF-8,
-   becomes `\xHH`.
-2. Secrets are written over with as many `x`, so that no byte moves to another read. Of the headers
-   only those are kept that say how to read the answer or when to ask again.
+1. Texts are TOML's literal strings. Characters that those cannot hold, and every byte that is not
+   UTF-8, become `\xHH`.
+2. Secrets are overwritten with as many `x`, so the positions of the bytes do not change. Only
+   headers are kept that say how to read the answer or when to retry.
 3. A long run of base64 (a picture) becomes as many `A`.
 """
 
@@ -33,10 +33,10 @@ _KEYS: Final = re.compile(
 
 
 class Masker:
-    """Writes over secrets.
+    """Overwrites secrets.
 
     Args:
-        secrets: what must not be in the file; texts under 6 characters are no secrets.
+        secrets: texts that must not be in the file; those under 6 characters are ignored.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -49,7 +49,7 @@ class Masker:
         self._forms = sorted(forms, key=len, reverse=True)
 
     def __call__(self, data: bytes) -> bytes:
-        """The same number of bytes, without the secrets and without what looks like a key."""
+        """The same number of bytes, with secrets and likely keys overwritten."""
         for form in self._forms:
             data = data.replace(form, b"x" * len(form))
         return _KEYS.sub(lambda found: b"x" * len(found[0]), data)
@@ -78,7 +78,7 @@ def case(
     """
     failed = expect.get("status") == "failed"
     lines = [
-        'title = "Say here in a sentence what is odd about this answer"',
+        'title = "Describe in a sentence what is unusual about this answer"',
         f'kind = "{"failure" if failed else "text"}"  # a row of the table in docs/providers.md',
         f"ask = [{_quoted(mask.text(question))}]",
     ]

@@ -1,4 +1,4 @@
-"""`dls chat`: a chat in the terminal, over HTTP. It outlives connections and servers."""
+"""`dls chat`: a chat in the terminal, over HTTP. It survives lost connections and servers."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ async def chat(
 ) -> int:
     """Chat until the input ends.
 
-    On a terminal, questions are prompted for and Ctrl-C stops an answer. From a pipe, every line
-    is a question, and what is printed is plain text: each answer when it is whole.
+    On a terminal, it prompts for questions, and Ctrl-C stops an answer. From a pipe, every line is
+    a question. The output to a pipe is plain text: each answer when it is complete.
 
     Args:
         url: the server's address.
@@ -49,12 +49,12 @@ async def chat(
         model: the model to ask for.
         stdin: where questions come from.
         console: where answers go.
-        errors: where everything else goes when answers go to no terminal.
+        errors: where everything else goes if answers do not go to a terminal.
         state: the directory of the cookie file.
-        retry: how patient to be with the server.
+        retry: the client's timeouts and backoff.
 
     Returns:
-        The exit code: 1 if something that was asked for could not be had.
+        The exit code: 1 if a command or an answer failed.
     """
     cookies = CookieFile(state or state_dir(), url)
     console = console or Console()
@@ -87,19 +87,19 @@ async def _converse(talk: _Talk, stdin: TextIO, chat_id: str | None) -> int:
 
 
 class _Status:
-    """What the connection is doing, as a line for people."""
+    """The state of the connection, as a line of text."""
 
     def __init__(self) -> None:
         self.line = ""
-        self.tell: Callable[[str], None] | None = None
+        self.show: Callable[[str], None] | None = None
 
     def note(self, state: State) -> None:
-        """Take the client's word for it."""
+        """Note the client's new state."""
         if state.name == "reconnecting":
             wait = f" in {state.delay:.0f} s" if state.delay >= 0.5 else ""
             self.line = f"connection lost, trying again{wait} ({state.reason})"
-            if self.tell is not None and state.attempt == 1:
-                self.tell(self.line)
+            if self.show is not None and state.attempt == 1:
+                self.show(self.line)
         else:
             self.line = ""
 
@@ -127,14 +127,14 @@ class _Talk:
         self._run: str | None = None
         self._stopping: asyncio.Task[None] | None = None
         if not console.is_terminal:
-            status.tell = self.say
+            status.show = self.say
 
     def say(self, text: str, style: str = "dim") -> None:
-        """Print a line that is no answer."""
+        """Print a line that is not part of an answer."""
         self._errors.print(Text(text, style))
 
     async def take(self, line: str) -> None:
-        """Do what a line asks for."""
+        """Run the command, or ask the question, in a line."""
         command, _, rest = line.partition(" ")
         if command == "/new":
             self.chat_id = new_id()
@@ -153,7 +153,7 @@ class _Talk:
         work: Coroutine[Any, Any, None],
         interrupt: Callable[[asyncio.Task[None]], object] = asyncio.Task.cancel,
     ) -> None:
-        """Await work that Ctrl-C can end; say what went wrong with it."""
+        """Await work that Ctrl-C can end; print its error."""
         task = asyncio.create_task(work)
         try:
             with _on_interrupt(lambda: interrupt(task)):
@@ -260,7 +260,7 @@ class _Talk:
             self.say(answer.model)
 
     def _interrupt(self, task: asyncio.Task[None]) -> None:
-        """Ctrl-C stops the answer on the server; once more leaves it to itself."""
+        """Ctrl-C stops the answer on the server; a second one stops waiting for that."""
         if self._stopping is not None:
             task.cancel()
             return
@@ -277,7 +277,7 @@ class _Talk:
 def _read_line(stdin: TextIO, prompting: bool) -> str | None:
     """The next line, or None at the end of the input.
 
-    It blocks the event loop on purpose: nothing else goes on between two answers, and a thread that
+    It blocks the event loop on purpose: nothing else runs between two answers, and a thread that
     waits for input could not be ended.
     """
     if not prompting:
@@ -296,7 +296,7 @@ def _read_line(stdin: TextIO, prompting: bool) -> str | None:
 
 @contextmanager
 def _on_interrupt(handler: Callable[[], object]) -> Iterator[None]:
-    """Have Ctrl-C call the handler, where the platform and the thread allow it."""
+    """Let Ctrl-C call the handler, if the platform and the thread allow it."""
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(signal.SIGINT, handler)

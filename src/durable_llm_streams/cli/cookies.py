@@ -13,7 +13,7 @@ from yarl import URL
 
 
 def state_dir() -> Path:
-    """Where this program keeps what it must know next time."""
+    """The directory where this program keeps its state."""
     base = os.environ.get("XDG_STATE_HOME", "")
     home = Path(base) if base.startswith("/") else Path.home() / ".local" / "state"
     return home / "durable-llm-streams"
@@ -22,7 +22,7 @@ def state_dir() -> Path:
 class CookieFile:
     """Cookies by server address, readable by their owner only.
 
-    A file that cannot be read or written is no reason not to chat.
+    Errors of reading or writing the file are ignored.
 
     Args:
         directory: where the file is.
@@ -42,7 +42,7 @@ class CookieFile:
             jar.update_cookies(self._saved, self._url)
 
     def save(self, jar: AbstractCookieJar) -> bool:
-        """Keep the server's cookies, if they changed. False: they could not be written."""
+        """Save the server's cookies, if they changed. False: they could not be written."""
         cookies = {name: morsel.value for name, morsel in jar.filter_cookies(self._url).items()}
         if cookies == self._saved:
             return True

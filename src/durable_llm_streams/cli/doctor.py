@@ -1,4 +1,4 @@
-"""`dls doctor`: what is wrong, dangerous or good to know about the store and the provider."""
+"""`dls doctor`: errors, dangers and notes about the store and the provider."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MEBIBYTE = 1024 * 1024
 
 
 async def doctor(console: Console, *, asks: bool = True) -> bool:
-    """Look at the store and the model provider that the environment names.
+    """Check the store and the model provider that the environment names.
 
     Args:
         console: where a line for each finding goes.
@@ -82,7 +82,7 @@ def _print(console: Console, mark: str, style: str, text: str) -> None:
 
 
 async def _redis(address: str) -> list[Finding]:
-    open_store(address)  # it connects to nothing yet, but says what is wrong with the address
+    open_store(address)  # does not connect yet, but raises for an invalid address
     from durable_llm_streams.stores.redis.client.address import RedisAddress
     from durable_llm_streams.stores.redis.client.database import Database
     from durable_llm_streams.stores.redis.doctor.checks import examine
@@ -108,7 +108,7 @@ async def _sqlite(settings: Settings, path: Path) -> list[Finding]:
 
 
 def _unmade(path: Path) -> list[Finding]:
-    """What is so where there is no file yet: the server would make it, and its folder."""
+    """The findings if the file does not exist: the server will create it, and its folder."""
     if path.exists():
         return []
     folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -121,7 +121,7 @@ def _unmade(path: Path) -> list[Finding]:
 
 
 def _made(settings: Settings, path: Path) -> list[Finding]:
-    """What is so where there is a store."""
+    """The findings about an existing store."""
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
         return [Finding("fatal", f"{path} cannot be written. Make it and its folder writable.")]
     size = sum(file.stat().st_size for file in (path, _wal(path)) if file.exists())

@@ -1,4 +1,4 @@
-"""What `dls doctor` says about the model provider: it is asked one short question."""
+"""The part of `dls doctor` about the model provider: it asks one short question."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ DEMO: Final = Finding(
 
 
 async def examine_provider(settings: Settings) -> list[Finding]:
-    """Ask the provider that is set, for at most 15 seconds.
+    """Ask the configured provider, for at most 15 seconds.
 
     Args:
-        settings: which name the provider and the model.
+        settings: the provider and the model.
 
     Returns:
-        What is so; with a `fatal` one, no answer can come from this provider.
+        The findings; after a `fatal` one, no answer can come from this provider.
     """
     try:
         found = endpoint(settings)
@@ -45,8 +45,8 @@ async def examine_provider(settings: Settings) -> list[Finding]:
         async with asyncio.timeout(SECONDS):
             answered = await trial.ask(model)
     except ModelError as error:
-        said = f" What the provider said: {error.detail}" if error.detail else ""
-        return [Finding("fatal", f"{found.name}: {error}{said}")]
+        detail = f" The provider's error: {error.detail}" if error.detail else ""
+        return [Finding("fatal", f"{found.name}: {error}{detail}")]
     except TimeoutError:
         text = f"{found.name} gave no answer within {SECONDS:g} seconds."
         return [Finding("fatal", f"{text} Check its address, or choose a model that is faster.")]

@@ -1,4 +1,4 @@
-"""`dls runs`, `dls tail`, `dls settings`: looking at a store from beside its server."""
+"""`dls runs`, `dls tail`, `dls settings`: read a store while its server is running."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def tail(console: Console, run: str, *, text: bool) -> None:
     """Follow a run's log to its end.
 
     Args:
-        console: where to.
+        console: the output.
         run: a run's id, or a cursor to go on from.
         text: print the answer's text instead of the records.
     """

@@ -1,4 +1,4 @@
-"""The sockets that a server listens on, and the address that people open."""
+"""The sockets that a server listens on, and the address for people to open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from durable_llm_streams.errors import InvalidSetting
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not used
-#: What a machine says that does not have an address, or none of this kind.
+#: Errors of a machine without this address, or without addresses of this kind.
 _MISSING: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 
 
@@ -19,11 +19,11 @@ def listen(host: str, port: int) -> list[socket.socket]:
     """Bind what `DLS_HOST` and `DLS_PORT` name; `localhost` is both loopback addresses.
 
     Args:
-        host: a name or an address; IPv6 addresses may stand in brackets.
-        port: the port; 0 takes a free one.
+        host: a name or an address; an IPv6 address may be in brackets.
+        port: the port; 0 chooses a free one.
 
     Raises:
-        InvalidSetting: it cannot be; the text says what to change.
+        InvalidSetting: binding failed; the sentence says what to change.
     """
     host = host.strip().removeprefix("[").removesuffix("]")
     hosts = _LOOPBACK if host.lower().rstrip(".") == "localhost" else (host,)
@@ -42,7 +42,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
             port = listener.getsockname()[1]
         if missing is not None and not bound:
             raise missing
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name can be
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
         for listener in bound:
             listener.close()
         reason = getattr(error, "strerror", None) or "not an address"
@@ -56,12 +56,12 @@ def listen(host: str, port: int) -> list[socket.socket]:
 def _bind(host: str, port: int) -> socket.socket:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, where = found[0]
-    # asyncio sets TCP_NODELAY only where the protocol is named; without it tokens wait for others.
+    # asyncio sets TCP_NODELAY only if the protocol is given; without it tokens are delayed.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # `::` is every address, also where the system would have it be those of IPv6 only.
+            # `::` is every address, also if the system's default is IPv6 only.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
         listener.bind(where)
     except BaseException:
@@ -71,7 +71,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def place(listeners: Sequence[socket.socket], base_path: str = "") -> str:
-    """Where people find the server, as an address that a browser on this machine opens.
+    """The server's address, as a browser on this machine opens it.
 
     Args:
         listeners: what `listen` has bound.
@@ -81,7 +81,7 @@ def place(listeners: Sequence[socket.socket], base_path: str = "") -> str:
     everywhere = host in _EVERYWHERE
     if everywhere:
         host = _LOOPBACK[0]
-    # A zone, as in fe80::1%eth0, is of no use to a browser.
+    # A browser cannot use a zone, as in fe80::1%eth0.
     shown = f"[{host.partition('%')[0]}]" if ":" in host else host
     ending = " (and every other address of this machine)" if everywhere else ""
     path = f"{base_path}/" if base_path else ""

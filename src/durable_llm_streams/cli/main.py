@@ -15,7 +15,7 @@ from durable_llm_streams.errors import DurableError
 
 # Each command imports what it needs: `dls --help` should not load a web server.
 
-#: What `dls capture` asks: short, and long enough to see how an answer is streamed.
+#: The question of `dls capture`: its answer is short, but long enough to show the streaming.
 QUESTION = "Count from one to five, in words."
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 
 def _console() -> Console:
-    """Standard output. What another program reads is not cut to a screen's width."""
+    """Standard output. Lines for another program are not cut to a screen's width."""
     return Console(width=None if sys.stdout.isatty() else 1000)
 
 
@@ -72,7 +72,7 @@ def chat_command(
 @app.command("runs")
 def runs_command(
     active: Annotated[bool, typer.Option("--active", help="Only those not ended.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The most runs to list.")] = 20,
 ) -> None:
     """List the runs in the store (DLS_STORE), newest first. The server may be running."""
     from . import inspection
@@ -93,7 +93,7 @@ def tail_command(
 
 @app.command("doctor")
 def doctor_command() -> None:
-    """Say what is wrong or dangerous about the store (DLS_STORE). The server may be running."""
+    """Report errors and dangers of the store (DLS_STORE). The server may be running."""
     from .doctor import doctor
 
     if not asyncio.run(doctor(_console())):
@@ -137,7 +137,7 @@ def settings_command() -> None:
 
 
 def main() -> None:
-    """Run the command; errors that a user can meet are one line."""
+    """Run the command. An expected error is printed as one line."""
     try:
         app()
     except DurableError as error:

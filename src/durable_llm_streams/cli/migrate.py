@@ -1,4 +1,4 @@
-"""`dls migrate`: from one store to another, from a file to Redis mostly."""
+"""`dls migrate`: copies one store to another, mostly a file to Redis."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def migrate(console: Console, source: str, target: str) -> int:
     Args:
         console: where the result goes; the progress goes to standard error.
         source: the address of a store that exists.
-        target: the address of another one; it is made where there is none.
+        target: the address of another store; it is created if it does not exist.
 
     Returns:
         The exit status: 0 if all of the source is in the target, 1 if some chats are not, 130 if
         it was interrupted.
 
     Raises:
-        DurableError: it cannot be done; the text says what to change.
+        DurableError: the migration failed; the sentence says what to change.
     """
     try:
         outcome = asyncio.run(_migrate(source, target))
@@ -95,8 +95,8 @@ def _report(console: Console, outcome: Outcome) -> None:
     if not outcome.cookies:
         _print(
             console,
-            "The target held chats before, so it goes on knowing its own visitors by their "
-            "cookies, and not those of the source. Users who sign in are not concerned.",
+            "The target held chats before, so it keeps its own visitors' cookies. Visitors of the "
+            "source are not recognized there. Users who sign in are not affected.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Where answers come from, by the settings."""
+"""Chooses the model provider by the settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_MODELS: Final = 50
 
 
 class Provider(NamedTuple):
-    """Where answers come from.
+    """The source of answers.
 
     Attributes:
         name: for the line at the start.
@@ -87,9 +87,9 @@ def endpoint(settings: Settings) -> Endpoint | None:
 
 
 def provider(settings: Settings) -> Provider:
-    """Choose the provider by the keys that are set. Nothing is asked yet.
+    """Choose the provider by the keys that are set, without a request.
 
-    Where no model is set and the provider has no default, one placeholder is offered; see
+    If no model is set and the provider has no default, a placeholder is offered; see
     `with_models`.
 
     Raises:
@@ -112,12 +112,12 @@ def provider(settings: Settings) -> Provider:
 
 
 async def with_models(chosen: Provider) -> Provider:
-    """With the models that the provider lists, where none is set.
+    """The choice with the models that the provider lists, if none is set.
 
-    A provider that does not answer soon is asked again with the first question.
+    A provider that does not answer soon is asked again before the first question.
 
     Args:
-        chosen: what `provider` chose.
+        chosen: the choice of `provider`.
     """
     source = chosen.source
     if chosen.models[0].id != AUTO or not isinstance(source, OpenAICompatible):
@@ -146,7 +146,7 @@ def offered(settings: Settings, source: OpenAICompatible) -> tuple[OfferedModel,
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    """What is the same for every provider."""
+    """The options for every provider."""
     rows = [] if settings.provider_config is None else _rows(settings.provider_config)
     if settings.provider_stream == "off":
         rows.append(Row({"stream": False}))
@@ -179,7 +179,7 @@ def _headers(setting: str) -> dict[str, str]:
         name, colon, value = map(str.strip, entry.partition(":"))
         if not (name and colon):
             raise InvalidSetting(
-                "DLS_PROVIDER_HEADERS holds what is no header. "
+                "DLS_PROVIDER_HEADERS holds an invalid header. "
                 "Write NAME: VALUE, separated by semicolons, such as `api-key: {key}`."
             )
         headers[name] = value
@@ -193,7 +193,7 @@ def _body(setting: str) -> dict[str, Any]:
         return msgspec.json.decode(setting, type=dict[str, Any])
     except msgspec.DecodeError:
         raise InvalidSetting(
-            "DLS_PROVIDER_BODY is no JSON object. "
+            "DLS_PROVIDER_BODY is not a JSON object. "
             'Write the fields in braces, such as {"top_p": 0.9}.'
         ) from None
 

@@ -1,4 +1,4 @@
-"""Records what a provider answers, byte by byte, while the product's own code asks it."""
+"""Records a provider's answers, byte by byte, while the product's own code asks it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ End = Literal["", "eof", "broken", "silent"]
 
 
 class Read(NamedTuple):
-    """Bytes that came together, and how many seconds after the ones before."""
+    """Bytes of one read, and the seconds since the previous read."""
 
     pause: float
     data: bytes
 
 
 class Exchange:
-    """One request and what came back.
+    """One request and its response.
 
     Attributes:
         method, path: of the request.
@@ -48,10 +48,10 @@ class Exchange:
 
 
 class Recorder:
-    """Stands between a source and its HTTP session.
+    """A proxy between a source and its HTTP session.
 
     Args:
-        silence: seconds that the provider may say nothing.
+        silence: the timeout for the next bytes, in seconds.
 
     Attributes:
         exchanges: in the order of the requests.
@@ -95,7 +95,7 @@ class Recorder:
 
 
 class _Session:
-    """A session as far as sources use one."""
+    """The part of a session that sources use."""
 
     def __init__(self, session: aiohttp.ClientSession, exchange: Callable[..., Any]) -> None:
         self._session = session
@@ -114,7 +114,7 @@ class _Session:
 
 
 class _Body:
-    """A response's body, of which every read is recorded."""
+    """A response's body; every read is recorded."""
 
     def __init__(self, body: aiohttp.StreamReader, exchange: Exchange, silence: float) -> None:
         self._body = body

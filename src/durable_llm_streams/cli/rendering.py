@@ -2,11 +2,11 @@
 
 Theory of operation
 ===================
-1. Blocks of Markdown that are finished go to the scroll-back once and are never drawn again. Only
-   the last block is live, so that the cost of drawing does not grow with the answer.
-2. The live part is never higher than the screen: of a long block its last lines are shown until it
-   is finished.
-3. Nothing that a model or a server sends reaches the terminal with its control characters.
+1. Finished blocks of Markdown are printed once and never drawn again. Only the last block is live,
+   so the cost of drawing does not grow with the answer.
+2. The live part is never higher than the screen: a long block shows its last lines until it is
+   finished.
+3. Control characters from a model or a server never reach the terminal.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class AnswerText:
     """The text of an answer, from its chunks.
 
     Attributes:
-        text: what the answer says so far; after `reset-step` shorter than it was.
-        thinking: whether the model reasons at the moment.
-        error: what went wrong, or "".
-        stopped: whether somebody stopped it.
+        text: the text so far; it gets shorter after `reset-step`.
+        thinking: whether the model is reasoning now.
+        error: the error's text, or "".
+        stopped: whether it was stopped.
         model: the model that answered, once the answer has ended.
     """
 
@@ -48,7 +48,7 @@ class AnswerText:
         self._step = 0
 
     def begin_with(self, message: Mapping[str, Any]) -> None:
-        """Take over what was said before."""
+        """Begin with the text of a message so far."""
         for part in message.get("parts", ()):
             if part.get("type") == "step-start":
                 self._step = len(self.text)
@@ -57,7 +57,7 @@ class AnswerText:
                 self.text += harmless(str(part.get("text", "")))
 
     def feed(self, chunk: Mapping[str, Any]) -> None:
-        """Take the next chunk."""
+        """Read the next chunk."""
         kind = chunk.get("type")
         if kind == "text-delta":
             self.text += harmless(str(chunk.get("delta", "")))
@@ -89,7 +89,7 @@ class AnswerText:
 
 
 def finished_blocks(text: str, begin: int = 0) -> int:
-    """Where the last block that may still grow begins: all before it is finished.
+    """Where the last block begins, which may still grow; all blocks before it are finished.
 
     A block ends at an empty line outside of a fence, when what follows is not indented.
     """
@@ -138,7 +138,7 @@ class LiveAnswer:
         self._live.stop()
 
     def draw(self, text: str, status: str = "") -> None:
-        """Show the text so far and a line about what is going on."""
+        """Show the text so far and a status line."""
         if (text, status) == self._shown:
             return
         self._shown = (text, status)
@@ -183,7 +183,7 @@ class LiveAnswer:
 
 
 class _Lines:
-    """The lines of something without the empty ones around them, or the last few of them."""
+    """The lines of a renderable without empty ones around them, or only the last few."""
 
     def __init__(self, content: RenderableType, most: int | None = None) -> None:
         self._content = content
@@ -217,5 +217,5 @@ def _end_of(block: str) -> str:
 
 
 def _markdown(text: str) -> Markdown:
-    # Without hyperlinks: an address is shown, so that its text cannot pass for another one.
+    # Without hyperlinks: the real address is shown, so a link's text cannot disguise it.
     return Markdown(text, hyperlinks=False, code_theme="ansi_dark")

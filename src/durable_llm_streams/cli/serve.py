@@ -29,8 +29,8 @@ from .settings import Settings, load, unknown
 
 logger = logging.getLogger(__name__)
 
-#: How long a connection without a request is kept. Proxies keep theirs for 60 s by default, and
-#: whoever sends must be the one who closes first.
+#: The timeout of an idle connection. Proxies close theirs after 60 s by default, and the sender of
+#: requests must be the first to close.
 KEEP_ALIVE_SECONDS = 75
 
 _CONNECTIONS_SECONDS = 3
@@ -39,11 +39,11 @@ _BACKLOG = 4096
 
 
 class Server(uvicorn.Server):
-    """Ends by plan: finishes what is being written, hands the rest over, lets the streams go.
+    """Shuts down gracefully: finishes answers, hands the rest over, then closes the streams.
 
-    SIGTERM, which is what programs send, gives what is being written its grace. Ctrl-C does not:
-    somebody sits there and waits. A second signal ends the grace, a further Ctrl-C the waiting for
-    connections.
+    SIGTERM, which service managers send, begins the grace period for the current answers. Ctrl-C
+    skips it: a person is waiting. A second signal ends the grace period, and one more Ctrl-C ends
+    the waiting for connections.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
@@ -52,31 +52,31 @@ class Server(uvicorn.Server):
         self._at_once = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal has come."""
+        """Handle a signal."""
         if self._at_once.is_set():
             self.force_exit = self.force_exit or sig == signal.SIGINT
         elif self.should_exit or sig != signal.SIGTERM:
-            # The loop may be asleep: what a signal's handler does would not wake it.
+            # Only a thread-safe call wakes the event loop from a signal handler.
             asyncio.get_running_loop().call_soon_threadsafe(self._at_once.set)
         self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """As usual, but the process does not die of the signal: the store is still to be closed."""
+        """As in uvicorn, but the signal does not kill the process: the store must be closed."""
         with super().capture_signals():
             yield
             self._captured_signals.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish or hand over what is being written, then end as usual.
+        """Finish or hand over the current answers, then shut down as usual.
 
-        The port stays open during the grace: who comes can read, and balancers hear that this
-        server takes no work. It is closed before the streams end, so that whoever comes back finds
-        another server, or none, but not this one.
+        The port stays open during the grace period: clients can read, and load balancers see that
+        this server accepts no work. It is closed before the streams end, so that clients do not
+        reconnect to this server.
         """
         context = self._app.state.durable
         assert isinstance(context, AppState)
-        # A connection that is kept would be closed under a request that is just on its way.
+        # An idle connection could be closed just when the client sends a request.
         headers = self.server_state.default_headers
         self.server_state.default_headers = [*headers, (b"connection", b"close")]
         await self._finish(context)
@@ -89,7 +89,7 @@ class Server(uvicorn.Server):
         worker = context.worker
         if worker.running and worker.limits.grace and not self._at_once.is_set():
             logger.info(
-                "Finishing %d answers, for %g seconds at the most; another signal hands them over.",
+                "Finishing %d answers, for at most %g seconds; another signal hands them over.",
                 worker.running,
                 worker.limits.grace,
             )
@@ -105,7 +105,7 @@ def serve() -> None:
     """Serve until a signal comes.
 
     Raises:
-        DurableError: it cannot start; the text says what to change.
+        DurableError: the server cannot start; the sentence says what to change.
     """
     settings = load()
     logging.basicConfig(
@@ -162,7 +162,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
         logger.info("Durable LLM Streams %s on %s", __version__, where)
         logger.info("Answers come from %s.", chosen.name)
         logger.info("Everything is kept in %s.", without_password(address))
-        # What exists now lives as long as the process: the collector need not look at it again.
+        # All objects until here live as long as the process: the collector can skip them.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)

@@ -62,8 +62,8 @@ class Settings(BaseSettings):
     )
     redis_economy: bool = Field(
         False,
-        description="Redis: spare commands where they are paid for. Text comes every half second, "
-        "and a dead process is noticed after four times DLS_LEASE.",
+        description="Redis: send fewer commands, for servers that charge for each. Text comes "
+        "every half second, and a dead process is noticed after four times DLS_LEASE.",
     )
     store_patience: Seconds = Field(
         60.0, description="Seconds that open streams wait for a store that does not answer."
@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     )
     base_path: str = Field(
         "",
-        description="The path below which everything is served, such as `/chat`, where a proxy "
-        "hands on a part of a site only.",
+        description="The path below which everything is served, such as `/chat`, if a proxy "
+        "forwards only a part of a site.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -119,12 +119,12 @@ class Settings(BaseSettings):
     )
     background: str = Field(
         "",
-        description="Models whose answers the provider shall keep while they are made: patterns, "
+        description="Models whose answers the provider keeps while it makes them: patterns, "
         "separated by commas, for OpenAI, and `PATTERN=llama.cpp` for llama.cpp. After a crash "
-        "such an answer goes on without a token said twice; see docs/continuing.md.",
+        "such an answer goes on without repeating a token; see docs/continuing.md.",
     )
     reasoning_effort: str | None = Field(
-        None, description="How much models shall think: `low`, `medium`, `high`, …"
+        None, description="How much models should think: `low`, `medium`, `high`, …"
     )
     max_tokens: int | None = Field(
         None, ge=1, description="The longest answer, in tokens. Default: the provider's."
@@ -133,12 +133,12 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=_LONGEST,
-        description="How freely models choose their words. Default: the provider's.",
+        description="The sampling temperature of the models. Default: the provider's.",
     )
     provider_headers: str = Field(
         "",
         description="More headers for the model provider, such as `api-key: {key}; X-Team: blue`. "
-        "`{key}` stands for the key, which is then sent in no other header.",
+        "`{key}` is replaced by the key, which is then sent in no other header.",
         repr=False,
     )
     provider_body: str = Field(
@@ -153,8 +153,8 @@ class Settings(BaseSettings):
     )
     provider_ca: str | None = Field(
         None,
-        description="A file of certificates (PEM) that are trusted for the model provider, as well "
-        "as the system's.",
+        description="A file of certificates (PEM) that are trusted for the model provider, in "
+        "addition to the system's.",
     )
     provider_proxy: str | None = Field(
         None,
@@ -167,20 +167,20 @@ class Settings(BaseSettings):
         None,
         description="A TOML file that says how models are asked; see below.",
     )
-    system_prompt: str = Field("", description="What every conversation begins with.")
+    system_prompt: str = Field("", description="The system prompt of every conversation.")
     on_busy: Literal["reject", "queue", "interrupt"] = Field(
         "reject",
-        description="What a message does that comes while an answer is written in its chat: be "
-        "refused (409), wait behind it, or interrupt it.",
+        description="What happens to a message that arrives while its chat is being answered: it "
+        "is refused (409), waits for the answer, or interrupts it.",
     )
     max_runs: int = Field(
-        1000, ge=1, description="How many answers this process writes at once; more wait."
+        1000, ge=1, description="The most answers that this process writes at once; more wait."
     )
     max_message_bytes: int = Field(
-        256 * 1024, ge=1, description="The longest message taken, in UTF-8 bytes."
+        256 * 1024, ge=1, description="The longest accepted message, in UTF-8 bytes."
     )
     attempts: int = Field(
-        5, ge=1, description="How often an answer is tried before it fails, takeovers included."
+        5, ge=1, description="The most attempts for an answer before it fails, takeovers included."
     )
     lease: Seconds = Field(
         5.0, description="Seconds without a heartbeat until another worker takes a run over."
@@ -219,20 +219,20 @@ class Settings(BaseSettings):
         description="Seconds after its last change when a chat is deleted; 0 keeps it for ever.",
     )
     demo_tokens_per_second: float = Field(
-        40.0, ge=0, description="The demo model's pace; 0 is as fast as it goes."
+        40.0, ge=0, description="The demo model's tokens per second; 0 is unlimited."
     )
     demo_goes_on: GoesOn = Field(
         "exactly",
-        description="How the demo goes on after a cut: `exactly` where it was; or it refuses that, "
-        "and when it is asked in words it does so (`asked`), or `badly`, begins `anew`, or `never` "
-        "does.",
+        description="How the demo goes on after a cut. `exactly`: it accepts a prefill. Otherwise "
+        "it must be asked in words: it then goes on exactly (`asked`), `badly`, begins `anew`, or "
+        "`never` goes on.",
     )
     app_url: str = Field("", description="OpenRouter attribution: this application's address.")
     app_title: str = Field(
         "Durable LLM Streams", description="OpenRouter attribution: this application's name."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="What is written to standard error."
+        "info", description="The level of the log on standard error."
     )
     openrouter_api_key: str | None = _named(
         "OPENROUTER_API_KEY", default=None, description="Answers come from OpenRouter.", repr=False
@@ -247,7 +247,7 @@ class Settings(BaseSettings):
         "OPENAI_BASE_URL",
         "OPENAI_API_BASE",
         default=None,
-        description="Any OpenAI-compatible endpoint, up to `/v1`; needs no key if it wants none.",
+        description="Any OpenAI-compatible endpoint, up to `/v1`; a key is optional.",
         repr=False,
     )
 

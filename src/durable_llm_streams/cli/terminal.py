@@ -16,5 +16,5 @@ _CONTROLS: Final[dict[int, None]] = dict.fromkeys(
 
 
 def harmless(text: str) -> str:
-    """Text without what could move a terminal's cursor, change its colours or turn text around."""
+    """Text without characters that move the cursor, change colours or reverse the text."""
     return _ESCAPE_SEQUENCE.sub("", text).translate(_CONTROLS)

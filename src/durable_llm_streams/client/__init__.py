@@ -1,4 +1,4 @@
-"""An async client for the HTTP API whose answers survive what happens to the connection."""
+"""An async client for the HTTP API. Its streams survive lost connections and servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server's answers mean: go on, try again, or no."""
+"""How the client treats the server's responses: go on, retry, or raise."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Event(NamedTuple):
-    """A chunk of an answer (see the AI SDK's UI message stream) and the place behind it."""
+    """A chunk of an answer (see the AI SDK's UI message stream) and the cursor after it."""
 
     cursor: str
     chunk: dict[str, Any]
 
 
 class ServerRefused(DurableError):
-    """The server's answer is no, and asking again would not change it.
+    """The server refused the request, and a retry would not change that.
 
     Attributes:
         status: the HTTP status.
-        type, title, detail: of its problem document (RFC 9457), as far as it sent them.
+        type, title, detail: of the problem document (RFC 9457), if there is one.
     """
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
@@ -50,12 +50,12 @@ class ServerRefused(DurableError):
 
 
 class Reading:
-    """What was read of one answer, over all its connections.
+    """The state of reading one answer, over all its connections.
 
     Attributes:
-        cursor: of the last event that was handed out.
-        joined: whether a connection was open.
-        ended: whether the terminal chunk was handed out.
+        cursor: of the last event that was yielded.
+        joined: whether a connection was open before.
+        ended: whether the terminal chunk was yielded.
     """
 
     def __init__(self, cursor: str | None) -> None:
@@ -66,13 +66,13 @@ class Reading:
         self._greeted = False
 
     def connect(self) -> None:
-        """A connection is open: what the one before left unfinished was never sent."""
+        """A connection is open. Drop the unfinished event of the previous one."""
         self.joined = True
         self._parser = SSEParser()
         self._greeted = False
 
     def is_alive(self, data: bytes) -> bool:
-        """Whether somebody writes on: these are not the bytes that a connection begins with."""
+        """Whether these bytes are a sign of life: the first ones of a connection are not."""
         greeted, self._greeted = self._greeted, True
         return greeted and bool(data)
 
@@ -80,12 +80,12 @@ class Reading:
         """The new events that these bytes complete.
 
         Raises:
-            Cut: the stream is over before the answer, or not one of ours.
+            Cut: the stream ended before the answer, or is invalid.
         """
         try:
             events = self._parser.feed(data)
         except EventTooLarge as error:
-            raise DurableError(f"This is no stream of an answer: {error}") from error
+            raise DurableError(f"This is not the stream of an answer: {error}") from error
         for event in events:
             if event.data == DONE_DATA:
                 raise Cut
@@ -106,13 +106,13 @@ def _decode_chunk(data: str) -> dict[str, Any]:
     except _UNREADABLE:
         chunk = None
     if not isinstance(chunk, dict) or not isinstance(chunk.get("type"), str):
-        raise Cut("the stream holds something else than chunks")
+        raise Cut("the stream holds something other than chunks")
     return chunk
 
 
 @contextmanager
 def failures_as_cuts() -> Iterator[None]:
-    """Tell failures of the network as `Cut`."""
+    """Raise failures of the network as `Cut`."""
     try:
         yield
     except aiohttp.InvalidURL as error:
@@ -126,11 +126,11 @@ def failures_as_cuts() -> Iterator[None]:
 
 
 async def check(response: aiohttp.ClientResponse) -> None:
-    """Pass what succeeded.
+    """Raise for a response that is not a success.
 
     Raises:
-        Cut: it is worth another try.
-        ServerRefused: it is not.
+        Cut: try again.
+        ServerRefused: a retry would not help.
         CursorLost: HTTP 410.
     """
     status = response.status
@@ -156,25 +156,25 @@ async def check_stream(response: aiohttp.ClientResponse, *, joined: bool) -> boo
 
     Args:
         response: the response.
-        joined: whether this answer's stream was open before. Then it cannot simply be absent, and
-            a 404 that is no problem document is a proxy's that has no server behind it just now.
+        joined: whether this answer's stream was open before. Then it must exist, and a 404 without
+            a problem document comes from a proxy that has no server now.
     """
     if joined and response.status == 404 and response.content_type != _PROBLEM:
         raise Cut("a proxy found no server (HTTP 404)")
     await check(response)
     if response.status == 204:
         if response.method == "POST":
-            raise Cut("something else than the server answered")
+            raise Cut("something other than the server answered")
         if joined:
             raise CursorLost
         return False
     if response.content_type != CONTENT_TYPE:
-        raise Cut("something else than the server answered")
+        raise Cut("something other than the server answered")
     return True
 
 
 def _is_later(cursor: str, than: str | None) -> bool:
-    """Whether a cursor `RUN.SEQ.TOKEN` comes after another one; one of another run does."""
+    """Whether a cursor `RUN.SEQ.TOKEN` comes after `than`; a cursor of another run always does."""
     if than is None:
         return True
     place, known = cursor.rpartition(".")[0], than.rpartition(".")[0]
@@ -185,7 +185,7 @@ def _is_later(cursor: str, than: str | None) -> bool:
 def _retry_after(value: str) -> float:
     """Seconds from now. The header holds seconds or a date."""
     if value.isdecimal():
-        return float(min(int(value[:9]), 86_400))  # more digits are no number to `int`
+        return float(min(int(value[:9]), 86_400))  # `int` refuses very long numbers
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError, IndexError):

@@ -1,4 +1,4 @@
-"""The client: calls and streams that survive what happens to the connection.
+"""The client: calls and streams that survive lost connections and servers.
 
     async with DurableClient("http://localhost:8000") as client:
         async for cursor, chunk in client.ask("my-chat", "Why is the sky blue?"):
@@ -6,14 +6,14 @@
 
 Theory of operation
 ===================
-1. The cursor of the last event that was handed out is all the state that there is. With it, any
-   connection to any server process continues the answer; without one, the question is sent again.
-2. A question is sent with an id that the client makes, and with the same id on every try, so it is
+1. The only state is the cursor of the last event that was yielded. With it, a connection to any
+   server process continues the answer; without one, the question is sent again.
+2. The client makes the question's id and uses the same id for every retry, so the question is
    answered once.
-3. A stream that ends without a terminal chunk was cut, however politely it ended. So was one that
-   is silent: servers send a comment every 15 seconds.
-4. What arrives at or before the cursor is dropped.
-5. Only an answer of the server itself ends the attempts, and time without any progress.
+3. A stream that ends without a terminal chunk was cut. So was a silent stream: servers send a
+   comment every 15 seconds.
+4. Events at or before the cursor are dropped.
+5. The retries end only with a response of the server itself, or after too long without progress.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class DurableClient:
     """A connection to one server, as one owner.
 
     Args:
-        base_url: where the server is, without `/api`.
-        session: a session to use, with its cookies; it is left open. None makes one.
+        base_url: the server's address, without `/api`.
+        session: a session to use, with its cookies; it is not closed. None creates one.
         headers: sent with every request, for example `Authorization`.
-        retry: how patient to be.
-        on_state: told what streams are doing.
+        retry: the timeouts and the backoff.
+        on_state: called with the state of streams.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class DurableClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the session, unless it was given."""
+        """Close the session, unless it was passed in."""
         if self._owns_session and self._session is not None:
             await self._session.close()
             self._session = None
@@ -84,7 +84,7 @@ class DurableClient:
     def session(self) -> aiohttp.ClientSession:
         """The session in use; its jar holds the visitor's cookie."""
         if self._session is None:
-            # Cookies also from hosts that are IP addresses: a server on one's own machine.
+            # Accept cookies from IP addresses, too: the server may be on this machine.
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
         return self._session
 
@@ -99,18 +99,18 @@ class DurableClient:
         """Send a message and follow its answer to the end.
 
         Args:
-            chat_id: the chat; a new id makes a new chat.
-            text: what to say.
-            message_id: the message's id. Asking again with the same one makes no second answer.
+            chat_id: the chat; a new id creates a chat.
+            text: the message.
+            message_id: the message's id. A duplicate with the same id gets no second answer.
             model: one of `models()`, or None for the server's choice.
 
         Yields:
-            Every chunk once. The last one is `finish`, `error` or `abort`. Whoever leaves early
-            should use `contextlib.aclosing`; the answer is written on all the same.
+            Every chunk once. The last one is `finish`, `error` or `abort`. To leave early, use
+            `contextlib.aclosing`; the server finishes the answer nevertheless.
 
         Raises:
-            ServerRefused: the server said no.
-            ServerUnreachable: nothing was heard from it for `retry.patience` seconds.
+            ServerRefused: the server refused the message.
+            ServerUnreachable: there was no progress for `retry.patience` seconds.
             CursorLost: the log is gone or was lost; `snapshot` has what remains.
         """
         body: dict[str, Any] = {
@@ -131,7 +131,7 @@ class DurableClient:
 
         Args:
             chat_id: the chat.
-            after: a cursor: yield only what comes later, also of an answer that has ended.
+            after: a cursor: yield only later events, also of an answer that has ended.
 
         Yields:
             As `ask` does, and raises the same.
@@ -147,11 +147,11 @@ class DurableClient:
         return fold.message()
 
     async def snapshot(self, chat_id: str) -> Any:
-        """A chat with its messages and its active run's cursor, as of one moment."""
+        """A chat with its messages and its active run's cursor, at one moment."""
         return await self._call("GET", f"/api/chats/{_segment(chat_id)}")
 
     async def chats(self, **params: str) -> Any:
-        """The owner's chats, newest first. Parameters as the server takes them, such as `q`."""
+        """The owner's chats, newest first. The parameters are the server's, such as `q`."""
         return await self._call("GET", "/api/chats", params)
 
     async def models(self) -> Any:
@@ -159,7 +159,7 @@ class DurableClient:
         return await self._call("GET", "/api/models")
 
     async def stop(self, chat_id: str, run_id: str | None = None) -> Any:
-        """End the answer that is being written, or only that of the named run. What was said stays.
+        """Stop the answer that is being written, or only that of the named run. Its text stays.
 
         A cursor begins with its run's id and a dot.
         """
@@ -183,7 +183,7 @@ class DurableClient:
                         self._introduced = True
                         return decode(body) if body else None
             except msgspec.DecodeError:
-                await budget.pause(Cut("something else than the server answered"))
+                await budget.pause(Cut("something other than the server answered"))
             except Cut as cut:
                 await budget.pause(cut)
 
@@ -205,7 +205,7 @@ class DurableClient:
                         self._report(State("live"))
                         async for data in response.content.iter_any():
                             if reading.is_alive(data):
-                                budget.heard()
+                                budget.alive()
                             for event in reading.feed(data):
                                 budget.progress()
                                 yield event
@@ -250,8 +250,8 @@ class DurableClient:
     async def _introduce(self) -> None:
         """Get the visitor's cookie before the first question.
 
-        If the first question were also what gets the cookie, and its answer were lost, repeating it
-        would come from another visitor, to whom the chat does not belong.
+        If the first question fetched the cookie, and the response were lost, the retry would come
+        from another visitor, who does not own the chat.
         """
         async with self._introducing:
             if not self._introduced:

@@ -1,4 +1,4 @@
-"""How long to wait before asking again, and when to give up."""
+"""How long to wait before a retry, and when to give up."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from durable_llm_streams.errors import DurableError
 
 
 class State(NamedTuple):
-    """What a stream is doing.
+    """The state of a stream.
 
     Attributes:
-        name: `reconnecting` waits for `delay` seconds before its `attempt`; `live` has a stream.
+        name: `reconnecting` waits for `delay` seconds before its `attempt`; `live` is connected.
         reason: why it is reconnecting.
     """
 
@@ -27,14 +27,14 @@ class State(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """How long to wait for what. All times are in seconds.
+    """Timeouts and backoff. All times are in seconds.
 
     Attributes:
-        first: the bound of the first random pause; each further one is twice as long.
-        longest: the bound of all pauses.
-        patience: give up after so long without progress; None never does.
-        silence: a connection without a byte for so long is dead.
-        connect: how long a connection may take.
+        first: the bound of the first random delay; it doubles with each retry.
+        longest: the bound of all delays.
+        patience: give up after so long without progress; None never gives up.
+        silence: the timeout of a connection without a byte.
+        connect: the timeout to connect.
         random: draws from 0 to 1.
     """
 
@@ -49,13 +49,13 @@ class Retry(NamedTuple):
 
 
 class ServerUnreachable(DurableError):
-    """The client's patience is over. With the last event's cursor, `follow` can go on later."""
+    """The client gave up. With the last event's cursor, `follow` can go on later."""
 
 
 class Cut(Exception):
-    """Something to try again, after `retry_after` seconds if the server asked for them.
+    """A failure to be retried, after `retry_after` seconds if the server asked for that.
 
-    Without a reason, it is the end of a stream that came before the end of the answer.
+    Without a reason, the stream ended before the answer.
     """
 
     def __init__(self, reason: str = "", retry_after: float = 0.0) -> None:
@@ -64,21 +64,21 @@ class Cut(Exception):
 
 
 class RetryBudget:
-    """Pauses between attempts, until there were too many of them."""
+    """Waits between attempts, until there was no progress for too long."""
 
     def __init__(self, retry: Retry, report: Callable[[State], None]) -> None:
         self._retry = retry
         self._report = report
         self._attempt = 0
-        self._heard = retry.clock()
+        self._last_alive = retry.clock()
 
-    def heard(self) -> None:
-        """The server is alive."""
-        self._heard = self._retry.clock()
+    def alive(self) -> None:
+        """The server sent a sign of life."""
+        self._last_alive = self._retry.clock()
 
     def progress(self) -> None:
-        """Something new came."""
-        self._heard = self._retry.clock()
+        """A new event arrived."""
+        self._last_alive = self._retry.clock()
         self._attempt = 0
 
     async def pause(self, cut: Cut) -> None:
@@ -92,7 +92,7 @@ class RetryBudget:
         backoff = Backoff(retry.first, retry.longest, jitter=1.0)
         delay = cut.retry_after + backoff.delay(self._attempt, retry.random)
         patience = retry.patience
-        if patience is not None and retry.clock() + delay - self._heard > patience:
+        if patience is not None and retry.clock() + delay - self._last_alive > patience:
             raise ServerUnreachable(f"Gave up after {self._attempt} attempts: {cut}.")
         self._report(State("reconnecting", self._attempt, delay, str(cut)))
         await retry.sleep(delay)

@@ -1,4 +1,4 @@
-"""Moving from one store to another: `dls migrate`."""
+"""Copies all chats from one store to another: `dls migrate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening the two stores of a migration."""
+"""Opens the two stores of a migration."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ async def opened(
 
     Args:
         source: the address of a store that exists.
-        target: the address of another store; it is made where there is none.
+        target: the address of another store; it is created if it does not exist.
         retention: of the target.
         synchronous: of an SQLite file, see `DatabaseFile`.
 
     Raises:
-        InvalidSetting: an address is none, or both are the same.
-        StoreLocked: one is an SQLite file that is served.
-        StoreUnusable: the source does not exist, or one cannot be used.
-        StoreUnavailable: one cannot be used now.
+        InvalidSetting: an address is invalid, or both are the same.
+        StoreLocked: one is an SQLite file that a server uses.
+        StoreUnusable: the source does not exist, or a store cannot be used.
+        StoreUnavailable: a store cannot be used now.
     """
     from_path, to_path = _path(source), _path(target)
     if from_path is not None and to_path is not None and _same_file(from_path, to_path):
@@ -67,7 +67,7 @@ async def _open(
         return await _open_redis(address, retention, must_exist=must_exist)
     if must_exist:
         _must_be_there(path)
-        await SQLiteView(path).close()  # a file that is no store must not be made one
+        await SQLiteView(path).close()  # a file that is not a store must not become one
     try:
         return PortableSQLite(path, synchronous)
     except StoreLocked as error:
@@ -82,7 +82,7 @@ def _must_be_there(path: Path) -> None:
 
 
 async def _open_redis(address: str, retention: Retention, *, must_exist: bool) -> Portable:
-    open_store(address)  # it connects to nothing yet, but says what is wrong with the address
+    open_store(address)  # does not connect yet, but raises for an invalid address
     from durable_llm_streams.stores.redis import RedisAddress
 
     from .redis import PortableRedis
@@ -105,7 +105,7 @@ async def _one_redis(reading: Portable, writing: Portable) -> bool:
 
 
 def _path(address: str) -> Path | None:
-    """The file of an SQLite store; None is a Redis."""
+    """The file of an SQLite store; None for Redis."""
     return sqlite_path(address) if is_sqlite(address) else None
 
 

@@ -1,4 +1,4 @@
-"""Whether two stores hold the same chat, to the last byte."""
+"""Compares a chat in two stores, byte by byte."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .portable import Bodies, Outline, Portable
 
 
 class Fingerprint(Struct, frozen=True):
-    """A chat, short enough to compare.
+    """A chat, with digests instead of its text.
 
     Attributes:
         outline: everything but the text.
-        bodies: a digest of all bodies, in their order.
-        logs: of each run whose log is there, a digest of its records.
+        bodies: the digest of all bodies, in order.
+        logs: the digest of the records of each run with a log.
     """
 
     outline: Outline
@@ -27,10 +27,10 @@ class Fingerprint(Struct, frozen=True):
 
 
 async def fingerprint(store: Portable, chat_id: str) -> Fingerprint | None:
-    """Read a whole chat; None when there is none.
+    """Read a whole chat; None if there is no such chat.
 
     Raises:
-        RunNotFound, CursorLost: something went meanwhile; try again.
+        RunNotFound, CursorLost: a part was deleted meanwhile; try again.
         StoreUnavailable: the store cannot be read now.
     """
     outline = await store.outline(chat_id)
@@ -51,10 +51,9 @@ async def fingerprint(store: Portable, chat_id: str) -> Fingerprint | None:
 
 
 def difference(source: Outline, target: Outline) -> str | None:
-    """How two outlines differ, as the end of a sentence about the target's chat; None: not.
+    """How two outlines differ, as the end of a sentence about the target's chat; None if equal.
 
-    Whether logs are there does not count: they go by themselves. Nor do ages: each store counts
-    its own time.
+    Missing logs are ignored, because they expire. So are ages: each store has its own time.
     """
     if target.chat.owner != source.chat.owner:
         return "belongs to another owner there"
@@ -70,12 +69,12 @@ def difference(source: Outline, target: Outline) -> str | None:
 def whole_difference(
     source: Fingerprint, target: Fingerprint | None, is_due: Callable[[Run], bool]
 ) -> str | None:
-    """As `difference`, of everything that both hold.
+    """Like `difference`, for the whole chats.
 
     Args:
-        source: of the chat that was copied.
+        source: of the original chat.
         target: of the copy.
-        is_due: whether a run's log has outlived its retention, so that its absence says nothing.
+        is_due: whether the retention of a run's log is over, so that it may be missing.
     """
     if target is None:
         return "is missing there"

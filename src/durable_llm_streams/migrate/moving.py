@@ -1,14 +1,14 @@
-"""Moving all chats from one store to another.
+"""Copies all chats from one store to another.
 
 Theory of operation
 ===================
-1. Nothing about the way is written down. A chat that stands in the target is looked at: if its
-   outline is the source's, it was copied before; if not, it is a conflict, which is told and left
-   alone. So a migration that was killed goes on when it is started again.
-2. Each chat arrives in one step (see `portable`), so there is no half of one to find.
-3. At the end both stores are read from the beginning and each chat is compared to the last byte:
-   what was copied now as well as what was there before.
-4. Neither store is served meanwhile. That is asked before and after.
+1. No progress is stored. If the target has a chat already, its outline is compared. If it equals
+   the source's, the chat was copied before; if not, it is a conflict, which is reported and left
+   unchanged. So a migration that was killed goes on when it is started again.
+2. Each chat is added in one atomic step (see `portable`), so there are no partial chats.
+3. At the end both stores are read from the beginning, and all chats are compared byte by byte,
+   copied now or before.
+4. Neither store may be served meanwhile. This is checked before and after.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from .fingerprint import difference, fingerprint, whole_difference
 from .portable import Portable
 
 Phase = Literal["copy", "compare"]
-#: Told of a phase, how many chats are done in it, and of about how many.
+#: Called with the phase, the number of chats that are done in it, and their total, roughly.
 Watch = Callable[[Phase, int, int], None]
 T = TypeVar("T")
 
-#: Of calls that a store could not do.
+#: The backoff of calls while a store is unavailable.
 RETRY = Backoff(0.2, 15.0)
 TRIES = 8
-#: So many chats are on their way at once: most of their time is the way itself.
+#: How many chats are copied concurrently: most of the time is network latency.
 AT_ONCE = 8
-_ATTEMPTS = 3  # at a chat of which something goes while it is read
+_ATTEMPTS = 3  # for a chat of which a part is deleted while it is read
 
 
 class Conflict(NamedTuple):
@@ -54,10 +54,10 @@ class Conflict(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of one chat.
+    """The result for one chat.
 
     Attributes:
-        kind: `gone`: it has outlived its retention in the source.
+        kind: `gone`: it was deleted in the source.
         reason: as in `Conflict`.
     """
 
@@ -66,14 +66,14 @@ class Result(NamedTuple):
 
 
 class Outcome(Struct, kw_only=True):
-    """What a migration has done.
+    """The result of a migration.
 
     Attributes:
-        copied: chats that it has put into the target.
-        found: chats that stood there already, the same.
-        compared: chats that were found to be the same at the end, to the last byte.
+        copied: the number of chats that were copied.
+        found: the number of equal chats that the target had before.
+        compared: the number of chats that are equal at the end, byte by byte.
         conflicts: all others.
-        cookies: whether the target knows the source's visitors by their cookies.
+        cookies: whether the source's visitors keep their cookies.
     """
 
     copied: int = 0
@@ -88,15 +88,15 @@ def _result(difference: str | None) -> Result:
 
 
 class Migration:
-    """Moves all chats. See above.
+    """Copies all chats. See above.
 
     Args:
-        source: what is read.
-        target: what is written.
-        watch: told how far it is.
-        log_age: seconds after a run's end when its log may be gone from a store by itself.
+        source: the store to read.
+        target: the store to write.
+        watch: called with the progress.
+        log_age: seconds after a run's end after which its log may have expired.
         now: the time, in milliseconds.
-        retry, tries: how calls are repeated that a store could not do.
+        retry, tries: the backoff and the number of tries while a store is unavailable.
     """
 
     def __init__(
@@ -117,14 +117,14 @@ class Migration:
         self._now = now
         self._retry = retry
         self._tries = tries
-        self._begun: set[str] = set()  # chats whose copying may have succeeded unheard
+        self._begun: set[str] = set()  # chats that may have been copied although the call failed
 
     async def run(self) -> Outcome:
         """Copy what is missing, then compare everything.
 
         Raises:
-            StoreLocked: one of the stores is served.
-            StoreUnavailable: one could not be used, `tries` times in a row.
+            StoreLocked: a server uses one of the stores.
+            StoreUnavailable: a store was unavailable `tries` times in a row.
         """
         outcome = Outcome(conflicts=[])
         await self._refuse_served()
@@ -139,7 +139,7 @@ class Migration:
             await self._retried(store.refuse_served)
 
     async def _move_secret(self) -> bool:
-        """Let the target sign as the source did, unless it has visitors of its own."""
+        """Copy the key of the cookies, unless the target has visitors of its own."""
         secret = await self._source.secret()
         if secret is None or secret == await self._target.secret():
             return True
@@ -157,7 +157,7 @@ class Migration:
         return False
 
     async def _each(self, work: Callable[[str], Awaitable[None]]) -> None:
-        """Do something about every chat of the source, several at once."""
+        """Call `work` for every chat of the source, several concurrently."""
         place: str | None = ""
         while place is not None:
             listing = await self._retried(partial(self._source.listing, place))
@@ -209,7 +209,7 @@ class Migration:
                 return Result("copied")
         if await self._target.outline(chat_id) is None:
             return Result("conflict", "has a run whose id is taken there")
-        return await self._copy(chat_id)  # an answer that got lost on its way looks so, too
+        return await self._copy(chat_id)  # a lost reply looks the same
 
     async def _compare_all(self, outcome: Outcome) -> None:
         total = outcome.copied + outcome.found
@@ -243,7 +243,7 @@ class Migration:
         return run.ended_at is not None and run.ended_at + self._log_age * 1000 <= self._now()
 
     async def _attempt(self, work: Callable[[], Awaitable[Result]]) -> Result:
-        """Do something about one chat, again when a part of it expired in the midst."""
+        """Do the work for one chat, again if a part of it expires meanwhile."""
         for _ in range(_ATTEMPTS):
             try:
                 return await self._retried(work)
@@ -252,7 +252,7 @@ class Migration:
         return Result("conflict", "cannot be read as a whole: a part of it is missing")
 
     async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do something, again when a store cannot do it now."""
+        """Do the work, with retries while a store is unavailable."""
         for failures in range(1, self._tries):
             try:
                 return await work()

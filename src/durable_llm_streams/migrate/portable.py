@@ -2,13 +2,14 @@
 
 Theory of operation
 ===================
-1. A chat comes in two pieces. Its outline is everything but the text: small, and read at one
-   moment. Its contents are the messages' bodies and the runs' records, in portions, so that neither
-   end ever holds a long log as a whole.
-2. A store that is moved is not served, so a run that was being written is at rest: its outline
-   says `queued`. Its log, its epoch and its spans go with it; the next claim counts on from there.
-3. A chat arrives as a whole or not at all. What was copied of one when its migration was killed is
-   seen by nobody and goes by itself.
+1. A chat is read in two pieces. Its outline is everything but the text: small, and read at one
+   moment. Its contents are the messages' bodies and the runs' records, page by page, so that
+   neither end ever holds a whole log in memory.
+2. A store that is moved is not served, so a run that was being written is at rest: its status in
+   the outline is `queued`. Its log, its epoch and its spans are copied; the next claim continues
+   from them.
+3. A chat is copied as a whole or not at all. If a migration is killed, a partial copy is invisible
+   and expires.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from durable_llm_streams.model import Chat, Message, Run, Status
 
 
 class MovedRun(Struct, frozen=True):
-    """A run, with what only stores know of it.
+    """A run, with the fields that only stores have.
 
     Attributes:
         run: at rest: it is not running.
-        content: the fingerprint of what was asked under its key.
-        next_seq: the sequence number that the log's next record gets, or would get.
-        has_log: whether the records are there; they go some time after the run's end.
-        age: milliseconds since its end, by the time that the store has seen; 0 before it.
+        content: the fingerprint of the request with its key.
+        next_seq: the sequence number of the log's next record.
+        has_log: whether the records exist; they are deleted some time after the run's end.
+        age: milliseconds since its end, in the store's own time; 0 before the end.
     """
 
     run: Run
@@ -46,7 +47,7 @@ class Outline(Struct, frozen=True):
         chat: its active run is left out: it is the first of `runs` that has not ended.
         messages: all branches, oldest first, with empty bodies.
         runs: oldest first.
-        age: milliseconds since its last change, by the time that the store has seen.
+        age: milliseconds since its last change, in the store's own time.
     """
 
     chat: Chat
@@ -59,7 +60,7 @@ class Bodies(NamedTuple):
     """The bodies of some messages.
 
     Attributes:
-        first: the index of the first one's message in the outline.
+        first: the index in the outline of the first body's message.
     """
 
     first: int
@@ -67,7 +68,7 @@ class Bodies(NamedTuple):
 
 
 class Records(NamedTuple):
-    """A stretch of a run's log.
+    """Consecutive records of a run's log.
 
     Attributes:
         first: the sequence number of the first record.
@@ -85,8 +86,8 @@ class Listing(NamedTuple):
     """Some of the chats of a store.
 
     Attributes:
-        chat_ids: maybe none.
-        next: the place where the list goes on; None at its end.
+        chat_ids: may be empty.
+        next: the place of the next page; None at the end.
     """
 
     chat_ids: Sequence[str]
@@ -94,19 +95,16 @@ class Listing(NamedTuple):
 
 
 class Portable(Protocol):
-    """A store that chats can be taken out of and put into, while nobody serves it.
+    """A store whose chats can be read and added, while no server uses it.
 
-    Several operations may go on at once, if they are about different chats. Every one may raise
-    `StoreUnavailable`; repeating the same call is safe.
+    Operations on different chats may run concurrently. Every operation may raise
+    `StoreUnavailable`; a retry is safe.
 
     Attributes:
         name: its address, without a password.
     """
 
-    @property
-    def name(self) -> str:
-        """See above."""
-        ...
+    name: str
 
     async def refuse_served(self) -> None:
         """Raise StoreLocked if a server is running on the store."""
@@ -120,51 +118,51 @@ class Portable(Protocol):
         """The ids of chats of all owners, the longest unchanged first, as far as that is cheap.
 
         Args:
-            place: the `next` of the listing before; "" begins.
+            place: the `next` of the previous listing; "" for the first one.
         """
         ...
 
     async def outline(self, chat_id: str) -> Outline | None:
-        """A chat without its text, as of one moment; None when there is none."""
+        """A chat without its text, at one moment; None if there is no such chat."""
         ...
 
     def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
-        """A chat's text: all bodies in the messages' order, then each log that is there.
+        """A chat's text: all bodies in the messages' order, then each log that exists.
 
         Raises:
-            RunNotFound, CursorLost: something went meanwhile. Begin again with a new outline.
+            RunNotFound, CursorLost: a part was deleted meanwhile. Begin again with a new outline.
         """
         ...
 
     async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
-        """Make a chat of what another store has given.
+        """Add a chat from another store.
 
-        Atomic: it is there as a whole, or nothing of it is seen. An error of `contents` comes
-        through, and then nothing is there.
+        Atomic: the whole chat appears, or nothing. An error of `contents` is raised, and then
+        nothing is added.
 
         Returns:
-            False: a chat or a run with such an id is there. Nothing was changed.
+            False: a chat or a run with this id exists already. Nothing was changed.
 
         Raises:
-            CursorLost: `contents` did not bring everything that the outline promises.
+            CursorLost: `contents` does not hold everything that the outline names.
         """
         ...
 
     async def secret(self) -> bytes | None:
-        """What signs the visitors' cookies; None while nothing was ever signed."""
+        """The key that signs the visitors' cookies; None if there is none yet."""
         ...
 
     async def set_secret(self, secret: bytes) -> None:
-        """Sign with something else from the next server on."""
+        """Replace the key, for the next server."""
         ...
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         ...
 
 
 def at_rest(run: Run) -> Run:
-    """A run as its store is left behind: written by nobody."""
+    """The run without a writer, as it is while no server uses its store."""
     if run.status is Status.RUNNING:
         return structs.replace(run, status=Status.QUEUED)
     return run

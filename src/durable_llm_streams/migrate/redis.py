@@ -1,4 +1,4 @@
-"""Chats out of a Redis and into one. See `portable`."""
+"""Reads chats from Redis and adds chats to it. See `portable`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from msgspec import structs
+from typing_extensions import override
 
 from durable_llm_streams.errors import (
     CursorLost,
@@ -34,23 +35,23 @@ from durable_llm_streams.stores.redis.partitions import (
 )
 from durable_llm_streams.stores.redis.replies import chat_from, messages_from, pairs, run_from
 
-from .portable import Bodies, Content, Listing, MovedRun, Outline, Records, at_rest
+from .portable import Bodies, Content, Listing, MovedRun, Outline, Portable, Records, at_rest
 
 logger = logging.getLogger(__name__)
 
 _LISTED_AT_ONCE = 500
 _SERVERS_CLOCK = ""
 
-#: What has outlived its retention is copied all the same, and kept for so many seconds.
+#: Data whose retention is over is copied nevertheless, and kept for so many seconds.
 _LEAST_SECONDS = 24 * 3600.0
 
 
-class PortableRedis:
+class PortableRedis(Portable):
     """The chats of a store on Redis.
 
     Args:
         address: where it is.
-        retention: how long what is put in lives, unless somebody deletes it earlier.
+        retention: how long the added chats and logs are kept.
     """
 
     def __init__(self, address: RedisAddress, retention: Retention) -> None:
@@ -62,13 +63,13 @@ class PortableRedis:
         self._root = store_root(address.prefix)
 
     async def open(self, *, must_exist: bool) -> None:
-        """Get ready for the other operations.
+        """Prepare the store for the other operations.
 
         Args:
-            must_exist: whether no store is made where there is none.
+            must_exist: whether a store must exist; otherwise it is created.
 
         Raises:
-            StoreUnusable: there is none, or the server cannot be used.
+            StoreUnusable: there is no store, or the server cannot be used.
             StoreUnavailable: the server cannot be used now.
         """
         for finding in await examine(self._client):
@@ -92,15 +93,16 @@ class PortableRedis:
         return {name.decode(): value.decode() for name, value in pairs(flat)}
 
     async def is_also(self, other: PortableRedis) -> bool:
-        """Whether the other address leads to the same store."""
+        """Whether both addresses lead to the same store."""
         mark = secrets.token_hex(8)
         await self._client.call(scripts.PORTABLE_MARK, [self._root], [mark])
         seen = await other._client.call(scripts.PORTABLE_MARK, [other._root], [""])
         return bool(seen == mark.encode())
 
+    @override
     async def refuse_served(self) -> None:
-        """See `Portable.refuse_served`. A server listens, and while it writes it holds leases."""
-        if await self._listeners():
+        # A running server subscribes to a channel; while it writes, it also holds leases.
+        if await self._subscribers():
             raise StoreLocked(
                 f"Servers are running on {self.name}. Stop them, and start the migration again."
             )
@@ -111,8 +113,8 @@ class PortableRedis:
                 "the migration again."
             )
 
-    async def _listeners(self) -> int:
-        """How many processes listen to what happens in the store; 0 if that may not be asked."""
+    async def _subscribers(self) -> int:
+        """The number of subscribers of the store's events; 0 if the command is not permitted."""
         channel = self._partitions.all[0].events_channel
         count = 0
         with contextlib.suppress(RedisError):
@@ -121,13 +123,13 @@ class PortableRedis:
                 count += int(reply[1])
         return count
 
+    @override
     async def count(self) -> int:
-        """See `Portable.count`."""
         parts = await self._partitions.call_all(scripts.PORTABLE_CHATS, 0, 1)
         return sum(there for there, _, _ in parts)
 
+    @override
     async def listing(self, place: str = "") -> Listing:
-        """See `Portable.listing`. Partition by partition."""
         partitions = self._partitions.all
         number, offset = map(int, place.split("-")) if place else (0, 0)
         total, seen, there = await partitions[number].call(
@@ -139,8 +141,8 @@ class PortableRedis:
             after = f"{number + 1}-0" if number + 1 < len(partitions) else None
         return Listing([chat_id.decode() for chat_id in there], after)
 
+    @override
     async def outline(self, chat_id: str) -> Outline | None:
-        """See `Portable.outline`."""
         partition = self._partitions.of_chat(chat_id)
         reply = await partition.call(scripts.PORTABLE_OUTLINE, chat_id, _SERVERS_CLOCK)
         if not reply:
@@ -154,8 +156,8 @@ class PortableRedis:
             int(age),
         )
 
+    @override
     async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
-        """See `Portable.contents`."""
         partition, first = self._partitions.of_chat(outline.chat.id), 0
         while first < len(outline.messages):
             bodies = await partition.call(
@@ -175,8 +177,9 @@ class PortableRedis:
                 yield Records(moved.run.id, page.first, page.records)
                 after = page.last
 
+    @override
     async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
-        """See `Portable.put_in`. In pieces, which a last step makes a chat of."""
+        # The pieces are invisible until the last script turns them into a chat.
         putting = _Putting(self._partitions.of_chat(outline.chat.id), outline)
         async for content in contents:
             if isinstance(content, Bodies):
@@ -189,46 +192,47 @@ class PortableRedis:
             scripts.PORTABLE_PUT_CHAT,
             *(chat.id, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head or ""),
             len(outline.messages),
-            self._left(outline.age, self._retention.chat),
+            self._time_left(outline.age, self._retention.chat),
             outline.age,
             _SERVERS_CLOCK,
-            *(part for moved in outline.runs for part in self._about(moved)),
+            *(part for moved in outline.runs for part in self._run_args(moved)),
         )
         if reply == b"lost":
             raise CursorLost
         return bool(reply == b"ok")
 
-    def _about(self, moved: MovedRun) -> tuple[str | int, ...]:
-        """What the last step is told of a run."""
+    def _run_args(self, moved: MovedRun) -> tuple[str | int, ...]:
+        """The arguments of the last script for one run."""
         length = moved.next_seq - 1 if moved.has_log else 0
         age, retention = moved.age, self._retention
         if moved.run.ended_at is None:
             return (moved.run.id, length, 0, 0, 0)
-        log, record = self._left(age, retention.log), self._left(age, record_seconds(retention))
+        log = self._time_left(age, retention.log)
+        record = self._time_left(age, record_seconds(retention))
         return (moved.run.id, length, log, record, age)
 
-    def _left(self, age: int, seconds: float) -> int:
-        """How many milliseconds something still lives that lives so long; 0 is for ever."""
+    def _time_left(self, age: int, seconds: float) -> int:
+        """The rest of a retention, in milliseconds; 0 is for ever."""
         if seconds <= 0:
             return 0
         return max(milliseconds(seconds) - age, milliseconds(_LEAST_SECONDS))
 
+    @override
     async def secret(self) -> bytes | None:
-        """See `Portable.secret`."""
         secret = (await self._meta()).get("secret")
         return None if secret is None else bytes.fromhex(secret)
 
+    @override
     async def set_secret(self, secret: bytes) -> None:
-        """See `Portable.set_secret`."""
         await self._client.call(scripts.PORTABLE_SECRET, [self._root], [secret.hex()])
 
+    @override
     async def close(self) -> None:
-        """See `Portable.close`."""
         await self._client.close()
 
 
 class _Putting:
-    """The pieces of a chat that is not there yet.
+    """Writes the pieces of a chat that is being added.
 
     Args:
         partition: of the chat.
@@ -242,11 +246,11 @@ class _Putting:
         self._left = {moved.run.id: _fields(outline.chat.id, moved) for moved in outline.runs}
 
     async def call(self, script: Script, *args: str | bytes | int) -> Any:
-        """Run a script that is told the token first."""
+        """Run a script with the token as its first argument."""
         return await self._partition.call(script, self._token, *args)
 
     async def messages(self, content: Bodies) -> None:
-        """Some messages."""
+        """Write some messages."""
         messages = self._outline.messages[content.first :]
         pieces = [
             part
@@ -258,7 +262,7 @@ class _Putting:
         )
 
     async def records(self, content: Records) -> None:
-        """Records of a run; with the first ones comes the run itself."""
+        """Write records of a run, and the run itself with the first ones."""
         run_id, first, records = content
         fields = self._left.pop(run_id, ())
         there = await self.call(
@@ -268,7 +272,7 @@ class _Putting:
             raise CursorLost
 
     async def runs(self) -> None:
-        """The runs that have no log."""
+        """Write the runs without a log."""
         for run_id in list(self._left):
             await self.records(Records(run_id, 1, ()))
 
@@ -282,7 +286,7 @@ def _moved_from(reply: Sequence[Any], age: int) -> MovedRun:
 
 
 def _fields(chat_id: str, moved: MovedRun) -> list[str | int]:
-    """A run as its hash has it; the last step adds its number."""
+    """The fields of a run's hash; the last script adds its number."""
     run: Run = moved.run
     spans = " ".join(f"{first}:{epoch.number}:{epoch.token}" for first, epoch in run.spans)
     fields: dict[str, str | int] = {

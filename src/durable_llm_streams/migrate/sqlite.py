@@ -1,4 +1,4 @@
-"""Chats out of an SQLite file and into one. See `portable`."""
+"""Reads chats from an SQLite file and adds chats to it. See `portable`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
+
+from typing_extensions import override
 
 from durable_llm_streams.errors import CursorLost
 from durable_llm_streams.model import Message
@@ -21,21 +23,21 @@ from durable_llm_streams.stores.sqlite.rows import (
     spans_to_blob,
 )
 
-from .portable import Bodies, Content, Listing, MovedRun, Outline, Records, at_rest
+from .portable import Bodies, Content, Listing, MovedRun, Outline, Portable, Records, at_rest
 
 _LISTED_AT_ONCE = 500
 
 
-class PortableSQLite:
-    """The chats of a file. The file is locked as by a server.
+class PortableSQLite(Portable):
+    """The chats of a file. It takes the same lock as a server.
 
     Args:
-        path: the file; made when it is not there.
+        path: the file; created if it does not exist.
         synchronous: see `DatabaseFile`.
 
     Raises:
-        StoreLocked: another process serves the file.
-        StoreUnusable: it is no store, cannot be written, or is too new.
+        StoreLocked: another process uses the file.
+        StoreUnusable: it is not a store, is not writable, or is too new.
     """
 
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
@@ -45,19 +47,20 @@ class PortableSQLite:
         self._file = self._store.file
         self._seen = self._store.seen
 
+    @override
     async def refuse_served(self) -> None:
-        """See `Portable.refuse_served`. Raises StoreLocked if the lock did not hold."""
+        # Raises StoreLocked if another process has taken the lock.
         with self._file.transaction():
             pass
 
+    @override
     async def count(self) -> int:
-        """See `Portable.count`."""
         with self._file.translated_errors():
             (count,) = self._file.connection.execute("SELECT count(*) FROM chat").fetchone()
         return int(count)
 
+    @override
     async def listing(self, place: str = "") -> Listing:
-        """See `Portable.listing`."""
         seen_at, key = map(int, place.split(":")) if place else (-(1 << 62), 0)
         with self._file.translated_errors():
             rows = self._file.connection.execute(
@@ -68,8 +71,8 @@ class PortableSQLite:
         last = rows[-1] if len(rows) == _LISTED_AT_ONCE else None
         return Listing([row[0] for row in rows], last and f"{last[1]}:{last[2]}")
 
+    @override
     async def outline(self, chat_id: str) -> Outline | None:
-        """See `Portable.outline`."""
         connection = self._file.connection
         with self._file.translated_errors():
             row = connection.execute(
@@ -110,8 +113,8 @@ class PortableSQLite:
         age = 0 if seen_at is None else self._age(seen_at)
         return MovedRun(at_rest(run), content, next_seq, bool(has_log), age)
 
+    @override
     async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
-        """See `Portable.contents`."""
         for first, bodies in self._bodies(outline.chat.id):
             yield Bodies(first, bodies)
         for moved in outline.runs:
@@ -124,25 +127,26 @@ class PortableSQLite:
                 after = page.last
 
     def _bodies(self, chat_id: str) -> Iterator[tuple[int, list[bytes]]]:
-        """All bodies in portions, each with its first one's index."""
+        """All bodies in pages, each with the index of its first body."""
         first, size = 0, 0
-        portion: list[bytes] = []
+        page: list[bytes] = []
         with self._file.translated_errors():
             for (body,) in self._file.connection.execute(
                 "SELECT body FROM message WHERE chat = (SELECT key FROM chat WHERE id = ?)"
                 " ORDER BY key",
                 (chat_id,),
             ):
-                if portion and size + len(body) > PAGE_BYTES:
-                    yield first, portion
-                    first, size, portion = first + len(portion), 0, []
-                portion.append(body)
+                if page and size + len(body) > PAGE_BYTES:
+                    yield first, page
+                    first, size, page = first + len(page), 0, []
+                page.append(body)
                 size += len(body)
-        if portion:
-            yield first, portion
+        if page:
+            yield first, page
 
+    @override
     async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
-        """See `Portable.put_in`. One transaction, however long it is, and one at a time."""
+        # One transaction for the whole chat, and one chat at a time.
         async with self._putting:
             return await self._put_in(outline, contents)
 
@@ -170,21 +174,21 @@ class PortableSQLite:
                 raise CursorLost
         return True
 
+    @override
     async def secret(self) -> bytes | None:
-        """See `Portable.secret`."""
         with self._file.translated_errors():
             row = self._file.connection.execute(
                 "SELECT value FROM meta WHERE name = 'secret'"
             ).fetchone()
         return None if row is None else bytes(row[0])
 
+    @override
     async def set_secret(self, secret: bytes) -> None:
-        """See `Portable.set_secret`."""
         with self._file.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('secret', ?)", (secret,))
 
+    @override
     async def close(self) -> None:
-        """See `Portable.close`."""
         await self._store.close()
 
 
@@ -245,16 +249,16 @@ def _insert_run(connection: sqlite3.Connection, chat: int, moved: MovedRun, seen
 def _insert_records(connection: sqlite3.Connection, run: int, content: Records) -> None:
     """Write records as segments of the usual size."""
     first, size = content.first, 0
-    portion: list[bytes] = []
+    segment: list[bytes] = []
     rows: list[tuple[int, int, int, bytes]] = []
     for record in content.records:
-        portion.append(record)
+        segment.append(record)
         size += len(record)
         if size > SEGMENT_BYTES:
-            rows.append((run, first, len(portion), b"\n".join(portion)))
-            first, size, portion = first + len(portion), 0, []
-    if portion:
-        rows.append((run, first, len(portion), b"\n".join(portion)))
+            rows.append((run, first, len(segment), b"\n".join(segment)))
+            first, size, segment = first + len(segment), 0, []
+    if segment:
+        rows.append((run, first, len(segment), b"\n".join(segment)))
     connection.executemany(
         "INSERT INTO segment (run, first, count, data) VALUES (?, ?, ?, ?)", rows
     )

@@ -1,7 +1,7 @@
 """The built-in demo: answers without a key, a network or a model.
 
-The text follows from the prompt alone, so that an answer whose server was killed is continued to
-the letter by whichever process takes over.
+The text depends on the prompt alone. So if a server is killed, the process that takes over
+continues its answer exactly.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _THINK: Final = re.compile(r"\b(think|thinking|reason|reasoning)\b", re.IGNORECA
 
 
 class Demo:
-    """A source that tells about durable streams and asks to be interrupted.
+    """A source that explains durable streams and asks to be interrupted.
 
-    A question that holds the word “short”, “long” or “think” gets such an answer.
+    A question with the word “short”, “long” or “think” gets such an answer.
 
     Args:
-        tokens_per_second: the pace; 0 or infinity is as fast as it goes.
-        goes_on: what it does with a partial answer, as models differ in this. `exactly`: it is
-            prefilled with it. All others refuse that, and when they are asked in words to go on,
-            `asked` does so exactly, `badly` after a preamble and a repetition, `anew` begins again,
-            and `never` refuses.
-        clock: seconds that never go back; None takes the event loop's.
-        sleep: waits for so many seconds.
+        tokens_per_second: the rate; 0 or infinity is as fast as possible.
+        goes_on: how it continues a partial answer, as models differ in this. `exactly` accepts a
+            prefill. All others refuse a prefill. When asked in words to go on, `asked` does so
+            exactly, `badly` after a preamble and a repetition, `anew` begins again, and `never`
+            refuses.
+        clock: a monotonic clock in seconds; None is the event loop's.
+        sleep: sleeps for so many seconds.
 
     Raises:
-        InvalidSetting: the pace is negative or no number.
+        InvalidSetting: the rate is negative or not a number.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class Demo:
         self._sleep = sleep
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        """Say the answer, or what is left of it.
+        """Produce the answer, or the rest of it.
 
         Raises:
-            ModelError: it does not go on in the way that it is asked to.
+            ModelError: it is set to refuse this way of going on.
         """
         if prompt.prefill and self._goes_on != "exactly":
-            raise ModelError("The demo was told to refuse this.", refused_rung=True)
+            raise ModelError("The demo is set to refuse this.", refused_rung=True)
         if prompt.continues and self._goes_on == "never":
-            raise ModelError("The demo was told to refuse this.", refused_rung=True)
+            raise ModelError("The demo is set to refuse this.", refused_rung=True)
         whole, thought = answer(prompt), reasoning(prompt)
         deltas: list[Event] = []
         if not (prompt.prefill or prompt.continues):
@@ -98,25 +98,25 @@ class Demo:
         yield Finish(reason="stop", metadata=_metadata(prompt, whole, thought))
 
     def can_prefill(self, model: str) -> bool:
-        """Always; whether it does so is another matter, see `goes_on`."""
+        """Always True; it may still refuse, see `goes_on`."""
         return True
 
     def can_continue(self, model: str) -> bool:
-        """Always."""
+        """Always True."""
         return True
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
     def _words(self, prompt: Prompt, whole: str) -> str:
         if not prompt.continues:
             return _rest(whole, prompt.prefill)
-        said = prompt.turns[-2].text
-        if self._goes_on == "anew" or not whole.startswith(said):
+        partial = prompt.turns[-2].text
+        if self._goes_on == "anew" or not whole.startswith(partial):
             return whole
         if self._goes_on == "badly":
-            return "Sure, continuing:\n\n" + whole[max(0, len(said) - _OVERLAP) :]
-        return whole[len(said) :]
+            return "Sure, continuing:\n\n" + whole[max(0, len(partial) - _OVERLAP) :]
+        return whole[len(partial) :]
 
 
 def answer(prompt: Prompt) -> str:
@@ -136,12 +136,12 @@ def answer(prompt: Prompt) -> str:
 
 
 def reasoning(prompt: Prompt) -> str:
-    """What is thought before the answer; "" unless the question asks to think."""
+    """The reasoning before the answer; "" unless the question asks to think."""
     return text.THOUGHT.strip() if _THINK.search(_questions(prompt)[-1]) else ""
 
 
 def tokens(words: str) -> list[str]:
-    """Words with the white space behind them; long words in two pieces. Joined: the words again."""
+    """Words with the white space after them, long words in two pieces. Joined: the text."""
     pieces: list[str] = []
     for word in _TOKEN.findall(words):
         halves = _LONG_WORD.match(word)
@@ -158,16 +158,16 @@ def _conversation(prompt: Prompt) -> Sequence[Turn]:
     return prompt.turns[:-2] if prompt.continues else prompt.turns
 
 
-def _rest(whole: str, said: str) -> str:
-    """What follows `said`; after the beginning of another text, the whole answer behind a rule."""
-    if whole.startswith(said):
-        return whole[len(said) :]
-    fence = "\n```" if said.count("```") % 2 else ""
+def _rest(whole: str, partial: str) -> str:
+    """What follows `partial`; after a different text, the whole answer, below a line."""
+    if whole.startswith(partial):
+        return whole[len(partial) :]
+    fence = "\n```" if partial.count("```") % 2 else ""
     return f"{fence}\n\n---\n\n{whole}"
 
 
 def _quote(question: str) -> str:
-    """Anybody's text as one harmless line of Markdown."""
+    """Any text as one safe line of Markdown."""
     line = _ONE_LINE.sub(" ", question).strip()
     line = "".join(char for char in line[: 4 * _QUOTED] if _is_visible(char))
     if len(line) > _QUOTED:
@@ -186,8 +186,8 @@ def _join(*sections: str) -> str:
 def _metadata(prompt: Prompt, whole: str, thought: str) -> dict[str, Any]:
     asked = sum(len(tokens(turn.text)) for turn in _conversation(prompt))
     thinking = len(tokens(thought))
-    told = len(tokens(whole)) + thinking
-    usage = {"inputTokens": asked, "outputTokens": told, "totalTokens": asked + told}
+    produced = len(tokens(whole)) + thinking
+    usage = {"inputTokens": asked, "outputTokens": produced, "totalTokens": asked + produced}
     if thinking:
         usage["reasoningTokens"] = thinking
     return {"model": DEMO_MODEL, "usage": usage}

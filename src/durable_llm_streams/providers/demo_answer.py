@@ -1,4 +1,4 @@
-"""What the demo says, in pieces. `@QUESTION@` and `@TURN@` are filled in by `demo.answer`.
+"""The text of the demo, in pieces. `@QUESTION@` and `@TURN@` are filled in by `demo.answer`.
 
 The Python listings run as they stand; a test compiles them.
 """

@@ -1,8 +1,8 @@
 """Models behind any OpenAI-compatible chat-completions endpoint, over streaming HTTP.
 
-OpenRouter, OpenAI, vLLM, llama.cpp, Ollama and others. In which dialect each is asked is in
-`dialect`, what a refusal teaches in `learning`, what they send is read by `chat_sse`, what their
-failures mean is in `failures`, which models can continue an answer is in `prefill`.
+For OpenRouter, OpenAI, vLLM, llama.cpp, Ollama and others. `dialect` says how each is asked, and
+`learning` adapts that to refusals. `chat_sse` reads the answers, `failures` interprets failures,
+and `prefill` says which models can continue an answer.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .streams.answer_parser import AnswerParser
 from .streams.chat_sse import ChatParser
 
 _LIST_BODY = 4 * 1024 * 1024  # bytes
-_NO_CHANCE = 16  # characters; so long a beginning is not written twice by chance
+_NO_CHANCE = 16  # characters; a beginning this long is not repeated by chance
 _JSON_FORMATS = ("json_object", "json_schema")
 _THINKING: Final = Alive("thinking")
 
@@ -46,35 +46,35 @@ _THINKING: Final = Alive("thinking")
 class OpenAICompatible:
     """A `Source` that asks one endpoint.
 
-    The time that an answer may take is not limited here, nor are pauses in it: both are the
-    caller's, who cancels. A `ModelError` says whether asking again may help. Only a refusal of
-    something that this class added by itself (see `learning`) is answered by asking once more.
+    This class has no timeout for an answer or for pauses in it: the caller cancels. A `ModelError`
+    says whether a retry may help. Only a refusal of something that this class added by itself is
+    retried here (see `learning`).
 
     Args:
-        base_url: what stands before `/chat/completions`, such as `https://openrouter.ai/api/v1`. A
+        base_url: the part before `/chat/completions`, such as `https://openrouter.ai/api/v1`. A
             query is kept.
-        api_key: how it travels is in the dialect, by default as a bearer token; None for servers
-            that want none.
+        api_key: sent as the dialect says, by default as a bearer token; None for servers without
+            keys.
         headers: more headers, such as OpenRouter's `HTTP-Referer` and `X-OpenRouter-Title`; `{key}`
-            in a value stands for the key.
-        fallback_models: OpenRouter's `models`: asked in turn when the model fails. They do not
-            stand in for a model that continues an answer.
+            in a value is replaced by the key.
+        fallback_models: OpenRouter's `models`: tried in turn when the model fails. They are not
+            used to continue an answer.
         prefill: which models can continue an answer.
         continues: whether models may be asked in words to go on from a partial answer.
-        reasoning_effort: how much a model shall think: `minimal`, `low`, `medium`, `high`, ...;
-            None leaves it to the provider. Not sent with a continuation, which is past thinking.
+        reasoning_effort: how much the model should think: `minimal`, `low`, `medium`, `high`, ...;
+            None leaves it to the provider. Not sent with a continuation.
         max_tokens: the longest answer, in tokens; None leaves it to the provider.
         temperature: None leaves it to the provider.
-        extra_body: more fields of every request's body; they win over the ones made here.
-        connect_timeout: seconds until a connection must stand, name look-up and TLS included.
-        usage_wait: seconds that the usage may come after the answer's last word.
-        dialect: whose dialect the endpoint speaks; found from the host if not given.
-        rows: more rows of the table of dialects; they win over the built-in ones.
-        proxy: the address of a proxy; None for what the environment says, "" for none.
-        ca_file: certificates (PEM) that are trusted as well as the system's.
+        extra_body: more fields of every request's body; they override the ones made here.
+        connect_timeout: seconds to connect, including name resolution and TLS.
+        usage_wait: seconds to wait for the usage after the answer's last text.
+        dialect: the provider whose dialect is used; found from the host if not given.
+        rows: more rows of the table of dialects; they override the built-in ones.
+        proxy: the address of a proxy; None for the environment's, "" for none.
+        ca_file: certificates (PEM) that are trusted in addition to the system's.
 
     Raises:
-        InvalidSetting: an argument that no request could be made with.
+        InvalidSetting: an argument is invalid.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class OpenAICompatible:
         dialects = Dialects(address, rows, name=dialect)
         self.default_model = dialects.of().default_model or AUTO
         if fallback_models and not dialects.of().fallbacks:
-            raise InvalidSetting("Fallback models are OpenRouter's; this provider knows none.")
+            raise InvalidSetting("Only OpenRouter has fallback models; this provider has none.")
         self._options = RequestOptions(
             fallback_models=tuple(fallback_models),
             reasoning_effort=reasoning_effort,
@@ -137,9 +137,9 @@ class OpenAICompatible:
         return self._prefill.style(self._listing.chosen(model)) is not None
 
     def can_continue(self, model: str) -> bool:
-        """Whether the model may be asked to go on; see `Prompt.continues`. Not where it says JSON.
+        """Whether the model may be asked to go on; see `Prompt.continues`. Never for JSON answers.
 
-        A JSON answer that was cut is of use only as a whole.
+        A JSON answer that was cut is useful only as a whole.
         """
         body = {**self._lessons.dialect(model).body, **self._options.extra_body}
         format_ = body.get("response_format")
@@ -147,14 +147,14 @@ class OpenAICompatible:
         return self._continues and kind not in _JSON_FORMATS
 
     def changes(self, model: str) -> Sequence[str]:
-        """What the provider's refusals taught about how a model is asked, in words."""
+        """What was learned from the provider's refusals about a model, in words."""
         return self._lessons.changes(self._listing.chosen(model))
 
     async def models(self) -> Sequence[str]:
         """The models that the server lists, those for chats first.
 
         Raises:
-            ModelError: it cannot be reached, or it lists none.
+            ModelError: the server is unreachable, or lists no models.
         """
         with self._redacted():
             found, base_url = await self._listing.read(self._base_url, self._get)
@@ -184,22 +184,22 @@ class OpenAICompatible:
                     if dialect.stream and self._thinks(dialect, style):
                         yield _THINKING
                     parser = _parser(dialect, style)
-                    spoke = False
+                    has_output = False
                     while not parser.done:
                         events = await self._read(response, parser)
-                        if not spoke:
-                            spoke = any(type(event) is not Alive for event in events)
+                        if not has_output:
+                            has_output = any(type(event) is not Alive for event in events)
                         for event in _joined(events, seam) if seam.open else events:
                             yield event
                     if parser.saw_late_thought:
                         self._lessons.begins_thinking(prompt.model)
-                    finish = self._finish(response, parser, prompt, spoke=spoke)
+                    finish = self._finish(response, parser, prompt, has_output=has_output)
             if rest := seam.end():
                 yield TextDelta(rest)
             yield finish
 
     async def close(self) -> None:
-        """Let go of connections. Streams that are read now are cut; none can begin any more."""
+        """Close the connections. Open streams are cut, and no new one can begin."""
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
@@ -210,7 +210,7 @@ class OpenAICompatible:
         self._url = endpoint_url(base_url, "chat/completions")
 
     def _style(self, prompt: Prompt) -> PrefillStyle | None:
-        """How to continue; None where nothing was said yet."""
+        """How to continue; None if there is no partial answer."""
         if not trimmed(prompt.prefill):
             return None
         style = self._prefill.style(prompt.model)
@@ -223,7 +223,7 @@ class OpenAICompatible:
         return dialect.thinks or (style is None and effort not in (None, "none"))
 
     async def _named(self, prompt: Prompt) -> Prompt:
-        """With a model that the server lists, where none was set."""
+        """The prompt, with a model that the server lists if none was set."""
         if prompt.model != AUTO:
             return prompt
         if not self._listing.known:
@@ -233,31 +233,36 @@ class OpenAICompatible:
     async def _asked(
         self, prompt: Prompt, dialect: Dialect, style: PrefillStyle | None
     ) -> aiohttp.ClientResponse | None:
-        """The answer to a question; None if the dialect is another one now."""
+        """Send the request. None if the dialect has changed and the request must be sent again."""
         body = request_body(prompt, self._options, dialect, style)
         response = await self._post(self._url, body)
         if is_success(response):
             return response
         with held(response):
-            said = await beginning(response)
+            detail = await beginning(response)
         if response.status == 404:
             self._listing.forget()
         continuing = style is not None or prompt.continues
-        refusal = refused_by(response, said, continuing=continuing)
-        if self._lessons.learn(prompt, refusal, response.status, said):
+        refusal = refused_by(response, detail, continuing=continuing)
+        if self._lessons.learn(prompt, refusal, response.status, detail):
             return None
         raise refusal
 
     def _finish(
-        self, response: aiohttp.ClientResponse, parser: ChatParser, prompt: Prompt, *, spoke: bool
+        self,
+        response: aiohttp.ClientResponse,
+        parser: ChatParser,
+        prompt: Prompt,
+        *,
+        has_output: bool,
     ) -> Finish | None:
-        """The end of an answer; None if it was a refusal that taught something."""
+        """The end of an answer; None if it was a refusal and the dialect has changed."""
         goes_on = prompt.continues or bool(trimmed(prompt.prefill))
         generation_id = response.headers.get("X-Generation-Id", "")
         try:
             return parser.finish(generation_id=generation_id, may_be_empty=goes_on)
         except ModelError as error:
-            if spoke:
+            if has_output:
                 raise
             if self._lessons.learn(prompt, error, 200, error.detail):
                 return None
@@ -273,7 +278,7 @@ class OpenAICompatible:
             raise
 
     async def _read(self, response: aiohttp.ClientResponse, parser: AnswerParser) -> list[Event]:
-        """The events of the next read; none and `parser.done` when the connection broke."""
+        """The events of the next read; none, and `parser.done`, if the connection broke."""
         content = response.content
         try:
             if parser.has_reason:
@@ -293,7 +298,7 @@ class OpenAICompatible:
         return parser.end()
 
     async def _post(self, url: URL, body: bytes) -> aiohttp.ClientResponse:
-        """Raises ModelError where there is no answer at all."""
+        """Raises ModelError if there is no response at all."""
         session = self._opened()
         try:
             return await session.post(url, data=body, headers=self._headers, allow_redirects=False)
@@ -328,14 +333,14 @@ class OpenAICompatible:
 
 
 def _with_host(prefill: PrefillTable, dialect: Dialect) -> PrefillTable:
-    """The table, with what the host documents for all of its models behind it."""
+    """The table, followed by the host's own rule for all of its models."""
     if dialect.prefill is None or prefill.rules[-len(DEFAULT_RULES) :] != DEFAULT_RULES:
         return prefill
     return PrefillTable((*prefill.rules, PrefillRule("*", dialect.prefill)))
 
 
 def _parser(dialect: Dialect, style: PrefillStyle | None) -> ChatParser:
-    """A reader of one answer. A model that is prefilled is past its thoughts."""
+    """A parser of one answer. A prefilled model does not think first."""
     begins = dialect.begins_thinking and style is None
     return ChatParser(late_thoughts=style is None, begins_thinking=begins)
 
@@ -347,5 +352,5 @@ def _joined(events: Sequence[Event], seam: Seam) -> list[Event]:
             joined.append(event)
         elif text := seam.join(event.text) if seam.open else event.text:
             joined.append(TextDelta(text))
-    # A repetition is not shown, but the model is at work on it.
+    # A repetition is not shown, but it is a sign of life.
     return joined or ([Alive("chunk")] if events else [])

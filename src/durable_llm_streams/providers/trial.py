@@ -1,4 +1,4 @@
-"""One short question to a provider, to see how it answers; for `dls doctor`."""
+"""Asks a provider one short question, for `dls doctor`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .requests.connection import held
 from .streams.chat_sse import ChatParser
 
 _QUESTION: Final = Turn("user", "Count from one to ten, in words.")
-_ENOUGH: Final = 30  # pieces: it streams, and the rest would only cost money
+_ENOUGH: Final = 30  # pieces: enough to see that it streams; more would only cost money
 
 
 class Answered(NamedTuple):
     """How the question was answered.
 
     Attributes:
-        model: that was asked.
-        pieces: in which the answer came.
-        media_type: that the answer's head named.
-        changes: what the provider's refusals taught, in words.
+        model: the model that was asked.
+        pieces: the number of pieces in which the answer came.
+        media_type: the response's media type.
+        changes: what was learned from the provider's refusals, in words.
     """
 
     model: str
@@ -32,7 +32,7 @@ class Answered(NamedTuple):
 
 
 class Trial(OpenAICompatible):
-    """Asks exactly as the server would."""
+    """Asks exactly as the server does."""
 
     async def ask(self, model: str) -> Answered:
         """Ask one short question.

@@ -1,1 +1,1 @@
-"""One protocol each: values to bytes and back, no I/O."""
+"""One protocol in each module: values to bytes and back, no I/O."""

@@ -1,7 +1,7 @@
-"""The AI SDK's requests: from the body of `POST /api/chat` to what the server needs of it.
+"""The AI SDK's requests: parses the body of `POST /api/chat`.
 
 Source: `HttpChatTransport` of `ai` 7 (`{id, messages, trigger, messageId, ...body}`). The body is
-the client's view and is not trusted: of all its messages only the new one is taken, and only text.
+the client's view and is not trusted: only its new message is used, and only text.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _ID_HINT = "1 to 128 letters, digits and . _ : ~ -, beginning with a letter or a
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """One way to understand what a client asks for.
+    """One interpretation of a client's request.
 
     Attributes:
         place: as in `store.Order`: `follow`, `edit` or `again`.
         anchor: the message that `place` refers to, or None.
         message_id, text: the new user message; None and "" for `again`.
-        content: a fingerprint of what is asked.
+        content: a fingerprint of the request.
     """
 
     place: Literal["follow", "edit", "again"]
@@ -55,16 +55,16 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 
 class Send(Struct, frozen=True, kw_only=True):
-    """What a client asks for.
+    """A client's request.
 
     Attributes:
         chat_id: the chat.
-        model: the model asked for, or None.
-        shown: whether the client shows the branch of the answer from now on, also when it was
-            given before (an edit back to an earlier text).
-        readings: what it may mean, the most likely first. `useChat` does not know what arrived: it
-            sends a message that never did as an edit of itself or as a regeneration, and calls an
-            edited message as the original. The first reading that fits the chat is meant.
+        model: the model, or None.
+        shown: whether the client shows the branch of the answer from now on, even if the answer
+            exists already (an edit back to an earlier text).
+        readings: its interpretations, the most likely first; the first one that fits the chat
+            counts. `useChat` does not know what arrived. It sends a lost message again as an edit
+            of itself or as a regeneration, and gives an edited message the original's id.
     """
 
     chat_id: str
@@ -85,10 +85,10 @@ class History(Struct, frozen=True):
     whole: bool
 
     def knows(self, question: str, answer: str) -> bool:
-        """Whether the new message was written by somebody who knew of an unfinished answer.
+        """Whether the client knew of an unfinished answer when it sent the new message.
 
-        Then the view holds the answer, as far as it came; or it holds the question without an
-        answer, because nothing of it had come yet.
+        Then its view holds the answer so far, or the question without an answer if nothing had
+        arrived yet.
 
         Args:
             question: the id of the message that is being answered.
@@ -105,7 +105,7 @@ class _Body(Struct, rename="camel"):
     id: str
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     messages: list[Raw] | None = None
-    message: Raw = Raw()  # a union with None would not be kept raw
+    message: Raw = Raw()  # msgspec does not keep a union with None raw
     message_id: str | None = None
     parent_id: str | None = None
     model: str | None = None
@@ -137,18 +137,18 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 def parse_send(data: bytes, *, max_text_bytes: int) -> Send:
-    """Read the body of a send, an edit or a regeneration.
+    """Parse the body of a send, an edit or a regeneration.
 
     Args:
         data: the body.
-        max_text_bytes: the longest message taken, in UTF-8 bytes.
+        max_text_bytes: the longest accepted message, in UTF-8 bytes.
 
     Raises:
-        InvalidRequest: it says what to change.
+        InvalidRequest: the sentence says what to change.
     """
     body = _decoded(_decode_body, data)
     if not valid_id(body.id):
-        raise InvalidRequest(f"The chat id is not usable. Use {_ID_HINT}.")
+        raise InvalidRequest(f"The chat id is invalid. Use {_ID_HINT}.")
     again = body.trigger == "regenerate-message"
     readings = _again(body, max_text_bytes) if again else _new(body, max_text_bytes)
     return Send(
@@ -160,10 +160,10 @@ def parse_send(data: bytes, *, max_text_bytes: int) -> Send:
 
 
 def parse_history(data: bytes) -> History:
-    """What a client that sends the AI SDK's default body has of the conversation.
+    """The client's view of the conversation, from the AI SDK's default body.
 
     Args:
-        data: the body, as for `parse_send`, which took it.
+        data: the body, which `parse_send` has accepted.
     """
     body = _decoded(_decode_body, data)
     whole = body.messages is not None and bytes(body.message) in _NO_MESSAGE
@@ -175,7 +175,7 @@ def _named(message: Raw) -> tuple[str, str]:
     with suppress(InvalidRequest):
         named = _decoded(_decode_named, message)
         return named.id, named.role
-    return "", ""  # a message that nobody can mean
+    return "", ""  # matches no message
 
 
 def _new(body: _Body, max_text_bytes: int) -> list[Reading]:
@@ -199,7 +199,7 @@ def _new(body: _Body, max_text_bytes: int) -> list[Reading]:
 def _again(body: _Body, max_text_bytes: int) -> list[Reading]:
     anchors: list[str | None] = [body.message_id or _last_id(body.messages)]
     readings = []
-    with suppress(InvalidRequest):  # the client's question is not needed if there is one here
+    with suppress(InvalidRequest):  # the client's question is needed only if the chat has none
         asked = _new_message(body)
         text = _text(asked, max_text_bytes)
         content = _fingerprint(text)
@@ -221,7 +221,7 @@ def _fingerprint(text: str) -> str:
 
 
 def _edited_id(message_id: str, edited: str, content: str) -> str:
-    """The new version's id. `useChat` keeps the old one, so it is made from what was written."""
+    """The new version's id, made from its content: `useChat` keeps the old message's id."""
     return message_id if message_id != edited else f"{edited[:100]}~{content[:12]}"
 
 
@@ -237,7 +237,7 @@ def _new_message(body: _Body) -> _Message:
             f"Only messages with the role `user` are accepted, not `{message.role[:32]}`."
         )
     if not valid_id(message.id):
-        raise InvalidRequest(f"The message's id is not usable. Use {_ID_HINT}.")
+        raise InvalidRequest(f"The message's id is invalid. Use {_ID_HINT}.")
     return message
 
 
@@ -267,6 +267,6 @@ def _decoded(decode: Callable[[bytes], T], data: bytes | Raw, what: str = "body"
     try:
         return decode_mended(decode, bytes(data))
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"The {what} has not the expected form: {error}.") from error
+        raise InvalidRequest(f"The {what} is invalid: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"The {what} is not JSON: {error}.") from error

@@ -1,4 +1,4 @@
-"""Server-sent events: frames for a log's records, and a parser for what others send.
+"""Server-sent events: frames for a log's records, and a parser.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 A record is one line (JSON without a line feed or a carriage return), so a frame is always
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 #: The media type of a stream.
 CONTENT_TYPE: Final = "text/event-stream"
 
-#: The headers of a stream: nothing on its way may keep it, hold it back or guess at it.
+#: The headers of a stream: no cache, no buffering by proxies, no content sniffing.
 HEADERS: Final = {
     "content-type": CONTENT_TYPE,
     "cache-control": "no-cache, no-transform",
@@ -21,16 +21,16 @@ HEADERS: Final = {
     "x-content-type-options": "nosniff",
 }
 
-#: A comment, sent when there was nothing else to send for a while.
+#: A comment, sent after a while without data.
 HEARTBEAT: Final = b": keep-alive\n\n"
 
-#: What ends a stream that needs no following.
+#: The end of a stream that should not be reconnected.
 DONE: Final = b"data: [DONE]\n\n"
 
 #: The data of `DONE`.
 DONE_DATA: Final = "[DONE]"
 
-#: The largest event that a parser takes, unless it is told otherwise.
+#: The largest event that a parser accepts by default.
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
 _LOW_DIGITS: Final = tuple(b"%02x" % number for number in range(256))
@@ -38,7 +38,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 def opening(retry_ms: int = 1000) -> bytes:
-    """What a stream begins with: bytes for impatient proxies, and the pause before a reconnect."""
+    """The beginning of a stream: bytes that make proxies start, and the delay of a reconnect."""
     return b": stream-open\nretry: %d\n\n" % retry_ms
 
 
@@ -48,15 +48,15 @@ def frame(cursor: str, chunk: bytes) -> bytes:
 
 
 def frames(run_id: str, token: str, first_seq: int, records: Sequence[bytes]) -> bytes:
-    """Records that follow each other as events. See `FrameEncoder` for many calls."""
+    """Consecutive records as events. Use `FrameEncoder` for many calls."""
     return FrameEncoder(run_id).frames(token, first_seq, records)
 
 
 class FrameEncoder:
     """Writes the records of one run as events whose ids are cursors (see `model.Cursor`).
 
-    Every reader of every record passes here, so what neighbouring cursors share is kept: the bytes
-    up to the last two digits of the sequence number, and those between it and the chunk.
+    This runs for every record of every reader. So the shared bytes of adjacent cursors are cached:
+    those up to the last two digits of the sequence number, and those between it and the chunk.
     """
 
     __slots__ = ("_block", "_head", "_run", "_tail", "_token")
@@ -69,7 +69,7 @@ class FrameEncoder:
         self._head = b""
 
     def one(self, seq: int, record: bytes) -> bytes:
-        """One record, written under the epoch of what was written last."""
+        """One record, written under the epoch of the previous call."""
         if seq >> 8 != self._block:
             self._set_block(seq >> 8)
         return b"".join((self._head, _LOW_DIGITS[seq & 255], self._tail, record, b"\n\n"))
@@ -83,7 +83,7 @@ class FrameEncoder:
         return self.merged(token, enumerate(records, first_seq))
 
     def merged(self, token: str, pairs: Iterable[tuple[int, bytes]]) -> bytes:
-        """Chunks with the sequence number of the last record that each holds."""
+        """Chunks, each with the sequence number of its last record."""
         if token != self._token:
             self._set_token(token)
         head, tail, block = self._head, self._tail, self._block
@@ -106,11 +106,11 @@ class FrameEncoder:
 
 
 class SSEEvent(NamedTuple):
-    """An event as a reader gets it.
+    """A parsed event.
 
     Attributes:
-        id: the last event id, which an event without one inherits from the one before.
-        event: its type, `message` when none was sent.
+        id: the last event id; an event without an id inherits the previous one.
+        event: its type, by default `message`.
         data: its data lines, joined with line feeds.
     """
 
@@ -120,15 +120,15 @@ class SSEEvent(NamedTuple):
 
 
 class EventTooLarge(ValueError):
-    """The other side sends an event, or a line, beyond the parser's bound."""
+    """An event, or a line, exceeds the parser's limit."""
 
 
 class SSEParser:
-    """Turns bytes, cut anywhere, into events. What is unfinished at the end was never sent.
+    """Turns bytes, split anywhere, into events. An unfinished event at the end is dropped.
 
     Attributes:
-        last_event_id: the id of the last event, or of the last empty one that carried an id.
-        retry: the pause before a reconnect that the other side asked for, in milliseconds.
+        last_event_id: the id of the last event, or of the last empty one with an id.
+        retry: the delay of a reconnect that the server asked for, in milliseconds.
     """
 
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -144,10 +144,10 @@ class SSEParser:
         self._size = 0
 
     def feed(self, data: bytes) -> list[SSEEvent]:
-        """Take the next bytes; return the events that they complete.
+        """Parse the next bytes. Returns the events that they complete.
 
         Raises:
-            EventTooLarge: give the connection up.
+            EventTooLarge: close the connection.
         """
         if self._after_cr and data:
             self._after_cr = False

@@ -1,4 +1,4 @@
-"""What failures of model providers mean, and the errors that are made of them. No I/O."""
+"""The meaning of model providers' failures, and the errors for them. No I/O."""
 
 from .model_errors import (
     LONGEST,

@@ -1,13 +1,13 @@
-"""What a failure means. Pure: evidence in, a key of `MEANINGS` out.
+"""The meaning of a failure. Pure: evidence in, a key of `MEANINGS` out.
 
 Theory of operation
 ===================
-1. What is known for sure comes first: codes that name one cause. Then wordings, from the special to
-   the general. The status decides only where words do not.
+1. Certain evidence comes first: codes that name one cause. Then wordings, from the special to the
+   general. The status decides only if words do not.
 2. A status may be wrong: gateways answer 400, 500 or 200 for anything, and wrap the cause. So the
    code nearest to the cause counts, and a word such as `RESOURCE_EXHAUSTED` counts as its status.
-3. A page speaks to people about many things; only its status counts.
-4. What cannot be known is `broken` or `refused`, by the status.
+3. The text of a web page is ignored; only its status counts.
+4. Unknown failures are `broken` or `refused`, by the status.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def classify(status: int, found: Evidence, *, continuing: bool = False) -> str:
 
     Args:
         status: the HTTP status; 200 or 0 for an error inside an answer.
-        found: what the failure says.
-        continuing: whether the request went on from a partial answer.
+        found: the evidence in the failure.
+        continuing: whether the request continued a partial answer.
     """
     if 300 <= status < 400:
         return "moved"
@@ -53,11 +53,11 @@ def classify(status: int, found: Evidence, *, continuing: bool = False) -> str:
 
 
 def true_status(status: int, found: Evidence) -> int:
-    """The status of the cause, where a gateway wrapped it.
+    """The status of the cause, if a gateway wrapped it.
 
     Args:
         status: the HTTP status; 200 or 0 for an error inside an answer.
-        found: what the failure says.
+        found: the evidence in the failure.
     """
     for code in reversed(found.codes):
         if code != 500 or status in (0, 200):
@@ -82,7 +82,7 @@ def _by_page(status: int, found: Evidence) -> str:
 
 
 def _special(status: int, found: Evidence, text: str) -> str:
-    """What a word says without doubt, whatever the status."""
+    """Meanings of wordings that are certain with any status."""
     if wordings.UNVERIFIED.search(text):
         return "unverified"
     if wordings.KEY_LIMIT.search(text):
@@ -93,7 +93,7 @@ def _special(status: int, found: Evidence, text: str) -> str:
 
 
 def _allowance(status: int, found: Evidence, text: str) -> str:
-    """What the operator must buy. Google has the same words for a limit of a minute."""
+    """No credit or quota is left. Google has the same words for a limit of a minute."""
     if not wordings.NO_CREDIT.search(text) and "insufficient_quota" not in found.words:
         return ""
     if status == 429 and _is_google(found, text):
@@ -106,7 +106,7 @@ def _is_google(found: Evidence, text: str) -> bool:
 
 
 def _rate(status: int, found: Evidence, text: str) -> str:
-    """A limit on how much may be asked in some time."""
+    """A rate limit."""
     if status != 429:
         return ""
     if _is_larger_than_limit(text):
@@ -127,17 +127,17 @@ def _rate_kind(found: Evidence, text: str) -> str:
 
 
 def _is_larger_than_limit(text: str) -> bool:
-    """Whether this one request is more than a minute allows."""
+    """Whether this one request exceeds the limit of a minute."""
     if wordings.LARGER_THAN_LIMIT.search(text):
         return True
     if wordings.TOO_LONG.search(text) and "long context" in text:
         return True
-    said = wordings.LIMIT_AND_REQUESTED.search(text)
-    return said is not None and int(said[2]) > int(said[1])
+    found = wordings.LIMIT_AND_REQUESTED.search(text)
+    return found is not None and int(found[2]) > int(found[1])
 
 
 def _shape(status: int, found: Evidence, text: str, continuing: bool) -> str:
-    """A request whose form is not accepted: its end, its roles, its fields."""
+    """A request with a form that is not accepted: its end, its roles, its fields."""
     if status in _DECIDED or status == 403:
         return ""
     if wordings.PREFILL.search(text) or _has_prefill_field(found):
@@ -162,7 +162,7 @@ def _has_prefill_field(found: Evidence) -> bool:
 
 
 def _by_code(found: Evidence) -> str:
-    """A code that has one meaning; the innermost one."""
+    """The innermost code with one meaning."""
     return next((CERTAIN[word] for word in reversed(found.words) if word in CERTAIN), "")
 
 
@@ -196,7 +196,7 @@ def _by_status(status: int, found: Evidence, text: str) -> str:
 
 
 def _plain(status: int) -> str:
-    """What a status alone says."""
+    """The meaning of the status alone."""
     if status in (0, 200):
         return "broken"
     if status in BY_STATUS:

@@ -42,7 +42,7 @@ CERTAIN: Final = _table(
     }
 )
 
-#: Words that mean what an HTTP status means.
+#: Words with the meaning of an HTTP status.
 STATUS_WORDS: Final = {
     word: int(status)
     for word, status in _table(
@@ -77,7 +77,7 @@ STATUS_WORDS: Final = {
     ).items()
 }
 
-#: What a status means where no word says more. All other 4xx are `refused`, all 5xx `broken`.
+#: The meaning of a status if no word says more. All other 4xx are `refused`, all 5xx `broken`.
 BY_STATUS: Final[Mapping[int, str]] = {
     401: "bad-key",
     402: "no-credit",

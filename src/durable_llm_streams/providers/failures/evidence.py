@@ -1,7 +1,7 @@
-"""What a failure says, wherever it stands: words, texts, fields and times, without their shape.
+"""The evidence in a failure, in whatever shape it comes: words, texts, fields and times.
 
 Providers, servers and gateways put an error into an object, an array, a string of JSON inside
-another error, plain text or a page. The walk through it is bounded, and goes round what echoes the
+another error, plain text or a page. The walk through it is bounded. It skips echoes of the
 request: a user's own text must not be taken for the provider's words.
 """
 
@@ -26,7 +26,7 @@ _DECODER = json.JSONDecoder()
 _CLASS = re.compile(r"\b[a-z]{4,40}(?:error|exception)\b")
 _TAG = re.compile(r"<[^<>]{0,300}>")
 
-# what holds a sentence, and what holds a word that the provider's documentation lists
+# names of fields with a sentence, and with a word from the provider's documentation
 _SENTENCES = frozenset(
     {
         *("message", "msg", "detail", "details", "error", "errors", "raw", "title", "reason"),
@@ -57,18 +57,18 @@ _DELAYS = frozenset(
 
 
 class Evidence(Struct):
-    """What was found.
+    """The evidence that was found.
 
     Attributes:
         form: `json`, `text` or `page`.
-        is_error: whether the JSON says of itself that it is an error.
+        is_error: whether the JSON names itself an error.
         words: codes, types, names of exceptions and the like, in lower case, outermost first.
         numbers: codes that can be HTTP statuses, each with its depth.
         texts: sentences, on one line, as they were written.
         params: names of request fields that the error is about, such as `messages.0.role`.
         extra: those of them that the server does not know.
-        delays: name and value of what may say how long to wait.
-        headers: response headers of a provider behind this one.
+        delays: names and values of fields that may hold a time to wait.
+        headers: response headers of an upstream provider.
         moderated: whether a moderation gives its reasons.
     """
 
@@ -95,7 +95,7 @@ class Evidence(Struct):
 
 
 def from_body(body: str) -> Evidence:
-    """Read the body of a failed request, or of an answer that is none. Never raises.
+    """Read the body of a failed request, or of an invalid answer. Never raises.
 
     Args:
         body: JSON, text or a page.
@@ -114,10 +114,10 @@ def from_body(body: str) -> Evidence:
 
 
 def from_value(value: Any) -> Evidence:
-    """Read decoded JSON: an error, or what one stands in. Never raises.
+    """Read decoded JSON: an error, or a value around one. Never raises.
 
     Args:
-        value: whatever it is.
+        value: any JSON value.
     """
     found = Evidence(is_error=_says_error(value))
     _Walk(found).value(value, "error", 0)
@@ -141,13 +141,13 @@ def _says_error(value: Any) -> bool:
 
 
 def _line(text: str) -> str:
-    """On one line; of a long text its head and its tail, where exceptions stand."""
+    """The text on one line; of a long text its head and its tail, where exceptions are."""
     text = " ".join(text.split())
     return text if len(text) <= _TEXT else f"{text[: _TEXT // 2]} {text[-_TEXT // 2 :]}"
 
 
 class _Walk:
-    """Adds to the evidence what values hold."""
+    """Collects the evidence in values."""
 
     def __init__(self, found: Evidence) -> None:
         self._found = found
@@ -168,7 +168,7 @@ class _Walk:
             self._number(value, depth)
 
     def embedded(self, text: str, depth: int) -> None:
-        """Read the JSON that stands in a text, such as `Error 429: {"error": ...}`."""
+        """Read the JSON inside a text, such as `Error 429: {"error": ...}`."""
         start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
         if start < 0:
             return
@@ -202,8 +202,8 @@ class _Walk:
         if not isinstance(param, str) or not param or len(param) > 200:
             return
         self._found.params.append(param.lower())
-        said = f"{value.get('type')} {value.get('msg')}".lower()[:_TEXT]
-        if isinstance(loc, list) and ("extra" in said or "not permitted" in said):
+        sentence = f"{value.get('type')} {value.get('msg')}".lower()[:_TEXT]
+        if isinstance(loc, list) and ("extra" in sentence or "not permitted" in sentence):
             self._found.extra.append(param.lower())
 
     def _string(self, value: str, name: str, depth: int) -> None:

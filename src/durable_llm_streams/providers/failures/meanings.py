@@ -1,7 +1,7 @@
-"""What a failure can mean: the sentence for the reader, and the rule for the run.
+"""The meanings of failures: the sentence for the reader, and the rule for the run.
 
-This table is the one place that says what follows from a failure. docs/providers.md shows it. The
-sentences are plain ASCII and hold nothing that a provider wrote, except numbers and times.
+This table is the only place that decides what follows from a failure. docs/providers.md shows it.
+The sentences are plain ASCII and hold nothing that a provider wrote, except numbers and times.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-MAX_WAIT: Final = 120.0  # seconds that a person is kept waiting because the provider asks for it
+MAX_WAIT: Final = 120.0  # seconds: the longest wait that a provider may ask for
 
 _WAITS: Final = f"yes, after the time asked for (at most {MAX_WAIT:.0f} s), else after a short wait"
 _SOON: Final = "yes, after a short wait"
@@ -25,9 +25,9 @@ class Meaning(Struct, frozen=True, kw_only=True):
 
     Attributes:
         sentence: what the reader sees.
-        retryable: whether asking again may help.
-        next_rung: whether a request that goes on from a partial answer, and fails like this before
-            its first word, is followed by the next rung at once.
+        retryable: whether a retry may help.
+        next_rung: whether the next rung is tried at once after a continuation that fails like this
+            before its first text.
         asked_again: the rule in words, for the documentation.
     """
 
@@ -126,7 +126,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
     }
 )
 
-# Sentences that say more than a meaning's own, where more is known.
+# More precise sentences, for when more is known.
 CAN_AFFORD: Final = (
     "The server's account with the model provider has too little credit for so long an answer. "
     "The person who runs this server must add some, or lower DLS_MAX_TOKENS{}."
@@ -157,10 +157,10 @@ NO_PROXY: Final = (
 
 
 def refuses_rung(meaning: str) -> bool:
-    """Whether a request that goes on from a partial answer is refused by a failure of this kind.
+    """Whether a failure of this kind refuses a continuation.
 
     Args:
-        meaning: a key of `MEANINGS`; another word refuses nothing.
+        meaning: a key of `MEANINGS`; False for any other word.
     """
     found = MEANINGS.get(meaning)
     return found is not None and found.next_rung

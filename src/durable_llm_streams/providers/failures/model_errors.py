@@ -1,8 +1,8 @@
-"""A provider's failure as the error that a run gets: a sentence for people, and a rule.
+"""A provider's failure as the error of a run: a sentence for people, and a rule.
 
-What it means is found by `classify`, what follows from that stands in `meanings`. The sentences
-hold nothing of the provider's own text, key or address. Its text goes to `detail`, for the
-operator's log, and there only through `Redactor`.
+`classify` finds its meaning, and `meanings` decides what follows. The sentences hold nothing of the
+provider's own text, key or address. Its text goes to `detail`, for the operator's log, and there
+only through `Redactor`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
     "wait_asked",
 ]
 
-# When a limit of these kinds ends is worth knowing, although nothing is asked again.
+# For these kinds of limits, the sentence says when they end, although there is no retry.
 _MAY_WAIT: Final = frozenset({"rate-long"})
 
 
@@ -62,13 +62,13 @@ def refused(
     continuing: bool = False,
     now: float | None = None,
 ) -> ModelError:
-    """The provider answered with an HTTP status that is no success.
+    """The provider answered with an HTTP status that is not a success.
 
     Args:
         status: the HTTP status.
-        body: what it said.
-        retry_after: seconds that it asked to wait, where that is known already.
-        headers: the headers of the response, where a time to wait may stand.
+        body: the body of the response.
+        retry_after: seconds that it asked to wait, if that is known already.
+        headers: the headers of the response, which may hold a time to wait.
         continuing: whether the request carried the beginning of the answer.
         now: the time, in seconds since the epoch; the system's clock if None.
     """
@@ -77,8 +77,8 @@ def refused(
     if retry_after is None:
         retry_after = wait_found(headers, now, found, true_status(status, found))
     meaning = classify(status, found, continuing=continuing)
-    said = "" if meaning == "moved" else f": {body}"
-    return _error(meaning, found, f"HTTP {status}{said}", retry_after, now, continuing=continuing)
+    ending = "" if meaning == "moved" else f": {body}"
+    return _error(meaning, found, f"HTTP {status}{ending}", retry_after, now, continuing=continuing)
 
 
 def reported(
@@ -88,9 +88,9 @@ def reported(
 
     Args:
         error: the `error` value of the event: an object, a text, or whatever it was.
-        job_over: whether the job that makes the answer is over with it.
-        continuing: whether the request carried the beginning of the answer, and the provider had
-            not said a word before it failed.
+        job_over: whether the job has ended, too.
+        continuing: whether the request carried the beginning of the answer, and the provider failed
+            before its first text.
         now: the time, in seconds since the epoch; the system's clock if None.
     """
     found = from_value(error)
@@ -111,11 +111,11 @@ def not_a_stream(
     continuing: bool = False,
     now: float | None = None,
 ) -> ModelError:
-    """A success whose body is no event stream: a page, or JSON with or without an error in it.
+    """A success whose body is not an event stream: a page, or JSON with or without an error.
 
     Args:
-        body: what the provider said.
-        headers: the headers of the response, where a time to wait may stand.
+        body: the body of the response.
+        headers: the headers of the response, which may hold a time to wait.
         continuing: whether the request carried the beginning of the answer.
         now: the time, in seconds since the epoch; the system's clock if None.
     """
@@ -129,7 +129,7 @@ def not_a_stream(
 
 
 def as_refused_rung(error: ModelError) -> ModelError:
-    """Mark a failure of a request that went on from a partial answer, before its first word.
+    """Mark a failure of a continuation before its first text.
 
     Args:
         error: the failure; returned, with `refused_rung` set if failures of its kind refuse one.
@@ -139,7 +139,7 @@ def as_refused_rung(error: ModelError) -> ModelError:
 
 
 def job_gone(detail: str) -> ModelError:
-    """The provider no longer keeps the job, or lets nobody listen to it."""
+    """The provider no longer keeps the job, or refuses to resume it."""
     return _plain("job-gone", detail, job_over=True)
 
 
@@ -147,13 +147,13 @@ def job_ended(status: Any) -> ModelError:
     """The job ended without an answer.
 
     Args:
-        status: the provider's word for it.
+        status: the job's status, in the provider's words.
     """
     return _plain("job-ended", f"the job is {status!r}", job_over=True)
 
 
 def cut(why: BaseException | None = None) -> ModelError:
-    """The answer ended before its end."""
+    """The answer broke off."""
     return _plain("cut", "" if why is None else f"{type(why).__name__}: {why}")
 
 
@@ -163,17 +163,17 @@ def nothing() -> ModelError:
 
 
 def empty() -> ModelError:
-    """A finished answer without a word."""
+    """A finished answer without text."""
     return _plain("empty", job_over=True)
 
 
 def unreadable(payload: bytes) -> ModelError:
-    """An event that is not what this kind of provider sends."""
+    """An event that is invalid in this provider's protocol."""
     return _plain("unreadable", payload[: 4 * MAX_DETAIL].decode(errors="replace"))
 
 
 def too_much() -> ModelError:
-    """A line longer than any answer's."""
+    """A line that is too long."""
     return _plain("too-large")
 
 
@@ -205,7 +205,7 @@ def _error(
     *,
     continuing: bool,
 ) -> ModelError:
-    """The error of a meaning; a wait that is too long for a person makes it `rate-long`."""
+    """The error of a meaning. A wait longer than `MAX_WAIT` makes it `rate-long`."""
     if MEANINGS[meaning].retryable and wait is not None and wait > MAX_WAIT:
         meaning = "rate-long"
     sentence = _sentence(meaning, found, wait, now)
@@ -233,7 +233,7 @@ def _sentence(meaning: str, found: Evidence, wait: float | None, now: float) -> 
 
 
 def _is_believable(found: Evidence, wait: float | None) -> bool:
-    """Whether the limit ends then. Google asks to wait seconds for a limit of a day."""
+    """Whether the limit really ends then. Google asks to wait seconds for a limit of a day."""
     if wait is None or wait >= LONGEST:
         return False
     return wait > MAX_WAIT or not (
@@ -242,6 +242,6 @@ def _is_believable(found: Evidence, wait: float | None) -> bool:
 
 
 def _time(seconds: float) -> str:
-    """The minute in which it is over, in UTC."""
+    """The minute in which the wait ends, in UTC."""
     whole = -(-seconds // 60) * 60
     return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%d %H:%M UTC")

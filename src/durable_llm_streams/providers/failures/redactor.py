@@ -1,4 +1,4 @@
-"""A provider's text, made fit for the operator's log."""
+"""Removes secrets from a provider's text, for the operator's log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_DETAIL: Final = 1000  # characters
 
 _REDACTED = "[redacted]"
 
-# what looks like somebody's key, whether or not it is ours
+# patterns of keys, ours or not
 _TOKENS = re.compile(
     r"(?<=[Bb]earer )[^\s\"',;]{8,}"
     r"|\b(?:sk|pk|rk|gsk|xai|pplx|csk|nvapi|fw|tgp|hf|ghp|gho|glpat)[-_][A-Za-z0-9_-]{12,}"
@@ -21,10 +21,10 @@ _TOKENS = re.compile(
 
 
 class Redactor:
-    """Makes a provider's text fit for the operator's log.
+    """Removes secrets from a provider's text.
 
     Args:
-        secrets: what must not be in it; short ones (under 8 characters) are no secrets.
+        secrets: the secrets; texts under 8 characters are ignored.
     """
 
     def __init__(self, secrets: Iterable[str | None]) -> None:
@@ -33,7 +33,7 @@ class Redactor:
         self._secrets = sorted(found, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """Without secrets and keys, on one line, at most `MAX_DETAIL` characters."""
+        """The text without secrets and keys, on one line, at most `MAX_DETAIL` characters."""
         for secret in self._secrets:
             text = text.replace(secret, _REDACTED)
         text = _TOKENS.sub(_REDACTED, text[: 8 * MAX_DETAIL])

@@ -1,4 +1,4 @@
-"""Which part of a request a provider does not accept, so that it can be asked without it."""
+"""Which part of a request a provider refuses, so that the request can be sent without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KNOWN: Final = {
     )
 } | {"includeusage": "stream_options", "streaming": "stream"}
 
-# Fields whose names no sentence has by chance; the others must stand in quotes or after a colon.
+# Field names that do not occur in other sentences; other names must be in quotes or after a colon.
 _TELLING: Final = frozenset(
     {"stream", "temperature", "verbosity", "logprobs", "reasoning", "thinking", "modalities"}
     | {name for name in _KNOWN.values() if "_" in name}
@@ -50,7 +50,7 @@ def _patterns(*sources: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(source) for source in sources)
 
 
-# The words round the name leave no doubt that it is a field of the request.
+# With these words around it, the name is certainly a field of the request.
 _CERTAIN: Final = _patterns(
     rf"unrecognized request arguments? supplied{_QUOTED}",
     rf"extra inputs are not permitted, field{_QUOTED}",
@@ -68,7 +68,7 @@ _CERTAIN: Final = _patterns(
     rf"(?:is |are )(?:{_NOT}{_OK}|unsupported|deprecated)",
 )
 
-# Only a telling name is believed here: it might be any other word.
+# Only an unmistakable name counts here: it might be any other word.
 _LIKELY: Final = _patterns(
     rf"{_NOT}(?:support|accept|allow|enable) (?:the |use of |custom |setting |['\"`]){{0,3}}"
     rf"{_NAME}",
@@ -90,20 +90,20 @@ def unsupported_field(status: int, body: str) -> str | None:
 
     Args:
         status: the HTTP status; 200 for an error inside an answer.
-        body: what the server said: JSON or text.
+        body: the response's body, JSON or text.
 
     Returns:
         The name of a top-level field as OpenAI spells it, such as `stream_options`; `system` or
-        `developer` for a role that is not accepted; None if none is named.
+        `developer` for a role that is not accepted; None if no field is named.
     """
     return named_field(status, from_body(body))
 
 
 def field_instead(body: str) -> str | None:
-    """Which field the server wants in place of the refused one, such as `max_completion_tokens`.
+    """The field that the server wants instead of the refused one, such as `max_completion_tokens`.
 
     Args:
-        body: what the server said.
+        body: the response's body.
     """
     found = _INSTEAD.search(from_body(body).text)
     return _KNOWN.get(found["name"].replace("_", "")) if found else None
@@ -114,11 +114,11 @@ def role_rule(status: int, body: str) -> Literal["alternate", "no-system"] | Non
 
     Args:
         status: the HTTP status; 200 for an error inside an answer.
-        body: what the server said.
+        body: the response's body.
 
     Returns:
-        `alternate`: the user and the assistant must take turns, and the user begins; `no-system`:
-        there may be no message of the system; None: it is about something else.
+        `alternate`: the user and the assistant must take turns, and the user begins. `no-system`:
+        a system message is not allowed. None: it is about something else.
     """
     return broken_role_rule(status, from_body(body))
 
@@ -145,7 +145,7 @@ def broken_role_rule(status: int, found: Evidence) -> Literal["alternate", "no-s
     if status not in FIELD_STATUSES or found.form == "page":
         return None
     text = found.text
-    # A template's own source may hold both rules: what it said at last counts.
+    # A template's own source may hold both rules; the last one counts.
     *_, text = wordings.EXCEPTION.split(text)
     if wordings.NO_SYSTEM.search(text):
         return "no-system"
@@ -159,7 +159,7 @@ def _role(text: str) -> str | None:
 
 
 def _by_param(found: Evidence, text: str) -> str | None:
-    """OpenAI's `param`, where code or text say that it is the name which is refused."""
+    """OpenAI's `param`, if the code or the text says that the field itself is refused."""
     if not found.params:
         return None
     if any(_NAMING.search(word) for word in found.words) or re.search(

@@ -1,4 +1,4 @@
-"""How long a provider asks to wait, in every form that is in use.
+"""How long a provider asks to wait, in all forms in use.
 
 Sources: RFC 9110, section 10.2.3 (`Retry-After`); OpenAI's and Azure's `retry-after-ms` and
 `x-ratelimit-reset-*`; OpenRouter's `X-RateLimit-Reset`; the `RateLimit-Reset` of the IETF's drafts;
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from .evidence import Evidence, from_body
 
-#: Seconds; a longer time is cut to this. Nobody knows what holds in a year.
+#: Seconds; a longer time is cut to this.
 LONGEST: Final = 366 * 86400.0
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?")
@@ -26,19 +26,19 @@ _UNIT = (
 _STEP = re.compile(rf"([0-9]{{1,12}}(?:\.[0-9]{{1,12}})?) ?({_UNIT})(?![a-z])")
 _STEPS = rf"(?:[0-9]{{1,12}}(?:\.[0-9]{{1,12}})? ?(?:{_UNIT})(?![a-z])(?:, | and | )?){{1,5}}"
 _DURATION = re.compile(_STEPS)
-_SAID = re.compile(
+_WAIT_PHRASE = re.compile(
     r"(?:try again|trying again|retry|retrying|wait|reset|resets|available)"
     r"(?: again| your request)?"
     r"(?: after| in| for| at least| about| approximately){0,3}:? "
     rf"(?P<wait>{_STEPS}|[0-9]{{1,9}}(?:\.[0-9]{{1,12}})?(?= ?(?:$|[\n.,;)])))"
 )
-_SAID_DATE = re.compile(
+_DATE_PHRASE = re.compile(
     r"(?:regain access|try again|retry|resets?|available|until|after|unlocks?)[^.]{0,40}?"
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:t| at | )"
     r"(?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?) ?"
     r"(?P<zone>z\b|utc|gmt|[+-][0-9]{2}:?[0-9]{2})?"
 )
-_SAID_CLOCK = re.compile(
+_CLOCK_PHRASE = re.compile(
     r"(?:replenished|again|retry|reset) in ([0-9]{1,3}):([0-9]{2}):([0-9]{2})\b"
 )
 _SCALES: Final = {"m": 60.0, "h": 3600.0, "d": 86400.0, "s": 1.0}
@@ -52,12 +52,12 @@ def wait_asked(
     Args:
         asked: all headers of the response, or the value of its `Retry-After`, or None.
         now: the time, in seconds since the epoch.
-        body: what the response says, where a time may stand, too.
-        status: the HTTP status. Only with 429 do the headers that say when a limit is full again
-            count: providers send them with every response.
+        body: the response's body, which may also hold a time.
+        status: the HTTP status. Headers that say when a limit is reset count only with 429:
+            providers send them with every response.
 
     Returns:
-        Seconds, at most `LONGEST`; None for no time, the past and what cannot be read.
+        Seconds, at most `LONGEST`; None for no time, the past, or an unreadable value.
     """
     return wait_found(asked, now, from_body(body), status)
 
@@ -76,7 +76,7 @@ def wait_found(
 def _in_order(
     headers: Mapping[str, str], now: float, found: Evidence, status: int
 ) -> Iterator[float | None]:
-    """The times from what is said most exactly to what is only implied."""
+    """The times, from the most explicit to the least."""
     yield _own_headers(headers, now)
     for name, value in found.delays:
         yield _field(name, value, now)
@@ -101,7 +101,7 @@ def _own_headers(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _limits(headers: Mapping[str, str], now: float) -> float | None:
-    """When the limit that was reached is full again; the longest, if it is not said which."""
+    """When the exceeded limit is reset; the longest time if the limit is not named."""
     names = [
         f"x-ratelimit-reset-{kind}"
         for kind in ("requests", "tokens")
@@ -128,19 +128,19 @@ def _field(name: str, value: Any, now: float) -> float | None:
 
 
 def _sentence(text: str, now: float) -> float | None:
-    if said := _SAID.search(text):
-        return _moment(said["wait"].strip(" ,").removesuffix(" and"), now)
-    if said := _SAID_CLOCK.search(text):
-        hours, minutes, seconds = map(float, said.groups())
+    if found := _WAIT_PHRASE.search(text):
+        return _moment(found["wait"].strip(" ,").removesuffix(" and"), now)
+    if found := _CLOCK_PHRASE.search(text):
+        hours, minutes, seconds = map(float, found.groups())
         return hours * 3600 + minutes * 60 + seconds
-    if said := _SAID_DATE.search(text):
-        zone = (said["zone"] or "z").replace("utc", "z").replace("gmt", "z")
-        return _until(f"{said['day']}t{said['time']}{zone}".upper(), now, datetime.fromisoformat)
+    if found := _DATE_PHRASE.search(text):
+        zone = (found["zone"] or "z").replace("utc", "z").replace("gmt", "z")
+        return _until(f"{found['day']}t{found['time']}{zone}".upper(), now, datetime.fromisoformat)
     return None
 
 
 def _moment(text: str, now: float) -> float | None:
-    """Seconds until what a text names: a number, a duration, a date or a time since the epoch."""
+    """Seconds until the time in a text: a number, a duration, a date or a time since the epoch."""
     if _NUMBER.fullmatch(text):
         return _of_number(float(text), now)
     lower = text.lower()
@@ -173,5 +173,5 @@ def _until(text: str, now: float, read: Callable[[str], datetime]) -> float | No
 
 
 def _ahead(seconds: float) -> float | None:
-    """Whole seconds, so that reading the same answer twice finds the same; None for the past."""
+    """Whole seconds, so that reading an answer twice gives the same result; None for the past."""
     return float(math.ceil(seconds)) if seconds >= 0 else None

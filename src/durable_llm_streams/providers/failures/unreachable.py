@@ -1,4 +1,4 @@
-"""No connection to the provider: why, in a sentence."""
+"""The error for a provider that cannot be reached."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from . import meanings
 
 
 def unreachable(why: BaseException) -> ModelError:
-    """No connection to the provider, or none until its first byte.
+    """The connection to the provider failed, or broke before the first byte.
 
     Args:
-        why: what the network library raised. A certificate that is not trusted, and TLS spoken to
-            a server without it, fail again: they are not retryable.
+        why: what the network library raised. An untrusted certificate, and TLS with a server
+            without it, are not retryable.
     """
     sentence, retryable = _judge(why)
     return ModelError(
@@ -37,7 +37,7 @@ def _judge(why: BaseException) -> tuple[str, bool]:
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return meanings.BAD_CERTIFICATE, False
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        # Only a plain server fails like this each time; a reset may pass.
+        # A server without TLS fails like this every time; a reset may be temporary.
         return meanings.NO_TLS, not any("WRONG_VERSION" in str(cause) for cause in causes)
     if any(
         isinstance(cause, aiohttp.ClientConnectorDNSError | socket.gaierror) for cause in causes
@@ -47,7 +47,7 @@ def _judge(why: BaseException) -> tuple[str, bool]:
 
 
 def _causes(why: BaseException) -> list[BaseException]:
-    """The error and what it was raised from, a few steps deep."""
+    """The error and its causes, a few steps deep."""
     found: list[BaseException] = []
     step: BaseException | None = why
     while step is not None and len(found) < 8:

@@ -1,7 +1,7 @@
 """The providers' own words for each kind of failure, as patterns over lower-case text.
 
-Every pattern is linear: what may repeat has a bound, and nothing that repeats is nested. The order
-in which they are tried is `classify`'s.
+Every pattern is linear: repetitions are bounded and not nested. `classify` decides the order in
+which they are tried.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ TOO_LONG: Final = _any(
     r"上下文长度|超过.{0,10}最大.{0,10}长度",
 )
 
-#: One request that is larger than what a minute allows: no waiting helps.
+#: One request that exceeds the limit of a minute: waiting does not help.
 LARGER_THAN_LIMIT: Final = re.compile(r"request too large for")
 LIMIT_AND_REQUESTED: Final = re.compile(r"limit:? ~?(\d{1,12})\b.{0,40}requested:? ~?(\d{1,12})\b")
 
@@ -194,7 +194,7 @@ TEMPLATE: Final = _any(
     r"apply.{0,8}template|template render",
 )
 
-#: What follows it is what a template said; its source may stand before.
+#: A template's message follows it; the template's source may come before.
 EXCEPTION: Final = re.compile(r"(?:jinja exception|templateerror|exceptions?\.\w{1,30}error): ")
 
 RATE: Final = _any(
@@ -211,7 +211,7 @@ LONG_RATE: Final = _any(
     r"hourly usage limit|api usage limits|(?:session|plan|subscription) (?:usage )?limit",
 )
 
-#: Google names a free quota of nothing: the plan does not hold this model.
+#: Google reports a free quota of 0: the plan does not include this model.
 NO_QUOTA: Final = re.compile(r"\blimit: 0\b(?!\.\d)")
 
 OVERLOADED: Final = _any(

@@ -1,1 +1,1 @@
-"""Answers that a provider keeps while it makes them."""
+"""Jobs: answers that a provider keeps while it makes them."""

@@ -12,7 +12,7 @@ KINDS: Final[tuple[JobKind, ...]] = get_args(JobKind)
 
 _HOW = (
     "Write a comma list of PATTERN (OpenAI's background mode), of PATTERN=llama.cpp, "
-    "and of !PATTERN for models that shall not."
+    "and of !PATTERN for models to exclude."
 )
 
 
@@ -31,13 +31,13 @@ class BackgroundModels(NamedTuple):
         """Read a setting such as `!gpt-5-nano, gpt-5*, qwen*=llama.cpp`. Empty for none.
 
         Raises:
-            InvalidSetting: the text is none of that; the sentence says what to write.
+            InvalidSetting: the setting is invalid; the sentence says what to write.
         """
         entries = filter(None, map(str.strip, setting.split(",")))
         return cls(tuple(map(_rule, entries)))
 
     def kind(self, model: str) -> JobKind | None:
-        """How a model is asked for answers that are kept; None if it is asked as usual."""
+        """How a model is asked for a job; None if it is asked as usual."""
         name = model.lower()
         return next((kind for pattern, kind in self.rules if fnmatchcase(name, pattern)), None)
 

@@ -1,4 +1,4 @@
-"""What sources have in common that ask some models for answers that the provider keeps."""
+"""The common part of the sources that ask some models for jobs."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Keeping(OpenAICompatible, ABC):
 
     @abstractmethod
     async def cancel(self, job: Job) -> None:
-        """End a job; see `JobSource.cancel`."""
+        """Cancel a job; see `JobSource.cancel`."""
 
     def _keeps(self, prompt: Prompt, kind: JobKind) -> bool:
-        """Whether this is asked for as a job of that kind; a continuation never is."""
+        """Whether this prompt is sent as a job of that kind; a continuation never is."""
         goes_on = prompt.continues or trimmed(prompt.prefill)
         model = self._listing.chosen(prompt.model)
         return not goes_on and self._background.kind(model) == kind
 
     async def _end(self, job: Job) -> None:
-        """End a job before another one is asked for, if that can be done soon."""
+        """Cancel a job before the next attempt, for a few seconds at most."""
         try:
             async with asyncio.timeout(_END_SECONDS):
                 await self.cancel(job)

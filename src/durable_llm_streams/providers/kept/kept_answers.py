@@ -1,8 +1,10 @@
-"""Answers that the provider keeps, in whichever way: one source for both kinds of jobs."""
+"""One source for both kinds of jobs."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+
+from typing_extensions import override
 
 from durable_llm_streams.source import Event, Job, Prompt
 
@@ -11,22 +13,22 @@ from .openai_responses import OpenAIResponses
 
 
 class KeptAnswers(OpenAIResponses, LlamaCppStreams):
-    """A `JobSource` that asks each model in the way that `background` says.
+    """A `JobSource` that asks each model for the kind of job that `background` names.
 
-    A job that is listened to again is asked for in the way that made it: its id tells which.
+    A job is resumed in the way that it was made; its id shows which.
 
     Args:
         options: see `OpenAIResponses`, `LlamaCppStreams` and `Keeping`.
     """
 
+    @override
     def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        """Produce the answer; see `Source.stream`."""
         if prompt.job is not None and is_ours(prompt.job):
             return LlamaCppStreams.stream(self, prompt)
-        return super().stream(prompt)  # which hands on what is no job of its kind
+        return super().stream(prompt)  # it passes on what is not a job of its kind
 
+    @override
     async def cancel(self, job: Job) -> None:
-        """End a job; see `JobSource.cancel`."""
         if is_ours(job):
             await LlamaCppStreams.cancel(self, job)
         else:

@@ -1,9 +1,11 @@
-"""Chat-completion streams whose bytes the server keeps: where a reader can go on."""
+"""Chat-completion streams whose bytes the server keeps: where a reader can resume."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
+
+from typing_extensions import override
 
 from durable_llm_streams.providers.streams.chat_sse import ChatParser
 from durable_llm_streams.source import Alive, Event, Job
@@ -16,17 +18,17 @@ _BLANK = re.compile(rb"\r?\n\r?\n")
 class KeptChatParser(ChatParser):
     """Reads one answer, and counts its bytes.
 
-    A mark is the offset of a byte behind a whole event. There are few: a parser that begins in the
-    middle knows less of the answer than one that begins at its beginning.
+    A mark is the offset of the byte after a complete event. Marks are rare: a parser that begins in
+    the middle knows less about the answer than one that begins at its start.
 
     Args:
         job: what is read, from its mark on.
-        mark_every: how many bytes lie between two marks, at the least.
+        mark_every: the least number of bytes between two marks.
         options: see `ChatParser`.
 
     Attributes:
         job: with the last mark.
-        ended: the answer's end or a failure was read; not only the connection's end.
+        ended: the answer's end or a failure was read, not only the connection's end.
     """
 
     def __init__(self, job: Job, *, mark_every: int = MARK_EVERY, **options: Any) -> None:
@@ -37,8 +39,8 @@ class KeptChatParser(ChatParser):
         self._marked = self._offset
         self._mark_every = mark_every
 
+    @override
     def feed(self, data: bytes) -> list[Event]:
-        """Read the next bytes; see `AnswerParser.feed`. A mark may stand between the deltas."""
         begin = self._offset
         self._offset += len(data)
         if self._offset - self._marked >= self._mark_every and (ends := _ends(data)):
@@ -62,5 +64,5 @@ def offset(job: Job) -> int:
 
 
 def _ends(data: bytes) -> int:
-    """Where the last whole event in some bytes ends; 0 if none does."""
+    """Where the last complete event in some bytes ends; 0 if none does."""
     return max((found.end() for found in _BLANK.finditer(data)), default=0)

@@ -2,16 +2,17 @@
 
 Theory of operation
 ===================
-1. A question that carries an `X-Conversation-Id` is answered as usual, and goes on when the
-   connection ends. Its bytes can be read again from any offset: up to 4 MiB of them, up to five
-   minutes after the end.
-2. The id is made here, and yielded before the question is sent. So the log knows every job that can
-   exist. A local server often answers one question at a time: a job that nobody knows blocks it.
-3. Nothing in the answer says whether the server keeps it. One that does not ends its work with the
-   connection, and knows no such stream later; then the next rung is taken.
-4. Only the request to end a job ends it. It is sent before a failure is raised as `job_over`.
+1. A request with an `X-Conversation-Id` is answered as usual, and the answer goes on when the
+   connection ends. Its bytes can be read again from any offset: up to 4 MiB, until five minutes
+   after the end.
+2. The id is made here, and yielded before the request is sent. So the log knows every job that can
+   exist. A local server often answers one request at a time: an unknown job would block it.
+3. The answer does not show whether the server keeps it. A server that does not keep it stops with
+   the connection, and answers a later request for the stream with an error. Then the next rung is
+   taken.
+4. Only the request to cancel a job ends it. It is sent before a failure is raised as `job_over`.
 5. Servers until the summer of 2026 have the id in the path, later ones in the query. Both are
-   asked.
+   tried.
 Source: tools/server/README-dev.md of llama.cpp, "Resumable streaming", and server-stream.cpp.
 """
 
@@ -23,6 +24,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 import aiohttp
+from typing_extensions import override
 from yarl import URL
 
 from durable_llm_streams.errors import ModelError
@@ -40,15 +42,15 @@ HEADER: Final = "X-Conversation-Id"
 PREFIX: Final = "dls-"
 
 _BUSY = (408, 409, 425, 429)
-_ELSEWHERE = (404, 405, 501)  # the server knows no such address, or no such job
-_OVER = (400, 404, 405, 410, 501)  # nothing is left to be ended
+_ELSEWHERE = (404, 405, 501)  # no such address, or no such job
+_OVER = (400, 404, 405, 410, 501)  # nothing is left to cancel
 _NO_REPLAYS = ("application/json", "text/html")
 _OFFSET_LOST = re.compile(r"offset.?lost", re.IGNORECASE)
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 def new_id() -> str:
-    """A name for a job that nobody can guess."""
+    """An id for a job that cannot be guessed."""
     return PREFIX + secrets.token_hex(16)
 
 
@@ -61,7 +63,7 @@ class LlamaCppStreams(Keeping):
     """A `JobSource` that asks some models for streams that can be resumed, all others as usual.
 
     Args:
-        new_id: makes the names of jobs.
+        new_id: makes the ids of jobs.
         mark_every: see `KeptChatParser`.
         options: see `Keeping` and `OpenAICompatible`.
     """
@@ -77,20 +79,16 @@ class LlamaCppStreams(Keeping):
         self._new_id = new_id
         self._mark_every = mark_every
 
+    @override
     def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        """Produce the answer; see `Source.stream`.
-
-        Raises:
-            ModelError: the provider failed, or its answer was cut, empty or no stream.
-        """
         if prompt.job is not None:
             return self._replay(prompt.job)
         if self._keeps(prompt, "llama.cpp") and self._lessons.dialect(prompt.model).stream:
             return self._stream_kept(prompt)
         return super().stream(prompt)
 
+    @override
     async def cancel(self, job: Job) -> None:
-        """End a job; see `JobSource.cancel`."""
         with self._redacted():
             response = await self._at_kept("DELETE", job)
             with held(response):
@@ -98,7 +96,7 @@ class LlamaCppStreams(Keeping):
                     raise failures.refused(response.status, await beginning(response))
 
     async def _stream_kept(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        """Ask for a job, and tell what it says."""
+        """Ask for a job, and yield its events."""
         with self._redacted():
             prompt = await self._named(prompt)
             job = Job(self._new_id())
@@ -110,22 +108,24 @@ class LlamaCppStreams(Keeping):
                 if response is None:
                     continue  # in another dialect
                 parser = KeptChatParser(job, mark_every=self._mark_every)
-                spoke = False
+                has_output = False
                 with held(response):
                     if self._thinks(dialect, None):
                         yield Alive("thinking")
                     while not parser.done:
                         events = await self._read(response, parser)
-                        spoke = spoke or any(not isinstance(event, Alive) for event in events)
+                        has_output = has_output or any(
+                            not isinstance(event, Alive) for event in events
+                        )
                         for event in events:
                             yield event
-                    finish = self._finish(response, parser, prompt, spoke=spoke)
+                    finish = self._finish(response, parser, prompt, has_output=has_output)
             yield finish
 
     async def _ask_kept(
         self, prompt: Prompt, dialect: Dialect, job: Job
     ) -> aiohttp.ClientResponse | None:
-        """The answer to a question; None if the dialect is another one now."""
+        """Send the request. None if the dialect has changed and the request must be sent again."""
         body = request_body(prompt, self._options, dialect, None)
         headers = {**self._headers, HEADER: job.id}
         session = self._opened()
@@ -141,15 +141,15 @@ class LlamaCppStreams(Keeping):
         if 200 <= status < 300:
             return response
         with held(response):
-            said = await beginning(response)
-        error = failures.refused(status, said, headers=response.headers)
-        if self._lessons.learn(prompt, error, status, said):
+            detail = await beginning(response)
+        error = failures.refused(status, detail, headers=response.headers)
+        if self._lessons.learn(prompt, error, status, detail):
             return None
-        error.job_over = status < 500  # a gateway may have lost patience with it
+        error.job_over = status < 500  # it may be a gateway's timeout
         raise error
 
     async def _replay(self, job: Job) -> AsyncGenerator[Event, None]:
-        """Everything that a job says after its mark."""
+        """Yield the events of a job after its mark."""
         if not is_ours(job):
             raise failures.job_gone("no id of this kind")
         parser = KeptChatParser(job, mark_every=self._mark_every)
@@ -164,7 +164,7 @@ class LlamaCppStreams(Keeping):
             except ModelError as error:
                 if _OFFSET_LOST.search(error.detail):
                     error = failures.job_gone(error.detail)
-                # what the server keeps would say the same the next time
+                # the kept bytes would lead to the same failure again
                 error.job_over = error.job_over or parser.ended
                 if error.job_over:
                     await self._end(job)
@@ -178,8 +178,8 @@ class LlamaCppStreams(Keeping):
         if 200 <= status < 300 and response.content_type not in _NO_REPLAYS:
             return response
         with held(response):
-            said = await beginning(response)
-        error = failures.refused(status, said, headers=response.headers)
+            detail = await beginning(response)
+        error = failures.refused(status, detail, headers=response.headers)
         is_refused = (status < 500 and status not in _BUSY) or status == 501
         if is_refused or not error.retryable:
             raise failures.job_gone(error.detail)
@@ -188,7 +188,7 @@ class LlamaCppStreams(Keeping):
     async def _at_kept(
         self, method: str, job: Job, query: dict[str, str] | None = None
     ) -> aiohttp.ClientResponse:
-        """What the server says of a job, at the address that it knows; see rule 5."""
+        """Send a request about a job to the address that the server has; see rule 5."""
         base = "stream" if URL(self._base_url).path.rstrip("/").endswith("/v1") else "v1/stream"
         by_path = endpoint_url(self._base_url, f"{base}/{job.id}").update_query(query or {})
         response = await self._send_kept(method, by_path)

@@ -2,15 +2,15 @@
 
 Theory of operation
 ===================
-1. Such an answer is a job. It goes on when the connection ends, and whoever knows its id can listen
-   to it again, from behind any event. OpenAI keeps what it said for about ten minutes.
-2. Until the job's id is known, nobody can end it. So what asks for it is not cancelled: it goes on
-   by itself for a moment, learns the id and ends the job.
-3. A refusal to stream a job again is not its end: OpenAI streams one for five minutes only. The job
-   is then polled until it has ended, and what the log does not have yet is yielded.
-4. A job that cannot be polled either, or that says something else, is ended before the failure is
-   raised as `job_over`. The next attempt asks anew, and two jobs are never paid at once. A provider
-   that is busy or cannot be reached has refused nothing.
+1. Such an answer is a job. It goes on when the connection ends, and can be resumed by its id after
+   any event. OpenAI keeps its events for about ten minutes.
+2. A job cannot be cancelled until its id is known. So the request for a job is not cancelled with
+   its caller: it goes on for a moment, reads the id and cancels the job.
+3. A refusal to stream a job again is not its end: OpenAI streams a job for five minutes only. The
+   job is then polled until it has ended, and what the log does not have yet is yielded.
+4. A job that cannot be polled either, or whose text differs, is cancelled before the failure is
+   raised as `job_over`. The next attempt asks anew, so two jobs never cost money at once. A
+   provider that is busy or unreachable has not refused the job.
 Source: https://developers.openai.com/api/docs/guides/background and the API reference.
 """
 
@@ -23,6 +23,7 @@ from contextlib import ExitStack, aclosing
 from typing import Any, NamedTuple
 
 import aiohttp
+from typing_extensions import override
 from yarl import URL
 
 from durable_llm_streams.errors import ModelError
@@ -43,11 +44,11 @@ from .response_body import read_response
 
 logger = logging.getLogger(__name__)
 
-_NO_BACKGROUND = (400, 404, 405, 422, 501)  # the model or the server knows no such thing
+_NO_BACKGROUND = (400, 404, 405, 422, 501)  # not offered by the model or the server
 _BUSY = (408, 409, 425, 429)
 _UNKNOWN = (401, 404, 410)  # a poll would be refused as well
-_OVER = (400, 404, 409, 410)  # nothing is left to be cancelled
-_LEFT_SECONDS = 15.0
+_OVER = (400, 404, 409, 410)  # nothing is left to cancel
+_ABANDONED_SECONDS = 15.0
 _CLOSE_SECONDS = 3.0
 _POLL_SECONDS = 30.0
 _POLL_FAILURES = 5  # in a row
@@ -60,7 +61,7 @@ class _Begun(NamedTuple):
         response: the HTTP response.
         parser: reads it.
         events: what was read already.
-        stack: lets go of the response.
+        stack: closes the response.
     """
 
     response: aiohttp.ClientResponse
@@ -72,8 +73,8 @@ class _Begun(NamedTuple):
 class OpenAIResponses(Keeping):
     """A `JobSource` that asks some models in background mode, and all others as usual.
 
-    A continuation (`Prompt.prefill`, `Prompt.continues`) is asked as usual, and so is a model that the
-    endpoint does not take in background mode; the operator's log names it.
+    A continuation (`Prompt.prefill`, `Prompt.continues`) is asked as usual. So is a model that the
+    endpoint does not accept in background mode; a warning names it.
 
     Args:
         sleep: waits for so many seconds between two polls.
@@ -85,22 +86,18 @@ class OpenAIResponses(Keeping):
     ) -> None:
         super().__init__(**options)
         self._sleep = sleep
-        self._left: set[asyncio.Task[None]] = set()
+        self._abandoned: set[asyncio.Task[None]] = set()
 
+    @override
     def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        """Produce the answer; see `Source.stream`.
-
-        Raises:
-            ModelError: the provider failed, or its answer was cut, empty or no stream.
-        """
         if prompt.job is not None:
             return self._stream_again(prompt, prompt.job)
         if self._keeps(prompt, "responses"):
             return self._stream_job(prompt)
         return super().stream(prompt)
 
+    @override
     async def cancel(self, job: Job) -> None:
-        """End a job; see `JobSource.cancel`."""
         with self._redacted():
             if not is_id(job.id):
                 return
@@ -110,10 +107,11 @@ class OpenAIResponses(Keeping):
                 if response.status != 200 and response.status not in _OVER:
                     raise failures.refused(response.status, await beginning(response))
 
+    @override
     async def close(self) -> None:
-        """Let go of connections. Jobs whose id is not known yet are ended, if that is soon."""
-        if self._left:
-            _, late = await asyncio.wait(self._left, timeout=_CLOSE_SECONDS)
+        """Close the connections. Cancel jobs without an id, if it becomes known soon."""
+        if self._abandoned:
+            _, late = await asyncio.wait(self._abandoned, timeout=_CLOSE_SECONDS)
             for task in late:
                 task.cancel()
             if late:
@@ -139,11 +137,11 @@ class OpenAIResponses(Keeping):
                 yield event
 
     async def _stream_again(self, prompt: Prompt, job: Job) -> AsyncGenerator[Event, None]:
-        """Everything that a job says after its mark."""
+        """Yield the events of a job after its mark."""
         if not is_id(job.id):
-            raise failures.job_gone("no id that OpenAI gives")
+            raise failures.job_gone("not an OpenAI id")
         log = log_of_job(prompt)
-        parser = ResponsesParser(job, told=log.before if log else None)
+        parser = ResponsesParser(job, emitted=log.before if log else None)
         with self._redacted():
             try:
                 async with aclosing(self._streamed(job, parser)) as events:
@@ -151,8 +149,8 @@ class OpenAIResponses(Keeping):
                         yield event
                 if parser.is_unfinished:
                     if log is None:
-                        raise failures.job_gone("It is not streamed any more.")
-                    parser = ResponsesParser(job, told=[*log.before, *log.since])
+                        raise failures.job_gone("It is no longer streamed.")
+                    parser = ResponsesParser(job, emitted=[*log.before, *log.since])
                     async with aclosing(self._poll(parser, job, log.events())) as events:
                         async for event in events:
                             yield event
@@ -162,24 +160,24 @@ class OpenAIResponses(Keeping):
                 raise
 
     async def _streamed(self, job: Job, parser: ResponsesParser) -> AsyncGenerator[Event, None]:
-        """The same as far as it is streamed; the parser `is_unfinished` if it is to be polled."""
+        """The streamed part of it. The parser `is_unfinished` if the job must be polled."""
         begun = await self._listen(job, parser)
         if begun is None:
             parser.is_unfinished = True
             return
-        spoke = False
+        has_output = False
         try:
             async with aclosing(self._read_all(begun, may_be_empty=True)) as events:
                 async for event in events:
-                    spoke = spoke or type(event) is not Alive
+                    has_output = has_output or type(event) is not Alive
                     yield event
         except ModelError as error:
-            if spoke or parser.ended or not error.job_over:
+            if has_output or parser.ended or not error.job_over:
                 raise
-            parser.is_unfinished = True  # the failure may be the stream's alone
+            parser.is_unfinished = True  # it may be a failure of the stream alone
 
     async def _read_all(self, begun: _Begun, *, may_be_empty: bool) -> AsyncGenerator[Event, None]:
-        """What a response says, up to its end."""
+        """Yield the events of a response up to its end."""
         response, parser, first, stack = begun
         with stack:
             for event in first:
@@ -191,7 +189,7 @@ class OpenAIResponses(Keeping):
             yield parser.finish(may_be_empty=may_be_empty)
 
     async def _listen(self, job: Job, parser: ResponsesParser) -> _Begun | None:
-        """Go on reading what a job says. None if it is not streamed (any more)."""
+        """Resume the stream of a job. None if it is not streamed now."""
         after = starting_after(job)
         url = self._job_url(job).update_query(stream="true")
         response = await self._requested(
@@ -209,16 +207,16 @@ class OpenAIResponses(Keeping):
             return _Begun(response, parser, [], stack.pop_all())
 
     async def _poll(
-        self, parser: ResponsesParser, job: Job, heard: Sequence[Event]
+        self, parser: ResponsesParser, job: Job, logged: Sequence[Event]
     ) -> AsyncGenerator[Event, None]:
-        """Wait for the end of a job that is not streamed, and yield what it says.
+        """Wait for the end of a job that is not streamed, and yield its events.
 
         Args:
-            parser: knows what was said.
+            parser: knows what was emitted.
             job: the job.
-            heard: what the log has of it from its mark on.
+            logged: what the log has of it after its mark.
         """
-        for event in heard:
+        for event in logged:
             yield event
         failures = 0
         for pause in pauses():
@@ -242,7 +240,7 @@ class OpenAIResponses(Keeping):
         """The job as it is now.
 
         Raises:
-            ModelError: with `job_over` if the provider refuses, otherwise it is to be repeated.
+            ModelError: with `job_over` if the provider refuses; otherwise try again.
         """
         try:
             async with asyncio.timeout(_POLL_SECONDS):
@@ -256,14 +254,14 @@ class OpenAIResponses(Keeping):
             raise failures.unreachable(why) from None
 
     async def _ask(self, prompt: Prompt) -> _Begun | None:
-        """Ask for a job; see rule 2. None if it is not to be had in background mode."""
+        """Ask for a job; see rule 2. None if background mode is not offered."""
         beginning_job = asyncio.create_task(self._begin(prompt))
         try:
             return await asyncio.shield(beginning_job)
         except asyncio.CancelledError:
-            ending = asyncio.create_task(self._end_unheard(beginning_job))
-            self._left.add(ending)
-            ending.add_done_callback(self._left.discard)
+            ending = asyncio.create_task(self._cancel_abandoned(beginning_job))
+            self._abandoned.add(ending)
+            ending.add_done_callback(self._abandoned.discard)
             raise
 
     async def _begin(self, prompt: Prompt) -> _Begun | None:
@@ -272,8 +270,8 @@ class OpenAIResponses(Keeping):
         with ExitStack() as stack:
             stack.enter_context(held(response))
             if response.status in _NO_BACKGROUND:
-                said = self._redact(f"HTTP {response.status}: {await beginning(response)}")
-                logger.warning("%s is not answered in background mode: %s", prompt.model, said)
+                detail = self._redact(f"HTTP {response.status}: {await beginning(response)}")
+                logger.warning("%s is not answered in background mode: %s", prompt.model, detail)
                 return None
             await check(response, continuing=False)
             parser = ResponsesParser()
@@ -282,20 +280,20 @@ class OpenAIResponses(Keeping):
                 first += await self._read(response, parser)
             return _Begun(response, parser, first, stack.pop_all())
 
-    async def _end_unheard(self, beginning_job: asyncio.Task[_Begun | None]) -> None:
-        """End a job that was asked for by somebody who has left since."""
+    async def _cancel_abandoned(self, beginning_job: asyncio.Task[_Begun | None]) -> None:
+        """Cancel a job whose caller was cancelled before its id was known."""
         try:
-            async with asyncio.timeout(_LEFT_SECONDS):
+            async with asyncio.timeout(_ABANDONED_SECONDS):
                 begun = await beginning_job
                 if begun is not None:
                     begun.stack.close()
                     if begun.parser.job is not None and not begun.parser.ended:
                         await self.cancel(begun.parser.job)
         except (ModelError, TimeoutError) as error:
-            logger.warning("A job that nobody waits for may go on at the provider: %s", error)
+            logger.warning("An abandoned job may go on at the provider: %s", error)
 
     async def _requested(self, url: URL) -> aiohttp.ClientResponse:
-        """Raises ModelError where there is no answer at all."""
+        """Raises ModelError if there is no response at all."""
         session = self._opened()
         try:
             return await session.get(url, headers=self._headers, allow_redirects=False)
@@ -307,11 +305,11 @@ class OpenAIResponses(Keeping):
 
 
 def _has_refused(status: int) -> bool:
-    """Whether a status says that the job is not to be had, and not that the provider is busy."""
+    """Whether a status refuses the job for good, and not because the provider is busy."""
     return status < 500 and status not in _BUSY
 
 
 def _judged(error: ModelError, status: int) -> ModelError:
-    """What a failure to reach a job means."""
+    """The failure to reach a job, as `job_over` unless the provider is busy."""
     is_busy = error.retryable and not _has_refused(status)
     return error if is_busy else failures.job_gone(error.detail)

@@ -1,7 +1,7 @@
-"""Joining a job that is polled to what the log has of it.
+"""Joins the text of a polled job to what the log has of it.
 
-A job that is listened to is asked for from behind its mark. A poll gives the whole answer, from its
-beginning. So what the log has of the job must be known from its beginning, too.
+A streamed job is resumed after its mark. A poll returns the whole answer. So the log's text of the
+job must be known from its beginning, too.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class LogOfJob(NamedTuple):
 
     Attributes:
         before: up to the job's mark.
-        since: from the mark on.
+        since: after the mark.
     """
 
     before: _Texts
     since: _Texts
 
     def events(self) -> list[Event]:
-        """What the job said from its mark on, as the log has it."""
+        """The log's text after the mark, as events."""
         return [
             TextDelta(text) if kind == "text" else ReasoningDelta(text) for kind, text in self.since
         ]
@@ -41,7 +41,7 @@ def log_of_job(prompt: Prompt) -> LogOfJob | None:
 
 
 def pauses() -> Iterator[float]:
-    """Seconds to wait after each poll, without an end."""
+    """The endless series of pauses after each poll, in seconds."""
     pause = FIRST_PAUSE
     while True:
         yield pause

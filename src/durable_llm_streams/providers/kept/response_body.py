@@ -1,4 +1,4 @@
-"""Reading a response that comes as one JSON object."""
+"""Reads a response that is one JSON object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ async def read_response(response: aiohttp.ClientResponse) -> dict[str, Any]:
         response: a success.
 
     Raises:
-        ModelError: the connection broke, or it is an error; with `job_over` if it is neither.
+        ModelError: the connection broke, or the object is an error. With `job_over` if the body
+            is something else.
     """
     if response.content_type == "text/event-stream":
         raise failures.job_gone("A stream came, and none was asked for.")

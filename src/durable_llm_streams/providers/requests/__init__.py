@@ -1,1 +1,1 @@
-"""How providers are asked: addresses, headers, bodies, connections."""
+"""Requests to providers: addresses, headers, bodies, connections."""

@@ -1,11 +1,11 @@
-"""The way to a provider, and holding a response while its body is read.
+"""The route to a provider, and the handling of a response while its body is read.
 
-1. A proxy is the one that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, also
-   in lower case). A provider on this very machine is never behind it: a proxy elsewhere would look
-   for it on its own machine.
-2. The body's reader must be told when the connection is gone. aiohttp (3.14, its C parser) closes
-   the connection after a broken transfer encoding, such as a proxy makes that writes its own error
-   into a stream, but leaves the reader of the body waiting for ever.
+1. The proxy is the one of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, also in
+   lower case). A provider on this machine is never reached through it: a proxy elsewhere would
+   connect to its own machine.
+2. The body's reader must be woken when the connection is lost. aiohttp (3.14, its C parser) closes
+   the connection after a broken transfer encoding, for example from a proxy that writes its own
+   error into a stream. But it leaves the reader of the body waiting for ever.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # SSL_CERT_FILE is read by 
 
 
 class Route(NamedTuple):
-    """How an address is reached.
+    """The route to an address.
 
     Attributes:
         proxy: the proxy's address, or None.
-        context: the certificates that are trusted; None for the system's.
+        context: the trusted certificates; None for the system's.
     """
 
     proxy: URL | None = None
@@ -50,15 +50,15 @@ class Route(NamedTuple):
 
     @classmethod
     def to(cls, address: URL, *, proxy: str | None = None, ca_file: str | None = None) -> Self:
-        """The way to an address.
+        """The route to an address.
 
         Args:
             address: of the provider.
-            proxy: the address of a proxy; None for what the environment says, "" for none.
-            ca_file: certificates (PEM) that are trusted as well as the system's.
+            proxy: the address of a proxy; None for the environment's, "" for none.
+            ca_file: certificates (PEM) that are trusted in addition to the system's.
 
         Raises:
-            InvalidSetting: a proxy or certificates that cannot be used.
+            InvalidSetting: the proxy or the certificates cannot be used.
         """
         text = _from_environment(address) if proxy is None else proxy
         through = _proxy(text) if text else None
@@ -141,14 +141,14 @@ def _load(context: ssl.SSLContext, path: str) -> bool:
     return True
 
 
-#: How the connections of responses that are read now ended, as soon as they have.
+#: The open responses, with the future that is done when their connection closes.
 _closed: WeakKeyDictionary[aiohttp.ClientResponse, asyncio.Future[None]] = WeakKeyDictionary()
 
 
 def broke(response: aiohttp.ClientResponse) -> BaseException | None:
-    """Why the connection of a response that is held broke; None if it did not.
+    """Why the connection of a held response broke; None if it did not.
 
-    A body that ends with the connection ends in order for aiohttp, also when that was reset.
+    For aiohttp, a body that ends with the connection is complete, even after a reset.
     """
     closed = _closed.get(response)
     return closed.exception() if closed is not None and closed.done() else None
@@ -156,15 +156,15 @@ def broke(response: aiohttp.ClientResponse) -> BaseException | None:
 
 @contextmanager
 def held(response: aiohttp.ClientResponse) -> Iterator[None]:
-    """Close the response at the end, which is what ends a provider's work.
+    """Close the response at the end of the block, which stops the provider.
 
-    Until then the body's reader gets a `ClientPayloadError` if the connection ends before the body.
+    In the block, the body's reader gets a `ClientPayloadError` if the connection ends first.
     """
     body = response.content
 
-    def tell(closed: asyncio.Future[None] | None) -> None:
+    def on_closed(closed: asyncio.Future[None] | None) -> None:
         if closed is not None and not closed.cancelled():
-            closed.exception()  # which asyncio wants to be looked at
+            closed.exception()  # else asyncio logs it as never retrieved
         if not body.is_eof() and body.exception() is None:
             body.set_exception(aiohttp.ClientPayloadError("The connection ended before the body."))
 
@@ -173,12 +173,12 @@ def held(response: aiohttp.ClientResponse) -> Iterator[None]:
     closed = protocol.closed if protocol is not None else None
     if closed is not None:
         _closed[response] = closed
-        closed.add_done_callback(tell)
+        closed.add_done_callback(on_closed)
     elif protocol is not None:
-        tell(None)
+        on_closed(None)
     try:
         yield
     finally:
         if closed is not None:
-            closed.remove_done_callback(tell)
+            closed.remove_done_callback(on_closed)
         response.close()

@@ -1,8 +1,8 @@
-"""In which dialect of chat completions an endpoint and a model are asked: a table of rows.
+"""The dialect of chat completions for an endpoint and a model: a table of rows.
 
-All rows that fit an address and a model apply, in order; what a later row says wins. The rows here
-hold what the providers document. What is missing is learned from refusals (`learning`), or said by
-the operator (`dialect_file`).
+All rows that match an address and a model apply, in order; later rows override earlier ones. The
+rows here hold what the providers document. The rest is learned from refusals (`learning`), or set
+by the operator (`dialect_file`).
 
 Sources: openrouter.ai/docs/api-reference, platform.openai.com/docs/api-reference/chat,
 learn.microsoft.com/azure/ai-foundry/openai/reference, docs.mistral.ai/api,
@@ -29,20 +29,20 @@ class Dialect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one model at one address is asked.
 
     Attributes:
-        key: how the key travels: `bearer`, `none`, or the name of a header.
+        key: how the key is sent: `bearer`, `none`, or the name of a header.
         headers: more headers of every request.
         body: more fields of every request's body.
-        stream: whether the answer is asked for as a stream.
-        stream_options: whether the usage is asked for by `stream_options`.
-        max_tokens: the name of the field that limits the output; "" where there is none.
+        stream: whether the answer is requested as a stream.
+        stream_options: whether the usage is requested by `stream_options`.
+        max_tokens: the name of the field that limits the output; "" if there is none.
         temperature: whether the temperature may be set.
         effort: the field that says how much to think.
         system: whether there is a system role; without one, its text opens the first question.
-        prefill: how a model that no prefill pattern names continues its own answer.
+        prefill: how a model that matches no prefill pattern continues its own answer.
         fallbacks: whether the field `models` is understood (OpenRouter).
         thinks: whether the model thinks in silence.
         begins_thinking: whether its text begins inside a thought, without `<think>`.
-        default_model: the model asked for where none is set; "" for one that the server lists.
+        default_model: the model if none is set; "" for one that the server lists.
     """
 
     key: str = "bearer"
@@ -80,11 +80,11 @@ def _rows(changes: Mapping[str, Any], *, models: str) -> Iterable[Row]:
     return [Row(changes, model=model) for model in models.split()]
 
 
-#: Of the hosts whose rows a name stands for; see `Dialects`.
+#: The host whose rows a name selects; see `Dialects`.
 _NAMED: Final[dict[str, str]] = {"openrouter": "openrouter.ai", "openai": "api.openai.com"}
 
 _OPENROUTER = {
-    "stream_options": False,  # the usage is sent always
+    "stream_options": False,  # the usage is always sent
     "effort": "reasoning",
     "fallbacks": True,
     "default_model": "openrouter/auto",
@@ -123,7 +123,7 @@ class Dialects:
     Args:
         url: the base address.
         more: rows that come after the built-in ones.
-        name: of a provider whose rows apply, whatever the address is; `generic` for none's.
+        name: a provider whose rows apply, whatever the address is; `generic` for no provider.
     """
 
     def __init__(
@@ -140,16 +140,16 @@ class Dialects:
         ]
 
     def of(self, model: str = "") -> Dialect:
-        """How a model is asked; without one, what goes for the address."""
+        """How a model is asked; without a model, how any model at the address is asked."""
         id_ = model.lower()
         names = (id_, id_.rpartition("/")[2])
         changes: dict[str, Any] = {"headers": {}, "body": {}}
         for row in self._rows:
             if any(fnmatchcase(name, row.model.lower()) for name in names):
-                said = dict(row.changes)
-                changes["headers"] = {**changes["headers"], **said.pop("headers", {})}
-                changes["body"] = {**changes["body"], **said.pop("body", {})}
-                changes |= said
+                changed = dict(row.changes)
+                changes["headers"] = {**changes["headers"], **changed.pop("headers", {})}
+                changes["body"] = {**changes["body"], **changed.pop("body", {})}
+                changes |= changed
         return msgspec.convert(changes, Dialect)
 
 

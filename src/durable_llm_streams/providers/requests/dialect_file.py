@@ -29,7 +29,7 @@ def read_rows(path: str) -> list[Row]:
         path: of the file.
 
     Raises:
-        InvalidSetting: it cannot be read, or holds what is no row; the sentence names the place.
+        InvalidSetting: it cannot be read, or holds an invalid row; the sentence names the place.
     """
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def _row(place: str, row: Mapping[str, Any]) -> Row:
         _check(f"{place}: `{name}`", name, value)
         if name in _OF_ADDRESS and patterns["model"] != "*":
             raise InvalidSetting(
-                f"{place}: `{name}` goes for every model of an address. Leave `model` out."
+                f"{place}: `{name}` applies to every model of an address. Leave `model` out."
             )
     return Row(changes, **patterns)
 

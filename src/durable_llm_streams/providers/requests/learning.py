@@ -1,9 +1,9 @@
-"""What a refusal teaches about a dialect, so that the question can be asked once more.
+"""Adapts the dialect of a model to a refusal, so that the request can be sent once more.
 
 1. Only what this package added by itself or by its own settings is changed: never the
    conversation's text, nor a field that the operator put into the body.
-2. Each change is made once for a model, and there are few; so they come to an end.
-3. What was learned holds for the process, for this model at this address.
+2. Each change is made once for a model, and there are few changes, so the retries end.
+3. A change lasts as long as the process, for this model at this address.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class _Learned(Struct, frozen=True):
 
 
 class Lessons:
-    """The dialect of each model at one address, with what refusals taught.
+    """The dialect of each model at one address, adapted to refusals.
 
     Args:
-        dialects: what is known beforehand.
-        options: what the operator wants in every request.
+        dialects: the table of dialects.
+        options: the operator's options for every request.
     """
 
     def __init__(self, dialects: Dialects, options: RequestOptions) -> None:
@@ -67,20 +67,20 @@ class Lessons:
         return self._of(model).dialect
 
     def changes(self, model: str) -> Sequence[str]:
-        """What was learned about a model, in words, oldest first."""
+        """The changes for a model, in words, oldest first."""
         return self._of(model).words
 
     def learn(self, prompt: Prompt, refusal: ModelError, status: int, text: str) -> bool:
         """Read a refusal.
 
         Args:
-            prompt: what was refused.
-            refusal: what it means.
+            prompt: the refused prompt.
+            refusal: its meaning.
             status: the HTTP status; 200 for a failure inside an answer.
-            text: what the provider said.
+            text: the provider's text.
 
         Returns:
-            Whether the dialect has changed, so that asking once more is of use.
+            Whether the dialect has changed, so that a retry is useful.
         """
         known = self._of(prompt.model)
         if len(known.words) >= MOST:
@@ -112,7 +112,7 @@ class Lessons:
     def _lessons(
         self, known: _Learned, field: str, status: int, text: str, *, has_system: bool
     ) -> Iterator[tuple[str, Dialect]]:
-        """What may help, the likeliest first."""
+        """The changes that may help, the likeliest first."""
         dialect = known.dialect
         if field == "stream":
             yield "without streaming", replace(dialect, stream=False)
@@ -121,8 +121,8 @@ class Lessons:
             if other and f"with `{field}`" not in known.words and not _is_about_size(text):
                 yield f"with `{other}`", replace(dialect, max_tokens=other)
             yield f"without `{field}`", replace(dialect, **_LEFT_OUT[field])
-        # Neighbours of one role were joined before. What is left is the system's message, which
-        # some templates count as one of the turns.
+        # Adjacent messages of one role were joined before. The cause must be the system's message,
+        # which some templates count as one of the turns.
         if has_system and failures.role_rule(status, text):
             yield "without a system role", replace(dialect, system=False)
 
@@ -133,5 +133,5 @@ class Lessons:
 
 
 def _is_about_size(text: str) -> bool:
-    """Whether the limit is larger than the model's own, so that another name is of no use."""
+    """Whether the limit exceeds the model's own, so that another field name does not help."""
     return TOO_MANY_TOKENS.search(text.lower()) is not None

@@ -1,4 +1,4 @@
-"""The models that a server lists (`GET /models`), and which of them answers where none is set."""
+"""The models that a server lists (`GET /models`), and which of them is used if none is set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 #: The id of "a model that the server lists".
 AUTO: Final = "auto"
 
-_FALLBACK = "gpt-5-mini"  # where nothing is listed: most servers of this kind stand before OpenAI
+_FALLBACK = "gpt-5-mini"  # if nothing is listed: most such servers are proxies for OpenAI
 _NO_LIST = (404, 405, 501)
 _MOST_ID = 200  # characters
 
@@ -28,16 +28,16 @@ _NOT_FOR_CHATS = re.compile(
     r"embed|bge|rerank|whisper|tts|transcri|moderation|dall-e|minilm|\bgte\b|stable-diffusion|flux",
     re.IGNORECASE,
 )
-_DEPLOYMENT = re.compile(r"/deployments/([^/]+)$")  # Azure: the address says which model answers
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)$")  # Azure: the address names the model
 
 Get = Callable[[URL], Awaitable[tuple[int, str]]]
 
 
 class Listing:
-    """What a server listed when it was asked last.
+    """The last list of a server's models.
 
     Attributes:
-        known: the model that stands for `AUTO`, or "" as long as it is not known.
+        known: the model that `AUTO` means, or "" as long as it is not known.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Listing:
         return self.known or model if model == AUTO else model
 
     def forget(self) -> None:
-        """The server may list other models by now."""
+        """Forget the list: the server may have other models now."""
         self.known = ""
 
     async def read(self, base_url: str, get: Get) -> tuple[Sequence[str], str]:
@@ -62,7 +62,7 @@ class Listing:
             The models' ids, and the base address under which the server lists them.
 
         Raises:
-            ModelError: it cannot be reached, fails, or has no model.
+            ModelError: it is unreachable, fails, or has no model.
         """
         base = base_address(base_url)
         if deployment := _DEPLOYMENT.search(base.path):
@@ -88,7 +88,7 @@ class Listing:
         if status == 200 and model_ids(body) is not None:
             raise ModelError(
                 "The model provider has no model. "
-                "Whoever runs this server must load one, or set DLS_MODEL.",
+                "The person who runs this server must load one, or set DLS_MODEL.",
                 detail=body,
             )
         if status not in (200, *_NO_LIST):
@@ -99,7 +99,7 @@ class Listing:
 
 
 def model_ids(body: str) -> list[str] | None:
-    """The ids in a list of models: those for chats, or all if there are no such.
+    """The ids in a list of models: those for chats, or all if there are none of these.
 
     Servers write it as `{"data": [{"id": ...}]}` (OpenAI), as the array alone (Together), or as
     `{"models": [{"name": ...}]}` (Ollama's own).
@@ -108,7 +108,7 @@ def model_ids(body: str) -> list[str] | None:
         body: the document.
 
     Returns:
-        The ids in the server's order; None if the document is no such list.
+        The ids in the server's order; None if the document is not such a list.
     """
     try:
         value: Any = msgspec.json.decode(body)

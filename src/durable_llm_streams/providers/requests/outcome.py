@@ -1,4 +1,4 @@
-"""What became of a request: a success, a refusal, or no answer at all."""
+"""The outcome of a request: a success, a refusal, or no response at all."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NETWORK: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError,
 
 
 async def check(response: aiohttp.ClientResponse, *, continuing: bool) -> None:
-    """Raise for a response that is no success.
+    """Raise for a response that is not a success.
 
-    What a success holds is for the parser to judge: its content type says little.
+    The parser judges the body of a success: its content type says little.
 
     Args:
-        response: whose head has come.
+        response: a response with its head.
         continuing: whether the request was to go on from a partial answer.
     """
     if not is_success(response):
@@ -33,11 +33,11 @@ async def check(response: aiohttp.ClientResponse, *, continuing: bool) -> None:
 
 
 async def beginning(response: aiohttp.ClientResponse, *, most: int = _ERROR_BODY) -> str:
-    """What a body says, as far as it comes soon.
+    """The beginning of a body, as far as it comes soon.
 
     Args:
-        response: whose head has come.
-        most: bytes that are read.
+        response: a response with its head.
+        most: the most bytes to read.
     """
     body = bytearray()
     try:
@@ -50,16 +50,16 @@ async def beginning(response: aiohttp.ClientResponse, *, most: int = _ERROR_BODY
 
 
 def is_success(response: aiohttp.ClientResponse) -> bool:
-    """Whether the provider took the request."""
+    """Whether the provider accepted the request."""
     return 200 <= response.status < 300
 
 
-def refused_by(response: aiohttp.ClientResponse, said: str, *, continuing: bool) -> ModelError:
+def refused_by(response: aiohttp.ClientResponse, body: str, *, continuing: bool) -> ModelError:
     """The failure that a refusal means.
 
     Args:
-        response: whose head has come.
-        said: the beginning of its body.
+        response: a response with its head.
+        body: the beginning of its body.
         continuing: whether the request was to go on from a partial answer.
     """
-    return failures.refused(response.status, said, headers=response.headers, continuing=continuing)
+    return failures.refused(response.status, body, headers=response.headers, continuing=continuing)

@@ -1,8 +1,8 @@
-"""Which models continue an answer whose beginning they are given, and how they are asked to.
+"""Which models can continue a partial answer (prefill), and how they are asked to.
 
-A model that is wrongly thought able either answers HTTP 400 (harmless: the step restarts) or begins
-anew, which would put a second beginning into the answer. So the table names only those of which it
-is documented; everything else is the operator's to add.
+A model that is listed wrongly either answers HTTP 400 (the step restarts) or begins anew, which
+would put a second beginning into the answer. So the table lists only models that document it. The
+operator can add others.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class PrefillRule(Struct, frozen=True):
     style: PrefillStyle | None
 
 
-# Anthropic took prefill away with Claude 4.6 (HTTP 400, also through OpenRouter), hence no pattern
-# that a later model could match; nor may it be used while the model thinks (`:thinking`).
+# Anthropic removed prefill with Claude 4.6 (HTTP 400, also through OpenRouter), so no pattern may
+# match a later model. Models cannot be prefilled while they think (`:thinking`).
 # Mistral documents `prefix` for all its chat models; its API repeats the beginning (see `Seam`).
 # Not here: DeepSeek (documented, but only under https://api.deepseek.com/beta, while OpenRouter
 # may serve the model from elsewhere), and what vLLM or llama.cpp serve under any name.
@@ -72,12 +72,12 @@ class PrefillTable:
         """Read a setting such as `qwen*=vllm, !mistralai/*, anthropic/claude-3*`.
 
         Args:
-            setting: comma list of `PATTERN[=STYLE]` (style `plain` if not said), `!PATTERN` for
-                models that cannot, and `none`, which drops the defaults. What is said here comes
+            setting: comma list of `PATTERN[=STYLE]` (style `plain` if omitted), `!PATTERN` for
+                models that cannot, and `none`, which drops the defaults. These rules come
                 before the defaults. Empty for the defaults alone.
 
         Raises:
-            InvalidSetting: the text is none of that; the sentence says what to write.
+            InvalidSetting: the setting is invalid; the sentence says what to write.
         """
         rules: list[PrefillRule] = []
         defaults: tuple[PrefillRule, ...] = DEFAULT_RULES
@@ -109,23 +109,23 @@ def _rule(entry: str) -> PrefillRule:
             raise InvalidSetting(f"`{entry}` both denies a model and says how to ask it. {_HOW}")
         return PrefillRule(pattern, None)
     if equals and style not in get_args(PrefillStyle):
-        raise InvalidSetting(f"`{entry}` names no style that is known. {_HOW}")
+        raise InvalidSetting(f"`{entry}` names an unknown style. {_HOW}")
     return PrefillRule(pattern, cast("PrefillStyle", style or "plain"))
 
 
-def trimmed(said: str) -> str:
-    """What of the beginning is sent: some providers answer 400 to white space at its end."""
-    return said.rstrip()
+def trimmed(beginning: str) -> str:
+    """The beginning as it is sent: some providers answer 400 to white space at its end."""
+    return beginning.rstrip()
 
 
-def request_fields(style: PrefillStyle, said: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The assistant's message that ends the conversation, and what the request's body also needs.
+def request_fields(style: PrefillStyle, beginning: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The assistant's last message, and more fields of the request's body.
 
     Args:
         style: how this model is asked.
-        said: the beginning, trimmed.
+        beginning: the partial answer, trimmed.
     """
-    message: dict[str, Any] = {"role": "assistant", "content": said}
+    message: dict[str, Any] = {"role": "assistant", "content": beginning}
     if style == "mistral":
         return message | {"prefix": True}, {}
     if style == "vllm":
@@ -134,24 +134,24 @@ def request_fields(style: PrefillStyle, said: str) -> tuple[dict[str, Any], dict
 
 
 class Seam:
-    """Joins a continuation to what was said: drops from its start what readers have already.
+    """Joins a continuation to its beginning: drops what readers have already.
 
-    First, where the provider repeats the beginning (Mistral does), the whole of it; text that only
-    starts like it is let through. Then as much of the white space that was trimmed from the
-    beginning's end as the model writes again.
+    First it drops the whole beginning, if the provider repeats it (Mistral does). Text that only
+    starts like it is kept. Then it drops the white space that was trimmed from the beginning's end,
+    as far as the model writes it again.
 
     Args:
-        said: the beginning, as readers have it.
+        beginning: the partial answer, as readers have it.
         echoes: whether the provider may repeat it.
 
     Attributes:
-        open: whether something may still be dropped; once False, texts need not pass.
+        open: whether something may still be dropped. Once False, `join` is not needed.
     """
 
-    def __init__(self, said: str, *, echoes: bool) -> None:
-        begun = trimmed(said)
+    def __init__(self, beginning: str, *, echoes: bool) -> None:
+        begun = trimmed(beginning)
         self._echo = begun if echoes else ""
-        self._space = said[len(begun) :]
+        self._space = beginning[len(begun) :]
         self._held = ""
         self.open = bool(self._echo or self._space)
 
@@ -170,6 +170,6 @@ class Seam:
         return text
 
     def end(self) -> str:
-        """What was held back when the continuation ended: it was no repetition."""
+        """What was held back when the continuation ended: it was not a repetition."""
         held, self._held, self._echo = self._held, "", ""
         return self.join(held) if held else ""

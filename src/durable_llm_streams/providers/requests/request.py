@@ -1,4 +1,4 @@
-"""What is sent to a provider: addresses, headers and bodies."""
+"""The requests to a provider: addresses, headers and bodies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .dialect import Dialect
 from .prefill import PrefillStyle, request_fields, trimmed
 from .turns import encodable, messages
 
-#: What stands for the key in the value of a header.
+#: Replaced by the key in the value of a header.
 KEY_MARK: Final = "{key}"
 
 _OURS = ("messages", "stream", "input", "background", "store")
@@ -27,7 +27,7 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e\u00a0-\U0010ffff]*")
 
 
 def base_address(base_url: str) -> URL:
-    """What stands before the endpoints' paths.
+    """The base address, without the path of an endpoint.
 
     Args:
         base_url: as the operator wrote it; the path of an endpoint at its end is cut off.
@@ -82,12 +82,12 @@ def validated_headers(
     Args:
         url: the base address.
         api_key: None for a server that wants none.
-        extra: the operator's headers; `{key}` in a value stands for the key, which then travels in
-            no other way.
-        dialect: says how the key travels where `extra` does not.
+        extra: the operator's headers; `{key}` in a value is replaced by the key, which is then
+            sent in no other header.
+        dialect: says how the key is sent if `extra` does not.
 
     Raises:
-        InvalidSetting: a header that HTTP cannot carry, or a key that is missing.
+        InvalidSetting: a header is invalid in HTTP, or a key is missing.
     """
     dialect = dialect or Dialect()
     named = {**dialect.headers, **extra}
@@ -101,7 +101,7 @@ def validated_headers(
         return named
     if not re.fullmatch(r"[\x21-\x7e]+", api_key):
         raise InvalidSetting(
-            "The key for the model provider has white space or other marks that no key has. "
+            "The key for the model provider has white space or other characters that no key has. "
             "Copy it again, on one line."
         )
     filled = {name: value.replace(KEY_MARK, api_key) for name, value in named.items()}
@@ -120,24 +120,24 @@ def validated_headers(
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Raises InvalidSetting for a header that HTTP cannot carry."""
+    """Raises InvalidSetting for a header that is invalid in HTTP."""
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise InvalidSetting(f"The header {name!r} for the model provider cannot be sent.")
 
 
 class RequestOptions(Struct, frozen=True, kw_only=True):
-    """What the operator wants in every request.
+    """The operator's options for every request.
 
     Args:
         fallback_models: OpenRouter's `models`.
         reasoning_effort: how much to think; None leaves it to the provider.
         max_tokens: the longest answer, in tokens; None leaves it to the provider.
         temperature: None leaves it to the provider.
-        extra_body: fields that win over the ones made here.
+        extra_body: fields that override the ones made here.
 
     Raises:
-        InvalidSetting: a body field that is not to be set, or that JSON cannot hold.
+        InvalidSetting: a body field must not be set, or is not JSON.
     """
 
     fallback_models: Sequence[str] = ()
@@ -151,7 +151,7 @@ class RequestOptions(Struct, frozen=True, kw_only=True):
 
 
 def check_body(fields: Mapping[str, Any]) -> None:
-    """Raises InvalidSetting for body fields that are not to be set, or that JSON cannot hold."""
+    """Raises InvalidSetting for body fields that must not be set, or that are not JSON."""
     for name in _OURS:
         if name in fields:
             raise InvalidSetting(f"The request's field `{name}` cannot be set.")
@@ -187,12 +187,12 @@ def request_body(
 
 
 def optional_fields(options: RequestOptions, dialect: Dialect, *, thinks: bool) -> dict[str, Any]:
-    """The fields that are sent because of settings, and that a provider may not know.
+    """The fields that settings add, and that a provider may not know.
 
     Args:
         options: what the operator wants in every request.
         dialect: how this model is asked.
-        thinks: whether the model is still to think: a continuation is past it.
+        thinks: whether the model may think first; False for a continuation.
     """
     fields: dict[str, Any] = {}
     if dialect.stream and dialect.stream_options:
@@ -210,7 +210,7 @@ def optional_fields(options: RequestOptions, dialect: Dialect, *, thinks: bool) 
 
 
 def background_body(prompt: Prompt, options: RequestOptions) -> bytes:
-    """A request for an answer that the provider makes as a job, as JSON (Responses API).
+    """The request for a job, as JSON (Responses API).
 
     Args:
         prompt: what is asked, from the start.

@@ -11,9 +11,9 @@ from durable_llm_streams.source import Turn
 def messages(turns: Sequence[Turn], *, system: bool = True) -> list[dict[str, Any]]:
     """The messages of a request.
 
-    Neighbours of one role become one message: many chat templates refuse two questions in a row,
-    as they stand where a question was never answered. Turns without text are left out, except the
-    last one.
+    Adjacent turns of one role become one message: many chat templates refuse two questions in a
+    row, which remain if a question was never answered. Turns without text are left out, except
+    the last one.
 
     Args:
         turns: the conversation, oldest first.

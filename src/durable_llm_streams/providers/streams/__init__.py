@@ -1,1 +1,1 @@
-"""What providers answer: bytes in, events out. No I/O."""
+"""The providers' answers: bytes in, events out. No I/O."""

@@ -2,15 +2,15 @@ r"""Event streams of model providers, whatever their events mean: bytes in, even
 
 1. Lines end at LF, CRLF or a lone CR, and nowhere else: U+2028, U+0085 and a UTF-8 character cut
    between two reads are ordinary bytes here. Source: WHATWG HTML, section 9.2.
-2. Every `data` line is read at once, without waiting for the blank line behind it. Only one that
+2. Every `data` line is read at once, without waiting for the blank line after it. Only one that
    cannot be read alone waits for the other `data` lines of its event, to be joined by LF.
    `[DONE]` counts only as a whole line. An event's name matters only if it is `error`.
-3. More than the specification asks for is read: white space before a field, a byte-order mark, a
-   last event without its blank line. What else a line may be is for the protocol's own class.
-4. However the bytes are split, the events are the same, `Alive` left out: `feed` never raises, so
-   that what came before a broken line is delivered first. The failure comes out of `finish`.
-5. An end without a finish reason is a cut. After a finish reason nothing can fail: what
-   follows (usage) is read and not needed.
+3. The reader accepts more than the specification: white space before a field, a byte-order mark,
+   a last event without its blank line. Other lines are left to the protocol's own class.
+4. The events, except `Alive`, do not depend on how the bytes are split. `feed` never raises, so
+   what came before a broken line is delivered first. `finish` raises the failure.
+5. An end without a finish reason is a cut. After a finish reason nothing can fail: what follows
+   (usage) is read, but not required.
 6. A read that gave no event gives one `Alive`: `chunk` for a JSON object without output, or for
    bytes of one that is still being received; `comment` for anything else.
 """
@@ -36,7 +36,7 @@ _FIELDS = frozenset((b"event", b"id", b"retry", b"data", b""))  # b"": a comment
 
 
 class AnswerParser(ABC):
-    """Reads one answer. What an event means is for the protocol's own class.
+    """Reads one answer. Subclasses interpret the events of their protocol.
 
     Args:
         max_line: the longest line accepted, in bytes, without long data strings in it.
@@ -45,7 +45,7 @@ class AnswerParser(ABC):
         done: nothing more is expected: the end, a failure or the connection's end was read.
     """
 
-    _tells_alive: ClassVar[bool] = False
+    _reports_alive: ClassVar[bool] = False
 
     def __init__(self, *, max_line: int = MAX_LINE) -> None:
         self.done = False
@@ -60,8 +60,7 @@ class AnswerParser(ABC):
         self._got_chunk = False  # in this read
         self._failure: ModelError | None = None
         self._reason = ""
-        self._spoke = False
-        self._seen = False
+        self._saw_event = False
         self._usage: Any = None
         self._id: Any = None
         self._model: Any = None
@@ -118,12 +117,12 @@ class AnswerParser(ABC):
                 self._line(line, events)
             elif self._is_open:
                 self._blank(events)
-        if not events and self._tells_alive:
-            self._alive(events)
+        if not events and self._reports_alive:
+            self._add_alive(events)
         return events
 
     def end(self) -> list[Event]:
-        """The connection ended. A last line without its line end counts if it is whole."""
+        """The connection ended. A last line without its line end counts if it is complete."""
         events: list[Event] = []
         line: bytes | None = bytes(self._tail)
         if self._long is not None:
@@ -163,15 +162,12 @@ class AnswerParser(ABC):
             raise failure
         return Finish(reason=self._reason, metadata=metadata)
 
+    @abstractmethod
     def _judge(self, *, may_be_empty: bool) -> ModelError | None:
-        """The failure of an answer that was read to its end; None if it is one."""
-        if not self._reason:
-            return failures.cut() if self._seen else failures.nothing()
-        is_empty = self._reason == "stop" and not (self._spoke or may_be_empty)
-        return failures.empty() if is_empty else None
+        """The failure of an answer that was read to its end; None for a complete answer."""
 
     def _last(self, line: bytes, events: list[Event]) -> None:
-        """Read what stands behind the last line end."""
+        """Read what follows the last line end."""
         payload = line[5:] if line.startswith(b"data:") else b""
         if payload.strip() == DONE or self._is_event(payload):
             self._data(payload, events)
@@ -202,11 +198,11 @@ class AnswerParser(ABC):
             self._no_field(line, events)
 
     def _blank(self, events: list[Event]) -> None:
-        """Read a blank line behind an event that is open."""
+        """Read the blank line after an open event."""
         self._end_event(events)
 
     def _end_event(self, events: list[Event]) -> None:
-        """The open event is whole."""
+        """The open event is complete."""
         payload = b"\n".join(self._pending)
         self._pending, self._pending_size, self._is_open = [], 0, False
         if payload and not self.done:
@@ -214,7 +210,7 @@ class AnswerParser(ABC):
         self._is_error = False
 
     def _hold(self, payload: bytes) -> None:
-        """Keep data that cannot be read alone until its event is whole."""
+        """Keep data that cannot be read alone until its event is complete."""
         self._pending.append(payload)
         self._is_open = True
         self._pending_size += len(payload)
@@ -230,7 +226,7 @@ class AnswerParser(ABC):
         return data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _go_on(self, data: bytes, events: list[Event]) -> bytes:
-        """Join bytes to the open line. Returns what there is to read; b"" while it stays open."""
+        """Append bytes to the open line. Returns what can be read; b"" while the line is open."""
         line, end, rest = data.partition(b"\n")
         if self._long is not None:
             self._long.feed(line)
@@ -249,7 +245,7 @@ class AnswerParser(ABC):
         return data
 
     def _bounded(self, data: bytes, events: list[Event]) -> list[bytes]:
-        """Read lines of which one may be too long. Returns what is left of them."""
+        """Read lines when one may be too long. Returns the unread rest."""
         *lines, tail = data.split(b"\n")
         self._tail += tail
         for line in lines:
@@ -282,7 +278,7 @@ class AnswerParser(ABC):
         """Read a line in which long data strings were cut."""
         self._any_line(line, events)
 
-    def _alive(self, events: list[Event]) -> None:
+    def _add_alive(self, events: list[Event]) -> None:
         """Add the sign of life of a read that gave no other event."""
         if self.done:
             return

@@ -1,7 +1,7 @@
 r"""Characters that a provider cut in two JSON escapes, such as `\ud83d` and `\ude00`. No I/O.
 
-They are joined where both halves come, in one piece of a text or in two. A half without the other
-becomes U+FFFD. A first half at the end of a piece is held until the next piece, or the text's end.
+They are joined if both halves come, in one piece of a text or in two. A half without the other
+becomes U+FFFD. A first half at the end of a piece is held until the next piece or the end.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Characters:
         self.held = ""
 
     def join(self, piece: str) -> str:
-        """What is whole of the text now."""
+        """The text with all characters that are complete now."""
         text, self.held = self.held + piece, ""
         if _FIRST_HALF_LAST.search(text) is not None:
             text, self.held = text[:-1], text[-1]

@@ -1,7 +1,7 @@
 """The JSON of chat completions: the shape of a plain chunk for the hot path, and the slow way.
 
-The decoder of the hot path refuses whatever is not plain. That costs nothing where nothing is
-refused, and a second reading where something is.
+The decoder of the hot path refuses everything that is not plain. Only a refused chunk is decoded
+a second time.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ _DONE = "[DONE]"
 
 
 def decode_slowly(payload: bytes, kind: type[T]) -> T | None:
-    """The slow way, for what the typed decoder refuses: a lone half of a surrogate pair in a text.
+    """Decode what the typed decoder refuses: a lone half of a surrogate pair in a text.
 
     Args:
         payload: JSON.
-        kind: what it shall be.
+        kind: the type to decode.
 
     Returns:
-        It, with U+FFFD for every such half, or None if it is something else.
+        The value, with U+FFFD for every such half; None if it is not of this type.
     """
     try:
         return msgspec.convert(cleaned(json.loads(payload)), kind)
@@ -77,8 +77,8 @@ def decode_slowly(payload: bytes, kind: type[T]) -> T | None:
 def decode_all(payload: bytes) -> list[Any] | None:
     """Every JSON value of a payload, read as leniently as possible.
 
-    Several values may stand behind each other, also with a `data:` that lost its line feed.
-    Control characters in strings are read, and bytes that are no UTF-8 become U+FFFD.
+    Several values may follow each other, also with a `data:` that lost its line feed.
+    Control characters in strings are accepted, and invalid UTF-8 becomes U+FFFD.
 
     Returns:
         The values before the first place that cannot be read; None if there is none.
@@ -102,7 +102,7 @@ def decode_all(payload: bytes) -> list[Any] | None:
 
 
 def decode_lines(payload: bytes) -> list[Any] | None:
-    """The objects that fill a line each, where the lines together cannot be read.
+    """The objects of a body with one object a line, which cannot be read as a whole.
 
     Returns:
         The objects; None if there is none.

@@ -1,14 +1,14 @@
-"""When a chat answer is at its end, and what it is worth then.
+"""When a chat answer ends, and with which result.
 
 1. `[DONE]` is an end, with a finish reason or without one. So is a clean end of the connection
-   after a finish reason, and the end of one whole JSON answer.
+   after a finish reason, and the end of one complete JSON answer.
 2. A finish reason is firm when it comes without output, after some text: only the usage may follow,
    and nothing can fail. One that comes with output, or before any text, is loose: some
    providers send it in every chunk. A broken connection makes a cut of it.
-3. A reason that more output follows was none. From then on every reason of the answer is loose.
+3. A reason followed by more output is void. From then on every reason of the answer is loose.
 4. A reason that names a break makes the answer a cut; an error that follows it is the failure.
-5. An end without any output is a failure. It is asked again only if the usage does not say that
-   tokens were made: they are paid.
+5. An end without any output is a failure. It is retried only if the usage reports no output
+   tokens, because those are paid.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class ChatEnd:
     """Follows one answer to its end.
 
     Attributes:
-        loose: the finish reason that may be one; "" for none.
-        is_broken: whether the provider said that it broke the answer off.
-        is_done: whether the end of the protocol was read: `[DONE]`, or one whole JSON answer.
-        error: reported after a firm finish reason; it counts if nothing was said.
+        loose: a finish reason that is not firm; "" for none.
+        is_broken: whether the provider reported that it broke the answer off.
+        is_done: whether the protocol's end was read: `[DONE]`, or one complete JSON answer.
+        error: reported after a firm finish reason; it counts if there was no output.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class ChatEnd:
         self.is_broken = False
         self.error: ModelError | None = None
         self.is_done = False
-        self._is_void = False  # a reason of this answer was none
+        self._is_void = False  # a reason of this answer was void
 
     @property
     def is_near(self) -> bool:
@@ -68,7 +68,7 @@ class ChatEnd:
         return reason
 
     def usage(self) -> str:
-        """The usage came in a chunk of its own. Returns the reason that is firm by that, or ""."""
+        """The usage came in its own chunk. Returns the reason that this makes firm, or ""."""
         return "" if self._is_void else self.loose
 
     def void(self) -> None:
@@ -76,21 +76,21 @@ class ChatEnd:
         self._is_void = True
         self.loose, self.is_broken = "", False
 
-    def at(self, *, is_done: bool, said: bool) -> str:
+    def at(self, *, is_done: bool, has_output: bool) -> str:
         """The answer's end was read. Returns its reason; "" for a cut.
 
         Args:
-            is_done: whether the protocol said so: `[DONE]`, or one whole JSON answer.
-            said: whether there was any output.
+            is_done: whether it was the protocol's end: `[DONE]`, or one complete JSON answer.
+            has_output: whether there was any output.
         """
         self.is_done = self.is_done or is_done
         if self.is_broken:
             return ""
-        return self.loose or ("stop" if is_done and said else "")
+        return self.loose or ("stop" if is_done and has_output else "")
 
 
 def empty(reason: str, usage: Any, *, thought: bool) -> ModelError | None:
-    """The failure of an answer that ended in order without output. None if it may be empty.
+    """The failure of an answer that ended without output. None if it may be empty.
 
     Args:
         reason: the finish reason.

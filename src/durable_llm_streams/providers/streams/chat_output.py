@@ -1,10 +1,10 @@
-"""What a chat-completion object holds that readers get: of a chunk, or of a whole answer.
+"""The output in a chat-completion object: a chunk, or a complete answer.
 
 1. A chunk has `delta`, a whole answer `message`, a text completion `text`. Of several choices only
    one is read. Ollama's own objects have `message` without choices.
 2. Reasoning comes before text, text before files, and pages last.
 3. A `message` beside deltas, or after them, repeats their text; only its files and pages count.
-4. Tool calls, log-probabilities and whatever else there is are passed over.
+4. Tool calls, log-probabilities and all other fields are ignored.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class ChatOutput:
         self._has_deltas = False
 
     def choice(self, value: dict[str, Any]) -> dict[str, Any] | None:
-        """The choice of an object that belongs to the answer; None where it has none.
+        """The choice of an object that belongs to the answer; None if there is none.
 
-        Where several answers were made, it is the one that began first.
+        If several answers are streamed, it is the one that began first.
         """
         choices = value.get("choices")
         for item in choices if isinstance(choices, list) else ():
@@ -72,28 +72,28 @@ class ChatOutput:
             Whether there is any output.
         """
         delta, message = choice.get("delta"), choice.get("message")
-        said = isinstance(delta, dict) and self._turn(delta, events)
-        self._has_deltas = self._has_deltas or said
+        has_output = isinstance(delta, dict) and self._turn(delta, events)
+        self._has_deltas = self._has_deltas or has_output
         if isinstance(message, dict):
             repeats = isinstance(delta, dict) or (self._has_deltas and choice is not value)
             turn = None if repeats else message
-            said = self._turn(turn or _without_words(message), events) or said
-        if not said:
-            said = self._content(choice.get("text"), events)
+            has_output = self._turn(turn or _without_words(message), events) or has_output
+        if not has_output:
+            has_output = self._content(choice.get("text"), events)
         for about in (choice, value):
             self._parts.citations(about.get("citations"), events)
             self._parts.citations(about.get("search_results"), events)
-        return said
+        return has_output
 
     def _turn(self, turn: dict[str, Any], events: list[Event]) -> bool:
-        said = self._reasoning(turn, events)
-        said = self._content(turn.get("content"), events) or said
-        said = self._content(turn.get("refusal"), events) or said
-        said = self._files(turn.get("images"), events) or said
-        said = self._audio(turn.get("audio"), events) or said
+        has_output = self._reasoning(turn, events)
+        has_output = self._content(turn.get("content"), events) or has_output
+        has_output = self._content(turn.get("refusal"), events) or has_output
+        has_output = self._files(turn.get("images"), events) or has_output
+        has_output = self._audio(turn.get("audio"), events) or has_output
         for name in ("annotations", "citations"):
             self._parts.citations(turn.get(name), events)
-        return said
+        return has_output
 
     def _reasoning(self, turn: dict[str, Any], events: list[Event]) -> bool:
         for name in _REASONINGS:
@@ -102,12 +102,12 @@ class ChatOutput:
                 self.words.reasoning(reasoning, events)
                 return True
         details = turn.get("reasoning_details")
-        said = False
+        has_output = False
         for detail in details if isinstance(details, list) else ():
             if isinstance(detail, dict):
                 text = detail.get("text") or detail.get("summary")
-                said = self._thinking(text, events) or said
-        return said
+                has_output = self._thinking(text, events) or has_output
+        return has_output
 
     def _thinking(self, thinking: Any, events: list[Event]) -> bool:
         """Thinking that is a text, or made of texts (Mistral)."""
@@ -122,22 +122,22 @@ class ChatOutput:
     def _content(self, content: Any, events: list[Event]) -> bool:
         if isinstance(content, str):
             return self._string(content, events)
-        said = False
+        has_output = False
         parts = [content] if isinstance(content, dict) else content
         for part in parts if isinstance(parts, list) else ():
-            said = self._part(part, events) or said
-        return said
+            has_output = self._part(part, events) or has_output
+        return has_output
 
     def _string(self, content: str, events: list[Event]) -> bool:
         """A text, and the pictures that some gateways write into it as Markdown."""
-        said, at = False, 0
+        has_output, at = False, 0
         if CUT in content and "data:" not in content:
             return self._files([{"data": content}], events)
         for found in _PICTURE.finditer(content) if len(content) > MAX_PLAIN else ():
-            said = self._words(content[at : found.start()], events) or said
-            said = self._files([found[1] or found[2]], events) or said
+            has_output = self._words(content[at : found.start()], events) or has_output
+            has_output = self._files([found[1] or found[2]], events) or has_output
             at = found.end()
-        return self._words(content[at:], events) or said
+        return self._words(content[at:], events) or has_output
 
     def _words(self, text: str, events: list[Event]) -> bool:
         if text:
@@ -150,19 +150,19 @@ class ChatOutput:
         if not isinstance(part, dict):
             return False
         self._parts.citations(part.get("annotations"), events)
-        said = self._thinking(part.get("thinking"), events)
+        has_output = self._thinking(part.get("thinking"), events)
         text = part.get("text")
         if isinstance(text, str) and text:
             return self._content(text, events)
-        return said or self._files([part], events)
+        return has_output or self._files([part], events)
 
     def _files(self, parts: Any, events: list[Event]) -> bool:
         before = len(events)
         if parts:
             self._parts.files(parts, events)
-        said = len(events) > before
-        self.has_file = self.has_file or said
-        return said
+        has_output = len(events) > before
+        self.has_file = self.has_file or has_output
+        return has_output
 
     def _audio(self, audio: Any, events: list[Event]) -> bool:
         """A transcript is text. The sound itself may come in pieces, which make no file."""

@@ -1,20 +1,22 @@
-"""Chat-completion streams; see `answer_parser` for what goes for every stream.
+"""Chat-completion streams; see `answer_parser` for the rules of every stream.
 
-1. Only the path from a line to `choices[0].delta.content` is hot: typed, without dictionaries. All
-   else is read leniently: fields unknown are passed over, odd values of known fields are ignored.
-2. A payload that is no JSON object is noise (`ping`, `null`, a time), except `[DONE]`, an array of
-   objects, and whatever an event named `error` holds.
-3. An event that begins as an object and cannot be read is passed over, `MAX_BROKEN` times at most:
-   a lost piece is less than a lost answer. If nothing else is said, it is the failure.
+1. Only the path from a line to `choices[0].delta.content` is hot: typed, without dictionaries. The
+   rest is read leniently: unknown fields and invalid values of known fields are ignored.
+2. A payload that is not a JSON object is noise (`ping`, `null`, a time). The exceptions are
+   `[DONE]`, an array of objects, and the content of an event named `error`.
+3. An event that begins as an object and cannot be read is skipped, at most `MAX_BROKEN` times: a
+   lost piece is better than a lost answer. If there is no other output, it is the failure.
 4. A line that begins with `{` or `[` counts without `data:` too: one JSON answer, an error, or one
-   object a line. Any other text without a single chunk is no stream.
+   object a line. Any other text without a single chunk is not a stream.
 5. An error fails the answer, also after text; not after a firm finish reason (see `chat_end`).
-6. A line that is too long (see `long_lines`) is passed over as a broken event is.
+6. A line that is too long (see `long_lines`) is skipped like a broken event.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
+
+from typing_extensions import override
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
@@ -27,7 +29,7 @@ from .chat_end import ChatEnd, empty
 from .chat_output import ChatOutput
 from .error_objects import error_in
 from .finish_reasons import BREAK, finish_reason
-from .odd_lines import OddLines
+from .unreadable import Unreadable
 from .usage import usage_in
 
 _DONE_WORDS: Final = (DONE, b'"[DONE]"', b"[done]")
@@ -44,7 +46,7 @@ class ChatParser(AnswerParser):
         begins_thinking: whether the model's text begins inside a thought, without an opening tag.
     """
 
-    _tells_alive = True
+    _reports_alive = True
 
     def __init__(
         self,
@@ -58,23 +60,25 @@ class ChatParser(AnswerParser):
         self._output = ChatOutput(self._words)
         self._recent = self._words.recent
         self._plain = False  # a text without "<" can be passed on unchanged
-        self._plainly_thinks = False  # so can reasoning
+        self._plain_reasoning = False  # so can reasoning
         self._ending = ChatEnd()
-        self._odd = OddLines()
+        self._unreadable = Unreadable()
 
     @property
+    @override
     def has_reason(self) -> bool:
         """Whether the answer's text is complete; only the usage may be missing.
 
-        It may become False again: a reason that text follows was none.
+        It may become False again: a reason followed by text is void.
         """
         return bool(self._reason) or self._ending.is_broken
 
     @property
     def saw_late_thought(self) -> bool:
         """Whether a thought ended that had no opening tag."""
-        return self._words.was_late
+        return self._words.saw_late_thought
 
+    @override
     def _data(self, payload: bytes, events: list[Event]) -> None:
         try:
             delta = decode_plain(payload).choices[0].delta
@@ -84,7 +88,7 @@ class ChatParser(AnswerParser):
         text = delta.content
         reasoning = delta.reasoning or delta.reasoning_content
         if reasoning:
-            if self._plainly_thinks and not text:
+            if self._plain_reasoning and not text:
                 events.append(ReasoningDelta(reasoning))
                 return
         elif text and self._plain:
@@ -93,7 +97,7 @@ class ChatParser(AnswerParser):
                 self._recent.append(text)
             else:
                 self._words.text(text, events)
-                self._plain = self._words.passes
+                self._plain = self._words.passes_text
                 self._got_chunk = True
             return
         self._any(payload, events)
@@ -108,7 +112,7 @@ class ChatParser(AnswerParser):
             self._value(value, payload, events)
 
     def _no_chunk(self, payload: bytes, events: list[Event]) -> None:
-        """What is no chunk at first sight: the end, noise, or one to be read leniently."""
+        """Read a payload that is not one JSON value: the end, noise, or chunks in another form."""
         word = payload.strip()
         if word in _DONE_WORDS:
             self._end_word(events)
@@ -151,18 +155,20 @@ class ChatParser(AnswerParser):
             if self._pending:
                 self._hold(payload)
             return
-        self._seen = True
+        self._saw_event = True
         choice = value if choice is None else choice
         self._about(value, choice)
-        said = self._output.read(value, choice, events)
-        if said and (self._reason or self._ending.loose or self._ending.is_broken):
+        has_output = self._output.read(value, choice, events)
+        if has_output and (self._reason or self._ending.loose or self._ending.is_broken):
             self._reason = ""
             self._ending.void()
-        self._end_of(value, choice, events, said=said, failed=error is not None)
+        self._end_of(value, choice, events, has_output=has_output, failed=error is not None)
         if error is not None:
             self._error(error)
-        self._plain = self._words.passes and not (self._reason or self._ending.is_near)
-        self._plainly_thinks = self._words.thinks and not (self._reason or self._ending.is_near)
+        self._plain = self._words.passes_text and not (self._reason or self._ending.is_near)
+        self._plain_reasoning = self._words.passes_reasoning and not (
+            self._reason or self._ending.is_near
+        )
 
     def _about(self, value: dict[str, Any], choice: dict[str, Any]) -> None:
         self._id = self._id or value.get("id")
@@ -175,17 +181,17 @@ class ChatParser(AnswerParser):
         choice: dict[str, Any],
         events: list[Event],
         *,
-        said: bool,
+        has_output: bool,
         failed: bool,
     ) -> None:
         """Read the finish reason of an object, if it has one."""
         reason = next(filter(None, (finish_reason(choice.get(name)) for name in _REASONS)), "")
         is_whole = "delta" not in choice and isinstance(choice.get("message"), dict)
-        self._odd.is_whole = self._odd.is_whole or (is_whole and choice is not value)
+        self._unreadable.is_whole = self._unreadable.is_whole or (is_whole and choice is not value)
         firm = ""
         if reason and not (failed and reason == BREAK):
-            is_early = reason == "stop" and not self._said
-            firm = self._ending.reason(reason, is_loose=(said or is_early) and not is_whole)
+            is_early = reason == "stop" and not self._has_output
+            firm = self._ending.reason(reason, is_loose=(has_output or is_early) and not is_whole)
         elif choice is value and value.get("usage"):
             firm = self._ending.usage()
         if firm:
@@ -198,7 +204,7 @@ class ChatParser(AnswerParser):
         self._fail(failure)
 
     def _ended(self, reason: str, events: list[Event]) -> None:
-        """The output is complete: pass on what was held back."""
+        """The output is complete: emit what was held back."""
         self._words.end(events)
         self._reason = reason
         if reason == "stop":
@@ -206,78 +212,90 @@ class ChatParser(AnswerParser):
 
     def _end_word(self, events: list[Event]) -> None:
         self._words.end(events)
-        reason = self._ending.at(is_done=True, said=self._said)
+        reason = self._ending.at(is_done=True, has_output=self._has_output)
         self._ended(self._reason or reason, events)
         self.done = True
 
+    @override
     def end(self) -> list[Event]:
-        """The connection ended in order; see `AnswerParser.end`."""
         events = super().end()
         if self._failure is None:
             self._words.end(events)
-            reason = self._ending.at(is_done=self._odd.is_whole, said=self._said)
+            reason = self._ending.at(is_done=self._unreadable.is_whole, has_output=self._has_output)
             self._ended(self._reason or reason, events)
         return events
 
     @property
-    def _said(self) -> bool:
+    def _has_output(self) -> bool:
         """Whether there was any output."""
-        return self._words.spoke or self._words.thought or self._output.has_file
+        return self._words.has_text or self._words.has_reasoning or self._output.has_file
 
+    @override
     def _last(self, line: bytes, events: list[Event]) -> None:
         self._any_line(line, events)
 
+    @override
     def _is_event(self, payload: bytes) -> bool:
         return decode_all(payload) is not None
 
+    @override
     def _no_field(self, line: bytes, events: list[Event]) -> None:
-        failure = None if self._seen else self._odd.add(line)
+        failure = None if self._saw_event else self._unreadable.add(line)
         if failure is not None:
             self._fail(failure)
         elif self._pending:
             self._hold(line)
         elif line.lstrip()[:1] in (b"{", b"["):
-            self._odd.is_document = self._odd.is_document or not self._seen
+            self._unreadable.is_document = self._unreadable.is_document or not self._saw_event
             self._data(line, events)
 
+    @override
     def _blank(self, events: list[Event]) -> None:
-        if not (self._odd.is_document and self._pending):
+        if not (self._unreadable.is_document and self._pending):
             super()._blank(events)
 
+    @override
     def _joined(self, payload: bytes, events: list[Event]) -> None:
         values = decode_all(payload.strip())
-        if values is None and self._odd.is_document:
+        if values is None and self._unreadable.is_document:
             values = decode_lines(payload)
         for value in values or ():
             self._value(value, payload, events)
         if values is None and self._is_error:
             self._fail(failures.reported(payload.decode(errors="replace")))
         is_noise = payload.lstrip()[:1] == b"["
-        if values is None and not is_noise and (failure := self._odd.broken(payload)) is not None:
+        if (
+            values is None
+            and not is_noise
+            and (failure := self._unreadable.broken(payload)) is not None
+        ):
             self._fail(failure)
 
+    @override
     def _too_long(self) -> None:
-        self._odd.is_too_long = self._odd.is_too_long or not self.done
+        self._unreadable.is_too_long = self._unreadable.is_too_long or not self.done
 
+    @override
     def _cut_line(self, line: bytes, events: list[Event]) -> None:
         self._plain = False  # a text may be a data string that was cut
         super()._cut_line(line, events)
 
+    @override
     def _judge(self, *, may_be_empty: bool) -> ModelError | None:
         if self._reason:
-            if self._words.spoke or self._output.has_file or may_be_empty:
+            if self._words.has_text or self._output.has_file or may_be_empty:
                 return None
-            failure = empty(self._reason, self._usage, thought=self._words.thought)
-            return failure and (self._ending.error or self._odd.failure() or failure)
-        if self._said or self._ending.is_broken:
-            return failures.too_much() if self._odd.is_too_long else failures.cut()
-        if (failure := self._odd.failure()) is not None:
-            return failures.cut() if self._odd.is_document else failure
-        if self._odd.text and not (self._seen and self._output.has_choice):
-            return self._odd.not_a_stream()
-        if self._seen and self._ending.is_done:
+            failure = empty(self._reason, self._usage, thought=self._words.has_reasoning)
+            return failure and (self._ending.error or self._unreadable.failure() or failure)
+        if self._has_output or self._ending.is_broken:
+            return failures.too_much() if self._unreadable.is_too_long else failures.cut()
+        if (failure := self._unreadable.failure()) is not None:
+            return failures.cut() if self._unreadable.is_document else failure
+        if self._unreadable.text and not (self._saw_event and self._output.has_choice):
+            return self._unreadable.not_a_stream()
+        if self._saw_event and self._ending.is_done:
             return empty("stop", self._usage, thought=False)
-        return failures.cut() if self._seen else failures.nothing()
+        return failures.cut() if self._saw_event else failures.nothing()
 
 
 def _is_chunk(value: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Where a Markdown text stands while it is written: in a code block, at a line's beginning. No I/O.
+"""The position in a Markdown text while it is written: in code, at a line's beginning. No I/O.
 
 Source: CommonMark 0.31, section 4.5 (fenced code blocks).
 """
@@ -29,7 +29,7 @@ class CodeMarks:
 
     @property
     def begins_line(self) -> bool:
-        """Whether only white space stands on the open line, and less than makes it code."""
+        """Whether the open line holds only white space, and less than would make it code."""
         return not self.line.strip() and len(self.line.expandtabs(4)) < 4
 
     def follow(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Where providers put an error into an answer that began as a success."""
+"""Finds errors that providers report inside an answer that began as a success."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def error_in(value: dict[str, Any], *, is_error: bool = False) -> Any:
 
     Args:
         value: a chunk, an object in the place of one, or a whole JSON body.
-        is_error: whether the object is one for sure (`event: error`).
+        is_error: whether the object is certainly an error (`event: error`).
 
     Returns:
         The error, for `model_errors.reported`; None without one. An `error` that is empty, false or
@@ -52,7 +52,7 @@ def _code(value: dict[str, Any]) -> int | str | None:
 
 
 def _merged(error: Any, around: dict[str, Any]) -> Any:
-    """The error as one object, with what stands beside it."""
+    """The error as one object, with the fields beside it."""
     merged = dict(error) if isinstance(error, dict) else {"message": error}
     beside = {"code": _code(around), "type": around.get("type"), "metadata": around.get("metadata")}
     for name, value in beside.items():

@@ -1,14 +1,14 @@
 """Why a model stopped: the providers' words for it, and the AI SDK's.
 
-Letters' case, `-`, `_` and blanks do not matter. What is not a word ("", "null", a number) does not
-count.
+Case, `-`, `_` and blanks are ignored. A value that is not a word ("", "null", a number) is ignored
+too.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-#: The provider broke the answer off. It is as a connection that was cut.
+#: The provider broke the answer off: the same as a cut connection.
 BREAK: Final = "break"
 
 _STOP = (

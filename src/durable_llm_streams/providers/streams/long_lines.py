@@ -1,11 +1,11 @@
 r"""Lines that are too long to keep: their long data strings are cut while they are read. No I/O.
 
-1. Only a line longer than the limit is treated so. Its JSON strings that hold data (a `data:` URL,
-   also as a Markdown picture; base64) and are longer than `longest` are cut: their beginning stays,
-   and a `CUT` mark with their length.
-2. The line stays JSON, so that the text beside a picture is read. No other string is ever cut.
-3. A line that is too long all the same is lost.
-4. However the bytes are split, the result is the same.
+1. This applies only to a line longer than the limit. Data strings (a `data:` URL, also as a
+   Markdown picture; base64) longer than `longest` are cut. Their beginning stays, with a `CUT`
+   mark that holds their length.
+2. The line stays JSON, so the text beside a picture is read. No other string is ever cut.
+3. A line that is still too long is lost.
+4. The result does not depend on how the bytes are split.
 """
 
 from __future__ import annotations

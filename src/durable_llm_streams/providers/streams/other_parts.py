@@ -1,8 +1,8 @@
-"""What an answer holds beside text: pictures and other files, and the pages that it refers to.
+"""The parts of an answer beside text: pictures and other files, and the pages that it refers to.
 
-1. A file of up to `MAX_URL` characters (as a `data:` URL) is kept whole, one at an address by its
-   address. A larger one becomes a sentence in the text, once, and so does one that makes all of
-   an answer's files larger than `MAX_FILES`.
+1. A file of up to `MAX_URL` characters (as a `data:` URL) is kept whole. A file at an address is
+   kept as the address. A larger file is replaced by a sentence in the text, once. So is a file
+   that makes the answer's files together larger than `MAX_FILES`.
 2. A page counts once. Only `http:` and `https:` addresses of up to `MAX_ADDRESS` characters count.
 """
 
@@ -52,7 +52,7 @@ class OtherParts:
         self._left = MAX_FILES
 
     def files(self, parts: Any, events: list[Event]) -> None:
-        """Read a list of parts, or one; what is no file is passed over.
+        """Read a list of parts, or one; only files count.
 
         Args:
             parts: as `images` of OpenRouter, or parts of a content (OpenAI, Gemini, Anthropic).

@@ -1,8 +1,8 @@
-"""What one response has said so far, and what comes next of it, in whichever form it comes.
+"""Emits the content of one response once, in whichever form the provider sends it.
 
-1. A text comes as deltas, as a whole at its end, or as both; see `told`.
+1. A text comes as deltas, complete at its end, or as both; see `emitted`.
 2. Citations wait for the end of their item: they must not break a part of the message in two.
-3. A file or a page is given once.
+3. A file or a page is emitted once.
 """
 
 from __future__ import annotations
@@ -13,101 +13,104 @@ from typing import Any
 from durable_llm_streams.source import Citation, Event, File, ReasoningDelta, TextDelta
 
 from .characters import Characters
+from .emitted import Emitted, Level
 from .response_output import citations, events_of, item_events
-from .told import Level, Told
 
 
-class ResponseSaid:
+class ResponseEmitter:
     """Follows one response.
 
     Args:
-        before: (kind, text) of what was said before; None if that is not known.
+        before: (kind, text) of what was emitted before; None if that is not known.
 
     Attributes:
-        spoke: whether there is a text that is not blank, or a file.
-        thought: whether there is reasoning.
+        has_output: whether a text that is not blank, or a file, was emitted.
+        has_reasoning: whether reasoning was emitted.
         texts: the pieces of the text; the reader of plain deltas appends to them.
         characters: the first half of a character that was cut.
     """
 
     def __init__(self, before: Iterable[tuple[str, str]] | None) -> None:
-        self.spoke = False
-        self.thought = False
+        self.has_output = False
+        self.has_reasoning = False
         self.characters = Characters()
-        self._told = Told(before)
-        self.texts = self._told.texts
-        self._waiting: list[Event] = []
-        self._given: set[str] = set()  # addresses
+        self._emitted = Emitted(before)
+        self.texts = self._emitted.texts
+        self._held_back: list[Event] = []
+        self._emitted_urls: set[str] = set()  # addresses
 
     def text(self, piece: str, events: list[Event]) -> None:
         """Read a delta of the text."""
         if text := self.characters.join(piece):
-            self._say(text, events)
+            self._emit_text(text, events)
 
     def reasoning(self, piece: str, events: list[Event]) -> None:
         """Read a delta of the reasoning."""
         events.append(ReasoningDelta(piece))
-        self._told.thoughts.append(piece)
-        self.thought = True
+        self._emitted.thoughts.append(piece)
+        self.has_reasoning = True
 
     def text_done(self, text: str, level: Level, events: list[Event]) -> None:
-        """Read the whole of a text whose deltas are over."""
+        """Read the complete text after its last delta."""
         if text:
             self.characters.end()  # the whole text has the other half
-            if rest := self._told.rest(text, level):
-                self._note(rest, events)
+            if rest := self._emitted.rest(text, level):
+                self._append_text(rest, events)
 
     def item_done(self, item: Any, events: list[Event]) -> None:
-        """Read an item that is whole."""
-        said = item_events(item)
-        text = "".join(each.text for each in said if isinstance(each, TextDelta))
-        reasoning = "".join(each.text for each in said if isinstance(each, ReasoningDelta))
-        if reasoning and self._told.known and not (self._told.thoughts or self._told.texts):
+        """Read a complete item."""
+        found = item_events(item)
+        text = "".join(each.text for each in found if isinstance(each, TextDelta))
+        reasoning = "".join(each.text for each in found if isinstance(each, ReasoningDelta))
+        if (
+            reasoning
+            and self._emitted.known
+            and not (self._emitted.thoughts or self._emitted.texts)
+        ):
             self.reasoning(reasoning, events)
         self.text_done(text, "item", events)
-        self._give(said, events)
+        self._emit_parts(found, events)
 
     def annotation(self, annotation: Any) -> None:
         """Read a citation."""
-        self._waiting += citations([annotation])
+        self._held_back += citations([annotation])
 
     def whole(self, output: Any, events: list[Event]) -> bool:
-        """Read all items of a response that is over, and give what was not given yet.
+        """Read all items of a complete response, and emit what was not emitted yet.
 
         Returns:
-            Whether it is the response that was said so far; otherwise only files and pages are
-            given.
+            Whether it continues what was emitted; if not, only files and pages are emitted.
         """
         items = events_of(output)
         if items:
             self.characters.end()
-        rest = self._told.beyond(items)
+        rest = self._emitted.beyond(items)
         for each in items if rest is None else rest:
             if isinstance(each, File | Citation):
-                self._give([each], events)
+                self._emit_parts([each], events)
             elif rest is not None and isinstance(each, TextDelta):
-                self._note(each.text, events)
+                self._append_text(each.text, events)
             elif rest is not None:
                 events.append(each)
-                self.thought = True
+                self.has_reasoning = True
         if held := self.characters.end():
-            self._say(held, events)
-        self._give((), events)
+            self._emit_text(held, events)
+        self._emit_parts((), events)
         return rest is not None
 
-    def _say(self, text: str, events: list[Event]) -> None:
-        self._told.texts.append(text)
-        self._note(text, events)
+    def _emit_text(self, text: str, events: list[Event]) -> None:
+        self._emitted.texts.append(text)
+        self._append_text(text, events)
 
-    def _note(self, text: str, events: list[Event]) -> None:
+    def _append_text(self, text: str, events: list[Event]) -> None:
         events.append(TextDelta(text))
-        self.spoke = self.spoke or not text.isspace()
+        self.has_output = self.has_output or not text.isspace()
 
-    def _give(self, more: Iterable[Event], events: list[Event]) -> None:
-        """Give the citations that wait, and more."""
-        for each in (*self._waiting, *more):
-            if isinstance(each, File | Citation) and each.url not in self._given:
-                self._given.add(each.url)
+    def _emit_parts(self, more: Iterable[Event], events: list[Event]) -> None:
+        """Emit the citations that were held back, and more."""
+        for each in (*self._held_back, *more):
+            if isinstance(each, File | Citation) and each.url not in self._emitted_urls:
+                self._emitted_urls.add(each.url)
                 events.append(each)
-                self.spoke = self.spoke or isinstance(each, File)
-        self._waiting.clear()
+                self.has_output = self.has_output or isinstance(each, File)
+        self._held_back.clear()

@@ -1,7 +1,7 @@
-"""The shape of one event of a response stream: of all its fields, those that are read here.
+"""One event of a response stream, with the fields that are read here.
 
 Source: the streaming events of OpenAI's Responses API (`openai.types.responses` of `openai` 3).
-All fields are `Any`, so that an odd one cannot break an answer.
+All fields are `Any`, so an invalid one cannot break an answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 class Delta(Struct, gc=False):
-    """What is read of every event, on the hot path: enough for a piece of the text."""
+    """The fields of a text delta, for the hot path."""
 
     type: Any = None
     sequence_number: Any = None
@@ -26,7 +26,7 @@ class ResponseEvent(Struct, gc=False):
     type: Any = None
     sequence_number: Any = None
     delta: Any = None
-    text: Any = None  # the whole of a text whose deltas are over
+    text: Any = None  # the complete text, after its deltas
     refusal: Any = None  # the same of a refusal
     part: Any = None  # a part of a message
     item: Any = None  # an item of the output

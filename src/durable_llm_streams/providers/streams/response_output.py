@@ -1,7 +1,7 @@
-"""What the items of a response's `output` say, as events.
+"""The items of a response's `output`, as events.
 
 Source: `openai.types.responses` of `openai` 3: `ResponseOutputMessage`, `ResponseReasoningItem`,
-`ImageGenerationCall`. Odd values are left out; nothing fails.
+`ImageGenerationCall`. Invalid values are left out; nothing fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .other_parts import OtherParts
 
 
 def events_of(output: Any) -> list[Event]:
-    """What a whole response says, in order.
+    """The content of a complete response, in order.
 
     Args:
         output: the list of its items.
@@ -24,7 +24,7 @@ def events_of(output: Any) -> list[Event]:
 
 
 def item_events(item: Any) -> list[Event]:
-    """What one item says: each text in one piece, citations after the text that they belong to."""
+    """The content of one item: complete texts, each followed by its citations."""
     kind = item.get("type") if isinstance(item, dict) else None
     if kind == "message":
         return [event for part in _objects(item.get("content")) for event in _part_events(part)]

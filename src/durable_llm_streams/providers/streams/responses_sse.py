@@ -1,11 +1,12 @@
-"""Response streams (OpenAI's Responses API); see `answer_parser` for what goes for every stream.
+"""Response streams (OpenAI's Responses API); see `answer_parser` for the rules of every stream.
 
-1. Every event has a `sequence_number`, and a stream can be asked for from behind any of them. An
-   event that was read already is passed over, so that nothing is said twice.
+1. Every event has a `sequence_number`, and a stream can be resumed after any of them. An event
+   that was read already is skipped, so no text is emitted twice.
 2. The job is yielded as soon as its id is known, and again after every `MARK_EVERY` events, at the
-   end of a read: that costs nothing per event, and little is read twice after a break.
-3. Only the path from a line to `delta` is hot. All else is read leniently, as in `chat_sse`: an
-   unknown event is a sign of life, a payload that is no object is noise, a broken one is left out.
+   end of a read. That costs nothing per event, and little is read twice after a break.
+3. Only the path from a line to `delta` is hot. The rest is read leniently, as in `chat_sse`. An
+   unknown event is a sign of life, a payload that is not an object is noise, and a broken one is
+   skipped.
 4. One JSON response instead of a stream is read as its last event; see `whole`.
 """
 
@@ -14,6 +15,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
+
+from typing_extensions import override
 
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.providers import failures
@@ -24,10 +27,10 @@ from .characters import clean, cleaned
 from .chat_chunk import UNREADABLE, decode_all
 from .chat_end import empty
 from .error_objects import error_in
-from .odd_lines import OddLines
+from .response_emitter import ResponseEmitter
 from .response_event import ResponseEvent, decode, decode_delta
 from .response_output import part_text
-from .response_said import ResponseSaid
+from .unreadable import Unreadable
 
 MARK_EVERY: Final = 1024
 
@@ -44,41 +47,41 @@ class ResponsesParser(AnswerParser):
     """Reads one answer.
 
     Args:
-        job: the job that is listened to again, from behind its mark; None for a new one.
-        told: (kind, text) of what the job said before; None if that is not known. Only for a job
-            that is listened to again.
+        job: the job to resume after its mark; None for a new one.
+        emitted: (kind, text) of what the job emitted before; None if that is not known. Only for
+            a job that is resumed.
         max_line: see `AnswerParser`.
 
     Attributes:
         job: the job, with the last mark that was yielded; None while its id is unknown.
         begun: an event was read.
-        ended: the provider said that its work on the answer is over.
-        is_unfinished: nothing more can be read here, and the job may still be at work.
+        ended: the provider reported the end of its work on the answer.
+        is_unfinished: nothing more can be read here, and the job may still be running.
     """
 
-    _tells_alive = True
+    _reports_alive = True
 
     def __init__(
         self,
         job: Job | None = None,
         *,
-        told: Iterable[tuple[str, str]] | None = None,
+        emitted: Iterable[tuple[str, str]] | None = None,
         max_line: int = MAX_LINE,
     ) -> None:
         super().__init__(max_line=max_line)
         self.job = job
         self.begun = self.ended = self.is_unfinished = False
-        at_mark = job is not None and starting_after(job) > 0  # before it something may be said
-        self._said = ResponseSaid(told if told is not None or at_mark else ())
-        self._texts, self._characters = self._said.texts, self._said.characters
-        self._odd = OddLines()
+        at_mark = job is not None and starting_after(job) > 0  # text may precede the mark
+        self._emitter = ResponseEmitter(emitted if emitted is not None or at_mark else ())
+        self._texts, self._characters = self._emitter.texts, self._emitter.characters
+        self._unreadable = Unreadable()
         self._again = job is not None
         self._is_ending = self._polled = False
         self._marked = self._sequence = starting_after(job) if job is not None else -1
         self._id = job.id if job is not None else None
 
+    @override
     def feed(self, data: bytes) -> list[Event]:
-        """Read the next bytes; see `AnswerParser.feed`. A mark may follow the deltas."""
         events = super().feed(data)
         is_due = self._sequence - self._marked >= MARK_EVERY
         if is_due and self.job is not None and not (self.done or self._characters.held):
@@ -90,11 +93,11 @@ class ResponsesParser(AnswerParser):
 
         Args:
             response: the JSON object.
-            polled: whether it is the one that was listened to before. An answer that is not the
-                one that was said fails then.
+            polled: whether the same response was read before. It then fails if the answer
+                differs from what was emitted.
 
         Returns:
-            What it says beyond what was said. The parser is `done` if the response is over.
+            What it adds to what was emitted. The parser is `done` if the response is complete.
         """
         self._polled = polled
         events: list[Event] = []
@@ -109,6 +112,7 @@ class ResponsesParser(AnswerParser):
         self.is_unfinished = not self.done
         return events
 
+    @override
     def _data(self, payload: bytes, events: list[Event]) -> None:
         try:
             event = decode_delta(payload)
@@ -129,12 +133,12 @@ class ResponsesParser(AnswerParser):
             else:
                 self._got_chunk = True
             if not self.begun:
-                self.begun = self._seen = True
+                self.begun = self._saw_event = True
         else:
             self._any(payload, events)
 
     def _any(self, payload: bytes, events: list[Event]) -> None:
-        """Read what is no plain piece of the text."""
+        """Read any event that is not a plain text delta."""
         try:
             event = decode(payload)
         except UNREADABLE:
@@ -145,7 +149,7 @@ class ResponsesParser(AnswerParser):
             self._no_event(payload, events)
 
     def _no_event(self, payload: bytes, events: list[Event]) -> None:
-        """What is no event at first sight: the end, noise, or one to be read leniently."""
+        """Read a payload that is not a typed event: the end, noise, or an event in another form."""
         word = payload.strip()
         if word == DONE:
             self.done = True
@@ -175,12 +179,12 @@ class ResponsesParser(AnswerParser):
         elif isinstance(value.get("type"), str) and not self._is_error:
             self._read(ResponseEvent(**{name: value.get(name) for name in _FIELDS}), events)
         elif error := error_in(value, is_error=self._is_error):
-            self._seen = self._got_chunk = True
+            self._saw_event = self._got_chunk = True
             self._fail(failures.reported(error, job_over=self._again))
 
     def _read(self, event: ResponseEvent, events: list[Event]) -> None:
         """Read any event."""
-        self.begun = self._seen = self._got_chunk = True
+        self.begun = self._saw_event = self._got_chunk = True
         number, kind = event.sequence_number, event.type
         if type(number) is int:
             if number <= self._sequence:
@@ -190,61 +194,72 @@ class ResponsesParser(AnswerParser):
             if type(event.delta) is not str or not event.delta:
                 return
             if kind in _TEXTS:
-                self._said.text(event.delta, events)
+                self._emitter.text(event.delta, events)
             else:
-                self._said.reasoning(clean(event.delta), events)
+                self._emitter.reasoning(clean(event.delta), events)
         elif handler := _HANDLERS.get(kind):
             handler(self, event, events)
 
+    @override
     def _is_event(self, payload: bytes) -> bool:
         return decode_all(payload) is not None
 
+    @override
     def _no_field(self, line: bytes, events: list[Event]) -> None:
         if self._pending or line.lstrip()[:1] in (b"{", b"["):
-            self._odd.is_document = self._odd.is_document or not self._seen
+            self._unreadable.is_document = self._unreadable.is_document or not self._saw_event
             self._data(line, events)
-        elif not self._seen and (failure := self._odd.add(line)) is not None:
+        elif not self._saw_event and (failure := self._unreadable.add(line)) is not None:
             self._fail(failure)
 
+    @override
     def _last(self, line: bytes, events: list[Event]) -> None:
         if not any(name.startswith(line) for name in _NAMES):  # of a field that was cut
             self._any_line(line, events)
 
+    @override
     def _blank(self, events: list[Event]) -> None:
-        if self._is_ending or not (self._odd.is_document and self._pending):
+        if self._is_ending or not (self._unreadable.is_document and self._pending):
             super()._blank(events)
 
+    @override
     def end(self) -> list[Event]:
-        """The connection ended in order; see `AnswerParser.end`."""
         self._is_ending = True
         return super().end()
 
+    @override
     def _joined(self, payload: bytes, events: list[Event]) -> None:
         values = decode_all(payload.strip())
-        if values is None and (failure := self._odd.broken(payload)) is not None:
+        if values is None and (failure := self._unreadable.broken(payload)) is not None:
             self._fail(failure)
         self._values(values or (), events)
 
+    @override
     def _too_long(self) -> None:
-        self._odd.is_too_long = self._odd.is_too_long or not self.done
+        self._unreadable.is_too_long = self._unreadable.is_too_long or not self.done
 
+    @override
     def _judge(self, *, may_be_empty: bool) -> ModelError | None:
-        spoke = self._said.spoke or bool("".join(self._texts).strip())
+        has_output = self._emitter.has_output or bool("".join(self._texts).strip())
         if self._reason:
-            is_one = spoke or may_be_empty
-            return None if is_one else empty(self._reason, self._usage, thought=self._said.thought)
-        if not spoke and (failure := self._odd.failure()) is not None:
+            is_one = has_output or may_be_empty
+            return (
+                None
+                if is_one
+                else empty(self._reason, self._usage, thought=self._emitter.has_reasoning)
+            )
+        if not has_output and (failure := self._unreadable.failure()) is not None:
             return failure
-        if self._odd.text and not self._seen:
-            return self._odd.not_a_stream()
-        if self._odd.is_too_long:
+        if self._unreadable.text and not self._saw_event:
+            return self._unreadable.not_a_stream()
+        if self._unreadable.is_too_long:
             return failures.too_much()
-        return failures.cut() if self._seen else failures.nothing()
+        return failures.cut() if self._saw_event else failures.nothing()
 
     def _begun(self, event: ResponseEvent, events: list[Event]) -> None:
         response = self._response(event)
         job = response.get("id")
-        kept = response.get("background") is not False  # a server may have passed over the wish
+        kept = response.get("background") is not False  # a server may ignore the request for it
         if kept and self.job is None and isinstance(job, str) and is_id(job):
             self._mark(job, events)
 
@@ -255,21 +270,21 @@ class ResponsesParser(AnswerParser):
 
     def _next_summary(self, event: ResponseEvent, events: list[Event]) -> None:
         if type(event.summary_index) is int and event.summary_index > 0:
-            self._said.reasoning("\n\n", events)
+            self._emitter.reasoning("\n\n", events)
 
     def _text_done(self, event: ResponseEvent, events: list[Event]) -> None:
         text = event.text if type(event.text) is str else event.refusal
         if type(text) is str:
-            self._said.text_done(text, "part", events)
+            self._emitter.text_done(text, "part", events)
 
     def _part_done(self, event: ResponseEvent, events: list[Event]) -> None:
-        self._said.text_done(part_text(event.part), "part", events)
+        self._emitter.text_done(part_text(event.part), "part", events)
 
     def _item_done(self, event: ResponseEvent, events: list[Event]) -> None:
-        self._said.item_done(event.item, events)
+        self._emitter.item_done(event.item, events)
 
     def _annotated(self, event: ResponseEvent, _: list[Event]) -> None:
-        self._said.annotation(event.annotation)
+        self._emitter.annotation(event.annotation)
 
     def _completed(self, event: ResponseEvent, events: list[Event]) -> None:
         self._over("stop", self._response(event), events)
@@ -285,12 +300,12 @@ class ResponsesParser(AnswerParser):
             self._fail(failures.job_ended(f"incomplete: {reason}"))
 
     def _over(self, reason: str, response: dict[str, Any], events: list[Event]) -> None:
-        """The answer is whole: say what was not said yet."""
+        """The answer is complete: emit what was not emitted yet."""
         self.ended = True
-        if self._said.whole(response.get("output"), events) or not self._polled:
+        if self._emitter.whole(response.get("output"), events) or not self._polled:
             self._reason, self.done = reason, True
         else:
-            self._fail(failures.job_gone("The finished answer is not the one that was said."))
+            self._fail(failures.job_gone("The finished answer differs from what was streamed."))
 
     def _failed(self, event: ResponseEvent, _: list[Event]) -> None:
         self.ended = True
@@ -305,11 +320,11 @@ class ResponsesParser(AnswerParser):
         error = event.error
         if error is None:
             error = {"code": event.code, "message": event.message}
-        # It may be the stream's alone; to whoever listens again it is the job's.
+        # It may be a failure of the stream alone; a reader that resumes treats it as the job's.
         self._fail(failures.reported(error, job_over=self._again))
 
     def _response(self, event: ResponseEvent) -> dict[str, Any]:
-        """The response as it is now; what is known of the answer is kept."""
+        """The event's response. Keeps the answer's id, model and usage."""
         response: dict[str, Any] = event.response if isinstance(event.response, dict) else {}
         self._id, self._model = response.get("id", self._id), response.get("model", self._model)
         self._usage = response.get("usage") or self._usage

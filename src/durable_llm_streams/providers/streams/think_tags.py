@@ -1,15 +1,15 @@
 """Thoughts that a model writes into its text between tags, such as `<think>`. No I/O.
 
-1. A tag opens a thought where it begins the answer or a line, outside of code. Anywhere else it is
-   text: a model writes about tags too.
-2. The thought ends at its closing tag, wherever that stands. White space behind tags is dropped.
-3. A closing tag without an opening one makes everything before it a thought, once, if no tag and no
-   reasoning came before it, it is no code, and it does not stand in mid-sentence. What was passed
-   on as text already is taken back by `LateThought`.
-4. Where it is known that a text begins inside a thought, it is one until `</think>`. If that never
-   comes, and the answer ends in order, the thought was the answer and is repeated as text.
+1. A tag opens a thought if it begins the answer or a line, outside of code. Anywhere else it is
+   text, because models also write about tags.
+2. The thought ends at its closing tag, wherever that is. White space after tags is dropped.
+3. A closing tag without an opening one makes everything before it a thought, once. The conditions:
+   no tag and no reasoning came before it, and it is neither in code nor in mid-sentence.
+   `LateThought` takes back what was emitted as text.
+4. If a text is known to begin inside a thought, it is one until `</think>`. If that never comes and
+   the answer is complete, the thought was the answer and is repeated as text.
 5. A tag may be cut anywhere: only what may become one is held back.
-6. A text without "<" is passed on unread. It is only kept for a while, for rule 1.
+6. A text without "<" is emitted unread. It is kept for a while, for rule 1.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _QUOTES = "`'\"\u201c\u201d\u2018\u2019\u00ab\u00bb"
 
 
 class ThinkTags:
-    """Takes one answer's text apart.
+    """Separates the thoughts and the text of one answer.
 
     Args:
         late_thoughts: whether the caller handles `LateThought` (rule 3); if not, the tag is
@@ -50,7 +50,7 @@ class ThinkTags:
         begins_thinking: whether the text begins inside a thought (rule 4).
 
     Attributes:
-        recent: pieces of text that were passed on unread; the caller appends each of them.
+        recent: pieces of text that were emitted unread; the caller appends each of them.
         has_reasoning: whether reasoning came beside the text.
     """
 
@@ -69,7 +69,7 @@ class ThinkTags:
 
     @property
     def passes(self) -> bool:
-        """Whether a text without "<" can be passed on unread."""
+        """Whether a text without "<" can be emitted unread."""
         return self._place == "text" and not self._held
 
     def read(self, text: str, events: list[Event]) -> None:
@@ -84,23 +84,23 @@ class ThinkTags:
                 text = self._text(text, events)
 
     def end(self, events: list[Event]) -> None:
-        """Nothing more is expected: what is held back is what it is."""
+        """The end: what was held back is text, or a thought."""
         text, self._held = self._held, ""
         if self._place == "thought":
-            self._think(text, events)
+            self._emit_reasoning(text, events)
         elif self._place == "begin":
-            self._say(text.lstrip() if self._saw_tag else text, events)
+            self._emit_text(text.lstrip() if self._saw_tag else text, events)
         elif text:
             self._look_at_code()
             if _TAG.fullmatch(text) is None or not self._closes("\n"):
-                self._say(text, events)
+                self._emit_text(text, events)
 
     def whole(self, events: list[Event]) -> None:
-        """The answer ended in order (rule 4)."""
+        """The answer is complete (rule 4)."""
         text, self._presumed = "".join(self._presumed), []
         if text and self._place == "thought":
             self._place = "text"
-            self._say(text, events)
+            self._emit_text(text, events)
 
     def _begin(self, text: str) -> str:
         """The beginning of the answer, or what follows a thought: a tag, or text."""
@@ -132,7 +132,7 @@ class ThinkTags:
         while at > 0 and text[at - 1] == "`":
             at = lowered.find(self._closing, at + 1)
         end = at if at >= 0 else len(text) - _cut_tag([self._closing], lowered)
-        self._think(text[:end], events)
+        self._emit_reasoning(text[:end], events)
         if at < 0:
             self._held = text[end:]
             return ""
@@ -143,11 +143,11 @@ class ThinkTags:
         tag = _TAG.search(text) if "<" in text else None
         if tag is None:
             end = len(text) - (_cut_tag(_MARKED, text.lower()) if "<" in text else 0)
-            self._say(text[:end], events)
+            self._emit_text(text[:end], events)
             self._held = text[end:]
             return ""
         word, rest = tag[0].lower(), text[tag.end() :]
-        self._say(text[: tag.start()], events)
+        self._emit_text(text[: tag.start()], events)
         if word not in TAGS and not rest:  # what follows it decides
             self._held = tag[0]
             return ""
@@ -158,7 +158,7 @@ class ThinkTags:
             self._close(events)
         else:
             self._saw_tag = True
-            self._say(tag[0], events)
+            self._emit_text(tag[0], events)
         return rest
 
     def _opens(self) -> bool:
@@ -185,13 +185,13 @@ class ThinkTags:
             events.append(LateThought())
             self._place = "begin"
 
-    def _think(self, text: str, events: list[Event]) -> None:
+    def _emit_reasoning(self, text: str, events: list[Event]) -> None:
         if text:
             events.append(ReasoningDelta(text))
             if self._presumed:
                 self._presumed.append(text)
 
-    def _say(self, text: str, events: list[Event]) -> None:
+    def _emit_text(self, text: str, events: list[Event]) -> None:
         if text:
             events.append(TextDelta(text))
             self.recent.append(text)

@@ -1,4 +1,4 @@
-"""What a body holds that is no event: other text, broken events, lines that are too long."""
+"""The parts of a body that are not events: other text, broken events, lines that are too long."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ MAX_BROKEN: Final = 3  # events
 _MOST = 4096  # bytes of a text that are kept
 
 
-class OddLines:
-    """Counts what could not be read of one answer.
+class Unreadable:
+    """Counts what could not be read in one answer.
 
     Attributes:
         is_document: whether the body is JSON instead of events.
-        is_whole: whether it is one whole answer.
-        is_too_long: whether a line was passed over because it is too long.
+        is_whole: whether it is one complete answer.
+        is_too_long: whether a line was skipped because it is too long.
         text: the beginning of a text that is neither.
     """
 
@@ -36,13 +36,13 @@ class OddLines:
         return self.not_a_stream() if is_page else None
 
     def broken(self, payload: bytes) -> ModelError | None:
-        """Pass over an event that cannot be read. Returns the failure if it is one too many."""
+        """Skip an event that cannot be read. Returns the failure if there are too many."""
         self._broken = self._broken or payload[:_MOST]
         self._count += 1
         return failures.unreadable(self._broken) if self._count > MAX_BROKEN else None
 
     def failure(self) -> ModelError | None:
-        """What was passed over, as the failure of an answer without a word."""
+        """What was skipped, as the failure of an answer without text."""
         if self.is_too_long:
             return failures.too_much()
         return failures.unreadable(self._broken) if self._count else None

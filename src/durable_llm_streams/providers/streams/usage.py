@@ -1,4 +1,4 @@
-"""What a provider sends about an answer beside its text. Odd values are left out; nothing fails."""
+"""The metadata of an answer: model, usage, cost. Invalid values are left out; nothing fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COUNTS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 def answer_metadata(model: Any, usage: Any, generation_id: Any) -> dict[str, Any]:
-    """The metadata of a `Finish`, without what is unknown.
+    """The metadata of a `Finish`; unknown values are left out.
 
     Args:
         model: the model that answered.
