@@ -326,6 +326,7 @@ async def test_closing_while_a_connection_opens_leaves_none(
     for _ in range(turns):
         await asyncio.sleep(0)
     await database.close()
+    assert dialer.still_open == []
     with pytest.raises(RedisConnectionError, match="closed"):
         await call
     assert dialer.still_open == []
@@ -400,6 +401,17 @@ async def test_a_caller_that_waits_to_write_may_be_cancelled_or_the_end_comes() 
     with pytest.raises(RedisConnectionError, match="was cut"):
         await cut
     assert peer.commands == []
+
+
+@virtual
+async def test_nothing_is_written_to_a_connection_that_is_gone() -> None:
+    peer, connection = connected()
+    call = asked(connection, "A", 5)
+    connection.write(pack("PING"))
+    peer.cut()
+    with pytest.raises(RedisConnectionError, match="was cut"):
+        await call
+    assert peer.writes == 0
 
 
 @virtual

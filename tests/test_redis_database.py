@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import trustme
 
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.redis.client.errors import ResponseError
@@ -22,7 +23,7 @@ from tests.redis_databases import (
     until_works,
 )
 from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
-from tests.waiting import until
+from tests.waiting import until, within
 
 
 async def test_calls_at_the_same_time_share_one_connection_and_get_their_own_replies(
@@ -55,7 +56,7 @@ async def test_a_script_runs_though_the_server_does_not_know_it(tmp_path: Path) 
 async def test_a_cancellation_that_comes_while_a_connection_opens_is_not_lost(
     tmp_path: Path,
 ) -> None:
-    async with server_and_database(tmp_path) as (_, database):
+    async with server_and_database(tmp_path) as (server, database):
         lost = []
         for number in range(200):
             opening = asyncio.create_task(database.subscriber())
@@ -66,6 +67,9 @@ async def test_a_cancellation_that_comes_while_a_connection_opens_is_not_lost(
                 await opening.result().close()
                 lost += [number] * was_running
         assert lost == [], "the attempts whose cancellation was lost"
+        async with server.client() as client, within("all connections but this one to be closed"):
+            while len(await client.client_list()) > 1:
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.promise("outage")
@@ -131,6 +135,43 @@ async def test_tls_with_a_password_works(tmp_path: Path, options: str) -> None:
         subscriber = await opened.subscriber()
         await subscriber.subscribe("a")
         await subscriber.close()
+
+
+async def test_tls_without_the_authority_works_where_nothing_is_verified(tmp_path: Path) -> None:
+    async with RedisServer(tmp_path, tls=True) as server:
+        async with database(server.url) as opened:
+            with pytest.raises(StoreUnavailable, match="TLS"):
+                await opened.call(ADD, [KEY], [])
+        async with database(f"{server.url}?verify=none") as opened:
+            assert await opened.call(ADD, [KEY], []) == 1
+
+
+@pytest.mark.parametrize("files", ["one file", "two files"])
+async def test_a_client_certificate_is_shown_and_read_again(tmp_path: Path, files: str) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "clients.pem")
+    lines = [f"tls-ca-cert-file {tmp_path / 'clients.pem'}"]
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def issue(by: trustme.CA) -> None:
+        issued = by.issue_cert("client")
+        key.write_bytes(issued.private_key_pem.bytes())
+        chain = [issued.private_key_pem] * (files == "one file") + issued.cert_chain_pems
+        cert.write_bytes(b"".join(pem.bytes() for pem in chain))
+
+    issue(authority)
+    async with RedisServer(tmp_path, tls=True, config=lines) as server:
+        await server.command("CONFIG", "SET", "tls-auth-clients", "yes")
+        url = f"{server.url}?ca={server.ca}&cert={cert}"
+        url += f"&key={key}" if files == "two files" else ""
+        async with database(url) as opened:
+            assert await opened.call(ADD, [KEY], []) == 1
+        issue(stranger)
+        async with database(url) as opened:
+            with pytest.raises(StoreUnavailable):
+                await opened.call(ADD, [KEY], [])  # with TLS 1.3 it is refused after the handshake
+            issue(authority)
+            assert await until_works(lambda: opened.call(ADD, [KEY], [])) == 2
 
 
 async def test_tls_files_that_were_replaced_are_read_again(tmp_path: Path) -> None:

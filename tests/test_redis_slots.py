@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
 from collections.abc import Awaitable
 from typing import Any
 
@@ -65,9 +66,25 @@ class Cluster:
         )
 
 
+@pytest.mark.parametrize(
+    ("key", "same"),
+    [
+        ("{dls:0}:run:1", "dls:0"),
+        ("a{b}{c}", "b"),
+        ("a{{b}}c", "{b"),
+        ("a{}{b}", None),
+        ("a}b{c", None),
+        ("a{b", None),
+    ],
+)
+def test_the_slot_of_a_key_is_that_of_its_first_braces(key: str, same: str | None) -> None:
+    assert slot_of("123456789") == 0x31C3  # as in the specification
+    whole = binascii.crc_hqx(key.encode(), 0) % 16_384
+    assert slot_of(key) == slot_of(key.encode()) == (slot_of(same) if same else whole)
+
+
 @virtual
 async def test_a_call_goes_to_the_server_that_holds_its_key() -> None:
-    assert slot_of("{dls:0}:run:1") == slot_of(b"{dls:0}") == slot_of("dls:0")
     assert slot_of(IN_A) < 8192 <= slot_of(IN_B)
     cluster = Cluster()
     assert [await cluster.get(key) for key in (IN_A, IN_B, IN_A)] == [b"a", b"b", b"a"]
@@ -105,11 +122,12 @@ async def test_moved_is_remembered_until_the_next_map() -> None:
     await cluster.database.close()
 
 
+@pytest.mark.parametrize("host", [b"", b"?"])
 @virtual
-async def test_moved_is_remembered_while_no_new_map_is_there() -> None:
+async def test_moved_is_remembered_while_no_new_map_is_there(host: bytes) -> None:
     cluster = Cluster()
     await cluster.get(IN_A)
-    cluster.replies["a"] = b"-MOVED %d :7001\r\n" % slot_of(IN_A)  # the same host
+    cluster.replies["a"] = b"-MOVED %d %b:7001\r\n" % (slot_of(IN_A), host)  # the same host
     cluster.replies["a:7001"] = b"+new\r\n"
     cluster.map = []
     assert [await cluster.get(IN_A) for _ in range(3)] == [b"new"] * 3
