@@ -131,7 +131,7 @@ def test_what_once_broke_a_promise_breaks_none_any_more() -> None:
 # --- a planted defect ----------------------------------------------------------------------------
 
 #: An append that is repeated, because nobody knows whether it was done, is done again.
-PLACE = Path("durable_llm_streams/stores/sqlite/logs.py")
+PLACE = Path("durable_llm_streams/stores/sqlite/log.py")
 RIGHT, WRONG = "elif item.at != active.next_seq:", "elif item.at > active.next_seq:"
 
 
