@@ -14,8 +14,8 @@ from .readers import measure
 from .servers import anywhere, site
 from .sizes import Size
 
-HALF_MS: Final = 3.0
-NEARLY_MS: Final = 10.0
+HALF_MS: Final = 5.0
+NEARLY_MS: Final = 20.0
 
 
 def latency(book: Book, size: Size) -> Iterator[Figure]:

@@ -4,8 +4,7 @@ One process is full (`DLS_MAX_RUNS=1`). Each question goes there; another proces
 time is the asker's: from sending the question to reading the first record of the answer, which
 comes back through the full process. So it holds HTTP both ways and both ways through Redis.
 
-Questions come a tenth of a second after each other: records that follow a flush within 50 ms are
-held back by design, and that is not what is asked here.
+Questions come a tenth of a second after each other: one is over before the next one comes.
 """
 
 from __future__ import annotations
