@@ -28,7 +28,8 @@ from durable_llm_streams.cli import serve
 from durable_llm_streams.cli.provider import Provider
 from durable_llm_streams.server import OfferedModel, create_app
 from durable_llm_streams.server.state import AppState
-from durable_llm_streams.server.streams import EventStream, HandsOver
+from durable_llm_streams.server.streaming_app import StreamingApp
+from durable_llm_streams.server.streams import EventStream
 from durable_llm_streams.source import Prompt, Source, TextDelta
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS
 from durable_llm_streams.wire.sse import FrameEncoder, opening
@@ -66,7 +67,7 @@ class PassingStream(EventStream):
 
 def passing_app(state: AppState, source: Source) -> FastAPI:
     """The server that stores nothing."""
-    app = HandsOver()
+    app = StreamingApp()
 
     @app.post("/api/chat")
     async def chat(request: Request) -> Response:

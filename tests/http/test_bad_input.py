@@ -232,7 +232,7 @@ async def test_a_request_that_leads_nowhere(guest: Guest, status: int) -> None:
         assert reading.headers.get("allow") == allowed, request
     for path, detail in (
         ("/nothing", "There is nothing at this address."), ("/api/chats?limit=x", "`limit`: "),
-        ("/api/chat", "This address does not take this method."),
+        ("/api/chat", "This address does not accept this method."),
         ("/api/chats?limit=0", "`limit` must be "),
     ):  # fmt: skip
         assert (await guest.get(path)).json["detail"].startswith(detail)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from durable_llm_streams.server import moving_on
+from durable_llm_streams.server import busy_chat
 from durable_llm_streams.source import Turn
 from tests.app import JSON, App, Guest, Reading, assistant, begun, read_rest, read_until, user
 from tests.http.conftest import app_with
@@ -136,21 +136,21 @@ async def test_what_is_asked_before_the_news_of_leaving_has_come_is_answered(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with an_answer(app, guest) as (stream, answer):
-        left = app.shared.streams.left
+        has_no_readers = app.shared.streams.has_no_readers
 
         async def leave_meanwhile(run_id: str, seconds: float) -> bool:
             asyncio.get_running_loop().call_soon(stream.close)
-            has_left: bool = await left(run_id, seconds)
+            has_left: bool = await has_no_readers(run_id, seconds)
             return has_left
 
-        monkeypatch.setattr(app.shared.streams, "left", leave_meanwhile)
+        monkeypatch.setattr(app.shared.streams, "has_no_readers", leave_meanwhile)
         assert (await answered(app, guest, asked_on(answer))).end == "finish"
 
 
 async def test_an_answer_that_somebody_else_follows_is_waited_for(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving_on, "LEAVING_SECONDS", 0.05)
+    monkeypatch.setattr(busy_chat, "LEAVING_SECONDS", 0.05)
     async with (
         an_answer(app, guest) as (stream, answer),
         await guest.open("GET", "/api/chat/c1/stream") as other,

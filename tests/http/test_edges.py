@@ -17,8 +17,9 @@ from durable_llm_streams.ids import new_id
 from durable_llm_streams.log import Reader as LogReader
 from durable_llm_streams.model import Chat, Cursor, Epoch, Message, Run, Span, Status, token_at
 from durable_llm_streams.server.chats import _snapshot
+from durable_llm_streams.server.open_streams import OpenStreams
 from durable_llm_streams.server.sending import _title
-from durable_llm_streams.server.streams import RunStream, Streams
+from durable_llm_streams.server.streams import RunStream
 from durable_llm_streams.store import Page, Snapshot
 from tests.app import JSON, App, Guest, Reading, running_app, story, user
 from tests.stub_server import text_log
@@ -29,7 +30,7 @@ async def test_what_is_just_within_its_limit_is_taken(tmp_path: Path) -> None:
     body = {"id": "c1", "message": user("m1", text)}
     limits: JSON = {"max_body_bytes": len(json.dumps(body)), "max_message_bytes": 100}
     async with running_app(tmp_path, **limits, store_patience=7.0) as app, app.guest() as guest:
-        assert app.shared.streams.patience == 7.0
+        assert app.shared.streams.store_timeout == 7.0
         assert (await guest.post(body, headers=key)).end == "finish"
         assert (await guest.post({**body, "id": "c12"})).status == 413
         assert (await guest.send("x" * 101)).status == 400
@@ -59,7 +60,7 @@ async def test_an_outage_is_logged_once_and_the_next_one_again(
         ) == outages
     app.worker.drain()
     reading = await guest.get("/readyz")
-    assert (reading.status, reading.raw) == (503, b"the worker takes no work\n")
+    assert (reading.status, reading.raw) == (503, b"the worker accepts no runs\n")
 
 
 def test_ids_sort_by_time_and_differ() -> None:
@@ -138,7 +139,9 @@ async def test_every_event_names_the_epoch_that_wrote_it_whatever_the_pages() ->
     for seed in range(40):
         start = random.Random(seed).choice([0, 4, 5, 29, 49])
         place = Cursor("run", start, token_at(spans, start))
-        sent = await _sent(RunStream(Streams(), LogReader(_Log(records, spans, seed), place), {}))
+        sent = await _sent(
+            RunStream(OpenStreams(), LogReader(_Log(records, spans, seed), place), {})
+        )
         expected = [str(Cursor("run", seq, token_at(spans, seq)))
                     for seq in (Cursor.parse(each).seq for each in sent.ids)]  # fmt: skip
         assert sent.ids == expected, seed

@@ -87,7 +87,7 @@ async def test_a_stream_waits_out_an_outage_of_the_store(
 async def test_a_stream_ends_cleanly_when_an_outage_of_the_store_lasts_too_long(
     app: App, guest: Guest, outage: asyncio.Event
 ) -> None:
-    app.shared.streams.patience = 0.0
+    app.shared.streams.store_timeout = 0.0
     async with begun(app, guest) as (first, reading):
         outage.set()
         app.script.allow(1)
@@ -110,7 +110,7 @@ async def test_outages_with_an_answer_between_them_are_not_added_up(
         return await read(*place, wait=wait, **options)
 
     async with begun(app, guest) as (_, reading):
-        app.shared.streams.patience = 0.0  # one more failure than one, and it is over
+        app.shared.streams.store_timeout = 0.0  # one more failure than one, and it is over
         monkeypatch.setattr(streams, "_OUTAGE_SECONDS", 0.01)
         monkeypatch.setattr(app.store.log, "read", fail_every_second_time)
         async with await guest.open("GET", STREAM, **after(reading.ids[0])) as again:

@@ -1,4 +1,4 @@
-"""The HTTP side: FastAPI routers, owners, problems, streams."""
+"""The HTTP server: routes, visitors, problems, streams."""
 
 from .app import create_app
 from .config import OfferedModel, ServerConfig

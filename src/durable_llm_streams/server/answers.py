@@ -31,7 +31,7 @@ def answer_stream(
     state: AppState, visitor: Visitor, reader: Reader, page: Page | None = None
 ) -> RunStream:
     """The response that follows a run. Raises ShuttingDown."""
-    state.streams.check_open()  # an empty stream would look like an empty answer
+    state.streams.check_open()  # clients would take an empty stream for an empty answer
     headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": reader.run_id}
     return RunStream(state.streams, reader, headers, page)
 
@@ -49,7 +49,7 @@ async def resume(request: Request, after: description.After = None) -> Response:
     The cursor is the id of the last event received, as `Last-Event-ID` header or as `after`. It
     names its run: the rest of a run that has ended meanwhile is sent too.
 
-    A chat that does not exist, or is somebody else's, has no active run: a client may ask before
+    A chat that does not exist, or has another owner, has no active run: a client may ask before
     its first message.
     """
     state = app_state(request)
@@ -65,7 +65,7 @@ async def resume(request: Request, after: description.After = None) -> Response:
     try:
         await state.store.runs.find(visitor.owner, chat, cursor.run_id)
     except RunNotFound as error:
-        raise CursorLost from error  # its record is past its retention, or the store has lost it
+        raise CursorLost from error  # the run is past its retention, or the store has lost it
     reader = Reader(state.store.log, cursor)
     page = await reader.read(max_bytes=PAGE_BYTES)
     if reader.ended and not page.records:
@@ -81,7 +81,7 @@ async def resume(request: Request, after: description.After = None) -> Response:
     openapi_extra=description.IN_A_CHAT,
 )
 async def stop(request: Request, run: description.RunId = None) -> Response:
-    """Stop the active run, or only the one that is named. What was said so far is kept.
+    """Stop the active run, or only the one that is named. The text so far is kept.
 
     When it returns, no chunk can follow. `stopped` is null when there was nothing to stop.
     """

@@ -1,4 +1,4 @@
-"""The application: routes over a store and a worker that it is handed."""
+"""The application: routes over a given store and worker."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from durable_llm_streams.store import Store
 
 from . import answers, chats, feed, health, introduction, sending
 from .config import ServerConfig
-from .crossing import Crossing
+from .cross_origin import CrossOrigin
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
 from .site import Site
 from .state import AppState
-from .streams import HandsOver
+from .streaming_app import StreamingApp
 from .ui import BUILT, add_interface
 from .visitors import Authenticate, anonymous
 
@@ -47,27 +47,26 @@ def create_app(
     *,
     authenticate: Authenticate | None = None,
     ui: Path | None = BUILT,
-) -> HandsOver:
+) -> StreamingApp:
     """Make the ASGI application.
 
-    It opens the store, starts the worker and closes that; to close the store is the caller's.
+    It opens the store, starts the worker and closes the worker. The caller closes the store.
 
-    At the lifespan's end what is being written is handed over at once, without `Limits.grace`: by
-    then a server has let its readers go, and how long it may still take nobody knows here. A server
-    that wants the grace, as `dls serve` does, awaits `app.state.durable.finish()` when it is told
-    to end, and then `app.state.durable.hand_over()`, both before it waits for its connections:
-    streams do not end by themselves.
+    At the lifespan's end the runs are given back at once, without `Limits.grace`: by then the
+    server has closed its connections. A server that wants the grace does as `dls serve` does. On
+    SIGTERM it awaits `app.state.durable.finish()`, then `app.state.durable.hand_over()`, both
+    before it waits for its connections, because streams do not end by themselves.
 
     Args:
         store: where everything is.
         worker: executes runs of this store.
         config: see `ServerConfig`.
-        authenticate: tells whose a request is; by default everybody is an anonymous visitor with
-            a signed cookie.
+        authenticate: identifies the visitor of a request; by default each is an anonymous visitor
+            with a signed cookie.
         ui: the folder of the built web interface, by default the package's own; None for none.
 
     Raises:
-        InvalidSetting: what `config` says of other sites cannot be; the text says what to change.
+        InvalidSetting: a setting about other sites is invalid; the text says what to change.
     """
     site = Site.checked(config.base_path, config.cors_origins, config.frame_ancestors)
     state = AppState(store, worker, config, authenticate)
@@ -84,7 +83,7 @@ def create_app(
         finally:
             await state.hand_over()
 
-    app = HandsOver(
+    app = StreamingApp(
         title="Durable LLM Streams",
         version=__version__,
         description="LLM answers that survive.",
@@ -93,7 +92,7 @@ def create_app(
     )
     app.base_path = site.base_path
     if site.shared:
-        app.gate = Crossing(app.answer, site.cors_origins)
+        app.outermost = CrossOrigin(app.answer, site.cors_origins)
     app.state.durable = state
     for router in _ROUTERS:
         app.include_router(router)
@@ -107,7 +106,7 @@ def create_app(
 
 
 def _check_base_path(app: FastAPI, base: str) -> None:
-    """Refuse a path that is also one of ours: a proxy may hand requests on with it or without."""
+    """Refuse a base path that is also a route: proxies may pass requests on with it or without."""
     if not base:
         return
     scope = {"type": "http", "method": "GET", "path": base}
@@ -115,7 +114,7 @@ def _check_base_path(app: FastAPI, base: str) -> None:
         path = str(getattr(route, "path", ""))
         if path.startswith(f"{base}/") or route.matches(scope)[0] is not Match.NONE:
             raise InvalidSetting(
-                f"DLS_BASE_PATH cannot be `{base}`: the application has this path itself. "
+                f"DLS_BASE_PATH cannot be `{base}`: this is a path of the application itself. "
                 "Choose another one, such as `/chat`."
             )
 
@@ -124,4 +123,4 @@ async def _handle_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:])
-    return problem(400, "invalid-request", "The request cannot work", f"`{name}`: {first['msg']}.")
+    return problem(400, "invalid-request", "Invalid request", f"`{name}`: {first['msg']}.")

@@ -70,14 +70,14 @@ async def list_chats(
 async def get_chat(request: Request, leaf: description.Leaf = None) -> Response:
     """A chat as of one moment: its messages, its active run and that run's cursor.
 
-    The last message of an active run is what was said so far. Following the run after `cursor`
-    goes on without a seam. `versions` tells of the messages on all branches; `leaf` shows the
-    branch that a message is on.
+    The last message of an active run is the text so far. Following the run after `cursor` repeats
+    nothing and misses nothing. `versions` lists the messages of all branches; `leaf` selects the
+    branch of a message.
     """
     state = app_state(request)
     visitor = await state.visitor(request)
     if leaf is not None and not valid_id(leaf):
-        raise InvalidRequest("This cannot be a message's id.")
+        raise InvalidRequest("Invalid message id.")
     snapshot = await state.store.chats.snapshot(visitor.owner, chat_id(request), leaf)
     return json_response(_snapshot(snapshot), visitor)
 
@@ -134,7 +134,7 @@ async def list_models(request: Request) -> Response:
 
 
 def chat_row(chat: Chat) -> dict[str, Any]:
-    """A chat as lists and the feed tell of it."""
+    """A chat as lists and the feed show it."""
     return {
         "id": chat.id,
         "title": chat.title,

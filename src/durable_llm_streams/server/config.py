@@ -1,4 +1,4 @@
-"""What the HTTP side is configured with."""
+"""The configuration of the HTTP server."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class OfferedModel(Struct, frozen=True):
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
-    """What the HTTP side needs to know.
+    """The configuration of the HTTP server.
 
     Attributes:
         models: what is offered; the first one is used when a client names none.
-        on_busy: what a message does that comes while an answer is written in its chat: `reject`
-            (409), `queue` behind it, or `interrupt` it.
-        max_message_bytes: the longest message taken, in UTF-8 bytes.
-        max_body_bytes: the largest body read.
+        on_busy: what happens to a message while an answer is being written in its chat: `reject`
+            it (409), `queue` it, or `interrupt` the answer.
+        max_message_bytes: the longest accepted message, in UTF-8 bytes.
+        max_body_bytes: the largest accepted body.
         store_patience: seconds that open streams wait for a store that does not answer.
         base_path: the path below which everything is served, such as `/chat`; "" for none.
         cors_origins: origins of other sites whose pages may call the API.

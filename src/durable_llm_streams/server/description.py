@@ -1,8 +1,8 @@
-"""What the OpenAPI document says of parameters, bodies and answers.
+"""The OpenAPI descriptions of parameters, bodies and answers.
 
-The routes read most of a request themselves, so that every refusal is a problem document with a
-sentence of theirs. What they take is told here with its limits; the tests make requests of these
-schemas, and of what they exclude, and compare the answers with them.
+The routes parse most of a request themselves, so that every refusal is a problem document with its
+own sentence. What they accept is described here, with its limits. The tests generate valid and
+invalid requests from these schemas, and compare the answers with them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _ID_RULE, _CURSOR_RULE = (
     "^" + rule.pattern.replace(r"\Z", "$") for rule in (ID_PATTERN, CURSOR_PATTERN)
 )
 
-#: What is no white space to Python, said so that it is the same in JavaScript.
+#: A character that is not white space in Python, written so that it is the same in JavaScript.
 _NOT_WHITE = r"[^\s\u001c-\u001f\u0085]|\ufeff"
 
 _STRING: Schema = {"type": "string"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
-#: An empty one counts as none: browsers' `EventSource` sends none before the first event.
+#: An empty cursor counts as none: browsers' `EventSource` has none before the first event.
 _CURSOR_OR_NONE = f"^$|{_CURSOR_RULE}"
 _ID: Schema = {"type": "string", "pattern": _ID_RULE}
 _ID_OR_NULL: Schema = {"type": ["string", "null"], "pattern": _ID_RULE}
@@ -48,7 +48,7 @@ def _object(properties: Mapping[str, Schema], *, optional: tuple[str, ...] = ())
 _CURSOR_TEXT = "A cursor: the id of the last event received. Only what comes after it is sent."
 _POSITION_TEXT = "The id of the last event received. What came after it is sent first."
 
-#: Nothing that is sent means None; the document tells of the text alone.
+#: None if the parameter is absent; the document describes the text alone.
 _Text = str | SkipJsonSchema[None]
 
 After = Annotated[
@@ -94,13 +94,15 @@ IN_A_CHAT: Schema = {"parameters": [_CHAT_ID]}
 _FROM_CURSOR = _parameter(
     "header",
     _LAST_EVENT_ID,
-    f"{_CURSOR_TEXT} It counts before `after`.",
+    f"{_CURSOR_TEXT} It has precedence over `after`.",
     {"type": "string", "pattern": _CURSOR_OR_NONE},
 )
 FROM_A_CURSOR: Schema = {"parameters": [_CHAT_ID, _FROM_CURSOR]}
 FROM_A_POSITION: Schema = {
     "parameters": [
-        _parameter("header", _LAST_EVENT_ID, f"{_POSITION_TEXT} It counts before `after`.", _STRING)
+        _parameter(
+            "header", _LAST_EVENT_ID, f"{_POSITION_TEXT} It has precedence over `after`.", _STRING
+        )
     ]
 }
 
@@ -130,12 +132,12 @@ _SEND: Schema = {
             "messages": {
                 "type": "array",
                 "description": "The conversation as the client has it. The last one is the new "
-                "message, as in `message`; of the one before, the id is read; of the others, "
-                "nothing.",
+                "message, as in `message`. Of the one before, only the id is read; the others are "
+                "ignored.",
             },
             "message": {
                 "anyOf": [_MESSAGE, {"type": "null"}],
-                "description": "The new message; it counts before `messages`.",
+                "description": "The new message; it has precedence over `messages`.",
             },
             "trigger": {"enum": ["submit-message", "regenerate-message"]},
             "messageId": {
@@ -157,7 +159,7 @@ SENDING: Schema = {
         _parameter(
             "header",
             "Idempotency-Key",
-            "Repeating it makes no second run, whatever the request is.",
+            "A request with the same key is a duplicate: it makes no second run.",
             {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
         ),
         _FROM_CURSOR,
@@ -173,7 +175,7 @@ RENAMING: Schema = {
                     "type": "string",
                     "pattern": _NOT_WHITE,
                     "maxLength": MAX_TITLE_LENGTH,
-                    "description": "White space is joined; something else must be in it.",
+                    "description": "White space is collapsed; there must be another character.",
                 }
             }
         )
@@ -201,7 +203,7 @@ _ACTIVE_RUN = _object(
         "cursor": {
             "type": "string",
             "pattern": _CURSOR_RULE,
-            "description": "Follow the run after it, and nothing is missed or told twice.",
+            "description": "Follow the run after it: nothing is missed or repeated.",
         },
     }
 )
@@ -236,7 +238,7 @@ def _json(description: str, schema: Schema) -> Responses:
 
 
 def _events(description: str, kind: str) -> dict[str, Any]:
-    """A stream, told event by event, as OpenAPI 3.2 has it. Earlier readers see the media type."""
+    """A stream of events, as in OpenAPI 3.2. Earlier tools see only the media type."""
     data = {
         "type": "string",
         "description": kind,
@@ -249,7 +251,7 @@ def _events(description: str, kind: str) -> dict[str, Any]:
 
 
 def _links(**parameters: str) -> dict[str, Any]:
-    """What one can do in the chat that a request was about."""
+    """The operations on the chat of a request."""
     operations = ("follow_answer", "stop_answer", "get_chat", "rename_chat", "delete_chat")
     return {
         name: {"operationId": name, "parameters": {f"path.{k}": v for k, v in parameters.items()}}
@@ -290,16 +292,16 @@ SNAPSHOT = _json(
         }
     ),
 )
-DELETED: Responses = {204: {"description": "It is gone, with all that was in it."}}
+DELETED: Responses = {204: {"description": "The chat was deleted, with everything in it."}}
 MODELS = _json("The models offered.", _object({"models": {"type": "array", "items": _MODEL}}))
 VISITOR = _json(
-    "Whether the visitor was here before.",
+    "Whether the visitor is known.",
     _object(
         {
             "known": {
                 "type": "boolean",
-                "description": "Whether the request brought the cookie of an earlier answer, or "
-                "told in another way who asks.",
+                "description": "Whether the request had the cookie of an earlier answer, or was "
+                "authenticated in another way.",
             }
         }
     ),
@@ -307,6 +309,6 @@ VISITOR = _json(
 FEED: Responses = {
     200: _events(
         "The feed, which does not end; every event's id is a position in it.",
-        "`open` first; then what happened to which chat.",
+        "`open` first; then the changes of chats.",
     )
 }

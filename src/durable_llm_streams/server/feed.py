@@ -16,6 +16,7 @@ from durable_llm_streams.wire import sse
 
 from . import description, streams
 from .chats import chat_row
+from .open_streams import OpenStreams
 from .problems import described
 from .state import app_state
 
@@ -42,7 +43,7 @@ async def follow_feed(request: Request, after: description.AfterPosition = None)
     position = request.headers.get("last-event-id") or after
     found = await state.store.feed.changes(visitor.owner, position)
     headers = {**sse.HEADERS, **visitor.headers}
-    # What is complete goes on behind the client's own position.
+    # A complete feed goes on from the client's own position.
     first = found.position if position is None or not found.complete else position
     return FeedStream(state.streams, state.store.feed, visitor.owner, (first, found), headers)
 
@@ -51,16 +52,16 @@ class FeedStream(streams.EventStream):
     """Follows an owner's feed.
 
     Args:
-        open_streams: the process's.
+        open_streams: of the process.
         feed: where the changes come from.
         owner: whose.
-        beginning: the position where the feed begins, and what is known to have come after it.
+        beginning: the position where the stream begins, and the changes since then.
         headers: of the response.
     """
 
     def __init__(
         self,
-        open_streams: streams.Streams,
+        open_streams: OpenStreams,
         feed: FeedStore,
         owner: str,
         beginning: tuple[str, Changes],
@@ -81,11 +82,11 @@ class FeedStream(streams.EventStream):
             await send({**message, "more_body": True})
             found = await self._next(send, found.position)
             if not found.complete:
-                return  # too slow a reader, or another life of the store: the next `open` tells
+                return  # changes were dropped; the client reconnects, and `open` says so
             body = b""
 
     async def _next(self, send: Send, position: str) -> Changes:
-        """What comes after a position, however long the store takes."""
+        """The changes after a position; waits while the store does not answer."""
         outage: float | None = None
         while True:
             try:

@@ -1,8 +1,8 @@
-"""What proxies tell of the request that reached the first of them.
+"""The headers in which proxies forward the scheme of the original request.
 
-uvicorn believes `X-Forwarded-Proto` of proxies that it is told to trust, if it holds exactly
-`http` or `https`. Real ones hold a list, one word for each proxy, or capitals; and there is
-`Forwarded` (RFC 7239). Here these become what uvicorn reads. Whom to trust, uvicorn decides.
+uvicorn reads `X-Forwarded-Proto` of trusted proxies, if it is exactly `http` or `https`. In
+practice it may be a list, one word for each proxy, or in capitals; and there is `Forwarded` (RFC
+7239). They are normalised here to what uvicorn reads. uvicorn decides which proxies are trusted.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _SCHEMES: Final = ("http", "https")
 
 
 def behind_proxies(app: ASGIApp, trusted: str | Sequence[str]) -> ASGIApp:
-    """An application that knows the scheme and the address that a browser used.
+    """Wrap an application so that it gets the scheme and the address that a browser used.
 
     Args:
         app: the application.
-        trusted: addresses or networks of proxies that are believed, as in `FORWARDED_ALLOW_IPS`.
+        trusted: addresses or networks of trusted proxies, as in `FORWARDED_ALLOW_IPS`.
     """
     wrapped: Any = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
 
@@ -40,12 +40,11 @@ def behind_proxies(app: ASGIApp, trusted: str | Sequence[str]) -> ASGIApp:
 
 
 def first_scheme(protos: Sequence[str], forwarded: Sequence[str]) -> str | None:
-    """The scheme that the browser used; None where no proxy tells of one that we know.
+    """The scheme that the browser used; None if no proxy forwards `http` or `https`.
 
     Args:
         protos: the values of `X-Forwarded-Proto`; the first word is the outermost proxy's.
-        forwarded: the values of `Forwarded` (RFC 7239, section 4); it counts where there is no
-            other.
+        forwarded: the values of `Forwarded` (RFC 7239, section 4), used if there are no `protos`.
     """
     if protos:
         return _scheme(protos[0].partition(",")[0])

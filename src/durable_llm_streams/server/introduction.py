@@ -1,4 +1,4 @@
-"""`GET /api/visitor`: whether a client's cookie comes back."""
+"""`GET /api/visitor`: whether a client sends its cookie back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["visitors"])
     responses=description.VISITOR | described(401),
 )
 async def get_visitor(request: Request) -> Response:
-    """Whether this request told who asks. If not, the answer brings a cookie.
+    """Whether this request identified its visitor. If not, the answer sets a cookie.
 
     A client that asks twice and is unknown both times loses its cookies, and with them its chats.
     """

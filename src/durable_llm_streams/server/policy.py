@@ -1,20 +1,19 @@
-"""What browsers may do with our pages: the headers that say so."""
+"""The security headers of pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-# Styles may stand in elements: Radix and Streamdown place and colour things so. Pictures in answers
-# come as data in the address; nothing is loaded from elsewhere. A link that is clicked leaves the
-# page, which no directive here restricts.
+# Styles may be in `style` attributes: Radix and Streamdown need them. Pictures in answers are
+# `data:` addresses; nothing is loaded from elsewhere. Links may lead anywhere.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
     "base-uri 'self'; form-action 'none'; frame-ancestors "
 )
 _HEADERS: Final = {
-    "cache-control": "private, no-cache",  # there may be a cookie in it
+    "cache-control": "private, no-cache",  # the response may set a cookie
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": (
         "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), "
@@ -29,7 +28,7 @@ def page_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:
 
     Args:
         frame_ancestors: origins of sites that may show it in a frame. `X-Frame-Options` cannot
-            name any, so it is only sent where there is none.
+            name origins, so it is only sent if there are none.
     """
     if not frame_ancestors:
         policy = f"{_POLICY}'none'"

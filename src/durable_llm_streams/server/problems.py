@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): one table from the exception tree to HTTP."""
+"""Errors as problem documents (RFC 9457): one table from the exception tree to HTTP."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from durable_llm_streams.chunks import encode
 
 logger = logging.getLogger(__name__)
 
-#: What comes before a problem's name in its `type`.
+#: The prefix of a problem's name in its `type`.
 TYPE_PREFIX = "urn:durable-llm-streams:"
 
-#: Exception -> (HTTP status, name, title). The first match along the exception's bases counts.
+#: Exception -> (HTTP status, name, title). The first match along the exception's bases is used.
 PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
-    errors.InvalidCursor: (400, "invalid-cursor", "Not a cursor"),
-    errors.InvalidRequest: (400, "invalid-request", "The request cannot work"),
+    errors.InvalidCursor: (400, "invalid-cursor", "Invalid cursor"),
+    errors.InvalidRequest: (400, "invalid-request", "Invalid request"),
     errors.ChatNotFound: (404, "chat-not-found", "No such chat"),
     errors.MessageNotFound: (404, "message-not-found", "No such message"),
     errors.RunNotFound: (404, "run-not-found", "No such answer"),
@@ -31,14 +31,14 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.CursorLost: (410, "cursor-lost", "Start over from the chat"),
     errors.Conflict: (409, "conflict", "Not possible now"),
     errors.NotFound: (404, "not-found", "Not found"),
-    errors.ShuttingDown: (503, "shutting-down", "The server is ending"),
+    errors.ShuttingDown: (503, "shutting-down", "The server is shutting down"),
     errors.StoreError: (503, "store-unavailable", "The store is not available"),
     errors.DurableError: (500, "internal", "Something went wrong"),
 }
 
 _MEDIA_TYPE = "application/problem+json"
 _WITHOUT_COOKIE = (
-    "This request came without a cookie of this server, so it is nobody's that was here before. "
+    "This request has no cookie of this server, so its visitor is new. "
     "Allow cookies for this site, or keep the cookie of the first answer and send it each time."
 )
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -46,15 +46,15 @@ _RETRY_AFTER_SECONDS = 2
 
 
 class TooLarge(errors.InvalidRequest):
-    """The body is larger than the server takes."""
+    """The body is larger than the server accepts."""
 
 
 class UnsupportedMediaType(errors.InvalidRequest):
-    """The body is not JSON by its content type."""
+    """The content type of the body is not JSON."""
 
 
 class Unauthenticated(errors.DurableError):
-    """Nobody knows who asks. For `authenticate` hooks."""
+    """The request has no valid credentials. For `authenticate` hooks."""
 
 
 _SERVER_PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
@@ -65,7 +65,7 @@ _SERVER_PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says of problems with these statuses, and of any other one."""
+    """The OpenAPI descriptions of problems with these statuses, and of any other problem."""
     found: dict[int | str, dict[str, Any]] = {
         status: _description(
             {"const": status}, {"enum": [TYPE_PREFIX + name for name in _names(status)]}
@@ -82,7 +82,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
     if 409 in found:
         properties = found[409]["content"][_MEDIA_TYPE]["schema"]["properties"]
-        properties["run"] = {"type": "string", "description": "The run that is in the way."}
+        properties["run"] = {"type": "string", "description": "The chat's active run."}
     return found | {
         "default": _description(
             {"type": "integer", "minimum": 400, "maximum": 599},
@@ -123,7 +123,7 @@ def problem(
 
 
 def from_error(error: errors.DurableError) -> Response:
-    """The problem document of one of this package's errors."""
+    """The problem document of an error of this package."""
     table = {**PROBLEMS, **_SERVER_PROBLEMS}
     kind = next(kind for kind in type(error).__mro__ if kind in table)
     status, name, title = table[kind]
@@ -142,7 +142,7 @@ async def handle_durable_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.DurableError)
     visitor = getattr(request.state, "visitor", None)
     if isinstance(error, errors.ChatNotFound) and visitor is not None and not visitor.known:
-        # The same for chats of others and for those that do not exist: it tells of the request.
+        # The same for chats of other owners and chats that do not exist: it reveals nothing.
         return from_error(type(error)(f"{error} {_WITHOUT_COOKIE}"))
     return from_error(error)
 
@@ -160,7 +160,7 @@ async def handle_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """What an address takes, by all of its routes; the router tells of the first one only."""
+    """The methods of all routes of an address; the router gives those of the first one only."""
 
     def is_taken(method: str) -> bool:
         scope = {**request.scope, "method": method}
@@ -170,12 +170,12 @@ def _methods(request: Request) -> list[str]:
 
 
 async def handle_unexpected(_: Request, error: Exception) -> Response:
-    """Anything else: the log gets the trace, the client a sentence."""
+    """Anything else: the traceback is logged, the client gets a sentence."""
     logger.error("Unexpected error", exc_info=error)
     return problem(500, "internal", "Something went wrong", "The server failed. Try again.")
 
 
 _HTTP_DETAILS = {
     404: "There is nothing at this address. See /docs for what there is.",
-    405: "This address does not take this method. See /docs for what it takes.",
+    405: "This address does not accept this method. See /docs for what it accepts.",
 }

@@ -1,4 +1,4 @@
-"""The parts of a request, and JSON answers."""
+"""Reading requests, and JSON responses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .visitors import Visitor
 async def read_json(request: Request, max_bytes: int) -> bytes:
     """A JSON body.
 
-    A request of another site cannot have this content type without a preflight, which is refused
-    to sites that are not named: with the cookie's SameSite that keeps foreign pages out.
+    A page of another site cannot send this content type without a preflight, which is refused
+    unless its origin is named. Together with the cookie's SameSite this prevents forged requests.
 
     Raises:
-        UnsupportedMediaType: it is not declared as JSON.
-        TooLarge: it is longer than `max_bytes`.
-        InvalidRequest: the client went away in the middle of it.
+        UnsupportedMediaType: the content type is not JSON.
+        TooLarge: the body is longer than `max_bytes`.
+        InvalidRequest: the client disconnected before its end.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
@@ -43,14 +43,14 @@ async def read_json(request: Request, max_bytes: int) -> bytes:
 
 
 def chat_id(request: Request) -> str:
-    """The chat id in the path. Raises InvalidRequest when none can have this form."""
+    """The chat id in the path. Raises InvalidRequest."""
     found = str(request.path_params["chat_id"])
     if not valid_id(found):
-        raise InvalidRequest("This cannot be a chat's id.")
+        raise InvalidRequest("Invalid chat id.")
     return found
 
 
 def json_response(content: Any, visitor: Visitor, status: int = 200) -> Response:
-    """A JSON answer that is nobody else's."""
+    """A JSON response for one visitor, which is not cached."""
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **visitor.headers}
     return Response(encode(content), status, headers, "application/json")

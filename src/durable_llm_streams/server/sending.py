@@ -1,4 +1,4 @@
-"""`POST /api/chat`: send a message, edit one, ask again."""
+"""`POST /api/chat`: send a message, edit one, regenerate an answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from durable_llm_streams.model import Cursor
 from durable_llm_streams.store import Order, Sent
 from durable_llm_streams.wire.aisdk import Reading, Send, parse_send
 
-from . import description, moving_on
+from . import busy_chat, description
 from .answers import answer_stream, cursor_of
 from .problems import described
 from .requests import read_json
@@ -42,8 +42,8 @@ _TITLE_LENGTH = 80
 async def send(request: Request, after: description.After = None) -> Response:
     """Send a message, edit one, or ask for another answer. Answers with the run's stream.
 
-    Repeating the request (the same message id, or the same `Idempotency-Key`) makes no second run:
-    it follows the first one's stream, with a cursor only what comes after it.
+    A duplicate (the same message id, or the same `Idempotency-Key`) makes no second run: it follows
+    the first one's stream, with a cursor only what comes after it.
     """
     cursor = cursor_of(request, after)
     state = app_state(request)
@@ -55,8 +55,8 @@ async def send(request: Request, after: description.After = None) -> Response:
         raise InvalidRequest(
             f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
         )
-    sent = await _send_first_that_fits(state, visitor, asked, key, data)
-    if sent.created:  # a client has nothing of a new run
+    sent = await _send_first_valid(state, visitor, asked, key, data)
+    if sent.created:  # a client cannot have a cursor of a new run
         return answer_stream(state, visitor, Reader(state.store.log, Cursor.beginning(sent.run.id)))
     reader = Reader(state.store.log, cursor or Cursor.beginning(sent.run.id))
     if reader.run_id != sent.run.id:
@@ -65,17 +65,17 @@ async def send(request: Request, after: description.After = None) -> Response:
     return answer_stream(state, visitor, reader, page)
 
 
-async def _send_first_that_fits(
+async def _send_first_valid(
     state: AppState, visitor: Visitor, asked: Send, key: str | None, body: bytes
 ) -> Sent:
-    misfit: DurableError = InvalidRequest("There is nothing to answer.")
+    refusal: DurableError = InvalidRequest("There is nothing to answer.")
     for reading in asked.readings:
         order = _order(state, visitor, asked, reading, key)
         try:
-            return await moving_on.send(state, order, body)
+            return await busy_chat.send(state, order, body)
         except (ChatNotFound, MessageNotFound, MessageConflict) as error:
-            misfit = error
-    raise misfit
+            refusal = error
+    raise refusal
 
 
 def _order(

@@ -1,4 +1,4 @@
-"""Where the application stands among other sites: below which path, and who else may use it."""
+"""The settings about the base path and about other sites, checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PORTS: Final = {"http": "80", "https": "443"}
 
 
 class Site(NamedTuple):
-    """What of the configuration concerns other sites, checked.
+    """The base path and the other sites that may use the application.
 
     Attributes:
         base_path: "" or a path that begins with a slash and does not end with one.
@@ -76,7 +76,7 @@ def _refusal(setting: str, text: str) -> str:
     if text.strip() == "*":
         return (
             f"{setting} cannot be `*`: with visitors' cookies any site could read their chats. "
-            f"Name each site by {example}."
+            f"List each site by {example}."
         )
     return (
         f"{setting} holds {text[:100]!r}. Write {example}: scheme, host and port, no path. "
@@ -96,7 +96,7 @@ def _origin(text: str) -> str | None:
 
 
 def _source(text: str) -> str | None:
-    """An origin, of which the host may begin with `*.` (CSP 3, section 2.3.1), or None."""
+    """An origin whose host may begin with `*.` (CSP 3, section 2.3.1), or None."""
     scheme, separator, host = text.partition("://")
     if not host.startswith(_ANY_SUBDOMAIN):
         return _origin(text)

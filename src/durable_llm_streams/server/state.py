@@ -1,4 +1,4 @@
-"""What the routes of an application share: the store, the worker, the open streams."""
+"""The state that the routes of an application share: the store, the worker, the open streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
 from .config import ServerConfig
-from .streams import Streams
+from .open_streams import OpenStreams
 from .visitors import Authenticate, Visitor
 
 
@@ -22,12 +22,12 @@ class AppState:
         self.store = store
         self.worker = worker
         self.config = config
-        self.streams = Streams(config.store_patience)
+        self.streams = OpenStreams(config.store_patience)
         self.authenticate = authenticate
         self.is_unready = False  # as the last readiness check found
 
     async def visitor(self, request: Request) -> Visitor:
-        """Who asks. Raises what the hook raises."""
+        """The visitor of a request. Raises what the hook raises."""
         assert self.authenticate is not None
         visitor = await self.authenticate(request)
         request.state.visitor = visitor
@@ -43,22 +43,21 @@ class AppState:
         )
 
     def drain(self) -> None:
-        """Take no more work; end the streams cleanly, so that clients come back elsewhere."""
+        """Accept no more runs; end the streams cleanly, so that clients reconnect elsewhere."""
         self.worker.drain()
         self.streams.close()
 
     async def finish(self) -> None:
-        """Take no more work, and let what is being written come to its end: see `Worker.finish`.
+        """Accept no more runs, and wait for running attempts to end: see `Worker.finish`.
 
-        Streams open and go on meanwhile, and runs can be stopped; only messages are refused.
+        Meanwhile streams still open and go on, and runs can be stopped; only messages are refused.
         """
         await self.worker.finish()
 
     async def hand_over(self) -> None:
-        """Give back what is being written, then end the streams: their ends are complete.
+        """Give the runs back, then end the streams, with all that was written here.
 
-        In this order, so that somebody writes on while the readers are on their way to another
-        process.
+        In this order, so that another worker writes on while the readers reconnect.
         """
         await self.worker.close()
         self.drain()

@@ -1,19 +1,19 @@
-"""The web interface: the files that the build made, held in memory.
+"""The web interface: the files of its build, in memory.
 
 Theory of operation
 ===================
 1. Everything is read once. An address is a key of a table, so it cannot lead out of the folder, and
-   a build beside a running server changes nothing under the pages that it serves.
-2. `assets/` holds files whose names change with their content: kept for a year. What has a lasting
-   name is asked for again each time, by its ETag.
-3. The build compresses: `NAME.br` and `NAME.gz` are forms of NAME, each with a tag of its own
+   a new build does not change the files of a running server.
+2. `assets/` has files whose names change with their content: browsers cache them for a year. Other
+   files are revalidated each time, by their ETag.
+3. The build compresses: `NAME.br` and `NAME.gz` are encodings of NAME, each with an ETag of its own
    (RFC 9110, section 8.8.3.3). Nothing is compressed here.
-4. A page brings a new visitor's cookie: its first requests come all at once, and each of them would
-   else be somebody else's.
-5. Pages are sent with a policy that lets them run the scripts of this folder and no others: what a
-   model writes may end up in a page, never as code.
-6. Below a path, the page's `<base>` names it; all other addresses in the page are relative to that.
-   The path is that of the request (`root_path`), so that mounted applications work as well.
+4. The page sets the cookie of a new visitor: its first requests are concurrent, and without a
+   cookie each of them would make another visitor.
+5. Pages are sent with a policy that allows the scripts of this folder and no others. So what a
+   model writes is never run as code.
+6. Below a base path, the page's `<base>` has it; all other addresses are relative to it. It is the
+   path of the request (`root_path`), so that mounted applications work as well.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ BUILT: Final = Path(__file__).with_name("static")
 
 _PAGE: Final = "index.html"
 _BASE: Final = re.compile(rb'<base href="/" ?/?>')
-_MOST_BASES: Final = 8  # kept; more of them are made anew each time
-_PAGES: Final = ("/", "/c/{chat_id:path}")  # whether there is such a chat, and whose, the API tells
+_MOST_BASES: Final = 8  # cached; others are made each time
+_PAGES: Final = ("/", "/c/{chat_id:path}")  # the API checks whether the chat exists, and its owner
 _ICON: Final = "icon.svg"
 _FORMS: Final = {"br": ".br", "gzip": ".gz"}  # the best first
 _TYPES: Final = {
@@ -87,11 +87,11 @@ class _Form(NamedTuple):
 
 
 class _File:
-    """A file in all its forms.
+    """A file in all its encodings.
 
     Args:
-        path: where it is. Beside it are the forms that are compressed.
-        headers: that it is sent with.
+        path: where it is. The compressed forms are beside it.
+        headers: of the response.
     """
 
     def __init__(self, path: Path, headers: Mapping[str, str]) -> None:
@@ -106,11 +106,11 @@ class _File:
     def _form(self, path: Path) -> _Form:
         body = path.read_bytes()
         if self._headers is _FOR_EVER:
-            return _Form(body, f'"{quote(path.name)}"')  # the name tells of the content already
+            return _Form(body, f'"{quote(path.name)}"')  # the name depends on the content
         return _Form(body, _tag(body))
 
     async def respond(self, request: Request) -> Response:
-        """The form that the client takes, or 304 when it has it."""
+        """The form that the client accepts, or 304 if it has it."""
         coding = _choose(request.headers.get("accept-encoding", ""), self._forms)
         return self._send(request, self._plain if coding is None else self._forms[coding], coding)
 
@@ -124,10 +124,10 @@ class _File:
 
 
 class _Page(_File):
-    """The page, which names the path below which it is served."""
+    """A page, which contains its base path."""
 
     async def respond(self, request: Request) -> Response:
-        """As a file; below a path the form that names it, which no build has compressed."""
+        """As a file; below a base path a form that contains it, which is not compressed."""
         root = request.scope.get("root_path") or ""
         if not root or not _BASE.search(self._plain.body):
             return await super().respond(request)
@@ -169,9 +169,8 @@ def add_interface(app: FastAPI, folder: Path | None, frame_ancestors: Sequence[s
     """Give an application its pages.
 
     Args:
-        app: its other routes go before these.
-        folder: what the build made; where it is None or holds no page, there is a text that says
-            what to do.
+        app: its other routes have precedence.
+        folder: of the build; if it is None or has no page, a text says what to do.
         frame_ancestors: origins of sites whose pages may show ours in a frame.
     """
     if folder is None or not (folder / _PAGE).is_file():
@@ -201,7 +200,7 @@ def add_interface(app: FastAPI, folder: Path | None, frame_ancestors: Sequence[s
 def _read(
     folder: Path, page_headers: Mapping[str, str]
 ) -> tuple[dict[str, _File], dict[str, _File]]:
-    """The files with lasting names by these, and the others by what follows `assets/`."""
+    """The files by name: those outside `assets/`, and those in it."""
     files: dict[str, _File] = {}
     assets: dict[str, _File] = {}
     for path in sorted(folder.rglob("*")):
@@ -216,12 +215,12 @@ def _read(
         else:
             files[name.as_posix()] = _File(path, _ASK_AGAIN)
     if _ICON in files:
-        files.setdefault("favicon.ico", files[_ICON])  # some ask for it whatever the page says
+        files.setdefault("favicon.ico", files[_ICON])  # some browsers always request it
     return files, assets
 
 
 async def _greeting(request: Request) -> Mapping[str, str]:
-    """The headers for whoever comes; none where nobody knows who that is: the interface says it."""
+    """The cookie of the visitor; none if the request is not authenticated: the page reports it."""
     try:
         return (await app_state(request).visitor(request)).headers
     except DurableError:
@@ -235,5 +234,5 @@ async def _not_built(request: Request) -> Response:
 def _gone() -> Response:
     detail = "This file is of another version of the interface. Load the page again."
     response = problem(404, "not-found", "Not found", detail)
-    response.headers["cache-control"] = "no-store"  # the server behind the next request may have it
+    response.headers["cache-control"] = "no-store"  # another server may have the file
     return response

@@ -1,4 +1,4 @@
-"""Whose request is it? Anonymous visitors by a signed cookie; anything else by a hook."""
+"""Visitors: who sends a request. Anonymous ones have a signed cookie; others need a hook."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from itsdangerous import BadSignature, Signer, TimestampSigner
 from starlette.requests import HTTPConnection, cookie_parser
 
-#: What the cookie was called when every server used the same name; it is still read.
+#: The cookie's name in earlier versions, the same for every server; it is still read.
 COOKIE: Final = "dls_visitor"
 
 _YEAR_SECONDS: Final = 365 * 24 * 3600
@@ -22,11 +22,11 @@ _CROSS_SITE: Final = "_x"
 
 
 class Visitor(NamedTuple):
-    """Who asks.
+    """The sender of a request.
 
     Attributes:
-        owner: what chats are filed under.
-        headers: for the response, a new cookie perhaps.
+        owner: the owner of their chats.
+        headers: for the response, such as a new cookie.
     """
 
     owner: str
@@ -49,12 +49,12 @@ class Newcomer(Visitor):
         return False
 
 
-#: The hook: who asks? Raise `server.Unauthenticated` when nobody knows.
+#: The hook that identifies the visitor of a request. Raises `server.Unauthenticated`.
 Authenticate = Callable[[HTTPConnection], Awaitable[Visitor]]
 
 
 class _Stamp(TimestampSigner):
-    """Signs with the time of a clock that is handed in."""
+    """Signs with the time of a given clock."""
 
     def __init__(self, secret: bytes, salt: str, now: Callable[[], float]) -> None:
         super().__init__(secret, salt=salt)
@@ -65,18 +65,17 @@ class _Stamp(TimestampSigner):
 
 
 class _Known(NamedTuple):
-    """Whose a cookie is, and whether it is young enough to stay."""
+    """The owner of a cookie, and whether it is too new to be renewed."""
 
     owner: str
     is_fresh: bool
 
 
 def cookie_name(secret: bytes) -> str:
-    """What the cookie of a store's servers is called.
+    """The name of the cookie of a store's servers.
 
     Browsers keep one cookie of a name for a host, whatever the port (RFC 6265, section 8.5). The
-    name holds something of the secret, so that the servers of two stores do not overwrite each
-    other's.
+    name depends on the secret, so that the servers of two stores do not overwrite each other's.
     """
     digest = hmac.digest(secret, b"the cookie's name", hashlib.sha256)
     return f"{COOKIE}_{digest.hex()[:_NAME_DIGITS]}"
@@ -85,23 +84,22 @@ def cookie_name(secret: bytes) -> str:
 def anonymous(
     secret: bytes, *, now: Callable[[], float] = time.time, cross_site: bool = False
 ) -> Authenticate:
-    """Every browser is a visitor of its own, known again by a signed cookie.
+    """Each browser is an anonymous visitor, identified by a signed cookie.
 
-    The cookie is HttpOnly and SameSite=Lax, and Secure over https. It holds for the path below
-    which the application is served. It lasts a year and is renewed once a week at the most, so that
-    it never ends for somebody who comes back. A cookie that was not signed with the secret counts
-    as none, and is left alone.
+    The cookie is HttpOnly and SameSite=Lax, and Secure over https. Its path is the base path. It is
+    valid for a year and renewed once a week at most, so it does not expire for visitors who come
+    back. A cookie that was not signed with the secret is ignored.
 
     Args:
         secret: the key; the same for all servers of a store.
         now: the time, in seconds since 1970 UTC.
-        cross_site: whether pages of other sites send the cookie too: over https it is then
-            SameSite=None, under a second name, so that nobody loses the cookie from before.
+        cross_site: whether pages of other sites send the cookie too. Over https it is then
+            SameSite=None and has a second name, so that the cookie with the first name is kept.
     """
     signer = _Stamp(secret, f"{COOKIE} with time", now)
     without_time = Signer(secret, salt=COOKIE)  # what earlier versions signed: renewed when seen
     own = cookie_name(secret)
-    names = (own, own + _CROSS_SITE, COOKIE)  # in the order in which they count
+    names = (own, own + _CROSS_SITE, COOKIE)  # in the order of their precedence
 
     def known(cookie: str) -> _Known | None:
         try:
@@ -134,7 +132,7 @@ def anonymous(
 
 
 def _cookies(connection: HTTPConnection, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """The cookies of these names, all of them, in the order in which they came."""
+    """All cookies with these names, in the order of the request."""
     for line in connection.headers.getlist("cookie"):
         for pair in line.split(";"):
             if pair.partition("=")[0].strip() in names:

@@ -1,14 +1,14 @@
-"""Requests of other sites' pages: those that are named may send them, no others.
+"""Cross-origin requests: pages of named origins may send them, others may not.
 
 Theory of operation
 ===================
-1. Named origins get what CORS needs (Fetch standard, section 3.3): preflights are answered, answers
-   may be read, cookies are taken.
-2. Then cookies are `SameSite=None`, and a browser adds them to what any page sends. Most of that
-   needs a preflight, but not, for example, a form that posts. So a request that changes something
-   and comes from a site that is not named is refused here. Browsers tell in `Sec-Fetch-Site`
-   (Fetch Metadata); older ones only in `Origin`.
-3. Requests without `Origin` are no browser's, or change nothing.
+1. Named origins get what CORS needs (Fetch standard, section 3.3): answers to preflights, readable
+   answers, cookies.
+2. Then cookies are `SameSite=None`, and a browser adds them to requests of any page. Most of these
+   need a preflight, but not, for example, a form that posts. So a request that changes something
+   is refused if it comes from another site that is not named. Browsers send the site in
+   `Sec-Fetch-Site` (Fetch Metadata); older ones only the origin.
+3. Requests without `Origin` are not from a browser, or change nothing.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _EXPOSED: Final = ("Retry-After", "X-Run-Id", "X-Vercel-AI-UI-Message-Stream")
 _PREFLIGHT_SECONDS: Final = 7200  # Chromium's longest
 
 
-class Crossing(CORSMiddleware):
-    """Lets pages of named origins in, and keeps those of others out.
+class CrossOrigin(CORSMiddleware):
+    """Accepts requests of pages of named origins, and refuses those of others.
 
     Args:
         app: the application.
-        origins: whose pages may call it; none is allowed where it is only shown in frames.
+        origins: whose pages may call it; empty if pages may only be shown in frames.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -57,7 +57,7 @@ class Crossing(CORSMiddleware):
         await super().__call__(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """What may be sent from where; a problem for what may not."""
+        """Answer a preflight; with a problem document if it is refused."""
         if not self.is_allowed_origin(request_headers["origin"]):
             return _refused()
         response = super().preflight_response(request_headers)
@@ -67,7 +67,7 @@ class Crossing(CORSMiddleware):
         return problem(403, "cross-origin", "Not from other sites", detail)
 
     def _is_foreign(self, scope: Scope) -> bool:
-        """Whether a page that nobody named wants to change something."""
+        """Whether a page of an origin that is not named wants to change something."""
         if scope["method"] in _SAFE:
             return False
         headers = Headers(scope=scope)
@@ -76,14 +76,14 @@ class Crossing(CORSMiddleware):
             return False
         if site is not None:
             return site == "cross-site"
-        # Only over https are cookies given to other sites; elsewhere proxies may change the host.
+        # Only over https do other sites send cookies; over http, proxies may change the host.
         hosts = {headers.get("host"), headers.get("x-forwarded-host")}
         return scope["scheme"] == "https" and urlsplit(origin).netloc not in hosts
 
 
 def _refused() -> Response:
     detail = (
-        "Pages of this site may not call the server. If they shall, name their origin in "
+        "Pages of this site may not call the server. To allow them, add their origin to "
         "DLS_CORS_ORIGINS."
     )
     return problem(403, "cross-origin", "Not from other sites", detail)

@@ -1,0 +1,82 @@
+"""The open streams of a process: ending them, and which runs have readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from durable_llm_streams.errors import ShuttingDown
+
+
+class OpenStreams:
+    """The open streams of a process.
+
+    Args:
+        store_timeout: seconds that a stream waits for a store that does not answer.
+    """
+
+    def __init__(self, store_timeout: float = 60.0) -> None:
+        self.store_timeout = store_timeout
+        self._open: set[asyncio.Task[None]] = set()
+        self._followed: dict[str, _Followed] = {}
+        self.closing = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, task: asyncio.Task[None]) -> None:
+        """Add the task of a stream."""
+        self._open.add(task)
+
+    def remove(self, task: asyncio.Task[None]) -> None:
+        """Remove the task of a stream that has ended."""
+        self._open.discard(task)
+
+    @contextmanager
+    def following(self, run_id: str) -> Iterator[None]:
+        """Count a reader of a run for the duration of the block."""
+        followed = self._followed.setdefault(run_id, _Followed())
+        followed.readers += 1
+        try:
+            yield
+        finally:
+            followed.readers -= 1
+            if not followed.readers:
+                del self._followed[run_id]
+                followed.unread.set()
+
+    async def has_no_readers(self, run_id: str, seconds: float) -> bool:
+        """Whether a run has no readers here, now or within so many seconds.
+
+        A client may disconnect and send its next request at the same time. The server may notice
+        the disconnect later than the request.
+        """
+        followed = self._followed.get(run_id)
+        if followed is None:
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await followed.unread.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def check_open(self) -> None:
+        """Raise ShuttingDown when streams no longer open."""
+        if self.closing:
+            raise ShuttingDown
+
+    def close(self) -> None:
+        """End every stream after what it has sent; its client reconnects to another process."""
+        self.closing = True
+        for task in self._open:
+            task.cancel()
+
+
+class _Followed:
+    """A run with readers: how many there are, and an event that is set when there are none."""
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.unread = asyncio.Event()
