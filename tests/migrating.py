@@ -104,9 +104,9 @@ async def disturbed(source: str, target: str, around: Around, **options: Any) ->
             def __getattr__(self, name: str) -> Any:
                 return getattr(writing, name)
 
-            async def put_in(self, outline: Any, contents: Any) -> bool:
-                put_in = partial(writing.put_in, outline, contents)
-                return await around(next(numbers), outline.chat.id, put_in)
+            async def add_chat(self, outline: Any, contents: Any) -> bool:
+                add_chat = partial(writing.add_chat, outline, contents)
+                return await around(next(numbers), outline.chat.id, add_chat)
 
         return await Migration(reading, Disturbed(), **{"tries": 1, **options}).run()
 

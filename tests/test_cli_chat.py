@@ -20,7 +20,7 @@ from durable_llm_streams import chunks
 from durable_llm_streams.cli.chat import chat
 from durable_llm_streams.cli.cookies import CookieFile, state_dir
 from durable_llm_streams.cli.rendering import AnswerText, LiveAnswer, finished_blocks
-from durable_llm_streams.cli.terminal import harmless
+from durable_llm_streams.cli.terminal import sanitized
 from durable_llm_streams.client import Retry
 from tests.stub_server import Act, Stub, problem, stub_server, text_log
 from tests.waiting import until
@@ -246,9 +246,9 @@ async def test_ctrl_c_twice_leaves_the_answer(stub: Stub, screen: Terminal) -> N
 
 @pytest.mark.promise("harmless-text")
 def test_harmless_text_has_no_controls() -> None:
-    assert harmless("a\x1b[31;1mb\x1b]8;;http://x\x07c\x1b]0;t\x1b\\d") == "abcd"
-    assert harmless("a\x1b\x9b\x00\r\n\tb\u202ec\u2066") == "a\n\tbc"
-    assert harmless("naïve — 日本 👩‍🚀") == "naïve — 日本 👩‍🚀"
+    assert sanitized("a\x1b[31;1mb\x1b]8;;http://x\x07c\x1b]0;t\x1b\\d") == "abcd"
+    assert sanitized("a\x1b\x9b\x00\r\n\tb\u202ec\u2066") == "a\n\tbc"
+    assert sanitized("naïve — 日本 👩‍🚀") == "naïve — 日本 👩‍🚀"
 
 
 @pytest.mark.parametrize(

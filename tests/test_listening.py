@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from durable_llm_streams.cli.listening import listen, place
+from durable_llm_streams.cli.listening import listen, url_of
 from durable_llm_streams.errors import InvalidSetting
 
 
@@ -41,7 +41,7 @@ def opened(address: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 def test_the_address_that_is_printed_opens(host: str) -> None:
     with listening(host) as listeners:
-        address = place(listeners)
+        address = url_of(listeners)
         assert address.startswith("http://127.0.0.1:")
         opened(address)
         assert ("every other address" in address) is (host == "0.0.0.0")
@@ -51,8 +51,8 @@ def test_the_address_that_is_printed_opens(host: str) -> None:
 @pytest.mark.parametrize("host", ["::1", "[::1]", " [::1] "])
 def test_an_ipv6_address_may_stand_in_brackets_and_is_printed_so(host: str) -> None:
     with listening(host) as listeners:
-        assert place(listeners).startswith("http://[::1]:")
-        opened(place(listeners))
+        assert url_of(listeners).startswith("http://[::1]:")
+        opened(url_of(listeners))
 
 
 @needs_ipv6
@@ -60,7 +60,7 @@ def test_an_ipv6_address_may_stand_in_brackets_and_is_printed_so(host: str) -> N
 def test_every_address_is_of_both_kinds_and_the_one_printed_opens(host: str) -> None:
     with listening(host) as listeners:
         port = listeners[0].getsockname()[1]
-        assert place(listeners).startswith(f"http://127.0.0.1:{port} (and every other")
+        assert url_of(listeners).startswith(f"http://127.0.0.1:{port} (and every other")
         for each in ("127.0.0.1", "[::1]"):
             opened(f"http://{each}:{port}")
 
@@ -76,7 +76,7 @@ def test_localhost_is_both_loopback_addresses(host: str) -> None:
 
 def test_below_a_path_the_address_has_it() -> None:
     with listening("127.0.0.1") as listeners:
-        assert place(listeners, "/chat").endswith("/chat/")
+        assert url_of(listeners, "/chat").endswith("/chat/")
 
 
 def test_localhost_is_not_half_taken() -> None:

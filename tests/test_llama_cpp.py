@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from durable_llm_streams.errors import ModelError
-from durable_llm_streams.providers.kept.background import BackgroundModels
-from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
-from durable_llm_streams.providers.kept.llama_cpp import LlamaCppStreams, new_id
+from durable_llm_streams.providers.jobs.background import BackgroundModels
+from durable_llm_streams.providers.jobs.combined import CombinedJobs
+from durable_llm_streams.providers.jobs.llama_cpp import LlamaCppStreams, new_id
 from durable_llm_streams.providers.requests.listing import AUTO
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.source import Alive, Event, Finish, Job, JobSource, Prompt, TextDelta, Turn
@@ -24,10 +24,10 @@ LENGTH = 231  # bytes of three words
 
 
 @asynccontextmanager
-async def keeping(server: FakeLlama, **options: Any) -> AsyncIterator[KeptAnswers]:
+async def keeping(server: FakeLlama, **options: Any) -> AsyncIterator[CombinedJobs]:
     """A source of a process of its own."""
     background = BackgroundModels.parse("*=llama.cpp")
-    source = KeptAnswers(
+    source = CombinedJobs(
         background=background,
         base_url=server.base_url,
         api_key=KEY,
@@ -47,7 +47,7 @@ async def server() -> AsyncIterator[FakeLlama]:
 
 
 @pytest.fixture
-async def source(server: FakeLlama) -> AsyncIterator[KeptAnswers]:
+async def source(server: FakeLlama) -> AsyncIterator[CombinedJobs]:
     async with keeping(server) as made:
         yield made
 
@@ -89,7 +89,7 @@ def last_job(events: list[Event]) -> tuple[Job, int]:
 
 @pytest.mark.parametrize("model", ["qwen3", AUTO])
 async def test_an_answer_has_a_name_before_it_is_asked_for(
-    server: FakeLlama, source: KeptAnswers, model: str
+    server: FakeLlama, source: CombinedJobs, model: str
 ) -> None:
     async with aclosing(source.stream(prompt(model=model))) as events:
         assert await anext(events) == Job(ID)
@@ -181,7 +181,7 @@ async def test_closing_a_stream_leaves_the_answer_at_work_until_it_is_ended(
     ],
 )
 async def test_a_failure_that_is_kept_is_the_jobs_when_it_is_read_again(
-    server: FakeLlama, source: KeptAnswers, data: str, meaning: str
+    server: FakeLlama, source: CombinedJobs, data: str, meaning: str
 ) -> None:
     server.ends = (2, data)
     began, error = await fail(source, prompt())
@@ -198,7 +198,7 @@ async def test_a_failure_that_is_kept_is_the_jobs_when_it_is_read_again(
     ],
 )
 async def test_a_server_that_is_busy_has_not_refused_the_job(
-    server: FakeLlama, source: KeptAnswers, status: int, over: bool
+    server: FakeLlama, source: CombinedJobs, status: int, over: bool
 ) -> None:
     server.replays, server.cuts = [status], [200]
     await fail(source, prompt())
@@ -210,7 +210,7 @@ async def test_a_server_that_is_busy_has_not_refused_the_job(
     ("status", "retryable", "over"), [(400, False, True), (401, False, True), (503, True, False)]
 )
 async def test_a_question_that_is_refused_makes_no_job(
-    server: FakeLlama, source: KeptAnswers, status: int, retryable: bool, over: bool
+    server: FakeLlama, source: CombinedJobs, status: int, retryable: bool, over: bool
 ) -> None:
     server.status = [status]
     events, error = await fail(source, prompt())
@@ -219,7 +219,7 @@ async def test_a_question_that_is_refused_makes_no_job(
 
 
 async def test_a_server_that_is_not_there_has_no_job(
-    server: FakeLlama, source: KeptAnswers
+    server: FakeLlama, source: CombinedJobs
 ) -> None:
     await server.__aexit__()
     for job, over in ((None, True), (Job(ID), False)):
@@ -237,7 +237,7 @@ async def test_a_continuation_is_no_job(server: FakeLlama, options: dict[str, An
 
 async def test_both_kinds_of_jobs_live_behind_one_source(server: FakeLlama) -> None:
     background = BackgroundModels.parse("qwen*=llama.cpp, gpt*")
-    source = KeptAnswers(background=background, base_url=server.base_url)
+    source = CombinedJobs(background=background, base_url=server.base_url)
     assert isinstance(source, JobSource)
     for model, is_job in (("qwen3", True), ("other", False)):
         assert isinstance((await ask(source, prompt(model=model)))[0], Job) is is_job

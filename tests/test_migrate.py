@@ -275,8 +275,8 @@ async def test_a_log_that_has_outlived_its_retention_is_not_missed(
 async def test_a_chat_that_goes_during_the_migration_is_noticed_at_the_end(
     file: str, redis: str, partition: Partition
 ) -> None:
-    async def lose(number: int, chat: str, put_in: Any) -> bool:
-        done: bool = await put_in()
+    async def lose(number: int, chat: str, add_chat: Any) -> bool:
+        done: bool = await add_chat()
         await partition.server.command("DEL", f"{partition.root}:chat:{chat}")
         return done
 
@@ -313,7 +313,7 @@ async def test_a_chat_arrives_as_a_whole_or_not_at_all(
             assert len(contents) == 2
             for missing in contents:
                 with pytest.raises(CursorLost):
-                    await writing.put_in(outline, without(missing, contents))
+                    await writing.add_chat(outline, without(missing, contents))
                 assert await writing.outline("c") is None
                 assert await writing.count() == 0
     for kind in ("run", "log", "order"):

@@ -72,8 +72,8 @@ async def test_a_server_that_is_started_meanwhile_is_noticed(file: str, redis: s
     await written(file)
     async with AsyncExitStack() as servers:
 
-        async def start_a_server(number: int, chat: str, put_in: Any) -> bool:
-            done: bool = await put_in()
+        async def start_a_server(number: int, chat: str, add_chat: Any) -> bool:
+            done: bool = await add_chat()
             if number == 8:
                 await servers.enter_async_context(serving(redis))
             return done
@@ -147,15 +147,15 @@ async def test_a_redis_that_restarts_in_the_midst_is_waited_for(file: str, tmp_p
     calls = 0
     async with RedisServer(tmp_path, appendfsync="always") as server:
 
-        async def restart(number: int, chat: str, put_in: Any) -> bool:
+        async def restart(number: int, chat: str, add_chat: Any) -> bool:
             nonlocal calls
             calls = number
             if number != 10:
-                return bool(await put_in())
+                return bool(await add_chat())
             await server.kill()
             starting = asyncio.ensure_future(server.start())
             try:
-                return bool(await put_in())
+                return bool(await add_chat())
             finally:
                 await starting
 

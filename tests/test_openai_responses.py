@@ -10,8 +10,8 @@ from contextlib import aclosing
 import pytest
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers.kept.background import BackgroundModels
-from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
+from durable_llm_streams.providers.jobs.background import BackgroundModels
+from durable_llm_streams.providers.jobs.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.source import Finish, Job, ReasoningDelta, TextDelta
 from tests.asking import ask, broken_off, fail, prompt, text_of
@@ -73,7 +73,9 @@ async def test_other_models_and_continuations_are_asked_as_usual(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     assert text_of(await ask(source, prompt(model="gpt"))) == (answer(20))
-    assert text_of(await ask(source, prompt(model="fake:tokens=5", prefill="w1 w2 "))) == "w3 w4 w5 "
+    assert (
+        text_of(await ask(source, prompt(model="fake:tokens=5", prefill="w1 w2 "))) == "w3 w4 w5 "
+    )
     assert [request.path for request in provider.requests] == ["chat/completions"] * 2
     assert provider.jobs.all == []
 

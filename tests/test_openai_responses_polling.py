@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from durable_llm_streams.providers.kept.background import BackgroundModels
-from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
+from durable_llm_streams.providers.jobs.background import BackgroundModels
+from durable_llm_streams.providers.jobs.openai_responses import OpenAIResponses
 from durable_llm_streams.source import Alive, Event, Finish, Job, Prompt, ReasoningDelta, TextDelta
 from tests.asking import ask, broken_off, fail, prompt, text_of
 from tests.fake_provider import KEY, FakeProvider, answer

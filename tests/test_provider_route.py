@@ -14,8 +14,8 @@ from yarl import URL
 from durable_llm_streams.cli.provider import provider
 from durable_llm_streams.cli.settings import Settings
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers.kept.background import BackgroundModels
-from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
+from durable_llm_streams.providers.jobs.background import BackgroundModels
+from durable_llm_streams.providers.jobs.combined import CombinedJobs
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.connection import Route
 from durable_llm_streams.source import Job
@@ -120,7 +120,7 @@ class Moved(HttpServer):
 @pytest.mark.promise("no-secrets")
 async def test_every_request_carries_the_key_and_none_follows_a_redirect() -> None:
     async with Moved() as server:
-        source = KeptAnswers(
+        source = CombinedJobs(
             base_url=f"http://127.0.0.1:{server.port}/v1",
             api_key=KEY,
             background=BackgroundModels.parse("job, stream=llama.cpp"),

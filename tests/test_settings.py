@@ -18,8 +18,8 @@ from durable_llm_streams.cli.provider import OPENAI_URL, provider
 from durable_llm_streams.cli.settings import Settings, load, names, unknown
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
-from durable_llm_streams.providers.kept.llama_cpp import LlamaCppStreams
-from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
+from durable_llm_streams.providers.jobs.llama_cpp import LlamaCppStreams
+from durable_llm_streams.providers.jobs.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig, create_app

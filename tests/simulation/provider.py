@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from durable_llm_streams.providers.kept.background import BackgroundModels
-from durable_llm_streams.providers.kept.openai_responses import OpenAIResponses
+from durable_llm_streams.providers.jobs.background import BackgroundModels
+from durable_llm_streams.providers.jobs.openai_responses import OpenAIResponses
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 
 from .faults import Faults

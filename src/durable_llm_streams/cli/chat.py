@@ -19,7 +19,7 @@ from durable_llm_streams.errors import DurableError
 
 from .cookies import CookieFile, state_dir
 from .rendering import AnswerText, LiveAnswer
-from .terminal import harmless
+from .terminal import sanitized
 
 _FRAME_SECONDS: Final = 0.1
 _HELP: Final = (
@@ -166,7 +166,7 @@ class _Talk:
         error = task.exception()
         if isinstance(error, DurableError):
             self.failed = True
-            self.say(harmless(str(error)), "red")
+            self.say(sanitized(str(error)), "red")
         elif error is not None:
             raise error
 
@@ -199,8 +199,8 @@ class _Talk:
     async def _list(self) -> None:
         for one in (await self._client.chats())["chats"]:
             mark = "*" if one["id"] == self.chat_id else " "
-            title = " ".join(harmless(str(one["title"])).split())
-            self._console.out(f"{mark} {harmless(str(one['id']))}  {title}", highlight=False)
+            title = " ".join(sanitized(str(one["title"])).split())
+            self._console.out(f"{mark} {sanitized(str(one['id']))}  {title}", highlight=False)
 
     def _show_message(self, message: Mapping[str, Any]) -> None:
         answer = AnswerText()
@@ -271,7 +271,7 @@ class _Talk:
         try:
             await self._client.stop(self.chat_id, self._run)
         except DurableError as error:
-            self.say(harmless(str(error)), "red")
+            self.say(sanitized(str(error)), "red")
 
 
 def _read_line(stdin: TextIO, prompting: bool) -> str | None:

@@ -16,7 +16,7 @@ from durable_llm_streams.stores.finding import Finding, Level
 
 from .doctor_provider import DEMO, examine_provider
 from .settings import Settings, load
-from .terminal import harmless
+from .terminal import sanitized
 
 _MARKS: dict[Level, tuple[str, str]] = {
     "fatal": ("✗", "bold red"),
@@ -78,7 +78,7 @@ def _report(console: Console, findings: Collection[Finding]) -> set[Level]:
 
 def _print(console: Console, mark: str, style: str, text: str) -> None:
     """One line, however long: it may hold a command to copy."""
-    console.print(Text.assemble((mark, style), " ", harmless(text)), soft_wrap=True)
+    console.print(Text.assemble((mark, style), " ", sanitized(text)), soft_wrap=True)
 
 
 async def _redis(address: str) -> list[Finding]:

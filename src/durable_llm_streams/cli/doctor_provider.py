@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
-from durable_llm_streams.providers.kept.background import BackgroundModels
+from durable_llm_streams.providers.jobs.background import BackgroundModels
 from durable_llm_streams.providers.trial import Answered, Trial
 from durable_llm_streams.stores.finding import Finding
 

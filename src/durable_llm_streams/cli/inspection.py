@@ -12,7 +12,7 @@ from durable_llm_streams.model import Cursor, token_at
 from durable_llm_streams.stores import view
 
 from .settings import Settings, load, names
-from .terminal import harmless
+from .terminal import sanitized
 
 _WAIT_SECONDS = 3600.0
 
@@ -47,7 +47,7 @@ async def tail(console: Console, run: str, *, text: bool) -> None:
                     cursor = Cursor(place.run_id, seq, token_at(page.spans, seq))
                     console.out(f"{cursor} {record.decode()}", highlight=False)
                 elif record.startswith(b'{"type":"text-delta"'):
-                    console.out(harmless(decode(record)["delta"]), end="", highlight=False)
+                    console.out(sanitized(decode(record)["delta"]), end="", highlight=False)
         if text:
             console.out("")
 

@@ -70,7 +70,7 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def place(listeners: Sequence[socket.socket], base_path: str = "") -> str:
+def url_of(listeners: Sequence[socket.socket], base_path: str = "") -> str:
     """The server's address, as a browser on this machine opens it.
 
     Args:

@@ -19,7 +19,7 @@ from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.migrate import Migration, Outcome, Phase, opened
 
 from .settings import load
-from .terminal import harmless
+from .terminal import sanitized
 
 _AGAIN = "Start the same command again: it goes on where it was."
 _PHASES: dict[Phase, str] = {"copy": "Copying chats", "compare": "Comparing"}
@@ -101,4 +101,4 @@ def _report(console: Console, outcome: Outcome) -> None:
 
 
 def _print(console: Console, text: str) -> None:
-    console.print(harmless(text), markup=False, highlight=False, soft_wrap=True)
+    console.print(sanitized(text), markup=False, highlight=False, soft_wrap=True)

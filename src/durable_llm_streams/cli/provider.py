@@ -10,8 +10,8 @@ import msgspec
 
 from durable_llm_streams.errors import InvalidSetting, ModelError
 from durable_llm_streams.providers.demo import DEMO_MODEL, Demo
-from durable_llm_streams.providers.kept.background import BackgroundModels
-from durable_llm_streams.providers.kept.kept_answers import KeptAnswers
+from durable_llm_streams.providers.jobs.background import BackgroundModels
+from durable_llm_streams.providers.jobs.combined import CombinedJobs
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.dialect import Dialects, Row
 from durable_llm_streams.providers.requests.dialect_file import read_rows
@@ -99,7 +99,7 @@ def provider(settings: Settings) -> Provider:
     if found is not None:
         background = BackgroundModels.parse(settings.background)
         source = (
-            KeptAnswers(background=background, **found.options)
+            CombinedJobs(background=background, **found.options)
             if background.rules
             else OpenAICompatible(**found.options)
         )

@@ -22,7 +22,7 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
-from .terminal import harmless
+from .terminal import sanitized
 
 _FENCE: Final = re.compile(r"\s*(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}|~{3,})")
 _LIVE_LINES: Final = 200
@@ -54,13 +54,13 @@ class AnswerText:
                 self._step = len(self.text)
             elif part.get("type") == "text":
                 self._begin_part()
-                self.text += harmless(str(part.get("text", "")))
+                self.text += sanitized(str(part.get("text", "")))
 
     def feed(self, chunk: Mapping[str, Any]) -> None:
         """Read the next chunk."""
         kind = chunk.get("type")
         if kind == "text-delta":
-            self.text += harmless(str(chunk.get("delta", "")))
+            self.text += sanitized(str(chunk.get("delta", "")))
         elif kind == "text-start":
             self._begin_part()
         elif kind == "start-step":
@@ -81,11 +81,11 @@ class AnswerText:
     def _end(self, chunk: Mapping[str, Any]) -> None:
         kind = chunk.get("type")
         if kind == "error":
-            self.error = harmless(str(chunk.get("errorText", ""))) or "The answer failed."
+            self.error = sanitized(str(chunk.get("errorText", ""))) or "The answer failed."
         elif kind == "abort":
             self.stopped = True
         elif kind == "finish":
-            self.model = harmless(str((chunk.get("messageMetadata") or {}).get("model", "")))
+            self.model = sanitized(str((chunk.get("messageMetadata") or {}).get("model", "")))
 
 
 def finished_blocks(text: str, begin: int = 0) -> int:

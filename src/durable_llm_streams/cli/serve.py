@@ -23,7 +23,7 @@ from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.server.state import AppState
 from durable_llm_streams.stores import open_store, without_password
 
-from .listening import listen, place
+from .listening import listen, url_of
 from .provider import provider, with_models
 from .settings import Settings, load, unknown
 
@@ -49,15 +49,15 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
-        self._at_once = asyncio.Event()
+        self._skip_grace = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self._at_once.is_set():
+        if self._skip_grace.is_set():
             self.force_exit = self.force_exit or sig == signal.SIGINT
         elif self.should_exit or sig != signal.SIGTERM:
             # Only a thread-safe call wakes the event loop from a signal handler.
-            asyncio.get_running_loop().call_soon_threadsafe(self._at_once.set)
+            asyncio.get_running_loop().call_soon_threadsafe(self._skip_grace.set)
         self.should_exit = True
 
     @contextlib.contextmanager
@@ -87,18 +87,18 @@ class Server(uvicorn.Server):
 
     async def _finish(self, context: AppState) -> None:
         worker = context.worker
-        if worker.running and worker.limits.grace and not self._at_once.is_set():
+        if worker.running and worker.limits.grace and not self._skip_grace.is_set():
             logger.info(
                 "Finishing %d answers, for at most %g seconds; another signal hands them over.",
                 worker.running,
                 worker.limits.grace,
             )
         finishing = asyncio.create_task(context.finish())
-        hurrying = asyncio.create_task(self._at_once.wait())
-        await asyncio.wait({finishing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        skipping = asyncio.create_task(self._skip_grace.wait())
+        await asyncio.wait({finishing, skipping}, return_when=asyncio.FIRST_COMPLETED)
         finishing.cancel()
-        hurrying.cancel()
-        await asyncio.wait({finishing, hurrying})
+        skipping.cancel()
+        await asyncio.wait({finishing, skipping})
 
 
 def serve() -> None:
@@ -158,7 +158,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             frame_ancestors=settings.frame_ancestors,
         )
         app = create_app(store, worker, config)
-        where = place(listeners, app.base_path)
+        where = url_of(listeners, app.base_path)
         logger.info("Durable LLM Streams %s on %s", __version__, where)
         logger.info("Answers come from %s.", chosen.name)
         logger.info("Everything is kept in %s.", without_password(address))

@@ -15,6 +15,6 @@ _CONTROLS: Final[dict[int, None]] = dict.fromkeys(
 )
 
 
-def harmless(text: str) -> str:
+def sanitized(text: str) -> str:
     """Text without characters that move the cursor, change colours or reverse the text."""
     return _ESCAPE_SEQUENCE.sub("", text).translate(_CONTROLS)

@@ -63,18 +63,18 @@ class Reading:
         self.joined = False
         self.ended = False
         self._parser = SSEParser()
-        self._greeted = False
+        self._saw_opening = False
 
     def connect(self) -> None:
         """A connection is open. Drop the unfinished event of the previous one."""
         self.joined = True
         self._parser = SSEParser()
-        self._greeted = False
+        self._saw_opening = False
 
     def is_alive(self, data: bytes) -> bool:
         """Whether these bytes are a sign of life: the first ones of a connection are not."""
-        greeted, self._greeted = self._greeted, True
-        return greeted and bool(data)
+        saw_opening, self._saw_opening = self._saw_opening, True
+        return saw_opening and bool(data)
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """The new events that these bytes complete.

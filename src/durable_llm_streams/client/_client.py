@@ -65,8 +65,8 @@ class DurableClient:
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self._retry.connect, sock_read=self._retry.silence
         )
-        self._introduced = any(name.lower() == "authorization" for name in self._headers)
-        self._introducing = asyncio.Lock()
+        self._has_identity = any(name.lower() == "authorization" for name in self._headers)
+        self._identity_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,7 +180,7 @@ class DurableClient:
                     async with self._request(method, path, params=params) as response:
                         await check(response)
                         body = await response.read()
-                        self._introduced = True
+                        self._has_identity = True
                         return decode(body) if body else None
             except msgspec.DecodeError:
                 await budget.pause(Cut("something other than the server answered"))
@@ -194,7 +194,7 @@ class DurableClient:
         reading = Reading(cursor)
         self._report(State("connecting"))
         if body is not None:
-            await self._introduce()
+            await self._get_identity()
         while not reading.ended:
             try:
                 with failures_as_cuts():
@@ -247,14 +247,14 @@ class DurableClient:
             timeout=self._timeout,
         )
 
-    async def _introduce(self) -> None:
+    async def _get_identity(self) -> None:
         """Get the visitor's cookie before the first question.
 
         If the first question fetched the cookie, and the response were lost, the retry would come
         from another visitor, who does not own the chat.
         """
-        async with self._introducing:
-            if not self._introduced:
+        async with self._identity_lock:
+            if not self._has_identity:
                 await self._call("GET", "/api/chats", report=self._report)
 
 

@@ -205,7 +205,7 @@ class Migration:
             return Result("copied") if ours else result
         self._begun.add(chat_id)
         async with aclosing(self._source.contents(outline)) as contents:
-            if await self._target.put_in(outline, contents):
+            if await self._target.add_chat(outline, contents):
                 return Result("copied")
         if await self._target.outline(chat_id) is None:
             return Result("conflict", "has a run whose id is taken there")

@@ -134,7 +134,7 @@ class Portable(Protocol):
         """
         ...
 
-    async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
+    async def add_chat(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
         """Add a chat from another store.
 
         Atomic: the whole chat appears, or nothing. An error of `contents` is raised, and then

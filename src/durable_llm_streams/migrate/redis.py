@@ -178,17 +178,17 @@ class PortableRedis(Portable):
                 after = page.last
 
     @override
-    async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
+    async def add_chat(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
         # The pieces are invisible until the last script turns them into a chat.
-        putting = _Putting(self._partitions.of_chat(outline.chat.id), outline)
+        writer = _ChatWriter(self._partitions.of_chat(outline.chat.id), outline)
         async for content in contents:
             if isinstance(content, Bodies):
-                await putting.messages(content)
+                await writer.messages(content)
             else:
-                await putting.records(content)
-        await putting.runs()
+                await writer.records(content)
+        await writer.runs()
         chat = outline.chat
-        reply = await putting.call(
+        reply = await writer.call(
             scripts.PORTABLE_PUT_CHAT,
             *(chat.id, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head or ""),
             len(outline.messages),
@@ -231,7 +231,7 @@ class PortableRedis(Portable):
         await self._client.close()
 
 
-class _Putting:
+class _ChatWriter:
     """Writes the pieces of a chat that is being added.
 
     Args:

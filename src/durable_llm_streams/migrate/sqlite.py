@@ -42,7 +42,7 @@ class PortableSQLite(Portable):
 
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
         self.name = f"sqlite:///{path}"
-        self._putting = asyncio.Lock()
+        self._adding = asyncio.Lock()
         self._store = SQLiteStore(path, synchronous=synchronous)
         self._file = self._store.file
         self._seen = self._store.seen
@@ -145,12 +145,12 @@ class PortableSQLite(Portable):
             yield first, page
 
     @override
-    async def put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
+    async def add_chat(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
         # One transaction for the whole chat, and one chat at a time.
-        async with self._putting:
-            return await self._put_in(outline, contents)
+        async with self._adding:
+            return await self._add_chat(outline, contents)
 
-    async def _put_in(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
+    async def _add_chat(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
         with self._file.transaction() as connection:
             if _is_taken(connection, outline):
                 return False

@@ -28,7 +28,6 @@ from .readiness import Readiness
 from .runs import SQLiteRuns
 from .seen_time import SeenTime
 
-
 #: Values in `meta` that are the store's own.
 _OWN = frozenset({"node", "seen", "wall", "check"})
 

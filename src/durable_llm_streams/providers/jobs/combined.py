@@ -12,13 +12,13 @@ from .llama_cpp import LlamaCppStreams, is_ours
 from .openai_responses import OpenAIResponses
 
 
-class KeptAnswers(OpenAIResponses, LlamaCppStreams):
+class CombinedJobs(OpenAIResponses, LlamaCppStreams):
     """A `JobSource` that asks each model for the kind of job that `background` names.
 
     A job is resumed in the way that it was made; its id shows which.
 
     Args:
-        options: see `OpenAIResponses`, `LlamaCppStreams` and `Keeping`.
+        options: see `OpenAIResponses`, `LlamaCppStreams` and `BackgroundSource`.
     """
 
     @override

@@ -35,8 +35,8 @@ from durable_llm_streams.providers.requests.outcome import NETWORK, beginning
 from durable_llm_streams.providers.requests.request import endpoint_url, request_body
 from durable_llm_streams.source import Alive, Event, Job, Prompt
 
-from .keeping import Keeping
-from .kept_chat import MARK_EVERY, KeptChatParser, offset
+from .base import BackgroundSource
+from .resumable_chat import MARK_EVERY, ResumableChatParser, offset
 
 HEADER: Final = "X-Conversation-Id"
 PREFIX: Final = "dls-"
@@ -59,13 +59,13 @@ def is_ours(job: Job) -> bool:
     return job.id.startswith(PREFIX) and job.id[len(PREFIX) :].isalnum() and job.id.isascii()
 
 
-class LlamaCppStreams(Keeping):
+class LlamaCppStreams(BackgroundSource):
     """A `JobSource` that asks some models for streams that can be resumed, all others as usual.
 
     Args:
         new_id: makes the ids of jobs.
-        mark_every: see `KeptChatParser`.
-        options: see `Keeping` and `OpenAICompatible`.
+        mark_every: see `ResumableChatParser`.
+        options: see `BackgroundSource` and `OpenAICompatible`.
     """
 
     def __init__(
@@ -83,19 +83,19 @@ class LlamaCppStreams(Keeping):
     def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         if prompt.job is not None:
             return self._replay(prompt.job)
-        if self._keeps(prompt, "llama.cpp") and self._lessons.dialect(prompt.model).stream:
-            return self._stream_kept(prompt)
+        if self._wants_job(prompt, "llama.cpp") and self._lessons.dialect(prompt.model).stream:
+            return self._stream_resumable(prompt)
         return super().stream(prompt)
 
     @override
     async def cancel(self, job: Job) -> None:
         with self._redacted():
-            response = await self._at_kept("DELETE", job)
+            response = await self._request("DELETE", job)
             with held(response):
                 if response.status >= 300 and response.status not in _OVER:
                     raise failures.refused(response.status, await beginning(response))
 
-    async def _stream_kept(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+    async def _stream_resumable(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Ask for a job, and yield its events."""
         with self._redacted():
             prompt = await self._named(prompt)
@@ -104,10 +104,10 @@ class LlamaCppStreams(Keeping):
             finish = None
             while finish is None:
                 dialect = self._lessons.dialect(prompt.model)
-                response = await self._ask_kept(prompt, dialect, job)
+                response = await self._ask_resumable(prompt, dialect, job)
                 if response is None:
                     continue  # in another dialect
-                parser = KeptChatParser(job, mark_every=self._mark_every)
+                parser = ResumableChatParser(job, mark_every=self._mark_every)
                 has_output = False
                 with held(response):
                     if self._thinks(dialect, None):
@@ -122,7 +122,7 @@ class LlamaCppStreams(Keeping):
                     finish = self._finish(response, parser, prompt, has_output=has_output)
             yield finish
 
-    async def _ask_kept(
+    async def _ask_resumable(
         self, prompt: Prompt, dialect: Dialect, job: Job
     ) -> aiohttp.ClientResponse | None:
         """Send the request. None if the dialect has changed and the request must be sent again."""
@@ -152,10 +152,10 @@ class LlamaCppStreams(Keeping):
         """Yield the events of a job after its mark."""
         if not is_ours(job):
             raise failures.job_gone("no id of this kind")
-        parser = KeptChatParser(job, mark_every=self._mark_every)
+        parser = ResumableChatParser(job, mark_every=self._mark_every)
         with self._redacted():
             try:
-                response = await self._kept_bytes(job)
+                response = await self._replayed(job)
                 with held(response):
                     while not parser.done:
                         for event in await self._read(response, parser):
@@ -171,9 +171,9 @@ class LlamaCppStreams(Keeping):
                 raise error from None
             yield finish
 
-    async def _kept_bytes(self, job: Job) -> aiohttp.ClientResponse:
+    async def _replayed(self, job: Job) -> aiohttp.ClientResponse:
         """Read the bytes of a job again, from its mark on."""
-        response = await self._at_kept("GET", job, {"from": str(offset(job))})
+        response = await self._request("GET", job, {"from": str(offset(job))})
         status = response.status
         if 200 <= status < 300 and response.content_type not in _NO_REPLAYS:
             return response
@@ -185,20 +185,20 @@ class LlamaCppStreams(Keeping):
             raise failures.job_gone(error.detail)
         raise error
 
-    async def _at_kept(
+    async def _request(
         self, method: str, job: Job, query: dict[str, str] | None = None
     ) -> aiohttp.ClientResponse:
         """Send a request about a job to the address that the server has; see rule 5."""
         base = "stream" if URL(self._base_url).path.rstrip("/").endswith("/v1") else "v1/stream"
         by_path = endpoint_url(self._base_url, f"{base}/{job.id}").update_query(query or {})
-        response = await self._send_kept(method, by_path)
+        response = await self._send(method, by_path)
         if response.status not in _ELSEWHERE and response.content_type != "text/html":
             return response
         response.close()
         by_query = endpoint_url(self._base_url, base).update_query(conv_id=job.id, **query or {})
-        return await self._send_kept(method, by_query)
+        return await self._send(method, by_query)
 
-    async def _send_kept(self, method: str, url: URL) -> aiohttp.ClientResponse:
+    async def _send(self, method: str, url: URL) -> aiohttp.ClientResponse:
         session = self._opened()
         try:
             return await session.request(method, url, headers=self._headers, allow_redirects=False)

@@ -38,7 +38,7 @@ from durable_llm_streams.providers.streams.responses_sse import (
 )
 from durable_llm_streams.source import Alive, Event, Job, Prompt
 
-from .keeping import Keeping
+from .base import BackgroundSource
 from .polling import log_of_job, pauses
 from .response_body import read_response
 
@@ -70,7 +70,7 @@ class _Begun(NamedTuple):
     stack: ExitStack
 
 
-class OpenAIResponses(Keeping):
+class OpenAIResponses(BackgroundSource):
     """A `JobSource` that asks some models in background mode, and all others as usual.
 
     A continuation (`Prompt.prefill`, `Prompt.continues`) is asked as usual. So is a model that the
@@ -78,7 +78,7 @@ class OpenAIResponses(Keeping):
 
     Args:
         sleep: waits for so many seconds between two polls.
-        options: see `Keeping` and `OpenAICompatible`.
+        options: see `BackgroundSource` and `OpenAICompatible`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class OpenAIResponses(Keeping):
     def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         if prompt.job is not None:
             return self._stream_again(prompt, prompt.job)
-        if self._keeps(prompt, "responses"):
+        if self._wants_job(prompt, "responses"):
             return self._stream_job(prompt)
         return super().stream(prompt)
 

@@ -15,7 +15,7 @@ MARK_EVERY: Final = 1024 * 1024  # bytes; the server keeps four times as much
 _BLANK = re.compile(rb"\r?\n\r?\n")
 
 
-class KeptChatParser(ChatParser):
+class ResumableChatParser(ChatParser):
     """Reads one answer, and counts its bytes.
 
     A mark is the offset of the byte after a complete event. Marks are rare: a parser that begins in

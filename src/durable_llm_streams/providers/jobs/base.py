@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _END_SECONDS = 5.0
 
 
-class Keeping(OpenAICompatible, ABC):
+class BackgroundSource(OpenAICompatible, ABC):
     """Asks some models for jobs.
 
     Args:
@@ -35,7 +35,7 @@ class Keeping(OpenAICompatible, ABC):
     async def cancel(self, job: Job) -> None:
         """Cancel a job; see `JobSource.cancel`."""
 
-    def _keeps(self, prompt: Prompt, kind: JobKind) -> bool:
+    def _wants_job(self, prompt: Prompt, kind: JobKind) -> bool:
         """Whether this prompt is sent as a job of that kind; a continuation never is."""
         goes_on = prompt.continues or trimmed(prompt.prefill)
         model = self._listing.chosen(prompt.model)
