@@ -117,7 +117,7 @@ IN_RUNS: Final = (
     # An attempt that begins anew does not always tell readers to drop the one before.
     Slip(
         "restart-without-reset",
-        "runs.answer:Answer._take",
+        "runs.answer:Answer._ask",
         "step.resets",
         "step.resets and not step.repeated",
     ),
@@ -155,7 +155,7 @@ IN_RUNS: Final = (
         "runs.attempt:Attempt._read",
         """
         text_head, reasoning_head = parts.open("text"), None
-        idle.happened(limits.next_token)
+        idle.progressed(limits.next_token)
         """,
         """
         text_head, reasoning_head = parts.open("text"), None
@@ -197,9 +197,9 @@ IN_RUNS: Final = (
     Slip(
         "two-claims-for-a-message",
         "runs.worker:Worker.send",
-        "self._reserved -= room",
+        "self._reserved -= has_capacity",
         """
-        self._reserved -= room
+        self._reserved -= has_capacity
         if not (sent.created or sent.run.status.ended or self._executor.draining):
             claiming = self._store.runs.claim_run(sent.run.id, self._name, self.limits.lease)
             self._executor.start(await claiming)
