@@ -85,7 +85,9 @@ async def test_what_comes_before_the_stores_answer_is_added_to_it(
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        pytest.param([received(2, 2, 3), received(3, 3, 4, 5)], page(4, 5), id="exactly what is new"),
+        pytest.param(
+            [received(2, 2, 3), received(3, 3, 4, 5)], page(4, 5), id="exactly what is new"
+        ),
         pytest.param([appended(4, 4), received(4, 4)], page(4), id="its own records come again"),
         pytest.param([ended(4, 4)] * 2, page(4, spans=TAKEN, status=STOPPED), id="its own end"),
         pytest.param([received(5, 0)], None, id="a hole"),
