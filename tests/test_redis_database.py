@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -70,6 +71,42 @@ async def test_a_cancellation_that_comes_while_a_connection_opens_is_not_lost(
         async with server.client() as client, within("all connections but this one to be closed"):
             while len(await client.client_list()) > 1:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("setup", [{}, {"tls": True}, {"unix_socket": True}], ids=str)
+def test_everything_works_on_the_event_loop_of_a_server(setup: dict[str, Any]) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def use(server: RedisServer) -> None:
+        ca = f"?ca={server.ca}" if server.ca else ""
+        async with database(server.url + ca) as opened:
+            texts = [*map(str, range(200)), *["x" * 2_000_000] * 4]
+            replies = await asyncio.gather(*(opened.call(ECHO, [KEY], [text]) for text in texts))
+            assert [reply[1].decode() for reply in replies] == texts
+            for number in range(50):
+                opening = asyncio.create_task(opened.subscriber())
+                await asyncio.sleep(number * 0.0001)
+                opening.cancel()
+                await asyncio.wait([opening])
+                if not opening.cancelled():
+                    await opening.result().close()
+            subscriber = await opened.subscriber()
+            await subscriber.subscribe("a")
+            async with listening(subscriber) as messages:
+                await server.command("CLIENT", "KILL", "TYPE", "normal")
+                await opened.command("PUBLISH", "a", "b")
+                await until(lambda: messages == [(b"a", b"b")])
+                await subscriber.close()
+        async with server.client() as client, within("all connections but this one to be closed"):
+            while len(await client.client_list()) > 1:
+                await asyncio.sleep(0.01)
+
+    async def everything() -> None:
+        with tempfile.TemporaryDirectory() as folder:  # the socket's path must be short
+            async with RedisServer(Path(folder), **setup) as server:
+                await use(server)
+
+    uvloop.run(everything())
 
 
 @pytest.mark.promise("outage")
