@@ -2,8 +2,8 @@
 
 Theory of operation
 ===================
-1. Everything is read once. An address is a key of a table, so it cannot lead out of the folder, and
-   a new build does not change the files of a running server.
+1. Everything is read once, so a new build does not change the files of a running server. An address
+   is a key of a table, so it cannot lead out of the folder.
 2. `assets/` has files whose names change with their content: browsers cache them for a year. Other
    files are revalidated each time, by their ETag.
 3. The build compresses: `NAME.br` and `NAME.gz` are encodings of NAME, each with an ETag of its own

@@ -66,7 +66,7 @@ class Store(Protocol):
         """Get ready for the operations, and begin to delete what has outlived its retention.
 
         Raises:
-            StoreUnusable: it is no store, cannot be reached or written, or is too new.
+            StoreUnusable: it is not a store, cannot be reached or written, or is too new.
         """
         ...
 

@@ -60,7 +60,7 @@ def open_store(
     Raises:
         InvalidSetting: the address is invalid, or a package that it needs is not installed.
         StoreLocked: another process serves it.
-        StoreUnusable: it is no store, cannot be written, or is too new.
+        StoreUnusable: it is not a store, cannot be written, or is too new.
     """
     if _is_file(address):
         return SQLiteStore(sqlite_path(address), retention=retention, synchronous=synchronous)

@@ -51,7 +51,7 @@ class DatabaseFile:
 
     Raises:
         StoreLocked: another process serves the file.
-        StoreUnusable: it is no store, cannot be written, or is too new.
+        StoreUnusable: it is not a store, cannot be written, or is too new.
     """
 
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:

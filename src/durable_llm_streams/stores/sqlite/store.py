@@ -49,7 +49,7 @@ class SQLiteStore(Store):
 
     Raises:
         StoreLocked: another process serves the file.
-        StoreUnusable: it is no store, cannot be written, or is too new.
+        StoreUnusable: it is not a store, cannot be written, or is too new.
     """
 
     log: SQLiteLog
