@@ -139,7 +139,7 @@ def test_a_command_refuses_what_it_cannot_do_in_one_line(tmp_path: Path, run_her
             ({"DLS_STORE": "mysql://x"}, ("DLS_STORE", "sqlite:///")),
             ({"DLS_STORE": "redis://127.0.0.1:1"}, ("redis://127.0.0.1:1",)),
             ({"DLS_STORE": f"sqlite:///{text_file}"}, (str(text_file), "not a SQLite file")),
-            ({"DLS_STORE": f"sqlite:///{foreign}"}, (str(foreign), "something else")),
+            ({"DLS_STORE": f"sqlite:///{foreign}"}, (str(foreign), "another program")),
             ({"DLS_STORE": f"sqlite:///{folder}"}, (str(folder), "folder")),
             ({"DLS_PORT": port}, (port, "in use", "DLS_PORT")),
             ({"DLS_HOST": "x" * 70}, ("DLS_HOST",)),

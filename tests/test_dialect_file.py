@@ -18,7 +18,7 @@ from durable_llm_streams.providers.requests.dialect_file import read_rows
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("[[dialect]\n", ("no TOML file", "line 1")),
+        ("[[dialect]\n", ("not a TOML file", "line 1")),
         ("[dialect]\nstream = false\n", ("in double brackets",)),
         ("[[dialects]]\n", ("`dialects` is not known",)),
         ("[[dialect]]\n[[dialect]]\nstraem = false\n", ("row 2", "`straem`", "stream_options")),

@@ -8,7 +8,7 @@ same logs and compare. Rules that are easy to get wrong:
 3. Metadata merges deeply; arrays are replaced; a null at the top is skipped.
 4. A transient `data-*` chunk leaves no trace; one with the id of an earlier part replaces its data.
 5. `error` and `abort` change no part. Nothing after an `error` counts.
-6. A delta or an end of a part that is not open fails the whole stream, as an `error` does.
+6. A delta or an end of a part that is not open fails the whole stream, like an `error`.
 7. A `data-*` part is its chunk with every field; other parts keep the fields that they know.
 8. A field that would be `undefined` in JavaScript is absent.
 

@@ -28,7 +28,7 @@ from .provider import endpoint, provider
 from .recording import Exchange, Recorder
 from .settings import Settings, load, names
 
-#: What a case needs beside the defaults of the test: it changes how is asked and what comes.
+#: The settings that a case must record, because they change the request or the answer.
 _KEPT: Final = ("max_tokens", "temperature", "reasoning_effort", "provider_stream", "background")
 
 
@@ -66,9 +66,9 @@ def capture(console: Console, path: Path, question: str) -> None:
         raise InvalidRequest(f"{path} cannot be written: {error.strerror}.") from None
     size = sum(len(read.data) for each in exchanges for read in each.reads)
     console.print(
-        f"{path}: {len(exchanges)} requests, {size} bytes. What came of it: "
+        f"{path}: {len(exchanges)} requests, {size} bytes. Result: "
         f"{expect.get('sentence') or 'an answer.'}\n"
-        "The question and the answer are in it: read it before you send it to anybody.",
+        "It holds the question and the answer: read it before you send it to anyone.",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -78,7 +78,7 @@ def capture(console: Console, path: Path, question: str) -> None:
 async def _record(
     settings: Settings, source: OpenAICompatible, model: str, question: str
 ) -> tuple[list[Exchange], dict[str, Any]]:
-    """Everything that was sent and received, and what came of it."""
+    """All requests and responses, and the product's result."""
     recorder = Recorder(settings.first_token_timeout)
     recorder.listen_to(source)
     turns = [Turn("system", settings.system_prompt)] if settings.system_prompt else []
@@ -95,7 +95,7 @@ async def _record(
 
 
 def _source(settings: Settings) -> tuple[OpenAICompatible, str]:
-    """The source as the server has it, and the model."""
+    """The same source as the server's, and the model."""
     chosen = provider(settings)
     if not isinstance(chosen.source, OpenAICompatible):
         raise InvalidSetting(
@@ -106,7 +106,7 @@ def _source(settings: Settings) -> tuple[OpenAICompatible, str]:
 
 
 async def _expect(source: OpenAICompatible, prompt: Prompt) -> dict[str, Any]:
-    """What the product makes of the answer, by the names of `[expect]`."""
+    """The product's result for the answer, by the names of `[expect]`."""
     text, reasoning = "", ""
     files: list[str] = []
     sources: list[Any] = []
@@ -142,7 +142,7 @@ def _environment(settings: Settings, model: str) -> Iterator[tuple[str, str]]:
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
-    """What must not be in the file: keys, the values of headers, passwords in addresses."""
+    """The secrets: keys, values of headers, passwords in addresses."""
     found = endpoint(settings)
     assert found is not None
     options = found.options

@@ -70,11 +70,11 @@ def case(
     """The text of the file.
 
     Args:
-        exchanges: what was recorded.
-        question: what was asked.
-        settings: environment that the case needs.
-        expect: what came of it, by the names of `[expect]`.
-        mask: takes the secrets out.
+        exchanges: the recorded requests and responses.
+        question: the question.
+        settings: the environment variables of the case.
+        expect: the result, by the names of `[expect]`.
+        mask: overwrites the secrets.
     """
     failed = expect.get("status") == "failed"
     lines = [
@@ -119,12 +119,12 @@ def _answer(exchange: Exchange, mask: Masker) -> list[str]:
 
 
 def _tail(exchange: Exchange) -> str:
-    """The end of the path, which holds no more than an endpoint's name."""
+    """The end of the path: only the endpoint's name."""
     return "/" + exchange.path.rpartition("/")[2]
 
 
 def _masked(reads: Sequence[Read], mask: Masker) -> Iterable[Read]:
-    """The reads without secrets; one may be cut by two reads."""
+    """The reads without secrets; a secret may be split between two reads."""
     whole, begin = mask(b"".join(read.data for read in reads)), 0
     for read in reads:
         end = begin + len(read.data)

@@ -1,4 +1,4 @@
-"""Which models are asked for answers that the provider keeps, and in which way."""
+"""Which models are asked for jobs, and for which kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOW = (
 
 
 class BackgroundModels(NamedTuple):
-    """Rules in order; the first that matches decides, and no match means that a model is not.
+    """Rules in order. The first match decides; a model without a match is asked as usual.
 
     Args:
         rules: pairs of (pattern of the model's id as in a shell, in lower case; the kind of job, or

@@ -20,6 +20,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing
+from itertools import count
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -39,7 +40,7 @@ from durable_llm_streams.providers.streams.responses_sse import (
 from durable_llm_streams.source import Alive, Event, Job, Prompt
 
 from .base import BackgroundSource
-from .polling import log_of_job, pauses
+from .polling import POLL_DELAY, log_of_job
 from .response_body import read_response
 
 logger = logging.getLogger(__name__)
@@ -219,7 +220,7 @@ class OpenAIResponses(BackgroundSource):
         for event in logged:
             yield event
         failures = 0
-        for pause in pauses():
+        for polls in count(1):
             try:
                 response = await self._look(job)
             except ModelError as error:
@@ -233,7 +234,7 @@ class OpenAIResponses(BackgroundSource):
                 if parser.done:
                     break
                 yield Alive("chunk")
-            await self._sleep(pause)
+            await self._sleep(POLL_DELAY.delay(polls))
         yield parser.finish(may_be_empty=True)
 
     async def _look(self, job: Job) -> dict[str, Any]:

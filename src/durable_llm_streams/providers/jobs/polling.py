@@ -6,13 +6,14 @@ job must be known from its beginning, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from durable_llm_streams.backoff import Backoff
 from durable_llm_streams.source import Event, Prompt, ReasoningDelta, TextDelta
 
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 10.0
+#: The delays between polls.
+POLL_DELAY: Final = Backoff(1.0, 10.0, jitter=0.0)
 
 _Texts = Sequence[tuple[str, str]]
 
@@ -38,11 +39,3 @@ class LogOfJob(NamedTuple):
 def log_of_job(prompt: Prompt) -> LogOfJob | None:
     """What the log has of the prompt's job; None if that is not known."""
     return None if prompt.before_mark is None else LogOfJob(prompt.before_mark, prompt.since_mark)
-
-
-def pauses() -> Iterator[float]:
-    """The endless series of pauses after each poll, in seconds."""
-    pause = FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE)

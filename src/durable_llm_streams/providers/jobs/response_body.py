@@ -12,11 +12,11 @@ from durable_llm_streams.providers.streams.characters import cleaned
 from durable_llm_streams.providers.streams.chat_chunk import decode_all
 
 _SHOWN = 1000  # bytes
-MOST_BYTES: Final = 32 * 1024 * 1024  # a picture is in it as base64
+MOST_BYTES: Final = 32 * 1024 * 1024  # it may hold pictures as base64
 
 
 async def read_response(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    """The object.
+    """Read the object.
 
     Args:
         response: a success.
@@ -26,7 +26,7 @@ async def read_response(response: aiohttp.ClientResponse) -> dict[str, Any]:
             is something else.
     """
     if response.content_type == "text/event-stream":
-        raise failures.job_gone("A stream came, and none was asked for.")
+        raise failures.job_gone("A stream came, but none was requested.")
     body = bytearray()
     try:
         while data := await response.content.readany():

@@ -22,12 +22,12 @@ class ResumableChatParser(ChatParser):
     the middle knows less about the answer than one that begins at its start.
 
     Args:
-        job: what is read, from its mark on.
+        job: the job to read after its mark.
         mark_every: the least number of bytes between two marks.
         options: see `ChatParser`.
 
     Attributes:
-        job: with the last mark.
+        job: the job with its last mark.
         ended: the answer's end or a failure was read, not only the connection's end.
     """
 

@@ -4,8 +4,8 @@
    lower case). A provider on this machine is never reached through it: a proxy elsewhere would
    connect to its own machine.
 2. The body's reader must be woken when the connection is lost. aiohttp (3.14, its C parser) closes
-   the connection after a broken transfer encoding, for example from a proxy that writes its own
-   error into a stream. But it leaves the reader of the body waiting for ever.
+   the connection after a broken transfer encoding, but leaves the body's reader waiting for ever.
+   A proxy that writes its own error into a stream breaks the encoding like this.
 """
 
 from __future__ import annotations

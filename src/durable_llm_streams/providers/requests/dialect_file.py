@@ -36,7 +36,7 @@ def read_rows(path: str) -> list[Row]:
     except OSError as error:
         raise InvalidSetting(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidSetting(f"{path} is no TOML file: {error}.") from None
+        raise InvalidSetting(f"{path} is not a TOML file: {error}.") from None
     for name in content:
         if name != "dialect":
             raise InvalidSetting(f"{path}: `{name}` is not known. Begin each row with [[dialect]].")

@@ -14,8 +14,8 @@ from durable_llm_streams.providers import failures
 _ERROR_BODY = 64 * 1024  # bytes of a failure's body that are read
 _ERROR_BODY_WAIT = 5.0  # seconds
 
-# what aiohttp raises for a peer's doing; it lets its parser's own errors and a RuntimeError for a
-# connection that is gone through as they are
+# the errors of aiohttp that the peer can cause; aiohttp does not wrap its parser's errors, nor the
+# RuntimeError for a closed connection
 NETWORK: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
 
 

@@ -55,8 +55,8 @@ class AnswerParser(ABC):
         self._has_cr = False  # the last byte, which may be half a line end
         self._pending: list[bytes] = []  # data of the open event that cannot be read alone
         self._pending_size = 0
-        self._is_error = False  # the open event is named so
-        self._is_open = False  # one of these two
+        self._is_error = False  # the open event is named `error`
+        self._is_open = False  # an event has begun: data are pending, or it is named `error`
         self._got_chunk = False  # in this read
         self._failure: ModelError | None = None
         self._reason = ""

@@ -32,12 +32,12 @@ class AnswerText:
 
     @property
     def passes_text(self) -> bool:
-        """Whether a text without "<" can be passed on unchanged."""
+        """Whether a text without "<" can be emitted unchanged."""
         return self._tags.passes and not self._text.held
 
     @property
     def passes_reasoning(self) -> bool:
-        """Whether reasoning can be passed on unchanged."""
+        """Whether reasoning can be emitted unchanged."""
         return self._tags.has_reasoning and not self._reasoning.held
 
     def text(self, piece: str, events: list[Event]) -> None:

@@ -14,14 +14,14 @@ _FIRST_HALF_LAST = re.compile("[\ud800-\udbff]\\Z")
 
 
 def clean(text: str) -> str:
-    """A text that can be stored."""
+    """The text with its surrogate pairs joined, and U+FFFD for lone halves."""
     if _HALF.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def cleaned(value: Any) -> Any:
-    """The same for every text of a JSON value."""
+    """`clean` for every text of a JSON value."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list):

@@ -59,7 +59,7 @@ class ChatParser(AnswerParser):
         self._words = AnswerText(late_thoughts=late_thoughts, begins_thinking=begins_thinking)
         self._output = ChatOutput(self._words)
         self._recent = self._words.recent
-        self._plain = False  # a text without "<" can be passed on unchanged
+        self._plain = False  # a text without "<" can be emitted unchanged
         self._plain_reasoning = False  # so can reasoning
         self._ending = ChatEnd()
         self._unreadable = Unreadable()

@@ -20,11 +20,11 @@ class CodeMarks:
 
     def __init__(self) -> None:
         self.line = ""
-        self._fence = ""  # what opened the code block; "" outside of one
+        self._fence = ""  # the fence that opened the code block; "" outside of one
 
     @property
     def is_code(self) -> bool:
-        """Whether what comes next is code: in a fenced block, or in an open pair of backticks."""
+        """Whether the next character is code: in a fenced block, or after an open backtick."""
         return bool(self._after(self.line)) or bool(self._fence) or self.line.count("`") % 2 == 1
 
     @property
@@ -33,7 +33,7 @@ class CodeMarks:
         return not self.line.strip() and len(self.line.expandtabs(4)) < 4
 
     def follow(self, text: str) -> None:
-        """Read what was written next."""
+        """Read the next text."""
         lines = (self.line + text).split("\n")
         self.line = lines.pop()
         for line in lines:

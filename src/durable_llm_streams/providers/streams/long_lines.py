@@ -14,7 +14,7 @@ import re
 from typing import Final
 
 LONGEST: Final = 384 * 1024  # bytes
-CUT: Final = "\0cut:"  # what stands behind the beginning of a cut string; then its length in bytes
+CUT: Final = "\0cut:"  # follows the beginning of a cut string; then comes its length in bytes
 
 _STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # the inside, as far as it goes
 _DATA = re.compile(
@@ -54,7 +54,7 @@ class LongLine:
         self._check(len(self._line) - (self._size if is_open else 0))
 
     def end(self) -> bytes | None:
-        """The line without what was cut; None if it is lost."""
+        """The shortened line; None if it is lost."""
         self._line += self._rest
         self._check(len(self._line))
         return None if self.is_lost else bytes(self._line)
