@@ -391,7 +391,7 @@ async def test_a_server_that_freezes_between_two_calls_is_given_up() -> None:
 @virtual
 async def test_a_caller_that_waits_to_write_may_be_cancelled_or_the_end_comes() -> None:
     peer, connection = connected()
-    peer.protocol.pause_writing()  # type: ignore[attr-defined]
+    peer.protocol.pause_writing()
     cancelled, cut = asked(connection, "A", 5), asked(connection, "B", 5)
     await asyncio.sleep(1)
     cancelled.cancel()

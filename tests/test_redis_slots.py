@@ -187,6 +187,23 @@ async def test_no_server_of_a_cluster_answers() -> None:
     await cluster.database.close()
 
 
+@pytest.mark.promise("no-leak")
+@virtual
+async def test_closing_while_the_map_is_asked_for_ends_the_calls() -> None:
+    for hanging in (True, False):
+        cluster = Cluster()
+        cluster.peers.hanging = hanging
+        cluster.replies |= {"a": None, "b": None}
+        call = asyncio.ensure_future(cluster.get(IN_A))
+        await asyncio.sleep(0.5)
+        await cluster.database.close()
+        assert await elapsed(asyncio.wait([call])) == 0
+        assert not call.cancelled(), "the caller takes it for its own cancellation"
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await call
+        assert all(peer.is_closing() for peer in cluster.peers.opened)
+
+
 @virtual
 async def test_slots_that_no_server_holds_are_an_error() -> None:
     cluster = Cluster()

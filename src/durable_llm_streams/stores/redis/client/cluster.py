@@ -136,11 +136,13 @@ class Cluster(Topology):
 
     async def _map(self, deadline: float) -> None:
         """Wait for a new map. Callers that come meanwhile share the one attempt."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                await asyncio.shield(self._start_mapping())
-        except TimeoutError:
-            raise RedisTimeoutError("No server of the Cluster could be reached in time.") from None
+        mapping = self._start_mapping()
+        await asyncio.wait([mapping], timeout=deadline - asyncio.get_running_loop().time())
+        if not mapping.done():
+            raise RedisTimeoutError("No server of the Cluster could be reached in time.")
+        if mapping.cancelled():  # by `close`; a caller must not take this for its own cancellation
+            raise RedisConnectionError("The connection was closed here.")
+        mapping.result()
 
     def _start_mapping(self) -> asyncio.Task[None]:
         if self._mapping is None or self._mapping.done():
