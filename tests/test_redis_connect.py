@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -22,6 +23,7 @@ from durable_llm_streams.stores.redis.client.errors import (
 )
 from tests.redis_peer import CUT, Answer, Peer, Peers, array, bulk, confirmed
 from tests.virtual_time import elapsed, virtual
+from tests.waiting import within
 
 OK = b"+OK\r\n"
 MASTER = b"*3\r\n" + bulk(b"master") + b":0\r\n*0\r\n"
@@ -177,6 +179,38 @@ async def test_a_host_that_no_name_can_be_is_not_reached(host: str) -> None:
     with pytest.raises(RedisConnectionError, match="Error connecting to a"):
         await database.command("PING")
     await database.close()
+
+
+@pytest.mark.promise("no-leak")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+sentinel"])
+def test_connections_to_a_server_that_says_nothing_are_closed(scheme: str, loop: str) -> None:
+    ended: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        ended.append(b"")
+
+    async def call() -> None:
+        async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            service = "/chats" if scheme.endswith("sentinel") else ""
+            address = f"{scheme}://127.0.0.1:{port}{service}?timeout=0.2"
+            database = Database(RedisAddress.parse(address))
+            with pytest.raises((RedisTimeoutError, MasterNotFound)):
+                await database.command("PING")
+            with pytest.raises(StoreUnavailable):
+                await asyncio.wait_for(database.subscriber(), 5)
+            await database.close()
+            async with within("both connections to be closed"):
+                while len(ended) < 2:
+                    await asyncio.sleep(0.01)
+
+    made = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=made) as runner:
+        runner.run(call())
 
 
 # --- Sentinels -----------------------------------------------------------------------------------
