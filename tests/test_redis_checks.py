@@ -122,6 +122,7 @@ async def test_a_server_that_is_not_there_or_does_not_answer(tmp_path: Path) -> 
         f"redis+cluster://{place}": f"nobody listens at {place}",
         f"redis+sentinel://{place}/chats": f"nobody listens at {place}",
         "redis://no-such-host.invalid": "the host of no-such-host.invalid:6379 is not known",
+        "redis://two..dots": "the host of two..dots:6379 is not known",
         f"unix://{tmp_path}/none": f"there is no socket {tmp_path}/none",
     }.items():
         assert words in await fatal(address)
