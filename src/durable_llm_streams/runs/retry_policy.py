@@ -4,8 +4,8 @@ Theory of operation
 ===================
 1. A rung that the provider refused costs no attempt. A rung on which attempts add nothing is not
    chosen again.
-2. What would fail again is not retried. This is a failure that is not `retryable`, one with too long
-   a `retry_after`, and a second timeout in a row without new output.
+2. What would fail again is not retried. This is a failure that is not `retryable`, one with too
+   long a `retry_after`, and a second timeout in a row without new output.
 3. A job is kept for the next attempt to reattach. It is cancelled when it diverged from the log, or
    when it stays silent and the last attempt should be a new request.
 """
