@@ -192,3 +192,25 @@ async def test_a_worker_looks_for_work_after_a_cut() -> None:
         await world.do(Deed(1, "cut messages", "B", silence=2))
         await world.talks["A"].send("m2", chat="c2")
         assert await waiting < 4, "the worker has waited for its next look"
+
+
+@virtual
+async def test_a_reader_waits_where_a_run_with_records_was_claimed() -> None:
+    async with World.started() as world:
+        await world.do(Deed(0, "append", "A"))
+        store = model_store(world.network, "C")
+        await store.open()
+        claim = await store.runs.claim_run(world.claim.run.id, "C", LEASE)
+        assert claim.next_seq == 2
+        assert await elapsed(store.log.read(claim.run.id, 1, wait=5)) >= 5
+        await store.close()
+
+
+@virtual
+async def test_leases_run_out_by_the_clock_of_redis() -> None:
+    async with World.started() as world:
+        store, run = world.talks["B"].store, world.claim.run
+        assert await store.runs.claim("B", 1, LEASE) == []
+        await asyncio.sleep(LEASE + 1)
+        [claim] = await store.runs.claim("B", 1, LEASE)
+        assert (claim.run.id, claim.epoch.number) == (run.id, world.claim.epoch.number + 1)
