@@ -17,13 +17,19 @@ Theory of operation
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from durable_llm_streams.source import Turn
+
+from .preambles import (
+    after_separator,
+    answer_starts,
+    begins_sentence,
+    is_about_itself,
+    without_preamble,
+)
 
 Mode = Literal["on", "prose", "off"]
 
@@ -43,29 +49,6 @@ _LONG_OVERLAP = 80  # long enough to count as a repetition, even if the answer h
 _MARKS = ' \t\r\n"“”„«»…'
 _CLOSING = {'"': '"', "“": "”", "„": "“", "«": "»"}  # marks around a quotation
 
-_POLITE = r"sure|certainly|of course|absolutely|okay|ok|al+ ?right|understood|got it|no problem"
-_OPENER = re.compile(
-    rf"\s*(?:{_POLITE}|yes|here(?:['\u2019]s| is)|continu(?:ing|ed|ation)|resuming|picking up"
-    r"|let me|i(?:['\u2019]ll| will))\b[^\n:.!\u2026]{0,120}(?:[:.!\u2026]+(?=\s|$)|(?=\n))",
-    re.IGNORECASE,
-)
-_BARE_OPENER = re.compile(rf"\s*(?:{_POLITE})(?: thing)?[!.:\u2026]+(?:\s|$)", re.IGNORECASE)
-_ABOUT_GOING_ON = re.compile(
-    r"contin|go(?:ing)? on|pick(?:ing)? up|the rest|left off|stopped|cut off|resum|remain|complet",
-    re.IGNORECASE,
-)
-_SORRY = re.compile(
-    r"\s*(?:i(?:['\u2019]m| am) (?:sorry|unable|afraid)|sorry\b|apologies|i apologi[sz]e"
-    r"|i can(?:['\u2019]t|not)\b|as an ai\b|it (?:looks|seems|appears) (?:like|that|as) "
-    r"|could you please|i do(?:n['\u2019]t| not) (?:see|have) )",
-    re.IGNORECASE,
-)
-_SORRY_SENTENCE = re.compile(_SORRY.pattern + r"[^\n.!:]{0,160}[.!:]+\s", re.IGNORECASE)
-_BREAK = re.compile(r"[:.!\u2026]\s+|\n+")
-_NEW_SENTENCE = re.compile(
-    r"[\"'\u201c(*_]{0,3}[A-Z\u00c0-\u00de][a-z\u00df-\u00ff]*[\s,:;'\u2019]"
-    r"|#{1,6} |[-+>] |\d{1,3}[.)] |```"
-)
 _ENDS = ".!?,;:"
 
 
@@ -168,8 +151,8 @@ class Opening:
     # --- a repetition of the partial answer --------------------------------------------------
 
     def _evidence(self, *, last: bool) -> Judged | None:
-        for start, is_preamble in _starts(self._held[:MAX_HELD]):
-            text = _after_separator(self._held[start:]) if start else self._held
+        for start, is_preamble in answer_starts(self._held[:MAX_HELD]):
+            text = after_separator(self._held[start:]) if start else self._held
             judged = self._anew(text, last=last) or self._overlap(text, last=last)
             if judged is not None:
                 return judged if is_preamble else self._unfit()
@@ -227,8 +210,8 @@ class Opening:
     # --- no repetition, or a short one -------------------------------------------------------
 
     def _without_evidence(self, text: str) -> Judged:
-        rest = _without_preamble(text)
-        if _SORRY.match(rest) or _BARE_OPENER.match(rest) or self._begins_alike(rest):
+        rest = without_preamble(text)
+        if is_about_itself(rest) or self._begins_alike(rest):
             return self._unfit()
         if self._is_new_sentence(rest):
             return self._unfit()
@@ -236,7 +219,7 @@ class Opening:
 
     def _is_new_sentence(self, text: str) -> bool:
         """Whether a sentence or block begins without the white space of a continuation."""
-        if not _NEW_SENTENCE.match(text):
+        if not begins_sentence(text):
             return False
         before = self._begun[-1:]
         return bool(self._space) or before.islower() or before.isdigit() or before in _ENDS
@@ -275,29 +258,6 @@ class Opening:
         return Judged("unfit", "", len(self._held))
 
 
-def _starts(held: str) -> Iterator[tuple[int, bool]]:
-    """Where the answer's own text may begin, and whether a known preamble is before it."""
-    yield 0, True
-    begin, known = 0, set[int]()
-    while match := _OPENER.match(held, begin) or _SORRY_SENTENCE.match(held, begin):
-        begin = match.end()
-        known.add(begin)
-        yield begin, True
-    for match in _BREAK.finditer(held):
-        if match.end() not in known:
-            yield match.end(), False
-
-
-def _without_preamble(text: str) -> str:
-    """The text after a preamble about going on; the whole text if there is none."""
-    bare = _BARE_OPENER.match(text)
-    match = _OPENER.match(text, bare.end() if bare else 0)
-    if match is None or not _ABOUT_GOING_ON.search(match[0]):
-        return text
-    rest = text[match.end() :]
-    return _after_separator(rest) if match[0][-1] in ":…" or rest.startswith("\n") else text
-
-
 def _is_significant(repeated: str) -> bool:
     """Whether a repetition of this text is hardly a coincidence."""
     return len(repeated) >= _MIN_OVERLAP and len("".join(repeated.split())) >= _MIN_OVERLAP // 2
@@ -323,11 +283,3 @@ def _overlap(end: str, text: str) -> int:
         if end.endswith(text[:length]):
             return length
     return 0
-
-
-def _after_separator(text: str) -> str:
-    """The text after a preamble, without the one blank line, line break or space between them."""
-    for separator in ("\n\n", "\n", " "):
-        if text.startswith(separator):
-            return text[len(separator) :]
-    return text
