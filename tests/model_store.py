@@ -18,6 +18,7 @@ from durable_llm_streams.errors import (
     ChatNotFound,
     CursorLost,
     Fenced,
+    KeyConflict,
     MessageConflict,
     MessageNotFound,
     NotAQuestion,
@@ -226,7 +227,7 @@ class ModelStore:
         for run in chat.runs:
             if order.key is not None and run.run.key == order.key:
                 if run.content != order.content:
-                    raise MessageConflict
+                    raise KeyConflict
                 return run
         if order.place == "again":
             prompt = self._asked_again(order, chat)

@@ -13,6 +13,7 @@ from durable_llm_streams.errors import (
     ChatNotFound,
     Conflict,
     InvalidRequest,
+    KeyConflict,
     MessageConflict,
     MessageNotFound,
 )
@@ -74,7 +75,7 @@ class SendContract:
             assert await talk.send(**KEYED) == found(ended)
             await talk.crash()
             assert await talk.send(**KEYED) == found(ended)
-            await refused(MessageConflict, talk.send("m2", key="k1", content="y"))
+            await refused(KeyConflict, talk.send("m2", key="k1", content="y"))
         assert (await talk.send("m2", content="x")).created, "without a key nothing is repeated"
 
     async def test_a_repetition_shows_its_branch_if_that_is_asked_for(self, talk: Talk) -> None:
@@ -144,7 +145,7 @@ class SendContract:
             ):  # fmt: skip
                 asked |= {"owner": whose}
                 assert await talk.send(message, chat, **asked, content=content) == found(run)
-                await refused(MessageConflict, talk.send(message, chat, **asked, content="other"))
+                await refused(KeyConflict, talk.send(message, chat, **asked, content="other"))
 
     async def test_a_taken_message_id_is_a_conflict(self, talk: Talk) -> None:
         await talk.answer()
