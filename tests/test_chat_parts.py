@@ -200,11 +200,22 @@ def test_every_form_of_a_page_is_read_and_counts_once(chunk: bytes) -> None:
 @pytest.mark.promise("foreign-bytes")
 @pytest.mark.parametrize(
     "url",
-    ["javascript:alert(1)", "ftp://a", "", 7, None, "https://a\n/", "https://" + "b" * MAX_ADDRESS],
+    [
+        *("javascript:alert(1)", "ftp://a", "", 7, None, "https://a\n/", "https://", "https://[a"),
+        "https://" + "b" * MAX_ADDRESS,
+    ],
 )
-def test_an_address_that_is_none_is_passed_over(url: Any) -> None:
+def test_an_invalid_address_of_a_page_is_ignored(url: Any) -> None:
     pages = [url, {"url": url}, {"url_citation": {"url": url}}, {"url_citation": url}]
     chunk = line({"delta": {"content": "a", "annotations": pages}}, citations=pages)
+    assert joined(chunk, finish()) == [TextDelta("a"), "stop"]
+
+
+@pytest.mark.promise("foreign-bytes")
+@pytest.mark.parametrize("url", ["https://", "https://[a", "https://[a/b.png"])
+def test_a_picture_with_an_invalid_address_is_ignored(url: str) -> None:
+    picture = {"type": "image_url", "image_url": {"url": url}}
+    chunk = line({"delta": {"content": "a", "images": [picture]}})
     assert joined(chunk, finish()) == [TextDelta("a"), "stop"]
 
 

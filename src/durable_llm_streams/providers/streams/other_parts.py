@@ -12,6 +12,7 @@ import mimetypes
 import re
 from collections.abc import Iterable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from durable_llm_streams.source import Citation, Event, File, TextDelta
 
@@ -113,7 +114,7 @@ def _file(part: Any) -> tuple[str, str] | None:
     if url[:5].lower() == "data:":
         found = _DATA.match(url)
         media = found[1].lower() if found is not None else media
-    elif url.startswith(("http://", "https://")):
+    elif url.startswith(("http://", "https://")) and _has_host(url):
         media = media or mimetypes.guess_type(url.partition("?")[0])[0] or ""
     elif len(data or url) >= 4 and _BASE64_BEGINS.fullmatch((data or url)[:64]):
         media = media if _MEDIA.fullmatch(media) else default
@@ -149,7 +150,15 @@ def _is_address(url: Any) -> bool:
         and len(url) <= MAX_ADDRESS
         and url.lower().startswith(("http://", "https://"))
         and url.isprintable()
+        and _has_host(url)
     )
+
+
+def _has_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).netloc)
+    except ValueError:  # such as `https://[example.org`
+        return False
 
 
 def _get(value: Any, *names: str) -> str:
