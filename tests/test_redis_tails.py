@@ -137,7 +137,7 @@ async def test_a_tail_keeps_few_of_its_records_and_says_what_it_does_not_have(ta
     assert tail.page(101, 1 << 20) is None  # beyond the log
 
 
-async def test_only_readers_that_have_waited_long_enough_are_forget_claim(tail: Tail) -> None:
+async def test_only_readers_that_have_waited_long_enough_are_woken(tail: Tail) -> None:
     loop = asyncio.get_running_loop()
     early, late, gone = loop.create_future(), loop.create_future(), loop.create_future()
     tail.waiters += [(early, 5.0), (late, 15.0), (gone, 5.0)]

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 _SUSPENDED_SECONDS = 1.0  # a timer this late means that the process was suspended
+_LATE_SECONDS = 0.05  # a timer that is so late may have kept back signs of life
 
 
 def cancelled() -> bool:
@@ -109,4 +110,8 @@ class IdleTimeout:
         if now - until > _SUSPENDED_SECONDS:
             self.last = now
             self._deadline = max(self._deadline, now + self.limit)
+        elif now - until > _LATE_SECONDS:
+            # What arrived meanwhile is read first.
+            self._timer = self._loop.call_later(_LATE_SECONDS, self._check)
+            return
         self._check()
