@@ -82,7 +82,7 @@ async def test_a_worker_that_wakes_up_writes_nothing_and_lets_its_source_go(
 
 @in_world
 async def test_a_short_suspension_is_not_a_silence_of_the_model(world: World) -> None:
-    source = speaker()
+    source = speaker(every=1)
     run = await world.ask(await world.worker(source, Limits(next_token=1.5)))
     for said in (6, 12, 18):
         await world.said(run, TEXT[:said])
