@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.model import Claim, Status
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.runs.idle_timeout import IdleTimeout
 from tests.faulty_store import Call
 
 from .faulty_store import FaultyStore
@@ -80,15 +83,19 @@ async def test_a_worker_that_wakes_up_writes_nothing_and_lets_its_source_go(
     assert await world.log(run) == ended.log
 
 
-@in_world
-async def test_a_short_suspension_is_not_a_silence_of_the_model(world: World) -> None:
-    source = speaker(every=1)
-    run = await world.ask(await world.worker(source, Limits(next_token=1.5)))
-    for said in (6, 12, 18):
-        await world.said(run, TEXT[:said])
-        suspend(2.2)
-    ended = await world.ended(run)
-    assert (ended.text, len(source.prompts)) == (TEXT, 1)
+async def test_what_arrived_during_a_short_suspension_is_no_silence() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        reader, writer = await asyncio.open_connection(sock=ours)
+        async with IdleTimeout(0.2) as idle:
+            reading = asyncio.create_task(reader.read(1))
+            await asyncio.sleep(0)
+            theirs.send(b"x")
+            time.sleep(0.4)
+            assert await reading == b"x"
+            idle.last = asyncio.get_running_loop().time()
+            await asyncio.sleep(0.1)
+        writer.close()
 
 
 @in_world
