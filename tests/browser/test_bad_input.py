@@ -122,7 +122,6 @@ async def test_after_a_deploy_the_text_is_plain_and_a_banner_offers_to_reload(
 ) -> None:
     tab = ChatPage(await context.new_page(), app.url)
     await tab.answer_with("**/assets/markdown-*", **GONE)
-    await tab.answer_with("**/assets/palette-*", **GONE)
     await tab.goto("/")
     app.script.pieces = ("# Title\n\n", "Some **text**.")
     await tab.ask("Hi")
@@ -132,6 +131,14 @@ async def test_after_a_deploy_the_text_is_plain_and_a_banner_offers_to_reload(
     await tab.banner.get_by_role("button", name="Reload").click()
     await expect(tab.answer.get_by_role("heading", name="Title")).to_be_visible()
     await expect(tab.banner).to_have_count(0)
+
+
+async def test_after_a_deploy_the_palette_does_not_open_and_the_chat_goes_on(
+    app: App, context: BrowserContext
+) -> None:
+    tab = ChatPage(await context.new_page(), app.url)
+    await tab.answer_with("**/assets/palette-*", **GONE)
+    await tab.goto("/")
     await tab.page.keyboard.press("Control+k")
     await expect(tab.banner).to_contain_text("A newer version")
     await expect(tab.dialog).to_have_count(0)
