@@ -20,7 +20,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cores() -> tuple[set[int], set[int]]:
-    """The core of the measured server, and those of everybody else.
+    """The core of the measured server, and those of all other processes.
 
     The same ones where there is only one: then the load takes part of what is measured.
     """
@@ -41,7 +41,7 @@ class Usage(NamedTuple):
     Attributes:
         at: seconds, by the monotonic clock.
         cpu: seconds of all its threads.
-        core: seconds that its core was busy, with whatever.
+        core: seconds that its core was busy, with any process.
         written: bytes sent to the disk, and all bytes written to anything.
     """
 

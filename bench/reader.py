@@ -7,7 +7,7 @@
    a read costs. Numbers must follow each other from 1 on, on every stream, from its first byte to
    the last: a chunk that is lost, doubled or out of order is counted as a fault.
 3. One stream in ten carries times, which give the latency: from the making of a token to the
-   moment that the reader has it. Clock and sampling cost the same whatever server is measured.
+   moment that the reader has it. Clock and sampling cost the same for every server.
 4. What the server used in the window is read by this process, at the window's two ends, so that
    chunks and CPU time belong to each other.
 """
@@ -94,7 +94,7 @@ class Measured(Struct, frozen=True, kw_only=True):
 
     @property
     def foreign(self) -> float:
-        """The share of the server's core that somebody else used in the window: noise."""
+        """The share of the server's core that other processes used in the window: noise."""
         return max(0.0, self.used.core - self.used.cpu) / self.used.at
 
 
@@ -211,7 +211,7 @@ class Readers:
             self._read(left)
 
     def _read(self, timeout: float) -> int:
-        """Read once whatever is there. Returns how many streams had something."""
+        """Read once what has arrived. Returns how many streams had something."""
         buffer, find = self._buffer, NUMBER.findall
         ready = self._epoll.poll(timeout)
         for number, _ in ready:
@@ -301,7 +301,7 @@ def post(chat: str, model: str, cookie: bytes) -> bytes:
 
 
 def main() -> None:
-    """Do what standard input says."""
+    """Execute the commands on standard input."""
     load = msgspec.json.decode(sys.stdin.buffer.read(), type=Load)
     gc.disable()
     sys.stdout.buffer.write(msgspec.json.encode(Readers(load).run()))

@@ -1,7 +1,7 @@
 """`commands`: how many commands clients send to Redis for a thousand tokens.
 
-One run of 50 tokens a second and one reader, all that the processes do besides included. MONITOR
-tells each command and who sent it, so what scripts do inside Redis is told apart.
+One run of 50 tokens a second and one reader, with everything else that the processes do. MONITOR
+reports each command and its sender, so commands of scripts inside Redis are counted apart.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _count(case: Case, size: Size, starting: threading.Lock) -> tuple[float, Cou
 
 
 class _Monitor:
-    """Hears every command of a Redis, with the server's time."""
+    """Receives every command of a Redis, with the server's time."""
 
     def __init__(self, redis: Redis) -> None:
         self._heard: list[tuple[float, str]] = []

@@ -72,7 +72,7 @@ class Measured(Struct, frozen=True, kw_only=True):
         seconds: of the window.
         cpu: seconds that the measured processes used, by what they are.
         reader_cpu: seconds that the readers used.
-        others: the share of the whole machine that went to somebody else.
+        others: the share of the whole machine that other processes used.
         latencies: milliseconds at the shares 0.5, 0.9, 0.99, 1.
         faults: streams with a chunk lost, doubled or out of order, refused or closed.
     """
@@ -208,7 +208,7 @@ class Crowd(Readers):
         """Open readers until there are so many, and see each of them answered."""
         begun = self._begun + level - self._opened
         while self._opened < level:
-            together = _AT_ONCE if self._opened else 1  # the first one gets everybody's cookie
+            together = _AT_ONCE if self._opened else 1  # the first request gets the cookie for all
             self._begin(range(self._opened, min(level, self._opened + together)))
             self._read(0.0)
         until = time.monotonic() + _OPEN_SECONDS
@@ -312,7 +312,7 @@ def _machine_seconds() -> float:
 
 
 def main() -> None:
-    """Do what standard input says."""
+    """Execute the commands on standard input."""
     load = msgspec.json.decode(sys.stdin.buffer.read(), type=Load)
     raise_file_limit()
     gc.disable()

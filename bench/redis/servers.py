@@ -29,7 +29,7 @@ _REDIS: Final = ("--bind", "127.0.0.1", "--daemonize", "no", "--save", "", "--lo
 
 
 class Started(NamedTuple):
-    """A process that listens."""
+    """A process that accepts connections."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -91,13 +91,13 @@ def site(
     writer_settings: Mapping[str, str] | None = None,
     redis: tuple[str, ...] = (),
 ) -> Iterator[Site]:
-    """Servers around an empty Redis of their own, all of them listening.
+    """Servers around an empty Redis of their own, all accepting connections.
 
     Args:
         kind: whose servers.
         writers: how many processes are there to write.
         followers: how many are there to follow.
-        places: `apart`, if nothing is said.
+        places: default `apart`.
         settings: environment variables of the servers.
         writer_settings: more of them, for those that write.
         redis: more options of redis-server.
@@ -160,7 +160,7 @@ class _Starter:
         return started
 
     def wait(self) -> None:
-        """Wait until all that were started listen."""
+        """Wait until all started processes accept connections."""
         for started, log in self._waiting:
             wait_until_listening(started.process, started.port, log)
         self._waiting.clear()

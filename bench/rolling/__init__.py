@@ -1,1 +1,1 @@
-"""A rolling restart under load: how long readers wait, and what was said twice."""
+"""A rolling restart under load: how long readers wait, and which text was sent twice."""

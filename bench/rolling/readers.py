@@ -1,4 +1,4 @@
-"""Readers who know all servers: whoever is refused, or whose stream ends, asks the next one."""
+"""Readers with a list of all servers: after a refusal or a cut they retry at the next one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Seen:
         gaps: seconds from text to text, beyond the model's own pace.
         waits: seconds until a message was taken.
         moved: streams that ended before the answer did.
-        again: attempts whose text was dropped because another one began anew.
+        again: attempts whose text was dropped because another one started over.
         faults: sentences about what must never be.
     """
 
@@ -55,9 +55,9 @@ class Reader:
     Args:
         http: the visitor's cookies and connections.
         urls: the servers; the first one is asked first.
-        name: what his chats' ids begin with.
+        name: the prefix of its chats' ids.
         pace: seconds between two tokens of the model.
-        seen: where he takes it down.
+        seen: where its measurements are added.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Server processes that are told to end and started again, one after the other."""
+"""Server processes that are shut down and restarted, one after the other."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class RollingServer:
         return Restart(finished, handed_over, ended - begun, time.monotonic() - ended)
 
     async def kill(self) -> None:
-        """Whatever it does, it is gone."""
+        """Kill the process, whatever it is doing."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()

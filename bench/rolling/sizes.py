@@ -11,7 +11,7 @@ class Size(NamedTuple):
     Attributes:
         repeat: how often; figures are medians.
         servers: processes on one Redis.
-        readers: answers that are written at a time; each reader asks again at the end of his.
+        readers: answers that are written at a time; each reader sends again at the end of its own.
         rate: tokens a second of each answer.
         short, long: tokens of the answers, half of them each.
         graces: the values of DLS_GRACE that are compared, in seconds.

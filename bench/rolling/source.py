@@ -1,4 +1,4 @@
-"""A model whose answers prove themselves: `restart-75` says 75 numbered tokens."""
+"""A model with verifiable answers: `restart-75` writes 75 numbered tokens."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 
 from ..tokens import token
 
-#: What the models do with an answer that was cut: begin again, or go on behind what was said.
+#: What the models do with an answer that was cut: start over, or continue after the received text.
 RUNGS: Final = ("restart", "prefill")
 
 
 def model(rung: str, tokens: int) -> str:
-    """The id of the model that says so many tokens."""
+    """The id of the model that writes so many tokens."""
     return f"{rung}-{tokens}"
 
 
@@ -25,7 +25,7 @@ def models(sizes: Iterable[int]) -> list[str]:
 
 
 def answer(name: str) -> str:
-    """What a model says."""
+    """The text of a model's answer."""
     return "".join(token(number) for number in range(1, _tokens(name) + 1))
 
 

@@ -1,5 +1,5 @@
 """`web`: the interface as it was built, in Chromium, on a server of its own.
 
-The answers come from `source`, which the question tells what to say. `record.js` is in every page
-and notes what the browser itself reports: frames, long tasks, layout shifts, paints, keys.
+The answers come from `source`, which gets its script from the question. `record.js` is in every
+page and notes what the browser itself reports: frames, long tasks, layout shifts, paints, keys.
 """

@@ -16,12 +16,12 @@ from typing import Final
 from playwright.sync_api import Browser
 from playwright.sync_api import Error as BrowserError
 
-#: The longest wait for anything in a page. `record.js` gives up a little earlier, and knows more.
+#: The longest wait for anything in a page. `record.js` times out earlier, with more detail.
 SECONDS: Final = 180.0
 
 
 class OverdueError(Exception):
-    """Something was waited for in vain. The message says what."""
+    """A wait timed out. The message names what was awaited."""
 
 
 class Watch:

@@ -2,7 +2,7 @@
 
 A `MARK` stands where a word may be added without harm: at the end of a sentence, of a cell, of a
 comment. The source puts a stamp there, `§12§4711234`: the twelfth mark, sent in that millisecond.
-What a page shows can so be told from its text alone, and when it was sent.
+So the text of a page alone shows what was sent, and when.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 MARK: Final = "¤"
 #: What a stamp's two numbers begin with.
 SIGN: Final = "§"
-#: The milliseconds of a stamp begin anew after so many: seven digits, almost three hours.
+#: The milliseconds of a stamp wrap around after so many: seven digits, almost three hours.
 STAMP_SPAN: Final = 10_000_000
 
 _PIECE = re.compile(r"\s*\S{1,6}")
@@ -47,7 +47,7 @@ def marks_of_whole_lines(kind: str, size: int) -> int:
 
 
 def stamp(number: int, milliseconds: int) -> str:
-    """What is said in place of a mark."""
+    """The text in place of a mark."""
     return f"{SIGN}{number}{SIGN}{milliseconds % STAMP_SPAN:07d}"
 
 

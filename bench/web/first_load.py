@@ -23,7 +23,7 @@ _STATIC_IMPORT = re.compile(r"""(?:from|import)\s*["'](\./[^"']+\.js)["']""")
 
 
 def first_paint(site: Site, scale: Scale) -> Iterator[Figure]:
-    """From the address to the painted shell, and to a message box that hears keys."""
+    """From the address to the painted shell, and to a message box that accepts keys."""
     painted: list[float] = []
     usable: list[float] = []
     slowness: list[float] = []

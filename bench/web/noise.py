@@ -1,4 +1,4 @@
-"""How much of the machine others used: what tells a figure to believe from one that is not."""
+"""CPU use by other processes: a figure measured under such noise is not reliable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `Source` that says what the question asks for, at the pace that it asks for."""
+"""A `Source` whose text and pace are set by the question."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Script(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         kind: one of `content.KINDS`.
-        ready: tokens that are said at once.
-        more: tokens that are said afterwards.
+        ready: tokens that are sent at once.
+        more: tokens that are sent afterwards.
         rate: how many of these per second.
         held: whether the rest, be it only the end, waits for `GO`.
     """
@@ -46,7 +46,7 @@ class Script(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ScriptedSource:
-    """Answers with what the last question's `Script` says."""
+    """Answers as the last question's `Script` describes."""
 
     def __init__(self) -> None:
         self._go = asyncio.Event()

@@ -98,7 +98,7 @@ def _script(kind: Kind, scale: Scale) -> Script:
 
 
 def watch(site: Site, script: Script, *, keys: int) -> Answer:
-    """Open an answer that is held, let it go on, and look on until its end.
+    """Open a paused answer, resume it, and watch it until its end.
 
     Args:
         site: where it is asked for.
@@ -106,7 +106,7 @@ def watch(site: Site, script: Script, *, keys: int) -> Answer:
         keys: how many are pressed meanwhile.
 
     Raises:
-        OverdueError: it is not shown, or does not come to its end.
+        OverdueError: it is not shown, or does not end.
     """
     visitor = Visitor(site.port)
     visitor.begin(script.kind, script)

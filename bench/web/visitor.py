@@ -1,4 +1,4 @@
-"""A visitor without a browser: fills chats before a page is opened, and lets answers go on."""
+"""A visitor without a browser: fills chats before a page is opened, and resumes paused answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AT_ONCE = 65_536
 
 
 class Visitor:
-    """Somebody who writes to a server; a browser gets the same cookie.
+    """A client that writes to a server; a browser gets the same cookie.
 
     Args:
         port: the server's.
@@ -74,7 +74,7 @@ class Visitor:
                     raise OverdueError(f"{chat} did not come to its end in {_WAIT:.0f} s.")
 
     def begin(self, chat: str, script: Script) -> None:
-        """Have an answer said up to where it is held.
+        """Start an answer and wait until it pauses.
 
         Raises:
             OverdueError: it does not come there.
@@ -88,7 +88,7 @@ class Visitor:
             time.sleep(0.05)
 
     def said(self, chat: str) -> str:
-        """What the last answer of a chat says so far, or ""."""
+        """The text of the chat's last answer so far, or ""."""
         messages = self.get(f"/api/chats/{chat}")["messages"]
         if not messages or messages[-1]["role"] != "assistant":
             return ""

@@ -2,7 +2,7 @@
 
 1. The parent has collected the tests, and has no thread and no event loop. A child begins where it
    stands, so that nothing is imported or collected anew.
-2. A child sends the number of each test that it begins, so that the parent knows which one hangs.
+2. A child sends the number of each test that it begins, so that the parent can see which one hangs.
 3. The first test that fails ends the child at once, in the middle of everything. What its tests
    have started dies with it (`tests.children`), and its folder is removed by the parent.
 4. Nothing that a child does is left over: its temporary files are in its folder, its output goes

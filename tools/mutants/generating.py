@@ -4,7 +4,7 @@ Ours leave out a statement that only does something (a call, `raise`, `del`), re
 plain condition around, and change SQL.
 
 mutmut itself is not used. It leaves every decorated function alone (all properties and overrides),
-and collects the tests anew for each mutant. What it knows of changes is in `mutators`.
+and collects the tests anew for each mutant. Its kinds of changes are in `mutators`.
 
 Not changed: annotations, decorators, docstrings, assertions, calls of a logger, and texts of more
 than two words, whose wording is nobody's promise.

@@ -45,7 +45,7 @@ class Mutant:
         after: the same with the change.
         lines: those of the statement; empty: any line of the function.
         name: of one that was written by hand.
-        number: tells apart those with the same text.
+        number: distinguishes those with the same text.
     """
 
     path: str

@@ -7,7 +7,7 @@ from typing import Final
 from .by_hand import Slip
 
 IN_LOGS: Final = (
-    # A flush of which nobody knows whether it was written counts as written.
+    # A flush with an unknown outcome counts as written.
     Slip(
         "unknown-is-done",
         "log.writer:Flusher._commit",
@@ -114,7 +114,7 @@ IN_RUNS: Final = (
         """,
         "return await end(store.log, run, run.epoch, Status.STOPPED, last, now)",
     ),
-    # An attempt that begins anew does not always tell readers to drop the one before.
+    # An attempt that starts over does not always reset its readers.
     Slip(
         "restart-without-reset",
         "runs.answer:Answer._ask",
@@ -128,7 +128,7 @@ IN_RUNS: Final = (
         "Fold.of(log)",
         "Fold.of(log) if self._writer.next_seq > self.claim.next_seq else Fold()",
     ),
-    # Only failures that the log tells of are counted, not workers that have died.
+    # Only failures recorded in the log are counted, not workers that have died.
     Slip(
         "takeovers-uncounted",
         "runs.answer:Answer._attempt",
@@ -169,7 +169,7 @@ IN_RUNS: Final = (
         'raise ModelError(_CUT, meaning="cut", retryable=True, detail="no finish")',
         'return Finish(reason="stop", metadata={})',
     ),
-    # What a job tells again is skipped across a change from reasoning to text.
+    # Text that a job repeats is skipped across a change from reasoning to text.
     Slip(
         "skips-across-kinds",
         "runs.ladder:skip",
@@ -205,7 +205,7 @@ IN_RUNS: Final = (
             self._executor.start(await claiming)
         """,
     ),
-    # What is claimed while the process is told to end is neither begun nor given back.
+    # A run claimed during shutdown is neither started nor released.
     Slip(
         "claimed-and-not-begun",
         "runs.worker:Worker._claim",

@@ -101,7 +101,7 @@ IN_LUA: Final = (
     ),
     # What makes a duplicate recognisable is looked up, but never written down.
     Slip("redis-key-not-kept", "send.lua", "call('HSET', key('keys', chat), dedup, run)", ""),
-    # Anybody who knows a chat's id sends into it.
+    # Any owner can send into a chat by its id.
     Slip(
         "redis-foreign-chat",
         "send.lua",
@@ -138,7 +138,7 @@ IN_LUA: Final = (
     ),
     # A chat that is over age goes although an answer is being written in it.
     Slip("redis-busy-chat-expires", "expire.lua", "elseif active_run(chat) == '' then", "else"),
-    # An owner's feed keeps one change too few to tell whether older ones are gone.
+    # An owner's feed keeps one change too few to detect that older ones are gone.
     Slip("redis-feed-too-short", "shared.lua", "-FEED_LENGTH - 1, -1", "-FEED_LENGTH, -1"),
     # A clock that jumps ahead makes everything old.
     Slip(

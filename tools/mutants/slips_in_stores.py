@@ -14,7 +14,7 @@ IN_SQLITE: Final = (
         "active.writer != item.epoch",
         "(active.writer and active.writer.number) != item.epoch.number",
     ),
-    # A worker that knows where the log ends may end a run that another one has claimed.
+    # A worker with the right log end may end a run that another one has claimed.
     Slip(
         "sqlite-end-unfenced",
         "stores.sqlite.log:SQLiteLog._as_ended",
@@ -108,7 +108,7 @@ IN_SQLITE: Final = (
         " AND status IN ('queued')) LIMIT 50"
         """,
     ),
-    # Once the WAL was emptied, a write does not wait for a lock any more.
+    # Once the WAL was emptied, a write no longer waits for a lock.
     Slip(
         "sqlite-busy-timeout-stays-0",
         "stores.sqlite.file:DatabaseFile._restart_wal",

@@ -81,7 +81,7 @@ def judge(room: str, files: Sequence[str]) -> list[tuple[str, str]]:
             "timeoutMS": 10_000,
             "inPlace": True,
             "checkers": [],
-            "tsconfigFile": "none",  # TypeScript 7 has no interface that Stryker knows
+            "tsconfigFile": "none",  # TypeScript 7 has no interface that Stryker supports
             "reporters": ["progress-append-only", "json"],
             "jsonReporter": {"fileName": str(report)},
         }
