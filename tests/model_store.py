@@ -229,6 +229,9 @@ class ModelStore:
                 if run.content != order.content:
                     raise KeyConflict
                 return run
+        for run in chat.runs:
+            if run.id == order.run_id:
+                return run
         if order.place == "again":
             prompt = self._asked_again(order, chat)
             for run in chat.waiting:

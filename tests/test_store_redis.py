@@ -15,8 +15,9 @@ from durable_llm_streams.errors import CursorLost, StoreUnavailable
 from durable_llm_streams.log import follow
 from durable_llm_streams.model import Cursor, Status, token_at
 from durable_llm_streams.store import Changes, Retention
-from durable_llm_streams.stores.redis import RedisAddress, RedisStore
+from durable_llm_streams.stores.redis import RedisAddress, RedisStore, scripts
 from durable_llm_streams.stores.redis.log import record_seconds
+from durable_llm_streams.stores.redis.replies import accepted, claim_from
 from tests.contract import StoreContract, compare_with_model
 from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
@@ -38,6 +39,24 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestContract(StoreContract):
     """Every sentence of the Store contract."""
+
+
+@pytest.mark.promise("idempotent-send", "fencing")
+async def test_a_send_whose_reply_was_lost_gets_its_claim_from_the_repeated_call(
+    talk: Talk,
+) -> None:
+    """And a copy of the call that arrives late, when the run has ended, changes nothing."""
+    store = talk.store
+    assert isinstance(store, RedisStore)
+    partition = store._partitions.of_chat("c1")
+    words = store.runs._arguments(talk.order(worker="w1", lease=LEASE), "t0ken")
+    replies = [await partition.call(scripts.SEND, *words) for _ in range(2)]
+    assert [reply[0] for reply in replies] == [b"new", b"new"]
+    claim, again = (claim_from(accepted(reply)) for reply in replies)
+    assert (claim, claim.epoch.token) == (again, "t0ken")
+    await talk.end(claim)
+    async with talk.unchanged():
+        assert (await partition.call(scripts.SEND, *words))[0] == b"found"
 
 
 async def test_values_of_the_store_itself_are_no_values_of_the_program(talk: Talk) -> None:

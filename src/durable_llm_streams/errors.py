@@ -92,7 +92,7 @@ class MessageNotFound(NotFound):
 class RunNotFound(NotFound):
     """No such run."""
 
-    sentence = "There is no such run, or not any more."
+    sentence = "There is no such run, or it is gone."
 
 
 class Conflict(DurableError):
@@ -144,7 +144,7 @@ class SequenceMismatch(Conflict):
 class CursorLost(Conflict):
     """The cursor names a record that this log does not hold: start over from a snapshot."""
 
-    sentence = "The log has no such record, or not any more. Start over from the chat itself."
+    sentence = "The log does not have this record, or no longer. Start over from the chat itself."
 
 
 class StoreError(DurableError):
@@ -188,7 +188,7 @@ class ModelError(DurableError):
             failure that the table does not know.
         refused_rung: whether the provider refused to go on from a partial answer. The next rung
             is tried at once and this failure costs no attempt.
-        job_over: whether the job that made the answer is over, or cannot be listened to any more.
+        job_over: whether the job that made the answer is over, or can no longer be followed.
         metadata: what is known of the failed attempt all the same: `usage`, `cost`; see `Finish`.
         detail: what the operator's log may hold. Never shown to a reader.
     """

@@ -120,6 +120,23 @@ class SendContract:
         assert {one.run.id for one in sent} == {run.id for run in await talk.store.runs.newest()}
         assert len(await talk.store.runs.newest()) == 1
 
+    @pytest.mark.promise("idempotent-send")
+    @pytest.mark.parametrize("place", ["follow", "edit", "again"])
+    async def test_an_order_that_is_executed_twice_makes_one_run(
+        self, talk: Talk, place: str
+    ) -> None:
+        """Without a key, and also when its run has ended: a call may arrive twice, and late."""
+        await talk.answer("m0")
+        anchor = {"follow": None, "edit": "m0", "again": "m0"}[place]
+        message = None if place == "again" else "m1"
+        order = talk.order(message, place=place, anchor=anchor, worker="w1", lease=LEASE)
+        sent = await talk.store.runs.send(order)
+        assert sent.claim is not None
+        assert await talk.store.runs.send(order) == found(sent.run)
+        ended = await talk.end(sent.claim)
+        async with talk.unchanged():
+            assert await talk.store.runs.send(order) == found(ended)
+
     @pytest.mark.promise("idempotent-send", "owned")
     @pytest.mark.parametrize("place", ["follow", "edit", "again"])
     @pytest.mark.parametrize("owner", ["ann", "bob"])

@@ -155,7 +155,7 @@ class Answer:
         """
         log, page = await read_all(self._store.log, self._run.id)
         if page.status is not Status.RUNNING:
-            raise Fenced("This run is not being written any more.")
+            raise Fenced("This run is no longer being written.")
         return Fold.of(log)
 
     def _attempt(self, fold: Fold) -> int:

@@ -34,7 +34,7 @@ class Visitor(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether the request itself told who asks."""
+        """Whether the request itself identified the visitor."""
         return True
 
 
@@ -45,7 +45,7 @@ class Newcomer(Visitor):
 
     @property
     def known(self) -> bool:
-        """Whether the request itself told who asks."""
+        """Whether the request itself identified the visitor."""
         return False
 
 

@@ -81,8 +81,9 @@ class RunStore(RunList, Protocol):
     async def send(self, order: Order) -> Sent:
         """Accept a message: the chat if it is new, the message, the run, its claim.
 
-        Atomic. Idempotent by `key`: a duplicate returns the first run; only `shown` may still move
-        the head. Asking `again` for an answer that is being written is a duplicate, too.
+        Atomic. Idempotent by `key` and by `run_id`: a duplicate returns the first run; only `shown`
+        may still move the head. Asking `again` for an answer that is being written is a duplicate,
+        too.
 
         Raises:
             ChatNotFound: the chat has another owner, or `again`/`edit` names an unknown chat.

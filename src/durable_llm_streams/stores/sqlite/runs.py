@@ -125,6 +125,11 @@ class SQLiteRuns(RunStore):
                 if row[0] != order.content:
                     raise KeyConflict
                 return run_from_row(row[1:])
+        row = connection.execute(
+            f"SELECT {RUN_COLUMNS} FROM run WHERE chat = ? AND id = ?", (chat, order.run_id)
+        ).fetchone()
+        if row is not None:  # this very order was executed before
+            return run_from_row(row)
         if order.place == "again":
             prompt = self._prompt_again(connection, order, chat)
             for active in self._active.of_chat(chat):

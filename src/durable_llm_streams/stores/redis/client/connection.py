@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
     """A connection that carries calls.
 
     Attributes:
-        reason: why it can carry nothing any more.
+        reason: why it is lost.
         received_at: when the last byte came, in the loop's time.
         on_push: gets every further reply instead of the calls; None while it carries calls.
         on_end: is called with the reason when the connection is gone.
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether it can carry nothing any more."""
+        """Whether it can carry no further calls."""
         return self._gone.done() or self._transport is None or self._transport.is_closing()
 
     async def ask(self, packed: bytes, deadline: float) -> Any:

@@ -30,7 +30,7 @@ from .script import Script, first_line_refused
 from .server import Server, Topology
 from .subscriber import Subscriber
 
-#: Repeated at once, as if the connection had been cut: the server is not the master any more.
+#: Repeated at once, as if the connection had been cut: the server is no longer the master.
 _REPEATED = {"READONLY", "MASTERDOWN"}
 
 

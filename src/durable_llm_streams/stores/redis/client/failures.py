@@ -66,10 +66,10 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
     An error that was raised again while it was handled may have come from itself.
     """
-    told: list[BaseException] = []
+    yielded: list[BaseException] = []
     seen: BaseException | None = error
-    while seen is not None and not any(seen is each for each in told):
-        told.append(seen)
+    while seen is not None and not any(seen is each for each in yielded):
+        yielded.append(seen)
         yield seen
         seen = seen.__cause__ or seen.__context__
 

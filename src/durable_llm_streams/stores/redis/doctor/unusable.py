@@ -163,7 +163,7 @@ async def _other_layer(address: RedisAddress, chain: list[BaseException], place:
 def _hung_up(chain: list[BaseException], broken: ssl.SSLError | None) -> bool:
     """Whether a server ended a connection whose handshake it had agreed to.
 
-    With TLS 1.3 a client hears only afterwards that its certificate was missing, if at all.
+    With TLS 1.3 a client learns only afterwards that its certificate was missing, if at all.
     """
     if broken is not None:
         return "CERTIFICATE_REQUIRED" in (broken.reason or "")
@@ -192,7 +192,7 @@ async def _speaks_plainly(node: Node) -> bool:
 
 
 async def _speaks_tls(node: Node) -> bool:
-    """Whether a server takes a TLS handshake, whoever signed its certificate."""
+    """Whether a server accepts a TLS handshake, with any certificate."""
     anybody = ssl.create_default_context()
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE

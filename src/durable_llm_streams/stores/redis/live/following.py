@@ -170,7 +170,7 @@ class Following(Listener):
             self.forget_claim(claim.run.id)
 
     def forget_claim(self, run_id: str) -> None:
-        """This process does not write a run any more."""
+        """This process no longer writes a run."""
         if self._ours.pop(run_id, None) is not None:
             tail = self._tails.get(run_id)
             if tail is not None and not tail.subscribed:

@@ -58,6 +58,9 @@ if dedup ~= '' then
   end
   found = asked_before and found -- the run's record may have expired
 end
+if not found and call('HGET', key('run', run), 'chat') == chat then
+  found = run -- this very order was executed before, and is sent again
+end
 if not found and place == 'again' then
   if not asked then
     return {'message-not-found'}
@@ -81,8 +84,10 @@ if found then
       call('HSET', key('chat', chat), 'head', newest_below(chat, shown))
     end
   end
-  local reply = run_reply(found)
-  return {'found', reply[1], reply[2], reply[3]}
+  local reply, held = run_reply(found), call('HMGET', key('run', found), 'status', 'token')
+  -- If the reply of this order was lost, its claim is still this worker's.
+  local claimed = found == run and held[1] == 'running' and held[2] == ARGV[19]
+  return {claimed and 'new' or 'found', reply[1], reply[2], reply[3]}
 end
 
 local before = active_run(chat)
