@@ -59,6 +59,23 @@ async def test_a_send_whose_reply_was_lost_gets_its_claim_from_the_repeated_call
         assert (await partition.call(scripts.SEND, *words))[0] == b"found"
 
 
+@pytest.mark.promise("outage")
+async def test_a_value_that_the_store_has_needs_no_redis_after_opening(
+    talk: Talk, stores: RedisStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that starts while Redis fails must not end because of its cookies' key."""
+    secret = await talk.store.meta("secret", b"drawn")
+    store = await stores.open()
+
+    async def unreachable(*_: object) -> None:
+        raise StoreUnavailable("Gone.")
+
+    monkeypatch.setattr(store._client, "call", unreachable)
+    assert await store.meta("secret", b"other") == secret
+    with pytest.raises(StoreUnavailable):
+        await store.meta("unknown", b"")
+
+
 async def test_values_of_the_store_itself_are_no_values_of_the_program(talk: Talk) -> None:
     for name in ("version", "partitions", "life"):
         with pytest.raises(ValueError, match=name):

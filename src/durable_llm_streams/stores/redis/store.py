@@ -91,6 +91,7 @@ class RedisStore(Store):
         self.feed = RedisFeed(partitions, subscribers, clock)
         self.expiry = Expiry(partitions, retention, clock, monotonic or now or monotonic_clock)
         self._housekeeping = Housekeeping(self.expiry)
+        self._values: dict[str, str] = {}  # of the store as a whole; they never change
 
     @override
     async def open(self) -> None:
@@ -130,14 +131,17 @@ class RedisStore(Store):
         root = store_root(self._client.address.prefix)
         words = [word for field in fields.items() for word in field]
         flat = await self._client.call(scripts.META, [root], words)
-        return {name.decode(): value.decode() for name, value in pairs(flat)}
+        self._values = {name.decode(): value.decode() for name, value in pairs(flat)}
+        return self._values
 
     @override
     async def meta(self, name: str, default: bytes) -> bytes:
         self._partitions.check_open()
         if name in _OWN:
             raise ValueError(f"The store keeps a value of its own as {name!r}.")
-        return bytes.fromhex((await self._meta(**{name: default.hex()}))[name])
+        if name not in self._values:
+            await self._meta(**{name: default.hex()})
+        return bytes.fromhex(self._values[name])
 
     @property
     def arriving(self) -> int:
