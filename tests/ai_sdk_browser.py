@@ -16,11 +16,11 @@ _LONGEST_LINE = 64 * 1024 * 1024
 
 
 class State(NamedTuple):
-    """What a page knows: `status`, `error` and `messages` as `useChat` gives them.
+    """The state of a page: `status`, `error` and `messages` as `useChat` gives them.
 
     Attributes:
         statuses: all that `status` has been.
-        ends: what `onFinish` was told, each time.
+        ends: the argument of each call of `onFinish`.
         requests: method, path and status (None: no answer) of every request for a stream.
         failures: what the chat's methods threw.
     """
@@ -154,7 +154,7 @@ class Page:
         return State(**await self._browser.ask("state", page=self.name))
 
     async def settled(self, *actions: Awaitable[None]) -> State:
-        """Do these, and wait until nothing that was begun goes on any more."""
+        """Do these, and wait until everything that was started has ended."""
         for action in actions:
             await action
         return State(**await self._browser.ask("settled", page=self.name))

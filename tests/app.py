@@ -51,7 +51,7 @@ class Script(ScriptedSource):
         self._free.set()
 
     def hold(self) -> None:
-        """From now on a piece is said only when it is allowed."""
+        """From now on a piece is sent only when it is allowed."""
         self._free.clear()
 
     def allow(self, pieces: int = 1) -> None:
@@ -60,7 +60,7 @@ class Script(ScriptedSource):
             self._permits.release()
 
     def free(self) -> None:
-        """Everything may be said again."""
+        """All pieces may be sent again."""
         self._free.set()
         self.allow(1000)
 
@@ -303,7 +303,7 @@ class App:
 
     @asynccontextmanager
     async def guest(self, **options: Any) -> AsyncGenerator[Guest, None]:
-        """A visitor who has not been here before."""
+        """A new visitor, without a cookie."""
         options.setdefault("cookie_jar", aiohttp.CookieJar(unsafe=True))
         async with aiohttp.ClientSession(**options) as session:
             yield Guest(self.url, session)
@@ -311,7 +311,7 @@ class App:
 
 @contextlib.contextmanager
 def _errors() -> Iterator[list[str]]:
-    """Keeps what is logged as an error: a request must cause none, whatever is in it."""
+    """Keeps what is logged as an error: a request must cause none, whatever its content."""
     lines: list[str] = []
     handler = logging.Handler(logging.ERROR)
     vars(handler)["emit"] = lambda record: lines.append(handler.format(record))

@@ -27,7 +27,7 @@ from bench.web.browser import FLAGS, PROGRAMS
 from tests.node import missing
 from tests.waiting import SECONDS
 
-#: The browser's own pages, which nobody looks at here, cost a third of the time; the rest are those
+#: The browser's own pages, which are not needed here, cost a third of the time; the rest are those
 #: that Playwright turns off, which counts only once.
 FEATURES = """
     WebUIOmniboxPopup WebUIOmniboxAimPopup AvoidUnnecessaryBeforeUnloadCheckSync

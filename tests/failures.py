@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from _pytest._code.code import ReprFileLocation
 
-#: More commands than these nobody reads.
+#: No failure shows more commands than these.
 _MOST_COMMANDS = 20
 
 _CHANGES = re.compile(r"0x[0-9a-f]+|\d+|/tmp/\S+")

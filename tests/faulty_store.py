@@ -41,7 +41,7 @@ class _Service:
 
 
 class FaultyStore(Store):
-    """A Store that passes every call on, unless it was told to spoil it.
+    """A Store that passes every call on, unless a fault was set for it.
 
     Attributes:
         calls: the name of every call that came in, in order.
@@ -77,11 +77,11 @@ class FaultyStore(Store):
         self._faults.setdefault(name, []).extend(faults)
 
     def freeze(self) -> None:
-        """No call goes in and none returns until `thaw`: the process stands still."""
+        """No call goes in and none returns until `thaw`: the process is frozen."""
         self._gate.clear()
 
     def thaw(self) -> None:
-        """Let everything go on."""
+        """Let all calls continue."""
         self._gate.set()
 
     async def operation(self, name: str, args: tuple[Any, ...], call: Call) -> Any:

@@ -79,7 +79,7 @@ def _figures(result: dict[str, Any]) -> Iterator[str]:
 
 
 def generate(page: str, root: Path = ROOT) -> str:
-    """The page with its table made anew.
+    """The page with a new table.
 
     Raises:
         ValueError: A marker or a result is missing or damaged.

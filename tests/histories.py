@@ -1,4 +1,4 @@
-"""Random chats in a store, made through its contract, and everything that a store tells of them."""
+"""Random chats in a store, made through its contract, and all that a store returns of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Log(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """All that a store tells: what was being written counts as waiting."""
+    """All that a store returns: a run that was being written counts as waiting."""
 
     chats: dict[str, list[Chat]]
     messages: dict[str, list[Message]]

@@ -83,7 +83,7 @@ _ENDS = [
 
 
 class _Writer:
-    """Writes a log at random and knows which parts are open."""
+    """Writes a log at random and keeps track of the open parts."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw

@@ -73,7 +73,7 @@ async def serving(address: str) -> AsyncIterator[Store]:
 
 
 async def written(address: str, seed: int = 1, chats: int = 8) -> list[Order]:
-    """Random chats; tells what was sent."""
+    """Random chats; returns what was sent."""
     async with serving(address) as store:
         histories = Histories(store, seed)
         await histories.write(chats)

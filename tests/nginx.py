@@ -5,7 +5,7 @@ none, tests are skipped with the reason; with `CI=true` they fail.
 
 Of the configuration only this is another: the ports, the servers' places, the folder for what nginx
 writes, and for TLS what its comments say. Of the three servers that it names, those that the test
-has not are places where nobody listens.
+has not are addresses that refuse connections.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Nginx:
         folder: where it gets a folder of its own.
         servers: the ports of the servers on 127.0.0.1, three at the most.
         tls: it takes TLS as well, with a certificate of a CA whose certificate is the file `ca`.
-        path: it serves below this path, as docs/deployment.md tells.
+        path: it serves below this path, as in docs/deployment.md.
         strips: it hands requests on without that path.
 
     Attributes:
@@ -99,7 +99,7 @@ class Nginx:
     async def __aenter__(self) -> Self:
         settings = "daemon off; master_process off;"  # a worker would outlive a killed master
         if os.geteuid() == 0:
-            settings += f" user {getpass.getuser()};"  # its workers would be somebody else's
+            settings += f" user {getpass.getuser()};"  # its workers would have another parent
         command = [self._program, "-c", str(self._folder / "nginx.conf"), "-e", "stderr"]
         with (self._folder / "stdout").open("ab") as out, (self._folder / "stderr").open("ab") as e:
             self._process = subprocess.Popen(

@@ -141,7 +141,7 @@ def _is_setting(name: str) -> bool:
 async def serving(
     folder: Path, settings: Mapping[str, str] | None = None
 ) -> AsyncGenerator[ServerProcess, None]:
-    """A started server that is gone at the end, whatever happened to it meanwhile."""
+    """A started server that is removed at the end, in any state."""
     server = ServerProcess(folder, settings)
     try:
         yield await server.start()

@@ -115,7 +115,7 @@ class Peers:
 
     @classmethod
     def replying(cls, *replies: bytes | None) -> Peers:
-        """Replies that are given one after the other, to whatever it is."""
+        """Replies that are sent one after the other, to any command."""
         left = iter(replies)
         return cls(lambda node, words: next(left))
 
@@ -142,7 +142,7 @@ class Peers:
         return self.connect(node)
 
     def connect(self, node: Node | None = None) -> Connection:
-        """A connection that nobody has signed in at."""
+        """A connection without authentication."""
         connection = Connection()
         self.opened.append(Peer(connection, lambda words: self.answer(node, words)))
         self.nodes.append(node)

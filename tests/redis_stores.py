@@ -19,9 +19,9 @@ _PREFIXES = itertools.count(1)
 
 
 class OpenedStores(StoreFactory, ABC):
-    """Stores that stand beside each other, as processes do.
+    """Several stores at once, one for each process.
 
-    A crash leaves the old object as it is, connections and all: Redis is told nothing of it.
+    A crash leaves the old object and its connections open: Redis gets no notice of it.
     """
 
     leases_die_with_the_process = False

@@ -1,6 +1,6 @@
 """A world for runs: one real store, any number of workers over it, in virtual time.
 
-`World.ended` looks at every promise that can be seen at a run's end, whatever the test is about.
+`World.ended` looks at every promise that can be seen at a run's end, in every test.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class World:
     async def answering(
         self, source: Source, said: str, limits: Limits | None = None, store: Store | None = None
     ) -> tuple[Worker, Run]:
-        """A worker that has said so much of an answer."""
+        """A worker that has written so much of an answer."""
         worker = await self.worker(source, limits, store=store)
         run = await self.ask(worker)
         await self.said(run, said)
@@ -101,7 +101,7 @@ class World:
     async def frozen(
         self, source: Source, said: str, limits: Limits | None = None
     ) -> tuple[Worker, FaultyStore, Run]:
-        """A worker that stands still in the middle of an answer."""
+        """A worker that is frozen in the middle of an answer."""
         store = self.faulty()
         worker, run = await self.answering(source, said, limits, store)
         store.freeze()
@@ -152,7 +152,7 @@ class World:
         return (await worker.send(self.order(chat, text))).run
 
     async def queue(self, chat: str = "chat", text: str = "Hello") -> Run:
-        """Send a message that nobody executes yet."""
+        """Send a message that no worker executes yet."""
         return (await self.store.runs.send(self.order(chat, text))).run
 
     async def claim(self, *, lease: float = 5.0) -> Claim:
@@ -295,7 +295,7 @@ def in_world(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
 
 
 def record(number: int) -> bytes:
-    """A record to tell from others."""
+    """A record that differs from others."""
     return b'{"type":"data-n","data":%d}' % number
 
 

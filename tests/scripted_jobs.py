@@ -21,19 +21,19 @@ def says(text: str, piece: int = 3) -> list[Event]:
 
 @dataclass
 class Keeper:
-    """The provider. It says the same to everybody, and it goes on whether anybody listens or not.
+    """The provider. Every reader gets the same, and it continues with or without readers.
 
     Attributes:
         says: the events of every job, the end included.
         every: seconds between them.
         window: seconds after its beginning when a job is gone.
-        deaf: how many calls to end a job fail before one is heard.
+        deaf: how many calls to cancel a job fail before one succeeds.
         slow: seconds that such a call takes.
         mark_every: events between two marks; 0 for none.
         cuts: after how many events each stream is cut, in the order of the streams; then none is.
         stuck: the ids of jobs that say nothing more.
         asked: every prompt, in order.
-        cancels: the ids of the jobs that somebody wanted to end, in order.
+        cancels: the ids of the jobs for which a cancel arrived, in order.
         jobs: when each job began, in the loop's time.
         ended: the ids of those that were ended.
     """
@@ -53,7 +53,7 @@ class Keeper:
 
     @property
     def listened(self) -> list[Job]:
-        """The jobs that were listened to again."""
+        """The jobs that were reattached to."""
         return [prompt.job for prompt in self.asked if prompt.job is not None]
 
 
@@ -62,7 +62,7 @@ class KeptSource(ScriptedSource):
 
     Args:
         keeper: the provider, which all share.
-        can_prefill: whether it says that it continues.
+        can_prefill: whether it declares that it continues.
     """
 
     def __init__(self, keeper: Keeper, *, can_prefill: bool = False) -> None:
@@ -88,7 +88,7 @@ class KeptSource(ScriptedSource):
 
 
 class Listen(Do):
-    """Say what a job says: the prompt's, or a new one."""
+    """Stream a job's events: of the prompt's job, or of a new one."""
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper

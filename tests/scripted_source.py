@@ -11,7 +11,7 @@ from typing import Any
 from durable_llm_streams.errors import ModelError
 from durable_llm_streams.source import Event, Finish, Prompt, ReasoningDelta, TextDelta
 
-#: What a provider writes into its errors. Nobody but the operator may ever see it.
+#: What a provider writes into its errors. Only the operator may see it.
 PROVIDER_TEXT = "<provider said: sk-secret>"
 
 
@@ -43,7 +43,7 @@ class Say(Do):
 
 
 class Tell(Do):
-    """Say a text in small pieces, from where the prompt says that it stands, up to a place."""
+    """Stream a text in small pieces, from the prompt's place up to another."""
 
     def __init__(
         self, text: str, upto: int | None = None, piece: int = 3, every: float = 0.0
@@ -83,7 +83,7 @@ class Done(Show):
 
 
 class Wait(Do):
-    """Say nothing for so many seconds; for ever, unless it is said how many."""
+    """Stay silent for so many seconds; default: for ever."""
 
     def __init__(self, seconds: float | None = None) -> None:
         if seconds is None:
@@ -145,7 +145,7 @@ class ScriptedSource:
 
     Args:
         scenes: what the attempts do, in their order. The last one is played again if need be.
-        can_prefill: whether it says that it continues.
+        can_prefill: whether it declares that it continues.
         by_prompt: chooses the scene instead, when several runs play at once.
         when_ended: what to raise instead, when the generator is cancelled or closed early.
 
@@ -189,7 +189,7 @@ class ScriptedSource:
             self.open -= 1
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
 
 class ContinuingScriptedSource(ScriptedSource):

@@ -76,7 +76,7 @@ class Stub(HttpServer):
         active: whether a run is active, for a GET without a cursor.
         questions: message id -> text, as they arrived the first time.
         visitors: how many have come.
-        failures: its own faults, which a patient client would hide.
+        failures: its own faults, which the client's retries would hide.
         requests: (method, path, Last-Event-ID, body) of every request.
     """
 
@@ -194,7 +194,7 @@ class Stub(HttpServer):
 
 @asynccontextmanager
 async def stub_server(records: list[bytes]) -> AsyncIterator[Stub]:
-    """A stub that listens."""
+    """A stub that accepts connections."""
     async with Stub(records) as stub:
         yield stub
     assert not stub.failures, f"the stub failed: {stub.failures}"

@@ -16,8 +16,8 @@ class TcpProxy:
     `await set(mode)` says what happens from now on, to open connections too:
 
     - `pass`: everything arrives.
-    - `hang`: all stays open, nothing arrives any more (later modes let it through again).
-    - `refuse`: nobody listens; open connections go on.
+    - `hang`: all stays open, nothing arrives (later modes let it through again).
+    - `refuse`: new connections are refused; open ones continue.
     - `dribble`: downstream one byte at a time.
 
     `cut()` resets all connections now, `cut_after(size)` when exactly so many more bytes went

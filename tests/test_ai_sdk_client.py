@@ -185,7 +185,7 @@ async def test_after_a_reset_anywhere_resuming_gives_the_whole_answer_once(
     proxy.cut()
     await page.settled()
     before = proxy.sent
-    page = await scene.open(proxy.url)  # without what was said, so all of it comes again
+    page = await scene.open(proxy.url)  # without the received text, so all of it comes again
     await page.resume()
     await page.shows(len(held))
     shortest = proxy.sent - before  # no stream has fewer bytes: its deltas are merged

@@ -1,4 +1,4 @@
-"""What a chat answer holds beside text: pictures, files, pages; and lines that are too long."""
+"""What a chat answer holds in addition to text: pictures, files, pages; lines too long."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ Ask = Callable[..., Awaitable[Report]]
 
 @pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """What is said about the store with these settings, and no others."""
+    """The findings about the store with these settings, and no others."""
 
     async def ask(*, asks: bool = False, **environment: str) -> Report:
         for name in VARIABLES:
@@ -69,7 +69,7 @@ def report(monkeypatch: pytest.MonkeyPatch) -> Ask:
 
 @pytest.fixture
 def whole_report(report: Ask, tmp_path: Path) -> Ask:
-    """What is said about the provider, beside a good store."""
+    """The findings about the provider, with a good store."""
 
     async def ask(**environment: str) -> Report:
         address = f"sqlite:///{tmp_path}/chats.db"

@@ -1,4 +1,4 @@
-"""The client against a server that fails in every way that a network knows."""
+"""The client against a server that fails in every way that a network can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client sends, when it tries again, what it reports of it, and when it gives up."""
+"""What the client sends, when it retries, what it reports, and when it gives up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the beginning of a continuation is judged: what was said and new text in, a verdict out."""
+"""How the beginning of a continuation is judged: received and new text in, a verdict out."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ async def text(asked: Prompt) -> str:
 
 
 class Time:
-    """A clock that moves when somebody sleeps."""
+    """A clock that moves when a task sleeps."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""The operator's file that says how models are asked, and the settings that say it in short."""
+"""The operator's file of model dialects, and the settings that abbreviate it."""
 
 from __future__ import annotations
 

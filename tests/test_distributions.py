@@ -21,7 +21,7 @@ from tests.node import missing, node_command
 from tests.processes import serving
 from tests.test_project import PACKAGE, ROOT, project_files
 
-#: What tells of the `.br` files on its input how long they are unpacked.
+#: Prints the unpacked lengths of the `.br` files named on its input.
 UNPACK = """
 const fs = require("fs"), zlib = require("zlib");
 const length = (name) => zlib.brotliDecompressSync(fs.readFileSync(name)).length;

@@ -37,7 +37,7 @@ def record(**chunk: Any) -> bytes:
 
 
 def told(*records: bytes) -> list[str]:
-    """What a log tells: the texts of its parts, and the types of those without text."""
+    """What a log holds: the texts of its parts, and the types of those without text."""
     return [str(part.get("text", part["type"])) for part in Fold.of([START, *records]).parts]
 
 

@@ -1,4 +1,4 @@
-"""The fold tells the message that the unmodified AI SDK client tells, whatever the log."""
+"""The fold gives the same message as the unmodified AI SDK client, for any log."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ async def test_cancelling_ends_the_job_and_again_does_no_harm(
     _, error = await asking
     assert error.retryable
     assert (provider.jobs.all[0].status, provider.jobs.all[0].cancels) == ("cancelled", 2)
-    await source.cancel(Job("resp_99"))  # that nobody knows
+    await source.cancel(Job("resp_99"))  # an unknown job
     await source.cancel(Job("../chat/completions"))
     assert len(provider.requests) == 1
 
@@ -198,7 +198,7 @@ async def test_a_reader_that_leaves_before_the_job_has_an_id_leaves_no_job(
     provider: FakeProvider, source: OpenAIResponses, closes: bool
 ) -> None:
     asking = asyncio.ensure_future(anext(source.stream(prompt(model="fake:first=30"))))
-    await asyncio.sleep(0)  # it has begun, and knows nothing yet
+    await asyncio.sleep(0)  # it has begun, without content so far
     asking.cancel()
     await asyncio.wait([asking])
     assert asking.cancelled()

@@ -1,4 +1,4 @@
-"""A job that the provider does not stream any more is polled; otherwise it is ended."""
+"""A job that the provider no longer streams is polled; otherwise it is cancelled."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def test_nothing_is_said_about_a_server_that_keeps_everything(tmp_path: Pa
 
 TLS, PASSWORD = {"tls": True}, {"password": "pw"}
 REPLICA = {"config": ["replicaof 127.0.0.1 1"], "acl": ["app on >pw ~* &* +@all -role"]}
-#: A Sentinel that knows one service, whose master is away; and one that wants a password as well.
+#: A Sentinel with one service, whose master is down; and one that also needs a password.
 SENTINEL = {"sentinel": True, "config": ["sentinel monitor chats 127.0.0.1 1 1"]}
 GUARDED = {"sentinel": True, "config": ["requirepass pw", *SENTINEL["config"]]}  # type: ignore[misc]
 
@@ -240,7 +240,7 @@ async def test_a_state_that_passes_is_no_finding(tmp_path: Path) -> None:
         await first.close()
 
 
-# What is dangerous, and what is good to know
+# Warnings and notes
 
 
 @pytest.mark.parametrize(

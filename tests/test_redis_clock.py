@@ -67,7 +67,7 @@ async def test_a_jump_of_the_server_counts_little_however_many_processes_look(
 async def test_stamps_of_an_earlier_version_go_on_counting(
     talk: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
-    """It stamped by the wall clock, and knew no key `clock`."""
+    """It stamped by the wall clock, and had no key `clock`."""
     now, runs = talk.clock(), {}
     stamps = {
         "young": now,

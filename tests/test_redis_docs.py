@@ -1,4 +1,4 @@
-"""docs/redis.md tells what there is: addresses, options, permissions, keys, channels, scripts."""
+"""docs/redis.md lists what exists: addresses, options, permissions, keys, channels, scripts."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_tables_name_exactly_the_keys_and_channels_of_the_scripts() -> None:
 def test_the_table_names_every_event() -> None:
     scripts = "".join(SCRIPTS.values())
     published = _PUBLISHED.findall(scripts)
-    # All but the function's own definition tell their kind at once.
+    # The kind of all is plain, except for the function's own definition.
     assert scripts.count("publish(") - 1 == len(published)
     assert {row.names[0] for row in rows("Event")} == set(published)
 

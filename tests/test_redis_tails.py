@@ -1,4 +1,4 @@
-"""Tails: what a process knows of a log's end, whatever it receives in whatever order."""
+"""Tails: a process's copy of a log's end, for any input in any order."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ async def test_a_run_that_is_claimed_during_the_shutdown_is_released(
     calls = store.calls.count("claim")
     run = await world.queue()
     await until(lambda: store.calls.count("claim") > calls)
-    await asyncio.sleep(0.2)  # it is claimed, but the worker does not know it yet
+    await asyncio.sleep(0.2)  # it is claimed, but the worker has no reply yet
     if way == "drain":
         worker.drain()
     else:

@@ -1,4 +1,4 @@
-"""The message tells how the model was asked, what was said twice, and what each time cost."""
+"""The message records each attempt: its rung, its repeated text and its cost."""
 
 from __future__ import annotations
 

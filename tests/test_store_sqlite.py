@@ -190,7 +190,7 @@ def chat_of(owner: str) -> Chat:
 
 @pytest.mark.promise("bounded")
 async def test_the_feeds_of_all_owners_together_are_bounded() -> None:
-    """The owner whose last change is longest ago is forgotten first, and is told so."""
+    """The owner with the oldest last change is evicted first; its readers list anew."""
     feeds = SQLiteFeed(most=FEED_LENGTH)
     silent = (await feeds.changes("silent", None)).position
     feeds.publish("chat-created", chat_of("o0"))
@@ -205,7 +205,7 @@ async def test_the_feeds_of_all_owners_together_are_bounded() -> None:
     for owner, position in (("o1", early), ("silent", silent)):  # of silence nothing is kept
         assert await feeds.changes(owner, position) == Changes((), now, complete=False)
         assert (await feeds.changes(owner, now)).complete
-    feeds.publish("chat-renamed", chat_of("o1"))  # known again, but not what was forgotten of it
+    feeds.publish("chat-renamed", chat_of("o1"))  # back in the table, without what was evicted
     assert not (await feeds.changes("o1", early)).complete
     assert len((await feeds.changes("o1", now)).changes) == 1
     for number in range(10_000):

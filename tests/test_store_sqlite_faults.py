@@ -229,7 +229,7 @@ async def test_what_is_no_store_is_left_alone(
         kind(path)
     before = path.read_bytes() if path.is_file() else b""
     with nothing_left_open(tmp_path):
-        for _ in range(2):  # the first refusal lets go of the lock
+        for _ in range(2):  # the first refusal releases the lock
             with pytest.raises(StoreUnusable, match=sentence):
                 SQLiteStore(path)
         with pytest.raises(StoreUnusable):

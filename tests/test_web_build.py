@@ -38,7 +38,7 @@ fs.appendFileSync(`${__dirname}/runs`, "x");
 fs.copyFileSync("src/main.ts", "dist/main.js");
 """
 
-#: In the place of npm: it knows the newest versions only when it asks the registry.
+#: In the place of npm: it sees the newest versions only when it asks the registry.
 NPM = """
 const fs = require("fs");
 fs.appendFileSync("calls", process.argv.slice(2).join(" ") + "\\n");

@@ -28,7 +28,7 @@ async def within(
 
     Args:
         what: what is awaited, for the failure.
-        there: tells what is there instead, for the failure.
+        there: returns what is there instead, for the failure.
         seconds: the limit.
 
     Raises:
@@ -106,7 +106,7 @@ def _source(function: Callable[..., object]) -> str:
 
 
 def _body(function: Callable[..., object]) -> ast.expr | None:
-    """The expression of a lambda, as far as its source tells."""
+    """The expression of a lambda, as far as its source shows it."""
     try:
         lines = inspect.findsource(function)[0]
         tree = ast.parse("".join(lines))

@@ -50,7 +50,7 @@ class Watched:
         losses: what an answer showed before and after a frame that took something back.
         errors: uncaught exceptions of the page's scripts.
         shift: the sum of all layout shifts without the reader's doing, as a part of the page.
-        shifted: the beginnings of the elements that moved.
+        shifted: the first characters of the elements that moved.
         shrunk: heights of a live answer, with what stays of a cut attempt, before and after a frame
             in which less stood there.
     """
@@ -128,7 +128,7 @@ class ChatPage:
         await self.until_ended()
 
     async def ask_until(self, text: str, shown: str) -> None:
-        """Send a message and read so much of its answer: of its own, whatever others begin with."""
+        """Send a message and read so much of its own answer, even if others begin alike."""
         await self._asked(text)
         await self.until_shown(shown)
 
@@ -138,7 +138,7 @@ class ChatPage:
         await expect(self.answers).to_have_count(before + 1)
 
     async def begin(self, app: App, text: str, pieces: int = 1) -> None:
-        """Send a message, and read so many pieces of its answer; then the model says no more."""
+        """Send a message, and read so many pieces of its answer; then the model pauses."""
         app.script.hold()
         await self.send(text)
         app.script.allow(pieces)
@@ -171,7 +171,7 @@ class ChatPage:
         await expect(self.title_box).to_have_value(title)
 
     async def answer_with(self, addresses: str, **response: Any) -> None:
-        """Let somebody else answer from now on: a broken server, a network's sign-in page.
+        """Replace the server's answers from now on: a broken server, a network's sign-in page.
 
         Args:
             addresses: a glob of the requests that never reach the server.
@@ -196,7 +196,7 @@ class ChatPage:
         return before
 
     async def network_is_back(self) -> None:
-        """What the browser tells its pages then: they need not wait for their next try."""
+        """Fire the browser's event for it: pages need not wait for their next retry."""
         await self.page.evaluate("() => { dispatchEvent(new Event('online')); }")
 
     async def copied(self, message: Locator | None = None) -> str:
@@ -301,7 +301,7 @@ class ChatPage:
         """In no frame of this document was anything taken back, and no script failed.
 
         Args:
-            resets: how many times an answer may begin anew.
+            resets: how many times an answer may start over.
         """
         watched = await self.watched()
         assert watched.errors == []
@@ -317,7 +317,7 @@ class ChatPage:
         """The last answer was exact in every frame, and is what the server has. Returns its text.
 
         Args:
-            resets: how many times an answer may begin anew.
+            resets: how many times an answer may start over.
             mounts: how often each answer may have appeared in this document; None for any number.
         """
         snapshot = await self.snapshot()
@@ -332,7 +332,7 @@ class ChatPage:
         return text
 
     async def _shown_later(self) -> str:
-        """What somebody sees who opens the chat afterwards."""
+        """What a page shows that opens the chat afterwards."""
         later = await type(self).open(self.page.context, self.api, self.path)
         await expect(later.answer.locator(".md")).to_be_visible()
         shown = await later.shown()

@@ -57,14 +57,14 @@ async def device(chromium: Browser) -> NewDevice:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def app(tmp_path: Path, built: Path) -> AsyncIterator[App]:
-    """The application with the interface, and a model that says what the test wants."""
+    """The application with the interface, and a model that the test scripts."""
     async with running_app(tmp_path, ui=built) as app:
         yield app
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def context(device: NewDevice) -> AsyncIterator[BrowserContext]:
-    """The browser of one visitor who has never been here."""
+    """The browser of one new visitor."""
     async with device() as context:
         yield context
 

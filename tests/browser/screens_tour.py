@@ -1,4 +1,4 @@
-"""A walk through every screen and state of the interface, for whoever wants to look at each."""
+"""A walk through every screen and state of the interface, to look at each."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MADE = {"model": "demo"}
 
 
 def numbered(count: int, word: str = "word") -> tuple[str, ...]:
-    """Pieces that tell where they belong."""
+    """Pieces that show where they belong."""
     return tuple(f"{word}{number} " for number in range(1, count + 1))
 
 
@@ -88,11 +88,11 @@ def goes_on_in_words(script: Script, said: str, then: str) -> asyncio.Event:
 
     Args:
         script: the application's model.
-        said: what it says before it is cut off.
-        then: what it says when it is asked to go on.
+        said: the text before it is cut off.
+        then: the text when it is asked to continue.
 
     Returns:
-        What cuts it off when it is set, and lets it go on when it is set again.
+        An event that cuts it off when set, and lets it continue when set again.
     """
     gate = asyncio.Event()
     cut: Scene = [Say(said), Until(gate), Fail(sentence=OVERLOADED)]
@@ -106,7 +106,7 @@ def goes_on_in_words(script: Script, said: str, then: str) -> asyncio.Event:
 async def begin_again(
     tab: ChatPage, app: App, old: Sequence[str], new: Sequence[str | Exception]
 ) -> None:
-    """Ask, read all of `old`, and stand where the answer was cut off and nothing new is said."""
+    """Ask, read all of `old`, and stop where the answer was cut off, before any new text."""
     app.script.pieces = (*old, ModelError(OVERLOADED, retryable=True))
     app.script.hold()
     app.script.allow(len(old))

@@ -1,4 +1,4 @@
-"""What an answer may hold besides text, and how it may end."""
+"""What an answer may hold in addition to text, and how it may end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong has a screen or a sentence, and a way on."""
+"""Every failure has a screen or a sentence, and a way to continue."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def counting(provider: FakeProvider, prefill: str) -> dict[str, str]:
 
 
 async def killed(tab: ChatPage, server: ServerProcess, pace: str = "80") -> None:
-    """SIGKILL; what was read stays, and the page says what is the matter; then the next process."""
+    """SIGKILL; the text so far stays, and the page shows the error; then the next process."""
     before = await tab.shown()
     await server.kill()
     await tab.until_state("reconnecting")

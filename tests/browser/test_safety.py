@@ -20,11 +20,11 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.promise("harmless-text")]
 
-#: A host that nobody may ask.
+#: A host that must get no request.
 EVIL = "http://evil.example"
 RUN = "window.__pwned=1"
 
-#: What must never be in the conversation, with the beginning of where it was found.
+#: What must never be in the conversation, with the start of the text around it.
 FORBIDDEN = """() => {
   const tags = "script,iframe,frame,object,embed,form,style,link,meta,base,video,audio,source,"
     + "picture,template,noscript,marquee,animate,foreignObject,annotation-xml,"

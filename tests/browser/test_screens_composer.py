@@ -42,7 +42,7 @@ async def test_enter_that_ends_a_composition_does_not_send(
     await keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **enter})
     await keyboard.send("Input.insertText", {"text": "日本"})
     await expect(tab.composer).to_have_value("日本")
-    # Safari ends the composition first and sends the key afterwards; only its code tells.
+    # Safari ends the composition first and sends the key afterwards; only its code shows it.
     await tab.composer.dispatch_event("keydown", {"key": "Enter", "keyCode": 229})
     await expect(tab.composer).to_have_value("日本")
     await expect(tab.questions).to_have_count(0)

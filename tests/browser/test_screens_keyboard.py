@@ -73,7 +73,7 @@ async def test_the_palette_finds_chats_by_title_and_runs_commands(tab: ChatPage)
     await tab.goto("/")
     keyboard, page = tab.page.keyboard, tab.page
     await open_palette(tab)
-    await keyboard.type("chat-60-3")  # an id, which nobody sees
+    await keyboard.type("chat-60-3")  # an id, which is not visible
     await expect(page.get_by_text("Nothing found.")).to_be_visible()
     await page.get_by_role("combobox").fill("subject 03")  # beyond the list's first page
     await expect(page.get_by_role("option")).to_have_text(["Subject 03"])
@@ -216,7 +216,7 @@ WATCH_ANNOUNCEMENTS = """() => {
 
 
 async def announcements(page: Page, last: str) -> list[str]:
-    """What was said since this was asked before, up to a sentence that is awaited."""
+    """The announcements since the previous call, up to an awaited sentence."""
     await until(
         lambda: page.evaluate("() => window.said.at(-1)"), lambda sentence: sentence == last
     )

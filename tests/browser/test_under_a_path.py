@@ -57,7 +57,7 @@ async def test_a_browser_without_cookies_is_told_and_keeps_what_was_written(
     app: App, context: BrowserContext
 ) -> None:
     async def without_cookies(route: Route) -> None:
-        async with app.guest() as guest:  # each time somebody who was never here
+        async with app.guest() as guest:  # a new visitor each time
             answer = await guest.get("/api/visitor")
         await route.fulfill(status=answer.status, body=answer.raw, content_type="application/json")
 

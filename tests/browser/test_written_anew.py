@@ -1,4 +1,4 @@
-"""An answer that is written anew: what stands on the screen never shrinks, and nothing jumps."""
+"""An answer that starts over: the text on the screen never shrinks, and nothing jumps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REST = " pace. When the connection is cut, the reader says what it saw last and 
 
 
 async def valid_text(tab: ChatPage) -> str:
-    """What a reader gets who selects the whole conversation."""
+    """What a reader gets when selecting the whole conversation."""
     selected: str = await tab.page.evaluate(
         """() => {
           const log = document.querySelector('[role="log"]');
@@ -63,7 +63,7 @@ async def test_the_text_of_a_cut_attempt_stays_until_the_new_one_is_as_long(
 
 
 async def assert_for_the_eyes_alone(tab: ChatPage, void: str, valid: str) -> None:
-    """Who selects, searches or listens gets the valid text, and not the void one."""
+    """Selection, search and screen readers get the valid text, not the dropped one."""
     selected = await valid_text(tab)
     assert (valid in selected, void in selected) == (True, False), selected
     assert void not in await tab.answer.aria_snapshot()

@@ -11,7 +11,7 @@ from .harness import Talk, records
 
 
 class AppendContract:
-    """Records are written once, by whoever may write, where the log ends."""
+    """Records are written once, by the run's current epoch, at the end of the log."""
 
     @pytest.mark.promise("prefix")
     async def test_records_come_back_byte_for_byte(self, talk: Talk) -> None:
@@ -27,7 +27,7 @@ class AppendContract:
         claims = [await talk.start(chat=f"c{n}") for n in range(20)]
         batch = [Append(c.run.id, c.epoch, 1, records(n)) for n, c in enumerate(claims)]
         batch[0] = structs.replace(batch[0], at=7, records=records(2))
-        waiting = (await talk.send(chat="waiting")).run  # nobody may write it yet
+        waiting = (await talk.send(chat="waiting")).run  # no epoch may write it yet
         batch.append(Append(waiting.id, waiting.epoch, 1, records(1)))
         batch.insert(9, structs.replace(batch[9], run_id="r9999"))
         for _ in ("first", "repeated", "repeated"):

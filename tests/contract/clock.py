@@ -40,7 +40,7 @@ async def nothing_goes(talk: Talk, *runs: Run) -> None:
 
 
 class ClockContract:
-    """No jump of the wall clock deletes anything, and time that passes is not forgotten."""
+    """No jump of the wall clock deletes anything, and the time that passes counts."""
 
     @pytest.mark.promise("bounded")
     async def test_a_year_ahead_for_half_a_minute_deletes_nothing(self, talk: Talk) -> None:

@@ -117,7 +117,7 @@ class Comparison(RuleBasedStateMachine):
             assert list(await self.store.chats.thread(run.id)) == self.model.thread(run.id)
 
     async def _check_feeds(self) -> None:
-        """Every change is told once, to its owner; a store that forgot some says so."""
+        """Every change is published once, to its owner; a store that dropped some reports it."""
         for owner, after in self.positions.items():
             found = await self.store.feed.changes(owner, after)
             self.positions[owner] = found.position

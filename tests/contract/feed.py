@@ -40,7 +40,7 @@ async def waiting(talk: Talk, after: str, wait: float = LONG) -> asyncio.Task[Ch
 
 
 class FeedContract:
-    """A feed reports what happened, or says that it does not know all of it."""
+    """A feed reports every change, or reports that some are missing."""
 
     # --- what is reported ----------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 #: The longest that any wait of a test takes.
 PATIENCE = SECONDS
 
-#: Who waits for so long is woken by an event, or the test fails before.
+#: A waiter with this timeout is woken by an event, or the test fails first.
 LONG = 10 * PATIENCE
 
 LEASE = 30.0
@@ -37,7 +37,7 @@ _FOR_EVER = 1e9
 
 
 class Clock:
-    """A wall clock that stands until it is moved, and a monotonic one beside it."""
+    """A wall clock that stands until it is moved, with a monotonic clock."""
 
     def __init__(self) -> None:
         self.milliseconds = 1_700_000_000_000
@@ -56,7 +56,7 @@ class Clock:
         self._passed += round(seconds * 1000)
 
     def jump(self, seconds: float) -> None:
-        """Somebody sets the wall clock."""
+        """The wall clock is set."""
         self.milliseconds += round(seconds * 1000)
 
 
@@ -223,7 +223,7 @@ class Talk:
         return reader
 
     async def work_is_quiet(self) -> None:
-        """Hear of everything that there was to do."""
+        """Receive all pending notifications of work."""
         async with within("the store to have nothing to do"):
             loop = asyncio.get_running_loop()
             began = loop.time()

@@ -61,7 +61,7 @@ class StoreMachine(Comparison):
         self._send(Order(**asked, anchor=at, key=None if key is None else f"k{key}"))
 
     def _fresh(self) -> dict[str, Any]:
-        """What every request brings anew."""
+        """What is new in every request."""
         self.count += 1
         ids = {"run_id": f"r{self.count:04d}", "answer_id": f"a{self.count}"}
         return {**ids, "now": self.clock()}

@@ -8,7 +8,7 @@ How it goes:
    with each, and which faults strike. Each chat is judged when its answers have ended (`workload`).
 3. After the last kill, faults stop: frozen servers are thawed, every answer ends, and then every
    log is looked at once more, and all runs together.
-4. The servers are told to end, and nothing may be left.
+4. The servers are shut down, and nothing may be left.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ENOUGH = 10
 
 _CALM_SECONDS = 3 * LEASE
 
-#: What a server's log may not hold: an error that nobody expected.
+#: What a server's log may not hold: an unexpected error.
 _TRACEBACK = "Traceback"
 
 
@@ -273,7 +273,7 @@ class Campaign:
 async def _kept(
     servers: Sequence[CrashServer], group: asyncio.TaskGroup
 ) -> AsyncGenerator[None, None]:
-    """Servers that are started again when they die, and told to end at the end."""
+    """Servers that are restarted when they die, and shut down at the end."""
     keepers = [group.create_task(server.keep(), name=server.name) for server in servers]
     try:
         yield

@@ -1,4 +1,4 @@
-"""The subscribers of a campaign: each owner follows its live feed, whatever happens to servers."""
+"""The subscribers of a campaign: each owner follows its live feed through all faults."""
 
 from __future__ import annotations
 

@@ -81,8 +81,8 @@ class Asked(NamedTuple):
     """What is asked.
 
     Attributes:
-        said: the words of the beginning that is to be continued.
-        text: that beginning, as it was sent.
+        said: the words of the text that is to be continued.
+        text: that text, as it was sent.
         continues: whether it is asked so in words.
     """
 
@@ -173,7 +173,7 @@ async def provider_process(seed: int) -> AsyncGenerator[str, None]:
     """A provider in a process of its own. Gives its base address."""
     process = await asyncio.create_subprocess_exec(
         *tied([sys.executable, "-m", "tests.crash.provider", f"--seed={seed}"]),
-        stdin=asyncio.subprocess.PIPE,  # it ends with whoever holds the other end
+        stdin=asyncio.subprocess.PIPE,  # it ends with the process at the other end
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )

@@ -67,7 +67,7 @@ class Rig:
     async def killed_amid(self, reader: Reader, rng: random.Random, kills: int) -> JSON:
         """Kill the first server and start it again, so often, amid the answer to a reader.
 
-        Returns the message that the server tells at the end, when nothing was wrong.
+        Returns the message that the server reports at the end, when nothing was wrong.
         """
         server = self.servers[0]
         for _ in range(kills):
@@ -131,7 +131,7 @@ class Rig:
 
         Args:
             readers: all of the rig's, unless some are named.
-            server: tells the history.
+            server: returns the history.
         """
         answers: dict[str, Answer] = {}
         chosen = readers or tuple(self.readers)
@@ -196,7 +196,7 @@ async def rig(
     *,
     each: Sequence[Mapping[str, str]] = (),
 ) -> AsyncGenerator[Rig, None]:
-    """Started servers that are gone at the end, whatever happened to them meanwhile.
+    """Started servers that are removed at the end, in any state.
 
     Args:
         folder: where each server gets a folder of its own.
@@ -249,18 +249,18 @@ async def _close(found: Rig) -> None:
 
 @asynccontextmanager
 async def providers() -> AsyncGenerator[tuple[FakeProvider, FakeProvider], None]:
-    """A provider for each of two servers. Words of their own tell which server wrote a record."""
+    """A provider for each of two servers. Different words show which server wrote a record."""
     async with FakeProvider() as first, FakeProvider() as second:
         yield first, second
 
 
 def asking(provider: FakeProvider) -> dict[str, str]:
-    """The settings of a server that asks this provider; an answer is begun anew after a cut."""
+    """The settings of a server that asks this provider; an answer starts over after a cut."""
     return {"OPENAI_BASE_URL": provider.base_url, "DLS_MODEL": "fake:", "DLS_PREFILL": "none"}
 
 
 def words(records: Iterable[bytes]) -> list[str]:
-    """The words that records bring, whatever becomes of them later."""
+    """The words in records, including those dropped later."""
     chunks = map(decode, records)
     deltas = (chunk["delta"] for chunk in chunks if chunk["type"] == "text-delta")
     return "".join(deltas).split()

@@ -20,7 +20,7 @@ from tests.tcp_proxy import TcpProxy
 #: One start of so many is of a fresh interpreter, the others are forked.
 FRESH = 20
 
-#: A server that is told to end has ended after so many seconds.
+#: A server has shut down after so many seconds.
 END_SECONDS = 60.0
 
 _POLL_SECONDS = 0.05

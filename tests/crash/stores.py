@@ -232,7 +232,7 @@ async def _has_all_of(replica: RedisServer, master: RedisServer) -> None:
 
 @asynccontextmanager
 async def broken_node(node: RedisServer, kind: FaultKind) -> AsyncGenerator[None, None]:
-    """One Redis process that is killed, told to end, or stands still, until the block ends."""
+    """One Redis process that is killed, terminated or frozen until the block ends."""
     if kind == "store freeze":
         node.freeze()
         try:

@@ -1,4 +1,4 @@
-"""A writer is frozen, cut off or lives in another time: another one goes on, and it is fenced."""
+"""A writer is frozen, cut off or has a wrong clock: another continues, and it is fenced."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ class Chat:
         return [(reading.who, reading.last, reading.statuses[-3:]) for reading in readings]
 
     async def _look(self, run_id: str, message: str) -> None:
-        """Look at an answer: in the store, and as a server tells it."""
+        """Look at an answer: in the store, and as a server returns it."""
         run = await self.place.run(self.name, run_id)
         request = Request("GET", f"/api/chats/{self.name}")
         _, chat = await self.owner.ask(request, self.plan.first)

@@ -32,7 +32,7 @@ from typing import Any, Self
 from tests.children import die_with_parent, tied
 from tests.waiting import within
 
-#: What a server imports before it listens.
+#: What a server imports before it accepts connections.
 MODULES = (
     "durable_llm_streams.cli.main",
     "durable_llm_streams.cli.serve",

@@ -16,7 +16,7 @@ answer. `script` lists the options.
 | --- | --- | --- |
 | `wire` | the forms of answers: chat completions, responses, kept bytes | none |
 | `script` | the options of a request, the table of faults | none |
-| `kept` | answers that are made whether or not anybody reads them | none |
+| `kept` | answers that are made with or without a reader | none |
 | `chat`, `responses` | from a request and its script to the steps of an answer | none |
 | `http` | the server that plays steps, byte by byte | sockets |
 | `provider`, `llama` | the servers that tests start | sockets |

@@ -1,4 +1,4 @@
-"""Answers that a provider keeps while it makes them, whether or not anybody reads them."""
+"""Answers that a provider keeps while it makes them, with or without a reader."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Clock = Callable[[], float]
 
 
 class Kept(Generic[T]):
-    """What an answer says, and when: all of it is known when it begins.
+    """The text of an answer and its times: all set when it begins.
 
     Args:
-        pieces: in order, each with the seconds after the beginning when it is said.
+        pieces: in order, each with the seconds after the beginning when it is sent.
         now: the time, in seconds.
         look: the most seconds between two looks of a reader that waits for the next piece.
 
@@ -45,7 +45,7 @@ class Kept(Generic[T]):
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will be said."""
+        """Whether the answer is complete."""
         return self.cancelled or self._now() >= self._times[-1]
 
     def cancel(self) -> None:
@@ -55,7 +55,7 @@ class Kept(Generic[T]):
             self._left = len(self.said)
 
     def follow(self, number: int) -> Iterator[T | float]:
-        """The pieces from a number on as they are said; seconds stand for a pause between them."""
+        """The pieces from a number on as they are sent; seconds stand for a pause between them."""
         while True:
             over = self.over
             said = self.said[number:]

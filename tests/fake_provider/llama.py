@@ -3,7 +3,7 @@
 POST chat/completions                  answers; with `X-Conversation-Id` the answer is kept
 GET stream/{id}?from=N                 the kept bytes from offset N on, and what comes live
 GET stream?conv_id={id}&from=N         the same, as newer servers have it
-DELETE, at either address              ends the answer and forgets it: 204, always
+DELETE, at either address              ends the answer and deletes it: 204, always
 """
 
 from __future__ import annotations

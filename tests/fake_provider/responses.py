@@ -65,7 +65,7 @@ class Job:
 
     @property
     def events(self) -> list[Event]:
-        """What it has said until now."""
+        """The text so far."""
         return self.kept.said
 
     @property
@@ -97,7 +97,7 @@ class Jobs:
 
     Attributes:
         all: oldest first.
-        too_old: whether nobody may listen again: OpenAI streams an answer for five minutes only.
+        too_old: whether reattaching is refused: OpenAI streams an answer for five minutes only.
         polled: what each poll does in turn: an HTTP status, 0 to answer, 1 for a stream, 2 for a
             page. Afterwards: answer.
         rewrites: what polls give as the text, instead of the answer's own.

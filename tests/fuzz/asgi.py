@@ -68,7 +68,7 @@ class Served:
             method: in capitals.
             address: path and query, with %-codes.
             headers: their names in lower case.
-            body: whatever it is.
+            body: any bytes.
             leave: go away when the answer's body begins.
         """
         path, _, query = address.partition("?")

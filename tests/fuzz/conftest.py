@@ -1,4 +1,4 @@
-"""Every operation's test has a name of its own: by equal ones, a parallel run tells one of them."""
+"""Every operation's test has its own name: a parallel run reports only one of equal names."""
 
 from __future__ import annotations
 

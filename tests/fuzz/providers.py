@@ -1,4 +1,4 @@
-"""What a model's provider sends, and what an operator says of providers."""
+"""What a model's provider sends, and an operator's file about providers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def chat_stream(data: bytes) -> None:
 
 
 def response_stream(data: bytes) -> None:
-    """A stream of a response, heard from its beginning and from the middle."""
+    """A stream of a response, read from its beginning and from the middle."""
     _compare(ResponsesParser, data)
     _compare(partial(ResponsesParser, Job("resp_1", "2")), data)
 
@@ -63,7 +63,7 @@ def _read(parser: AnswerParser, pieces: list[bytes]) -> list[Any]:
     told: list[Any] = []
     for event in events:
         if isinstance(event, Job):
-            assert is_id(event.id)  # where it is told again follows the pieces
+            assert is_id(event.id)  # the place of the repetition follows the pieces
         elif not isinstance(event, Alive):  # one for each read, as the pieces are
             _check(event)
             told.append(event)
@@ -127,7 +127,7 @@ def prefill_setting(data: bytes) -> None:
 
 
 def seam(data: bytes) -> None:
-    """What was said, NUL, the continuation: joined as if it had come in one piece."""
+    """The text so far, NUL, the continuation: joined as if it had come in one piece."""
     said, _, text = data.decode(errors="replace").partition("\0")
     for echoes in (False, True):
         expected = _joined_at_once(said, text, echoes=echoes)

@@ -1,4 +1,4 @@
-"""Addresses of databases, and what somebody publishes in the channels of a Redis."""
+"""Addresses of databases, and foreign messages in the channels of a Redis."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _BEGIN = 5
 
 
 def publication(data: bytes) -> None:
-    """Events and records that nobody of ours published: a tail stays whole, or it is stale."""
+    """Events and records from foreign publishers: a tail stays whole, or it is stale."""
     following = Following(cast("Any", None), cast("Any", None), Notifier(), WorkSignal())
     for message in data.split(b"\n--\n"):
         tail = following._tails["run1"] = Tail("dls:tail:run1")

@@ -1,4 +1,4 @@
-"""Values that the server gave out and gets back, perhaps from somebody else: are they its own?"""
+"""Values that come back to the server, perhaps forged: it accepts only its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGNED = {"alice", "bob"}
 
 
 def cookie(data: bytes) -> None:
-    """Who brings a cookie that was not signed here is somebody new, and gets one that counts."""
+    """A cookie with a wrong signature makes a new visitor, with a valid cookie."""
     owner, headers = _visit(data)
     if owner not in SIGNED:
         assert _VISITOR.fullmatch(owner)
@@ -79,7 +79,7 @@ def feed_position(data: bytes) -> None:
 
 
 def page_token(data: bytes) -> None:
-    """A token of a list is one, in numbers that a database can hold, or a sentence says no."""
+    """A page token is valid, with numbers that a database can hold, or it is refused."""
     text = data.decode(errors="surrogateescape")
     readers: list[Callable[[str | None], tuple[object, object]]] = [
         sqlite_chats._read_token,

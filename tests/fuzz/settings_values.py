@@ -14,7 +14,7 @@ from tests.fuzz.harness import SECRET
 
 _FIELDS = settings.Settings.model_fields
 _NAMES = tuple(name for field in _FIELDS for name in settings.names(field))
-#: Their values are shown to whoever starts the server; the others' are not, right or wrong.
+#: Their values are shown to the operator; those of the others never are.
 _SHOWN = {name for field in _FIELDS if _FIELDS[field].repr for name in settings.names(field)}
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the application say the same, whatever is asked."""
+"""The OpenAPI document and the application agree on every request."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _SETTINGS = settings(
 
 
 class Visitor:
-    """Sends cases as one visitor, who is known again by the cookie of the first answer."""
+    """Sends cases as one visitor, identified by the cookie of the first answer."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
@@ -128,7 +128,7 @@ def test_every_operation_has_a_name_of_its_own(request: pytest.FixtureRequest) -
 
 
 def test_what_links_lead_to_is_as_described() -> None:
-    """Send, then whatever the description says can be done in that chat, in any order."""
+    """Send, then do all documented operations on that chat, in any order."""
     valid = schema()
     valid.config.generation.update(modes=[schemathesis.GenerationMode.POSITIVE])
 
@@ -150,7 +150,7 @@ def test_what_links_lead_to_is_as_described() -> None:
         def validate_response(self, *_: Any, **__: Any) -> None:
             """The exchange has judged it."""
 
-    with serving() as own:  # a store of its own: nobody else has a chat with such an id
+    with serving() as own:  # a store of its own: no other owner has a chat with such an id
         Links.run(settings=_SETTINGS)
 
 

@@ -122,7 +122,7 @@ async def _outcome(status: int, headers: dict[str, str], body: bytes, *, joined:
 
 
 def cursor(data: bytes) -> None:
-    """What is a cursor prints the same and stands where its number says; all else is refused."""
+    """A valid cursor prints the same and keeps its number; all else is refused."""
     text = data.decode(errors="surrogateescape")
     try:
         place = Cursor.parse(text)
@@ -137,7 +137,7 @@ def cursor(data: bytes) -> None:
 
 
 def merged_records(data: bytes) -> None:
-    """Joined deltas tell what the single ones tell, however a store hands the records out."""
+    """Joined deltas give the same text as single ones, however a store returns the records."""
     records = [line for line in data.split(b"\n") if _is_chunk(line)]
     expected = _story(records)
     half = len(records) // 2
@@ -160,7 +160,7 @@ def _is_chunk(line: bytes) -> bool:
 
 
 def _story(records: list[bytes]) -> list[Any]:
-    """What records tell, with neighbouring plain deltas of a part joined."""
+    """The content of records, with neighbouring plain deltas of a part joined."""
     told: list[Any] = []
     for record in records:
         pairs = json.loads(record, object_pairs_hook=list)

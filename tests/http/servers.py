@@ -67,6 +67,6 @@ async def read_said(response: aiohttp.ClientResponse) -> Reading:
 
 
 def whole(*readings: Reading) -> str:
-    """The text of the message that is told by one stream after the other."""
+    """The text of the message from one stream after the other."""
     records = [frame.data.encode() for reading in readings for frame in reading.records]
     return text_of(Fold.of(records).message())

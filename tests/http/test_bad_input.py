@@ -1,4 +1,4 @@
-"""Whatever is sent: an answer that says what to do, never a trace, and the server goes on."""
+"""Any input: a helpful problem document, never a trace, and the server keeps working."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def guest(app: App) -> AsyncIterator[Guest]:
 
 
 def assert_problem(reading: Reading, *statuses: int) -> None:
-    """A problem document (RFC 9457) with a sentence that tells nothing of the inside."""
+    """A problem document (RFC 9457) with a sentence that reveals no internals."""
     assert reading.status in statuses, reading.raw
     assert reading.headers["content-type"] == "application/problem+json"
     document = reading.json

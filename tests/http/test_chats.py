@@ -159,7 +159,7 @@ async def test_nothing_of_the_stores_path_or_its_drivers_words_reaches_a_visitor
         other.close()
         logged = list(app.errors)
         app.errors.clear()
-    assert any("database is locked" in line for line in logged)  # the operator is told
+    assert any("database is locked" in line for line in logged)  # the operator sees it
 
 
 async def test_the_api_describes_itself(guest: Guest) -> None:

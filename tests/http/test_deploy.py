@@ -44,7 +44,7 @@ PROCFILE = dict(line.split(": ", 1) for line in (DEPLOY / "Procfile").read_text(
 
 @dataclass
 class Deployment(Place):
-    """Two servers on one Redis behind nginx; the third that nginx knows is never there."""
+    """Two servers on one Redis behind nginx; the third one in nginx's list is never there."""
 
     nginx: Nginx
 
@@ -204,7 +204,7 @@ async def test_with_tls_browsers_get_http_2_and_secure_cookies(tmp_path: Path) -
         try:
             assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
         finally:
-            writer.transport.abort()  # what HTTP/2 says by itself nobody reads here
+            writer.transport.abort()  # messages of HTTP/2 itself are not read here
 
 
 def seconds(pattern: str, text: str) -> set[int]:

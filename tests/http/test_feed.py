@@ -1,4 +1,4 @@
-"""`GET /api/events`: what happens to a visitor's chats reaches all of his tabs, and nobody else."""
+"""`GET /api/events`: all tabs of a visitor get the changes of its chats, and no others do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWERED = ["chat-created", "run-started", "run-ended"]
 
 @pytest.fixture
 async def guest(app: App) -> AsyncIterator[Guest]:
-    """A visitor who has been here: his cookie is there before he opens anything."""
+    """A returning visitor: the cookie is there before the first request."""
     async with app.guest() as guest:
         await guest.get("/api/models")
         yield guest

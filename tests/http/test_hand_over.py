@@ -21,20 +21,20 @@ pytestmark = pytest.mark.promise("hand-over")
 
 SLOW = f"tokens={ALL},rate=20"  # two seconds
 
-#: Longer than any test may take: whoever waits for its end is found out.
+#: Longer than any test may take: a server that waits for its end fails the test.
 ENDLESS = {"DLS_GRACE": "600"}
 STREAM = "/api/chat/c1/stream"
 
 
 async def told_to_end(server: ServerProcess, number: int = signal.SIGTERM) -> None:
-    """Send a signal, and wait until the server says that it takes no work."""
+    """Send a signal, and wait until the server reports that it takes no work."""
     os.kill(server.pid, number)
     async with aiohttp.ClientSession() as http:
         await until(lambda: server.ready(http), lambda ready: not ready)
 
 
 async def exit_status(server: ServerProcess) -> int:
-    """Wait for the end of a process that was told to end."""
+    """Wait for the end of a process that is shutting down."""
     await until(lambda: not server.running, what="the end of the server")
     assert "Traceback" not in server.log.read_text()
     assert server._process is not None
@@ -96,7 +96,7 @@ async def test_while_it_finishes_a_server_is_read_and_stopped_but_takes_no_messa
             refused = await guest.send("Too late", chat="late")
             assert refused.status == 503
             assert int(refused.headers["Retry-After"]) > 0
-            assert refused.headers["Connection"] == "close"  # and nobody meets a closed one
+            assert refused.headers["Connection"] == "close"  # and no request meets a closed one
             assert refused.json["type"].endswith(":shutting-down")
             assert (await guest.get("/api/chats/late")).status == 404
             async with await guest.open("GET", STREAM) as resumed:

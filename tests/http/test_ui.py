@@ -20,7 +20,7 @@ from tests.app import App, Guest, Reading, running_app
 PAGE = '<!doctype html><script type="module" src="/assets/index-B1x.js"></script>'
 SCRIPT = 'console.log("é")'
 
-#: What the build made: by name, and what the browser must be told that it is.
+#: The files of the build: by name, with the content type that the browser must get.
 FILES = {
     "theme.js": ("document.title = 1", "text/javascript; charset=utf-8"),
     "licenses.md": ("# Ours", "text/plain; charset=utf-8"),
@@ -41,7 +41,7 @@ HIDDEN = (".build-id", "assets/.hidden.js", ".git/config")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A built interface. What lies beside it is nobody's business."""
+    """A built interface. Files outside it must not be served."""
     folder = tmp_path / "static"
     contents = {name: content for name, (content, _) in FILES.items()}
     contents |= {"index.html": PAGE, **dict.fromkeys(HIDDEN, "hidden"), "../secret.js": "secret"}

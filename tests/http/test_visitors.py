@@ -1,4 +1,4 @@
-"""Whose is it? Cookies, hooks, and that nobody gets at what is not theirs."""
+"""Ownership: cookies, hooks, and no access to what belongs to others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle: what must hold of every history, whatever collected the evidence.
+"""The oracle: what must hold of every history, however the evidence was collected.
 
 `evidence` is what is known, `invariants` judges it, and `reader` is the client of all rigs.
 """

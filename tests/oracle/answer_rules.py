@@ -69,7 +69,7 @@ def _history(answer: Answer, fold: Fold) -> Iterator[Violation]:
 
 
 def one_clean_answer(evidence: Evidence) -> Iterator[Violation]:
-    """At every record the text is a beginning of what was to be said; a finished one is all of it.
+    """At every record the text is a prefix of the expected one; a finished one is all of it.
 
     What stands before a `reset-step` is void.
     """
@@ -179,7 +179,7 @@ def secrets_stay_secret(evidence: Evidence) -> Iterator[Violation]:
 
 
 def retention_is_kept(evidence: Evidence) -> Iterator[Violation]:
-    """Nothing goes before its time, everything goes after it, and who comes late is told so."""
+    """Nothing expires early, everything expires in time, and late readers get the right status."""
     for look in evidence.looks:
         if look.status == 200:
             if look.since > look.latest:

@@ -165,8 +165,8 @@ class Stop(NamedTuple):
 
     Attributes:
         run_id: the run; None when there was nothing to stop.
-        length: of the log right after the acknowledgement; None where nobody looked.
-        ended: whether the run had ended then; None where nobody looked.
+        length: of the log right after the acknowledgement; None where it was not read.
+        ended: whether the run had ended then; None where it was not read.
         by_this: whether the answer said that this very call stopped it.
         server: who acknowledged it.
     """
@@ -180,7 +180,7 @@ class Stop(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """A call that appended records, as its process knows it.
+    """A call that appended records, as its process saw it.
 
     Attributes:
         began: when, in the loop's time.
@@ -213,7 +213,7 @@ class Evidence:
         readings: of every reader.
         accepted: what senders were answered.
         stops: the acknowledged stops.
-        deleted: the chats that may be gone, because somebody deleted them.
+        deleted: the chats that may be gone, because they were deleted.
         appended, claims: calls of the store; None where the collector does not sit in the process.
         attempts: the budget; None where it is not known.
         requests: how often the provider was asked, by question; None where it is not known.
@@ -230,7 +230,7 @@ class Evidence:
         changes: what subscribers must receive.
         feeds: what subscribers received.
         lists: the chats that each owner's list has at the end, by their ids.
-        trespasses: requests for somebody else's chats.
+        trespasses: requests for another owner's chats.
         sent: the users' messages that were accepted.
         trees: the messages of each chat at the end, by id.
         looks: at what has its retention.

@@ -1,4 +1,4 @@
-"""What must hold of every history, whatever went wrong in it: each promise once.
+"""What must hold of every history, whatever its faults: each promise once.
 
 An invariant is a pure function of the evidence. It returns nothing about what was not collected.
 """

@@ -32,7 +32,7 @@ class FeedEvent(NamedTuple):
 
     Attributes:
         position: its id.
-        data: what it says.
+        data: its content.
         came: when, in the loop's time.
         since: when the connection began that brought it.
     """
@@ -66,7 +66,7 @@ class FeedReading:
 
     Attributes:
         who, owner: the subscriber, and whose feed it is.
-        events: since the chats were last listed; older ones are no evidence any more.
+        events: since the chats were last listed; older ones are no longer evidence.
         listed: when the last list was asked for; None before the first one.
         rows: the list of chats, kept up to date by the events, by id.
         position: the id of the last event.
@@ -86,7 +86,7 @@ class FeedReading:
 
 
 class Trespass(NamedTuple):
-    """A request for somebody else's chat.
+    """A request for another owner's chat.
 
     Attributes:
         who: the visitor, with the request.

@@ -78,7 +78,7 @@ def feeds_agree_with_the_list(evidence: Evidence) -> Iterator[Violation]:
 
 
 def chats_belong_to_their_owner(evidence: Evidence) -> Iterator[Violation]:
-    """Somebody else's chat is answered as one that does not exist; a list has no foreign chat."""
+    """Another owner's chat is answered as one that does not exist; a list has no foreign chat."""
     for trespass in evidence.trespasses:
         if trespass.status not in trespass.allowed:
             yield Violation("owned", _intruded(trespass))

@@ -182,7 +182,7 @@ class Client:
                 to read what the chat's answer is, or the one that `reading.after` names.
             pace: how the client takes what comes.
             waits: whether it waits for an answer while there is none (204 or 404).
-            gone: whether 404 or 410 for `first` means that there is nothing to read any more.
+            gone: whether 404 or 410 for `first` means that there is no longer anything to read.
             accepted: is called with the run that `first` was accepted as.
         """
         stream = f"/api/chat/{reading.chat}/stream"

@@ -71,7 +71,7 @@ def both(*tamperings: Tampering) -> Tampering:
 
 
 def written(change: Tampering, **more: Any) -> Tampering:
-    """The logs are others, and nobody reads them."""
+    """The logs are others, and have no readers."""
     return both(evidence(**{"readings": [], "appended": None, **more}), change)
 
 

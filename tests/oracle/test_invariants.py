@@ -1,4 +1,4 @@
-"""Sound evidence has no violations; whatever is tampered with breaks the promise that it must."""
+"""Sound evidence has no violations; each tampered part breaks the expected promise."""
 
 from __future__ import annotations
 

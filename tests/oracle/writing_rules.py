@@ -149,7 +149,7 @@ def stops_are_final(evidence: Evidence) -> Iterator[Violation]:
 
 
 def a_stop_has_its_own_epoch(evidence: Evidence) -> Iterator[Violation]:
-    """A stop claims the run: the old writer is fenced whether or not it hears of it."""
+    """A stop claims the run: the old writer is fenced whether or not it is notified."""
     for answer in evidence.answers.values():
         if answer.run.status is Status.STOPPED and answer.log.spans:
             last = len(answer.log.spans) - 1

@@ -139,7 +139,7 @@ class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         sentence: of the failure, where no meaning says it.
         requests: how many the provider got in all.
         rungs: how each request was meant, where there were several for the last message.
-        resets: how often readers were told to drop what was said.
+        resets: how often readers had to drop the text so far.
         usage: fields of the metadata's `usage`.
         delay: the least and the most seconds that the first retry waits.
         request: for each request in order what must hold of it; fewer than there were is fine.
@@ -169,7 +169,7 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         title: the case in one sentence.
         kind: the row of the table in docs/providers.md; the folder's name.
         seen: public reports of it, such as `gptme#3247`.
-        note: what a reader of the file should know.
+        note: an explanation for readers of the file.
         settings: environment of `dls serve`, beside the defaults in `walk.py`.
         files: files in the folder that `@{folder}` names, by name.
         ask: what the user sends, one message after the other has been answered.

@@ -40,7 +40,7 @@ class Setup(Lifetime):
         """Start all members."""
 
     async def start(self) -> Self:
-        """Start all members, and wait until they know each other."""
+        """Start all members, and wait until they have found each other."""
         for member in self._members:
             self._running.push_async_callback(member.close)
         try:

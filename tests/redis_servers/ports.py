@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import socket
 
-#: Below the ports that systems give to outgoing connections (Linux: from 32768). A client that
-#: knocks at a port of that range, where nobody listens, can meet itself; and while a server is
+#: Below the ports that systems give to outgoing connections (Linux: from 32768). A client
+#: that connects to a port of that range without a listener can meet itself. While a server is
 #: down, its port could be given to any connection.
 RANGE = range(12_000, 32_000)
 
@@ -15,7 +15,7 @@ _taken: set[int] = set()
 
 
 def unused_port() -> int:
-    """A port of the loopback interface that nobody uses, and that this process gets only once."""
+    """A port of the loopback interface that is free, and that this process gets only once."""
     for _ in range(1000):
         port = _random.choice(RANGE)
         if port in _taken:

@@ -16,13 +16,13 @@ DOWN_AFTER = (700, 700, 1200)
 SENTINELS = len(DOWN_AFTER)
 QUORUM = 2
 
-#: What is fixed in production, in milliseconds: how often they ask and tell each other. A replica
-#: is promoted only if it was heard within 5 ping periods; at that time it is heard once a second.
+#: Fixed in production, in milliseconds: how often they query and notify each other. A replica
+#: is promoted only if it answered within 5 ping periods; it then answers once a second.
 PERIODS = ("ping-period", 400, "info-period", 200, "publish-period", 200, "ask-period", 100)
 
 
 class SentinelSetup(Setup):
-    """One service with failover. As an async context manager all is running and knows each other.
+    """One service with failover. As an async context manager: all run and have found each other.
 
     Args:
         folder: where each server gets a folder of its own.
@@ -32,7 +32,7 @@ class SentinelSetup(Setup):
 
     Attributes:
         service: the name under which clients ask for the master.
-        servers: the two with data; which of them is the master, `master()` knows.
+        servers: the two with data; `master()` returns which of them is the master.
         sentinels: the three others.
     """
 

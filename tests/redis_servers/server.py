@@ -159,7 +159,7 @@ class RedisServer(Lifetime):
 
     @property
     def log(self) -> str:
-        """All that the server's processes have said."""
+        """All output of the server's processes."""
         return (self.folder / "redis.log").read_text(errors="replace")
 
     def client(self, **options: Any) -> Redis:
@@ -231,7 +231,7 @@ class RedisServer(Lifetime):
         os.kill(self.pid, signal.SIGCONT)
 
     async def close(self) -> None:
-        """End it, whatever its state, and remove its folder."""
+        """End it, in any state, and remove its folder."""
         await self.kill()
         shutil.rmtree(self.folder)
 

@@ -1,4 +1,4 @@
-"""The time after the faults, in which logs and chats come to their ages while readers come late.
+"""The time after the faults, in which logs and chats expire, with late readers.
 
 Servers start again, with few turns, for longer than the longest age. Some are restarted, clocks are
 set. Readers look shortly before something may go, and shortly after it must have gone.

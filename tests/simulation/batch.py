@@ -35,8 +35,8 @@ def main() -> NoReturn:
         sys.stdout.flush()
         status = 0
     except BrokenPipeError:
-        pass  # nobody waits for it
-    except BaseException:  # noqa: BLE001 - it is told, then everything ends
+        pass  # no task waits for it
+    except BaseException:  # noqa: BLE001 - it is reported, then everything ends
         traceback.print_exc()
     finally:
         os._exit(status)

@@ -26,7 +26,7 @@ class Observed:
     """What the clients of a history saw, for the evidence.
 
     Attributes:
-        tails_lost: how often the store was told to lose its last writes.
+        tails_lost: how often the store was made to lose its last writes.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -148,7 +148,7 @@ class ChatClient:
         self._note(f"renames {chat}: {title}")
 
     async def trespass(self, chat: str, cursor: Cursor | None, *, writes: bool) -> None:
-        """Try everything with somebody else's chat."""
+        """Try everything with another owner's chat."""
         message = {"id": "stranger", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
         stream = f"/api/chat/{chat}/stream"
         tries: list[tuple[Request, set[int]]] = [

@@ -44,7 +44,7 @@ async def answers(store: Store, owners: Mapping[str, str]) -> tuple[list[Answer]
 
 
 def _complete(answer: Answer, messages: Sequence[Message], tree: Mapping[str, Node]) -> None:
-    """Add what the branch of an answer says about it."""
+    """Add the evidence from an answer's branch."""
     run: Run = answer.run
     bodies = {message.id: message.body for message in messages}
     answer.message = bodies.get(run.message_id, b"")

@@ -1,7 +1,7 @@
 """One HTTP request and its response, between a client and an ASGI application in a process.
 
 It stands where uvicorn and the network stand: bytes arrive late, are cut off anywhere, twice or
-never; a client that reads slowly makes `send` wait; a client's going away is told late or never;
+never; a client that reads slowly makes `send` wait; a disconnect is reported late or never;
 the death of the process cuts the connection.
 """
 
@@ -26,7 +26,7 @@ _LONGEST_CUT: Final = 6000  # bytes
 
 
 class Serves(Protocol):
-    """The process that a request goes to, as far as a connection knows it."""
+    """The process that a request goes to, as a connection sees it."""
 
     @property
     def process(self) -> Process: ...
@@ -107,12 +107,12 @@ class Exchange:
         return body
 
     def leave(self) -> None:
-        """The client goes away; the server hears of it a little later."""
+        """The client disconnects; the server is notified a little later."""
         if not self._gone.is_set():
             self._loop.call_later(self._latency(), self._tell_gone, context=WORLD.context)
 
     def cut(self) -> None:
-        """The connection breaks: the process has died, or somebody in between gives up."""
+        """The connection breaks: the process has died, or a proxy has closed it."""
         self._is_cut = True
         self._room.set()
         if not self._news.done():
@@ -173,7 +173,7 @@ class Exchange:
         if self._is_cut:
             return  # of several messages behind the cut, the first one breaks it
         self.cut()
-        if self._rng.random() < 0.8:  # else nobody ever tells the server
+        if self._rng.random() < 0.8:  # else the server is never notified
             self._loop.call_later(self._rng.uniform(0, 2), self._tell_gone, context=WORLD.context)
 
     def _tell_gone(self) -> None:

@@ -74,7 +74,7 @@ class Faults:
     Attributes:
         happened: the names of what did happen, in order.
         counts: how often each kind did.
-        over: nothing goes wrong any more.
+        over: no further faults are injected.
     """
 
     def __init__(self, seed: int, rates: Rates, only: Collection[str] | None = None) -> None:

@@ -34,7 +34,7 @@ from .stuck import Stuck, watched
 from .trace import Trace
 from .workload import Action, Workload
 
-#: Seconds of its own until everything has ended when nothing goes wrong any more.
+#: Simulated seconds until everything must have ended after the last fault.
 CALM_SECONDS = 400.0
 #: Seconds of its own that things go wrong.
 FAULT_SECONDS = 12.0
@@ -185,7 +185,7 @@ class History:
         return ", ".join(told)
 
     async def _all_of(self, lives: list[asyncio.Task[None]], seconds: float) -> bool:
-        """Whether all lives come to their ends in time. Raises what one of them raises."""
+        """Whether all tasks end in time. Raises what one of them raises."""
         done, pending = await asyncio.wait(lives, timeout=seconds)
         for life in done:
             life.result()
@@ -217,7 +217,7 @@ class History:
                     self.network.observed.tails_lost += incident.kind == "lose-tail"
 
     def _calm(self) -> None:
-        """Nothing goes wrong any more, and what stood still goes on."""
+        """No further faults are injected; frozen processes continue."""
         self.trace.add("From here on", "there are no faults")
         self.faults.over = True
         self.site.calm()
@@ -225,11 +225,11 @@ class History:
             server.process.frozen = False
 
     async def _until_quiet(self) -> None:
-        """Runs that nobody reads come to their ends, too."""
+        """Runs without readers end, too."""
         async with asyncio.timeout(CALM_SECONDS):
             while await self.site.active():
                 await asyncio.sleep(0.5)
-        await asyncio.sleep(10.0)  # whoever writes after the end has had the time
+        await asyncio.sleep(10.0)  # a writer after the end has had time to do so
 
     async def end(self) -> None:
         for server in self.servers:
@@ -331,7 +331,7 @@ def _run(history: History) -> Outcome:
             breach = str(error)
         except (UnexpectedStatus, NeverEnds, Stuck) as error:
             breach = f"honest-failure: {error}"
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(last.filename).name}, line {last.lineno}"
             breach = f"unexpected: {type(error).__name__} in {place}: {error}"

@@ -40,7 +40,7 @@ class Ledger:
         self.committed: dict[tuple[str, int], float] = {}
 
     def stands(self, run_id: str, at: int, count: int, now: float) -> None:
-        """Records are committed now. What was lost since it was first committed counts anew."""
+        """Records are committed now. A record that was lost since counts again."""
         for number in range(at, at + count):
             self.committed[run_id, number] = now
 
@@ -100,7 +100,7 @@ class InjectedStore(FaultyStore):
 
     async def _append(self, batch: Sequence[Append], call: Call) -> Sequence[bool]:
         ledger, first, began = self._ledger, len(self._ledger.appended), self._now()
-        # Noted before the call: nobody may live to hear its answer.
+        # Noted before the call: its process may die before the answer.
         name = self._process.name
         ledger.appended += [Appended(name, item, began, None) for item in batch]
         stands: Sequence[bool] = await call()

@@ -6,7 +6,7 @@ Theory of operation
    callback's context. asyncio hands contexts on to tasks, timers and wake-ups by itself.
 2. Each process has its own queue and its callbacks keep their order, as on a real loop. Which
    process has the next turn is drawn from the seed: that is the interleaving of processes.
-3. Time passes when nobody has anything to do: it jumps to the next timer. Each turn takes a moment
+3. Time passes when all tasks wait: it jumps to the next timer. Each turn takes a moment
    too, so that nothing happens at the same time for ever.
 4. A frozen process has no turns; what was due meanwhile waits for it. A dead process has none ever
    again: its tasks stay where they were, and no `finally` of theirs runs. That is what SIGKILL
@@ -221,14 +221,14 @@ class SimulationLoop(asyncio.BaseEventLoop):
         """There are none."""
 
     def _write_to_self(self) -> None:
-        """There is nobody to wake."""
+        """There is no thread to wake."""
 
     def _asyncgen_firstiter_hook(self, agen: Any) -> None:
         self._owners[id(agen)] = current()
         super()._asyncgen_firstiter_hook(agen)  # type: ignore[misc]
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
-        """What a living process lets go of is closed; at the end, and of the dead, nothing is."""
+        """What a live process drops is finalized; after its death, or the end, nothing is."""
         owner = self._owners.pop(id(agen), WORLD)
         if owner.dead or not self.is_running():
             NEVER_FREED.append(agen)

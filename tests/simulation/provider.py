@@ -1,7 +1,7 @@
 """The model's provider: what the product's own provider code gets instead of an HTTP session.
 
 The answer to a question is known beforehand, word by word, so that it can be seen whether one is
-missing, doubled or somebody else's. The question itself says how long the answer is and how fast.
+missing, doubled or foreign. The question itself says how long the answer is and how fast.
 A model that is asked to continue does so from where the beginning ends.
 """
 
@@ -31,7 +31,7 @@ _BACKGROUND = BackgroundModels.parse(KEEPS)
 
 
 class Provider:
-    """All that is asked of the provider, by whatever process.
+    """All requests to the provider, from any process.
 
     Attributes:
         requests: how often a model was asked each question.

@@ -27,7 +27,7 @@ class Request(NamedTuple):
     """What is asked of the provider.
 
     Attributes:
-        said: the beginning of the answer that is to be gone on with, or "".
+        said: the text so far of the answer to continue, or "".
         continues: whether it is asked so in words.
         in_background: whether the provider is to keep the answer.
     """
@@ -56,16 +56,16 @@ class Request(NamedTuple):
 
 
 def continued(asked: Request, rng: random.Random) -> str:
-    """How a model goes on that is asked to in words.
+    """How a model continues when it is asked to in words.
 
     Args:
         asked: with the beginning as it was sent: without white space at its end.
-        rng: draws whether it goes on exactly, repeats its last words, or begins anew.
+        rng: draws whether it continues exactly, repeats its last words, or starts over.
     """
     whole, said = asked.question.answer, asked.said
     assert whole.startswith(said), f"asked to continue {said!r}, which was never said"
     rest = whole[len(said) :]
-    # A repetition of the whole would be a beginning anew.
+    # A repetition of the whole would be a restart.
     repeated = said[-_OVERLAP:] if len(said) >= 2 * _OVERLAP else ""
     way = rng.choice(("exactly", "overlap", "overlap", "preamble", "anew", "apology"))
     if way == "exactly":
@@ -98,7 +98,7 @@ def completion(rng: random.Random, asked: Request, words: str) -> Iterator[Step]
 
 
 def kept_answer(name: str, question: Question, rng: random.Random, *, fails: bool) -> KeptAnswer:
-    """An answer that the provider makes whether or not anybody listens."""
+    """An answer that the provider makes with or without a reader."""
     said = pieces(question.answer, rng)
     response = Response(
         id=name,
@@ -116,7 +116,7 @@ def kept_answer(name: str, question: Question, rng: random.Random, *, fails: boo
 
 
 def heard(kept: KeptAnswer, after: int) -> Iterator[Step]:
-    """What a kept answer says behind an event, from the beginning for -1, as it is said."""
+    """A kept answer after an event, from the beginning for -1, as it is sent."""
     for each in kept.follow(after + 1):
         yield each if isinstance(each, float) else event(each, each["type"])
     if kept.cancelled:

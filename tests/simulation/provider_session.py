@@ -53,7 +53,7 @@ class Session:
         return self._stream(heard(job, after), name.removeprefix("resp_").rpartition("_")[0])
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
     async def _ask(self, asked: Request) -> Response:
         provider, place = self._provider, asked.question.name
@@ -102,7 +102,7 @@ class Session:
         self._provider.open[response] = self._process
 
     def closed(self, response: Response) -> None:
-        """It is not needed any more."""
+        """It is no longer needed."""
         self._provider.open.pop(response, None)
 
 
@@ -133,7 +133,7 @@ class Response:
         return await anext(self._body, b"")
 
     def is_eof(self) -> bool:
-        """Only asked of connections that are told to have ended."""
+        """Only called for connections that were reported as ended."""
         return True
 
     def close(self) -> None:

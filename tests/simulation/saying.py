@@ -1,4 +1,4 @@
-"""How a model says a text, and how a network brings what it says."""
+"""How a model streams a text, and how a network delivers it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _JUNK: Final = (
 
 
 def pieces(text: str, rng: random.Random) -> list[str]:
-    """A text as a model says it: now a word, now half of one, now three."""
+    """A text as a model streams it: a word, half of one, or three."""
     said = []
     while text:
         length = rng.choice((1, 3, 5, 5, 5, 8, 20))

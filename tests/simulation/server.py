@@ -26,7 +26,7 @@ from .provider import MODELS, Provider
 from .trace import Trace
 
 _LAST_TURNS = 5
-_GRACEFUL_SECONDS = 3.0  # as `dls serve` tells uvicorn
+_GRACEFUL_SECONDS = 3.0  # as `dls serve` configures uvicorn
 
 
 class Site(Protocol):
@@ -60,10 +60,10 @@ class Site(Protocol):
         """One of its troubles happens now."""
 
     def calm(self) -> None:
-        """Nothing is wrong with the store any more."""
+        """The store works again."""
 
     def length(self, run_id: str) -> int | None:
-        """How many records a run's log has now; None when nobody can look."""
+        """How many records a run's log has now; None while the store cannot be read."""
 
     async def active(self) -> bool:
         """Whether any run is not at its end, as far as one can see."""
@@ -72,7 +72,7 @@ class Site(Protocol):
         """The store as it is when all processes have ended."""
 
     def abandon(self) -> None:
-        """The history is over, in whatever state; let go of files."""
+        """The history is over, in any state; close files."""
 
     def leaks(self) -> list[str]:
         """What is still there that should not, at the end."""

@@ -1,4 +1,4 @@
-"""The life of one chat: its questions, and all clients that have to do with them."""
+"""The session of one chat: its questions, and all their clients."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ChatSession:
         network: how they reach the servers.
         site: where a log's length is read.
         chat: what is done.
-        may_vanish: whether the chat may be gone at any time, so that a stranger who writes to it
-            would make it his own.
+        may_vanish: whether the chat may be gone at any time, so that another owner who sends to it
+            would create it again.
     """
 
     def __init__(self, network: Network, site: Site, chat: Chat, *, may_vanish: bool) -> None:
@@ -127,7 +127,7 @@ class ChatSession:
         return rng.choice(rng.choice(known).frames).cursor
 
     def _answer_of(self, turn: Turn) -> str | None:
-        """The id of an answer to a question, as a client knows it: from its first event."""
+        """The id of an answer to a question, as a client gets it: from its first event."""
         key = self._chat.sent(turn).id
         runs = {a.run_id for a in self._seen.accepted if (a.chat, a.key) == (self._chat.name, key)}
         for reading in self._seen.readings:

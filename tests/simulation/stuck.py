@@ -1,4 +1,4 @@
-"""A turn that does not end: found by the processor's time, whatever else the machine does."""
+"""A turn that does not end: detected by CPU time, whatever the load of the machine."""
 
 from __future__ import annotations
 

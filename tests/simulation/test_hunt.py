@@ -1,4 +1,4 @@
-"""The hunt: a seed makes the same history anywhere, and what breaks a promise is found and told."""
+"""The hunt: a seed makes the same history anywhere, and a broken promise is found and reported."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_once_broke_a_promise_breaks_none_any_more() -> None:
 
 # --- a planted defect ----------------------------------------------------------------------------
 
-#: An append that is repeated, because nobody knows whether it was done, is done again.
+#: An append that is retried after an unknown outcome writes a duplicate.
 PLACE = Path("durable_llm_streams/stores/sqlite/log.py")
 RIGHT, WRONG = "elif item.at != active.next_seq:", "elif item.at > active.next_seq:"
 

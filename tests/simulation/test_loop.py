@@ -146,7 +146,7 @@ def test_a_frozen_process_has_no_turns_and_gets_what_was_due_after_it_thaws() ->
 
 
 class Estate:
-    """A process with everything that could run once more when it dies."""
+    """A process with every kind of finalizer that its death could trigger."""
 
     def __init__(self, *, dies: bool) -> None:
         self.seen: list[tuple[str, str]] = []

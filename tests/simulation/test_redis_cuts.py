@@ -1,4 +1,4 @@
-"""Readers and feeds that wait get everything at once, whatever connection to Redis was cut."""
+"""Waiting readers and feeds get everything at once, whichever Redis connection was cut."""
 
 from __future__ import annotations
 

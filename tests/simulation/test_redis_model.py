@@ -1,4 +1,4 @@
-"""The model of Redis: whatever the product's store asks of it, a real server answers the same."""
+"""The model of Redis: it answers every call of the store as a real server does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("redis")
 
 
 class TwinStores(OpenedStores):
-    """Stores on a model beside a real server."""
+    """Stores on a model that is compared with a real server."""
 
     def __init__(self, real: Redis) -> None:
         super().__init__()

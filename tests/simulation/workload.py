@@ -45,7 +45,7 @@ BAD_DAY: Final[Rates] = {
 #: The same for kinds that came later; they are drawn apart, so that older seeds keep their meaning.
 LATER: Final[Rates] = {"cut-subscriber": 0.03}
 
-#: The share of histories whose logs and chats come to their ages.
+#: The share of histories in which logs and chats expire.
 _AGEING: Final = 0.12
 
 #: The owners of chats.
@@ -137,7 +137,7 @@ class Incident(NamedTuple):
 
 
 class Ageing(NamedTuple):
-    """What comes after the faults, in some histories: logs and chats come to their ages.
+    """What comes after the faults, in some histories: logs and chats expire.
 
     Attributes:
         log, chat: their ages in seconds; chats 0: for ever.

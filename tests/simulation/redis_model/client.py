@@ -31,7 +31,7 @@ def model_store(
     network: ModelNetwork, process: str, *, timeout: float = 5.0, **options: Any
 ) -> RedisStore:
     """The product's store for a process, not open yet."""
-    # Of a socket: nobody who looks for the cause of a failure finds a real server.
+    # Of a socket that does not exist: a failure's diagnosis finds no real server.
     address = RedisAddress.parse(f"unix:///model/redis.sock?timeout={timeout}")
     return RedisStore(address, client=ModelClient(network, process, address), **options)
 
@@ -209,7 +209,7 @@ class ModelSubscriber(Connection):
         self.leave(RedisConnectionError("The connection was closed here."))
 
     def server_lost(self) -> None:
-        """Nothing is published to it any more."""
+        """Nothing is published to it from now on."""
         for channel in self._channels:
             self.network.server.unsubscribe(channel, self._published)
 

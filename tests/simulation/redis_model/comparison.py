@@ -1,4 +1,4 @@
-"""A real Redis beside the model: both run the same scripts, and must reply and hold the same."""
+"""A real Redis and the model: both run the same scripts, and must reply and hold the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOKEN = re.compile(rb'"\d{16}"\]$')
 
 
 class Twins(ModelRedis):
-    """A model beside a real server: whatever script runs on the one also runs on the other.
+    """A model beside a real server: each script that runs on the one also runs on the other.
 
     Their clocks are the machine's.
     """

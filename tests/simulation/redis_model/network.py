@@ -9,7 +9,7 @@ Theory of operation
    the process: a process that is frozen or dead receives nothing.
 3. A connection that breaks is gone for the server at once. The process notices later, after the
    replies that were under way. What it sends until then is lost.
-4. A process may give up a connection, or be killed. Calls that have arrived run all the same. A
+4. A process may close a connection, or be killed. Calls that have arrived run all the same. A
    call that is still under way may be lost; then all calls behind it are lost, too.
 """
 
