@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULT_BACKOFF, pauseMs, retryAfterMs } from "./backoff.js";
 
-describe("the pause between attempts", () => {
+describe("the delay between attempts", () => {
   const longest = (failures: number, floor = 0) =>
     pauseMs(DEFAULT_BACKOFF, failures, floor, () => 1);
 

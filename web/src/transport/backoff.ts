@@ -1,26 +1,26 @@
-/** How long to wait between attempts. */
+/** The backoff between attempts. */
 
 export interface Backoff {
-  /** The longest pause after the first failure, in milliseconds. */
+  /** The longest delay after the first failure, in milliseconds. */
   readonly minMs: number;
-  /** The longest pause at all, in milliseconds, unless the server asks for more. */
+  /** The longest delay of all, in milliseconds, unless the server asks for more. */
   readonly maxMs: number;
-  /** By what it grows with each failure. */
+  /** The delay grows by this factor with each failure. */
   readonly factor: number;
 }
 
 export const DEFAULT_BACKOFF: Backoff = { minMs: 250, maxMs: 15_000, factor: 2 };
 
-/** What a server may ask for at the most: a timer takes no more than 2^31 milliseconds. */
+/** The longest delay that a server may ask for: a timer takes at most 2^31 milliseconds. */
 const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /**
- * The pause after some failures in a row: exponential with full jitter, so that the clients of a
- * server that went away do not come back all at once.
+ * The delay after a number of consecutive failures: exponential with full jitter, so that the
+ * clients of a failed server do not all reconnect at once.
  *
  * @param failures 1 after the first one.
- * @param floorMs what the server asked for at least (`retry:` of its stream). The jitter comes on
- *   top: clients that wait equally long would come back together.
+ * @param floorMs the minimum that the server asked for (`retry:` of its stream). The jitter is
+ *   added to it: clients that wait equally long would reconnect together.
  * @param random a number from 0 up to 1.
  */
 export function pauseMs(
@@ -39,7 +39,7 @@ export function pauseMs(
  * Reads a `Retry-After` header (RFC 9110, section 10.2.3): seconds or a date.
  *
  * @param nowMs the time, for dates.
- * @returns milliseconds, or undefined when there is none that can be read.
+ * @returns milliseconds, or undefined when the header is missing or invalid.
  */
 export function retryAfterMs(header: string | null, nowMs: number): number | undefined {
   const text = (header ?? "").trim();

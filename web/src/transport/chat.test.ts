@@ -1,4 +1,4 @@
-/** The AI SDK's own `Chat` on this transport, over a wire that is cut. */
+/** The AI SDK's own `Chat` on this transport, over a connection that is cut. */
 
 import { Chat } from "@ai-sdk/react";
 import type { UIMessage } from "ai";
@@ -33,7 +33,7 @@ async function answered(faults: Fault[], act: (chat: Chat<UIMessage>) => Promise
 }
 
 describe("the AI SDK's chat", () => {
-  it("shows after cuts what it shows without", async () => {
+  it("shows the same with and without cuts", async () => {
     const send = (chat: Chat<UIMessage>) => chat.sendMessage({ id: "u1", role: "user", parts: [] });
     const whole = await answered([], send);
     const cut = await answered(cuts(), send);
@@ -74,7 +74,7 @@ describe("the AI SDK's chat", () => {
     ]);
   });
 
-  it("resumes over cuts, with one copy of what was there", async () => {
+  it("resumes over cuts without duplicates", async () => {
     const stage = new Stage();
     stage.server.log = answer(TEXT);
     stage.server.faults = [unreachable, ...cuts()];
@@ -89,7 +89,7 @@ describe("the AI SDK's chat", () => {
     expect(chat.messages[1]?.parts).toMatchObject([{ type: "step-start" }, { text: TEXT }]);
   });
 
-  it("is ready at once when there is nothing to resume", async () => {
+  it("is ready at once when no run is active", async () => {
     const stage = new Stage();
     stage.server.active = false;
     const { chat, ends } = talk(stage);
@@ -97,7 +97,7 @@ describe("the AI SDK's chat", () => {
     expect([chat.status, chat.messages, ends]).toEqual(["ready", [], []]);
   });
 
-  it("is ready after its stop, which leaves the run alone, and can resume it", async () => {
+  it("is ready after its own stop, and can resume the run", async () => {
     const stage = new Stage();
     stage.server.log = answer(TEXT);
     stage.server.faults = [records(5, "hang")];
@@ -111,7 +111,7 @@ describe("the AI SDK's chat", () => {
     expect(chat.lastMessage?.parts.at(-1)).toMatchObject({ text: TEXT });
   });
 
-  it("shows a refusal's sentence", async () => {
+  it("shows the message of a refusal", async () => {
     const refusal = refuse(409, { type: "urn:x:chat-busy", detail: "An answer is being written." });
     const { chat, ends } = await answered([refusal], (chat) => chat.sendMessage({ text: "Hi." }));
     expect(chat.status).toBe("error");
@@ -119,7 +119,7 @@ describe("the AI SDK's chat", () => {
     expect(ends[0]).toMatchObject({ isError: true });
   });
 
-  it("shows what the model's failure says", async () => {
+  it("shows the message of a model failure", async () => {
     const stage = new Stage();
     stage.server.log = [...answer(TEXT).slice(0, 5), { type: "error", errorText: "Too busy." }];
     const { chat } = talk(stage);

@@ -46,11 +46,11 @@ describe("chunks", () => {
     expect(await schema.validate?.(chunk)).toMatchObject({ success: true });
   });
 
-  it("keeps fields that it does not know", () => {
+  it("keeps unknown fields", () => {
     expect(parse({ type: "finish", later: 1 })).toEqual({ type: "finish", later: 1 });
   });
 
-  it("says of an unknown type only that it is unknown", () => {
+  it("accepts an unknown type without checking its fields", () => {
     expect(parse({ type: "hologram", delta: 1 })).toBeUndefined();
     expect(parse({ type: "constructor" })).toBeUndefined();
   });
@@ -59,7 +59,7 @@ describe("chunks", () => {
     expect(() => parseChunk(data)).toThrow(InvalidChunk);
   });
 
-  it("says whether it is no JSON, or JSON of another kind", () => {
+  it("distinguishes invalid JSON from JSON that is not a chunk", () => {
     const reason = (data: string): unknown => {
       try {
         return parseChunk(data);
@@ -73,12 +73,12 @@ describe("chunks", () => {
     expect(reason("7")).toMatchObject({ name, message: "The data of an event is not a chunk." });
   });
 
-  it("refuses a chunk that lacks what AI SDK 7 needs of it", () => {
+  it("refuses a chunk without a field that AI SDK 7 requires", () => {
     expect(() => parse({ type: "text-delta", id: "p" })).toThrow("text-delta has no delta");
     expect(() => parse({ type: "error", errorText: null })).toThrow(InvalidChunk);
   });
 
-  it.each(CHUNKS)("needs of $type the texts that AI SDK 7 needs", async (chunk) => {
+  it.each(CHUNKS)("requires of $type the strings that AI SDK 7 requires", async (chunk) => {
     const schema = uiMessageChunkSchema();
     for (const [name, value] of Object.entries(chunk)) {
       if (name === "type" || typeof value !== "string") continue;
@@ -90,7 +90,7 @@ describe("chunks", () => {
     }
   });
 
-  it("knows the three ends", () => {
+  it("recognises the three terminal chunks", () => {
     const ends = CHUNKS.filter(isTerminal).map(({ type }) => type);
     expect(ends).toEqual(["finish", "abort", "error"]);
   });
@@ -126,7 +126,7 @@ describe("joining", () => {
     expect(joined(marked, text("c"))).toBeUndefined();
   });
 
-  it("leaves transient data alone, whatever it is called", () => {
+  it("leaves transient data alone, whatever its name", () => {
     const data: UIMessageChunk = { type: "data-a-delta", id: "p", data: 1 };
     expect(joined(data, data)).toBeUndefined();
   });

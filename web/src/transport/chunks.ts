@@ -1,4 +1,4 @@
-/** Chunks of the AI SDK's UI message stream: which ones there are, and what can be joined. */
+/** Chunks of the AI SDK's UI message stream: their types, and which can be joined. */
 
 import type { UIMessageChunk } from "ai";
 
@@ -40,7 +40,7 @@ const REQUIRED: ReadonlyMap<string, readonly string[]> = new Map([
 
 const TERMINAL: ReadonlySet<string> = new Set(["finish", "error", "abort"]);
 
-/** The data is not a chunk: no JSON, no object, or a field is missing. */
+/** The data is not a chunk: invalid JSON, not an object, or a field is missing. */
 export class InvalidChunk extends Error {
   override readonly name = "InvalidChunk";
 }
@@ -48,7 +48,7 @@ export class InvalidChunk extends Error {
 /**
  * Reads the data of one event.
  *
- * @returns the chunk, or undefined for one of a type that AI SDK 7 does not know.
+ * @returns the chunk, or undefined for a type that AI SDK 7 does not have.
  * @throws {InvalidChunk}
  */
 export function parseChunk(data: string): UIMessageChunk | undefined {
@@ -76,7 +76,7 @@ export function isTerminal(chunk: UIMessageChunk): boolean {
   return TERMINAL.has(chunk.type);
 }
 
-/** One delta in place of two neighbouring ones of the same part; undefined where they are not. */
+/** Joins two neighbouring deltas of the same part; undefined for other chunks. */
 export function joined(first: UIMessageChunk, next: UIMessageChunk): UIMessageChunk | undefined {
   if (!isPlainDelta(first) || !isPlainDelta(next)) return undefined;
   if (first.type === "tool-input-delta" && next.type === "tool-input-delta") {
@@ -92,7 +92,7 @@ export function joined(first: UIMessageChunk, next: UIMessageChunk): UIMessageCh
   return undefined;
 }
 
-/** A delta with nothing beside its text: metadata belongs to the very chunk that carries it. */
+/** Whether a delta has only text: metadata must stay with its own chunk. */
 function isPlainDelta(chunk: UIMessageChunk): boolean {
   return Object.keys(chunk).length === 3;
 }

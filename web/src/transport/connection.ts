@@ -1,16 +1,16 @@
 /**
- * One stream of chunks over as many connections as it takes.
+ * One stream of chunks over as many connections as necessary.
  *
  * Theory of operation
  * ===================
  * 1. The cursor is the id of the last event whose chunk is in the stream. It moves only together
- *    with the chunk, so an attempt that is cut anywhere loses nothing, and what a server sends
- *    again (ids that are not beyond the cursor) is dropped.
- * 2. An attempt ends with a terminal chunk, or it was cut: however the bytes end.
- * 3. One loop does everything that takes time. Events of the page only cut the exchange that runs
- *    or end the pause; the loop decides what comes next.
- * 4. The network is read when the stream has room. Nothing is kept of an event once its chunk is
- *    in the stream.
+ *    with the chunk, so an attempt that is cut anywhere loses nothing. Duplicates (ids that are
+ *    not beyond the cursor) are dropped.
+ * 2. An attempt without a terminal chunk was cut, however its bytes end.
+ * 3. One loop does everything that takes time. Events of the page only cancel the current exchange
+ *    or end the delay; the loop decides what comes next.
+ * 4. The network is read when the stream has room (backpressure). An event is dropped once its
+ *    chunk is in the stream.
  */
 
 import type { UIMessageChunk } from "ai";
@@ -27,7 +27,7 @@ import { Presence } from "./presence.js";
 import type { ConnectionState } from "./state.js";
 import { IDLE } from "./state.js";
 
-/** What all connections of a transport share. */
+/** The options that all connections of a transport share. */
 export interface Settings {
   readonly clock: Clock;
   readonly environment: Environment;
@@ -37,22 +37,22 @@ export interface Settings {
   readonly hiddenMs: number;
 }
 
-/** What a connection asks for. */
+/** The requests of a connection. */
 export interface Subject {
-  /** Asks for the stream from its beginning, or for what comes after a cursor. */
+  /** Requests the stream from its beginning, or from behind a cursor. */
   request(cursor: string | undefined, signal: AbortSignal): Promise<Response>;
-  /** Whether the request carries a message, which must arrive whether or not anybody looks. */
+  /** Whether the request carries a message: it is then sent from a hidden page, too. */
   readonly carriesMessage: boolean;
 }
 
-/** How often in a row a server may fail, or somebody else answer, before it is given up. */
+/** The consecutive failures of a server, or answers of another host, before giving up. */
 const MAX_DOUBTFUL = 5;
 const MAX_PROBLEM_BYTES = 64 * 1024;
 
 const LET_GO = new TransportError("network", { message: "The page is hidden." });
 
 export class Connection {
-  /** True once the server streams; false if it says at once that there is nothing to follow. */
+  /** True once the server streams; false if it answers that no run is active. */
   readonly opened: Promise<boolean>;
 
   readonly #subject: Subject;
@@ -66,14 +66,14 @@ export class Connection {
   #state: ConnectionState = { ...IDLE, phase: "connecting" };
   #cursor: string | undefined;
   #skipped = 0;
-  #failures = 0; // in a row, since the last event
-  #doubtful = 0; // of them, those that may never get better
-  #connected = false; // at some time
-  #lost = false; // since it was connected
-  #unnumbered = false; // something was delivered that no cursor stands for
+  #failures = 0; // consecutive, since the last event
+  #doubtful = 0; // those among them that may be permanent
+  #connected = false; // at least once
+  #lost = false; // since the last connection
+  #unnumbered = false; // a chunk without an id was delivered
   #floorMs = 0;
-  #notBefore = 0; // the end of a pause that the server asked for
-  #atOnce = false; // the next attempt needs no pause
+  #notBefore = 0; // the end of a delay that the server asked for
+  #atOnce = false; // the next attempt needs no delay
   #exchange: Exchange | undefined;
   #endPause: (() => void) | undefined;
   #over = false;
@@ -81,7 +81,7 @@ export class Connection {
   /**
    * Connects at once.
    *
-   * @param report called when the state changes in more than its cursor.
+   * @param report called when more than the cursor of the state changes.
    */
   constructor(subject: Subject, settings: Settings, report: () => void) {
     this.#subject = subject;
@@ -91,7 +91,7 @@ export class Connection {
       this.#resolveOpened = resolve;
       this.#rejectOpened = reject;
     });
-    this.opened.catch(() => {}); // the stream says it too
+    this.opened.catch(() => {}); // the stream reports the error, too
     this.#presence = new Presence(settings.environment, settings.clock, settings.hiddenMs, {
       onOffline: () => this.#onOffline(),
       onReturn: () => this.#onReturn(),
@@ -100,12 +100,12 @@ export class Connection {
     void this.#run();
   }
 
-  /** The chunks. Cancelling it detaches. */
+  /** The chunks. Cancelling this stream detaches. */
   get stream(): ReadableStream<UIMessageChunk> {
     return this.#output.stream;
   }
 
-  /** The same object until something changes. */
+  /** The state: the same object until something changes. */
   get state(): ConnectionState {
     if (this.#state.cursor !== this.#cursor) this.#state = { ...this.#state, cursor: this.#cursor };
     return this.#state;
@@ -115,20 +115,20 @@ export class Connection {
     return this.#over;
   }
 
-  /** Lets go of the stream, which ends with the reason. The run goes on. */
+  /** Disconnects and fails the stream with the reason. The run continues. */
   detach(reason: unknown = new DOMException("The stream was let go.", "AbortError")): void {
     if (!this.#settle({ phase: "idle" })) return;
     this.#output.fail(reason);
     this.#rejectOpened(reason);
   }
 
-  /** Ends the pause, whatever it waits for. */
+  /** Ends the delay before the next attempt, whatever its reason. */
   retryNow(): void {
     this.#notBefore = 0;
     this.#presence.return();
   }
 
-  /** Lets the connection go now if the page is hidden, as it will after a while. */
+  /** Disconnects now if the page is hidden, instead of after a timeout. */
   rest(): void {
     this.#presence.leave();
   }
@@ -163,7 +163,7 @@ export class Connection {
     if (!this.#over && failure !== LET_GO) await this.#recover(failure);
   }
 
-  /** Ends as an empty answer says: there is nothing, or nothing more. False where none may come. */
+  /** Ends after an empty answer: no run, or no more records. False where none is allowed. */
   #takeEmpty(): boolean {
     if (this.#cursor !== undefined) this.#finish();
     else if (this.#subject.carriesMessage) return false;
@@ -217,7 +217,7 @@ export class Connection {
 
   #take({ id, type, data }: ServerEvent): boolean {
     if (id !== undefined && this.#cursor !== undefined && id <= this.#cursor) return false;
-    if (data === DONE) throw new TransportError("network"); // without a terminal chunk: a cut
+    if (data === DONE) throw new TransportError("network"); // no terminal chunk: the connection was cut
     const chunk = type === "message" ? readChunk(data) : undefined;
     if (chunk) this.#output.add(chunk);
     else this.#skipped += 1;
@@ -227,7 +227,7 @@ export class Connection {
     return chunk !== undefined && isTerminal(chunk);
   }
 
-  /** Decides after a failed attempt: give up, or wait for the next. */
+  /** Decides after a failed attempt whether to retry. */
   async #recover(error: unknown): Promise<void> {
     if (!(error instanceof TransportError) || !error.retryable) return this.#fail(error);
     if (this.#unnumbered) return this.#fail(new TransportError("cursor-lost", { cause: error }));
@@ -254,7 +254,7 @@ export class Connection {
     this.#publish({ phase: this.#waitingPhase(), delayMs: undefined, retryAt: undefined });
   }
 
-  /** Waits until somebody looks again. */
+  /** Waits until the page is visible again. */
   async #rest(): Promise<void> {
     this.#notBefore = 0;
     this.#publish({ ...CALM, phase: "paused" });
@@ -276,7 +276,7 @@ export class Connection {
     return this.#settings.environment.isOnline() ? "reconnecting" : "offline";
   }
 
-  /** Whether the connection is let go while nobody looks. */
+  /** Whether to disconnect while the page is hidden. */
   #mayRest(): boolean {
     return this.#presence.away && (this.#connected || !this.#subject.carriesMessage);
   }
@@ -317,7 +317,7 @@ export class Connection {
     this.#rejectOpened(error);
   }
 
-  /** The end, once: nothing of ours is left in the world. Returns whether this was it. */
+  /** Ends the connection and releases everything. Returns false if it had ended already. */
   #settle(last: Partial<ConnectionState>): boolean {
     if (this.#over) return false;
     this.#over = true;
@@ -334,12 +334,12 @@ export class Connection {
   }
 }
 
-/** No trouble. */
+/** The members of a state without failures. */
 const CALM = { attempt: 0, delayMs: undefined, retryAt: undefined, error: undefined } as const;
 
 const NO_NETWORK = "There is no network.";
 
-/** What ends a stream, without an id, for readers that need it. */
+/** The end marker of a stream, without an id, for readers that need it. */
 const DONE = "[DONE]";
 
 function isEventStream(response: Response): boolean {
@@ -366,7 +366,7 @@ function readChunk(data: string): UIMessageChunk | undefined {
   }
 }
 
-/** No other attempt would bring anything else. */
+/** Whether a retry cannot help. */
 function brokenStream(cause: Error): TransportError {
   const message = "The server's answer cannot be read. Load the chat again.";
   return new TransportError("not-a-stream", { message, retryable: false, cause });

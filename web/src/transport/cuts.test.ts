@@ -1,4 +1,4 @@
-/** Whatever is cut where and how: nothing is lost, nothing comes twice. */
+/** Wherever a connection is cut, nothing is lost and nothing is duplicated. */
 
 import { describe, expect, it } from "vitest";
 import type { Answer, Ending, Fault } from "./testing/server.js";
@@ -9,7 +9,7 @@ import { seeded } from "./testing/world.js";
 const TEXT = "Zwölf Boxkämpfer 👋🏽 jagen Eva quer über den großen Sylter Deich, 世界 \u2028 und heim.";
 const SEEDS = Array.from({ length: 400 }, (_, i) => i + 1);
 
-/** A wire that repeats some events, comes in pieces of any size and is cut after any byte. */
+/** A connection that repeats events, splits them anywhere and is cut after any byte. */
 function faultyWire(random: () => number): Fault {
   const below = (limit: number) => Math.floor(random() * limit);
   const kind = random();
@@ -31,7 +31,7 @@ function faultyWire(random: () => number): Fault {
 }
 
 describe("random cuts", () => {
-  it.each(SEEDS)("lose nothing and repeat nothing (seed %i)", async (seed) => {
+  it.each(SEEDS)("lose nothing and duplicate nothing (seed %i)", async (seed) => {
     const random = seeded(seed);
     const stage = new Stage({ random });
     stage.server.log = answer(TEXT);
@@ -44,7 +44,7 @@ describe("random cuts", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
-  it("after each byte of a short answer lose nothing and repeat nothing", async () => {
+  it("after each byte of a short answer lose and duplicate nothing", async () => {
     const probe = new Stage();
     probe.server.log = answer("Hé 👋");
     const whole = folded(probe.server.log);

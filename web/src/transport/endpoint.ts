@@ -1,16 +1,16 @@
-/** The server's addresses, and what every request to it carries. */
+/** The server's addresses, and the headers and options of every request. */
 
 import { TransportError } from "./errors.js";
 
-/** A value, or a function that makes it, for each request anew. */
+/** A value, or a function that is called for each request. */
 export type Resolvable<T> = T | (() => T | PromiseLike<T>);
 
 export interface EndpointOptions {
   /** Where messages are sent; `/api/chat` by default. Its query is kept. */
   readonly api?: string;
-  /** In place of the global `fetch`. */
+  /** Replaces the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch;
-  /** For every request. A function is asked before each one, so a token may be renewed. */
+  /** For every request. A function is called before each one, so it may renew a token. */
   readonly headers?: Resolvable<HeadersInit | undefined>;
   /** As for `fetch`: cookies of another origin need `include`. */
   readonly credentials?: Resolvable<RequestCredentials | undefined>;
@@ -18,11 +18,11 @@ export interface EndpointOptions {
 
 export interface Call {
   readonly method: "GET" | "POST";
-  /** What follows the address of the API, with its query. */
+  /** The rest of the address, behind that of the API, with its query. */
   readonly path?: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: string | undefined;
-  /** Those of this call; they win over those of the endpoint. */
+  /** Headers of this call; they override those of the endpoint. */
   readonly headers: Headers;
 }
 
@@ -34,7 +34,7 @@ export class Endpoint {
 
   constructor(options: EndpointOptions) {
     this.#api = options.api ?? "/api/chat";
-    // Looked up at each call and called as a plain function: browsers refuse another `this`.
+    // Read at each call, and called as a plain function: browsers reject another `this`.
     this.#fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
     this.#headers = options.headers;
     this.#credentials = options.credentials;
@@ -43,8 +43,8 @@ export class Endpoint {
   /**
    * Makes a request.
    *
-   * @throws {TransportError} of kind `network` when there is no answer; and what the functions for
-   *   headers and credentials throw, unless that was a failure of the network too.
+   * @throws {TransportError} of kind `network` when there is no answer. Errors of the functions for
+   *   headers and credentials pass through, unless they are network failures, too.
    */
   async call(call: Call, signal: AbortSignal): Promise<Response> {
     const headers = new Headers(await fresh(this.#headers));
@@ -74,12 +74,12 @@ export class Endpoint {
   }
 }
 
-/** The value of an option. */
+/** Resolves an option to its value. */
 export async function resolved<T>(option: Resolvable<T>): Promise<T> {
   return typeof option === "function" ? (option as () => T | PromiseLike<T>)() : option;
 }
 
-/** For each request: the function may ask the network, for a token. It fails as `fetch` does. */
+/** Called for each request: the function may fetch a token, and then fails as `fetch` does. */
 async function fresh<T>(option: Resolvable<T>): Promise<T> {
   try {
     return await resolved(option);
@@ -88,7 +88,7 @@ async function fresh<T>(option: Resolvable<T>): Promise<T> {
   }
 }
 
-/** Outside of browsers an address like `/api/chat` is none, and never will be. */
+/** Outside of browsers a relative address such as `/api/chat` is invalid: no retry helps. */
 function isBadAddress(error: unknown): boolean {
   const cause: unknown = error instanceof Error ? error.cause : undefined;
   return cause instanceof Error && "code" in cause && cause.code === "ERR_INVALID_URL";

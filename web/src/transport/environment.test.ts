@@ -3,7 +3,7 @@ import { hostEnvironment, systemClock } from "./environment.js";
 
 afterEach(() => vi.unstubAllGlobals());
 
-/** A page as far as the environment looks at it. */
+/** The part of a page that the environment reads. */
 function browser() {
   const page = Object.assign(new EventTarget(), { visibilityState: "visible" });
   const world = new EventTarget();
@@ -16,7 +16,7 @@ function browser() {
 }
 
 describe("the host's environment", () => {
-  it("tells in a browser of the network and of the page", () => {
+  it("notifies of network and visibility changes in a browser", () => {
     const { page, world, navigator } = browser();
     const heard: string[] = [];
     const ends = (["online", "offline", "visible", "hidden"] as const).map((event) =>
@@ -39,7 +39,7 @@ describe("the host's environment", () => {
     expect(heard).toHaveLength(4);
   });
 
-  it("knows a hidden page and a browser without network", () => {
+  it("recognises a hidden page and an offline browser", () => {
     const { page, navigator } = browser();
     expect([hostEnvironment.isOnline(), hostEnvironment.isVisible()]).toEqual([true, true]);
     page.visibilityState = "hidden";
@@ -52,7 +52,7 @@ describe("the host's environment", () => {
     expect(hostEnvironment.isOnline()).toBe(true);
   });
 
-  it("is online and visible in Node, and nothing happens there", () => {
+  it("is always online and visible in Node, without events", () => {
     expect([hostEnvironment.isOnline(), hostEnvironment.isVisible()]).toEqual([true, true]);
     for (const event of ["online", "hidden"] as const) hostEnvironment.on(event, () => {})();
   });
@@ -61,7 +61,7 @@ describe("the host's environment", () => {
 describe("the system's clock", () => {
   afterEach(() => vi.useRealTimers());
 
-  it("calls back after a while, or not", () => {
+  it("calls back after a delay, unless cancelled", () => {
     vi.useFakeTimers();
     const called: string[] = [];
     systemClock.after(100, () => called.push("kept"));
@@ -72,7 +72,7 @@ describe("the system's clock", () => {
     expect(called).toEqual(["kept"]);
     expect(systemClock.now() - before).toBe(100);
     expect(vi.getTimerCount()).toBe(0);
-    systemClock.after(2 ** 31 - 1, () => undefined); // the longest that there is
+    systemClock.after(2 ** 31 - 1, () => undefined); // the longest timer
     expect(vi.getTimerCount()).toBe(1);
   });
 });

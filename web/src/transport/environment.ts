@@ -1,14 +1,14 @@
-/** What the transport knows of the world around it; tests and other worlds replace it. */
+/** The host of the transport: clock, network, visibility. Tests and other hosts replace it. */
 
 export type EnvironmentEvent = "online" | "offline" | "visible" | "hidden";
 
-/** The page and its network. */
+/** The page and its network state. */
 export interface Environment {
-  /** False only where it is known that there is no network. */
+  /** False only where the host reports that there is no network. */
   isOnline(): boolean;
-  /** False only where there is a page that nobody sees. */
+  /** False only for a hidden page. */
   isVisible(): boolean;
-  /** Calls the listener at each such event, until the returned function is called. */
+  /** Subscribes to an event. The returned function unsubscribes. */
   on(event: EnvironmentEvent, listener: () => void): () => void;
 }
 
@@ -16,23 +16,23 @@ export interface Environment {
 export interface Clock {
   /** Since the epoch. */
   now(): number;
-  /** Calls back once after a while, unless the returned function is called before. */
+  /** Calls back once after a delay. The returned function cancels. */
   after(ms: number, callback: () => void): () => void;
 }
 
-/** The longest time that timers take; beyond it they run out at once. */
+/** The longest delay of a timer; a longer one would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, callback) {
-    if (ms > MAX_TIMER_MS) return () => {}; // 24 days and more: as good as never
+    if (ms > MAX_TIMER_MS) return () => {}; // more than 24 days: never
     const timer = setTimeout(callback, ms);
     return () => clearTimeout(timer);
   },
 };
 
-/** The browser's page; in a worker the network alone; in Node always online and visible. */
+/** The browser's page; in a worker only the network; in Node always online and visible. */
 export const hostEnvironment: Environment = {
   isOnline: () => globalThis.navigator?.onLine !== false,
   isVisible: () => globalThis.document?.visibilityState !== "hidden",

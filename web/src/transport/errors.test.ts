@@ -34,7 +34,7 @@ describe("a refusal", () => {
     expect(refused(status)).toMatchObject({ status, kind, retryable });
   });
 
-  it("says what the server says", () => {
+  it("has the server's message", () => {
     const problem = { type: `${NAME}chat-busy`, title: "Busy", detail: "Wait a bit.", run: "01r" };
     const error = refused(409, problem);
     expect(error.message).toBe("Wait a bit.");
@@ -42,11 +42,11 @@ describe("a refusal", () => {
     expect(error.problem).toEqual(problem);
   });
 
-  it("takes a cursor that belongs to no answer for a lost one", () => {
+  it("treats a cursor of no answer as lost", () => {
     expect(refused(400, { type: `${NAME}invalid-cursor`, detail: "No." }).kind).toBe("cursor-lost");
   });
 
-  it("never shows a page of HTML, a number or nothing as its message", () => {
+  it("never has HTML, a number or an empty text as its message", () => {
     for (const error of [refused(404), refused(404, { detail: 7 }), refused(404, { detail: "" })]) {
       expect(error.message).toBe("There is no such chat, or it is not yours.");
     }
@@ -67,20 +67,20 @@ describe("a refusal", () => {
     expect(refusal(response, body, 0).problem).toEqual(detail && { detail });
   });
 
-  it("survives a problem document that is cut", () => {
+  it("accepts a truncated problem document", () => {
     const headers = { "content-type": "application/problem+json; charset=utf-8" };
     const error = refusal(new Response(null, { status: 404, headers }), '{"detail": "Ther', 0);
     expect(error).toMatchObject({ kind: "not-found", status: 404 });
   });
 
-  it("keeps how long to wait", () => {
+  it("keeps the delay that the server asked for", () => {
     expect(refused(503, {}, { "retry-after": "2" }).retryAfterMs).toBe(2000);
     expect(refused(503).retryAfterMs).toBeUndefined();
   });
 
   const kinds = ["unauthorized", "forbidden", "not-found", "busy", "conflict", "cursor-lost"] as const;
   const others = ["invalid", "unavailable", "server", "not-a-stream", "network"] as const;
-  it.each([...kinds, ...others])("of kind %s has a sentence for people", (kind) => {
+  it.each([...kinds, ...others])("of kind %s has a readable message", (kind) => {
     expect(new TransportError(kind).message).toMatch(/^[A-Z].+\.$/);
   });
 

@@ -1,4 +1,4 @@
-/** Failures: what they mean, whether trying again may help, and a sentence for people. */
+/** Failures: their kinds, whether a retry may help, and a readable message. */
 
 import { retryAfterMs } from "./backoff.js";
 
@@ -7,10 +7,10 @@ import { retryAfterMs } from "./backoff.js";
  * - `busy`: an answer is being written already; `conflict`: another 409
  * - `cursor-lost` (410): the stream cannot be continued from here; load the chat again
  * - `invalid`: any other 4xx
- * - `unavailable`: 408, 425, 429, 502, 503, 504; tried again for ever
- * - `server`: any other 5xx; given up after a few in a row
- * - `not-a-stream`: somebody else answered (a sign-in page of a network), or the stream is broken
- * - `network`: there was no answer, or it was cut
+ * - `unavailable`: 408, 425, 429, 502, 503, 504; retried without limit
+ * - `server`: any other 5xx; retried a few times
+ * - `not-a-stream`: another host answered (a captive portal), or the stream is invalid
+ * - `network`: there was no answer, or the connection was cut
  */
 export type ErrorKind =
   | "unauthorized"
@@ -25,7 +25,7 @@ export type ErrorKind =
   | "not-a-stream"
   | "network";
 
-/** Problem details (RFC 9457); servers add members of their own. */
+/** Problem details (RFC 9457); servers may add members. */
 export interface Problem {
   readonly type?: string;
   readonly title?: string;
@@ -64,17 +64,17 @@ const SENTENCES: Readonly<Record<ErrorKind, string>> = {
   network: "The connection to the server was lost.",
 };
 
-/** Why a request or a stream failed. Its message is a sentence that a person may read. */
+/** Why a request or a stream failed. Its message is written for people. */
 export class TransportError extends Error {
   override readonly name = "TransportError";
   readonly kind: ErrorKind;
-  /** Whether the same may work later. */
+  /** Whether a retry may succeed. */
   readonly retryable: boolean;
   /** The HTTP status, where there was an answer. */
   readonly status: number | undefined;
-  /** What the server said about it. */
+  /** The server's problem document. */
   readonly problem: Problem | undefined;
-  /** How long the server asks to wait, in milliseconds. */
+  /** The delay that the server asks for, in milliseconds. */
   readonly retryAfterMs: number | undefined;
 
   constructor(kind: ErrorKind, details: Details = {}) {
@@ -88,9 +88,9 @@ export class TransportError extends Error {
 }
 
 /**
- * The error for an answer that is not what was asked for.
+ * The error for an unexpected response.
  *
- * @param body the beginning of its body, read for a problem document and never shown as it is.
+ * @param body the beginning of its body, parsed as a problem document and never shown verbatim.
  * @param nowMs the time, for a `Retry-After` that is a date.
  */
 export function refusal(response: Response, body: string, nowMs: number): TransportError {

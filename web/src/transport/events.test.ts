@@ -55,7 +55,7 @@ describe("the event decoder", () => {
     for (const size of [1, 2, 3, 5, 7, 64]) expect(decodeAll(text, size)).toEqual(DECODED);
   });
 
-  it("reads the same whatever two pieces the bytes come in", () => {
+  it("reads the same events wherever the bytes are split", () => {
     const bytes = encode(EXAMPLE.replaceAll("\n", "\r\n"));
     for (let cut = 0; cut <= bytes.length; cut += 1) {
       const decoder = new EventDecoder();
@@ -77,7 +77,7 @@ describe("the event decoder", () => {
     ]);
   });
 
-  it("gives an event no id of the event before", () => {
+  it("does not inherit the id of the previous event", () => {
     expect(decodeAll("id: 1\ndata: a\n\ndata: b\n\n")).toEqual([event("a", "1"), event("b")]);
   });
 
@@ -89,16 +89,16 @@ describe("the event decoder", () => {
     expect(decodeAll("id: 1\0\ndata: a\n\n")).toEqual([event("a")]);
   });
 
-  it("keeps an event back that is not complete", () => {
+  it("holds back an incomplete event", () => {
     expect(decodeAll("data: a\n\ndata: b\n")).toEqual([event("a")]);
   });
 
-  it("puts a mark in place of bytes that are no UTF-8", () => {
+  it("replaces bytes that are not UTF-8", () => {
     const bytes = new Uint8Array([...encode("data: "), 0xff, ...encode("\n\n")]);
     expect(decodeAll(bytes, 1)).toEqual([event("\uFFFD")]);
   });
 
-  it("keeps the pause that the server asks for, if it is a number", () => {
+  it("keeps the delay that the server asks for, if it is a number", () => {
     const decoder = new EventDecoder();
     expect(decoder.retryMs).toBeUndefined();
     decoder.feed(encode("unknown: 7\n\n"));
@@ -107,7 +107,7 @@ describe("the event decoder", () => {
     expect(decoder.retryMs).toBe(1500);
   });
 
-  it("takes an event of 16 MiB in many pieces and refuses a larger one", () => {
+  it("accepts an event of 16 MiB in many pieces, but no larger one", () => {
     const piece = encode("x".repeat(1024 * 1024));
     const decoder = new EventDecoder();
     decoder.feed(encode("data: "));
@@ -127,13 +127,13 @@ describe("the event decoder", () => {
     expect(() => new EventDecoder(100).feed(encode(text))).toThrow("more than 100 characters");
   });
 
-  it("reads a line end that comes in two pieces with nothing between them", () => {
+  it("reads a line end that is split, with an empty piece between", () => {
     const decoder = new EventDecoder();
     const pieces = ["data: a\r", "", "\ndata: b\n\n"].map(encode);
     expect(pieces.flatMap((piece) => decoder.feed(piece))).toEqual([event("a\nb")]);
   });
 
-  it("counts each event anew", () => {
+  it("counts the size of each event separately", () => {
     const decoder = new EventDecoder(100);
     const one = encode(`data: ${"x".repeat(60)}\n\n`);
     for (let i = 0; i < 5; i += 1) expect(decoder.feed(one)).toHaveLength(1);

@@ -1,14 +1,14 @@
 /**
- * Server-sent events: bytes, cut anywhere, to events. No I/O.
+ * Decodes server-sent events from bytes that are split anywhere. No I/O.
  *
  * Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
  */
 
-/** The largest event taken, in characters (UTF-16 code units). */
+/** The largest event accepted, in characters (UTF-16 code units). */
 export const MAX_EVENT_LENGTH = 16 * 1024 * 1024;
 
 export interface ServerEvent {
-  /** The `id` field of this event itself; an id is not inherited from the event before. */
+  /** The `id` field of this event itself; an id is not inherited from the previous event. */
   readonly id: string | undefined;
   /** The `event` field, `message` when there is none. */
   readonly type: string;
@@ -16,14 +16,14 @@ export interface ServerEvent {
   readonly data: string;
 }
 
-/** The other side sends a line or an event beyond the bound. */
+/** The server sends a line or an event beyond the limit. */
 export class EventTooLarge extends Error {
   override readonly name = "EventTooLarge";
 }
 
-/** Decodes one response. What is unfinished at its end was never sent. */
+/** Decodes one response. An incomplete event at its end is dropped. */
 export class EventDecoder {
-  /** The pause before a reconnect that the other side asked for last, in milliseconds. */
+  /** The last reconnection delay that the server asked for, in milliseconds. */
   retryMs: number | undefined;
 
   readonly #maxLength: number;
@@ -42,7 +42,7 @@ export class EventDecoder {
   /**
    * Takes the next bytes and returns the events that they complete.
    *
-   * @throws {EventTooLarge} give the connection up.
+   * @throws {EventTooLarge} close the connection.
    */
   feed(bytes: Uint8Array): ServerEvent[] {
     let text = this.#text.decode(bytes, { stream: true });
@@ -50,7 +50,7 @@ export class EventDecoder {
     if (this.#afterCarriageReturn && text.startsWith("\n")) text = text.slice(1);
     this.#afterCarriageReturn = text.endsWith("\r");
     const lines = text.split(/\r\n?|\n/);
-    const rest = lines.pop() as string; // there is one: what has no end yet
+    const rest = lines.pop() as string; // always there: the unfinished line
     const events: ServerEvent[] = [];
     for (const piece of lines) {
       const line = this.#line + piece;

@@ -1,9 +1,9 @@
-/** One request and its answer, which may be cut at any moment: by us, by silence, by the wire. */
+/** One request and its response. We, a timeout or the network may cut it at any moment. */
 
 import type { Clock } from "./environment.js";
 import { TransportError } from "./errors.js";
 
-/** An exchange is over when `close` was called, and it must be. */
+/** An exchange must be closed with `close`. */
 export class Exchange {
   readonly #clock: Clock;
   readonly #silenceMs: number;
@@ -15,7 +15,7 @@ export class Exchange {
   #unwatch: (() => void) | undefined;
 
   /**
-   * @param silenceMs how long the other side may send nothing while it is waited for.
+   * @param silenceMs the idle timeout: how long the server may send nothing during a read.
    */
   constructor(clock: Clock, silenceMs: number) {
     this.#clock = clock;
@@ -23,9 +23,9 @@ export class Exchange {
   }
 
   /**
-   * Sends the request and waits for the head of the answer. Called once.
+   * Sends the request and waits for the head of the response. Called once.
    *
-   * @throws what `cut` was given, or what `request` threw.
+   * @throws the reason given to `cut`, or the error of `request`.
    */
   async open(request: (signal: AbortSignal) => Promise<Response>): Promise<Response> {
     this.#watch();
@@ -45,9 +45,9 @@ export class Exchange {
   }
 
   /**
-   * The next bytes of the answer, or undefined after the last.
+   * The next bytes of the response, or undefined after the last.
    *
-   * @throws what `cut` was given, or a `network` error.
+   * @throws the reason given to `cut`, or a `network` error.
    */
   async read(): Promise<Uint8Array | undefined> {
     if (this.#reason) throw this.#reason;
@@ -63,7 +63,7 @@ export class Exchange {
     }
   }
 
-  /** The beginning of the answer as text. */
+  /** The beginning of the response as text. */
   async text(maxBytes: number): Promise<string> {
     const decoder = new TextDecoder();
     let [text, size] = ["", 0];
@@ -74,19 +74,19 @@ export class Exchange {
     return text;
   }
 
-  /** Ends the exchange; whoever waits for it gets the reason. */
+  /** Ends the exchange and fails its waiters with the reason. */
   cut(reason: Error): void {
     if (this.#reason) return;
     this.#reason = reason;
     this.#refuse?.(reason);
-    // The reader first: with it a read that waits ends even where `fetch` ignores its signal.
+    // Cancel the reader first: this ends a pending read even where `fetch` ignores its signal.
     this.#reader?.cancel(reason).catch(ignore);
     this.#controller.abort(reason);
   }
 
   /**
-   * Cuts if the silence has lasted too long by the clock: timers stand still while a computer
-   * sleeps. Returns whether it has.
+   * Cuts if the idle timeout has passed by the clock: timers stop while a computer sleeps.
+   * Returns whether it has passed.
    */
   cutIfSilent(): boolean {
     if (this.#waitingSince === undefined) return false;
@@ -95,7 +95,7 @@ export class Exchange {
     return isSilent;
   }
 
-  /** Lets everything go. */
+  /** Releases everything. */
   close(): void {
     this.cut(new TransportError("network"));
   }
@@ -114,7 +114,7 @@ export class Exchange {
   async #answer(request: (signal: AbortSignal) => Promise<Response>): Promise<Response> {
     const response = await request(this.#controller.signal);
     this.#reader = response.body?.getReader();
-    // Not every `fetch` obeys its signal: an answer may come after the cut.
+    // Not every `fetch` obeys its signal: a response may come after the cut.
     if (this.#reason) this.#reader?.cancel(this.#reason).catch(ignore);
     return response;
   }
@@ -127,5 +127,5 @@ export class Exchange {
 }
 
 function ignore(): void {
-  // The reason is known already.
+  // The reason is reported elsewhere.
 }

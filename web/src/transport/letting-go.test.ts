@@ -40,8 +40,8 @@ function countedSignal() {
   return { controller, signal, listening: () => listening };
 }
 
-describe("letting go", () => {
-  it("by the signal ends the stream with its reason and leaves the run alone", async () => {
+describe("detaching", () => {
+  it("by the signal fails the stream with its reason, but not the run", async () => {
     const { controller, signal, listening } = countedSignal();
     const { stage, stream } = await live(signal);
     expect(listening()).toBe(1);
@@ -90,7 +90,7 @@ describe("letting go", () => {
     expect(stage.left).toEqual(NOTHING);
   });
 
-  it("aborts the request, whether it has an answer or not", async () => {
+  it("aborts the request, before and after the response", async () => {
     const signals: (AbortSignal | null | undefined)[] = [];
     const stage: Stage = new Stage({
       fetch: (input, init) => {
@@ -107,7 +107,7 @@ describe("letting go", () => {
     expect(signals.map((signal) => signal?.aborted)).toEqual([true, true]);
   });
 
-  it("before anything was sent sends nothing, and asks for no body", async () => {
+  it("before the request sends nothing and resolves no body", async () => {
     const stage = new Stage({ body: () => Promise.reject(new Error("no model")) });
     const abortSignal = AbortSignal.abort();
     await expect(stage.send({ abortSignal })).rejects.toMatchObject({ name: "AbortError" });
@@ -117,7 +117,7 @@ describe("letting go", () => {
     expect(stage.state.phase).toBe("idle");
   });
 
-  it("of all streams is `close`; the transport can be used again", async () => {
+  it("from all streams is `close`; the transport can be used again", async () => {
     const { stage, stream } = await live();
     stage.server.faults = [records(4, "hang")];
     const other = await stage.send({ chatId: "c2" });
@@ -143,7 +143,7 @@ describe("letting go", () => {
 });
 
 describe("what is left after a stream", () => {
-  it("is nothing, however it went", async () => {
+  it("is nothing, however it ended", async () => {
     const { signal, listening } = countedSignal();
     const stage = new Stage();
     stage.server.faults = [unreachable, records(2, "error"), records(1, "hang"), records(1, "end")];
@@ -166,7 +166,7 @@ describe("the state", () => {
     await stream.cancel();
   });
 
-  it("does not call listeners for a cursor alone", async () => {
+  it("does not notify subscribers of a new cursor alone", async () => {
     const stage = new Stage();
     stage.server.faults = [
       (answer) => {
@@ -184,14 +184,14 @@ describe("the state", () => {
     expect(stage.states.map(({ phase }) => phase)).toEqual(["connecting", "live", "ended"]);
   });
 
-  it("is connecting as soon as something is sent", () => {
+  it("is connecting as soon as a message is sent", () => {
     const stage = new Stage();
     void stage.send();
     expect(stage.state).toEqual({ phase: "connecting", attempt: 0, resumes: 0, skipped: 0 });
     stage.transport.close();
   });
 
-  it("calls a listener until it is taken away", async () => {
+  it("notifies a subscriber until it unsubscribes", async () => {
     const stage = new Stage();
     const [kept, gone] = [[] as string[], [] as string[]];
     stage.transport.subscribe("c1", () => kept.push(stage.state.phase));
@@ -202,7 +202,7 @@ describe("the state", () => {
     expect([kept.at(-1), gone]).toEqual(["ended", []]);
   });
 
-  it("calls those who came after the last one went, who may go twice", async () => {
+  it("notifies later subscribers, although one unsubscribed twice", async () => {
     const stage = new Stage();
     const end = stage.transport.subscribe("c2", () => undefined);
     end();
@@ -213,7 +213,7 @@ describe("the state", () => {
     expect(heard).toEqual(["connecting", "live", "ended"]);
   });
 
-  it("reaches every listener although one throws, which is reported as uncaught", async () => {
+  it("notifies every subscriber although one throws an error", async () => {
     const reported: (() => void)[] = [];
     vi.stubGlobal("queueMicrotask", (report: () => void) => reported.push(report));
     const stage = new Stage();
@@ -257,7 +257,7 @@ describe("the state", () => {
     await stream.cancel();
   });
 
-  it("is not touched by an older stream", async () => {
+  it("is not changed by an older stream", async () => {
     const { stage, stream } = await live();
     stage.server.faults = [records(2, "hang")];
     const second = await stage.transport.reconnectToStream({ chatId: "c1" });
@@ -269,7 +269,7 @@ describe("the state", () => {
     await second?.cancel();
   });
 
-  it("goes back to the older stream when the newer was none", async () => {
+  it("is that of the older stream when the newer found no run", async () => {
     const { stage, stream } = await live();
     stage.server.active = false;
     expect(await stage.transport.reconnectToStream({ chatId: "c1" })).toBeNull();
@@ -280,7 +280,7 @@ describe("the state", () => {
 });
 
 describe("backpressure", () => {
-  it("keeps the network a step ahead of the reader, no more", async () => {
+  it("reads the network only one step ahead of the reader", async () => {
     const stage = new Stage();
     let pulled = 0;
     const delta = (i: number): UIMessageChunk => ({ type: "text-delta", id: "p", delta: `${i}` });
@@ -305,7 +305,7 @@ describe("backpressure", () => {
     for (let i = 1; i <= 50; i += 1) expect((await reader.read()).value).toEqual(delta(i));
     await stage.clock.advance(10);
     expect(pulled).toBeLessThanOrEqual(52);
-    await stage.clock.advance(1_000_000); // a slow reader is no silence
+    await stage.clock.advance(1_000_000); // a slow reader does not cause a timeout
     await stage.environment.show();
     for (let i = 51; i <= 60; i += 1) expect((await reader.read()).value).toEqual(delta(i));
     expect(stage.state).toMatchObject({ phase: "live", resumes: 0 });

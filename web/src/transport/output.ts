@@ -3,7 +3,7 @@
 import type { UIMessageChunk } from "ai";
 import { joined } from "./chunks.js";
 
-/** Is filled when its reader has taken what is there. Neighbouring deltas become one. */
+/** Requests more when its reader has consumed everything. Joins neighbouring deltas. */
 export class Output {
   readonly stream: ReadableStream<UIMessageChunk>;
   #controller!: ReadableStreamDefaultController<UIMessageChunk>;
@@ -28,7 +28,7 @@ export class Output {
     });
   }
 
-  /** Resolves when the reader wants more, or at `wake`. */
+  /** Resolves when the reader wants more, or when `wake` is called. */
   async room(): Promise<void> {
     if ((this.#controller.desiredSize ?? 1) > 0) return;
     await new Promise<void>((resolve) => {
@@ -36,20 +36,20 @@ export class Output {
     });
   }
 
-  /** Ends the waiting for room. */
+  /** Wakes the task that waits for room. */
   wake(): void {
     this.#wake?.();
     this.#wake = undefined;
   }
 
-  /** Adds a chunk. The reader gets it at `flush` at the latest. */
+  /** Adds a chunk. The reader receives it no later than `flush`. */
   add(chunk: UIMessageChunk): void {
     const both = this.#held && joined(this.#held, chunk);
     if (!both) this.flush();
     this.#held = both ?? chunk;
   }
 
-  /** Hands out what was held back for joining. */
+  /** Delivers the delta that was held back for joining. */
   flush(): void {
     if (this.#held && this.#open) this.#controller.enqueue(this.#held);
     this.#held = undefined;
@@ -60,13 +60,13 @@ export class Output {
     this.#open = false;
   }
 
-  /** Fails when the reader has taken what is there. */
+  /** Fails once the reader has consumed everything. */
   failAfterwards(reason: unknown): void {
     if ((this.#controller.desiredSize ?? 1) > 0) this.fail(reason);
     else this.#failure = { reason };
   }
 
-  /** Fails at once: what the reader has not taken yet is dropped. */
+  /** Fails at once and drops all chunks that are not consumed yet. */
   fail(reason: unknown): void {
     if (this.#open) this.#controller.error(reason);
     this.#open = false;

@@ -3,19 +3,19 @@ import { body, cursorOf, encode, records, refuse, silent, unreachable } from "./
 import { folded, read, Stage } from "./testing/stage.js";
 import { until } from "./testing/world.js";
 
-/** A stage with a stream that has brought four records and then nothing. */
+/** A stage with a stream that has delivered four records and is then idle. */
 async function live(options?: ConstructorParameters<typeof Stage>[0]) {
   const stage = new Stage(options);
   stage.server.faults = [records(4, "hang")];
   const reading = read(await stage.send());
-  reading.catch(() => {}); // where a test lets it go
+  reading.catch(() => {}); // where a test detaches
   await until(() => stage.state.cursor === cursorOf(4));
   const whole = async () => expect(folded(await reading)).toEqual(folded(stage.server.log));
   return { stage, whole };
 }
 
 describe("the network", () => {
-  it("cuts the connection when it goes, and resumes at once when it is back", async () => {
+  it("disconnects when it is lost, and resumes at once when it is back", async () => {
     const { stage, whole } = await live();
     stage.server.faults = Array.from({ length: 20 }, () => unreachable);
     await stage.environment.goOffline();
@@ -39,14 +39,14 @@ describe("the network", () => {
     ]);
   });
 
-  it("is tried although it is said to be gone: the server may be on this machine", async () => {
+  it("is tried although the browser is offline: the server may be local", async () => {
     const { stage, whole } = await live();
     await stage.environment.goOffline();
     await stage.clock.advance(250);
     await whole();
   });
 
-  it("shows in a pause", async () => {
+  it("changes the phase during a delay", async () => {
     const stage = new Stage({ backoff: { minMs: 10_000 } });
     stage.server.faults = [unreachable];
     const reading = read(await stage.send());
@@ -60,7 +60,7 @@ describe("the network", () => {
 });
 
 describe("silence", () => {
-  it("of 40 seconds is a cut", async () => {
+  it("of 40 seconds is a timeout", async () => {
     const { stage, whole } = await live();
     await stage.clock.advance(39_999);
     expect(stage.state.phase).toBe("live");
@@ -72,7 +72,7 @@ describe("silence", () => {
     expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
   });
 
-  it("is broken by a comment", async () => {
+  it("is ended by a comment", async () => {
     const stage = new Stage();
     let send: (text: string) => void = () => {};
     stage.server.faults = [
@@ -96,7 +96,7 @@ describe("silence", () => {
     await reader.cancel();
   });
 
-  it("before the answer is a cut too", async () => {
+  it("before the response is a timeout, too", async () => {
     const stage = new Stage();
     stage.server.faults = [silent];
     const reading = read(await stage.send());
@@ -107,7 +107,7 @@ describe("silence", () => {
     expect(stage.server.keys.size).toBe(1);
   });
 
-  it("is a cut where fetch knows no signals", async () => {
+  it("is a timeout where fetch ignores signals", async () => {
     const stage: Stage = new Stage({
       fetch: (input, { signal: _, ...init } = {}) => stage.server.fetch(input, init),
     });
@@ -128,7 +128,7 @@ describe("silence", () => {
     expect(folded(await reading)).toEqual(folded(stage.server.log));
   });
 
-  it("lets an answer go that comes after the cut", async () => {
+  it("cancels a response that comes after the timeout", async () => {
     const stage: Stage = new Stage({
       fetch: (input, { signal: _, ...init } = {}) => stage.server.fetch(input, init),
     });
@@ -143,7 +143,7 @@ describe("silence", () => {
     await until(() => cancelled);
   });
 
-  it("is told by the clock after a sleep, and then there is no pause", async () => {
+  it("is found by the clock after a sleep, and the retry has no delay", async () => {
     const { stage, whole } = await live();
     stage.clock.time += 40_000; // no timer ran
     await stage.environment.show();
@@ -153,7 +153,7 @@ describe("silence", () => {
     expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
   });
 
-  it("found after a sleep saves one pause, not those of later failures", async () => {
+  it("found after a sleep skips one delay, not those of later failures", async () => {
     const { stage, whole } = await live();
     stage.server.faults = [unreachable, unreachable];
     stage.clock.time += 3_600_000; // no timer ran
@@ -165,7 +165,7 @@ describe("silence", () => {
     await whole();
   });
 
-  it("of a shorter time is none when the page is seen again", async () => {
+  it("of a shorter time is no timeout when the page is seen again", async () => {
     const { stage } = await live();
     stage.clock.time += 39_000;
     await stage.environment.hide();
@@ -177,7 +177,7 @@ describe("silence", () => {
 });
 
 describe("a hidden page", () => {
-  it("lets the connection go at once when it is told to rest", async () => {
+  it("disconnects at once on `rest`", async () => {
     const { stage, whole } = await live();
     await stage.environment.hide();
     stage.transport.rest();
@@ -187,7 +187,7 @@ describe("a hidden page", () => {
     expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
   });
 
-  it("is the only one that rests", async () => {
+  it("is the only one that `rest` disconnects", async () => {
     const { stage } = await live();
     stage.transport.rest();
     await stage.clock.advance(1_000);
@@ -195,7 +195,7 @@ describe("a hidden page", () => {
     stage.transport.close();
   });
 
-  it("lets the connection go after 30 seconds and picks it up when it is seen", async () => {
+  it("disconnects after 30 seconds and resumes when it is seen", async () => {
     const { stage, whole } = await live();
     await stage.environment.hide();
     await stage.clock.advance(29_999);
@@ -215,9 +215,9 @@ describe("a hidden page", () => {
     expect(stage.phases).toEqual(phases);
   });
 
-  it("counts its time anew each time that it is hidden", async () => {
+  it("starts its timeout again each time that it is hidden", async () => {
     const { stage } = await live({ silenceMs: 1e9 });
-    expect(stage.left.timers).toBe(1); // the silence
+    expect(stage.left.timers).toBe(1); // the idle timeout
     await stage.environment.hide();
     await stage.environment.hide();
     await stage.clock.advance(20_000);
@@ -230,7 +230,7 @@ describe("a hidden page", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
-  it("does not hurry a message that the server does not have yet", async () => {
+  it("does not shorten the delay of a message not yet accepted", async () => {
     const stage = new Stage({ backoff: { minMs: 100_000, maxMs: 100_000 } });
     stage.server.faults = [unreachable];
     const reading = read(await stage.send());
@@ -242,7 +242,7 @@ describe("a hidden page", () => {
     expect(folded(await reading)).toEqual(folded(stage.server.log));
   });
 
-  it("keeps the connection when it is seen in time", async () => {
+  it("keeps the connection when it is seen before the timeout", async () => {
     const { stage } = await live();
     await stage.environment.hide();
     await stage.clock.advance(20_000);
@@ -252,7 +252,7 @@ describe("a hidden page", () => {
     stage.transport.close();
   });
 
-  it("rests in the pause between attempts too", async () => {
+  it("pauses during the delay between attempts, too", async () => {
     const { stage, whole } = await live({ backoff: { minMs: 100_000, maxMs: 100_000 } });
     stage.server.faults = [unreachable];
     await stage.environment.goOffline();
@@ -268,7 +268,7 @@ describe("a hidden page", () => {
     await whole();
   });
 
-  it("rests when an attempt fails while nobody looks", async () => {
+  it("pauses when an attempt fails while it is hidden", async () => {
     const { stage, whole } = await live({ hiddenMs: 1000 });
     await stage.environment.goOffline();
     stage.server.faults = [silent];
@@ -280,7 +280,7 @@ describe("a hidden page", () => {
     await whole();
   });
 
-  it("is picked up at once although the server had asked for a long pause", async () => {
+  it("resumes at once although the server had asked for a long delay", async () => {
     const { stage, whole } = await live();
     stage.server.faults = [refuse(503, {}, { "retry-after": "3600" })];
     await stage.environment.goOffline();
@@ -292,7 +292,7 @@ describe("a hidden page", () => {
     await whole();
   });
 
-  it("counts a server's failures in a row from its last connection", async () => {
+  it("counts consecutive failures from the last connection", async () => {
     const stage = new Stage();
     const failures = Array.from({ length: 4 }, () => refuse(500));
     stage.server.faults = [...failures, records(4, "hang"), ...failures];
@@ -306,7 +306,7 @@ describe("a hidden page", () => {
     expect(folded(await reading)).toEqual(folded(stage.server.log));
   });
 
-  it("can be hurried by the application", async () => {
+  it("can be resumed by the application", async () => {
     const { stage, whole } = await live();
     await stage.environment.hide();
     await stage.clock.advance(30_000);
@@ -314,7 +314,7 @@ describe("a hidden page", () => {
     await whole();
   });
 
-  it("still sends the message until the server has it, then rests", async () => {
+  it("sends its message until the server has it, then pauses", async () => {
     const stage = new Stage();
     stage.server.faults = Array.from({ length: 10 }, () => unreachable);
     await stage.environment.hide();
@@ -328,7 +328,7 @@ describe("a hidden page", () => {
     expect(folded(await reading)).toEqual(folded(stage.server.log));
   });
 
-  it("does not even look for a stream", async () => {
+  it("does not request a stream", async () => {
     const stage = new Stage();
     stage.server.faults = [silent];
     await stage.environment.hide();
@@ -340,7 +340,7 @@ describe("a hidden page", () => {
     expect(folded(await read(stream ?? new ReadableStream()))).toEqual(folded(stage.server.log));
   });
 
-  it("never rests when it is told so", async () => {
+  it("never pauses with an infinite `hiddenMs`", async () => {
     const { stage } = await live({ hiddenMs: Number.POSITIVE_INFINITY, silenceMs: 1e9 });
     await stage.environment.hide();
     await stage.clock.advance(1e8);
@@ -348,7 +348,7 @@ describe("a hidden page", () => {
     stage.transport.close();
   });
 
-  it("takes a page of bytes that has come in the meantime", async () => {
+  it("delivers the bytes that have arrived in the meantime", async () => {
     const { stage, whole } = await live();
     stage.server.faults = [(answer) => body(answer, [answer.frames(2)], "end")];
     await stage.environment.hide();

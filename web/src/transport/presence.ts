@@ -1,18 +1,18 @@
-/** Whether a connection makes sense now: is there a network, does anybody look? */
+/** Whether to be connected now: is there a network, is the page visible? */
 
 import type { Clock, Environment } from "./environment.js";
 
 export interface PresenceListener {
-  /** The network is gone. */
+  /** The network is lost. */
   onOffline(): void;
-  /** The network is back, or the page is seen again: a good moment to try. */
+  /** The network is back, or the page is visible again: retry now. */
   onReturn(): void;
-  /** The page has been hidden for long. */
+  /** The page has been hidden for longer than the timeout. */
   onAway(): void;
 }
 
 export class Presence {
-  /** Whether the page has been hidden for longer than allowed. */
+  /** Whether the page has been hidden for longer than the timeout. */
   away = false;
 
   readonly #environment: Environment;
@@ -41,14 +41,14 @@ export class Presence {
     if (!environment.isVisible()) this.#startTimer();
   }
 
-  /** As if the page were seen. */
+  /** Acts as if the page were visible. */
   return(): void {
     this.#stopTimer();
     this.away = false;
     this.#listener.onReturn();
   }
 
-  /** As if the page had been hidden for long; nothing while it is seen. */
+  /** Acts as if the timeout of a hidden page had passed; no effect while it is visible. */
   leave(): void {
     if (this.#environment.isVisible() || this.away) return;
     this.away = true;

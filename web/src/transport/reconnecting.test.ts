@@ -23,7 +23,7 @@ describe("a stream", () => {
     expect(stage.state.error).toBeUndefined();
   });
 
-  it.each(["error", "end"] as const)("goes on after its cursor (%s)", async (ending) => {
+  it.each(["error", "end"] as const)("resumes after its cursor (%s)", async (ending) => {
     const stage = new Stage();
     stage.server.faults = [records(4, ending), records(1, ending)];
     expect(folded(await stage.sendAndRead())).toEqual(whole(stage));
@@ -41,7 +41,7 @@ describe("a stream", () => {
     expect(stage.phases).toEqual(["connecting", "live", ...again, ...again, "ended"]);
   });
 
-  it("shows no failure any more once it is connected again", async () => {
+  it("no longer shows a failure once it is connected again", async () => {
     const stage = new Stage();
     stage.server.faults = [records(4, "error"), unreachable, records(1, "hang")];
     const reading = read(await stage.send());
@@ -63,7 +63,7 @@ describe("a stream", () => {
     expect(stage.server.keys.size).toBe(1);
   });
 
-  it("drops what it has when the server sends it again", async () => {
+  it("drops duplicates that the server sends", async () => {
     const stage = new Stage();
     stage.server.faults = [
       records(5, "error"),
@@ -73,7 +73,7 @@ describe("a stream", () => {
     expect(stage.state.cursor).toBe(cursorOf(stage.server.log.length));
   });
 
-  it("takes [DONE] without a terminal chunk for a cut", async () => {
+  it("treats [DONE] without a terminal chunk as a cut", async () => {
     const stage = new Stage();
     const bytes = encode(`${frame(1, { type: "start" })}data: [DONE]\n\n`);
     stage.server.faults = [(answer) => body(answer, [bytes], "hang")];
@@ -143,7 +143,7 @@ describe("a stream", () => {
     await reader.cancel();
   });
 
-  it("leaves out chunks of an unknown type and counts them", async () => {
+  it("skips chunks of an unknown type and counts them", async () => {
     const stage = new Stage();
     const log = stage.server.log;
     stage.server.log = [...log.slice(0, 3), { type: "hologram" } as never, ...log.slice(3)];
@@ -153,7 +153,7 @@ describe("a stream", () => {
     expect(stage.state.skipped).toBe(1);
   });
 
-  it("leaves out events that have a type of their own", async () => {
+  it("skips events that have a type of their own", async () => {
     const stage = new Stage();
     stage.server.faults = [
       (answer) => body(answer, [encode("event: ping\ndata: 1\n\n"), answer.frames()], "end"),
@@ -162,7 +162,7 @@ describe("a stream", () => {
     expect(stage.state.skipped).toBe(1);
   });
 
-  it("never goes on with the stream of another run", async () => {
+  it("never continues with the stream of another run", async () => {
     const stage = new Stage();
     const other = { "content-type": "text/event-stream", "x-run-id": "01other" };
     stage.server.faults = [
@@ -172,7 +172,7 @@ describe("a stream", () => {
     await expect(stage.sendAndRead()).rejects.toMatchObject({ kind: "cursor-lost" });
   });
 
-  it("keeps its cursor over an event that has no id", async () => {
+  it("keeps its cursor after an event without an id", async () => {
     const stage = new Stage();
     const bytes = encode(`${frame(1, { type: "start" })}data: {"type":"data-x","data":1}\n\n`);
     stage.server.faults = [(answer) => body(answer, [bytes], "error")];
@@ -181,7 +181,7 @@ describe("a stream", () => {
     expect(stage.server.cursors).toEqual([null, cursorOf(1)]);
   });
 
-  it("does not repeat what no cursor stands for", async () => {
+  it("does not resume after chunks that have no cursor", async () => {
     const stage = new Stage();
     const bytes = encode('data: {"type":"start"}\n\n');
     stage.server.faults = [(answer) => body(answer, [bytes], "error")];
@@ -193,10 +193,10 @@ describe("a stream", () => {
   });
 });
 
-describe("the pauses", () => {
+describe("the delays", () => {
   const delays = (stage: Stage) => stage.states.flatMap(({ delayMs }) => delayMs ?? []);
 
-  it("grow, and begin anew after an event", async () => {
+  it("grow, and are reset by an event", async () => {
     const stage = new Stage();
     const { server } = stage;
     server.faults = [unreachable, unreachable, unreachable, records(1, "end"), unreachable];
@@ -206,14 +206,14 @@ describe("the pauses", () => {
     expect(waiting.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 1, 2]);
   });
 
-  it("grow on when a connection brought nothing", async () => {
+  it("keep growing after a connection without events", async () => {
     const stage = new Stage();
     stage.server.faults = [records(1, "end"), records(0, "end"), records(0, "end")];
     await stage.sendAndRead();
     expect(delays(stage)).toEqual([250, 500, 1000]);
   });
 
-  it("take the time that the state says", async () => {
+  it("are as long as the state shows", async () => {
     const stage = new Stage({ random: () => 0.5 });
     stage.server.faults = [unreachable];
     const reading = read(await stage.send());
@@ -280,7 +280,7 @@ describe("reconnectToStream", () => {
     expect(stage.transport.resumeStreamIsReplay).toBe(true);
   });
 
-  it("is null when nothing is active", async () => {
+  it("is null when no run is active", async () => {
     const stage = new Stage();
     stage.server.active = false;
     expect(await reconnect(stage)).toBeNull();
@@ -288,7 +288,7 @@ describe("reconnectToStream", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
-  it("is tried again like the rest, and goes on like the rest", async () => {
+  it("retries and resumes as other streams do", async () => {
     const stage = new Stage();
     stage.server.faults = [unreachable, unreachable, records(4, "error")];
     const stream = await drive(stage.clock, reconnect(stage));
@@ -299,7 +299,7 @@ describe("reconnectToStream", () => {
     expect(stage.state.resumes).toBe(1);
   });
 
-  it("asks to load the chat when the run ended before anything of it came", async () => {
+  it("fails with a lost cursor when the run ended before its first event", async () => {
     const stage = new Stage();
     stage.server.faults = [records(0, "error"), () => new Response(null, { status: 204 })];
     const stream = await reconnect(stage);

@@ -31,12 +31,12 @@ describe("a final refusal", () => {
     },
   );
 
-  it("in mid-stream comes after what was delivered", async () => {
+  it("in mid-stream comes after the delivered chunks", async () => {
     const stage = new Stage();
     stage.server.faults = [records(4, "error"), refuse(410, { detail: "Its log is gone." })];
     const reader = (await stage.send()).getReader();
     await stage.clock.advance(0);
-    await stage.environment.goOffline(); // while nothing of it has been read
+    await stage.environment.goOffline(); // before anything is read
     await stage.clock.advance(1000);
     expect(stage.state).toMatchObject({ phase: "ended", cursor: cursorOf(4) });
     for (const chunk of folded(stage.server.log.slice(0, 4))) {
@@ -61,7 +61,7 @@ describe("a final refusal", () => {
     await expect(stage.sendAndRead()).rejects.toMatchObject({ kind: "forbidden", message });
   });
 
-  it("is not read on when it is long", async () => {
+  it("is not read to its end when it is long", async () => {
     const stage = new Stage();
     let cancelled = false;
     const endless = new ReadableStream<Uint8Array>({
@@ -81,7 +81,7 @@ describe("a final refusal", () => {
     expect(stage.state).toMatchObject({ phase: "ended", error: { kind: "unauthorized" } });
   });
 
-  it("is what the application's own part throws", async () => {
+  it("is an error of a function of the application", async () => {
     const fault = new Error("no random numbers");
     const random = () => {
       throw fault;
@@ -91,20 +91,20 @@ describe("a final refusal", () => {
     await expect(stage.sendAndRead()).rejects.toBe(fault);
   });
 
-  it("is an address that is none", async () => {
+  it("is an invalid address", async () => {
     const stage = new Stage({ fetch: globalThis.fetch, api: "http://[" });
     await expect(stage.sendAndRead()).rejects.toMatchObject({ kind: "network", retryable: false });
   });
 });
 
-describe("what may pass", () => {
-  it.each([408, 425, 429, 502, 503, 504])("as %i is tried for ever", async (status) => {
+describe("a temporary failure", () => {
+  it.each([408, 425, 429, 502, 503, 504])("with status %i is retried without limit", async (status) => {
     const stage = new Stage();
     stage.server.faults = [records(4, "error"), ...times(40, refuse(status))];
     expect(folded(await stage.sendAndRead())).toEqual(folded(stage.server.log));
   });
 
-  it("as a lost network is tried for ever", async () => {
+  it("of the network is retried without limit", async () => {
     const stage = new Stage();
     stage.server.faults = times(60, unreachable);
     expect(folded(await stage.sendAndRead())).toEqual(folded(stage.server.log));
@@ -126,7 +126,7 @@ describe("what may pass", () => {
     expect(five.state).toMatchObject({ phase: "ended", error: { kind } });
   });
 
-  it("is counted anew after a connection", async () => {
+  it("is counted from zero after a connection", async () => {
     const stage = new Stage();
     const failing = refuse(500);
     stage.server.faults = [...times(4, failing), records(2, "end"), ...times(4, failing)];
@@ -143,7 +143,7 @@ describe("what may pass", () => {
     expect(folded(await stage.sendAndRead())).toEqual(folded(stage.server.log));
   });
 
-  it("shows in the state what the server said", async () => {
+  it("shows the server's message in the state", async () => {
     const stage = new Stage();
     stage.server.faults = [refuse(503, { detail: "This server is about to end." })];
     await stage.sendAndRead();
@@ -152,7 +152,7 @@ describe("what may pass", () => {
     expect(stage.state.error).toBeUndefined();
   });
 
-  it("waits as long as the server asks, in seconds or until a date", async () => {
+  it("is retried after the `Retry-After`, in seconds or as a date", async () => {
     const stage = new Stage();
     const date = new Date(stage.clock.now() + 60_000).toUTCString();
     stage.server.faults = [
@@ -165,7 +165,7 @@ describe("what may pass", () => {
     expect(delays).toEqual([20_000, 40_000, 3000]);
   });
 
-  it("is not hurried by the page, but by the application", async () => {
+  it("is retried early for the application, but not for the page", async () => {
     const stage = new Stage();
     stage.server.faults = [refuse(503, {}, { "retry-after": "20" })];
     const reading = read(await stage.send());
@@ -184,7 +184,7 @@ describe("what may pass", () => {
 });
 
 describe("an answer of another type", () => {
-  it.each(["x-text/event-stream", "application/json"])("such as %s is no stream", async (type) => {
+  it.each(["x-text/event-stream", "application/json"])("such as %s is not a stream", async (type) => {
     const stage = new Stage();
     const headers = { "content-type": type };
     stage.server.faults = [({ frames, signal }) => body({ headers, signal }, [frames()], "end")];
@@ -194,7 +194,7 @@ describe("an answer of another type", () => {
   });
 });
 
-describe("a broken stream", () => {
+describe("an invalid stream", () => {
   const broken = (data: string): Fault => {
     const bytes = encode(`${frame(1, { type: "start" })}id: ${cursorOf(2)}\ndata: ${data}\n\n`);
     return (answer) => body(answer, [bytes], "end");

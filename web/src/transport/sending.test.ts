@@ -35,7 +35,7 @@ describe("what is sent", () => {
     expect(json).toEqual({ id: "c1", trigger, message: QUESTION, messageId: "u1" });
   });
 
-  it("names the answer that is to be given again, else the question", async () => {
+  it("names the answer to regenerate, else the question", async () => {
     const again = { trigger: "regenerate-message", messages: [QUESTION] } as const;
     const named = await sent(new Stage(), { ...again, messages: [QUESTION], messageId: "m0" });
     expect(named.json).toMatchObject({ message: QUESTION, messageId: "m0" });
@@ -82,14 +82,14 @@ describe("what is sent", () => {
     expect(modes).toEqual(["include"]);
   });
 
-  it("goes through the page's own fetch by default, as it is then", async () => {
+  it("uses the global fetch of that moment by default", async () => {
     const stage = new Stage({ fetch: undefined });
     vi.stubGlobal("fetch", stage.server.fetch);
     await sent(stage);
     vi.unstubAllGlobals();
   });
 
-  it("has a new key for each call, of another answer too", async () => {
+  it("has a new key for each call, also to regenerate", async () => {
     const stage = new Stage();
     for (const trigger of ["submit-message", "regenerate-message", "regenerate-message"] as const) {
       await drive(stage.clock, read(await stage.send({ trigger })));
@@ -98,7 +98,7 @@ describe("what is sent", () => {
     for (const key of stage.server.keys) expect(key).toMatch(/^[0-9a-f-]{32,36}$/);
   });
 
-  it("uses the key that the call brings", async () => {
+  it("uses the key of the call", async () => {
     const stage = new Stage();
     await sent(stage, { headers: { "Idempotency-Key": "mine" } });
     expect([...stage.server.keys]).toEqual(["mine"]);
@@ -125,19 +125,19 @@ describe("what is sent", () => {
     expect(stage.server.received).toEqual([]);
   });
 
-  it("does not wait for a network failure of that function to pass", async () => {
+  it("does not retry after a network failure of that function", async () => {
     const stage = new Stage({ body: () => Promise.reject(new TypeError("Failed to fetch")) });
     await expect(stage.sendAndRead()).rejects.toBeInstanceOf(TypeError);
   });
 
-  it("fails with what the function for headers throws, if it is not the network", async () => {
+  it("fails with what the function for headers throws", async () => {
     const fault = new Error("signed out");
     const stage = new Stage({ headers: () => Promise.reject(fault) });
     await expect(stage.sendAndRead()).rejects.toBe(fault);
     await expect(stage.transport.stop("c1")).rejects.toBe(fault);
   });
 
-  it("tries again when a function for headers cannot reach the network", async () => {
+  it("is retried after a network failure of a function for headers", async () => {
     let failures = 2;
     const headers = () => {
       if (failures-- > 0) throw new TypeError("Failed to fetch");
@@ -150,7 +150,7 @@ describe("what is sent", () => {
     expect(failed?.error).toMatchObject({ kind: "network", cause: expect.any(TypeError) });
   });
 
-  it("is tried again when Node's fetch finds no server", async () => {
+  it("is retried when Node's fetch cannot connect", async () => {
     const refused = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
     const stage = new Stage();
     stage.server.faults = [() => Promise.reject(new TypeError("fetch failed", { cause: refused }))];
@@ -161,7 +161,7 @@ describe("what is sent", () => {
 describe("a key", () => {
   afterEach(() => vi.unstubAllGlobals());
 
-  it("is the browser's own where that makes one", () => {
+  it("is made by the browser where it can", () => {
     vi.stubGlobal("crypto", { randomUUID: () => "made" });
     expect(newKey()).toBe("made");
   });

@@ -1,4 +1,4 @@
-/** What is sent for a new message, an edit or another answer. */
+/** The request for a new message, an edit or a regenerated answer. */
 
 import type { UIMessage } from "ai";
 
@@ -11,10 +11,10 @@ export interface Sending {
 }
 
 /**
- * The body of the request. The server has the chat's history, so only the last message goes, with
- * the id of the one before it, which tells the branch.
+ * The body of the request. The server has the chat's history, so only the last message is sent. The
+ * id of the one before it identifies the branch.
  *
- * @param more the transport's own members; those of the call win over them.
+ * @param more the transport's own members; those of the call override them.
  */
 export function sendBody(sending: Sending, more: object | undefined): string {
   const { chatId, messages, trigger, messageId, body } = sending;
@@ -31,7 +31,7 @@ export function sendBody(sending: Sending, more: object | undefined): string {
   });
 }
 
-/** A key that no other request has. Browsers have `randomUUID` only on https and on localhost. */
+/** A unique key. Browsers have `randomUUID` only on https and on localhost. */
 export function newKey(): string {
   if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));

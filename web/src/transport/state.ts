@@ -1,13 +1,13 @@
-/** What an application can show of a stream's connection. */
+/** The state of a stream's connection, for an application to show. */
 
 /**
- * - `idle`: nothing is followed
- * - `connecting`: the first attempt runs
+ * - `idle`: no run is followed
+ * - `connecting`: the first attempt is in progress
  * - `live`: connected
- * - `reconnecting`: the connection was lost, or never came about; the next attempt runs or waits
- * - `offline`: the same, and the browser says that there is no network
- * - `paused`: let go because the page is hidden; picked up when it is seen
- * - `ended`: the stream is over; with `error` if it could not be followed to its end
+ * - `reconnecting`: the connection failed; a retry is in progress or waits for its delay
+ * - `offline`: the same, and the browser reports no network
+ * - `paused`: disconnected because the page is hidden; resumes when it is visible
+ * - `ended`: the stream is over; with `error` if it failed
  */
 export type Phase =
   | "idle"
@@ -20,19 +20,19 @@ export type Phase =
 
 export interface ConnectionState {
   readonly phase: Phase;
-  /** The run that is followed, known once the server has accepted. */
+  /** The run that is followed; set once the server has accepted. */
   readonly runId?: string | undefined;
   /** The id of the last event delivered. */
   readonly cursor?: string | undefined;
-  /** Failed attempts in a row, 0 while all is well. */
+  /** Consecutive failed attempts; 0 while connected. */
   readonly attempt: number;
-  /** The length of the pause before the next attempt, in milliseconds; absent while one runs. */
+  /** The delay before the next attempt, in milliseconds; absent during an attempt. */
   readonly delayMs?: number | undefined;
-  /** When the next attempt begins, in milliseconds since the epoch; absent while one runs. */
+  /** When the next attempt begins, in milliseconds since the epoch; absent during an attempt. */
   readonly retryAt?: number | undefined;
-  /** How often the stream was picked up again after a loss. */
+  /** How often the stream was resumed after a lost connection. */
   readonly resumes: number;
-  /** Events that were left out because this version of the AI SDK has no such chunk. */
+  /** Events that were skipped because this version of the AI SDK has no such chunk. */
   readonly skipped: number;
   /** Why the last attempt failed, or why the stream ended. */
   readonly error?: Error | undefined;

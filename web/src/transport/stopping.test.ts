@@ -28,14 +28,14 @@ describe("stop", () => {
     expect(stage.state).toMatchObject({ phase: "ended", error: undefined });
   });
 
-  it("says when the run had ended already", async () => {
+  it("reports that the run had ended already", async () => {
     const { stage, stream, stop } = await live();
     stage.server.active = false;
     expect(await stop()).toBe(false);
     await stream.cancel();
   });
 
-  it("stops the active run of a chat that is not followed, or the one that is named", async () => {
+  it("stops the active run of a chat not followed, or the named run", async () => {
     const stage = new Stage();
     await stage.transport.stop("a/b");
     await stage.transport.stop("c1", "01x");
@@ -53,14 +53,14 @@ describe("stop", () => {
     stage.transport.close();
   });
 
-  it("stops the run of a stream that was let go", async () => {
+  it("stops the run of a stream that was detached", async () => {
     const { stage, stream, stop } = await live();
     await stream.cancel();
     await stop();
     expect(stops(stage)).toEqual([`POST /api/chat/c1/stop?run=${RUN}`]);
   });
 
-  it("waits for the run of a message that is on its way", async () => {
+  it("waits for the run of a message that is being sent", async () => {
     const stage = new Stage();
     stage.server.faults = [unreachable, unreachable, records(4, "hang")];
     const stream = await stage.send();
@@ -74,7 +74,7 @@ describe("stop", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
-  it("is sent at once while the stream of the run has no connection", async () => {
+  it("is sent at once while the stream is disconnected", async () => {
     const { stage, stream, stop } = await live();
     stage.server.faults = Array.from({ length: 20 }, () => unreachable);
     await stage.environment.goOffline();
@@ -90,7 +90,7 @@ describe("stop", () => {
     await stream.cancel();
   });
 
-  it("gives up waiting for a message that does not arrive", async () => {
+  it("has a timeout while it waits for a message to be accepted", async () => {
     const stage = new Stage();
     stage.server.faults = Array.from({ length: 100 }, () => unreachable);
     const stream = await stage.send();
@@ -102,7 +102,7 @@ describe("stop", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
-  it("is tried again while the network or the server fails", async () => {
+  it("is retried while the network or the server fails", async () => {
     const { stage, stream, stop } = await live();
     stage.server.stopFaults = [
       unreachable,
@@ -135,7 +135,7 @@ describe("stop", () => {
     expect([...times, stage.clock.now() - begin]).toEqual([0, 250, 750, 1750, 8750, 14_000]);
   });
 
-  it("is tried again at once when the network is back", async () => {
+  it("is retried at once when the network is back", async () => {
     const stage = new Stage({ backoff: { minMs: 10_000 } });
     stage.server.stopFaults = [unreachable];
     const stopped = stage.transport.stop("c1");
@@ -145,7 +145,7 @@ describe("stop", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
-  it("gives up after 20 seconds with what went wrong", async () => {
+  it("gives up after 20 seconds with the last failure", async () => {
     const stage = new Stage();
     const begin = stage.clock.now();
     stage.server.stopFaults = Array.from({ length: 100 }, () => unreachable);
@@ -158,7 +158,7 @@ describe("stop", () => {
     expect(stage.left).toEqual({ timers: 0, listeners: 0 });
   });
 
-  it("has an end although the server is silent", async () => {
+  it("has a timeout although the server is silent", async () => {
     const stage = new Stage({ stopMs: 15_000 });
     const begin = stage.clock.now();
     stage.server.stopFaults = [silent, silent];
@@ -171,14 +171,14 @@ describe("stop", () => {
   it.each<[string, Fault, object]>([
     ["there is no answer", unreachable, { kind: "network" }],
     ["it is not one", refuse(200, "<html>"), { kind: "not-a-stream", cause: expect.any(SyntaxError) }],
-  ])("is not tried again where no time is left for it, and %s", async (_, fault, reason) => {
+  ])("is not retried after its timeout, and %s", async (_, fault, reason) => {
     const stage = new Stage({ stopMs: 250 });
     stage.server.stopFaults = [fault];
     await expect(drive(stage.clock, stage.transport.stop("c1"))).rejects.toMatchObject(reason);
     expect(stops(stage)).toHaveLength(1);
   });
 
-  it("does not repeat what the server refuses, nor read on in a long refusal", async () => {
+  it("does not retry a refusal, nor read a long one to its end", async () => {
     const stage = new Stage();
     let cancelled = false;
     const endless = new ReadableStream<Uint8Array>({

@@ -1,4 +1,4 @@
-/** Stopping a run: one request that is worth a few attempts. */
+/** Stops a run: one request, with retries. */
 
 import { pauseMs } from "./backoff.js";
 import type { Settings } from "./connection.js";
@@ -8,7 +8,7 @@ import { Exchange } from "./exchange.js";
 
 export interface Stop {
   readonly chatId: string;
-  /** Only this run; the chat's active one if undefined. */
+  /** The run to stop; the chat's active one if undefined. */
   readonly runId: string | undefined;
   /** When to give up, in milliseconds since the epoch. */
   readonly deadline: number;
@@ -18,9 +18,9 @@ const MAX_BODY_BYTES = 64 * 1024;
 const MAX_ATTEMPT_MS = 10_000;
 
 /**
- * Asks until there is an answer. Asking twice is harmless: a run ends once.
+ * Retries until there is an answer. The request is idempotent: a run ends once.
  *
- * @returns whether the request that was answered ended a run.
+ * @returns whether the answered request ended a run.
  * @throws {TransportError} the refusal, or the last failure before the deadline.
  */
 export async function stopRun(

@@ -1,4 +1,4 @@
-/** The AI SDK's chat transport over streams that can be picked up again. */
+/** The AI SDK's chat transport over resumable streams. */
 
 import type { ChatTransport, UIMessage, UIMessageChunk } from "ai";
 import type { Backoff } from "./backoff.js";
@@ -18,15 +18,15 @@ import { stopRun } from "./stopping.js";
 export interface ResumableChatTransportOptions extends EndpointOptions {
   /** More members of the body of each message that is sent, such as `model`. */
   readonly body?: Resolvable<object | undefined>;
-  /** Pauses between attempts: 250 ms to 15 s, doubling, by default. */
+  /** The delays between attempts: 250 ms to 15 s, doubling, by default. */
   readonly backoff?: Partial<Backoff>;
-  /** A connection without a byte for so long is taken for dead; 40 000 ms. */
+  /** The idle timeout: a connection without a byte for so long is dead; 40 000 ms. */
   readonly silenceMs?: number;
-  /** A page hidden for so long lets its connection go; 30 000 ms. `Infinity`: never. */
+  /** A page hidden for so long disconnects; 30 000 ms. `Infinity`: never. */
   readonly hiddenMs?: number;
-  /** How long `stop` tries to reach the server; 20 000 ms. */
+  /** The timeout of `stop`; 20 000 ms. */
   readonly stopMs?: number;
-  /** In place of `Math.random`. */
+  /** Replaces `Math.random`. */
   readonly random?: () => number;
   readonly clock?: Clock;
   readonly environment?: Environment;
@@ -42,10 +42,10 @@ interface Chat {
 }
 
 /**
- * A `ChatTransport` whose streams go on through lost connections, reloads of the server and sleep.
+ * A `ChatTransport` whose streams survive lost connections, server restarts and sleep.
  *
  * One `sendMessages` or `reconnectToStream` gives one stream of chunks. Aborting or cancelling it
- * only detaches: the run goes on at the server. `stop` ends the run.
+ * only detaches: the run continues on the server. `stop` ends the run.
  */
 export class ResumableChatTransport<M extends UIMessage = UIMessage> implements ChatTransport<M> {
   /** `reconnectToStream` begins with the run's first chunk. */
@@ -75,10 +75,10 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
   /**
    * Sends the last message, or asks for another answer, and follows the run.
    *
-   * The stream fails with a `TransportError` when the server refuses; everything else is tried
-   * again, with the same bytes and the same `Idempotency-Key`, so the server makes one run of it.
-   * `options.headers` go with every request of this stream; an `Idempotency-Key` among them is used
-   * in place of a new one.
+   * The stream fails with a `TransportError` when the server refuses. Other failures are retried
+   * with the same bytes and the same `Idempotency-Key`, so the server starts one run only.
+   * `options.headers` are sent with every request of this stream; an `Idempotency-Key` among them
+   * replaces the generated one.
    */
   async sendMessages(options: SendOptions<M>): Promise<ReadableStream<UIMessageChunk>> {
     const { chatId, headers: more, abortSignal } = options;
@@ -90,14 +90,14 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
     let body: Promise<string> | undefined = resolved(this.#body).then((ours) =>
       sendBody(sending, ours),
     );
-    body.catch(() => {}); // the first attempt says it
+    body.catch(() => {}); // the first attempt reports the error
     const subject: Subject = {
       carriesMessage: true,
       request: async (cursor, signal) => {
         if (cursor === undefined) {
           return this.#endpoint.call({ method: "POST", headers, body: await body }, signal);
         }
-        body = undefined; // it has arrived
+        body = undefined; // the server has the message
         return this.#follow(chatId, more, cursor, signal);
       },
     };
@@ -108,7 +108,7 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
    * Follows the active run of a chat from its beginning.
    *
    * @returns null when no run is active.
-   * @throws {TransportError} when the server refuses. Other failures are tried again until the
+   * @throws {TransportError} when the server refuses. Other failures are retried until the
    *   signal is aborted.
    */
   async reconnectToStream(
@@ -128,7 +128,7 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
    *
    * @param runId the run; by default the one that is followed, else the chat's active one.
    * @returns whether this call ended it; false if it had ended.
-   * @throws {TransportError} when the server refuses, or could not be reached for `stopMs`.
+   * @throws {TransportError} when the server refuses, or could not be reached within `stopMs`.
    */
   async stop(chatId: string, runId?: string): Promise<boolean> {
     const deadline = this.#settings.clock.now() + this.#stopMs;
@@ -142,9 +142,9 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
   }
 
   /**
-   * Calls the listener when the chat's state changes in more than its cursor.
+   * Notifies the listener when more than the cursor of the chat's state changes.
    *
-   * @returns ends it.
+   * @returns a function that unsubscribes.
    */
   subscribe(chatId: string, listener: () => void): () => void {
     const listeners = this.#listeners.get(chatId) ?? new Set();
@@ -157,14 +157,14 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
     };
   }
 
-  /** Ends the pause before the next attempt. */
+  /** Ends the delay before the next attempt. */
   retryNow(chatId: string): void {
     for (const connection of this.#chats.get(chatId)?.open ?? []) connection.retryNow();
   }
 
   /**
-   * Lets every connection go now if the page is hidden, as it would after `hiddenMs`; they are
-   * picked up when it is seen. For pages that need the connections that a browser allows.
+   * Disconnects every stream now if the page is hidden, instead of after `hiddenMs`. They resume
+   * when it is visible. For pages that need the few connections that a browser allows.
    */
   rest(): void {
     for (const { open } of this.#chats.values()) for (const connection of open) connection.rest();
@@ -213,7 +213,7 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
     return connection;
   }
 
-  /** The newest stream is shown: how it ended, too, but not that it was let go or was none. */
+  /** Shows the state of the newest stream, also its end, unless it was detached or had no run. */
   #changed(chatId: string, chat: Chat, connection: Connection): void {
     if (connection.isOver) chat.open.delete(connection);
     if (chat.shown !== connection) return;
@@ -227,7 +227,7 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
       try {
         listener();
       } catch (error) {
-        // A listener's fault must not end the stream; it is reported as any uncaught error is.
+        // An error in a listener must not end the stream; it is reported as an uncaught error.
         queueMicrotask(() => {
           throw error;
         });
@@ -235,7 +235,7 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
     }
   }
 
-  /** The run that is followed. A message on its way is waited for: its run cannot be named yet. */
+  /** The run that is followed. While a message is being sent, waits for its run id. */
   async #followedRun(chatId: string): Promise<string | undefined> {
     const isOnItsWay = () => {
       const { phase, runId } = this.getState(chatId);

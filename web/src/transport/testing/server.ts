@@ -1,4 +1,4 @@
-/** A server in memory that keeps its side of `docs/http.md`; a test decides what the wire does. */
+/** An in-memory server as in `docs/http.md`; a test injects the network faults. */
 
 import type { UIMessageChunk } from "ai";
 
@@ -9,13 +9,13 @@ export interface Received {
   readonly body: string | undefined;
 }
 
-/** What the wire does to an answer; it may answer itself. */
+/** A network fault; it may replace the response. */
 export type Fault = (answer: Answer) => Response | Promise<Response>;
 
-/** An answer that is about to be sent. */
+/** A response that is about to be sent. */
 export interface Answer {
   readonly headers: Record<string, string>;
-  /** The events after so many records; after the request's cursor if not said. */
+  /** The events after so many records; by default after the request's cursor. */
   frames(after?: number): Uint8Array;
   readonly after: number;
   readonly signal: AbortSignal | undefined;
@@ -41,11 +41,11 @@ export class FakeServer {
   /** How many runs were started: one for each key. */
   readonly keys = new Set<string | null>();
   readonly received: Received[] = [];
-  /** One for each request for a stream, in order; afterwards all goes well. */
+  /** One for each stream request, in order; later requests succeed. */
   faults: Fault[] = [];
   /** The same for stops. */
   stopFaults: Fault[] = [];
-  /** What the stream says of the pause before a reconnect. */
+  /** The reconnection delay that the stream asks for (`retry:`). */
   retryMs: number | undefined;
 
   readonly fetch: typeof globalThis.fetch = async (input, init = {}) => {
@@ -116,10 +116,10 @@ export function answer(text: string, messageId = "m1"): UIMessageChunk[] {
 
 const whole: Fault = (answer) => body(answer, [answer.frames()], "end");
 
-/** How the bytes of an answer end. */
+/** How the bytes of a response end. */
 export type Ending = "end" | "error" | "hang";
 
-/** An answer of these pieces, one for each read. */
+/** A response of these pieces, one for each read. */
 export function body(
   { headers, signal }: Pick<Answer, "headers" | "signal">,
   pieces: readonly Uint8Array[],
@@ -146,7 +146,7 @@ export function body(
   return new Response(stream, { headers });
 }
 
-/** Sends so many records, whole, and then ends so. */
+/** Sends so many complete records, and then ends in this way. */
 export function records(count: number, ending: Ending): Fault {
   return (answer) => {
     const text = new TextDecoder().decode(answer.frames());

@@ -1,4 +1,4 @@
-/** A transport on a stage: a fake server, a fake world, and the states that it went through. */
+/** A test rig: a transport with a fake server and host, and a record of its states. */
 
 import type { UIMessage, UIMessageChunk } from "ai";
 import { onTestFailed } from "vitest";
@@ -62,18 +62,18 @@ export class Stage {
     return this.transport.sendMessages({ ...SEND, ...more });
   }
 
-  /** Sends and reads to the end; time passes whenever nothing else happens. */
+  /** Sends and reads to the end; the clock advances whenever everything is idle. */
   async sendAndRead(): Promise<UIMessageChunk[]> {
     return drive(this.clock, read(await this.send()));
   }
 
-  /** What has happened so far, for a test that fails. */
+  /** A report of what has happened so far, for a test that fails. */
   private get report(): object {
     const { requests, cursors } = this.server;
     return { phases: this.phases, state: this.state, requests, cursors, left: this.left };
   }
 
-  /** Whatever is left in the world after a stream. */
+  /** The timers and listeners that are left after a stream. */
   get left(): { timers: number; listeners: number } {
     return { timers: this.clock.pending, listeners: this.environment.listening };
   }
@@ -89,7 +89,7 @@ export async function read(stream: ReadableStream<UIMessageChunk>): Promise<UIMe
   }
 }
 
-/** The chunks as far as a reader can tell: neighbouring deltas of a part are one. */
+/** The chunks in normal form: neighbouring deltas of a part are one. */
 export function folded(chunks: readonly UIMessageChunk[]): UIMessageChunk[] {
   const result: UIMessageChunk[] = [];
   for (const chunk of chunks) {

@@ -1,4 +1,4 @@
-/** A world without real time: a clock that stands still, a page and a network that tests move. */
+/** A simulated host: a clock, a page and a network that tests control. */
 
 import type { Clock, Environment, EnvironmentEvent } from "../environment.js";
 
@@ -25,9 +25,9 @@ export class FakeClock implements Clock {
     return this.#timers.size;
   }
 
-  /** Lets time pass; what becomes due runs in its order. */
+  /** Advances the clock; due timers run in order. */
   async advance(ms: number): Promise<void> {
-    await turn(); // what is under way belongs to the time before
+    await turn(); // pending work belongs to the time before
     const end = this.time + ms;
     for (let next = this.#next(); next && next.at <= end; next = this.#next()) {
       await this.#run(next);
@@ -36,7 +36,7 @@ export class FakeClock implements Clock {
     await turn();
   }
 
-  /** Lets time pass until the next timer is due. False if there is none. */
+  /** Advances the clock to the next timer. False if there is none. */
   async toNext(): Promise<boolean> {
     const next = this.#next();
     if (next) await this.#run(next);
@@ -106,12 +106,12 @@ export class FakeEnvironment implements Environment {
   }
 }
 
-/** Lets everything run that waits for nothing but its turn. */
+/** Runs all tasks that are ready. */
 export async function turn(): Promise<void> {
   for (let i = 0; i < 3; i += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Waits for a condition, for so many turns at the most. */
+/** Waits for a condition, for a limited number of turns. */
 export async function until(condition: () => boolean, what = String(condition)): Promise<void> {
   for (let i = 0; i < 200; i += 1) {
     if (condition()) return;
@@ -120,7 +120,7 @@ export async function until(condition: () => boolean, what = String(condition)):
   throw new Error(`Expected within 200 turns: ${what}`);
 }
 
-/** Lets time pass whenever nothing else happens, until the promise settles. */
+/** Advances the clock whenever everything is idle, until the promise settles. */
 export async function drive<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
   let settled = false;
   const end = () => {
