@@ -145,7 +145,7 @@ async def test_the_message_on_the_screen_is_the_message_in_the_history(
     assert state.messages == (await scene.stored())["messages"]
 
 
-async def test_a_conversation_goes_on_with_everything_that_was_said(scene: Scene) -> None:
+async def test_a_conversation_continues_with_all_earlier_messages(scene: Scene) -> None:
     page = await scene.open()
     scene.provider.plan("tokens=2", "tokens=3")
     first = await page.settled(page.send("one"))
@@ -209,7 +209,7 @@ async def test_after_a_reset_anywhere_resuming_gives_the_whole_answer_once(
 
 
 @pytest.mark.promise("prefix")
-async def test_a_page_that_is_loaded_again_shows_what_was_said_and_follows_the_rest(
+async def test_a_reloaded_page_shows_the_text_so_far_and_follows_the_rest(
     scene: Scene, proxy: TcpProxy
 ) -> None:
     scene.provider.plan(SLOW)
@@ -257,7 +257,7 @@ async def test_regenerating_gives_another_answer_to_the_same_question(scene: Sce
     assert scene.asked() == [("user", "Hello")]
 
 
-async def test_what_follows_an_edit_goes_on_from_the_edited_question(scene: Scene) -> None:
+async def test_messages_after_an_edit_continue_from_the_edited_question(scene: Scene) -> None:
     scene.provider.plan("tokens=2,word=a", "tokens=2,word=b", "tokens=2,word=c")
     page = await scene.open()
     question = (await page.settled(page.send("first"))).messages[0]["id"]
@@ -296,7 +296,7 @@ async def test_an_edit_after_an_edit_is_one_more_version_of_the_same_question(sc
 
 
 @pytest.mark.promise("honest-failure")
-async def test_what_was_said_before_a_failure_stays(scene: Scene) -> None:
+async def test_the_text_before_a_failure_stays(scene: Scene) -> None:
     scene.provider.plan("tokens=9,cut_after=7", "tokens=9,cut_after=5")
     page = await scene.open()
     state = await page.settled(page.send("Hello"))
@@ -320,7 +320,9 @@ async def test_after_a_failure_the_answer_can_be_tried_again(scene: Scene) -> No
 
 
 @pytest.mark.promise("stop")
-async def test_a_stop_from_elsewhere_ends_the_stream_and_keeps_what_was_said(scene: Scene) -> None:
+async def test_a_stop_from_elsewhere_ends_the_stream_and_keeps_the_text_so_far(
+    scene: Scene,
+) -> None:
     scene.provider.plan(SLOW)
     page = await scene.open()
     await page.send("Hello")

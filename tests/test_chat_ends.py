@@ -59,7 +59,7 @@ def test_an_answer_is_whole_with_its_reason(chunks: list[bytes], expected: list[
 
 @pytest.mark.promise("honest-failure")
 @pytest.mark.parametrize("reason", [None, "", "null", "None", 0, 7, True, [], ["stop"], {"a": 1}])
-def test_what_is_no_word_is_no_finish_reason(reason: Any) -> None:
+def test_only_a_word_is_a_finish_reason(reason: Any) -> None:
     assert fail(text("a"), finish(reason)).meaning == "cut"
     assert joined(text("a"), both("b", reason), finish()) == [TextDelta("ab"), "stop"]
 
@@ -117,7 +117,7 @@ def test_an_error_behind_a_break_names_the_failure() -> None:
 
 
 @pytest.mark.promise("honest-failure")
-def test_an_error_beside_a_finish_reason_fails_an_answer_without_text() -> None:
+def test_an_error_with_a_finish_reason_fails_an_answer_without_text() -> None:
     last = line({"delta": {"content": ""}, "finish_reason": "stop"}, error=ERROR)
     assert fail(last, DONE).meaning == "rate-now"
     assert fail(delta(reasoning="hm"), last).meaning == "rate-now"

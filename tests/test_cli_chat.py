@@ -122,7 +122,7 @@ async def test_an_error_goes_to_stderr_and_into_the_exit_code(stub: Stub, end: T
     assert (end.out.getvalue(), end.err.getvalue()) == ("So far\n", "It broke.\n")
 
 
-async def test_a_refusal_is_told_and_the_chat_goes_on(stub: Stub, end: Terminal) -> None:
+async def test_a_refusal_is_shown_and_the_chat_continues(stub: Stub, end: Terminal) -> None:
     stub.acts += [problem(409, "An answer is still being written.")]
     assert await end.chat(stub, "Why?", "Again?") == 1
     assert "still being written. (HTTP 409)" in end.err.getvalue()
@@ -158,7 +158,7 @@ async def test_the_next_chat_is_the_same_visitor(stub: Stub, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"http://127.0.0.1:1/": 3}', "\xff"])
-async def test_a_spoilt_cookie_file_is_ignored(stub: Stub, end: Terminal, content: str) -> None:
+async def test_a_corrupt_cookie_file_is_ignored(stub: Stub, end: Terminal, content: str) -> None:
     (end.state / "cookies.json").write_bytes(content.encode("latin-1"))
     assert await end.chat(stub, "Why?") == 0
     stored = json.loads((end.state / "cookies.json").read_text())
@@ -215,7 +215,7 @@ async def interrupt_when(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.promise("stop")
-async def test_ctrl_c_stops_the_answer_and_the_chat_goes_on(stub: Stub, screen: Terminal) -> None:
+async def test_ctrl_c_stops_the_answer_and_the_chat_continues(stub: Stub, screen: Terminal) -> None:
     stub.records = text_log("So", " far", " good")
     stub.acts += [Act(upto=400, silent=True)]
     pressing = asyncio.create_task(interrupt_when(lambda: "So" in screen.shown))

@@ -114,7 +114,7 @@ async def test_a_redis_is_judged(
 
 
 @pytest.mark.parametrize("address", ["redis://", "redis://h?nothing=1", "ftp://h"])
-async def test_what_is_no_address_is_refused(report: Ask, address: str) -> None:
+async def test_an_invalid_address_is_refused(report: Ask, address: str) -> None:
     with pytest.raises(InvalidSetting):
         await report(DLS_STORE=address)
 
@@ -272,7 +272,7 @@ async def test_what_the_provider_does_differently_is_noted(whole_report: Ask) ->
         ("", {"DLS_BACKGROUND": "a b"}, "DLS_BACKGROUND"),
     ],
 )
-async def test_what_is_wrong_with_a_provider_is_said_in_a_sentence(
+async def test_a_providers_fault_is_described_in_a_sentence(
     whole_report: Ask, plan: str, environment: dict[str, str], says: str
 ) -> None:
     async with FakeProvider() as fake:
@@ -285,7 +285,7 @@ async def test_what_is_wrong_with_a_provider_is_said_in_a_sentence(
     assert lines[1:] == [SILENT]
 
 
-async def test_a_provider_that_says_nothing_is_given_up(
+async def test_a_silent_provider_times_out(
     whole_report: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("durable_llm_streams.cli.doctor_provider.SECONDS", 0.05)

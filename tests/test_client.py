@@ -101,7 +101,7 @@ async def test_an_answer_is_folded_and_a_given_session_is_left_open(stub: Stub) 
     ],
     ids=["ended", "cut", "silent"],
 )
-async def test_a_cut_stream_goes_on_behind_the_last_event(
+async def test_a_cut_stream_continues_after_the_last_event(
     stub: Stub, act: Act, changes: dict[str, Any], reason: str
 ) -> None:
     states: list[State] = []
@@ -116,7 +116,7 @@ async def test_a_cut_stream_goes_on_behind_the_last_event(
 
 
 @pytest.mark.promise("prefix")
-async def test_a_stream_that_says_done_before_its_terminal_chunk_was_cut(stub: Stub) -> None:
+async def test_a_stream_with_done_before_its_terminal_chunk_was_cut(stub: Stub) -> None:
     stub.records, time = LOG[:-1], Time()
 
     async def restart(seconds: float) -> None:
@@ -241,7 +241,7 @@ async def test_following_after_a_cursor_yields_only_what_comes_later(stub: Stub)
     assert stub.streams[0] == ("GET", cursor(4))
 
 
-async def test_the_client_gives_up_when_its_patience_is_over() -> None:
+async def test_the_client_gives_up_after_its_timeout() -> None:
     async with stub_server(LOG) as stub:
         url = stub.url
     time = Time()
@@ -252,7 +252,7 @@ async def test_the_client_gives_up_when_its_patience_is_over() -> None:
     assert time.pauses[:8] == [0.25, 0.5, 1, 2, 4, 8, 15, 15]
 
 
-async def test_a_server_that_accepts_and_says_nothing_is_given_up_too(stub: Stub) -> None:
+async def test_a_server_that_accepts_and_stays_silent_times_out_too(stub: Stub) -> None:
     stub.acts.extend([Act(upto=20)] * 100)
     with pytest.raises(ServerUnreachable):
         await ask(stub)
@@ -271,7 +271,7 @@ async def test_an_invalid_address_is_not_tried_again() -> None:
             await client.models()
 
 
-async def test_calls_are_repeated_after_failures_and_return_what_the_server_says(
+async def test_calls_are_retried_after_failures_and_return_the_servers_answer(
     stub: Stub,
 ) -> None:
     async with DurableClient(stub.url, retry=Time().retry()) as client:

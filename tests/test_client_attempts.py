@@ -69,7 +69,7 @@ async def test_every_request_has_the_callers_headers_and_streams_ask_for_events(
 
 
 @pytest.mark.parametrize("status", [304, 408, 425, 429, 500, 503, 599])
-async def test_what_may_pass_is_asked_again(stub: Stub, status: int) -> None:
+async def test_temporary_failures_are_retried(stub: Stub, status: int) -> None:
     stub.acts += [Act(status)]
     assert await ask(stub) == whole(LOG)
     assert len(stub.streams) == 2
@@ -114,7 +114,7 @@ async def test_a_stream_reports_each_attempt_its_pause_and_the_reason(stub: Stub
     ]
 
 
-async def test_patience_counts_from_the_last_sign_and_attempts_from_progress() -> None:
+async def test_the_timeout_counts_from_the_last_sign_and_attempts_from_progress() -> None:
     time, states = Time(), list[State]()
     patience = RetryBudget(time.retry(patience=10.0, longest=2.0), states.append)
     for _ in range(5):
@@ -189,7 +189,7 @@ def test_a_connection_begins_without_signs_of_life_and_leftovers() -> None:
     ],
     ids=lambda text: text[:12],
 )
-def test_a_stream_of_somebody_else_is_a_cut_with_a_reason(data: str, reason: str) -> None:
+def test_a_stream_from_another_sender_is_a_cut_with_a_reason(data: str, reason: str) -> None:
     with pytest.raises(Cut) as raised:
         list(Reading(None).feed(f"data: {data}\n\n".encode()))
     assert str(raised.value) == reason
@@ -218,7 +218,7 @@ def test_a_cursor_is_later_by_its_place_or_of_another_run(
     assert _is_later(found, than) is later
 
 
-def test_a_pause_that_a_server_asks_for_is_read_and_bounded(
+def test_a_delay_requested_by_a_server_is_read_and_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("durable_llm_streams.client._answers.time.time", lambda: 1_000.0)

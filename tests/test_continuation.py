@@ -83,7 +83,7 @@ def test_a_text_that_begins_like_the_answer_is_the_answer_anew(text: str) -> Non
 
 
 @pytest.mark.parametrize("text", UNFIT)
-def test_what_is_no_continuation_is_not_joined(text: str) -> None:
+def test_a_text_that_does_not_continue_the_answer_is_not_joined(text: str) -> None:
     assert judge(SAID, text)[0].verdict == "unfit"
 
 
@@ -93,7 +93,7 @@ def test_another_answer_is_not_joined_wherever_the_first_was_cut(end: str) -> No
     assert judge(SAID + end, other)[0].verdict == "unfit"
 
 
-def test_white_space_that_was_not_sent_is_not_said_twice() -> None:
+def test_white_space_that_was_not_sent_is_not_repeated() -> None:
     for space in (" ", "\n\n", "\n    "):
         said = SAID + space
         assert judge(said, space + "comes after it.", piece=1)[1] == "comes after it."
@@ -149,7 +149,7 @@ def test_a_slow_repetition_is_not_joined_when_the_time_is_up(
     assert [opening.add(piece) for piece in pieces[1:]] == [None, judged]
 
 
-def test_what_is_not_worth_continuing_or_not_allowed_is_begun_again() -> None:
+def test_too_short_texts_and_forbidden_continuations_are_restarted() -> None:
     assert may_continue("x" * MIN_SAID, "on")
     assert not may_continue("x" * (MIN_SAID - 1) + " \n", "on")
     assert not may_continue(SAID, "off")

@@ -46,7 +46,7 @@ class Time:
         self.now += seconds
 
 
-async def test_the_answer_says_first_what_it_is_and_how_to_get_a_real_one() -> None:
+async def test_the_answer_first_explains_itself_and_how_to_get_a_real_one() -> None:
     beginning = (await text(prompt("Hi")))[:400]
     for word in ("demo", "OPENROUTER_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         assert word in beginning
@@ -113,7 +113,7 @@ def test_markup_in_a_question_is_shown_not_obeyed() -> None:
 
 @pytest.mark.promise("one-clean-answer")
 @pytest.mark.parametrize("question", ["Hi", "short", "long, and think"])
-async def test_an_answer_cut_anywhere_goes_on_to_the_letter(question: str) -> None:
+async def test_an_answer_cut_anywhere_continues_exactly(question: str) -> None:
     whole = await text(prompt(question))
     for cut in [1, *range(7, len(whole), 97), len(whole)]:
         events = await told(prompt(question, said=whole[:cut]))
@@ -123,7 +123,7 @@ async def test_an_answer_cut_anywhere_goes_on_to_the_letter(question: str) -> No
         assert events[-1] == (await told(prompt(question)))[-1]
 
 
-async def test_after_the_beginning_of_another_text_the_whole_answer_follows_behind_a_rule() -> None:
+async def test_after_a_foreign_prefix_the_whole_answer_follows_behind_a_rule() -> None:
     whole = await text(prompt("Hi"))
     assert await text(prompt("Hi", said="Once upon a time")) == "\n\n---\n\n" + whole
     assert await text(prompt("Hi", said="```py\nx = 1")) == "\n```\n\n---\n\n" + whole
@@ -181,7 +181,7 @@ def test_an_impossible_pace_is_refused(pace: float) -> None:
     ],
 )
 @virtual
-async def test_after_a_kill_the_demo_goes_on_as_it_was_told_to(
+async def test_after_a_kill_the_demo_continues_as_configured(
     tmp_path: Path, goes_on: GoesOn, rungs: list[str]
 ) -> None:
     async with World(tmp_path) as world:

@@ -33,7 +33,7 @@ from durable_llm_streams.providers.requests.dialect_file import read_rows
         ('[[dialect]]\nmodel = "m"\nkey = "api-key"\n', ("row 1", "`key`", "Leave `model` out")),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_place(
+def test_an_error_in_a_file_is_reported_with_its_place(
     tmp_path: Path, content: str, words: tuple[str, ...]
 ) -> None:
     path = tmp_path / "provider.toml"

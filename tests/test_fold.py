@@ -231,7 +231,7 @@ def test_what_was_received_of_a_job_begins_at_its_mark() -> None:
         (notice(event="judged", rung="restart"), ("j1", "")),
     ],
 )
-def test_a_lower_rung_ends_the_job_and_listening_again_does_not(
+def test_a_lower_rung_ends_the_job_and_a_reattach_does_not(
     event: bytes, job: tuple[str, str] | None
 ) -> None:
     assert Fold.of([START, STEP, JOB, event]).job == job
@@ -259,7 +259,7 @@ def test_what_came_of_a_continuation_is_noted_at_the_attempt_that_it_was() -> No
     assert fold.ladder == [{"rung": "first"}, {"rung": "continue", **judged, **usage}]
 
 
-def test_what_a_job_said_before_its_mark_begins_where_the_job_began() -> None:
+def test_the_text_of_a_job_before_its_mark_starts_where_the_job_started() -> None:
     its = [delta("text", "0", " its"), *begun("reasoning", "1")]
     fold = Fold.of([START, STEP, *begun("text", "0", "mine"), JOB, *its])
     assert fold.before_mark == []

@@ -112,7 +112,7 @@ def test_merging_never_changes_the_fold(records: Records) -> None:
 @pytest.mark.promise("history-is-fold")
 @given(records=logs, data=st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_log_folded_in_two_parts_tells_what_it_tells_at_once(
+def test_a_log_folded_in_two_parts_gives_the_same_message_as_in_one(
     records: Records, data: st.DataObject
 ) -> None:
     cut = data.draw(st.integers(0, len(records)))

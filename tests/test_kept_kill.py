@@ -44,7 +44,7 @@ def requests(provider: Provider) -> tuple[int, int, int]:
 
 @pytest.mark.promise("takeover", "one-clean-answer")
 @pytest.mark.parametrize(("kind", "kills"), [("responses", 5), ("polled", 1), ("llama.cpp", 3)])
-async def test_after_every_kill_the_same_answer_goes_on_and_is_asked_for_once(
+async def test_after_every_kill_the_same_answer_continues_with_one_request(
     tmp_path: Path, kind: str, kills: int
 ) -> None:
     async with (

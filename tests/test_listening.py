@@ -89,6 +89,6 @@ def test_localhost_is_not_half_taken() -> None:
 
 
 @pytest.mark.parametrize("host", ["no such host", "256.0.0.1", "a" * 70, "[]x"])
-def test_a_host_that_cannot_be_is_refused_with_a_sentence(host: str) -> None:
+def test_an_invalid_host_is_refused_with_a_sentence(host: str) -> None:
     with pytest.raises(InvalidSetting, match="Set DLS_PORT or DLS_HOST to another one"):
         listen(host, 0)

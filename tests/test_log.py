@@ -182,7 +182,7 @@ def test_the_interval_depends_on_the_core_and_not_on_the_count(
     assert paced(Pace(0.002), 3, **load).interval == pytest.approx(max(0.002, interval))
 
 
-def test_a_saturated_core_is_noticed_within_a_second_and_forgotten_within_two() -> None:
+def test_a_saturated_core_is_detected_in_a_second_and_cleared_in_two() -> None:
     pacing = paced(Pace(), 1, busy=1.0)
     assert pacing.interval > 0.04
     for moment in range(1, 41):
@@ -201,7 +201,7 @@ def test_to_spare_calls_the_interval_brings_the_wanted_number_of_records(
 
 @pytest.mark.promise("fencing")
 @in_world
-async def test_a_writer_whose_claim_is_lost_is_told_so_and_the_others_go_on(world: World) -> None:
+async def test_a_writer_whose_claim_is_lost_is_fenced_and_the_others_continue(world: World) -> None:
     flusher = world.flusher()
     lost, kept = await world.claim(), await world.claim()
     writers = [flusher.writer(claim) for claim in (lost, kept)]
@@ -239,7 +239,7 @@ async def test_what_is_written_during_the_refused_flush_is_dropped_too(world: Wo
 @pytest.mark.promise("prefix", "outage")
 @pytest.mark.parametrize("faults", [["before"], ["after"], ["after", "before", "after"]])
 @in_world
-async def test_a_flush_of_which_nobody_knows_is_sent_again_as_it_was(
+async def test_a_flush_with_an_unknown_outcome_is_retried_unchanged(
     world: World, faults: list[str]
 ) -> None:
     store, flusher = world.flushing()
@@ -283,7 +283,7 @@ async def test_nothing_is_lost_or_doubled_whatever_the_store_does(world: World, 
 
 
 @in_world
-async def test_an_unexpected_error_of_the_store_gives_up_only_its_runs(world: World) -> None:
+async def test_an_unexpected_store_error_fails_only_its_runs(world: World) -> None:
     store, flusher = world.flushing()
     first, second = [flusher.writer(await world.claim()) for _ in range(2)]
     store.fail("append", ValueError("a bug"))
@@ -355,7 +355,7 @@ async def test_closing_writes_what_is_pending_and_fences_later_writes(world: Wor
 
 
 @in_world
-async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(world: World) -> None:
+async def test_closing_an_idle_or_unused_flusher_does_not_call_the_store(world: World) -> None:
     store, flusher = world.flushing()
     writer = flusher.writer(await world.claim())
     writer.write(record(1))
@@ -369,7 +369,7 @@ async def test_closing_an_idle_or_unused_flusher_asks_nothing_of_the_store(world
 @pytest.mark.promise("hand-over")
 @pytest.mark.parametrize("fault", ["is down", "hangs"])
 @in_world
-async def test_closing_comes_to_an_end_whatever_the_store_does_and_fences_who_waits(
+async def test_closing_always_ends_whatever_the_store_does_and_fences_waiters(
     world: World, fault: str
 ) -> None:
     store, flusher = world.flushing()

@@ -89,7 +89,7 @@ async def test_chats_move_between_a_single_redis_and_a_cluster(
 
 
 @pytest.mark.promise("migration", "fencing")
-async def test_a_run_that_was_being_written_goes_on_in_the_target(file: str, redis: str) -> None:
+async def test_a_run_that_was_being_written_continues_in_the_target(file: str, redis: str) -> None:
     async with serving(file) as store:
         histories = Histories(store, 1)
         run = await histories.turn("c", "ann", outcome="running")
@@ -120,7 +120,7 @@ async def test_a_run_that_was_being_written_goes_on_in_the_target(file: str, red
 
 
 @pytest.mark.promise("idempotent-send")
-async def test_a_repeated_message_is_still_known(file: str, redis: str) -> None:
+async def test_a_duplicate_message_is_still_recognized(file: str, redis: str) -> None:
     orders = [order for order in await written(file) if order.key is not None]
     assert orders
     await migrate(file, redis)
@@ -286,9 +286,7 @@ async def test_a_chat_that_goes_during_the_migration_is_noticed_at_the_end(
 
 
 @pytest.mark.promise("migration")
-async def test_a_chat_of_which_a_part_is_missing_stops_no_other(
-    file: str, redis: str, tmp_path: Path
-) -> None:
+async def test_an_incomplete_chat_stops_no_other(file: str, redis: str, tmp_path: Path) -> None:
     torn = (await asked(file, "torn", "whole")).orders[0].run_id
     with closing(sqlite3.connect(tmp_path / "chats.db")) as connection, connection:
         statement = "DELETE FROM segment WHERE run = (SELECT key FROM run WHERE id = ?)"

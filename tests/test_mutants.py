@@ -122,7 +122,7 @@ def test_what_hangs_or_makes_redis_spin_is_bounded_and_all_else_is_judged(tmp_pa
     assert found["outcomes"] == {slip.name: [outcome, by] for slip, outcome, by in CASES}
 
 
-def test_without_redis_its_mutants_are_unreached_and_a_sentence_says_so(tmp_path: Path) -> None:
+def test_without_redis_its_mutants_are_reported_as_unreached(tmp_path: Path) -> None:
     found = judge(tmp_path, DLS_REDIS_SERVER=str(tmp_path / "none"), CI="")
     assert "There is no Redis server here: tests that need one" in found["said"][0]
     expected = {
@@ -258,7 +258,7 @@ def test_strykers_report_names_mutants_by_their_text(tmp_path: Path) -> None:
             list(stryker.read_report(path))
 
 
-def test_one_command_has_all_rooms_and_says_when_node_is_missing(
+def test_one_command_has_all_rooms_and_reports_a_missing_node(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing(*_: object) -> list[str]:

@@ -31,7 +31,7 @@ async def source(provider: FakeProvider) -> AsyncIterator[OpenAICompatible]:
         yield made
 
 
-async def test_a_request_says_all_that_is_set_and_an_answer_all_that_is_known(
+async def test_a_request_has_all_settings_and_an_answer_all_details(
     provider: FakeProvider,
 ) -> None:
     async with opened(
@@ -96,7 +96,7 @@ async def test_a_stall_behind_the_finish_leaves_the_answer_whole(
     ],
     ids=lambda secret: next(iter(secret)),
 )
-async def test_the_log_may_know_what_the_provider_said_without_secrets(
+async def test_the_log_may_have_the_providers_error_without_secrets(
     provider: FakeProvider, secret: dict[str, Any]
 ) -> None:
     options = {"base_url": provider.base_url, **secret}
@@ -168,7 +168,7 @@ async def test_closing_the_source_cuts_its_streams_and_refuses_new_ones(
     await source.close()
 
 
-async def test_a_repetition_that_is_dropped_is_a_sign_of_life(
+async def test_dropped_repeated_text_is_a_sign_of_life(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
     provider.plan("tokens=20,echo,rate=10")
@@ -178,7 +178,7 @@ async def test_a_repetition_that_is_dropped_is_a_sign_of_life(
     assert Alive("chunk") in events[:begun]
 
 
-async def test_a_beginning_of_white_space_alone_is_asked_anew(
+async def test_a_prefill_of_white_space_alone_asks_for_a_new_answer(
     provider: FakeProvider, source: OpenAICompatible
 ) -> None:
     await ask(source, prompt(model="fake:", prefill=" \n"))

@@ -69,7 +69,7 @@ async def test_an_answer_streams_as_a_job_and_ends_with_what_is_known_of_it(
     }
 
 
-async def test_other_models_and_continuations_are_asked_as_usual(
+async def test_other_models_and_continuations_are_requested_as_usual(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     assert text_of(await ask(source, prompt(model="gpt"))) == (answer(20))
@@ -80,7 +80,7 @@ async def test_other_models_and_continuations_are_asked_as_usual(
     assert provider.jobs.all == []
 
 
-async def test_a_job_is_listened_to_again_from_behind_its_mark(
+async def test_a_reattach_to_a_job_starts_after_its_mark(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     whole = await ask(source, prompt(model="fake:tokens=5"))
@@ -171,7 +171,7 @@ async def test_a_provider_that_cannot_be_reached_has_not_refused_the_job(
     assert caught.value.retryable
 
 
-async def test_a_model_without_background_mode_is_asked_as_usual_and_the_log_says_so(
+async def test_without_background_mode_the_request_is_plain_and_the_log_notes_it(
     provider: FakeProvider, source: OpenAIResponses, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -224,7 +224,7 @@ async def test_a_reader_that_leaves_before_the_job_has_an_id_leaves_no_job(
         ),
     ],
 )
-def test_the_first_rule_that_matches_says_how_a_models_answers_are_kept(
+def test_the_first_matching_rule_decides_how_a_models_answers_are_kept(
     setting: str, kinds: dict[str, str | None]
 ) -> None:
     models = BackgroundModels.parse(setting)

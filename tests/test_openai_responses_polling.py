@@ -134,7 +134,7 @@ async def test_reasoning_is_joined_as_far_as_it_is_the_same(
     assert events[len(heard) : -1] == rest
 
 
-async def test_a_finished_job_that_says_something_else_is_over_and_is_not_believed(
+async def test_a_finished_job_with_another_text_is_over_and_is_discarded(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.rewrites = "Quite another answer."
@@ -179,7 +179,7 @@ async def test_a_job_that_cannot_be_polled_is_ended_before_the_failure(
     assert provider.jobs.together == 1, "a second job began while the first was at work"
 
 
-async def test_a_job_of_which_the_log_is_not_known_is_ended_and_not_polled(
+async def test_a_job_with_an_unknown_log_is_cancelled_and_not_polled(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     await begin(source, "tokens=1000,rate=50,cut_after=2")
@@ -188,7 +188,7 @@ async def test_a_job_of_which_the_log_is_not_known_is_ended_and_not_polled(
     assert (provider.jobs.all[0].status, provider.jobs.all[0].polls) == ("cancelled", [])
 
 
-async def test_polls_that_fail_for_now_are_repeated(
+async def test_polls_with_temporary_failures_are_retried(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.polled = [503, 429, 500, 502, 0, 502, 502, 502, 502]
@@ -198,7 +198,7 @@ async def test_polls_that_fail_for_now_are_repeated(
     assert provider.jobs.all[0].polls[:4] == [503, 429, 500, 502]
 
 
-async def test_a_provider_that_stays_away_while_it_is_polled_has_not_refused_the_job(
+async def test_a_provider_that_is_unreachable_when_polled_has_not_refused_the_job(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.polled = [503] * 5
@@ -208,7 +208,7 @@ async def test_a_provider_that_stays_away_while_it_is_polled_has_not_refused_the
     assert (provider.jobs.all[0].cancels, len(provider.jobs.all[0].polls)) == (0, 5)
 
 
-async def test_a_job_that_comes_as_json_is_polled_from_its_beginning(
+async def test_a_job_that_arrives_as_json_is_polled_from_its_start(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.as_json = True
@@ -219,7 +219,7 @@ async def test_a_job_that_comes_as_json_is_polled_from_its_beginning(
     assert text_of(again) == answer(20)
 
 
-async def test_a_job_whose_stream_says_at_once_that_it_failed_is_polled(
+async def test_a_job_whose_stream_fails_at_once_is_polled(
     provider: FakeProvider, source: OpenAIResponses
 ) -> None:
     provider.jobs.too_old = False

@@ -64,7 +64,7 @@ def test_the_first_rule_that_matches_decides_and_settings_come_first(
 @pytest.mark.parametrize(
     "setting", ["qwen*=vlm", "qwen*=", "=vllm", "!", "!!x", "!x=plain", "two words", "a=b=plain"]
 )
-def test_a_setting_that_cannot_be_read_says_what_to_write(setting: str) -> None:
+def test_an_invalid_setting_is_refused_with_the_right_form(setting: str) -> None:
     with pytest.raises(InvalidSetting, match="PATTERN=STYLE"):
         PrefillTable.parse(setting)
 
@@ -92,7 +92,7 @@ def join(said: str, pieces: list[str], *, echoes: bool = False) -> str:
         (True, "one", ["one"], "one"),
     ],
 )
-def test_white_space_and_a_beginning_that_is_repeated_are_dropped(
+def test_white_space_and_repeated_text_are_dropped(
     echoes: bool, said: str, pieces: list[str], whole: str
 ) -> None:
     assert join(said, pieces, echoes=echoes) == whole

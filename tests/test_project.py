@@ -86,7 +86,7 @@ def test_every_package_in_a_lock_has_an_exact_version_and_a_hash(name: str) -> N
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_is_up_to_date_with_what_pyproject_asks_for(name: str) -> None:
+def test_a_lock_is_up_to_date_with_pyproject(name: str) -> None:
     asked = [Requirement(text) for text in PYPROJECT["project"]["dependencies"]]
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     asked += [Requirement(text) for extra in extras for text in extra]

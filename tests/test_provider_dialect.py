@@ -47,7 +47,7 @@ def dialect(address: str, model: str = "m") -> Dialect:
         ("https://evil.example/?openrouter.ai", "m", "fallbacks", False),
     ],
 )
-def test_the_table_knows_what_well_known_providers_document(
+def test_the_table_has_what_well_known_providers_document(
     address: str, model: str, field: str, value: Any
 ) -> None:
     assert getattr(dialect(address, model), field) == value
@@ -169,7 +169,7 @@ async def test_a_model_that_thinks_in_silence_gets_the_longer_limit(
         ({"extra_body": {"response_format": {"type": "text"}}}, True),
     ],
 )
-def test_models_may_be_asked_to_go_on_unless_they_answer_in_json(
+def test_models_may_be_asked_to_continue_unless_they_answer_in_json(
     options: dict[str, Any], can: bool
 ) -> None:
     assert OpenAICompatible(base_url="http://h/v1", **options).can_continue("m") is can
@@ -184,7 +184,7 @@ def test_models_may_be_asked_to_go_on_unless_they_answer_in_json(
         ("https://other.example/v1", "", "mistral-small-latest", False),
     ],
 )
-def test_a_host_can_say_that_its_models_continue_an_answer(
+def test_a_host_can_declare_that_its_models_continue_an_answer(
     address: str, prefill: str, model: str, can: bool
 ) -> None:
     source = OpenAICompatible(base_url=address, prefill=PrefillTable.parse(prefill))

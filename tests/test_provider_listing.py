@@ -52,7 +52,7 @@ async def test_at_most_fifty_models_of_the_server_are_offered() -> None:
             await chosen.source.close()
 
 
-async def test_a_server_that_is_down_at_the_start_is_asked_with_the_first_question() -> None:
+async def test_a_server_that_is_down_at_the_start_is_listed_at_the_first_question() -> None:
     async with FakeProvider() as fake:
         port = fake.port
     chosen = await with_models(provider(settings(OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1")))
@@ -70,7 +70,7 @@ async def test_a_server_that_is_down_at_the_start_is_asked_with_the_first_questi
     await source.close()
 
 
-async def test_a_model_that_went_away_is_looked_for_anew() -> None:
+async def test_a_model_that_disappeared_is_looked_up_again() -> None:
     async with (
         FakeProvider(models=["first"]) as fake,
         opened(base_url=fake.base_url) as source,
@@ -128,7 +128,9 @@ def test_the_address_of_an_endpoint_is_cut_to_its_base(written: str, base: str) 
         ("//host/v1", "https://openrouter.ai/api/v1"),
     ],
 )
-def test_an_address_without_its_scheme_says_what_to_write(written: str, instead: str) -> None:
+def test_an_address_without_a_scheme_is_refused_with_the_right_form(
+    written: str, instead: str
+) -> None:
     with pytest.raises(InvalidSetting) as caught:
         base_address(written)
     assert instead in str(caught.value)

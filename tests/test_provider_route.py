@@ -97,7 +97,7 @@ def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.promise("no-secrets")
-async def test_a_proxy_that_is_not_there_is_told_without_its_password() -> None:
+async def test_a_missing_proxy_is_reported_without_its_password() -> None:
     async with opened(base_url=ELSEWHERE, proxy="http://me:pass-word@127.0.0.1:1") as source:
         error = await fail(source)
     assert "proxy" in str(error)

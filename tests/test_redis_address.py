@@ -72,7 +72,7 @@ def one(place: str = "h:6379", **fields: Any) -> RedisAddress:
         ("redis://:%C3%A9@h", one(password="é")),
     ],
 )
-def test_an_address_says_where_a_redis_is_and_how_to_speak_to_it(
+def test_an_address_gives_the_place_of_a_redis_and_its_protocol(
     text: str, expected: RedisAddress
 ) -> None:
     assert parse(text) == expected
@@ -163,7 +163,7 @@ def test_an_address_as_text_is_that_address_without_its_password(text: str, show
     assert str(parse(shown)) == shown
 
 
-def test_a_store_on_redis_keeps_and_spares_what_it_is_told_to() -> None:
+def test_a_store_on_redis_uses_the_configured_retention_and_economy() -> None:
     store = open_store("redis://h", retention=Retention(log=1.0, chat=2.0))
     assert isinstance(store, RedisStore)
     assert store.expiry.retention == Retention(log=1.0, chat=2.0)
@@ -190,14 +190,14 @@ def test_a_hosted_database_is_known_by_its_rest_address_and_token() -> None:
         *("https://able-cat.upstash.io:6379", "https://u:p@able-cat.upstash.io"),
     ],
 )
-def test_what_is_no_address_of_a_hosted_database_is_refused(url: str) -> None:
+def test_an_invalid_address_of_a_hosted_database_is_refused(url: str) -> None:
     with pytest.raises(InvalidSetting, match="UPSTASH_REDIS_REST_URL"):
         upstash_address(url, "token")
 
 
 @pytest.mark.promise("no-secrets")
 @pytest.mark.parametrize("token", ["", "  ", "two words", "to\x00ken", "tökén"])
-def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
+def test_an_invalid_token_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(InvalidSetting, match="UPSTASH_REDIS_REST_TOKEN") as caught:
         upstash_address("https://able-cat.upstash.io", token)
     assert not token.strip() or token not in str(caught.value)

@@ -120,7 +120,7 @@ async def test_callers_wait_while_the_kernel_takes_nothing_more() -> None:
     "unasked", [b":1\r\n", b"-ERR max number of clients reached\r\n", b"?\r\n"]
 )
 @virtual
-async def test_a_connection_ends_when_the_server_says_something_unasked(unasked: bytes) -> None:
+async def test_a_connection_closes_at_an_unsolicited_reply(unasked: bytes) -> None:
     peers, peer, database = await connected(OK)
     peer.say(unasked)
     assert peer.aborted
@@ -156,7 +156,7 @@ async def test_callers_share_one_opening_and_closing_ends_all() -> None:
 
 
 @virtual
-async def test_an_opening_that_fails_fails_its_callers_and_is_repeated_by_the_next() -> None:
+async def test_a_failed_connect_fails_its_callers_and_the_next_call_retries_it() -> None:
     peers = Peers(lambda node, words: OK)
     database = peers.database()
     peers.failure = RedisConnectionError("refused")
@@ -184,7 +184,7 @@ async def test_an_opening_that_fails_fails_its_callers_and_is_repeated_by_the_ne
     ],
 )
 @virtual
-async def test_a_call_is_repeated_once_if_another_connection_may_help(
+async def test_a_call_is_retried_once_if_another_connection_may_help(
     refusal: bytes | None, asked: int, left: bool
 ) -> None:
     peers, first, database = await connected(*[refusal] * asked, b"+done\r\n")
@@ -204,7 +204,7 @@ async def test_a_call_is_repeated_once_if_another_connection_may_help(
     "failure", [ResponseError("WRONGPASS invalid"), MasterNotFound("No Sentinel names a master")]
 )
 @virtual
-async def test_an_opening_that_would_fail_again_is_not_repeated(failure: RedisError) -> None:
+async def test_a_connect_that_would_fail_again_is_not_retried(failure: RedisError) -> None:
     peers = Peers()
     peers.failure = failure
     with pytest.raises(StoreUnavailable, match="tried again"):
@@ -213,7 +213,7 @@ async def test_an_opening_that_would_fail_again_is_not_repeated(failure: RedisEr
 
 
 @virtual
-async def test_a_call_and_its_repetition_end_by_one_deadline() -> None:
+async def test_a_call_and_its_retry_share_one_deadline() -> None:
     peers, peer, database = await connected()
     call = asyncio.create_task(database.call(ADD, [KEY], []))
     await asyncio.sleep(3)
@@ -311,7 +311,7 @@ async def test_messages_arrive_in_order_from_any_pieces_early_ones_too() -> None
 
 @pytest.mark.promise("outage")
 @virtual
-async def test_a_subscriber_asks_for_a_sign_of_life_and_ends_without_one() -> None:
+async def test_a_subscriber_pings_and_disconnects_without_a_reply() -> None:
     peers = Peers(lambda node, words: confirmed(words))
     subscriber = await peers.database().subscriber()
     (peer,) = peers.opened

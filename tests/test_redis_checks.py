@@ -57,7 +57,7 @@ def url(server: RedisServer, user: str = "", rest: str = "/0") -> str:
     return f"{scheme}://{user}{'@' if user else ''}127.0.0.1:{server.port}{rest}"
 
 
-async def test_nothing_is_said_about_a_server_that_keeps_everything(tmp_path: Path) -> None:
+async def test_a_server_that_keeps_everything_gets_no_warning(tmp_path: Path) -> None:
     async with RedisServer(tmp_path, **SAFE) as server:
         assert await said(url(server)) == []
         assert await server.command("DBSIZE") == 0, "it leaves nothing behind"
@@ -128,7 +128,7 @@ async def test_a_server_that_is_not_there_or_does_not_answer(tmp_path: Path) -> 
         assert words in await fatal(address)
 
 
-async def test_a_server_that_wants_a_certificate_of_the_client(tmp_path: Path) -> None:
+async def test_a_server_that_requires_a_client_certificate(tmp_path: Path) -> None:
     async with RedisServer(tmp_path, tls=True, **SAFE) as server:
         assert "may be anybody" in at("danger", await said(url(server, rest="?verify=none")))
         assert await said(url(server, rest=f"?ca={server.ca}")) == []
@@ -260,7 +260,7 @@ async def test_a_state_that_passes_is_no_finding(tmp_path: Path) -> None:
         (config('rename-command INFO ""', **SAFE), "note", "INFO is refused"),
     ],
 )
-async def test_a_server_that_may_lose_answers_is_told(
+async def test_a_server_that_may_lose_answers_gets_a_warning(
     tmp_path: Path, setup: Mapping[str, Any], level: Level, words: str
 ) -> None:
     async with RedisServer(tmp_path, **setup) as server:
@@ -313,7 +313,7 @@ async def test_the_servers_of_a_cluster_are_looked_at_one_by_one(tmp_path: Path)
         assert at("fatal", await said(setup.url)) == ""
 
 
-async def test_one_server_of_a_cluster_says_so_and_the_acl_line_is_enough_there(
+async def test_one_server_of_a_cluster_is_reported_and_the_acl_line_works_there(
     tmp_path: Path,
 ) -> None:
     async with ClusterSetup(tmp_path, appendfsync="always") as setup:

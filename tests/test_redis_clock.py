@@ -95,7 +95,7 @@ async def test_stamps_of_an_earlier_version_go_on_counting(
 
 
 @pytest.mark.promise("bounded")
-async def test_a_server_of_an_earlier_version_may_still_write_beside_new_ones(
+async def test_a_server_of_an_earlier_version_may_write_along_with_new_ones(
     talk: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
     """The store's time is behind the clock; what the old server stamps seems to be to come."""

@@ -158,7 +158,7 @@ async def test_a_server_that_does_not_tell_its_role_is_used(refusal: bytes) -> N
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 @virtual
-async def test_a_full_server_that_says_so_at_once_is_named(
+async def test_a_server_that_is_full_at_connect_is_named(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dialer = Opening(f"{scheme}://h", accepting)
@@ -184,7 +184,7 @@ async def test_a_host_that_no_name_can_be_is_not_reached(host: str) -> None:
 @pytest.mark.promise("no-leak")
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+sentinel"])
-def test_connections_to_a_server_that_says_nothing_are_closed(scheme: str, loop: str) -> None:
+def test_connections_to_a_silent_server_are_closed(scheme: str, loop: str) -> None:
     ended: list[bytes] = []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -260,7 +260,7 @@ async def test_sentinels_that_hang_are_passed_and_the_one_that_answers_is_first(
     ],
 )
 @virtual
-async def test_each_sentinel_says_why_it_names_no_master(
+async def test_each_sentinel_without_a_master_is_listed_with_its_reason(
     replies: dict[str, bytes], words: str
 ) -> None:
     dialer = Opening(SIGNED_SENTINELS, replying(**replies))

@@ -54,7 +54,7 @@ async def test_a_script_runs_though_the_server_does_not_know_it(tmp_path: Path) 
         assert await database.call(ADD.plain, [KEY], []) == 1, "without its first line"
 
 
-async def test_a_cancellation_that_comes_while_a_connection_opens_is_not_lost(
+async def test_a_cancellation_while_a_connection_opens_is_not_lost(
     tmp_path: Path,
 ) -> None:
     async with server_and_database(tmp_path) as (server, database):

@@ -19,7 +19,7 @@ from durable_llm_streams.stores.redis.client.failures import causes, unavailable
 pytestmark = pytest.mark.promise("outage")
 
 
-def test_errors_that_came_from_each_other_are_told_once_each() -> None:
+def test_chained_errors_are_reported_once_each() -> None:
     # as when a connection's error is raised again while the one that it caused is handled
     first, second = RedisConnectionError("The connection was cut."), RedisTimeoutError("Too late.")
     first.__cause__, second.__context__ = second, first

@@ -67,7 +67,7 @@ async def test_an_answer_whose_tail_was_lost_is_not_finished_without_it(
 
 
 @pytest.mark.promise("feed")
-async def test_a_feed_that_lost_changes_and_got_others_under_their_numbers_says_so(
+async def test_a_feed_with_lost_changes_and_reused_numbers_is_incomplete(
     talk: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
     await talk.send()

@@ -99,7 +99,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_the_script_says_what_is_missing_where_it_may_not_install(machine: Machine) -> None:
+def test_the_script_names_what_is_missing_if_it_may_not_install(machine: Machine) -> None:
     said = machine.run()
     assert said.startswith("redis: There is no Redis server on PATH. Install it.")
     assert "DLS_REDIS_SERVER" in said

@@ -189,7 +189,7 @@ async def test_no_server_of_a_cluster_answers() -> None:
 
 @pytest.mark.promise("no-leak")
 @virtual
-async def test_closing_while_the_map_is_asked_for_ends_the_calls() -> None:
+async def test_closing_while_the_map_is_loaded_ends_the_calls() -> None:
     for hanging in (True, False):
         cluster = Cluster()
         cluster.peers.hanging = hanging

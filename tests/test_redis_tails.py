@@ -71,7 +71,7 @@ async def tail() -> AsyncIterator[Tail]:
         pytest.param([received(n, n) for n in range(4, 104)], None, id="too much"),
     ],
 )
-async def test_what_comes_before_the_stores_answer_is_added_to_it(
+async def test_records_received_before_the_stores_reply_are_added_to_it(
     tail: Tail, early: list[Step], expected: Page | None
 ) -> None:
     for step in early:
@@ -128,7 +128,7 @@ async def test_records_that_the_store_refused_reach_no_reader(tail: Tail) -> Non
 
 
 @pytest.mark.promise("bounded", "prefix")
-async def test_a_tail_keeps_few_of_its_records_and_says_what_it_does_not_have(tail: Tail) -> None:
+async def test_a_tail_keeps_few_of_its_records_and_reports_missing_ones(tail: Tail) -> None:
     live(tail, 1)
     for number in range(1, 101):
         tail.appended(number, FIRST, [b"%03d" % number * 400])

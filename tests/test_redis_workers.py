@@ -75,7 +75,7 @@ async def test_the_runs_of_a_dead_worker_are_spread_over_the_living(fleet: Fleet
     assert await fleet.takeovers() == [1] * RUNS
 
 
-async def test_a_run_without_room_where_it_was_asked_starts_elsewhere(fleet: Fleet) -> None:
+async def test_a_run_that_finds_its_server_full_starts_elsewhere(fleet: Fleet) -> None:
     full, other = await fleet.start(concurrent_runs=1, poll=600), await fleet.start(poll=600)
     await fleet.ask(full, 2)
     await until(lambda: other.running == 1)

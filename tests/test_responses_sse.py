@@ -183,7 +183,7 @@ def test_what_a_stream_says(name: str) -> None:
         [text(1, "One "), DONE_ONE, ITEM_DONE, END],
     ],
 )
-def test_a_text_without_all_of_its_deltas_is_said_once(pieces: list[bytes]) -> None:
+def test_a_text_without_all_of_its_deltas_is_sent_once(pieces: list[bytes]) -> None:
     for last in (pieces[-1], WHOLE):
         assert said(BEGIN, *pieces[:-1], last)[-1] == "One two."
 
@@ -204,7 +204,7 @@ def test_a_reader_that_returns_gets(
     assert said(*pieces, END, job=JOB, emitted=told) == expected
 
 
-def test_a_mark_comes_after_every_so_many_events_and_stands_where_it_says() -> None:
+def test_a_mark_follows_every_so_many_events_and_names_its_place() -> None:
     lines = [text(number, f"{number} ") for number in range(1, 3 * MARK_EVERY)]
     parser = ResponsesParser()
     events = parser.feed(BEGIN)

@@ -160,7 +160,7 @@ async def test_a_stubborn_source_holds_up_no_reader_of_others_and_cannot_write(
 
 
 @in_world
-async def test_what_was_said_is_committed_before_the_run_is_given_back(world: World) -> None:
+async def test_the_text_so_far_is_committed_before_the_run_is_released(world: World) -> None:
     store = world.faulty()
     source = ScriptedSource([Say(*"abcdefgh"), Wait()])
     worker = await world.worker(source, store=store)

@@ -43,7 +43,7 @@ async def play(
 
 
 @in_world
-async def test_a_model_goes_on_in_the_same_part_where_it_was_cut(world: World) -> None:
+async def test_a_model_continues_in_the_same_part_where_it_was_cut(world: World) -> None:
     ended, source = await play(world, BEGUN, [Reason("Hm."), Say(TEXT[CUT - 30 :]), Done()])
     assert (ended.text, ended.status, ended.resets) == (TEXT, Status.FINISHED, 0)
     assert ended.kinds.count("text-start") == 1

@@ -74,7 +74,7 @@ async def test_a_retry_after_that_is_too_long_fails_the_run_at_once(world: World
 @pytest.mark.promise("one-clean-answer")
 @pytest.mark.parametrize("refused", [False, True])
 @in_world
-async def test_after_a_cut_a_model_that_can_goes_on_in_the_same_part(
+async def test_after_a_cut_a_model_that_can_continues_in_the_same_part(
     world: World, refused: bool
 ) -> None:
     """A refusal behind new text is a failure like any other."""
@@ -134,7 +134,7 @@ async def test_an_answer_without_a_finish_was_cut_and_fails_when_it_always_is(
     ids=["before it begins", "behind thousands of words", "in the middle"],
 )
 @in_world
-async def test_a_model_that_says_nothing_for_too_long_is_given_up(
+async def test_a_model_that_is_silent_for_too_long_times_out(
     world: World, scenes: list[Scene], seconds: float, text: str
 ) -> None:
     source = ScriptedSource(*scenes, can_prefill=True)
@@ -145,7 +145,7 @@ async def test_a_model_that_says_nothing_for_too_long_is_given_up(
 
 @pytest.mark.promise("outage")
 @in_world
-async def test_a_store_that_is_away_is_not_taken_for_a_model_that_stalls(world: World) -> None:
+async def test_a_store_outage_is_not_taken_for_a_stalled_model(world: World) -> None:
     store = world.faulty()
     source = ScriptedSource([Say("A"), Wait(1), Say(*WORDS), Done()])
     _, run = await world.answering(source, "A", store=store)
@@ -166,7 +166,7 @@ async def test_a_store_that_is_away_is_not_taken_for_a_model_that_stalls(world: 
     ids=["usual", "in a source that makes a failure of it"],
 )
 @in_world
-async def test_the_whole_run_has_its_limit_too_and_what_was_said_is_kept(
+async def test_the_whole_run_has_a_timeout_too_and_the_text_so_far_is_kept(
     world: World, scene: Scene, limit: float, text: str
 ) -> None:
     source = ScriptedSource(scene, when_ended=None if limit == 3600 else LOST)

@@ -98,15 +98,13 @@ async def test_a_model_that_finishes_without_a_word_makes_an_empty_message(world
     ids=["empty deltas", "what follows the finish", "text that is hard to encode"],
 )
 @in_world
-async def test_odd_answers_are_stored_as_they_were_said(
-    world: World, scene: Scene, text: str
-) -> None:
+async def test_odd_answers_are_stored_unchanged(world: World, scene: Scene, text: str) -> None:
     ended = await world.play(ScriptedSource(scene))
     assert (ended.status, ended.text) == (Status.FINISHED, text)
 
 
 @in_world
-async def test_a_record_is_readable_as_soon_as_it_is_said(world: World) -> None:
+async def test_a_record_is_readable_as_soon_as_it_is_produced(world: World) -> None:
     source = ScriptedSource([Say("A"), Wait(5), Say("B"), Wait(5), Done()])
     run = await world.ask(await world.worker(source))
     for text, at in (("A", 0), ("AB", 5)):

@@ -23,7 +23,7 @@ HEARD: list[Event] = [TextDelta("a "), Finish(reason="stop", metadata=USAGE)]
 
 
 @in_world
-async def test_an_answer_at_the_first_attempt_tells_nothing_of_others(world: World) -> None:
+async def test_an_answer_at_the_first_attempt_mentions_no_others(world: World) -> None:
     ended = await world.play(ScriptedSource([Say("A"), LAST]))
     assert (ended.metadata["cost"], ended.metadata["usage"]) == (0.2, COST["usage"])
     assert not {"ladder", "totalCost"} & set(ended.metadata)
@@ -68,7 +68,7 @@ async def test_an_answer_at_the_first_attempt_tells_nothing_of_others(world: Wor
     ids=["restarts", "code points", "a continuation", "listening again"],
 )
 @in_world
-async def test_the_message_tells_of_every_attempt_what_it_repeated_and_cost(
+async def test_the_message_lists_what_every_attempt_repeated_and_cost(
     world: World, model: Callable[[], ScriptedSource], ladder: list[object], total: float | None
 ) -> None:
     ended = await world.play(model())
@@ -78,7 +78,7 @@ async def test_the_message_tells_of_every_attempt_what_it_repeated_and_cost(
 
 
 @in_world
-async def test_a_failed_answer_tells_what_its_last_attempt_cost(world: World) -> None:
+async def test_a_failed_answer_includes_the_cost_of_its_last_attempt(world: World) -> None:
     source = ScriptedSource([Say("A"), Fail(metadata=FIRST)])
     ended = await world.play(source, Limits(attempts=2))
     assert ended.status is Status.FAILED
@@ -88,7 +88,7 @@ async def test_a_failed_answer_tells_what_its_last_attempt_cost(world: World) ->
 
 @pytest.mark.parametrize("stops", [False, True], ids=["a takeover", "a stop"])
 @in_world
-async def test_the_log_tells_another_worker_what_the_earlier_attempts_cost(
+async def test_after_a_takeover_the_log_has_the_cost_of_earlier_attempts(
     world: World, stops: bool
 ) -> None:
     source = ScriptedSource([Say("A"), Fail(metadata=FIRST)], [Tell(TEXT, upto=20), Wait()])

@@ -64,7 +64,7 @@ async def test_deleting_the_chat_ends_the_job_and_waits_for_no_provider(
 
 @pytest.mark.parametrize(("deaf", "ended"), [(2, {"job-1"}), (3, set())])
 @in_world
-async def test_a_provider_that_fails_to_end_a_job_is_asked_three_times(
+async def test_a_failed_cancel_of_a_job_is_tried_three_times(
     world: World, deaf: int, ended: set[str]
 ) -> None:
     keeper = Keeper(SAYS, deaf=deaf)

@@ -33,7 +33,7 @@ def speaker(every: float = 1.0) -> ScriptedSource:
 
 @pytest.mark.parametrize("who", ["its worker", "another"])
 @in_world
-async def test_a_stopped_run_keeps_what_was_said_and_its_source_is_closed(
+async def test_a_stopped_run_keeps_its_text_so_far_and_its_source_is_closed(
     world: World, who: str
 ) -> None:
     source = speaker()
@@ -119,7 +119,7 @@ async def test_a_stop_with_an_unknown_outcome_can_be_repeated(world: World, faul
 
 
 @in_world
-async def test_a_source_that_does_not_listen_cannot_write_after_a_stop(world: World) -> None:
+async def test_a_source_that_ignores_cancellation_cannot_write_after_a_stop(world: World) -> None:
     free = asyncio.Event()
     source = ScriptedSource([Say("A"), Stubborn(free), Say("B"), Wait(1), Say("C"), Done()])
     worker, run = await world.answering(source, "A")

@@ -99,7 +99,7 @@ async def test_what_arrived_during_a_short_suspension_is_no_silence() -> None:
 
 
 @in_world
-async def test_a_suspended_worker_keeps_its_runs_while_nobody_claims_them(world: World) -> None:
+async def test_a_suspended_worker_keeps_its_runs_without_another_claim(world: World) -> None:
     source = speaker()
     run = await world.ask(await world.worker(source))
     for said, seconds in ((6, 31), (12, 90), (18, 3), (24, 900)):
@@ -237,7 +237,7 @@ async def test_what_a_cancelled_source_raises_is_no_failure(world: World, error:
 @pytest.mark.promise("outage")
 @pytest.mark.parametrize("phase", range(8))
 @in_world
-async def test_after_an_outage_owners_renew_before_anybody_claims(world: World, phase: int) -> None:
+async def test_after_an_outage_owners_renew_before_others_claim(world: World, phase: int) -> None:
     stores, (source, other) = [world.faulty(), world.faulty()], [speaker(), speaker()]
     owner = await world.worker(source, store=stores[0])
     await asyncio.sleep(phase * 0.4)

@@ -300,7 +300,7 @@ def test_keys_and_passwords_are_shown_nowhere(given: Given) -> None:
         assert without_password(open_address) == open_address
 
 
-def test_models_are_asked_in_background_mode_where_that_is_set(given: Given) -> None:
+def test_models_use_background_mode_where_that_is_set(given: Given) -> None:
     assert type(provider(given(OPENAI_API_KEY="k")).source) is OpenAICompatible
     source = provider(given(DLS_BACKGROUND="!gpt-5-nano, gpt-5*")).source
     assert isinstance(source, OpenAIResponses)
@@ -318,7 +318,7 @@ def test_models_are_asked_in_background_mode_where_that_is_set(given: Given) -> 
         ({"OPENAI_API_KEY": "k", "DLS_BACKGROUND": "a b"}, "names no model"),
     ],
 )
-def test_background_mode_is_refused_where_nobody_keeps_answers(
+def test_background_mode_is_refused_where_no_answers_are_kept(
     given: Given, environment: dict[str, str], says: str
 ) -> None:
     settings = given(**{"DLS_BACKGROUND": "gpt-5*", **environment})

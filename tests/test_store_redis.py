@@ -171,7 +171,7 @@ async def test_work_that_a_claim_leaves_notifies_others(talk: Talk, elsewhere: T
 
 
 @pytest.mark.promise("no-leak")
-async def test_a_tail_that_nobody_reads_is_let_go(
+async def test_a_tail_without_readers_is_released(
     talk: Talk, elsewhere: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("durable_llm_streams.stores.redis.live.following._IDLE_SECONDS", 0.0)
@@ -239,7 +239,7 @@ async def test_a_feed_is_notified_of_changes_during_a_cut_connection(
 
 @pytest.mark.promise("takeover")
 @pytest.mark.parametrize("claiming", [True, False], ids=["by a claim", "by a message alone"])
-async def test_a_claim_that_nobody_was_told_of_is_found_by_the_next_one(
+async def test_a_claim_whose_reply_was_lost_is_found_by_the_next_one(
     tmp_path: Path, claiming: bool
 ) -> None:
     """Redis stands still, the claimer gives up, Redis does what it was asked for all the same."""
@@ -319,7 +319,7 @@ async def test_a_run_whose_record_has_expired_leaves_the_indexes(
         assert await redis_server.command("ZRANGE", f"{root}:{index}", 0, -1) == [], index
 
 
-async def test_a_search_goes_on_until_the_last_chat(
+async def test_a_search_continues_until_the_last_chat(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("durable_llm_streams.stores.redis.chats._SEARCHED_AT_ONCE", 3)

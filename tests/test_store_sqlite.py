@@ -77,7 +77,7 @@ async def test_a_large_tail_becomes_a_segment(talk: Talk, stores: SQLiteStores) 
     assert stores.query("SELECT max(count) FROM segment") == 2
 
 
-async def test_an_old_tail_becomes_a_segment_when_anybody_writes(
+async def test_an_old_tail_becomes_a_segment_at_the_next_write(
     talk: Talk, stores: SQLiteStores
 ) -> None:
     slow, other = await talk.start(chat="c1"), await talk.start(chat="c2")
@@ -156,7 +156,7 @@ async def test_a_reader_gets_the_end_of_a_run_whose_chat_is_deleted_next(talk: T
 
 
 @pytest.mark.promise("no-leak")
-async def test_readers_that_are_cancelled_are_forgotten(talk: Talk, stores: SQLiteStores) -> None:
+async def test_cancelled_readers_are_removed(talk: Talk, stores: SQLiteStores) -> None:
     claim = await talk.start()
     reader = await talk.waiting(claim.run.id, 0)
     position = (await talk.store.feed.changes("ann", None)).position

@@ -154,7 +154,9 @@ sys.stdin.read()
 
 
 @pytest.mark.promise("fencing")
-async def test_a_second_process_is_told_which_one_serves_the_file(tmp_path: Path) -> None:
+async def test_the_error_for_a_second_process_names_the_one_that_serves_the_file(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "chats.db"
     process = await asyncio.create_subprocess_exec(
         *tied([sys.executable, "-c", SERVER, path]), stdin=PIPE, stdout=PIPE
@@ -219,7 +221,7 @@ def damaged(path: Path) -> None:
         pytest.param(Path.mkdir, "is a folder", id="a folder"),
     ],
 )
-async def test_what_is_no_store_is_left_alone(
+async def test_a_file_that_is_not_a_store_is_left_unchanged(
     tmp_path: Path, kind: str | Callable[[Path], None], sentence: str
 ) -> None:
     path = tmp_path / "chats.db"
@@ -238,7 +240,7 @@ async def test_what_is_no_store_is_left_alone(
 
 
 @pytest.mark.promise("fit-store")
-async def test_a_store_of_which_something_is_missing_is_refused(tmp_path: Path) -> None:
+async def test_an_incomplete_store_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
     await SQLiteStore(path).close()
     make(path, "DROP TABLE journal")

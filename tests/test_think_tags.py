@@ -80,7 +80,9 @@ def test_in_code_and_in_sentences_tags_are_text(content: str, cuts: list[int]) -
         ("hm</thinking>\nThe answer.",),
     ],
 )
-def test_a_closing_tag_alone_makes_what_was_said_a_thought(contents: tuple[str, ...]) -> None:
+def test_a_closing_tag_alone_turns_the_text_before_it_into_a_thought(
+    contents: tuple[str, ...],
+) -> None:
     said, late, rest = answer(*contents, late_thoughts=True)
     assert (said, late, rest) == (TextDelta("hm"), LateThought(), ANSWER)
 

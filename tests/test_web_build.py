@@ -137,7 +137,7 @@ def test_a_build_leaves_nothing_but_the_new_interface(project: Path) -> None:
     }
 
 
-def test_a_build_that_fails_says_why_and_leaves_the_old_interface(project: Path) -> None:
+def test_a_failed_build_reports_why_and_leaves_the_old_interface(project: Path) -> None:
     build(project)
     write(project / "web/index.html", "<p>second</p>")
     write(project / "web/src/main.ts", "broken")
@@ -191,7 +191,7 @@ def test_node_js_gets_the_machines_certificates_and_a_cache_that_can_be_written(
     assert Path(environment["npm_config_cache"]).is_relative_to(sys.prefix)
 
 
-def test_without_node_js_the_build_says_how_to_get_it(
+def test_without_node_js_the_build_explains_how_to_get_it(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hatch_build, "wheel_node", lambda: None)
@@ -218,7 +218,7 @@ def test_what_npm_has_installed_is_compared_with_the_lock(tmp_path: Path) -> Non
         assert is_installed(tmp_path) is enough, there
 
 
-def test_npm_is_asked_again_when_its_cache_is_too_old_and_only_once_for_a_lock(
+def test_npm_is_called_again_when_its_cache_is_too_old_and_once_for_a_lock(
     project: Path,
 ) -> None:
     web = project / "web"
@@ -234,7 +234,7 @@ def test_npm_is_asked_again_when_its_cache_is_too_old_and_only_once_for_a_lock(
     assert all("--ignore-scripts" in call for call in calls)
 
 
-def test_node_js_is_asked_for_only_when_there_is_something_to_build(
+def test_node_js_is_needed_only_when_there_is_something_to_build(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = "get_requires_for_build_wheel()"
@@ -262,7 +262,7 @@ def test_only_work_on_python_alone_needs_no_interface(
     assert runs(project) == 0
 
 
-def test_the_program_builds_tells_and_is_silent_when_there_is_nothing_to_do(project: Path) -> None:
+def test_the_program_builds_reports_and_is_silent_with_nothing_to_do(project: Path) -> None:
     def program(*arguments: str) -> tuple[int, str]:
         command = [sys.executable, "hatch_build.py", *arguments]
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)

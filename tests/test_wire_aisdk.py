@@ -115,7 +115,7 @@ def test_an_edit_under_the_old_id_gets_one_that_follows_from_its_text() -> None:
     assert edit("x" * 128, "One") != edit("x" * 128, "Two")
 
 
-def test_the_fingerprint_tells_texts_apart() -> None:
+def test_the_fingerprint_distinguishes_texts() -> None:
     texts = ["One", "one", "One ", "O\u0301ne", "Óne"]
     sends = [first({"id": "c", "message": user("u1", text)}) for text in texts]
     assert len({send.content for send in sends}) == len(texts)
@@ -152,7 +152,7 @@ def test_a_history_has_the_id_and_role_of_each_message_but_the_new_one() -> None
         ([], False),
     ],
 )
-def test_a_history_knows_an_answer_or_that_its_question_had_none_yet(
+def test_a_history_names_an_answer_or_that_its_question_had_none_yet(
     messages: list[dict[str, Any]], known: bool
 ) -> None:
     assert history(*messages).knows("u1", "a1") is known

@@ -26,7 +26,7 @@ README_BYTES = 900_000
 QUESTION = "What happens to this answer when I kill the server?"
 
 
-async def test_the_story_of_a_killed_server_is_told_in_pictures(
+async def test_the_story_of_a_killed_server_is_shown_in_pictures(
     device: NewDevice, tmp_path: Path
 ) -> None:
     pictures = Path(os.environ.get("DLS_PICTURES_README", tmp_path / "readme"))

@@ -76,7 +76,7 @@ async def test_what_could_run_is_never_shown_in_the_page(tab: ChatPage, app: App
         ("content-filter", "", "The provider's filter ended this answer."),
     ],
 )
-async def test_an_answer_that_did_not_end_by_itself_says_so(
+async def test_an_answer_that_did_not_end_by_itself_is_marked(
     tab: ChatPage, app: App, reason: str, text: str, sentence: str
 ) -> None:
     said = [TextDelta(text)] if text else []

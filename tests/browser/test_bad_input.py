@@ -26,7 +26,7 @@ async def problem_of(tab: ChatPage, path: str) -> str:
 
 
 @pytest.mark.promise("owned")
-async def test_a_chat_of_somebody_else_looks_exactly_like_one_that_does_not_exist(
+async def test_a_chat_of_another_owner_looks_exactly_like_a_missing_one(
     tab: ChatPage, device: NewDevice
 ) -> None:
     await tab.ask("A secret")
@@ -47,7 +47,7 @@ SIGNED_OUT = {"status": 401, "content_type": "application/problem+json", "body":
 
 
 @pytest.mark.promise("outbox")
-async def test_a_session_that_ends_is_told_and_what_was_written_is_kept(tab: ChatPage) -> None:
+async def test_an_expired_session_is_reported_and_the_draft_is_kept(tab: ChatPage) -> None:
     await tab.ask("Hi")
     await tab.answer_with("**/api/**", **SIGNED_OUT)
     await tab.send("Are you there?")
@@ -65,7 +65,7 @@ async def test_a_session_that_ends_is_told_and_what_was_written_is_kept(tab: Cha
 
 @pytest.mark.promise("foreign-bytes")
 @pytest.mark.parametrize("answer", [BROKEN, PORTAL], ids=["500", "captive portal"])
-async def test_a_server_that_answers_nonsense_is_asked_again_until_it_makes_sense(
+async def test_a_malformed_response_is_retried_until_it_is_valid(
     tab: ChatPage, context: BrowserContext, answer: dict[str, object]
 ) -> None:
     await tab.ask("Hi")
@@ -133,7 +133,7 @@ async def test_after_a_deploy_the_text_is_plain_and_a_banner_offers_to_reload(
     await expect(tab.banner).to_have_count(0)
 
 
-async def test_after_a_deploy_the_palette_does_not_open_and_the_chat_goes_on(
+async def test_after_a_deploy_the_palette_does_not_open_and_the_chat_continues(
     app: App, context: BrowserContext
 ) -> None:
     tab = ChatPage(await context.new_page(), app.url)

@@ -60,7 +60,7 @@ async def test_an_answer_survives_fifteen_resets_at_any_byte(
 
 @pytest.mark.promise("prefix")
 @pytest.mark.parametrize("loss", ["offline", "refuse", "hang"])
-async def test_a_loss_is_reported_and_the_answer_goes_on_where_it_was(
+async def test_a_loss_is_reported_and_the_answer_continues_where_it_was(
     far: ChatPage, app: App, proxy: TcpProxy, loss: Literal["offline", "refuse", "hang"]
 ) -> None:
     if loss == "hang":
@@ -133,7 +133,7 @@ async def test_an_answer_stands_there_at_once_after_each_of_many_reloads(
     assert await tab.assert_exact() == SAID
 
 
-async def test_who_reads_at_the_end_stays_there_and_elsewhere_is_not_moved(
+async def test_a_reader_at_the_end_stays_there_and_elsewhere_is_not_moved(
     tab: ChatPage, app: App
 ) -> None:
     lines = tuple(f"This is paragraph number {number} of many.\n\n" for number in range(1, 121))

@@ -52,7 +52,7 @@ async def continued(tab: ChatPage) -> None:
 
 
 @pytest.mark.promise("takeover", "prefix", "hand-over", "seen-is-durable")
-async def test_the_demo_goes_on_after_a_planned_restart_and_after_kills(
+async def test_the_demo_continues_after_a_planned_restart_and_after_kills(
     context: BrowserContext, tmp_path: Path
 ) -> None:
     async with serving(tmp_path, DEMO) as server:

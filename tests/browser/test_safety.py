@@ -162,7 +162,7 @@ async def test_no_hostile_markdown_runs_or_loads_anything_at_any_moment(
     assert await tab.copied() == text
 
 
-async def test_links_lead_out_only_by_a_click_into_a_tab_that_knows_nothing(
+async def test_links_lead_out_only_by_a_click_and_pass_no_opener_or_referrer(
     watched: tuple[ChatPage, Watch], app: App, context: BrowserContext
 ) -> None:
     tab, _ = watched

@@ -158,7 +158,7 @@ FILL = """() => {
 }"""
 
 
-async def test_a_full_storage_is_told_and_nothing_stops_working(tab: ChatPage) -> None:
+async def test_a_full_storage_is_reported_and_nothing_stops_working(tab: ChatPage) -> None:
     await tab.page.evaluate(FILL)
     await tab.composer.fill("a draft " * 20)
     await expect(tab.banner).to_contain_text("storage is full")

@@ -224,7 +224,7 @@ async def announcements(page: Page, last: str) -> list[str]:
     return said
 
 
-async def test_a_screen_reader_hears_of_states_and_never_of_tokens(tab: ChatPage, app: App) -> None:
+async def test_a_screen_reader_announces_states_and_never_tokens(tab: ChatPage, app: App) -> None:
     await tab.page.evaluate(WATCH_ANNOUNCEMENTS)
     app.script.pieces = tuple(f"token{number} " for number in range(200))
     await tab.ask("Count")

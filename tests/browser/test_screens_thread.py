@@ -31,7 +31,7 @@ async def test_a_suggestion_is_sent_as_it_stands(tab: ChatPage) -> None:
 
 
 @pytest.mark.promise("versions")
-async def test_another_answer_is_a_version_beside_the_first_and_either_goes_on(
+async def test_another_answer_is_a_version_of_the_first_and_both_continue(
     tab: ChatPage, app: App
 ) -> None:
     await tab.ask("Hi")
@@ -120,7 +120,7 @@ async def test_what_is_copied_is_exactly_what_was_written(tab: ChatPage, app: Ap
     await expect(block.locator("code")).to_have_text(CODE, use_inner_text=True)
 
 
-async def test_thoughts_usage_and_cost_of_a_provider_are_told_on_demand(
+async def test_thoughts_usage_and_cost_of_a_provider_are_shown_on_demand(
     context: BrowserContext, tmp_path: Path
 ) -> None:
     async with FakeProvider() as provider:

@@ -53,7 +53,7 @@ async def test_a_chat_lives_under_the_path_of_its_server(
         assert (await tab.watched()).errors == []
 
 
-async def test_a_browser_without_cookies_is_told_and_keeps_what_was_written(
+async def test_a_browser_without_cookies_sees_an_error_and_keeps_the_draft(
     app: App, context: BrowserContext
 ) -> None:
     async def without_cookies(route: Route) -> None:

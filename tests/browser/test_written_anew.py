@@ -71,7 +71,7 @@ async def assert_for_the_eyes_alone(tab: ChatPage, void: str, valid: str) -> Non
     assert [await tab.page.evaluate(found, text) for text in (valid, void)] == [True, False]
 
 
-async def test_nothing_moves_for_who_reads_at_the_end(tab: ChatPage, app: App) -> None:
+async def test_nothing_moves_for_a_reader_at_the_end(tab: ChatPage, app: App) -> None:
     await begin_again(tab, app, LONG, LONG_NEW)
     end = await tab.top()
     app.script.allow(20)
@@ -83,7 +83,7 @@ async def test_nothing_moves_for_who_reads_at_the_end(tab: ChatPage, app: App) -
     await tab.assert_exact(resets=1)
 
 
-async def test_nothing_moves_for_who_reads_further_up(tab: ChatPage, app: App) -> None:
+async def test_nothing_moves_for_a_reader_further_up(tab: ChatPage, app: App) -> None:
     app.script.pieces = (*LONG, ModelError(OVERLOADED, retryable=True))
     await tab.begin(app, "At length", len(LONG))
     await tab.scroll_up(700)
@@ -108,7 +108,7 @@ async def test_nothing_moves_for_who_reads_further_up(tab: ChatPage, app: App) -
     await tab.assert_exact(resets=1)
 
 
-async def test_a_model_that_begins_anew_when_it_is_asked_to_go_on_is_a_restart(
+async def test_a_model_that_starts_over_when_asked_to_continue_is_a_restart(
     tab: ChatPage, app: App
 ) -> None:
     whole = SAID + REST
@@ -126,7 +126,7 @@ async def test_a_model_that_begins_anew_when_it_is_asked_to_go_on_is_a_restart(
     await expect(about).to_contain_text("asked to go on… butbegun again")
 
 
-async def test_a_retry_says_why_and_when(tab: ChatPage, app: App) -> None:
+async def test_a_retry_shows_why_and_when(tab: ChatPage, app: App) -> None:
     app.script.pieces = ("Hello", ModelError(OVERLOADED, retryable=True, retry_after=2.0))
     await tab.send("Hi")
     wait = f"{OVERLOADED} Trying again in"

@@ -50,7 +50,7 @@ class AppendContract:
         assert await talk.log(claim.run.id) == new
 
     @pytest.mark.promise("prefix")
-    async def test_what_stands_in_the_log_may_be_repeated(self, talk: Talk) -> None:
+    async def test_records_in_the_log_may_be_appended_again(self, talk: Talk) -> None:
         """Anything else is refused as a whole. No records ask whether the claim still holds."""
         claim = await talk.start()
         new = records(6)
@@ -75,7 +75,7 @@ class AppendContract:
         assert await talk.log(claim.run.id) == new + records(2)
 
     @pytest.mark.promise("prefix", "fencing")
-    async def test_what_another_epoch_wrote_is_no_repetition(self, talk: Talk) -> None:
+    async def test_records_of_another_epoch_are_no_duplicates(self, talk: Talk) -> None:
         first = await talk.start()
         assert await talk.append(first, records(3))
         second = await talk.take_over(first)

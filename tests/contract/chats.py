@@ -181,7 +181,7 @@ class ChatsContract:
         assert sorted(found) == ["c0", "c2", "c4", "c6", "c8"]
 
     @pytest.mark.promise("owned")
-    async def test_nobody_sees_the_chats_of_others(self, talk: Talk) -> None:
+    async def test_an_owner_cannot_see_the_chats_of_others(self, talk: Talk) -> None:
         await talk.send(chat="c1")
         await talk.send(chat="c2", owner="bob")
         assert await talk.chat_ids("ann") == ["c1"]
@@ -193,7 +193,7 @@ class ChatsContract:
     @pytest.mark.parametrize(
         "more", ["", "nonsense", "1", "1-", "-1", "1-2-3", "1-x", "²-1", "9" * 99]
     )
-    async def test_a_page_token_that_is_none_is_refused(self, talk: Talk, more: str) -> None:
+    async def test_an_invalid_page_token_is_refused(self, talk: Talk, more: str) -> None:
         await refused(InvalidRequest, talk.store.chats.page("ann", more=more))
 
     @pytest.mark.promise("owned")
@@ -245,7 +245,7 @@ class ChatsContract:
             await talk.crash()
 
     @pytest.mark.promise("owned")
-    async def test_nobody_renames_or_deletes_a_foreign_chat(self, talk: Talk) -> None:
+    async def test_a_foreign_chat_cannot_be_renamed_or_deleted(self, talk: Talk) -> None:
         await talk.answer()
         async with talk.unchanged():
             for owner, chat in (("bob", "c1"), ("ann", "c2")):

@@ -64,7 +64,7 @@ class ClaimContract:
         (found,) = await talk.claims()
         assert found.run.id == (claim.run.id if cause == "release" else order.run_id)
 
-    async def test_work_that_came_while_nobody_waited_is_not_missed(self, talk: Talk) -> None:
+    async def test_work_that_arrived_without_a_waiter_is_not_missed(self, talk: Talk) -> None:
         await talk.work_is_quiet()
         await talk.send()
         await bounded(talk.store.runs.wait_for_work(LONG))
@@ -125,7 +125,7 @@ class ClaimContract:
         (claim,) = await talk.claims()
         assert (claim.run.id, claim.epoch.number, claim.run.takeovers) == (run_id, 3, 1)
 
-    async def test_a_run_is_seized_before_its_turn(self, talk: Talk) -> None:
+    async def test_a_run_can_be_seized_before_its_turn(self, talk: Talk) -> None:
         first = await talk.start("m1")
         waiting = (await talk.send("m2", queue=True)).run
         seized = await talk.store.runs.claim_run(waiting.id, "w2", LEASE)
@@ -156,7 +156,7 @@ class ClaimContract:
         talk.clock.advance(LEASE + 1)
         assert len(await talk.claims()) == 1
 
-    async def test_a_lease_that_ran_out_holds_while_nobody_claims(self, talk: Talk) -> None:
+    async def test_an_expired_lease_holds_until_another_claim(self, talk: Talk) -> None:
         claim = await talk.start()
         talk.clock.advance(100_000)
         assert await talk.append(claim, records(1))
@@ -209,7 +209,7 @@ class ClaimContract:
         await refused(Fenced, talk.end(again._replace(epoch=again.epoch._replace(token="x"))))
 
     @pytest.mark.promise("one-end")
-    async def test_a_run_that_ended_is_claimed_by_nobody(self, talk: Talk) -> None:
+    async def test_an_ended_run_cannot_be_claimed(self, talk: Talk) -> None:
         await talk.answer(chat="c1")
         await talk.stop((await talk.start(chat="c2")).run.id)
         await talk.stop((await talk.send(chat="c3")).run.id)

@@ -89,7 +89,7 @@ class EndContract:
             assert claim.run.id == others[following].id
 
     @pytest.mark.promise("one-end")
-    async def test_of_many_who_end_a_run_one_does(self, talk: Talk) -> None:
+    async def test_only_one_of_many_concurrent_ends_succeeds(self, talk: Talk) -> None:
         lost = await talk.start()
         claim = await talk.store.runs.claim_run(lost.run.id, "w2", LEASE)
         endings = [

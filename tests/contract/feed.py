@@ -124,7 +124,7 @@ class FeedContract:
         assert await kinds(talk, after) == [("run-ended", "c1")]
 
     @pytest.mark.promise("owned")
-    async def test_nobody_gets_changes_of_foreign_chats(self, talk: Talk) -> None:
+    async def test_a_feed_has_no_changes_of_foreign_chats(self, talk: Talk) -> None:
         after = {owner: await here(talk, owner) for owner in ("ann", "bob", "")}
         await talk.answer(chat="c1")
         await talk.answer(chat="c2", owner="bob")
@@ -135,7 +135,7 @@ class FeedContract:
     # --- positions -----------------------------------------------------------------------------
 
     @pytest.mark.promise("feed")
-    async def test_reading_goes_on_behind_any_change(self, talk: Talk) -> None:
+    async def test_reading_continues_after_any_change(self, talk: Talk) -> None:
         after = await here(talk)
         for number in range(5):
             await talk.answer(chat=f"c{number}")
@@ -149,7 +149,7 @@ class FeedContract:
 
     @pytest.mark.promise("feed")
     @pytest.mark.parametrize("position", [None, *NOWHERE])
-    async def test_what_is_no_position_may_have_missed_something(
+    async def test_an_invalid_position_gives_an_incomplete_page(
         self, talk: Talk, position: str | None
     ) -> None:
         await talk.answer()
@@ -167,7 +167,9 @@ class FeedContract:
         assert not (await talk.store.feed.changes("ann", elsewhere)).complete
 
     @pytest.mark.promise("feed")
-    async def test_after_a_crash_a_reader_misses_nothing_or_knows(self, talk: Talk) -> None:
+    async def test_after_a_crash_a_reader_gets_every_change_or_an_incomplete_page(
+        self, talk: Talk
+    ) -> None:
         after = await here(talk)
         await talk.answer("m1")
         (*_, seen) = await news(talk, after)
@@ -180,7 +182,9 @@ class FeedContract:
         assert len(await news(talk, found.position)) == 2
 
     @pytest.mark.promise("feed")
-    async def test_a_reader_that_was_away_for_long_knows_it(self, talk: Talk) -> None:
+    async def test_a_reader_that_was_away_for_long_gets_an_incomplete_page(
+        self, talk: Talk
+    ) -> None:
         await talk.answer()
         after = await here(talk)
         for number in range(3 * FEED_LENGTH):

@@ -19,7 +19,7 @@ class ReadContract:
     """Readers have what is committed, in order, from where they were."""
 
     @pytest.mark.promise("prefix")
-    async def test_reading_goes_on_after_the_last_record(self, talk: Talk) -> None:
+    async def test_reading_continues_after_the_last_record(self, talk: Talk) -> None:
         claim = await talk.start()
         new = records(9)
         assert await talk.append(claim, new)
@@ -52,7 +52,7 @@ class ReadContract:
             assert got == log
 
     @pytest.mark.promise("bounded")
-    async def test_a_page_has_a_size_that_nobody_has_to_name(self, talk: Talk) -> None:
+    async def test_a_page_has_a_default_size(self, talk: Talk) -> None:
         claim = await talk.start()
         new = records(80, size=8000)
         assert await talk.append(claim, new)
@@ -60,7 +60,7 @@ class ReadContract:
         assert 0 < sum(map(len, page.records)) <= PAGE_BYTES
         assert await talk.log(claim.run.id) == new
 
-    async def test_a_page_says_which_epoch_wrote_what(self, talk: Talk) -> None:
+    async def test_a_page_names_the_epoch_of_each_record(self, talk: Talk) -> None:
         first = await talk.start()
         assert await talk.append(first, records(3))
         second = await talk.take_over(first)
@@ -115,7 +115,7 @@ class ReadContract:
             assert (list(page.records), page.next_seq) == ([], last + 1)
             assert page.status is Status.RUNNING
 
-    async def test_nobody_waits_for_what_is_there(self, talk: Talk) -> None:
+    async def test_a_reader_does_not_wait_for_existing_records(self, talk: Talk) -> None:
         claim = await talk.start()
         assert await talk.append(claim, records(1))
         page = await bounded(await talk.waiting(claim.run.id, 0))

@@ -65,7 +65,7 @@ class SendContract:
         assert len(await talk.claims()) == 1
 
     @pytest.mark.promise("idempotent-send")
-    async def test_a_repetition_gets_the_first_run(self, talk: Talk) -> None:
+    async def test_a_duplicate_gets_the_first_run(self, talk: Talk) -> None:
         first = await talk.start(**KEYED)
         talk.clock.advance(9)
         async with talk.unchanged():
@@ -78,7 +78,7 @@ class SendContract:
             await refused(KeyConflict, talk.send("m2", key="k1", content="y"))
         assert (await talk.send("m2", content="x")).created, "without a key nothing is repeated"
 
-    async def test_a_repetition_shows_its_branch_if_that_is_asked_for(self, talk: Talk) -> None:
+    async def test_a_duplicate_shows_its_branch_if_requested(self, talk: Talk) -> None:
         first = await talk.answer("m1", **KEYED)
         await talk.answer("m2", key="k2", content="x")
         edited = await talk.answer("m3", place="edit", anchor="m1", key="k3", content="x")
@@ -93,7 +93,7 @@ class SendContract:
         assert (await talk.send("m3", key="k3", content="x", shown=True)).run == edited
         assert await talk.chat() == before
 
-    async def test_a_repetition_on_the_branch_that_is_shown_leaves_it_so(self, talk: Talk) -> None:
+    async def test_a_duplicate_on_the_shown_branch_changes_nothing(self, talk: Talk) -> None:
         await talk.answer("m1", **KEYED)
         await talk.answer("m2", key="k2", content="x")
         await talk.answer("m3", anchor="a1")
@@ -101,9 +101,7 @@ class SendContract:
             await talk.send(key=key, content="x", shown=True)
             assert await talk.branch() == ["m1", "a1", "m2", "a2"]
 
-    async def test_asking_for_an_answer_on_another_branch_shows_it_if_asked(
-        self, talk: Talk
-    ) -> None:
+    async def test_a_regeneration_on_another_branch_shows_it_if_requested(self, talk: Talk) -> None:
         await talk.answer("m1")
         active = await talk.start("m2", place="edit", anchor="m1")
         await talk.send("m3", place="edit", anchor="m1", queue=True)
@@ -112,7 +110,7 @@ class SendContract:
         assert await talk.branch() == ["m2", "a2"]
 
     @pytest.mark.promise("idempotent-send")
-    async def test_of_many_repetitions_at_once_one_makes_the_run(self, talk: Talk) -> None:
+    async def test_one_of_many_concurrent_duplicates_creates_the_run(self, talk: Talk) -> None:
         orders = [talk.order(**KEYED, worker="w1", lease=LEASE) for _ in range(10)]
         async with within("all duplicates of one message"):
             sent = await asyncio.gather(*map(talk.store.runs.send, orders))
@@ -172,7 +170,7 @@ class SendContract:
         assert (await talk.send("m1", chat="c2")).created, "but it may stand in another chat"
 
     @pytest.mark.promise("owned")
-    async def test_nobody_sends_into_a_foreign_chat(self, talk: Talk) -> None:
+    async def test_a_message_to_a_foreign_chat_is_refused(self, talk: Talk) -> None:
         await talk.answer(**KEYED)
         async with talk.unchanged():
             for order in (
@@ -223,7 +221,7 @@ class SendContract:
         assert await talk.branch(chat="c2") == ["m1", "m4", "a6"]
 
     @pytest.mark.promise("versions")
-    async def test_an_edit_stands_beside_what_it_edits(self, talk: Talk) -> None:
+    async def test_an_edit_is_a_sibling_of_the_edited_message(self, talk: Talk) -> None:
         await talk.answer("m1")
         await talk.answer("m2")
         await talk.answer("m3", place="edit", anchor="m2")
@@ -237,7 +235,7 @@ class SendContract:
         }  # fmt: skip
 
     @pytest.mark.promise("owned")
-    async def test_only_what_is_in_the_chat_can_be_edited_or_asked_again(self, talk: Talk) -> None:
+    async def test_only_messages_of_the_chat_can_be_edited_or_regenerated(self, talk: Talk) -> None:
         await talk.answer("m1")
         await talk.answer("m2", chat="c2", owner="bob")
         async with talk.unchanged():

@@ -68,7 +68,7 @@ def test_a_plan_is_its_seed() -> None:
         (["--store", "sqlite"], "[]", "is not the report of a campaign"),
     ],
 )
-def test_a_campaign_that_cannot_run_says_why_in_one_sentence(
+def test_a_campaign_that_cannot_run_prints_the_reason_in_one_sentence(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -90,7 +90,7 @@ def resident(server: ServerProcess) -> int:
 
 @pytest.mark.promise("bounded")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory in /proc")
-async def test_readers_at_a_byte_a_second_hold_nobody_back_and_cost_no_memory(
+async def test_readers_at_a_byte_a_second_slow_no_others_and_cost_no_memory(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
     url = f"{redis_server.url}?prefix=slow"

@@ -101,7 +101,7 @@ def test_fresh_inputs_break_nothing(name: str, check: Check, data: st.DataObject
     check(made)
 
 
-def test_the_command_keeps_an_input_and_says_what_is_missing(
+def test_the_command_keeps_an_input_and_reports_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

@@ -274,7 +274,7 @@ async def test_a_client_that_breaks_off_or_speaks_nonsense_leaves_no_trace(
     await until(lambda: len(app.server.server_state.connections) <= 1)
 
 
-async def test_a_failure_of_our_own_tells_nothing_of_it(
+async def test_an_internal_error_reveals_no_details(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any, **__: Any) -> Any:

@@ -16,7 +16,7 @@ from tests.http.conftest import app_with
 from tests.waiting import until
 
 
-async def test_it_is_refused_and_told_which_run_is_in_the_way(app: App, guest: Guest) -> None:
+async def test_it_is_refused_and_the_problem_names_the_blocking_run(app: App, guest: Guest) -> None:
     async with begun(app, guest) as (first, _):
         refused = await guest.send("Two", message_id="m2")
         assert (refused.status, refused.json["type"]) == (409, "urn:durable-llm-streams:chat-busy")
@@ -29,9 +29,7 @@ async def test_it_is_refused_and_told_which_run_is_in_the_way(app: App, guest: G
 
 
 @app_with(on_busy="queue")
-async def test_it_waits_its_turn_and_then_knows_the_answer_before_it(
-    app: App, guest: Guest
-) -> None:
+async def test_it_waits_its_turn_and_then_has_the_answer_before_it(app: App, guest: Guest) -> None:
     app.script.pieces = ["1"]
     async with asked_twice(app, guest) as (first, second):
         await read_until(second, lambda reading: bool(reading.comments))
@@ -71,7 +69,7 @@ async def test_a_waiting_message_can_be_stopped_by_name(app: App, guest: Guest) 
 
 @pytest.mark.promise("stop")
 @app_with(on_busy="interrupt")
-async def test_it_interrupts_and_what_was_said_is_kept(app: App, guest: Guest) -> None:
+async def test_it_interrupts_and_the_text_so_far_is_kept(app: App, guest: Guest) -> None:
     async with begun(app, guest) as (first, _), await guest.start("Two") as second:
         assert (await read_rest(first)).end == "abort"
         app.script.free()
@@ -124,7 +122,7 @@ async def answered(app: App, guest: Guest, body: JSON, prompts: int = 2) -> Read
 @pytest.mark.parametrize(
     "app", [{"on_busy": on_busy} for on_busy in ("reject", "queue", "interrupt")], indirect=True
 )
-async def test_who_leaves_an_answer_and_asks_on_has_stopped_it(app: App, guest: Guest) -> None:
+async def test_a_new_question_after_leaving_an_answer_stops_it(app: App, guest: Guest) -> None:
     async with an_answer(app, guest) as (stream, answer):
         stream.close()
     assert (await answered(app, guest, asked_on(answer))).end == "finish"
@@ -132,7 +130,7 @@ async def test_who_leaves_an_answer_and_asks_on_has_stopped_it(app: App, guest: 
     assert said == ["One", "Hello, ", "Two", "Hello, world."]
 
 
-async def test_what_is_asked_before_the_news_of_leaving_has_come_is_answered(
+async def test_a_question_that_overtakes_the_disconnect_is_answered(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with an_answer(app, guest) as (stream, answer):
@@ -147,7 +145,7 @@ async def test_what_is_asked_before_the_news_of_leaving_has_come_is_answered(
         assert (await answered(app, guest, asked_on(answer))).end == "finish"
 
 
-async def test_an_answer_that_somebody_else_follows_is_waited_for(
+async def test_an_answer_with_another_reader_is_waited_for(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(busy_chat, "LEAVING_SECONDS", 0.05)
@@ -165,7 +163,7 @@ async def test_an_answer_that_somebody_else_follows_is_waited_for(
     assert said == ["One", "Hello, world.", "Two", "Hello, world."]
 
 
-async def test_who_leaves_before_the_first_word_and_asks_on_is_answered(
+async def test_a_new_question_after_leaving_before_the_first_word_is_answered(
     app: App, guest: Guest
 ) -> None:
     app.script.hold()
@@ -184,7 +182,7 @@ async def behind_another(guest: Guest) -> list[JSON]:
 
 
 @pytest.mark.parametrize("edited", ["m0", "m1"], ids=["an earlier question", "its question"])
-async def test_who_leaves_an_answer_and_edits_what_led_to_it_is_answered(
+async def test_an_edit_after_leaving_the_answer_to_it_is_answered(
     app: App, guest: Guest, edited: str
 ) -> None:
     before = await behind_another(guest)

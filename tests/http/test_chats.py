@@ -12,7 +12,7 @@ from tests.waiting import until
 
 
 @pytest.mark.promise("stop", "one-end")
-async def test_stopping_ends_the_stream_and_keeps_what_was_said(app: App, guest: Guest) -> None:
+async def test_stopping_ends_the_stream_and_keeps_the_text_so_far(app: App, guest: Guest) -> None:
     async with begun(app, guest) as (response, _):
         stopped = await guest.call("POST", "/api/chat/c1/stop")
         assert stopped.json == {"stopped": response.headers["x-run-id"]}
@@ -96,7 +96,7 @@ async def test_chats_are_searched_and_listed_newest_first_by_page(guest: Guest) 
     assert [chat["id"] for chat in listed] == ["other", "c2", "c4", "c3", "c1", "c0"]
 
 
-async def test_a_chat_tells_whether_an_answer_is_written_in_it(app: App, guest: Guest) -> None:
+async def test_a_chat_shows_whether_an_answer_is_written_in_it(app: App, guest: Guest) -> None:
     async with begun(app, guest):
         (chat,) = (await guest.get("/api/chats")).json["chats"]
         assert chat["active"] is True

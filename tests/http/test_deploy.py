@@ -96,7 +96,7 @@ async def test_every_event_passes_the_proxy_before_the_next_one_is_made(shared: 
 
 
 @pytest.mark.promise("takeover")
-async def test_after_the_end_of_a_server_the_other_one_goes_on(own: Deployment) -> None:
+async def test_after_the_end_of_a_server_the_other_one_continues(own: Deployment) -> None:
     own.provider.plan(STALLS, WHOLE)
     async with own.visitor() as guest, await guest.start() as stream:
         first = await read_said(stream)
@@ -112,7 +112,7 @@ async def test_after_the_end_of_a_server_the_other_one_goes_on(own: Deployment) 
 
 
 @pytest.mark.promise("hand-over")
-async def test_while_a_server_finishes_its_answers_nobody_sees_an_error(tmp_path: Path) -> None:
+async def test_while_a_server_finishes_its_answers_no_client_sees_an_error(tmp_path: Path) -> None:
     async with deployed(tmp_path, grace=600.0) as deployment, deployment.visitor() as guest:
         deployment.provider.plan(STALLS)
         async with await guest.start() as stream:
@@ -263,7 +263,7 @@ def test_every_variable_that_is_set_is_a_setting() -> None:
         assert set(re.findall(r"\bDLS_[A-Z_]+", text)) <= known
 
 
-def test_what_nginx_knows_as_servers_is_what_compose_starts() -> None:
+def test_the_servers_of_nginx_are_those_that_compose_starts() -> None:
     started = re.findall(r"^  (server-\d): \*server$", COMPOSE, re.MULTILINE)
     known = re.findall(r"^\s+server (server-\d):8000 ", CONFIGURATION.read_text(), re.MULTILINE)
     assert started == known

@@ -89,7 +89,7 @@ async def test_a_first_feed_opens_with_nothing_and_asks_to_list_the_chats(guest:
 
 
 @pytest.mark.promise("feed")
-async def test_an_answer_is_told_from_its_beginning_to_its_end(app: App, guest: Guest) -> None:
+async def test_an_answer_is_published_from_its_start_to_its_end(app: App, guest: Guest) -> None:
     async with feed(guest) as events, begun(app, guest) as (response, reading):
         _, created, started = await events.until("open", *ANSWERED[:2])
         (row,) = (await guest.get("/api/chats")).json["chats"]
@@ -109,7 +109,7 @@ async def test_an_answer_is_told_from_its_beginning_to_its_end(app: App, guest: 
 
 @pytest.mark.promise("feed")
 @app_with(limits=Limits(attempts=1))
-async def test_failures_stops_renaming_and_deleting_are_told(app: App, guest: Guest) -> None:
+async def test_failures_stops_renames_and_deletions_are_published(app: App, guest: Guest) -> None:
     async with feed(guest) as events:
         await events.until("open")
         app.script.pieces = [RuntimeError("broken")]
@@ -131,7 +131,7 @@ async def test_failures_stops_renaming_and_deleting_are_told(app: App, guest: Gu
 
 @pytest.mark.promise("feed")
 @pytest.mark.parametrize("where", ["header", "after", "both"])
-async def test_a_feed_goes_on_behind_the_last_event(app: App, guest: Guest, where: str) -> None:
+async def test_a_feed_continues_after_the_last_event(app: App, guest: Guest, where: str) -> None:
     async with feed(guest) as events:
         await events.until("open")
         await guest.send()
@@ -150,7 +150,7 @@ async def test_a_feed_goes_on_behind_the_last_event(app: App, guest: Guest, wher
 
 @pytest.mark.promise("feed", "foreign-bytes")
 @pytest.mark.parametrize("position", ["nonsense", "0-0", "x" * 5000, "é", "%0A"])
-async def test_a_position_that_is_none_lists_the_chats_again(guest: Guest, position: str) -> None:
+async def test_an_invalid_position_lists_the_chats_again(guest: Guest, position: str) -> None:
     async with feed(guest, after=position) as events:
         assert await events.until("open") == [{"type": "open", "complete": False}]
         assert events.reading.ids[0] != position
@@ -159,7 +159,7 @@ async def test_a_position_that_is_none_lists_the_chats_again(guest: Guest, posit
 
 
 @pytest.mark.promise("owned")
-async def test_nobody_sees_what_is_somebody_elses(app: App, guest: Guest) -> None:
+async def test_a_feed_shows_no_changes_of_other_owners(app: App, guest: Guest) -> None:
     async with app.guest() as other, feed(guest) as mine:
         await other.get("/api/models")
         await mine.until("open")
@@ -181,7 +181,7 @@ async def test_a_visitor_without_a_cookie_gets_one_with_the_feed(app: App) -> No
         await events.until("open", *ANSWERED)
 
 
-async def test_a_silent_feed_sends_comments_and_goes_on(
+async def test_a_silent_feed_sends_comments_and_continues(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.01)
@@ -192,7 +192,7 @@ async def test_a_silent_feed_sends_comments_and_goes_on(
 
 
 @pytest.mark.promise("no-leak")
-async def test_a_feed_that_is_left_is_forgotten(app: App, guest: Guest) -> None:
+async def test_a_feed_is_released_after_a_disconnect(app: App, guest: Guest) -> None:
     async with feed(guest) as events:
         await events.until("open")
         assert len(app.shared.streams) == 1
@@ -234,7 +234,7 @@ async def unavailable(*_: Any, **__: Any) -> Changes:
 
 
 @pytest.mark.promise("feed")
-async def test_a_feed_with_a_gap_ends_so_that_its_reader_comes_back(
+async def test_a_feed_with_a_gap_ends_so_that_its_reader_reconnects(
     app: App, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = app.store.feed.changes

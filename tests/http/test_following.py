@@ -41,7 +41,7 @@ async def test_without_an_active_run_there_is_nothing_to_follow(app: App, guest:
 
 
 @pytest.mark.promise("prefix")
-async def test_a_second_reader_gets_what_was_said_and_then_what_is_said(
+async def test_a_second_reader_gets_the_text_so_far_and_then_live_text(
     app: App, guest: Guest
 ) -> None:
     async with begun(app, guest), await guest.open("GET", STREAM) as second:
@@ -134,7 +134,7 @@ def lost(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 
 @pytest.mark.promise("lost-tail-is-told")
-async def test_who_read_what_the_store_has_lost_since_is_told_and_gets_no_other_text(
+async def test_a_reader_of_records_lost_since_gets_an_error_and_no_other_text(
     app: App, guest: Guest, lost: asyncio.Event
 ) -> None:
     async with begun(app, guest) as (first, reading):
@@ -161,7 +161,7 @@ async def test_a_reader_that_resumes_at_the_end_gets_no_text_of_another_epoch(
 
 @pytest.mark.promise("prefix")
 @pytest.mark.parametrize("where", ["header", "query", "both"])
-async def test_a_cursor_brings_only_what_comes_after_it(app: App, guest: Guest, where: str) -> None:
+async def test_a_cursor_gives_only_the_records_after_it(app: App, guest: Guest, where: str) -> None:
     async with begun(app, guest) as (_, reading):
         pass
     cursor = reading.ids[-1]
@@ -211,7 +211,7 @@ async def test_a_cursor_that_the_log_does_not_hold_is_lost(
 
 
 @pytest.mark.promise("history-is-fold")
-async def test_catching_up_merges_deltas_and_tells_the_same(app: App, guest: Guest) -> None:
+async def test_catching_up_merges_deltas_into_the_same_text(app: App, guest: Guest) -> None:
     app.script.pieces = pieces = [f'{number} "\\\u2028 ' for number in range(2000)]
     app.script.hold()
     async with await guest.start() as live:
@@ -252,7 +252,7 @@ async def test_a_client_that_leaves_does_not_stop_the_run(app: App, guest: Guest
 
 
 @pytest.mark.promise("bounded")
-async def test_a_reader_that_does_not_read_holds_nobody_back(app: App, guest: Guest) -> None:
+async def test_a_stalled_reader_does_not_slow_others(app: App, guest: Guest) -> None:
     app.script.pieces = ["x" * 10_000] * 1000  # more than all buffers between
     async with await guest.start() as slow:
         reading = await guest.get(STREAM)

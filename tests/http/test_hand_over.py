@@ -63,7 +63,7 @@ async def test_an_answer_that_is_short_enough_ends_on_the_connection_where_it_be
         assert len(here.provider.requests) == 1
 
 
-async def test_a_longer_answer_goes_on_at_another_server_at_once(tmp_path: Path) -> None:
+async def test_a_longer_answer_continues_at_another_server_at_once(tmp_path: Path) -> None:
     async with place(tmp_path, {"DLS_GRACE": "0.5"}, servers=2) as here:
         here.provider.plan(STALLS, WHOLE)
         async with await here.guest(0).start() as stream:

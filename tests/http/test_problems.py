@@ -75,7 +75,7 @@ def test_a_new_kind_of_error_is_what_its_base_is() -> None:
 
 @pytest.mark.promise("no-secrets")
 @pytest.mark.parametrize("kind", list(every_kind(errors.StoreError)))
-def test_what_is_wrong_with_the_store_is_not_told_to_strangers(kind: Kind) -> None:
+def test_store_errors_are_not_revealed_to_clients(kind: Kind) -> None:
     response = problems.from_error(kind("The store /home/you/chats.db is full (disk I/O error)."))
     body = bytes(response.body)
     assert not any(word in body for word in (b"chats.db", b"/home", b"I/O")), body

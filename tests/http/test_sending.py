@@ -73,7 +73,7 @@ async def test_a_message_sent_again_in_the_middle_follows_from_the_start(
 
 @pytest.mark.promise("idempotent-send")
 @pytest.mark.parametrize("way", ["header", "query"])
-async def test_a_message_sent_again_with_a_cursor_goes_on_after_it(
+async def test_a_message_sent_again_with_a_cursor_continues_after_it(
     app: App, guest: Guest, way: str
 ) -> None:
     def from_the(cursor: str) -> dict[str, Any]:
@@ -135,7 +135,7 @@ async def test_an_idempotency_key_makes_a_retry_with_a_new_id_the_same_message(
 
 
 @pytest.mark.promise("idempotent-send")
-async def test_an_idempotency_key_tells_one_regeneration_from_another(guest: Guest) -> None:
+async def test_an_idempotency_key_distinguishes_two_regenerations(guest: Guest) -> None:
     for number in (1, 2):
         await guest.send(f"Question {number}", message_id=f"q{number}")
     again = {"id": "c1", "trigger": "regenerate-message"}
@@ -175,7 +175,7 @@ async def test_the_model_is_the_one_asked_for_or_the_first(app: App, guest: Gues
 
 
 @pytest.mark.promise("honest-failure", "one-end")
-async def test_an_answer_that_fails_ends_with_an_error_and_keeps_what_was_said(
+async def test_a_failed_answer_ends_with_an_error_and_keeps_the_text_so_far(
     app: App, guest: Guest
 ) -> None:
     app.script.pieces = ["So far", ModelError("The model is out of order.")]
@@ -188,9 +188,7 @@ async def test_an_answer_that_fails_ends_with_an_error_and_keeps_what_was_said(
 
 @pytest.mark.promise("one-clean-answer")
 @app_with(limits=Limits(backoff=0.001, attempts=2))
-async def test_an_answer_that_is_tried_again_tells_readers_to_drop_the_failed_text(
-    app: App, guest: Guest
-) -> None:
+async def test_a_retried_answer_makes_readers_drop_the_failed_text(app: App, guest: Guest) -> None:
     app.script.pieces = ["lost", ModelError("Cut.", retryable=True)]
     reading = await guest.send()
     assert reading.types.count("reset-step") == 1

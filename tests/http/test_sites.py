@@ -81,7 +81,7 @@ async def test_the_path_without_a_slash_leads_to_the_page(tmp_path: Path, folder
         assert (await guest.get("/chatter")).status == 404
 
 
-async def test_an_application_that_is_mounted_knows_its_path(tmp_path: Path, folder: Path) -> None:
+async def test_a_mounted_application_uses_its_path(tmp_path: Path, folder: Path) -> None:
     async with visiting(tmp_path, ui=folder) as (app, guest):
         served = app.server.config.loaded_app
         app.server.config.loaded_app = Starlette(routes=[Mount("/sub", served)])
@@ -202,7 +202,7 @@ async def test_a_site_that_is_not_named_can_change_nothing(tmp_path: Path, setti
     ],
 )
 @app_with(cors_origins=(APP_SITE,), proxies=["127.0.0.1"])
-async def test_a_request_is_foreign_by_what_its_browser_says_of_it(
+async def test_a_request_is_cross_site_by_the_browsers_headers(
     guest: Guest, headers: dict[str, str], foreign: bool
 ) -> None:
     for method, path, status in (
@@ -236,7 +236,7 @@ def test_an_origin_is_read_as_browsers_write_it(text: str, origin: str) -> None:
      "https://a.example:99999", "https://a b", "https://*", "https://a.*.example", "'self'",
      "https://a.example; script-src *", "https://user@a.example"],
 )  # fmt: skip
-def test_what_is_no_origin_is_refused_with_a_sentence(setting: str, text: str) -> None:
+def test_an_invalid_origin_is_refused_with_a_sentence(setting: str, text: str) -> None:
     cors, frames = ([text], []) if setting == "DLS_CORS_ORIGINS" else ([], [text])
     with pytest.raises(InvalidSetting, match=rf"{setting} .*https://app\.example\.org.*\.$"):
         Site.checked("", cors, frames)

@@ -91,7 +91,7 @@ async def test_the_page_is_shown_for_every_chat(guest: Guest) -> None:
         assert (await get(guest, path)).status == 404, path
 
 
-async def test_the_page_comes_even_when_nobody_knows_who_asks(tmp_path: Path, folder: Path) -> None:
+async def test_the_page_is_served_without_a_known_visitor(tmp_path: Path, folder: Path) -> None:
     async def nobody(_: HTTPConnection) -> Visitor:
         raise Unauthenticated("Sign in.")
 
@@ -110,7 +110,9 @@ async def test_a_file_is_sent_as_what_it_is(guest: Guest) -> None:
         assert "content-encoding" not in reading.headers
 
 
-async def test_what_its_name_tells_is_kept_and_the_rest_is_asked_for_again(guest: Guest) -> None:
+async def test_files_with_a_hash_in_their_name_are_cached_and_others_revalidated(
+    guest: Guest,
+) -> None:
     asset = await get(guest, "/assets/index-B1x.js")
     assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
     for path in ("/", "/c/c1", "/theme.js", "/icon.svg", "/favicon.ico"):
@@ -197,7 +199,7 @@ async def test_nothing_but_the_interface_is_given_out(guest: Guest) -> None:
         assert (await get(guest, f"/{name}")).status == 404, name
 
 
-async def test_a_file_of_another_build_is_a_problem_that_says_so(guest: Guest) -> None:
+async def test_a_file_of_another_build_gives_a_problem_with_the_reason(guest: Guest) -> None:
     reading = await get(guest, "/assets/index-OLD.js", "br, gzip")
     assert reading.status == 404
     assert reading.headers["content-type"] == "application/problem+json"
@@ -241,7 +243,7 @@ async def test_a_build_beside_a_running_server_changes_nothing(guest: Guest, fol
 
 
 @pytest.mark.parametrize("missing", ["folder", "page", "interface"])
-async def test_without_the_interface_the_page_says_what_to_do_and_the_api_works(
+async def test_without_the_interface_the_page_explains_it_and_the_api_works(
     tmp_path: Path, folder: Path, missing: str
 ) -> None:
     (folder / "index.html").unlink()

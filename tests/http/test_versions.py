@@ -20,7 +20,9 @@ def asked(app: App) -> list[str]:
 
 
 @pytest.mark.promise("versions")
-async def test_an_edit_with_a_new_id_stands_beside_the_old_message(app: App, guest: Guest) -> None:
+async def test_an_edit_with_a_new_id_is_a_sibling_of_the_old_message(
+    app: App, guest: Guest
+) -> None:
     await ask(app, guest, "One", "1", "m1")
     await ask(app, guest, "Two", "2", "m2")
     app.script.pieces = ["2b"]
@@ -53,7 +55,7 @@ async def test_an_edit_that_keeps_the_clients_id_gets_one_of_its_own(
     assert (await guest.post(edited)).headers["x-run-id"] != first.headers["x-run-id"]
 
 
-async def test_what_follows_an_edit_goes_on_from_the_edited_text(app: App, guest: Guest) -> None:
+async def test_messages_after_an_edit_continue_from_the_edited_text(app: App, guest: Guest) -> None:
     """`useChat` still shows the edited message under its old id, and names no other."""
     await ask(app, guest, "One", "1", "m1")
     shown = [user("m1", "One?")]
@@ -102,7 +104,7 @@ async def test_asking_again_while_the_answer_is_written_follows_it(app: App, gue
     assert len(app.script.prompts) == 1
 
 
-async def test_another_branch_tells_of_the_answer_that_is_written_but_does_not_show_it(
+async def test_another_branch_names_the_running_answer_but_does_not_show_it(
     app: App, guest: Guest
 ) -> None:
     old = await ask(app, guest, "One", "1", "m1")
@@ -132,7 +134,7 @@ async def test_another_branch_tells_of_the_answer_that_is_written_but_does_not_s
         ({"message": user("m", "x"), "messageId": "an answer"}, 400, "invalid-request"),
     ],
 )
-async def test_what_is_not_there_or_no_question_can_be_neither_edited_nor_answered_again(
+async def test_only_an_existing_question_can_be_edited_or_answered_again(
     app: App, guest: Guest, body: dict[str, object], status: int, problem: str
 ) -> None:
     answer = await ask(app, guest, "One", "1", "m1")
@@ -144,7 +146,7 @@ async def test_what_is_not_there_or_no_question_can_be_neither_edited_nor_answer
 
 
 @pytest.mark.parametrize("trigger", ["regenerate-message", "submit-message"])
-async def test_a_question_that_never_came_is_asked_by_the_retry(
+async def test_a_question_that_never_arrived_is_sent_by_the_retry(
     app: App, guest: Guest, trigger: str
 ) -> None:
     await ask(app, guest, "One", "1", "m1")

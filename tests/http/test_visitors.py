@@ -169,7 +169,7 @@ async def test_a_cookie_that_was_not_signed_here_counts_as_none() -> None:
     indirect=["app"],
     ids=["no proxy", "this proxy", "another proxy"],
 )
-async def test_the_header_of_a_proxy_is_not_trusted_unless_the_server_is_told_to(
+async def test_the_header_of_a_proxy_is_not_trusted_unless_configured(
     guest: Guest, trusted: bool
 ) -> None:
     cookie = (await guest.get("/api/chats", headers=HTTPS)).headers["set-cookie"]
@@ -177,7 +177,7 @@ async def test_the_header_of_a_proxy_is_not_trusted_unless_the_server_is_told_to
 
 
 @app_with(proxies=["127.0.0.1"])
-async def test_the_first_proxy_tells_the_scheme_that_the_browser_used(app: App) -> None:
+async def test_the_first_proxy_names_the_scheme_that_the_browser_used(app: App) -> None:
     async with app.guest(cookie_jar=aiohttp.DummyCookieJar()) as guest:
         for proto, forwarded, secure in (
             ("https, http", None, True),
@@ -208,7 +208,7 @@ async def test_a_client_can_see_whether_its_cookie_comes_back(app: App, guest: G
             assert (await forgetful.get("/api/visitor")).json == {"known": False}
 
 
-async def test_who_loses_the_cookie_and_with_it_the_chat_is_told_so(app: App, guest: Guest) -> None:
+async def test_a_lost_cookie_and_with_it_the_chat_is_reported(app: App, guest: Guest) -> None:
     async with app.guest(cookie_jar=aiohttp.DummyCookieJar()) as forgetful:
         assert (await forgetful.send(chat="mine")).status == 200
         lost = await forgetful.send(chat="mine")
@@ -222,7 +222,7 @@ async def test_who_loses_the_cookie_and_with_it_the_chat_is_told_so(app: App, gu
     assert "cookie" not in (await guest.get("/api/chats/mine")).json["detail"]
 
 
-async def test_the_cookie_comes_with_the_first_answer_whichever_it_is(app: App) -> None:
+async def test_any_first_response_sets_the_cookie(app: App) -> None:
     body = {"json": {"id": "mine", "message": user("m1", "Hi")}}
     for method, path, sent in (
         ("GET", "/api/chats", {}), ("GET", "/api/models", {}), ("POST", "/api/chat", body),
@@ -234,9 +234,7 @@ async def test_the_cookie_comes_with_the_first_answer_whichever_it_is(app: App) 
 
 @pytest.mark.promise("owned")
 @pytest.mark.parametrize("active", [True, False])
-async def test_what_is_not_yours_looks_like_what_is_not_there(
-    app: App, guest: Guest, active: bool
-) -> None:
+async def test_foreign_chats_look_like_missing_ones(app: App, guest: Guest, active: bool) -> None:
     if active:
         app.script.hold()
     async with (
@@ -280,7 +278,7 @@ async def test_what_is_not_yours_looks_like_what_is_not_there(
 
 
 @pytest.mark.promise("owned")
-async def test_a_run_of_ones_own_other_chat_does_not_open_somebody_elses(
+async def test_a_run_of_another_own_chat_does_not_open_a_foreign_chat(
     app: App, guest: Guest
 ) -> None:
     await guest.send(chat="c1")
@@ -304,7 +302,7 @@ async def by_header(connection: HTTPConnection) -> Visitor:
 
 @pytest.mark.promise("owned")
 @app_with(authenticate=by_header)
-async def test_a_hook_tells_who_asks_and_adds_to_every_answer(app: App) -> None:
+async def test_a_hook_names_the_owner_and_adds_to_every_response(app: App) -> None:
     async with app.guest(headers={"X-User": "ann"}) as ann, app.guest() as nobody:
         sent = await ann.send(message_id="m1")
         assert (sent.headers["x-greeting"], sent.headers.get("set-cookie")) == ("ann", None)

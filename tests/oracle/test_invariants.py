@@ -95,7 +95,7 @@ def test_an_event_that_is_not_committed_yet_is_a_violation() -> None:
     assert [each.promise for each in found] == ["seen-is-durable"]
 
 
-def test_a_delay_begins_when_another_reader_has_the_record_or_the_connection_began() -> None:
+def test_a_delay_counts_from_another_readers_receipt_or_from_the_connection() -> None:
     run = World().finished
     quick, late, slow = (run.reading(who, to=3) for who in ("quick", "late", "slow"))
     quick.came, quick.since = [1.0, 2.0, 3.0], [0.0] * 3

@@ -132,7 +132,7 @@ async def test_a_cut_reader_resumes_with_its_cursor_at_the_next_server() -> None
 
 
 @virtual
-async def test_a_sender_repeats_its_message_until_it_is_accepted_and_then_reads_that_run() -> None:
+async def test_a_sender_retries_its_message_until_accepted_and_then_reads_that_run() -> None:
     later = (Scripted(503, retry_after="1"), None, Scripted(409, retry_after="1"))
     reading, asked = await read(*later, stream(1, 0, None), stream(1, END), first=POST)
     assert asked == [*[(turn % 2, "POST", "") for turn in range(4)], (0, "GET", "00")]
@@ -162,7 +162,7 @@ def test_a_status_ends_a_reading_in_its_way(
 
 
 @virtual
-async def test_a_reader_that_goes_away_comes_back_with_its_cursor() -> None:
+async def test_a_reader_that_disconnects_resumes_with_its_cursor() -> None:
     servers, stays = Servers(stream(1, 3, b": x\n\n"), stream(4, END)), iter([False, True])
 
     async def pace(piece: bytes) -> bool:
@@ -174,13 +174,13 @@ async def test_a_reader_that_goes_away_comes_back_with_its_cursor() -> None:
 
 
 @virtual
-async def test_a_reader_that_waits_for_an_answer_asks_until_there_is_one() -> None:
+async def test_a_reader_that_waits_for_an_answer_polls_until_there_is_one() -> None:
     servers = Servers(Scripted(204), Scripted(404), stream(1, END))
     assert (await Client(servers, 1).read(a_reading(), waits=True)).ended
 
 
 @virtual
-async def test_a_call_is_repeated_until_a_server_answers_it() -> None:
+async def test_a_call_is_retried_until_a_server_answers_it() -> None:
     servers = Servers(None, Scripted(503), Scripted(200, b"yes", None), Scripted(200, b"y", b"es"))
     answered = await Client(servers, 2).call(POST)
     assert (answered.server, answered.body) == (1, b"yes")

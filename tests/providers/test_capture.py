@@ -67,7 +67,7 @@ async def captured(
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_captured_answer_is_a_case_that_comes_to_the_same(
+async def test_a_captured_answer_is_a_case_with_the_same_result(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed, path = await captured(load(CORPUS / f"{name}.toml"), tmp_path, monkeypatch)

@@ -97,7 +97,7 @@ PATHS = list(paths())
 
 
 @pytest.mark.parametrize("path", PATHS, ids=map(name_of, PATHS))
-def test_a_body_says_the_same_however_it_is_cut(path: Path) -> None:
+def test_a_body_gives_the_same_result_however_it_is_cut(path: Path) -> None:
     for answer, body in _bodies(load(path)):
         broken = breaks(answer)
         expected = _outcome(body, [body], broken=broken)

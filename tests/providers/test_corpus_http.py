@@ -14,7 +14,7 @@ PATHS = list(paths())
 
 
 @pytest.mark.parametrize("path", PATHS, ids=map(name_of, PATHS))
-async def test_what_a_provider_sent_comes_to_what_its_file_says(
+async def test_a_providers_answer_gives_the_outcome_in_its_file(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = load(path)

@@ -103,7 +103,9 @@ def test_each_meaning_has_a_sentence_and_one_rule(name: str) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "headers"), WORDINGS["wait"]["headers"])
-def test_headers_say_how_long_to_wait(seconds: float | bool, headers: dict[str, str]) -> None:
+def test_headers_give_the_delay_before_a_retry(
+    seconds: float | bool, headers: dict[str, str]
+) -> None:
     found = failures.wait_asked(headers, NOW, status=429)
     assert found == (pytest.approx(seconds) if seconds is not False else None)
 
@@ -115,7 +117,7 @@ def test_when_a_limit_is_full_again_counts_only_if_it_was_reached() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "body"), WORDINGS["wait"]["body"])
-def test_a_body_says_how_long_to_wait(seconds: float | bool, body: str) -> None:
+def test_a_body_gives_the_delay_before_a_retry(seconds: float | bool, body: str) -> None:
     found = failures.wait_asked(None, NOW, body=body, status=429)
     assert found == (pytest.approx(seconds) if seconds is not False else None)
 
@@ -244,7 +246,7 @@ def test_the_log_gets_one_bounded_line() -> None:
     assert "short" in logged
 
 
-def test_the_log_gets_what_the_provider_said() -> None:
+def test_the_log_gets_the_providers_error_text() -> None:
     assert read(500, "it is said here").detail == "HTTP 500: it is said here"
     assert "it is said here" in failures.reported({"message": "it is said here"}).detail
     assert read(302, "x").detail == "HTTP 302"
@@ -258,7 +260,7 @@ class _Nowhere(AbstractResolver):
         pass
 
 
-async def test_a_name_that_nobody_knows_is_told() -> None:
+async def test_an_unknown_host_name_is_reported() -> None:
     connector = aiohttp.TCPConnector(resolver=_Nowhere())
     async with aiohttp.ClientSession(connector=connector) as session:
         with pytest.raises(aiohttp.ClientError) as caught:

@@ -103,7 +103,7 @@ ASKED = "POST /x {}"
         ({"lose_response": True}, None, [ASKED, "answered"]),
     ],
 )
-def test_a_request_is_seen_as_its_fault_says_and_answered_whole_or_not(
+def test_a_request_shows_its_fault_and_is_answered_whole_or_not(
     faults: dict[str, Any], seconds: float | None, seen: list[str]
 ) -> None:
     async def main() -> None:
@@ -151,7 +151,7 @@ def test_a_reader_that_reads_nothing_holds_the_writer_back_until_it_is_gone() ->
     live(main)
 
 
-def test_a_frozen_process_answers_late_and_a_dead_one_cuts_what_it_was_answering() -> None:
+def test_a_frozen_process_answers_late_and_a_dead_one_cuts_its_response() -> None:
     async def main() -> None:
         home = Home()
         home.process.frozen = True

@@ -148,7 +148,7 @@ def defective(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(300)
-def test_a_planted_defect_is_found_told_and_kept(defective: Path, tmp_path: Path) -> None:
+def test_a_planted_defect_is_found_reported_and_kept(defective: Path, tmp_path: Path) -> None:
     words = ["--seeds", "60", "--store", "sqlite", "--tries", "12", "--jobs", "1"]
     done = hunting(words, tmp_path, defective)
     assert (done.returncode, done.stderr) == (1, "")

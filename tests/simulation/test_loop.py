@@ -101,7 +101,7 @@ def test_a_turn_that_does_not_end_is_reported_with_its_place() -> None:
         live(main)
 
 
-def test_threads_are_refused_and_errors_that_nobody_takes_are_complaints() -> None:
+def test_threads_are_refused_and_unretrieved_errors_are_complaints() -> None:
     async def main() -> list[str]:
         def fail() -> None:
             raise ValueError("nobody takes this")
@@ -208,7 +208,7 @@ def test_a_killed_process_runs_nothing_of_what_a_living_one_would(dies: bool) ->
 
 
 @pytest.mark.parametrize("turn", range(1, 6))
-def test_an_error_that_died_before_anybody_heard_of_it_is_no_complaint(turn: int) -> None:
+def test_an_error_of_a_process_that_died_first_is_no_complaint(turn: int) -> None:
     async def main() -> list[dict[str, Any]]:
         async def fails() -> None:
             raise ValueError("nobody lives to hear this")
