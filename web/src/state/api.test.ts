@@ -3,7 +3,7 @@ import { Api } from "./api";
 
 afterEach(() => vi.unstubAllGlobals());
 
-/** A server that gives these answers, and what it was asked. */
+/** A server with these answers, and the requests that it received. */
 function serving(...answers: (Response | Error)[]) {
   const asked: [string, RequestInit | undefined][] = [];
   const api = new Api(async (input, init) => {
@@ -15,7 +15,7 @@ function serving(...answers: (Response | Error)[]) {
   return { api, asked };
 }
 
-describe("a call of the server", () => {
+describe("a request to the server", () => {
   const row = { id: "a b", title: "New" };
   const same = { credentials: "same-origin" };
   const patch = {
@@ -37,7 +37,7 @@ describe("a call of the server", () => {
     expect(asked).toEqual([[path, init]]);
   });
 
-  it("deletes, also beyond the page's end", async () => {
+  it("deletes, even while the page unloads", async () => {
     const { api, asked } = serving(new Response(), new Response());
     await api.delete("c1");
     await api.delete("c1", { keepalive: true });
@@ -48,26 +48,26 @@ describe("a call of the server", () => {
     ]);
   });
 
-  it("names the models", async () => {
+  it("lists the models", async () => {
     const { api, asked } = serving(Response.json({ models: [{ id: "m" }] }));
     expect(await api.models()).toEqual([{ id: "m" }]);
     expect(asked[0]?.[0]).toBe("/api/models");
   });
 
-  it("knows the browser unless the server says no", async () => {
+  it("recognises the browser unless the server denies it", async () => {
     const answers = [{ known: true }, { known: false }, {}].map((answer) => Response.json(answer));
     const { api, asked } = serving(...answers);
     expect([await api.isKnown(), await api.isKnown(), await api.isKnown()]).toEqual([true, false, true]);
     expect(asked[0]?.[0]).toBe("/api/visitor");
   });
 
-  it("goes through the page's own fetch, as it is then", async () => {
+  it("uses the global fetch of that moment", async () => {
     vi.stubGlobal("fetch", async () => Response.json({ known: false }));
     expect(await new Api().isKnown()).toBe(false);
   });
 });
 
-describe("a call that fails", () => {
+describe("a request that fails", () => {
   const cause = new TypeError("Failed to fetch");
   const headers = { "content-type": "application/problem+json" };
   const cut = new Response(new ReadableStream({ start: (c) => c.error(cause) }), { status: 503 });

@@ -1,4 +1,4 @@
-/** The server's calls, apart from the streams. Every failure is a `TransportError`. */
+/** The requests to the server, except the streams. Every failure is a `TransportError`. */
 import { refusal, TransportError } from "@/transport/index";
 import { at } from "./base";
 import type { ChatRow, OfferedModel, Snapshot } from "./model";
@@ -39,7 +39,7 @@ export class Api {
     return (await this.#json<{ models: OfferedModel[] }>(at("api/models"))).models;
   }
 
-  /** Whether the server knows this browser: whether its cookie came back. */
+  /** Whether the server recognises this browser: whether its cookie came back. */
   async isKnown(): Promise<boolean> {
     return (await this.#json<{ known?: boolean }>(at("api/visitor"))).known !== false;
   }
@@ -49,7 +49,7 @@ export class Api {
     try {
       return (await response.json()) as T;
     } catch (cause) {
-      throw new TransportError("not-a-stream", { cause }); // a captive portal's page, or a cut
+      throw new TransportError("not-a-stream", { cause }); // a captive portal, or a lost connection
     }
   }
 

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-/** What the screens do with chats: rename, delete, send, look; and what the feed tells of them. */
+/** Operations on chats: rename, delete, send, view; and events of the feed. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { words } from "@/words";
 import type { FeedEvent } from "./model";
@@ -10,7 +10,7 @@ import { until } from "./testing/wait";
 beforeEach(newApp);
 afterEach(leaveApp);
 
-/** Locks that nobody else holds, in a browser where four tabs follow an answer. */
+/** Locks that are free, in a browser where four tabs follow an answer. */
 function stubLocks(): readonly string[] {
   const held: string[] = [];
   const request = async (name: string, ...rest: unknown[]) => {
@@ -24,7 +24,7 @@ function stubLocks(): readonly string[] {
 }
 
 describe("a chat's new title", () => {
-  it("is shown at once, and then as the server has it", async () => {
+  it("is shown at once, then replaced by the server's", async () => {
     const { chats, rename } = await withChats(row("c2"), row("c1"));
     answers["PATCH /api/chats/c1"] = [() => Response.json(row("c1", { title: "Kept" }))];
     const renamed = rename("c1", "Typed");
@@ -34,14 +34,14 @@ describe("a chat's new title", () => {
     expect(title()).toBe("Kept");
   });
 
-  it("is taken back, and that is said, when the server refuses", async () => {
+  it("is reverted, with an error message, when the server refuses", async () => {
     const { chats, rename, toasts } = await withChats(row("c1"));
     answers["PATCH /api/chats/c1"] = [broken];
     await rename("c1", "Typed");
     expect([chats.getState().rows[0]?.title, toasts()]).toEqual(["Chat c1", [words.renameFailed]]);
   });
 
-  it("can be given to an opened chat that is not listed, not to an unknown one", async () => {
+  it("can be given to an open chat that is not listed, not to an unknown one", async () => {
     const { chats, conversationOf, rename } = await withChats();
     await rename("c1", "Before anything was opened");
     conversationOf("c1");
@@ -78,7 +78,7 @@ describe("a chat that is deleted", () => {
   it.each([
     ["was there", () => new Response()],
     ["was gone already", gone],
-  ])("is gone after seven seconds, with what waited for it, where it %s", async (_, answer) => {
+  ])("is gone after seven seconds, with its waiting messages, where it %s", async (_, answer) => {
     const page = await deleted(answer);
     expect([page.isHidden(), page.place.getState().chat, page.toasts()]).toEqual([
       true,
@@ -96,7 +96,7 @@ describe("a chat that is deleted", () => {
     expect(page.conversationOf("c1")).not.toBe(conversation);
   });
 
-  it("leaves the page where it is when another one is shown", async () => {
+  it("does not change the page when another chat is shown", async () => {
     const page = await withChats(row("c1"), row("c2"));
     const { go } = await import("./router");
     go("c2");
@@ -107,7 +107,7 @@ describe("a chat that is deleted", () => {
     expect(page.chats.getState().rows.map(({ id }) => id)).toEqual(["c2"]);
   });
 
-  it("is back where it was after an undo", async () => {
+  it("is restored in its place by an undo", async () => {
     const page = await deleted(gone);
     const { action } = page.page.getState().toasts[0]!;
     expect(action?.label).toBe(words.undo);
@@ -117,7 +117,7 @@ describe("a chat that is deleted", () => {
     expect(deletions()).toEqual([]);
   });
 
-  it("is back, and that is said, when the server refuses", async () => {
+  it("is restored, with an error message, when the server refuses", async () => {
     const page = await deleted(broken);
     await vi.advanceTimersByTimeAsync(7_000);
     expect([page.isHidden(), page.left(), page.toasts()]).toEqual([
@@ -127,15 +127,15 @@ describe("a chat that is deleted", () => {
     ]);
   });
 
-  it("is deleted at once when the page goes away", async () => {
+  it("is deleted at once when the page unloads", async () => {
     await deleted(broken);
     dispatchEvent(new Event("pagehide"));
     expect(deletions()).toEqual(["DELETE /api/chats/c1 beyond the page"]);
   });
 });
 
-describe("what is sent", () => {
-  it("makes a chat: its address, its row, and the chosen model", async () => {
+describe("a sent message", () => {
+  it("creates a chat with its address, row and chosen model", async () => {
     const model = { id: "m", name: "M", demo: false };
     answers["GET /api/models"] = [() => Response.json({ models: [model] })];
     const { chats, place, send } = await withChats(row("c9"));
@@ -148,10 +148,10 @@ describe("what is sent", () => {
     await until(() => expect(chats.getState().rows).toHaveLength(2));
     const title = `Hello there ${"x".repeat(68)}`;
     expect(chats.getState().rows.at(-1)).toMatchObject({ id: "c1", title, active: true });
-    expect(times("/api/chats/c1")).toBe(0); // a new chat is not asked for
+    expect(times("/api/chats/c1")).toBe(0); // a new chat is not loaded
   });
 
-  it("to a listed chat goes behind what that holds, and leaves its address alone", async () => {
+  it("to a listed chat follows its last message and keeps its address", async () => {
     wire.ask("m1", "Hello");
     wire.finish();
     const { place, send } = await withChats(row("c1"));
@@ -162,7 +162,7 @@ describe("what is sent", () => {
     expect([times("/api/chats/c1"), place.getState().leaf]).toEqual([1, "m1"]);
   });
 
-  it("makes a listed chat active, and may be another version of a message", async () => {
+  it("activates a listed chat, and may be another version of a message", async () => {
     wire.ask("m1", "Hello");
     wire.finish();
     const { chats, conversationOf, send } = await withChats(row("c2"), row("c1"));
@@ -175,7 +175,7 @@ describe("what is sent", () => {
     await until(() => expect(chats.getState().rows).toEqual([row("c1", { active: true }), row("c2")]));
   });
 
-  it("is sent by this tab, too, when another one wrote it", async () => {
+  it("is also sent by this tab when another one wrote it", async () => {
     const { conversationOf } = await withChats();
     const conversation = conversationOf("c1");
     await until(() => expect(conversation.store.getState().loading).toBe("ready"));
@@ -196,13 +196,13 @@ describe("what is sent", () => {
     conversationOf("c1").enter();
     expect(sending()).toEqual([`dls:send:${wire.posted[0]?.key}`]);
     refuse(new Response(null, { status: 503 }));
-    await until(() => expect(sending()).toEqual([])); // and the answer is being written
+    await until(() => expect(sending()).toEqual([])); // while the answer is being written
     expect(wire.run?.ended).toBe(false);
   });
 });
 
-describe("what the feed tells", () => {
-  it("of an answer that ended elsewhere is read out, not of the one that is shown", async () => {
+describe("an event of the feed", () => {
+  it("of an answer that ended in another chat is announced", async () => {
     const { announcement } = await withChats(row("c1"));
     const { go } = await import("./router");
     const ended = (id: string): FeedEvent => ({
@@ -217,7 +217,7 @@ describe("what the feed tells", () => {
     expect(announcement.getState().count).toBe(1);
   });
 
-  it("reaches the chat that is open: it was deleted", async () => {
+  it("about a deletion reaches the open chat", async () => {
     const { conversationOf } = await withChats(row("c1"));
     const conversation = conversationOf("c1");
     conversation.enter();
@@ -229,7 +229,7 @@ describe("what the feed tells", () => {
 });
 
 describe("a chat that is opened", () => {
-  it("shows the version that its address names, where it is the one that is shown", async () => {
+  it("shows the version in its address while it is the shown chat", async () => {
     const { conversationOf } = await withChats();
     const { go } = await import("./router");
     const leaves: unknown[] = [];
@@ -243,14 +243,14 @@ describe("a chat that is opened", () => {
     await until(() => expect(leaves).toEqual(["m1", null]));
   });
 
-  it("says that the session has expired when the server does not know the visitor", async () => {
+  it("reports an expired session when the server rejects the visitor", async () => {
     const { conversationOf, page } = await withChats();
     answers["GET /api/chats/c1"] = [() => new Response(null, { status: 401 })];
     conversationOf("c1");
     await until(() => expect(page.getState().expired).toBe(true));
   });
 
-  it("counts among the tabs that follow an answer, as long as it follows one", async () => {
+  it("counts as a follower only while it follows an answer", async () => {
     const held = stubLocks();
     wire.ask("m1", "Hello");
     const { conversationOf } = await withChats(row("c1"));
@@ -261,7 +261,7 @@ describe("a chat that is opened", () => {
     await until(() => expect(conversation.store.getState().status).toBe("streaming"));
     expect(follows()).toBe(true);
     vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
-    document.dispatchEvent(new Event("visibilitychange")); // four tabs follow: a hidden one rests
+    document.dispatchEvent(new Event("visibilitychange")); // four tabs follow: a hidden one disconnects
     await until(() => expect(follows()).toBe(false));
     vi.spyOn(document, "visibilityState", "get").mockReturnValue("visible");
     document.dispatchEvent(new Event("visibilitychange"));
@@ -271,8 +271,8 @@ describe("a chat that is opened", () => {
   });
 });
 
-describe("a chat that is looked at", () => {
-  it("is seen once its answer has ended, in a page that is seen", async () => {
+describe("a chat that is viewed", () => {
+  it("is read once its answer has ended on a visible page", async () => {
     const { chats, place } = await withChats(row("c1"), row("c2", { active: true }), row("c3"));
     const { go } = await import("./router");
     const seen = () => Object.keys(chats.getState().seen);
@@ -291,7 +291,7 @@ describe("a chat that is looked at", () => {
 });
 
 describe("the chats that are kept open", () => {
-  it("are the last four that are idle and not shown, and those with a waiting message", async () => {
+  it("are the last four idle ones, and those with a waiting message", async () => {
     answers["GET /api/chats/c1"] = [gone];
     const { conversationOf } = await withChats();
     const { addToOutbox } = await import("./outbox");

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-/** How a page begins, and what its feed and an earlier visit lead to. */
+/** The start of a page, its feed, and messages left by an earlier visit. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { words } from "@/words";
 import { answers, begun, broken, leaveApp, newApp, row, times, willBeKnown, wire } from "./testing/app";
@@ -9,8 +9,8 @@ import { until } from "./testing/wait";
 beforeEach(newApp);
 afterEach(leaveApp);
 
-describe("the beginning of a page", () => {
-  it("asks again until the models and the chats are there, and says that the list failed", async () => {
+describe("the start of a page", () => {
+  it("retries to load models and chats, and reports a failed list", async () => {
     vi.spyOn(Math, "random").mockReturnValue(0);
     const model = { id: "m", name: "M", demo: false };
     answers["GET /api/models"] = [broken, () => Response.json({ models: [model] })];
@@ -19,13 +19,13 @@ describe("the beginning of a page", () => {
     const { chats } = await import("./chats");
     const { models } = await import("./models");
     await until(() => expect(chats.getState().failed).toBe(true));
-    dispatchEvent(new Event("online")); // ends the pauses
+    dispatchEvent(new Event("online")); // ends the delays
     await until(() => expect(models.getState().offered).toEqual([model]));
     await until(() => expect(chats.getState()).toMatchObject({ failed: false, rows: [row("c1")] }));
     expect([times("/api/models"), times("/api/chats")]).toEqual([2, 2]);
   });
 
-  it("waits as long as the server asks, and longer after each failure", async () => {
+  it("waits as long as the server asks, with a growing backoff", async () => {
     vi.useFakeTimers();
     const busy = () => new Response(null, { status: 503, headers: { "retry-after": "20" } });
     answers["GET /api/models"] = [busy, broken, () => Response.json({ models: [] })];
@@ -38,7 +38,7 @@ describe("the beginning of a page", () => {
     }
   });
 
-  it("asks no more where the session has expired", async () => {
+  it("does not retry after the session has expired", async () => {
     answers["GET /api/models"] = [() => new Response(null, { status: 401 })];
     const { page } = await begun();
     await until(() => expect(page.getState().expired).toBe(true));
@@ -47,7 +47,7 @@ describe("the beginning of a page", () => {
     expect(times("/api/models")).toBe(1);
   });
 
-  it("watches the network, the other tabs, the address and the feed", async () => {
+  it("follows the network, the other tabs, the address and the feed", async () => {
     const { page } = await begun();
     expect(Source.last.url).toBe("/api/events");
     vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
@@ -66,7 +66,7 @@ describe("the beginning of a page", () => {
     expect(place.getState().chat).toBe("c7");
   });
 
-  it("notices that a part of another version is gone", async () => {
+  it("notices that a part is missing after a deployment", async () => {
     const { page } = await begun();
     answers["GET /healthz"] = [() => new Response()];
     dispatchEvent(new Event("vite:preloadError"));
@@ -74,8 +74,8 @@ describe("the beginning of a page", () => {
   });
 });
 
-describe("a feed that was opened", () => {
-  it("with a gap lists the chats again, and loads the one that is open", async () => {
+describe("an open feed", () => {
+  it("with a gap reloads the list and the open chat", async () => {
     wire.ask("m1", "Hello");
     wire.finish();
     const { conversationOf } = await begun();
@@ -90,7 +90,7 @@ describe("a feed that was opened", () => {
     await until(() => expect([times("/api/chats"), times("/api/chats/c1")]).toEqual([3, 3]));
   });
 
-  it("is shown as up; a loss is shown when it lasts", async () => {
+  it("is shown as up; a loss is shown only after a delay", async () => {
     const { page } = await begun();
     vi.useFakeTimers();
     Source.last.tell({ type: "open", complete: true }, "p1");
@@ -113,7 +113,7 @@ describe("a feed that was opened", () => {
   });
 });
 
-describe("what an earlier visit could not send", () => {
+describe("a message left by an earlier visit", () => {
   it.each([
     ["the server knows the browser", [true]],
     ["its first answer brought the cookie", [false, true]],
@@ -126,7 +126,7 @@ describe("what an earlier visit could not send", () => {
     expect(times("/api/visitor")).toBe(said.length);
   });
 
-  it("stays, and nothing more is taken, while no cookie comes back", async () => {
+  it("stays while cookies are blocked, and no other is accepted", async () => {
     willBeKnown(false, false);
     const { page, send } = await begun("From a train");
     await until(() => expect(page.getState().cookieless).toBe(true));

@@ -1,4 +1,4 @@
-/** The page's parts, put together: what the screens call. The only module here with one instance. */
+/** Assembles the parts of the page for the screens. The only module here with one instance. */
 import { ResumableChatTransport, type TransportError } from "@/transport/index";
 import { Api } from "./api";
 import { at, scope } from "./base";
@@ -39,10 +39,10 @@ const conversations = new Map<string, Conversation>();
 const watches = new Map<string, () => void>();
 const crowd = new Crowd(followers, () => transport.rest());
 
-/** The conversation of a chat, made and loaded when it is asked for first. */
+/** The conversation of a chat, created and loaded at the first call. */
 export function conversationOf(id: string, options: { isNew?: boolean } = {}): Conversation {
   let conversation = conversations.get(id);
-  if (conversation) conversations.delete(id); // and put it to the end: the last one used
+  if (conversation) conversations.delete(id); // move it to the end: most recently used
   else {
     conversation = new Conversation(id, {
       api: { getChat: openChat },
@@ -70,9 +70,9 @@ async function openChat(id: string, leaf: string | null): Promise<Snapshot> {
 }
 
 /**
- * Send a message: it is safe in the outbox before anything else happens.
+ * Send a message. It is stored in the outbox first.
  *
- * @returns whether it was taken. Nothing is, while no cookie comes back to the server.
+ * @returns whether it was accepted. No message is while cookies are blocked.
  */
 export function send(chat: string, text: string, replaces?: string): boolean {
   if (page.getState().cookieless) {
@@ -91,7 +91,7 @@ export function send(chat: string, text: string, replaces?: string): boolean {
   return true;
 }
 
-/** Send what an earlier visit could not. */
+/** Send the messages that an earlier visit left in the outbox. */
 function flushOutbox(): void {
   for (const chat of new Set(outbox.getState().map((item) => item.chat))) {
     void conversationOf(chat).deliver();
@@ -113,7 +113,7 @@ export async function rename(id: string, title: string): Promise<void> {
 
 const deletions = new Map<string, ReturnType<typeof setTimeout>>();
 
-/** Delete a chat, in a moment: until then it can be undone. */
+/** Delete a chat after a delay, in which the deletion can be undone. */
 export function deleteChat(id: string): void {
   hideChat(id, true);
   if (place.getState().chat === id) go(null);
@@ -147,7 +147,7 @@ async function deleteNow(id: string): Promise<void> {
   hideChat(id, false);
 }
 
-/** Begin to live: once, when the page is loaded. */
+/** Start, once, when the page is loaded. */
 export function start(): void {
   watchStorage();
   watchTheme();
@@ -179,7 +179,7 @@ export function start(): void {
   void meet();
 }
 
-/** See whether the server knows this browser; then send what waits, unless it would be lost. */
+/** Check that cookies work; then send waiting messages, unless they would be lost. */
 async function meet(): Promise<void> {
   const cookieless = await hasNoCookies(api);
   page.setState({ cookieless });
@@ -188,7 +188,7 @@ async function meet(): Promise<void> {
 
 let feedTimer: ReturnType<typeof setTimeout> | undefined;
 
-/** A short loss is no news: it is over before anybody has read of it. */
+/** A short loss is not reported: it is over before the report is read. */
 function hearOfFeed(status: "up" | "down"): void {
   if (status === "up") {
     clearTimeout(feedTimer);
@@ -227,7 +227,7 @@ function lookedAt(): void {
   if (shown && !shown.active) markSeen(shown);
 }
 
-/** A message that another tab wrote for a chat that is open here is shown, and sent once. */
+/** Show a message that another tab wrote for an open chat. One tab sends it, once. */
 function deliverElsewhereWritten(): void {
   for (const conversation of conversations.values()) void conversation.deliver();
 }
@@ -270,7 +270,7 @@ async function untilLoaded(load: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Let one tab at a time do it; the locks of a closed tab are free again. */
+/** Runs in one tab at a time; a closed tab releases its locks. */
 async function exclusively(name: string, work: () => Promise<void>): Promise<void> {
   if ("locks" in navigator) await navigator.locks.request(`${scope}${name}`, work);
   else await work();

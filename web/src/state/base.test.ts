@@ -11,13 +11,13 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** The modules as a page has them that the server serves under a path. */
+/** The modules as on a page that is served under a path. */
 function under(path: string): void {
   document.head.innerHTML = `<base href="${path}" />`;
 }
 
 describe("an interface under a path", () => {
-  it("asks the server there", async () => {
+  it("sends its requests to that path", async () => {
     under("/chat/");
     const { Api } = await import("./api");
     const asked: string[] = [];
@@ -43,7 +43,7 @@ describe("an interface under a path", () => {
     expect(asked.at(-1)).toBe("/chat/api/chat/c1/stop");
   });
 
-  it("has its chats there", async () => {
+  it("has its chats under that path", async () => {
     under("/a/b/");
     history.replaceState(null, "", "/a/b/c/one?leaf=m1");
     const { go, href, place } = await import("./router");
@@ -55,14 +55,14 @@ describe("an interface under a path", () => {
     expect(location.pathname).toBe("/a/b/");
   });
 
-  it("takes nothing for a chat that lies elsewhere", async () => {
+  it("accepts no chat address outside of that path", async () => {
     under("/chat/");
     history.replaceState(null, "", "/c/one");
     const { place } = await import("./router");
     expect(place.getState().chat).toBeNull();
   });
 
-  it("keeps nothing under the names of another instance", async () => {
+  it("shares no storage with another instance", async () => {
     const root = await import("./storage");
     root.write("draft:new", "Root");
     vi.resetModules();
@@ -77,7 +77,7 @@ describe("an interface under a path", () => {
     expect(scope).toBe("dls:/chat/:");
   });
 
-  it("sends nothing that was written in another instance", async () => {
+  it("sends no message of another instance", async () => {
     const root = await import("./outbox");
     root.addToOutbox({ id: "m1", chat: "c1", text: "Root" });
     vi.resetModules();
@@ -96,7 +96,7 @@ describe("an interface under a path", () => {
     expect(chat.outboxOf("c1").map(({ text }) => text)).toEqual(["Chat"]);
   });
 
-  it("lies at the root where the page does not say otherwise", async () => {
+  it("is at the root by default", async () => {
     history.replaceState(null, "", "/c/one");
     const { at, base, baseOf, scope } = await import("./base");
     expect([base, scope, at("api/chat")]).toEqual(["/", "dls:", "/api/chat"]);

@@ -1,17 +1,17 @@
 /**
- * Where the interface lies: the server writes its path into `<base>` of index.html.
+ * The path of the interface: the server writes it into `<base>` of index.html.
  *
- * Two instances under one host share an origin. What a browser keeps for one of them (storage,
- * locks, channels) carries the path in its name.
+ * Two instances under one host share an origin. The browser's storage, locks and
+ * channels have the path in their names.
  */
 
-/** The path, with a slash at both ends. */
+/** The path, with a slash at each end. */
 export const base = baseOf(typeof document === "undefined" ? null : document.querySelector("base"));
 
-/** What the names of storage, locks and channels begin with. */
+/** The prefix of the names of storage, locks and channels. */
 export const scope = base === "/" ? "dls:" : `dls:${base}:`;
 
-/** The address of something of the server. */
+/** The address of a resource of the server. */
 export function at(path: string): string {
   return base + path;
 }

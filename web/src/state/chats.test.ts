@@ -39,7 +39,7 @@ describe("the list of chats", () => {
     expect(ids()).toEqual(["c", "b", "a"]);
     putChat(row("a", 4));
     expect(ids()).toEqual(["a", "c", "b"]);
-    putChat(row("d", 3)); // among equals, the last one put comes first
+    putChat(row("d", 3)); // of equal times, the last added comes first
     expect(ids()).toEqual(["a", "d", "c", "b"]);
   });
 
@@ -53,7 +53,7 @@ describe("the list of chats", () => {
     expect(ids()).toEqual([]);
   });
 
-  it("keeps older pages when the newest is loaded again, and forgets what is gone from it", async () => {
+  it("keeps older pages when the newest is reloaded without deleted chats", async () => {
     const before = [row("gone", 9), row("c", 8), row("same", 7), row("moved", 2), row("old", 1)];
     chats.setState({ rows: before, next: "more", failed: true });
     const newest = [row("d", 10), row("moved", 9), row("c", 8), row("b", 7)];
@@ -75,7 +75,7 @@ describe("the list of chats", () => {
     expect(chats.getState()).toMatchObject({ rows: [], next: "y" });
   });
 
-  it("is asked for again when the feed told of a change meanwhile", async () => {
+  it("is reloaded when an event of the feed arrived meanwhile", async () => {
     const answers = [[row("a", 1, { title: "old" })], [row("a", 1, { title: "new" })]];
     await refreshChats({
       listChats: async () => {
@@ -87,7 +87,7 @@ describe("the list of chats", () => {
     expect(chats.getState().rows[0]?.title).toBe("new");
   });
 
-  it("is asked for once when the feed was only opened meanwhile", async () => {
+  it("is not reloaded when the feed only opened meanwhile", async () => {
     let asked = 0;
     await refreshChats({
       listChats: async () => {
@@ -98,7 +98,7 @@ describe("the list of chats", () => {
     expect(chats.getState().next).toBe("1");
   });
 
-  it("adds a page, without repeating a chat that has moved meanwhile", async () => {
+  it("adds a page without duplicates of a chat that has moved", async () => {
     chats.setState({ rows: [row("b", 2)], next: "t" });
     const asked: unknown[] = [];
     const listChats = async (query: unknown) => {
@@ -108,11 +108,11 @@ describe("the list of chats", () => {
     await loadMoreChats({ listChats });
     expect(ids()).toEqual(["b", "a"]);
     expect(chats.getState().next).toBeNull();
-    await loadMoreChats({ listChats }); // there are no more
+    await loadMoreChats({ listChats }); // the last page
     expect(asked).toEqual([{ limit: 50, before: "t" }]);
   });
 
-  it("drops a page that was asked for before the list was loaded anew", async () => {
+  it("drops a page that was requested before the list was reloaded", async () => {
     chats.setState({ rows: [row("b", 2)], next: "t" });
     const listChats = async () => {
       chats.setState({ next: "u" });
@@ -122,7 +122,7 @@ describe("the list of chats", () => {
     expect([ids(), chats.getState().next]).toEqual([["b"], "u"]);
   });
 
-  it("hides what is being deleted until it is undone", () => {
+  it("hides a chat that is being deleted until an undo", () => {
     const before = chats.getState().hidden;
     for (const id of ["a", "b"]) hideChat(id, true);
     hideChat("a", false);
@@ -131,7 +131,7 @@ describe("the list of chats", () => {
 });
 
 describe("unread", () => {
-  it("is a chat that changed after it was last looked at, when no answer is being written", () => {
+  it("is a chat that changed after its last view, without an active run", () => {
     const { seen } = chats.getState();
     expect(isUnread(row("a", 1), seen)).toBe(true);
     expect(isUnread(row("a", 1, { active: true }), seen)).toBe(false);
@@ -140,7 +140,7 @@ describe("unread", () => {
     expect(isUnread(row("a", 2), chats.getState().seen)).toBe(true);
   });
 
-  it("is no chat from before this browser's first visit", () => {
+  it("excludes chats from before this browser's first visit", () => {
     const old = row("a", 1, { updated_at: "2020-01-01T00:00:00.000Z" });
     expect(isUnread(old, {})).toBe(false);
   });
@@ -156,7 +156,7 @@ describe("unread", () => {
     expect(JSON.parse(localStorage.getItem("dls:seen") ?? "")).toEqual(seen);
   });
 
-  it("is written once, when it changes", () => {
+  it("is stored once, when it changes", () => {
     markSeen(row("a", 1));
     localStorage.clear();
     markSeen(row("a", 1));
@@ -169,7 +169,7 @@ describe("unread", () => {
     ["null", {}],
     ["7", {}],
     [null, {}],
-  ])("is what another tab has kept: %s", async (kept, seen) => {
+  ])("follows the storage of another tab: %s", async (kept, seen) => {
     vi.resetModules();
     if (kept !== null) localStorage.setItem("dls:seen", kept);
     const again = await import("./chats");
@@ -185,7 +185,7 @@ describe("unread", () => {
   it.each([
     ['"2126-06-01"', false],
     ["7", true],
-  ])("counts from the first visit, %s, where that is known", async (since, isNew) => {
+  ])("counts from the first visit, %s, where it is stored", async (since, isNew) => {
     vi.resetModules();
     localStorage.setItem("dls:seen-since", since);
     const again = await import("./chats");

@@ -1,4 +1,4 @@
-/** The sidebar's list: newest first, live, with what has not been seen and what is being deleted. */
+/** The sidebar's list: newest first, live, with unread chats and pending deletions. */
 import { createStore } from "zustand/vanilla";
 import type { Api } from "./api";
 import type { ChatRow, FeedEvent } from "./model";
@@ -9,13 +9,13 @@ export interface ChatsState {
   /** The token of the next page; null at the end. */
   next: string | null;
   loaded: boolean;
-  /** Whether the last try to load it failed. */
+  /** Whether the last attempt to load it failed. */
   failed: boolean;
-  /** The chat that was opened last: it may be older than what is listed. */
+  /** The chat that was opened last: it may be older than those in the list. */
   opened: ChatRow | null;
-  /** Being deleted; shown nowhere, and back after an undo. */
+  /** Chats that are being deleted: hidden, and restored by an undo. */
   hidden: ReadonlySet<string>;
-  /** For each chat, its `updated_at` when it was last looked at in this browser. */
+  /** For each chat, its `updated_at` at its last view in this browser. */
   seen: Readonly<Record<string, string>>;
 }
 
@@ -34,11 +34,11 @@ export const chats = createStore<ChatsState>(() => ({
   seen: readJson(SEEN, isRecord) ?? {},
 }));
 
-/** Load the newest page; what was loaded of older pages stays. */
+/** Load the newest page; older pages that are loaded stay. */
 export async function refreshChats(api: Pick<Api, "listChats">): Promise<void> {
   const before = changes;
   const page = await api.listChats({ limit: PAGE });
-  if (before !== changes) return refreshChats(api); // what the feed told meanwhile is newer
+  if (before !== changes) return refreshChats(api); // the feed's changes are newer
   chats.setState((state) => {
     const oldest = page.chats.at(-1)?.updated_at;
     const listed = new Set(page.chats.map((row) => row.id));
@@ -65,7 +65,7 @@ export async function loadMoreChats(api: Pick<Api, "listChats">): Promise<void> 
   });
 }
 
-/** Put a row where it belongs. */
+/** Insert a row in order. */
 export function putChat(row: ChatRow): void {
   chats.setState(({ rows }) => {
     const others = rows.filter((other) => other.id !== row.id);
@@ -95,9 +95,9 @@ export function hearOfChats(event: FeedEvent): void {
   else if (event.type !== "open") putChat(event.chat);
 }
 
-// --- what has been seen ---------------------------------------------------------------------
+// --- unread ---------------------------------------------------------------------------------
 
-/** A chat is being looked at: what it says now is seen. */
+/** A chat is viewed: its content is read. */
 export function markSeen(row: ChatRow): void {
   const { seen } = chats.getState();
   if (seen[row.id] === row.updated_at) return;
@@ -109,12 +109,12 @@ export function markSeen(row: ChatRow): void {
   chats.setState({ seen: kept });
 }
 
-/** Whether an answer ended since the chat was last looked at in this browser. */
+/** Whether an answer ended since the chat's last view in this browser. */
 export function isUnread(row: ChatRow, seen: ChatsState["seen"]): boolean {
   return !row.active && row.updated_at > (seen[row.id] ?? since);
 }
 
-/** Chats that are older than this browser's first visit count as seen. */
+/** Chats that are older than this browser's first visit count as read. */
 const since = firstVisit();
 
 function firstVisit(): string {

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-/** A chat whose stream is cut or cannot be followed further; stops that fail; notices. */
+/** A chat whose stream is cut or cannot be resumed; failed stops; notices. */
 import type { UIMessageChunk } from "ai";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Message, textOf } from "./model";
@@ -27,7 +27,7 @@ beforeEach(newTalk);
 afterEach(() => conversation.close());
 
 describe("an answer whose stream is cut", () => {
-  it("goes on, and what was written meanwhile is sent once after it", async () => {
+  it("is resumed; messages written meanwhile are sent once, after it", async () => {
     await asked("One ");
     send("m2", "And then?");
     await cut();
@@ -50,12 +50,12 @@ describe("an answer whose stream is cut", () => {
     expect(outboxOf("c1")).toEqual([]);
   });
 
-  it("is loaded anew where its log is gone, and followed from there", async () => {
+  it("is loaded again where its log is gone, and followed from there", async () => {
     await asked("One ");
     faults.stream = [refuse(410, "cursor-expired")];
     await cut();
     await until(() => expect(wire.loads).toBe(1));
-    await until(() => expect(counts.streams).toBe(2)); // the one refused, and the one of the snapshot
+    await until(() => expect(counts.streams).toBe(2)); // the refused one, and that of the snapshot
     wire.say("two");
     await shows("Hello", "One two");
     wire.finish();
@@ -64,7 +64,7 @@ describe("an answer whose stream is cut", () => {
     expect([wire.loads, counts.streams]).toEqual([1, 2]);
   });
 
-  it("ends without a problem where nothing of it is missing", async () => {
+  it("ends without a problem where nothing is missing", async () => {
     await asked("All");
     faults.stream = [nothing];
     await cut();
@@ -89,7 +89,7 @@ describe("an answer whose stream is cut", () => {
     await isIdle();
   });
 
-  it("that fails for good is a problem, until it is dismissed", async () => {
+  it("that fails permanently is a problem, until it is dismissed", async () => {
     await asked("Half");
     faults.stream = Array.from({ length: 5 }, () => refuse(500, "broken"));
     await cut();
@@ -101,7 +101,7 @@ describe("an answer whose stream is cut", () => {
 });
 
 describe("an answer that is found", () => {
-  it("and cannot be followed is a problem, beside what is known of it", async () => {
+  it("and cannot be followed is a problem, shown beside its text", async () => {
     wire.ask("m1", "Hello");
     wire.say("Half");
     faults.stream = Array.from({ length: 5 }, () => refuse(500, "broken"));
@@ -128,7 +128,7 @@ describe("a stop", () => {
     expect(view().stopping).toBe(false);
   });
 
-  it("that failed is shown as a problem, and can be asked for again", async () => {
+  it("that failed is shown as a problem, and can be repeated", async () => {
     await asked("Half");
     faults.stop = [refuse(403, "forbidden")];
     await conversation.stop();
@@ -139,7 +139,7 @@ describe("a stop", () => {
     expect([counts.stops, wire.run?.ended]).toEqual([2, true]);
   });
 
-  it("is asked for once while it is on its way", async () => {
+  it("is requested once while the request is in progress", async () => {
     await asked("Half");
     const first = conversation.stop();
     expect(await conversation.stop()).toBeNull();
@@ -163,7 +163,7 @@ describe("a stop", () => {
 });
 
 describe("the notice of a run", () => {
-  it("that tries again is over at the next words, of a later answer, too", async () => {
+  it("about a retry ends with the next text, also of a later answer", async () => {
     await asked("Before");
     wire.finish();
     await isIdle();
@@ -181,7 +181,7 @@ describe("the notice of a run", () => {
     expect(view().notice).toBeNull();
   });
 
-  it("of a replay shows no time: it does not say when it was", async () => {
+  it("of a replay shows no time: a replay has no timestamps", async () => {
     wire.ask("m1", "Hello");
     wire.say("One ");
     wire.write(notice({ event: "retry", attempt: 2, delay: 4 }));
@@ -192,7 +192,7 @@ describe("the notice of a run", () => {
     await isIdle();
   });
 
-  it("that was judged to begin anew says so, whatever was announced", async () => {
+  it("about a restart replaces the announced rung", async () => {
     await asked("One ");
     wire.write(notice({ event: "takeover", attempt: 2, rung: "continue" }));
     await until(() => expect(view().notice).toMatchObject({ rung: "continue" }));
@@ -202,7 +202,7 @@ describe("the notice of a run", () => {
     expect(view().cut && textOf(view().cut!)).toBe("One ");
   });
 
-  it("does not last beyond the answer, nor does the cut attempt", async () => {
+  it("ends with the answer, as does the cut attempt", async () => {
     await asked("One two");
     wire.write(notice({ event: "takeover", attempt: 2, rung: "restart", repeated: 7 }));
     wire.write({ type: "reset-step" });

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-/** A chat that is loaded again: by a feed, after a refusal, when it is shown. */
+/** A chat that is loaded again: after a feed event, after a refusal, when it is shown. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type ErrorKind, TransportError } from "@/transport/index";
 import type { FeedEvent, Snapshot } from "./model";
@@ -31,7 +31,7 @@ afterEach(() => conversation.close());
 const fails = (kind: ErrorKind) => () => Promise.reject(new TransportError(kind));
 
 describe("a snapshot", () => {
-  it("that comes after a message was sent takes nothing of that away", async () => {
+  it("that arrives after a message was sent does not remove it", async () => {
     await conversation.load();
     const old = wire.snapshot();
     let answer = (): void => undefined;
@@ -52,7 +52,7 @@ describe("a snapshot", () => {
     expect(said()).toEqual(["Hello", "Hi there"]);
   });
 
-  it("is that of the chat where the named version is not there", async () => {
+  it("is that of the chat's head where the named version is missing", async () => {
     const leaves: (string | null)[] = [];
     const note = (leaf: string | null) => leaves.push(leaf);
     faults.load = [(leaf) => (note(leaf), fails("not-found")()), (leaf) => (note(leaf), wire.snapshot())];
@@ -61,7 +61,7 @@ describe("a snapshot", () => {
     expect(leaves).toEqual(["m9", null]);
   });
 
-  it("that fails for a while hides nothing and is no problem", async () => {
+  it("that fails temporarily hides nothing and is no problem", async () => {
     wire.ask("m1", "Hello");
     wire.finish();
     await conversation.load();
@@ -75,7 +75,7 @@ describe("a snapshot", () => {
     expect([view().problem?.kind, said()[0], unauthorized]).toEqual(["forbidden", "Hello", []]);
   });
 
-  it("of a chat that is not shown yet is a problem as long as it fails", async () => {
+  it("of a chat without content is a problem as long as it fails", async () => {
     const problems: unknown[] = [];
     conversation.store.subscribe(({ problem: now }) => problems.push(now?.kind));
     faults.load = [fails("network")];
@@ -93,7 +93,7 @@ describe("a snapshot", () => {
     await isIdle();
   });
 
-  it("with a run that is not open yet lets nothing else be sent", async () => {
+  it("with a run that is not open yet blocks other messages", async () => {
     wire.ask("m1", "Hello");
     wire.say("Hi");
     let open: ((response: Response) => void) | undefined;
@@ -112,7 +112,7 @@ describe("a snapshot", () => {
     await until(() => expect(wire.posted.map(({ key }) => key)).toEqual(["m2"]));
   });
 
-  it("is that of the chat's own choice once something was sent", async () => {
+  it("is that of the chat's head once a message was sent", async () => {
     const leaves: (string | null)[] = [];
     const note = (leaf: string | null): Snapshot => (leaves.push(leaf), wire.snapshot());
     faults.load = [note, note];
@@ -124,7 +124,7 @@ describe("a snapshot", () => {
     expect(leaves).toEqual(["m1", null]);
   });
 
-  it("with another run than the one that is followed goes over to that", async () => {
+  it("with another run than the followed one switches to it", async () => {
     await asked("One ");
     const snapshot = wire.snapshot();
     faults.load = [() => ({ ...snapshot, active_run: { ...snapshot.active_run!, id: "01other" } })];
@@ -134,7 +134,7 @@ describe("a snapshot", () => {
     await isIdle();
   });
 
-  it("is shown until the replay of its run has come as far", async () => {
+  it("is shown until the replay of its run has caught up", async () => {
     wire.ask("m1", "Hello");
     wire.say("Half");
     const snapshot = wire.snapshot();
@@ -149,7 +149,7 @@ describe("a snapshot", () => {
     await shows("Hello", "Half an answer");
   });
 
-  it("that comes after the chat was closed changes nothing", async () => {
+  it("that arrives after the chat was closed changes nothing", async () => {
     let answer = (): void => undefined;
     faults.load = [() => new Promise((resolve) => (answer = () => resolve(wire.snapshot())))];
     const loading = conversation.load();
@@ -159,7 +159,7 @@ describe("a snapshot", () => {
     expect([view().loading, transport.getState("c1").phase]).toEqual(["loading", "idle"]);
   });
 
-  it("brings back what a refused edit would have replaced", async () => {
+  it("restores the message that a refused edit would have replaced", async () => {
     wire.ask("m1", "One");
     wire.say("1");
     wire.finish();
@@ -170,7 +170,7 @@ describe("a snapshot", () => {
     await shows("One", "1");
   });
 
-  it("is looked for when the stream is gone: the chat was deleted", async () => {
+  it("is loaded when the stream is gone: the chat was deleted", async () => {
     await asked("One ");
     faults.stream = [refuse(404, "chat-not-found")];
     faults.load = [fails("not-found")];
@@ -179,7 +179,7 @@ describe("a snapshot", () => {
     expect(view().problem).toBeNull();
   });
 
-  it("that is refused to a visitor who is signed out says so", async () => {
+  it("that is refused to a signed-out visitor reports it", async () => {
     faults.load = [fails("unauthorized")];
     await conversation.load();
     expect(unauthorized).toHaveLength(1);
@@ -190,14 +190,14 @@ describe("a snapshot", () => {
 describe("an event of the feed", () => {
   const gap: FeedEvent = { type: "open", complete: false };
 
-  it("leads to nothing where it is no news, or the server does not know the chat", async () => {
+  it("is ignored where it is old, or the chat is not on the server", async () => {
     conversation.hear({ type: "chat-renamed", chat: wire.snapshot() });
     conversation.begin();
     conversation.hear(gap);
     expect(wire.loads).toBe(0);
   });
 
-  it("with a gap is looked at once the server knows the chat", async () => {
+  it("with a gap reloads a chat that is on the server", async () => {
     await asked("Hi");
     wire.finish();
     await isIdle();
@@ -205,14 +205,14 @@ describe("an event of the feed", () => {
     expect(wire.loads).toBe(1);
   });
 
-  it("that the chat was deleted is looked at while an answer is followed, too", async () => {
+  it("about a deletion is handled while an answer is followed, too", async () => {
     await asked("Half");
     faults.load = [fails("not-found")];
     conversation.hear({ type: "chat-deleted", id: "c1" });
     await until(() => expect(view().loading).toBe("missing"));
   });
 
-  it("makes a chat that is not shown load where a message waits for it", async () => {
+  it("loads a hidden chat where a message waits for it", async () => {
     await conversation.load();
     conversation.leave();
     addToOutbox({ id: "m1", chat: "c1", text: "Hello", refused: "No." });
@@ -222,7 +222,7 @@ describe("an event of the feed", () => {
 });
 
 describe("a chat that is not shown", () => {
-  it("takes nothing of a snapshot that was asked for before it was left", async () => {
+  it("ignores a snapshot that was requested before it was left", async () => {
     await asked("Half");
     let answer = (): void => undefined;
     faults.load = [() => new Promise((resolve) => (answer = () => resolve(wire.snapshot())))];
@@ -234,7 +234,7 @@ describe("a chat that is not shown", () => {
     expect([counts.streams, transport.getState("c1").phase]).toEqual([0, "idle"]);
   });
 
-  it("is not loaded for an event of the feed, but once it is shown again", async () => {
+  it("is not loaded on a feed event, but when it is shown again", async () => {
     await conversation.load();
     conversation.leave();
     wire.ask("m1", "Hello");
@@ -261,7 +261,7 @@ describe("a chat that is not shown", () => {
     expect(transport.getState("c1")).not.toHaveProperty("runId");
   });
 
-  it("still sends a message that is on its way", async () => {
+  it("still sends a message that is in progress", async () => {
     conversation.begin();
     let answer: ((response: Response) => void) | undefined;
     wire.refusals.push(() => new Promise((resolve) => (answer = resolve)));
@@ -274,7 +274,7 @@ describe("a chat that is not shown", () => {
     expect(wire.messages[0]?.id).toBe("m1");
   });
 
-  it("sends what waits, lets the answer go, and picks it up when it is shown", async () => {
+  it("sends waiting messages, disconnects, and resumes when it is shown", async () => {
     conversation.begin();
     conversation.leave();
     send("m1", "Hello");
@@ -291,8 +291,8 @@ describe("a chat that is not shown", () => {
 
 });
 
-describe("a run of elsewhere, started while an answer is followed", () => {
-  it("is looked for once, not after each later answer", async () => {
+describe("a run of another client, started while an answer is followed", () => {
+  it("is loaded once, not after each later answer", async () => {
     await asked("One");
     conversation.hear(event("run-started", "01other", "a9"));
     wire.finish();

@@ -23,18 +23,18 @@ import { problem } from "./testing/wire";
 beforeEach(newTalk);
 afterEach(() => conversation.close());
 
-/** What the feed tells of the server's run. */
+/** An event of the feed about the server's run. */
 const runEvent = (type: "run-started" | "run-ended"): FeedEvent =>
   event(type, wire.run!.id, wire.run!.answer);
 
-it("shows nothing before anything is known", () => {
+it("shows nothing before it is loaded", () => {
   const nothing = { problem: null, notice: null, retryAt: null, cut: null, elsewhere: null };
   const flags = { loading: "loading", status: "ready", stopping: false, found: false };
   expect(view()).toMatchObject({ messages: [], versions: { list: [] }, ...flags, ...nothing });
 });
 
 describe("sending", () => {
-  it("shows the message at once and lets it leave the outbox when the server has named its run", async () => {
+  it("shows the message at once, and in the outbox until its run is named", async () => {
     conversation.begin();
     let answer: ((response: Response) => void) | undefined;
     wire.refusals.push(() => new Promise((resolve) => (answer = resolve)));
@@ -52,7 +52,7 @@ describe("sending", () => {
     expect(new Set(wire.posted.map(({ key }) => key))).toEqual(new Set(["m1"]));
   });
 
-  it("sends what is written during an answer when that has ended, behind it", async () => {
+  it("sends a message written during an answer after its end", async () => {
     conversation.begin();
     send("m1", "One");
     await until(() => expect(view().status).toBe("streaming"));
@@ -66,7 +66,7 @@ describe("sending", () => {
     await shows("One", "1", "Two", "");
   });
 
-  it("waits until the chat is loaded, then goes behind what that holds", async () => {
+  it("waits until the chat is loaded, then follows its last message", async () => {
     wire.ask("m1", "One");
     wire.say("1");
     wire.finish();
@@ -78,7 +78,7 @@ describe("sending", () => {
     expect(wire.posted[0]?.body).toMatchObject({ message: { id: "m2" }, parentId: "a1" });
   });
 
-  it("takes a message that the server had already accepted out of the outbox, and sends nothing", async () => {
+  it("removes an accepted message from the outbox without sending it", async () => {
     wire.ask("m1", "Hello");
     wire.say("Hi");
     wire.finish();
@@ -91,7 +91,7 @@ describe("sending", () => {
   it.each([
     [413, "too-large"],
     [404, "chat-not-found"],
-  ])("keeps a message that was refused (%i), with the reason, out of the conversation", async (status, name) => {
+  ])("keeps a refused message (%i) in the outbox with the reason", async (status, name) => {
     wire.ask("m0", "Before");
     wire.finish();
     await conversation.load();
@@ -103,7 +103,7 @@ describe("sending", () => {
     expect(wire.loads).toBe(1);
   });
 
-  it("follows the other tab's answer when that was quicker, then sends", async () => {
+  it("follows the answer of another tab that was first, then sends", async () => {
     await conversation.load();
     wire.refusals.push(() => {
       wire.ask("theirs", "Theirs");
@@ -149,8 +149,8 @@ describe("sending", () => {
     expect(wire.posted[0]?.body).not.toHaveProperty("messageId");
   });
 
-  it("is taken back by a stop while the server has not accepted it", async () => {
-    expect(await conversation.stop()).toBeNull(); // nothing is being written
+  it("is cancelled by a stop before the server has accepted it", async () => {
+    expect(await conversation.stop()).toBeNull(); // no run is active
     wire.ask("m0", "Before");
     wire.finish();
     await conversation.load();
@@ -185,13 +185,13 @@ describe("a chat that is loaded in the middle of an answer", () => {
     await isIdle();
   });
 
-  it("says when there is no such chat", async () => {
+  it("reports that there is no such chat", async () => {
     wire.exists = false;
     await conversation.load();
     expect(view().loading).toBe("missing");
   });
 
-  it("begins a chat that does not exist when a message for it waits", async () => {
+  it("creates a missing chat when a message for it waits", async () => {
     wire.exists = false;
     addToOutbox({ id: "m1", chat: "c1", text: "From a train" });
     await conversation.load();
@@ -199,7 +199,7 @@ describe("a chat that is loaded in the middle of an answer", () => {
     await shows("From a train", "");
   });
 
-  it("tells of an answer on a branch that is not shown, and does not mix it in", async () => {
+  it("reports an answer on a hidden branch without showing its text", async () => {
     wire.ask("m1", "Hello");
     wire.say("Other branch");
     const branch = wire.snapshot();
@@ -214,7 +214,7 @@ describe("a chat that is loaded in the middle of an answer", () => {
   });
 });
 
-describe("what happens elsewhere", () => {
+describe("a change by another client", () => {
   beforeEach(async () => {
     wire.ask("m1", "One");
     wire.say("1");
@@ -222,7 +222,7 @@ describe("what happens elsewhere", () => {
     await conversation.load();
   });
 
-  it("is shown: the question of another tab, and its answer live", async () => {
+  it("is shown: the question, and its answer live", async () => {
     wire.ask("m2", "Two");
     conversation.hear(runEvent("run-started"));
     await until(() => expect(said()).toContain("Two"));
@@ -240,7 +240,7 @@ describe("what happens elsewhere", () => {
     await shows("One", "1", "Two", "2");
   });
 
-  it("is looked at after this page's own answer, when it came in its last moment", async () => {
+  it("is loaded after this page's own answer, if it came near its end", async () => {
     send("m2", "Two");
     await until(() => expect(view().status).toBe("streaming"));
     const own = wire.run!;
@@ -252,7 +252,7 @@ describe("what happens elsewhere", () => {
     expect(own.ended).toBe(true);
   });
 
-  it("is nothing new when it is the run that is being followed", async () => {
+  it("is ignored when it is the followed run", async () => {
     send("m2", "Two");
     await until(() => expect(view().status).toBe("streaming"));
     conversation.hear(runEvent("run-started"));
@@ -261,12 +261,12 @@ describe("what happens elsewhere", () => {
     await isIdle();
     conversation.hear(runEvent("run-ended"));
     await isIdle();
-    expect(wire.loads).toBe(loads + 1); // its end was not told by the metadata of this wire
+    expect(wire.loads).toBe(loads + 1); // this server's metadata did not report its end
   });
 });
 
 describe("an answer", () => {
-  it("that is stopped ends by the server's own word", async () => {
+  it("that is stopped ends with the server's chunk", async () => {
     await asked("Half");
     await conversation.stop();
     await isIdle();
@@ -275,7 +275,7 @@ describe("an answer", () => {
     await shows("Hello", "Half");
   });
 
-  it("that failed keeps what it said, and the chat goes on", async () => {
+  it("that failed keeps its text, and the chat continues", async () => {
     conversation.begin();
     send("m1", "Hello");
     await until(() => expect(view().status).toBe("streaming"));
@@ -288,7 +288,7 @@ describe("an answer", () => {
     await until(() => expect(said()).toContain("Again"));
   });
 
-  it("that begins anew keeps the text of the cut attempt until it is dropped, or the run ends", async () => {
+  it("that restarts keeps the text of the cut attempt for a while", async () => {
     await asked("One two three");
     wire.write(notice({ event: "takeover", attempt: 2, rung: "restart", repeated: 13 }));
     wire.write({ type: "reset-step" });
@@ -310,7 +310,7 @@ describe("an answer", () => {
     await shows("Hello", "");
   });
 
-  it("that goes on where it was cut off shows nothing void, whatever way was tried", async () => {
+  it("that continues after a cut shows no void text, whatever the rung", async () => {
     await asked("One ");
     wire.write(notice({ event: "takeover", attempt: 2, rung: "prefill" }));
     wire.write(notice({ event: "rung", rung: "continue" }));
@@ -323,7 +323,7 @@ describe("an answer", () => {
     expect(view().notice).toMatchObject({ event: "takeover", rung: "restart", repeated: 7 });
   });
 
-  it("that begins anew while it is loaded again shows one text", async () => {
+  it("that restarts while it is loaded again shows one text", async () => {
     wire.ask("m1", "Hello");
     wire.say("One two three");
     wire.write({ type: "reset-step" }, { type: "text-start", id: "p2" });
@@ -336,7 +336,7 @@ describe("an answer", () => {
     expect(view().cut).toBeNull();
   });
 
-  it("that is asked for again becomes a version", async () => {
+  it("that is regenerated becomes a version", async () => {
     wire.ask("m1", "Hello");
     wire.say("First");
     wire.finish();

@@ -1,19 +1,19 @@
 /**
- * One chat that is open: its messages, the answer that is being written, what waits to be sent.
+ * One open chat: its messages, the answer that is being written, the messages that wait.
  *
  * Theory of operation
  * ===================
- * 1. A snapshot of the server is the beginning. If an answer is being written, its stream is
- *    replayed from the start; nothing of the replay is shown before it has reached the snapshot's
- *    cursor, so that what stands on the screen never shrinks.
- * 2. The transport turns any number of connections into one stream. Only when it gives up does
- *    anything here see a failure.
- * 3. Whoever writes puts the message into the outbox. One message at a time is taken from it, when
- *    the chat is idle; it leaves the outbox when the server has named its run.
- * 4. The feed tells of runs that others started or ended: another tab, another device, a takeover.
- *    A run that is not followed here makes the chat load its snapshot again.
- * 5. Loading may be overtaken by a newer load, or by a send; a stream by another one. Numbers tell.
- * 6. A chat that is not shown follows nothing: connections are few, and the server goes on anyway.
+ * 1. It starts with a snapshot of the server. If an answer is being written, its stream is replayed
+ *    from the start. The replay is hidden until it has reached the snapshot's cursor, so the text
+ *    on the screen never shrinks.
+ * 2. The transport turns any number of connections into one stream. It reports a failure only when
+ *    it gives up.
+ * 3. A new message goes into the outbox. While the chat is idle, one message at a time is sent from
+ *    there. It leaves the outbox when the server has named its run.
+ * 4. The feed publishes runs that start or end elsewhere: another tab, another device, a takeover. A
+ *    run that is not followed here makes the chat load its snapshot again.
+ * 5. A newer load or a send replaces a load; a new stream replaces a stream. Numbers identify them.
+ * 6. A chat that is not shown follows no run: connections are few, and the run continues anyway.
  */
 import { AbstractChat, type ChatStatus } from "ai";
 import { createStore, type StoreApi } from "zustand/vanilla";
@@ -40,17 +40,17 @@ export class Conversation {
   readonly #exchange: Exchange;
   readonly #delivery: Delivery;
   readonly #loading: Loading;
-  /** Each stream has a number: one that is overtaken tells nothing any more. */
+  /** The number of the current stream: older streams are ignored. */
   #stream = 0;
   #leaf: string | null = null;
-  /** A replay that must catch up before it is shown. */
+  /** A replay that is hidden until it has caught up. */
   #replay: Replay | null = null;
-  /** The last run that the feed said has started, to be looked at when the chat is idle. */
+  /** The last run that the feed reported as started, to be loaded when the chat is idle. */
   #startedElsewhere: string | null = null;
   readonly #news = new News();
   #resuming = false;
   #shown = false;
-  /** Whether something happened that was not looked at, because the chat was not shown. */
+  /** Whether a change was ignored because the chat was not shown. */
   #stale = false;
   #closed = false;
   #exists = true;
@@ -90,13 +90,13 @@ export class Conversation {
     return saidBy(this.#state.messages.at(-1));
   }
 
-  /** The SDK calls a chat ready until the stream that it picks up again is open. */
+  /** In the SDK's status a chat is ready until its resumed stream is open. */
   get #status(): ChatStatus {
     const { status } = this.#state;
     return this.#resuming && status === "ready" ? "submitted" : status;
   }
 
-  /** Begin as a chat that the server does not know yet. */
+  /** Start as a chat that is not on the server yet. */
   begin(): void {
     this.#exists = false;
     this.store.setState({ loading: "ready" });
@@ -110,12 +110,12 @@ export class Conversation {
     if (snapshot !== null) this.#take(snapshot);
   }
 
-  /** Send what waits in the outbox, as far as it can be sent now. */
+  /** Send the waiting messages of the outbox that can be sent now. */
   async deliver(): Promise<void> {
     await this.#delivery.run();
   }
 
-  /** Ask for another answer in place of this one (or to this question). */
+  /** Regenerate this answer (or answer this question again). */
   async regenerate(messageId: string, model?: string): Promise<void> {
     if (this.busy) return;
     const stream = this.#begins();
@@ -124,9 +124,9 @@ export class Conversation {
   }
 
   /**
-   * Stop the answer on the server, for everybody who reads it.
+   * Stop the answer on the server, for all its readers.
    *
-   * @returns the text of a message that the server had not accepted: it is taken back instead.
+   * @returns the text of a message that the server had not accepted: it is cancelled instead.
    */
   async stop(): Promise<string | null> {
     if (!this.busy || this.store.getState().stopping) return null;
@@ -154,7 +154,7 @@ export class Conversation {
     void this.load();
   }
 
-  /** The chat is not shown any more. Connections are few, so it follows nothing until it is. */
+  /** The chat is no longer shown. It disconnects until it is: connections are few. */
   leave(): void {
     this.#shown = false;
     if (!this.busy || this.tools.transport.getState(this.id).runId === undefined) return;
@@ -163,7 +163,7 @@ export class Conversation {
     void this.#letGo();
   }
 
-  /** What the feed tells of this chat. */
+  /** Handle an event of the feed about this chat. */
   hear(event: FeedEvent): void {
     if (event.type === "run-started" && this.busy) this.#startedElsewhere = event.run;
     else if (isNews(event, this.#state.messages, this.busy, this.#exists)) this.#look();
@@ -179,7 +179,7 @@ export class Conversation {
     this.#exchange.clearError();
   }
 
-  /** Let go of the connection; the run goes on on the server. */
+  /** Disconnect; the run continues on the server. */
   close(): void {
     this.#closed = true;
     this.#loading.overtake();
@@ -234,14 +234,14 @@ export class Conversation {
     await this.#settle(stream, resumed);
     const { phase, runId } = this.tools.transport.getState(this.id);
     const nothing = phase === "idle" && runId === undefined;
-    // It ended between the snapshot and the stream: what is shown is not all of it.
+    // It ended between the snapshot and the stream: the shown text is not complete.
     if (nothing && stream === this.#stream && !this.busy) await this.load();
   }
 
   #notLoaded(problem: TransportError): void {
     const isMissing = problem.kind === "not-found" || problem.kind === "invalid";
     if (isMissing && this.#leaf !== null) {
-      void this.load(null); // the version that the address names is not there; the chat may be
+      void this.load(null); // the version in the address is missing; the chat may exist
       return;
     }
     if (isMissing) {
@@ -250,7 +250,7 @@ export class Conversation {
       return;
     }
     if (problem.kind === "unauthorized") this.tools.onUnauthorized(problem);
-    // What is shown already stays, and is looked at again by itself.
+    // The shown content stays, and is loaded again automatically.
     const isShown = this.store.getState().loading === "ready";
     if (!isShown || !problem.retryable) this.store.setState({ problem });
   }
@@ -270,14 +270,14 @@ export class Conversation {
     this.store.setState({ status, messages, cut, notice: this.#news.after(notice, said) });
   }
 
-  /** The text of the cut attempt is no longer needed: the new one is as long. */
+  /** Drop the text of the cut attempt: the new text is as long. */
   dropCut(): void {
     this.store.setState({ cut: null });
   }
 
   // --- sending ------------------------------------------------------------------------------
 
-  /** The message that is on its way and that the server has not accepted. */
+  /** The message that is being sent and that the server has not accepted yet. */
   #undelivered(): OutboxItem | undefined {
     if (this.tools.transport.getState(this.id).runId !== undefined) return undefined;
     const last = this.#state.messages.at(-1);
@@ -304,7 +304,7 @@ export class Conversation {
           parts: [{ type: "text", text: item.text }],
           ...(replaces ? { messageId: replaces } : {}),
         },
-        // The message's own id makes every repetition the same request, from whatever page it comes.
+        // The message's id makes a retry from any page a duplicate of the same request.
         { body, headers: { "idempotency-key": item.id } },
       );
       void this.#settle(stream, sending, () => (accepted ? undefined : item)).then(() => {
@@ -322,7 +322,7 @@ export class Conversation {
     if (!this.#shown) this.leave();
   }
 
-  /** A stream begins. What is being loaded is older than it. */
+  /** A stream starts. It is newer than any pending load. */
   #begins(): number {
     this.#loading.overtake();
     this.#replay = null;
@@ -332,7 +332,7 @@ export class Conversation {
     return ++this.#stream;
   }
 
-  /** Wait for the end of a stream, then see how it ended. */
+  /** Wait for the end of a stream, then handle it. */
   async #settle(
     stream: number,
     end: Promise<void>,
@@ -361,7 +361,7 @@ export class Conversation {
         this.tools.onUnauthorized(error);
         this.store.setState({ problem: error });
         return;
-      case "busy": // another tab was quicker: its answer first, then this message
+      case "busy": // another tab was first: its answer, then this message
       case "cursor-lost":
         await this.load();
         return;
@@ -382,7 +382,7 @@ export class Conversation {
 
   // --- versions -----------------------------------------------------------------------------
 
-  /** Add what was sent and answered here to the versions, without asking the server. */
+  /** Add the messages and answers of this page to the versions, without a request. */
   #learnVersions(): void {
     const fresh = lineage(this.#state.messages);
     this.store.setState((view) => ({ versions: view.versions.with(...fresh) }));

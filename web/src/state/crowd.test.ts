@@ -31,14 +31,14 @@ function setHidden(hidden: boolean): void {
 }
 
 describe("a crowd of tabs", () => {
-  it("makes room when more follow than there is room for, and those are hidden", async () => {
+  it("disconnects hidden tabs when too many follow", async () => {
     const { crowds, rested } = tabs(["a", "b", "c", "d", "follows nothing"]);
     for (const crowd of crowds.slice(0, 4)) crowd.follows = true;
     setHidden(true);
     await until(() => expect(new Set(rested)).toEqual(new Set(["a", "b", "c", "d"])));
   });
 
-  it("has room for three, hidden or not", async () => {
+  it("allows three followers, hidden or not", async () => {
     const { crowds, rested, count } = tabs(["a", "b", "c", "d"]);
     for (const crowd of crowds.slice(0, 3)) crowd.follows = true;
     setHidden(true);
@@ -46,7 +46,7 @@ describe("a crowd of tabs", () => {
     expect([rested, count()]).toEqual([[], 3]);
   });
 
-  it("counts a tab once, and no longer when it follows nothing", () => {
+  it("counts a tab once, and only while it follows a run", () => {
     const { crowds, count } = tabs(["a", "b"]);
     for (const crowd of crowds) {
       crowd.follows = true;
@@ -58,7 +58,7 @@ describe("a crowd of tabs", () => {
     expect(count()).toBe(1);
   });
 
-  it("never asks a tab that is seen", async () => {
+  it("never disconnects a visible tab", async () => {
     const { crowds, rested } = tabs(["a", "b", "c", "d", "e"]);
     for (const crowd of crowds) crowd.follows = true;
     setHidden(false);
@@ -67,8 +67,8 @@ describe("a crowd of tabs", () => {
   });
 });
 
-describe("a tab that comes new", () => {
-  it("makes the hidden ones among the others look whether there is room", async () => {
+describe("a new tab", () => {
+  it("makes the hidden ones among the others check the limit", async () => {
     const channels: { name: string; onmessage: (() => void) | null; posted: unknown[] }[] = [];
     vi.stubGlobal(
       "BroadcastChannel",
@@ -94,8 +94,8 @@ describe("a tab that comes new", () => {
   });
 });
 
-describe("those who follow", () => {
-  /** The browser's locks: who holds which, and how. */
+describe("the followers", () => {
+  /** The browser's locks: their holders and modes. */
   function stubLocks(...held: { name: string }[]) {
     const asked: unknown[][] = [];
     const request = async (name: string, options: object, work: () => Promise<void>) => {
@@ -109,7 +109,7 @@ describe("those who follow", () => {
     return asked;
   }
 
-  it("hold a lock together until they leave, and are counted by it", async () => {
+  it("share a lock until they disconnect, and are counted by it", async () => {
     const asked = stubLocks({ name: "dls:feed" });
     const joined = vi.fn();
     const leave = [followers.join(joined), followers.join(joined)];
@@ -122,7 +122,7 @@ describe("those who follow", () => {
     await until(async () => expect(await followers.count()).toBe(1));
   });
 
-  it("are none where a browser tells nothing of its locks, or has none", async () => {
+  it("are zero where the browser cannot query locks, or has none", async () => {
     vi.stubGlobal("navigator", { locks: { query: async () => ({}) } });
     expect(await followers.count()).toBe(0);
     vi.stubGlobal("navigator", {});

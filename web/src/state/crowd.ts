@@ -1,14 +1,13 @@
 /**
- * Connections are few: hidden tabs make room.
+ * Hidden tabs disconnect when too many tabs follow a run: connections are few.
  *
  * Theory of operation
  * ===================
  * 1. Over HTTP/1.1 a browser opens six connections to a site, for all tabs together. One is the
- *    feed's. If answers took the others, not even a page could be loaded.
- * 2. A tab that follows an answer holds a lock, together with the others that do; so each can count
- *    them. Whoever comes new says so, and then the hidden ones let go if there are too many. They
- *    go on when they are seen.
- * 3. Tabs that are seen keep their connections: windows side by side are rarely many.
+ *    feed's. If answers used the others, no page could be loaded.
+ * 2. The tabs that follow an answer share a lock, so each can count them. A new one notifies the
+ *    others, and hidden tabs disconnect if there are too many. They resume when they are visible.
+ * 3. Visible tabs keep their connections: there are rarely many windows side by side.
  */
 import { scope } from "./base";
 
@@ -16,7 +15,7 @@ const NAME = `${scope}following`;
 const MOST = 3;
 
 export interface Followers {
-  /** Hold a place among those who follow, until the returned function is called. */
+  /** Join the followers, until the returned function is called. */
   join: (joined: () => void) => () => void;
   count: () => Promise<number>;
 }
@@ -26,8 +25,8 @@ export class Crowd {
   readonly #channel: BroadcastChannel | null;
 
   /**
-   * @param followers - of all tabs.
-   * @param rest - lets this tab's connections go if it is hidden.
+   * @param followers - the followers of all tabs.
+   * @param rest - disconnects this tab if it is hidden.
    */
   constructor(
     private readonly followers: Followers,
@@ -38,7 +37,7 @@ export class Crowd {
     document.addEventListener("visibilitychange", () => void this.#makeRoom());
   }
 
-  /** Tell whether this tab holds a connection for an answer now. */
+  /** Set whether this tab holds a connection for an answer now. */
   set follows(follows: boolean) {
     if (follows === (this.#leave !== null)) return;
     if (follows) this.#leave = this.followers.join(() => this.#channel?.postMessage("joined"));
@@ -54,7 +53,7 @@ export class Crowd {
   }
 }
 
-/** By Web Locks; where there are none (plain http in a local network), nobody knows of anybody. */
+/** Counts by Web Locks; without them (plain http in a local network) there is no count. */
 export const followers: Followers = {
   join: (joined) => {
     let leave = (): void => undefined;

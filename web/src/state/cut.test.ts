@@ -11,14 +11,14 @@ const file: Parts[number] = { type: "file", mediaType: "image/png", url: "data:i
 const answer = (...parts: Parts): Message => ({ id: "a1", role: "assistant", parts });
 
 describe("the cut attempt", () => {
-  it("is nothing while the answer goes on from what it said", () => {
+  it("is empty while the answer continues its text", () => {
     const before = answer(step, thought("Hm"), text("One "));
     const after = answer(step, thought("Hm, so"), text("One two"), file);
     expect(cutAttempt(before, after, null)).toBeNull();
     expect(cutAttempt(undefined, after, null)).toBeNull();
   });
 
-  it("is what the answer said when that is gone, or is another text", () => {
+  it("is the answer's old text when that was dropped or replaced", () => {
     const before = answer(step, text("One two"));
     expect(cutAttempt(before, answer(step), null)).toBe(before);
     expect(cutAttempt(before, answer(step, text("Two one, and much more")), null)).toBe(before);
@@ -46,7 +46,7 @@ describe("the cut attempt", () => {
     expect(cutAttempt(longer, answer(step), first)).toBe(longer);
   });
 
-  it("is nothing when the text turns out to be a thought", () => {
+  it("is empty when the text turns out to be reasoning", () => {
     const before = answer(step, text("I should list facts."));
     const reset = answer(step);
     const moved = answer(step, thought("I should list facts."), text("One"));
@@ -56,7 +56,7 @@ describe("the cut attempt", () => {
     expect(cutAttempt(reset, moved, cutAttempt(before, reset, null))).toBeNull();
   });
 
-  it("does not outlive its answer", () => {
+  it("is dropped with its answer", () => {
     const before = answer(step, text("One"));
     const question: Message = { id: "q2", role: "user", parts: [text("And?")] };
     expect(cutAttempt(before, question, before)).toBeNull();

@@ -1,17 +1,17 @@
 /**
  * The text of an attempt that was cut off.
  *
- * After `reset-step` the answer is written anew, and what it said is void. On the screen that text
- * stays until the new one is as long; see `screens/thread/standing.tsx`.
+ * After `reset-step` the answer restarts, and its old text is void. On the screen that text stays
+ * until the new one is as long; see `screens/thread/standing.tsx`.
  */
 import type { Message } from "./model";
 
 /**
- * What the cut attempt said, after a change of the last message.
+ * The text of the cut attempt, after a change of the last message.
  *
  * @param before - the last message as it was shown.
  * @param now - the last message as it is now.
- * @param kept - the cut attempt that is shown already; the longer one of two stays.
+ * @param kept - the cut attempt that is shown already; the longer of the two stays.
  */
 export function cutAttempt(
   before: Message | undefined,
@@ -27,7 +27,7 @@ function longer(kept: Message | null, before: Message): Message {
   return kept !== null && sizeOf(kept) >= sizeOf(before) ? kept : before;
 }
 
-/** Whether a text turned out to be a thought: it was moved, and nothing was cut off. */
+/** Whether a text turned out to be reasoning: it was moved, not cut off. */
 function isAmongThoughts(cut: Message, now: Message): boolean {
   const text = textOf(cut, "text");
   return text !== "" && textOf(now, "reasoning").includes(text);
@@ -37,7 +37,7 @@ function textOf(message: Message, type: "text" | "reasoning"): string {
   return message.parts.map((part) => (part.type === type ? part.text : "")).join("");
 }
 
-/** Whether a message holds all that it held before. */
+/** Whether a message has all its old content. */
 function continues(before: Message, now: Message): boolean {
   return before.parts.every((part, index) => {
     const other = now.parts[index];

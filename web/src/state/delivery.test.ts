@@ -5,7 +5,7 @@ import { addToOutbox, outboxOf, removeChatFromOutbox, removeFromOutbox, setRefus
 
 let delivered: string[];
 let isReady: boolean;
-/** What the server does with a message; by default it takes it. */
+/** The server's handling of a message; by default it accepts. */
 let serve: (id: string) => Promise<void>;
 
 beforeEach(() => {
@@ -32,7 +32,7 @@ function write(...ids: string[]): void {
 }
 
 describe("a delivery", () => {
-  it("sends what waits, in the order in which it was written, of its chat alone", async () => {
+  it("sends the waiting messages of its chat in order", async () => {
     write("m1", "m2");
     addToOutbox({ id: "other", chat: "c2", text: "Elsewhere" });
     await deliveryOf().run();
@@ -40,7 +40,7 @@ describe("a delivery", () => {
     removeChatFromOutbox("c2");
   });
 
-  it("sends a message once, however often it is asked to while that is on its way", async () => {
+  it("sends a message once, however often it runs meanwhile", async () => {
     write("m1");
     let answer = (): void => undefined;
     serve = (id) => new Promise((resolve) => (answer = () => resolve(removeFromOutbox(id))));
@@ -54,7 +54,7 @@ describe("a delivery", () => {
     expect(delivered).toEqual(["m1"]);
   });
 
-  it("can be run again after one that failed", async () => {
+  it("can run again after a failure", async () => {
     write("m1");
     serve = () => Promise.reject(new Error("No."));
     const delivery = deliveryOf();
@@ -64,7 +64,7 @@ describe("a delivery", () => {
     expect(delivered).toEqual(["m1", "m1"]);
   });
 
-  it("sends nothing that another tab has sent while it waited for its turn", async () => {
+  it("does not send what another tab has sent while it waited", async () => {
     write("m1", "m2");
     const names: string[] = [];
     const delivery = deliveryOf(async (name, work) => {
@@ -80,14 +80,14 @@ describe("a delivery", () => {
     expect(delivered).toEqual(["m2"]);
   });
 
-  it("does not repeat by itself what stays in the outbox", async () => {
+  it("does not retry by itself", async () => {
     write("m1", "m2");
     serve = () => Promise.resolve();
     await deliveryOf().run();
     expect(delivered).toEqual(["m1"]);
   });
 
-  it("passes over what was refused, and forgets what has arrived", async () => {
+  it("skips refused messages and removes accepted ones", async () => {
     write("m1", "m2", "m3");
     setRefused("m2", "Too long.");
     await deliveryOf(undefined, ["m1"]).run();

@@ -1,8 +1,8 @@
-/** Takes the messages of a chat from the outbox, one at a time, while the chat is idle. */
+/** Sends the messages of a chat from the outbox, one at a time, while the chat is idle. */
 import { type OutboxItem, outboxOf, removeFromOutbox } from "./outbox";
 
 export interface Recipient {
-  /** Whether the chat can take a message now. */
+  /** Whether the chat can accept a message now. */
   isReady: () => boolean;
   /** Whether the server has the message already. */
   hasArrived: (message: string) => boolean;
@@ -22,7 +22,7 @@ export class Delivery {
     private readonly exclusively: Exclusively,
   ) {}
 
-  /** Deliver what can be delivered now. Called again whenever something may have changed. */
+  /** Deliver the messages that can be sent now. Called after every relevant change. */
   async run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
@@ -30,11 +30,11 @@ export class Delivery {
       for (let item = this.#next(); item !== undefined; ) {
         const { id } = item;
         await this.exclusively(`send:${id}`, async () => {
-          const same = this.#next(); // another tab may have been quicker
+          const same = this.#next(); // another tab may have sent it
           if (same?.id === id) await this.recipient.deliver(same);
         });
         item = this.#next();
-        if (item?.id === id) return; // what happens next decides when it is tried again
+        if (item?.id === id) return; // a later event triggers the retry
       }
     } finally {
       this.#running = false;

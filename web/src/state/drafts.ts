@@ -1,4 +1,4 @@
-/** What was typed and not sent, for each chat; it survives a reload. */
+/** The unsent text of each chat; it survives a reload. */
 import { read, write } from "./storage";
 
 /** The draft of the chat that does not exist yet. */

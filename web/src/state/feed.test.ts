@@ -10,7 +10,7 @@ let Feed: typeof import("./feed").Feed;
 
 beforeEach(async () => {
   vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(1); // pauses of 400 ms, 800 ms, …
+  vi.spyOn(Math, "random").mockReturnValue(1); // delays of 400 ms, 800 ms, …
   vi.stubGlobal("EventSource", Source);
   vi.stubGlobal("BroadcastChannel", undefined);
   leavePage = newPage();
@@ -48,7 +48,7 @@ function setHidden(hidden: boolean): void {
 }
 
 describe("the feed", () => {
-  it("goes on after the last event that it brought, at each reconnect", async () => {
+  it("resumes after its last event at each reconnect", async () => {
     start();
     expect(asked()).toEqual(["/api/events"]);
     Source.last.tell(open(true), "p/1");
@@ -57,7 +57,7 @@ describe("the feed", () => {
     Source.last.fail();
     await passes(400);
     expect(asked().slice(1)).toEqual(["/api/events?after=p%2F2"]);
-    Source.last.fail(); // brought nothing: the position stays
+    Source.last.fail(); // no event: the position stays
     await passes(400);
     Source.last.tell(open(true), "p/3");
     Source.last.fail();
@@ -65,7 +65,7 @@ describe("the feed", () => {
     expect(asked().slice(2)).toEqual(["/api/events?after=p%2F2", "/api/events?after=p%2F3"]);
   });
 
-  it("reports that it is up or down, and whether something was missed", async () => {
+  it("reports up and down, and whether it has a gap", async () => {
     start();
     Source.last.tell(open(true), "p1");
     Source.last.fail();
@@ -75,7 +75,7 @@ describe("the feed", () => {
     expect(Source.opened.map(({ isClosed }) => isClosed)).toEqual([true, false]);
   });
 
-  it("waits longer after each failure, and as at first once it brought something", async () => {
+  it("has a growing backoff, reset by an event", async () => {
     start();
     const waits = async (ms: number): Promise<void> => {
       const before = Source.opened.length;
@@ -90,7 +90,7 @@ describe("the feed", () => {
     for (const ms of [400, 400, 800]) await waits(ms);
   });
 
-  it("is read anew when the network was gone", async () => {
+  it("reconnects when the network is back", async () => {
     start();
     Source.last.tell(open(true), "p1");
     dispatchEvent(new Event("offline"));
@@ -101,7 +101,7 @@ describe("the feed", () => {
     expect(asked()).toEqual(["/api/events", "/api/events?after=p1"]);
   });
 
-  it("rests in a page hidden for half a minute, and goes on when it is seen", async () => {
+  it("disconnects on a page hidden for 30 seconds, and resumes later", async () => {
     start();
     Source.last.tell(open(true), "p1");
     setHidden(true);
@@ -115,7 +115,7 @@ describe("the feed", () => {
     expect(asked()).toEqual(["/api/events", "/api/events?after=p1"]);
   });
 
-  it("goes on in a page that is seen again within half a minute", async () => {
+  it("stays connected on a page that is visible again within 30 seconds", async () => {
     start();
     setHidden(true);
     await passes(29_000);
@@ -124,7 +124,7 @@ describe("the feed", () => {
     expect([Source.opened.length, Source.last.isClosed]).toEqual([1, false]);
   });
 
-  it("is read once, however often the page is seen", () => {
+  it("has one connection, however often the page becomes visible", () => {
     start();
     setHidden(true);
     setHidden(false);
@@ -134,7 +134,7 @@ describe("the feed", () => {
 });
 
 describe("the feed of several tabs", () => {
-  /** The tabs of a browser: what one posts, the others of that name get. */
+  /** The tabs of a browser: a message of one reaches the other channels of its name. */
   class Channel {
     static all: Channel[] = [];
     onmessage: ((event: { data: unknown }) => void) | null = null;
@@ -156,7 +156,7 @@ describe("the feed of several tabs", () => {
     await underPath("/");
   });
 
-  it("is passed on by its reader, and goes on elsewhere after the last event", async () => {
+  it("is published by its reader, and resumed by another tab", async () => {
     start();
     const other = new Channel("dls:feed");
     const heard: unknown[] = [];
@@ -170,7 +170,7 @@ describe("the feed of several tabs", () => {
     expect(asked()).toEqual(["/api/events", "/api/events?after=p2"]);
   });
 
-  it("is not mixed with that of an instance under another path", async () => {
+  it("is separate for an instance under another path", async () => {
     await underPath("/chat/");
     start();
     new Channel("dls:feed").postMessage({ event: deleted, position: "p2" });
@@ -184,10 +184,10 @@ describe("the feed of a page that is left", () => {
     dispatchEvent(Object.assign(new Event("pageshow"), { persisted }));
   };
 
-  it("ends, and goes on when the reader comes back to the page as it was", async () => {
+  it("ends, and resumes when the page is restored from the cache", async () => {
     start();
     Source.last.tell(open(true), "p1");
-    shown(false); // the page's first showing
+    shown(false); // the first showing of the page
     dispatchEvent(new Event("pagehide"));
     expect([Source.opened.length, Source.last.isClosed]).toEqual([1, true]);
     await passes(0);
@@ -198,7 +198,7 @@ describe("the feed of a page that is left", () => {
     expect(asked()).toEqual(["/api/events", "/api/events?after=p1"]);
   });
 
-  it("is not asked for again during a pause", async () => {
+  it("is not requested again during a delay", async () => {
     start();
     Source.last.fail();
     dispatchEvent(new Event("pagehide"));
@@ -227,13 +227,13 @@ describe("the feed's lock", () => {
     return asked;
   }
 
-  it("lets one tab read at a time, and is given back when the page is left", async () => {
+  it("lets one tab read at a time, and is released when the page is left", async () => {
     const locks = stubLocks();
     start();
     start();
     await passes(0);
     expect([locks, Source.opened.length]).toEqual([["dls:feed", "dls:feed"], 1]);
-    Source.last.fail(); // a pause
+    Source.last.fail(); // a delay
     dispatchEvent(new Event("pagehide")); // both
     await passes(0);
     setHidden(false);

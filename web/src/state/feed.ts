@@ -3,12 +3,12 @@
  *
  * Theory of operation
  * ===================
- * 1. Over HTTP/1.1 a browser opens six connections to a site. A feed in each tab would freeze the
- *    sixth. So the tab that holds a lock reads the feed and tells the others over a channel.
- * 2. A tab that is hidden for half a minute gives the lock up, so that one that is seen reads.
- * 3. The position of the last event goes with the events: the next leader goes on after it.
- * 4. After a gap the server says `open` with `complete: false`: everybody looks at the list again.
- *    A tab that joins asks nobody: it loads the list anyway.
+ * 1. Over HTTP/1.1 a browser opens six connections to a site. A feed in each tab would block the
+ *    sixth. So the tab that holds a lock reads the feed and publishes it to the others.
+ * 2. A tab that is hidden for half a minute releases the lock, so that a visible one reads.
+ * 3. The position of the last event is published, too: the next reader resumes after it.
+ * 4. After a gap the server says `open` with `complete: false`: all tabs reload the list.
+ *    A new tab needs no event: it loads the list anyway.
  * 5. Where there are no locks (plain http in a local network), each tab reads for itself.
  */
 import { scope } from "./base";
@@ -41,7 +41,7 @@ export class Feed {
     if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data as Told);
   }
 
-  /** Take part, as long as the page is seen. */
+  /** Take part while the page is visible. */
   start(): void {
     document.addEventListener("visibilitychange", () => this.#seen());
     addEventListener("pagehide", () => this.#leave());
@@ -84,7 +84,7 @@ export class Feed {
     }
   }
 
-  /** One connection, to its end. Returns whether it brought something. */
+  /** One connection, to its end. Returns whether it received an event. */
   #readOnce(signal: AbortSignal): Promise<boolean> {
     const query = this.#position === null ? "" : `?after=${encodeURIComponent(this.#position)}`;
     const source = new EventSource(this.url + query);
@@ -98,7 +98,7 @@ export class Feed {
       };
       signal.addEventListener("abort", end);
       addEventListener("offline", end);
-      source.onerror = end; // the pause and the position are ours, so is the reconnecting
+      source.onerror = end; // delay, position and reconnects are handled here
       source.onmessage = ({ data, lastEventId }) => {
         brought = true;
         const event = JSON.parse(data as string) as FeedEvent;

@@ -11,7 +11,7 @@ afterEach(() => {
 
 const message = (id: string, text = id): Message => ({ id, role: "user", parts: [{ type: "text", text }] });
 
-/** A state, how often it was published, and the frame that it waits for. */
+/** A state, the number of its publications, and its pending frame. */
 function framed() {
   const frames: (() => void)[] = [];
   let published = 0;
@@ -20,7 +20,7 @@ function framed() {
 }
 
 describe("the state of a chat", () => {
-  it("is published once per frame, however many chunks come", () => {
+  it("is published once per frame, however many chunks arrive", () => {
     const { state, frames, published } = framed();
     state.pushMessage(message("m1"));
     state.pushMessage(message("m2"));
@@ -48,7 +48,7 @@ describe("the state of a chat", () => {
     expect([state.messages, state.messages === list]).toEqual([list, false]);
   });
 
-  it("changes as new objects: what is shown does not change in place", () => {
+  it("changes as new objects: the shown ones are not modified", () => {
     const { state } = framed();
     state.messages = [message("m1"), message("m2")];
     const before = state.messages;
@@ -74,7 +74,7 @@ describe("the next frame", () => {
   const isSeen = (seen: boolean) =>
     vi.spyOn(document, "visibilityState", "get").mockReturnValue(seen ? "visible" : "hidden");
 
-  it("is the browser's where the page is seen", () => {
+  it("is the browser's on a visible page", () => {
     isSeen(true);
     const asked: unknown[] = [];
     vi.stubGlobal("requestAnimationFrame", (run: unknown) => asked.push(run));
@@ -83,7 +83,7 @@ describe("the next frame", () => {
     expect(asked).toEqual([run]);
   });
 
-  it("comes after a tenth of a second where it is hidden", () => {
+  it("comes after a tenth of a second on a hidden page", () => {
     vi.useFakeTimers();
     isSeen(false);
     const run = vi.fn();

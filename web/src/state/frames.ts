@@ -1,16 +1,16 @@
 /**
  * The AI SDK's chat state, published once per frame.
  *
- * `AbstractChat` writes its state after every chunk. Hundreds of chunks a second need no more than
- * a frame's worth of rendering, and a replay that begins with an empty message must not be seen
- * before it has caught up with what is on the screen.
+ * `AbstractChat` writes its state after every chunk. Hundreds of chunks a second need only one
+ * rendering per frame. A replay begins with an empty message, and must stay hidden until it has
+ * caught up with the screen.
  */
 import type { ChatState, ChatStatus } from "ai";
 import type { Message } from "./model";
 
 export type Schedule = (run: () => void) => void;
 
-/** The next frame; soon, where no frames are drawn. */
+/** The next frame, or a short timeout where no frames are drawn. */
 export const nextFrame: Schedule = (run) => {
   if (document.visibilityState === "visible") requestAnimationFrame(run);
   else setTimeout(run, 100);
@@ -24,7 +24,7 @@ export class FrameState implements ChatState<Message> {
 
   /**
    * @param publish - shows the state as it is now.
-   * @param schedule - when to publish what changed; a status is published at once.
+   * @param schedule - schedules a publication; a status is published at once.
    */
   constructor(
     private readonly publish: () => void,

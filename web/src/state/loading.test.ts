@@ -6,7 +6,7 @@ import type { Snapshot } from "./model";
 const SNAPSHOT = { id: "c1" } as Snapshot;
 const failure = (kind: ErrorKind, retryAfterMs?: number) => new TransportError(kind, { retryAfterMs });
 
-/** A server that gives these answers, and the pauses that were made between them. */
+/** A server with these answers, and the delays between them. */
 function answering(...answers: (Snapshot | Error)[]) {
   const pauses: [number, number | undefined][] = [];
   const get = async (): Promise<Snapshot> => {
@@ -19,7 +19,7 @@ function answering(...answers: (Snapshot | Error)[]) {
 }
 
 describe("loading a chat", () => {
-  it("is tried again with growing pauses, at least as long as the server asks", async () => {
+  it("is retried with backoff, at least as long as the server asks", async () => {
     const failures = [failure("network"), failure("unavailable", 5_000), failure("server")];
     const { loading, pauses } = answering(...failures, SNAPSHOT);
     const told: unknown[] = [];
@@ -32,14 +32,14 @@ describe("loading a chat", () => {
     expect(told).toEqual(failures);
   });
 
-  it("ends at a refusal that no repetition changes", async () => {
+  it("ends at a permanent refusal", async () => {
     const { loading, pauses, left } = answering(failure("not-found"), SNAPSHOT);
     const told: unknown[] = [];
     expect(await loading.load(null, (problem) => told.push(problem))).toBeNull();
     expect([told.length, pauses, left]).toEqual([1, [], [SNAPSHOT]]);
   });
 
-  it("brings nothing and reports nothing once something newer has happened", async () => {
+  it("returns and reports nothing once it is outdated", async () => {
     for (const answer of [SNAPSHOT, failure("network")]) {
       const { loading, pauses } = answering(answer, SNAPSHOT);
       const told: unknown[] = [];
@@ -52,7 +52,7 @@ describe("loading a chat", () => {
     }
   });
 
-  it("is left to the newer of two", async () => {
+  it("is cancelled by a newer load", async () => {
     const { loading } = answering(SNAPSHOT, SNAPSHOT);
     const both = [loading.load(null, () => undefined), loading.load("m1", () => undefined)];
     expect(await Promise.all(both)).toEqual([null, SNAPSHOT]);

@@ -1,30 +1,30 @@
-/** Loads a chat's snapshot, again and again while that may help. A newer load overtakes it. */
+/** Loads a chat's snapshot, with retries while they may help. A newer load replaces it. */
 import { TransportError } from "@/transport/index";
 import type { Snapshot } from "./model";
 
-/** Waits before the next try. */
+/** Waits before the next attempt. */
 export type Pause = (attempt: number, leastMs?: number) => Promise<void>;
 
 export class Loading {
   #number = 0;
 
   /**
-   * @param get - asks the server once.
+   * @param get - makes one request to the server.
    */
   constructor(
     private readonly get: (leaf: string | null) => Promise<Snapshot>,
     private readonly pause: Pause,
   ) {}
 
-  /** What is being loaded is older than what happened meanwhile. */
+  /** Cancel the pending load: it is older than a change. */
   overtake(): void {
     this.#number++;
   }
 
   /**
-   * @param leaf - the message whose branch to load; null for the chat's own choice.
-   * @param onFailure - told of every failure, also of those after which it is tried again.
-   * @returns null when it cannot be loaded, or was overtaken.
+   * @param leaf - the message whose branch to load; null for the chat's head.
+   * @param onFailure - called for every failure, also before a retry.
+   * @returns null when it cannot be loaded, or was replaced by a newer load.
    */
   async load(
     leaf: string | null,
@@ -47,7 +47,7 @@ export class Loading {
   }
 }
 
-/** What the server or the wire did wrong; our own mistakes go on their way. */
+/** Whether a failure is the server's or the network's; others are programming errors. */
 export function asProblem(error: unknown): TransportError {
   if (error instanceof TransportError) return error;
   throw error;

@@ -15,13 +15,13 @@ describe("a message", () => {
     ],
   };
 
-  it("has a text without its thoughts, and thoughts apart from each other", () => {
+  it("has a text without reasoning, and separate reasoning parts", () => {
     expect([textOf(message), reasoningOf(message)]).toEqual(["One two", "Hm.\n\nSo."]);
   });
 });
 
 describe("an id", () => {
-  it("is the browser's where that makes one", () => {
+  it("is made by the browser where it can", () => {
     vi.stubGlobal("crypto", { randomUUID: () => "made" });
     expect(newId()).toBe("made");
   });

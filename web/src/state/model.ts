@@ -1,9 +1,9 @@
-/** The words of the interface: what the server tells, in types. Sources: docs/http.md. */
+/** The types of the server's answers. Source: docs/http.md. */
 import type { UIMessage } from "ai";
 
 export type RunStatus = "queued" | "running" | "finished" | "failed" | "stopped";
 
-/** What an answer's `metadata` holds; everything but `run` comes in the course of the run. */
+/** An answer's `metadata`; everything but `run` arrives during the run. */
 export interface AnswerMetadata {
   run?: string;
   model?: string;
@@ -13,11 +13,11 @@ export interface AnswerMetadata {
   attempts?: number;
   /** Why the model ended: `stop`, `length`, `content-filter`, `tool-calls`, `other`. */
   finishReason?: string;
-  /** US dollars, of the last time that the model was asked. */
+  /** US dollars, of the last attempt. */
   cost?: number;
-  /** US dollars, of all times together. */
+  /** US dollars, of all attempts. */
   totalCost?: number;
-  /** How the model was asked, once for each time; there when that was more than once. */
+  /** The attempts; present when there was more than one. */
   ladder?: readonly Rung[];
   usage?: {
     inputTokens?: number;
@@ -29,20 +29,20 @@ export interface AnswerMetadata {
   timing?: { firstTokenMs?: number; totalMs?: number };
 }
 
-/** One time that the model was asked. Numbers are characters. */
+/** One attempt. Numbers are characters. */
 export interface Rung {
   rung: "first" | "reattach" | "prefill" | "continue" | "restart" | (string & {});
-  /** `continue`: a model that was asked to go on began again. */
+  /** `continue`: the model began again instead of continuing. */
   asked?: string;
-  /** Dropped, and asked for again. */
+  /** Dropped, and requested again. */
   repeated?: number;
   /** `continue`: held back until they could be judged. */
   held?: number;
-  /** `continue`: not shown, because they repeated what stood there or led up to it. */
+  /** `continue`: not shown: duplicates of the text before, or an introduction to the rest. */
   dropped?: number;
 }
 
-/** A transient `data-run` chunk: what happens to a run. */
+/** A transient `data-run` chunk: an event of a run. */
 export interface RunNotice {
   event: "takeover" | "retry" | "rung" | "judged" | (string & {});
   attempt?: number;
@@ -50,9 +50,9 @@ export interface RunNotice {
   /** Seconds until the next attempt. */
   delay?: number;
   reason?: string;
-  /** How the next attempt goes on. */
+  /** The rung of the next attempt. */
   rung?: Rung["rung"];
-  /** Characters that are dropped and asked for again. */
+  /** Characters that are dropped and requested again. */
   repeated?: number;
 }
 
@@ -92,7 +92,7 @@ export interface OfferedModel {
   demo: boolean;
 }
 
-/** What `GET /api/events` tells. */
+/** An event of `GET /api/events`. */
 export type FeedEvent =
   | { type: "open"; complete: boolean }
   | { type: "chat-created" | "chat-renamed"; chat: ChatRow }
@@ -110,7 +110,7 @@ export function reasoningOf(message: Message): string {
   return parts.map((part) => part.text).join("\n\n");
 }
 
-/** An id that sorts nowhere in particular and is taken by nobody. */
+/** A random, unique id. */
 export function newId(): string {
   if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
   // Only secure contexts have `randomUUID`; a chat served over plain http in a local network has not.

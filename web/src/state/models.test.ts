@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-/** What this browser has chosen or typed. */
+/** The chosen model and the drafts of this browser. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { readDraft, writeDraft } from "./drafts";
 import { chooseModel, currentModel, models } from "./models";
@@ -18,7 +18,7 @@ describe("the model", () => {
     expect(currentModel({ offered: list, chosen })?.id).toBe(expected);
   });
 
-  it("is chosen for the next visit, too", async () => {
+  it("stays chosen at the next visit", async () => {
     chooseModel("b");
     expect([models.getState().chosen, models.getState().offered]).toEqual(["b", []]);
     vi.resetModules();

@@ -16,7 +16,7 @@ export function chooseModel(id: string): void {
   models.setState({ chosen: id });
 }
 
-/** The model that the next message is sent to; undefined while nothing is known. */
+/** The model that the next message is sent to; undefined while the models are not loaded. */
 export function currentModel({ offered, chosen }: ModelsState): OfferedModel | undefined {
   return offered.find((model) => model.id === chosen) ?? offered[0];
 }

@@ -1,15 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { isForPeople, latest, News } from "./news";
 
-describe("the news of a run", () => {
-  it("leave out what only the next worker needs", () => {
+describe("the notices of a run", () => {
+  it("leave out events that only the next worker needs", () => {
     const events = ["takeover", "retry", "job"];
     expect(events.filter((event) => isForPeople({ event }))).toEqual(["takeover", "retry"]);
     expect(["rung", "judged"].every((event) => isForPeople({ event, rung: "restart" }))).toBe(true);
     expect(new News().hear(null, { event: "job" }, "", 0)).toEqual({});
   });
 
-  it("keep a takeover when the way on is another one", () => {
+  it("keep a takeover when the rung changes", () => {
     const takeover = { event: "takeover", attempt: 2, rung: "continue" };
     const rung = { event: "rung", rung: "restart", repeated: 12 };
     expect(latest(takeover, rung)).toEqual({ ...takeover, rung: "restart", repeated: 12 });
@@ -19,7 +19,7 @@ describe("the news of a run", () => {
     expect(latest(null, judged)).toEqual(rung);
   });
 
-  it("tell when the next attempt begins, but not in a replay", () => {
+  it("have the time of the next attempt, but not in a replay", () => {
     const retry = { event: "retry", delay: 4 };
     expect(new News().hear(null, retry, "", 1_000)).toMatchObject({ retryAt: 5_000 });
     expect(new News().hear(null, retry, "", null)).toMatchObject({ retryAt: null });
@@ -27,7 +27,7 @@ describe("the news of a run", () => {
     expect(new News().hear(null, takeover, "", 1_000)).toMatchObject({ retryAt: null });
   });
 
-  it("are over when the next attempt says something; a takeover is not", () => {
+  it("end with the next attempt's text; a takeover does not", () => {
     const news = new News();
     const retry = { event: "retry" };
     news.hear(null, retry, "One", 0);
@@ -36,7 +36,7 @@ describe("the news of a run", () => {
     expect(news.after(takeover, "One two")).toBe(takeover);
   });
 
-  it("of a second failure stay until there are words after that", () => {
+  it("of a second failure stay until there is text after it", () => {
     const news = new News();
     const retry = { event: "retry" };
     news.hear(null, retry, "One", 0);
@@ -44,14 +44,14 @@ describe("the news of a run", () => {
     expect(["One two", "One two three"].map((said) => news.after(retry, said))).toEqual([retry, null]);
   });
 
-  it("of another way to go on are over at the next words, too", () => {
+  it("of another rung end with the next text, too", () => {
     const news = new News();
     const rung = { event: "rung", rung: "continue" };
     news.hear(null, rung, "One", 0);
     expect(["One", "One two"].map((said) => news.after(rung, said))).toEqual([rung, null]);
   });
 
-  it("drop the time of the next attempt when something else happens", () => {
+  it("drop the time of the next attempt at another event", () => {
     const takeover = { event: "takeover", attempt: 2 };
     expect(new News().hear({ event: "retry" }, takeover, "", 0)).toEqual({
       notice: takeover,

@@ -1,20 +1,20 @@
-/** What happened to the run that is followed: which notice is shown, and for how long. */
+/** The notices of the followed run: which one is shown, and for how long. */
 import type { RunNotice } from "./model";
 import type { ConversationView } from "./view";
 
 type Shown = Pick<ConversationView, "notice" | "retryAt">;
 
 /**
- * Whether a notice is for those who watch: a takeover, a failure, or another way to go on. Others are
- * for the worker that goes on with the answer.
+ * Whether a notice is for readers: a takeover, a failure, or another rung. Others are for the worker
+ * that continues the answer.
  */
 export function isForPeople({ event, rung }: RunNotice): boolean {
   return event === "takeover" || event === "retry" || rung !== undefined;
 }
 
 /**
- * What is to be said after another notice. A way to go on that was refused leaves the takeover or
- * the failure that it followed; only the way is another one.
+ * The notice to show after another one. A refused rung keeps the takeover or the failure before it;
+ * only the rung changes.
  */
 export function latest(before: RunNotice | null, notice: RunNotice): RunNotice {
   const { event, rung, repeated } = notice;
@@ -28,8 +28,8 @@ export class News {
   /**
    * @param shown - the notice that is shown.
    * @param notice - the new one.
-   * @param said - what the answer says now.
-   * @param now - milliseconds since the epoch; null in a replay, which does not tell when it was.
+   * @param said - the answer's text now.
+   * @param now - milliseconds since the epoch; null in a replay, which has no times.
    */
   hear(shown: RunNotice | null, notice: RunNotice, said: string, now: number | null): Partial<Shown> {
     if (!isForPeople(notice)) return {};
@@ -40,8 +40,8 @@ export class News {
   }
 
   /**
-   * The notice that is still to be shown. A failed attempt is past when the next one says something:
-   * one that begins anew says nothing at first.
+   * The notice that is still to be shown. A failed attempt is over when the next one has text: a
+   * restarted one has none at first.
    */
   after(notice: RunNotice | null, said: string): RunNotice | null {
     const isPassing = notice?.event === "retry" || notice?.event === "rung";

@@ -19,7 +19,7 @@ afterEach(() => {
 
 const texts = (): string[] => page.getState().toasts.map(({ text }) => text);
 
-it("begins without any trouble, and without a feed", async () => {
+it("starts without problems, and without a feed", async () => {
   vi.resetModules();
   vi.spyOn(navigator, "onLine", "get").mockReturnValue(true);
   const fresh = await import("./notices");
@@ -35,7 +35,7 @@ it("begins without any trouble, and without a feed", async () => {
 });
 
 describe("a toast", () => {
-  it("is shown for six seconds, or as long as it says", () => {
+  it("is shown for six seconds, or for its own duration", () => {
     toast("short");
     toast("long", undefined, 8_000);
     vi.advanceTimersByTime(5_999);
@@ -46,7 +46,7 @@ describe("a toast", () => {
     expect(texts()).toEqual([]);
   });
 
-  it("has an id of its own, an action, and can be dismissed before", () => {
+  it("has an id and an action, and can be dismissed earlier", () => {
     const action = { label: "Undo", run: () => undefined };
     const [first, second] = [toast("one", action), toast("two")];
     expect(page.getState().toasts).toEqual([
@@ -57,12 +57,12 @@ describe("a toast", () => {
     expect(texts()).toEqual(["two"]);
   });
 
-  it("leaves room for the last three", () => {
+  it("is limited to the last three", () => {
     for (const text of ["a", "b", "c", "d"]) toast(text);
     expect(texts()).toEqual(["b", "c", "d"]);
   });
 
-  it("is read out; a repetition is another announcement", () => {
+  it("is announced; a duplicate is announced again", () => {
     const { count } = announcement.getState();
     toast("Deleted.");
     announce("Deleted.");

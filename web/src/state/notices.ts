@@ -1,4 +1,4 @@
-/** What the page tells its reader beside the answers: banners, toasts, and words for screen readers. */
+/** The page's messages beside the answers: banners, toasts, and screen reader announcements. */
 import { createStore } from "zustand/vanilla";
 import { at } from "./base";
 
@@ -9,15 +9,15 @@ export interface Toast {
 }
 
 export interface PageState {
-  /** The browser says that there is no network. */
+  /** The browser reports that there is no network. */
   offline: boolean;
-  /** The live feed: without it the sidebar does not know what happens elsewhere. */
+  /** The live feed: without it the sidebar misses changes by other clients. */
   feed: "connecting" | "up" | "down";
-  /** The server no longer knows who asks. */
+  /** The session has expired. */
   expired: boolean;
-  /** No cookie comes back to the server: nothing that is sent can be found again. */
+  /** Cookies are blocked: sent messages could not be found again. */
   cookieless: boolean;
-  /** Part of the interface is gone: another version was deployed. */
+  /** Part of the interface is missing: another version was deployed. */
   stale: boolean;
   toasts: readonly Toast[];
 }
@@ -31,7 +31,7 @@ export const page = createStore<PageState>(() => ({
   toasts: [],
 }));
 
-/** Said by screen readers, politely; `count` makes a repetition a new announcement. */
+/** Announced by screen readers, politely; `count` makes a duplicate a new announcement. */
 export const announcement = createStore<{ text: string; count: number }>(() => ({
   text: "",
   count: 0,
@@ -57,22 +57,22 @@ export function announce(text: string): void {
 }
 
 /**
- * A part of the interface could not be loaded. If the server answers, the part is gone: another
- * version was deployed. Otherwise it comes when the server does.
+ * A part of the interface could not be loaded. If the server answers, another version was deployed.
+ * Otherwise the part is loaded when the server is back.
  */
 export async function missPart(): Promise<void> {
   try {
     await fetch(at("healthz"), { cache: "no-store" });
     page.setState({ stale: true });
   } catch {
-    // no network, or no server: that is told elsewhere
+    // no network, or no server: reported elsewhere
   }
 }
 
 export function watchNetwork(): void {
   const update = (): void => {
     const offline = !navigator.onLine;
-    // What the feed could not reach without a network says nothing about the server.
+    // A feed that fails without a network does not mean that the server is down.
     page.setState(({ feed }) => ({ offline, feed: feed === "down" ? "connecting" : feed }));
   };
   addEventListener("online", update);

@@ -28,13 +28,13 @@ describe("the outbox", () => {
     expect(localStorage.getItem("dls:outbox:m2")).toContain("text of m2");
   });
 
-  it("has an order for what is written in one moment, and after the clock went back", () => {
+  it("keeps the order at equal times, and after the clock went back", () => {
     vi.spyOn(Date, "now").mockReturnValueOnce(1_000).mockReturnValueOnce(1_000).mockReturnValue(500);
     for (const id of ["m1", "m2", "m3"]) addToOutbox(item(id));
     expect(outbox.getState().map(({ at }) => at)).toEqual([1_000, 1_001, 1_002]);
   });
 
-  it("is empty of a chat that is gone, and knows nothing of what it does not hold", () => {
+  it("is empty for a deleted chat, and ignores unknown messages", () => {
     for (const id of ["m1", "m2"]) addToOutbox(item(id));
     addToOutbox(item("other", "c2"));
     removeChatFromOutbox("c1");
@@ -48,7 +48,7 @@ describe("the outbox", () => {
     expect(outbox.getState()).toHaveLength(1);
   });
 
-  it("does not lose what another tab has added meanwhile", () => {
+  it("does not lose a message that another tab has added", () => {
     addToOutbox(item("m1"));
     localStorage.setItem("dls:outbox:theirs", JSON.stringify({ ...item("theirs"), at: 1 }));
     addToOutbox(item("m2"));
@@ -57,7 +57,7 @@ describe("the outbox", () => {
     expect(outbox.getState().map(({ id }) => id)).toEqual(["theirs", "m2"]);
   });
 
-  it("keeps why a message was refused, until it is tried again", () => {
+  it("keeps the reason of a refusal until the retry", () => {
     addToOutbox(item("m1"));
     setRefused("m1", "Too long.");
     expect(outboxOf("c1")[0]?.refused).toBe("Too long.");
@@ -65,7 +65,7 @@ describe("the outbox", () => {
     expect(outboxOf("c1")[0]?.refused).toBeUndefined();
   });
 
-  it("passes over what is damaged", () => {
+  it("skips damaged entries", () => {
     const whole = { ...item("x"), at: 1 };
     const fields = Object.keys(whole).map((field) => JSON.stringify({ ...whole, [field]: true }));
     for (const [name, text] of ["{", "7", "null", ...fields].entries()) {

@@ -1,9 +1,9 @@
 /**
  * Messages that the server has not accepted yet, kept across reloads.
  *
- * A message leaves the outbox when its run is known. Sending is idempotent by the message's id, so
- * one that was accepted just before a crash is found again, not sent twice. Each message is kept
- * under a name of its own: tabs that write at the same time cannot lose each other's.
+ * A message leaves the outbox when the server has named its run. Sending is idempotent by the
+ * message's id, so a retry after a crash is a duplicate and starts no second run. Each message has a
+ * storage key of its own: tabs that write at the same time cannot overwrite each other's.
  */
 import { createStore } from "zustand/vanilla";
 import { namesOf, onChangeElsewhere, readJson, write, writeJson } from "./storage";
@@ -18,7 +18,7 @@ export interface OutboxItem {
   model?: string;
   /** The message that this one is another version of. */
   replaces?: string;
-  /** Why the server refused it; it waits for a decision of its writer. */
+  /** Why the server refused it; it then waits for the user's decision. */
   refused?: string | undefined;
 }
 

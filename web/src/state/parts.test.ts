@@ -13,7 +13,7 @@ const shown = (mediaType: string, url: string, filename?: string) => {
   return piece.file;
 };
 
-describe("the pieces of an answer", () => {
+describe("the parts of an answer", () => {
   it("are texts and files in their order, neighbouring texts joined", () => {
     const pieces = piecesOf(
       answer(
@@ -36,7 +36,7 @@ describe("the pieces of an answer", () => {
 });
 
 describe("a file", () => {
-  it("is a picture only as a raster image that is in the message, and not too large", () => {
+  it("is shown as a picture only if it is a small raster image inline", () => {
     for (const type of ["png", "jpeg", "jpg", "gif", "webp", "avif"]) {
       expect(shown(`image/${type}`, `data:image/${type};base64,AAAA`).as).toBe("picture");
     }
@@ -46,21 +46,21 @@ describe("a file", () => {
     expect(shown("image/png", "https://example.org/a.png")).toMatchObject({ as: "link", host: "example.org" });
   });
 
-  it("of any other kind is never shown in the page", () => {
+  it("of any other type is never shown in the page", () => {
     const svg = "data:image/svg+xml;base64,PHN2Zy8+";
     expect(shown("image/svg+xml", svg)).toMatchObject({ as: "download", name: "file.svg", host: "" });
-    expect(shown("image/png", svg).as).toBe("download"); // what the address says counts
+    expect(shown("image/png", svg).as).toBe("download"); // the type in the address counts
     expect(shown("text/html", "data:text/html,<script>alert(1)</script>").as).toBe("download");
     expect(shown("image/png", "data:image/png;base64,AAAA\"><script>").as).toBe("download");
   });
 
-  it("with an address that is none, or one that runs something, is a name", () => {
+  it("with an invalid or executable address is only a name", () => {
     for (const url of ["javascript:alert(1)", "blob:http://x/1", "file:///etc/passwd", "about:data:x", `about:${PNG}`, "//x", ""]) {
       expect(shown("application/pdf", url)).toMatchObject({ as: "name", url: "" });
     }
   });
 
-  it("has a name without folders and without what turns it around", () => {
+  it("has a name without folders and direction marks", () => {
     expect(shown("text/csv", "data:text/csv,a", "../../etc/pass\u202Ewd\n.csv").name).toBe(".._.._etc_passwd.csv");
     for (const type of ["x", "a b/c"]) expect(shown(type, "data:x,a").name).toBe("file.bin");
     expect(shown("x", "data:x,a", "n".repeat(200)).name).toHaveLength(120);
@@ -86,14 +86,14 @@ describe("sources", () => {
     ]);
   });
 
-  it("lead nowhere but to the web", () => {
+  it("have only http and https links", () => {
     expect(sourcesOf(answer(file("text/html", "https://example.org/")))).toEqual([]);
     expect(sourcesOf(answer(source("https://a.www.test/")))[0]?.host).toBe("a.www.test");
     const bad = ["javascript:alert(1)", "data:text/html,x", "ftp://x/", "/c/1", "mailto:a@b.c"];
     expect(sourcesOf(answer(...bad.map((url) => source(url, "Click"))))).toEqual([]);
   });
 
-  it("have titles without what hides or turns them", () => {
+  it("have titles without invisible characters and direction marks", () => {
     const [one] = sourcesOf(answer(source("https://example.org/", "\u202Emoc.elgoog\u200B ")));
     expect(one?.title).toBe("moc.elgoog");
   });

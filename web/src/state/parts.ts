@@ -1,6 +1,6 @@
 /**
- * What an answer consists of besides its thoughts: texts, files and sources. All of it was written
- * by a model or a provider.
+ * The parts of an answer besides its reasoning: texts, files and sources. All of it is untrusted: it
+ * was written by a model or a provider.
  *
  * 1. Only raster pictures that are in the message itself are shown; nothing is fetched by itself.
  * 2. Every other file is a link to save it or, where it lies on another host, to open it there.
@@ -9,12 +9,12 @@
 import type { Message } from "./model";
 
 export interface ShownFile {
-  /** How it can be shown; `name`: not at all. */
+  /** How it can be shown; `name`: only by its name. */
   as: "picture" | "download" | "link" | "name";
   url: string;
   name: string;
   type: string;
-  /** For a link: where it leads. */
+  /** For a link: its target. */
   host: string;
 }
 
@@ -30,11 +30,11 @@ export interface Source {
 const LONGEST_PICTURE = 360_000;
 const PICTURE = /^data:image\/(?:png|jpe?g|gif|webp|avif);base64,[a-z0-9+/]+={0,2}$/i;
 
-/** Marks that turn the direction of text, control characters, and what cannot be seen. */
+/** Direction marks, control characters and invisible characters. */
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 const LONGEST_NAME = 120;
 
-/** Texts and files in their order; neighbouring texts are one. */
+/** Texts and files in order; neighbouring texts are joined. */
 export function piecesOf(message: Message): Piece[] {
   const pieces: Piece[] = [];
   for (const part of message.parts) {

@@ -11,7 +11,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** How long a pause is, in milliseconds of a clock that the test moves. */
+/** The length of a delay, in milliseconds of the test's clock. */
 async function lengthOf(attempt: number, least?: number): Promise<number> {
   const start = Date.now();
   const end = pause(attempt, least).then(() => Date.now() - start);
@@ -19,19 +19,19 @@ async function lengthOf(attempt: number, least?: number): Promise<number> {
   return end;
 }
 
-describe("a pause", () => {
+describe("a backoff", () => {
   it("grows with each failure, up to 15 seconds", async () => {
     const lengths: number[] = [];
     for (let attempt = 1; attempt <= 8; attempt++) lengths.push(await lengthOf(attempt));
     expect(lengths).toEqual([400, 800, 1_600, 3_200, 6_400, 12_800, 15_000, 15_000]);
   });
 
-  it("has half of it by chance", async () => {
+  it("is half random (jitter)", async () => {
     vi.mocked(Math.random).mockReturnValue(0);
     expect(await lengthOf(3)).toBe(800);
   });
 
-  it("is as long as the server asks, at the least", async () => {
+  it("is at least as long as the server asks", async () => {
     expect(await lengthOf(1, 20_000)).toBe(20_000);
     expect(await lengthOf(4, 1_000)).toBe(3_200);
   });
@@ -39,7 +39,7 @@ describe("a pause", () => {
   it.each([
     ["the network is back", () => dispatchEvent(new Event("online"))],
     ["the page is seen again", () => document.dispatchEvent(new Event("visibilitychange"))],
-  ])("is over at once when %s", async (_, happens) => {
+  ])("ends at once when %s", async (_, happens) => {
     const start = Date.now();
     const end = pause(5);
     happens();
@@ -48,7 +48,7 @@ describe("a pause", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("goes on when the page is hidden", async () => {
+  it("does not end when the page is hidden", async () => {
     vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
     let isOver = false;
     void pause(1).then(() => (isOver = true));

@@ -1,10 +1,10 @@
-/** A pause before the next try: longer each time, over at once when the network or the reader is back. */
+/** The backoff before a retry. It ends at once when the network is back or the page visible. */
 const FIRST_MS = 400;
 const LONGEST_MS = 15_000;
 
 /**
- * @param attempt - how many tries have failed, from 1.
- * @param least - milliseconds that the server asked to wait.
+ * @param attempt - the number of failed attempts, from 1.
+ * @param least - the minimum that the server asked for, in milliseconds.
  */
 export function pause(attempt: number, least = 0): Promise<void> {
   const ceiling = Math.min(LONGEST_MS, FIRST_MS * 2 ** (attempt - 1));

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Replay } from "./replay";
 
 describe("a replay", () => {
-  it("is shown when both the transport and the messages are where the snapshot was", () => {
+  it("is shown when transport and messages have reached the snapshot", () => {
     const replay = new Replay("run.05", "one two");
     expect(replay.hasCaughtUp(undefined, "", 0)).toBe(false);
     expect(replay.hasCaughtUp("run.04", "one two", 0)).toBe(false);
@@ -11,7 +11,7 @@ describe("a replay", () => {
     expect(replay.hasCaughtUp("run.06", "one two three", 1)).toBe(true);
   });
 
-  it("is shown after a while when the step is written again and never says the same", () => {
+  it("is shown after a timeout when a restarted step has another text", () => {
     const replay = new Replay("run.05", "one two");
     expect(replay.hasCaughtUp("run.07", "other", 1_000)).toBe(false);
     expect(replay.hasCaughtUp("run.08", "other word", 1_500)).toBe(false);

@@ -1,14 +1,14 @@
-/** A replay that is not shown before it says what stands on the screen already. */
+/** A replay that is hidden until it has caught up with the text on the screen. */
 
-/** A step that is written again behind the goal never says the same: then time decides. */
+/** A step that restarts behind the goal never has the same text: then a timeout decides. */
 const PATIENCE_MS = 500;
 
 export class Replay {
   #reachedAt: number | null = null;
 
   /**
-   * @param cursor - where the snapshot stood in the log.
-   * @param said - what its answer had said.
+   * @param cursor - the snapshot's position in the log.
+   * @param said - the text of its answer.
    */
   constructor(
     private readonly cursor: string,
@@ -18,8 +18,8 @@ export class Replay {
   /**
    * Whether it can be shown.
    *
-   * @param cursor - where the transport is. That is ahead of the messages: it alone tells nothing.
-   * @param said - what the answer in the messages says.
+   * @param cursor - the transport's position. It alone is not enough: it is ahead of the messages.
+   * @param said - the text of the answer in the messages.
    * @param now - milliseconds since the epoch.
    */
   hasCaughtUp(cursor: string | undefined, said: string, now: number): boolean {

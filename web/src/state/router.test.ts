@@ -5,20 +5,20 @@ import { go, href, place, watchAddress } from "./router";
 beforeEach(() => go(null, { replace: true }));
 
 describe("addresses", () => {
-  it("name chats, whatever their ids hold", () => {
+  it("contain chat ids of any characters", () => {
     expect(href("a:b~c")).toBe("/c/a%3Ab~c");
     go("a:b~c");
     expect(location.pathname).toBe("/c/a%3Ab~c");
     expect(place.getState()).toEqual({ chat: "a:b~c", leaf: null });
   });
 
-  it("hold the version that is shown", () => {
+  it("contain the version that is shown", () => {
     go("c1", { leaf: "m2" });
     expect(location.pathname + location.search).toBe("/c/c1?leaf=m2");
     expect(place.getState()).toEqual({ chat: "c1", leaf: "m2" });
   });
 
-  it("are places of the history, once each, unless one replaces the other", () => {
+  it("are history entries, once each, unless replaced", () => {
     const before = history.length;
     go("c1");
     expect(location.search).toBe("");
@@ -29,7 +29,7 @@ describe("addresses", () => {
     expect([history.length, location.pathname]).toEqual([before + 2, "/c/c2"]);
   });
 
-  it("are read again when the reader goes back", () => {
+  it("are read again on the back button", () => {
     watchAddress();
     history.replaceState(null, "", "/c/a%3Ab?leaf=m%201");
     dispatchEvent(new PopStateEvent("popstate"));

@@ -1,11 +1,11 @@
-/** Addresses below the base: none is a new chat, `c/ID` a chat, `?leaf=MESSAGE` another version. */
+/** Addresses below the base: empty: a new chat; `c/ID`: a chat; `?leaf=MESSAGE`: another version. */
 import { createStore } from "zustand/vanilla";
 import { at, base } from "./base";
 
 export interface Place {
   /** The chat that is shown; null for a new one. */
   chat: string | null;
-  /** The message whose branch is shown; null for the chat's own choice. */
+  /** The message whose branch is shown; null for the chat's head. */
   leaf: string | null;
 }
 
@@ -15,7 +15,7 @@ export function href(chat: string | null): string {
   return at(chat === null ? "" : `c/${encodeURIComponent(chat)}`);
 }
 
-/** Show a chat. `replace` keeps the place that is left out of the history. */
+/** Show a chat. `replace` replaces the current history entry. */
 export function go(chat: string | null, options: { replace?: boolean; leaf?: string } = {}): void {
   const query = options.leaf === undefined ? "" : `?leaf=${encodeURIComponent(options.leaf)}`;
   const address = href(chat) + query;

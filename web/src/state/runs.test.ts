@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { onNewRun } from "./runs";
 
-/** A transport that says which run of a chat it follows. */
+/** A transport with a current run for a chat. */
 function following(runId?: string) {
   const listeners = new Set<() => void>();
   const transport = {
@@ -19,7 +19,7 @@ function following(runId?: string) {
 }
 
 describe("a new run", () => {
-  it.each([undefined, "r1"])("is told once, when it was named (before: %s)", (before) => {
+  it.each([undefined, "r1"])("is reported once, when it is named (before: %s)", (before) => {
     const { transport, name } = following(before);
     const then = vi.fn();
     onNewRun(transport, "c1", then);
@@ -29,7 +29,7 @@ describe("a new run", () => {
     expect(then).toHaveBeenCalledOnce();
   });
 
-  it("is not told to those who have stopped waiting", () => {
+  it("is not reported after an unsubscribe", () => {
     const { transport, name } = following();
     const then = vi.fn();
     onNewRun(transport, "c1", then)();

@@ -1,9 +1,9 @@
 import type { ConversationTools } from "./tools";
 
 /**
- * Calls back once, when the server has named a run of a chat that it had not named before.
+ * Calls back once, when the server has named a new run of a chat.
  *
- * Returns what ends the waiting.
+ * Returns a function that cancels.
  */
 export function onNewRun(
   transport: ConversationTools["transport"],

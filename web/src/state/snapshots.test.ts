@@ -14,11 +14,11 @@ const chat: ChatRow = { id: "c1", title: "Chat", created_at: at, updated_at: at,
 const started = (run: string): FeedEvent => ({ type: "run-started", chat, run, message: "a1" });
 const ended: FeedEvent = { type: "run-ended", chat, run: "r1", message: "a1", status: "finished" };
 
-describe("news for a chat that is open", () => {
+describe("a change for an open chat", () => {
   const isNewsFor = (event: FeedEvent, messages: Message[] = [], busy = false, exists = true) =>
     isNews(event, messages, busy, exists);
 
-  it("is a feed with a gap, for a known chat whose answer is not followed", () => {
+  it("is a feed with a gap, for an existing chat without a followed run", () => {
     const gap: FeedEvent = { type: "open", complete: false };
     expect(isNewsFor(gap)).toBe(true);
     expect(isNewsFor({ type: "open", complete: true })).toBe(false);
@@ -26,7 +26,7 @@ describe("news for a chat that is open", () => {
     expect(isNewsFor(gap, [], false, false)).toBe(false);
   });
 
-  it("is a run that is not shown", () => {
+  it("is a run whose answer is not shown", () => {
     expect(isNewsFor(started("r1"), [question])).toBe(true);
     expect(isNewsFor(started("r1"), [question, answer()])).toBe(false);
     expect(isNewsFor(started("r2"), [question, answer()])).toBe(true);
@@ -42,14 +42,14 @@ describe("news for a chat that is open", () => {
     }
   });
 
-  it("is that the chat was deleted, not another title", () => {
+  it("is a deletion, but not another title", () => {
     expect(isNewsFor({ type: "chat-deleted", id: "c1" })).toBe(true);
     expect(isNewsFor({ type: "chat-renamed", chat })).toBe(false);
   });
 });
 
 describe("a snapshot", () => {
-  it("has an answer on its branch that it shows, or that answers its last message", () => {
+  it("has on its branch an answer that it shows or that comes next", () => {
     const versions = [
       { id: "a1", parent: "m1", role: "assistant" as const },
       { id: "a2", parent: "m0", role: "assistant" as const },
@@ -62,14 +62,14 @@ describe("a snapshot", () => {
     expect(isOnBranch({ ...snapshot, messages: [], versions: [first] }, "a1")).toBe(true);
   });
 
-  it("keeps the messages that have not changed as the objects that they were", () => {
+  it("keeps the objects of messages that have not changed", () => {
     const before = [question, answer("running")];
     const after = reuse(before, structuredClone([question, answer("finished")]));
     expect(after[0]).toBe(question);
     expect(after[1]).toEqual(answer("finished"));
   });
 
-  it("counts thoughts and text as said, of an answer alone", () => {
+  it("counts reasoning and text of an answer only", () => {
     const thought: Message["parts"][number] = { type: "reasoning", text: "Hm. " };
     const step: Message["parts"][number] = { type: "step-start" };
     expect(saidBy({ ...answer(), parts: [step, thought, ...answer().parts] })).toBe("Hm. Hi");

@@ -15,8 +15,8 @@ function refuse(name: string): void {
   });
 }
 
-describe("what the browser keeps", () => {
-  it("is written under a prefix and forgotten by null", () => {
+describe("a stored value", () => {
+  it("is written under a prefix and removed by null", () => {
     expect(write("a", "1")).toBe(true);
     expect(localStorage.getItem("dls:a")).toBe("1");
     write("a", null);
@@ -27,24 +27,24 @@ describe("what the browser keeps", () => {
   it.each([
     ["QuotaExceededError", "full"],
     ["SecurityError", "forbidden"],
-  ])("goes on in memory after a %s, and says so", (name, trouble) => {
+  ])("is kept in memory after a %s, and this is reported", (name, trouble) => {
     refuse(name);
     expect(write("b", "2")).toBe(false);
     expect(read("b")).toBe("2");
     expect(storageTrouble.getState()).toBe(trouble);
   });
 
-  it("is well again when there is room again", () => {
+  it("is stored again when there is room again", () => {
     refuse("QuotaExceededError");
     write("c", "3");
     vi.restoreAllMocks();
     expect(write("c", "4")).toBe(true);
     expect(storageTrouble.getState()).toBeNull();
     expect(localStorage.getItem("dls:c")).toBe("4");
-    expect(localStorage.getItem("dls:b")).toBe("2"); // what waited in memory
+    expect(localStorage.getItem("dls:b")).toBe("2"); // the value that was in memory only
   });
 
-  it("can be read when even reading is forbidden: there is nothing", () => {
+  it("is absent when even reading is forbidden", () => {
     vi.spyOn(Storage.prototype, "getItem").mockImplementation(() => {
       throw new DOMException("no", "SecurityError");
     });
@@ -52,7 +52,7 @@ describe("what the browser keeps", () => {
     expect(storageTrouble.getState()).toBe("forbidden");
   });
 
-  it("is known by name from memory alone when even that is forbidden", () => {
+  it("is listed from memory alone when storage is forbidden", () => {
     refuse("SecurityError");
     write("draft:a", "1");
     vi.spyOn(Storage.prototype, "key").mockImplementation(() => {
@@ -63,7 +63,7 @@ describe("what the browser keeps", () => {
     expect([namesOf("draft:"), storageTrouble.getState()]).toEqual([["draft:a"], "forbidden"]);
   });
 
-  it("is forgotten in memory, too", () => {
+  it("is removed from memory, too", () => {
     refuse("SecurityError");
     write("g", "1");
     vi.spyOn(Storage.prototype, "removeItem").mockImplementation(() => {
@@ -73,13 +73,13 @@ describe("what the browser keeps", () => {
     expect(namesOf("g")).toEqual([]);
   });
 
-  it("is known by the names that begin so, of this page's alone", () => {
+  it("is listed by its prefix, within this instance", () => {
     for (const key of ["h:1", "h:2", "x:3"]) write(key, "x");
     localStorage.setItem("xyz:h:4", "another page's");
     expect(namesOf("h:")).toEqual(["h:1", "h:2"]);
   });
 
-  it("is nothing when it is damaged or of another shape", () => {
+  it("is absent when it is damaged or of another shape", () => {
     const isText = (value: unknown): value is string => typeof value === "string";
     write("e", "{");
     expect(readJson("e", isText)).toBeNull();
@@ -89,7 +89,7 @@ describe("what the browser keeps", () => {
     expect(readJson("e", isText)).toBe("x");
   });
 
-  it("tells when another tab changes it", () => {
+  it("notifies subscribers when another tab changes it", () => {
     watchStorage();
     const heard: string[] = [];
     const stop = onChangeElsewhere("f", () => heard.push("f"));

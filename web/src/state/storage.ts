@@ -1,8 +1,8 @@
 /**
- * What this browser keeps between visits: drafts, the outbox, choices.
+ * The browser's storage between visits: drafts, the outbox, settings.
  *
- * Storage may be forbidden (private windows, policies) or full. Then everything goes on in memory,
- * and `trouble` says so: the interface tells that it will not survive a reload.
+ * Storage may be forbidden (private windows, policies) or full. Then values are kept in memory
+ * only, and `trouble` is set: the interface warns that they will not survive a reload.
  */
 import { createStore } from "zustand/vanilla";
 import { scope } from "./base";
@@ -27,7 +27,7 @@ export function read(key: string): string | null {
   }
 }
 
-/** The names that begin so, of what is kept. */
+/** The stored names with this prefix. */
 export function namesOf(prefix: string): string[] {
   const names = new Set(memory.keys());
   try {
@@ -41,7 +41,7 @@ export function namesOf(prefix: string): string[] {
   return [...names].filter((name) => name.startsWith(prefix));
 }
 
-/** Keep a value; null forgets it. Returns whether it will survive a reload. */
+/** Store a value; null removes it. Returns whether it will survive a reload. */
 export function write(key: string, value: string | null): boolean {
   try {
     if (value === null) localStorage.removeItem(PREFIX + key);
@@ -57,7 +57,7 @@ export function write(key: string, value: string | null): boolean {
   return true;
 }
 
-/** There is room again, perhaps also for what went into memory only. */
+/** There is room again: try to store the values that are in memory only. */
 function writeWhatWaits(): void {
   try {
     for (const [key, value] of memory) {
@@ -66,7 +66,7 @@ function writeWhatWaits(): void {
     }
     storageTrouble.setState(null, true);
   } catch {
-    // the trouble goes on, and is told already
+    // the trouble continues, and is reported already
   }
 }
 
@@ -85,17 +85,17 @@ export function writeJson(key: string, value: unknown): boolean {
   return write(key, JSON.stringify(value));
 }
 
-/** Be told when another tab changes a value whose name begins so. */
+/** Subscribe to changes by other tabs to values with this prefix. */
 export function onChangeElsewhere(prefix: string, listener: () => void): () => void {
   const known = listeners.get(prefix) ?? new Set();
   listeners.set(prefix, known.add(listener));
   return () => void known.delete(listener);
 }
 
-/** Listen to the other tabs, once for the page. */
+/** Subscribe to the other tabs, once for the page. */
 export function watchStorage(): void {
   addEventListener("storage", (event) => {
-    const name = event.key?.slice(PREFIX.length); // none: all is gone
+    const name = event.key?.slice(PREFIX.length); // no name: everything was removed
     for (const [prefix, known] of listeners) {
       if (name === undefined || name.startsWith(prefix)) for (const listener of known) listener();
     }

@@ -33,13 +33,13 @@ describe("the theme", () => {
     ["dark", "dark"],
     ["light", "light"],
     ["blue", "system"],
-  ])("that was kept as %j is %s", async (kept, expected) => {
+  ])("that was stored as %j is %s", async (kept, expected) => {
     if (kept !== null) localStorage.setItem("dls:theme", kept);
     const { theme } = await import("./theme");
     expect(theme.getState()).toBe(expected);
   });
 
-  it("is kept when it is chosen, and forgotten for the system's", async () => {
+  it("is stored when it is chosen, and removed for the system's", async () => {
     const { setTheme, theme } = await import("./theme");
     setTheme("dark");
     expect([theme.getState(), localStorage.getItem("dls:theme"), isDark()]).toEqual(["dark", "dark", true]);

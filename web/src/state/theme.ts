@@ -1,4 +1,4 @@
-/** Light, dark, or as the system says. public/theme.js applies it before the first paint. */
+/** Light, dark, or the system's setting. public/theme.js applies it before the first paint. */
 import { createStore } from "zustand/vanilla";
 import { onChangeElsewhere, read, write } from "./storage";
 

@@ -1,4 +1,4 @@
-/** What a conversation works with. */
+/** The dependencies of a conversation. */
 import type { ResumableChatTransport, TransportError } from "@/transport/index";
 import type { Api } from "./api";
 import type { Exclusively } from "./delivery";
@@ -14,8 +14,8 @@ export interface ConversationTools {
   pause: Pause;
   /** Only one tab at a time delivers a message. */
   exclusively: Exclusively;
-  /** Told when the server has accepted a message. */
+  /** Called when the server has accepted a message. */
   onAccepted: (chat: string, item: OutboxItem) => void;
-  /** Told when nobody may go on with this session. */
+  /** Called when the session has expired. */
   onUnauthorized: (error: TransportError) => void;
 }

@@ -12,23 +12,23 @@ const TREE: Version[] = [
 ];
 
 describe("versions", () => {
-  it("are messages of one role behind one parent, oldest first", () => {
+  it("are messages of one role with one parent, oldest first", () => {
     const versions = new Versions(TREE);
     expect(versions.placeOf("a1b")).toEqual({ index: 1, ids: ["a1", "a1b"] });
     expect(versions.placeOf("q1")).toEqual({ index: 0, ids: ["q1", "q1b"] });
     for (const id of ["q2", "q3"]) expect(versions.placeOf(id)).toEqual({ index: 0, ids: [id] });
   });
 
-  it("are nothing for a message that the server does not know yet", () => {
+  it("are null for a message that is not on the server yet", () => {
     expect(new Versions(TREE).placeOf("q4")).toBeNull();
   });
 
-  it("are the same objects each time, so that what shows them need not look again", () => {
+  it("are the same objects each time, to avoid needless renders", () => {
     const versions = new Versions(TREE);
     expect(versions.placeOf("a1")).toBe(versions.placeOf("a1"));
   });
 
-  it("take new ones and are the same object when there are none", () => {
+  it("accept new ones and are the same object when there are none", () => {
     const versions = new Versions(TREE);
     expect(versions.with({ id: "a1", parent: "q1", role: "assistant" })).toBe(versions);
     const more = versions.with({ id: "a1c", parent: "q1", role: "assistant" });

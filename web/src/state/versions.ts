@@ -2,7 +2,7 @@
 import type { Version } from "./model";
 
 export interface Place {
-  /** Where the message stands among its versions, from 0. */
+  /** The index of the message among its versions, from 0. */
   index: number;
   ids: readonly string[];
 }
@@ -29,7 +29,7 @@ export class Versions {
     return this.#byId.has(id);
   }
 
-  /** Where a message stands among its versions; null while the server does not know it. */
+  /** The position of a message among its versions; null while it is not on the server. */
   placeOf(id: string): Place | null {
     return this.#places.get(id) ?? null;
   }
@@ -40,7 +40,7 @@ export class Versions {
   }
 }
 
-/** The versions that a branch consists of. */
+/** The versions on a branch. */
 export function lineage(branch: readonly Pick<Version, "id" | "role">[]): Version[] {
   return branch.map(({ id, role }, index) => ({ id, role, parent: branch[index - 1]?.id ?? null }));
 }

@@ -1,4 +1,4 @@
-/** What a conversation shows. */
+/** The visible state of a conversation. */
 import type { ChatStatus } from "ai";
 import type { TransportError } from "@/transport/index";
 import type { Message, RunNotice } from "./model";
@@ -10,23 +10,23 @@ export interface ConversationView {
   messages: readonly Message[];
   versions: Versions;
   status: ChatStatus;
-  /** What went wrong and needs the reader; the answer's own failure is in its metadata. */
+  /** A problem that needs the reader; the answer's own failure is in its metadata. */
   problem: TransportError | null;
-  /** Whether a stop was asked for that has not arrived yet. */
+  /** Whether a stop was requested and is not confirmed yet. */
   stopping: boolean;
-  /** The last thing that happened to the run that is being followed. */
+  /** The last event of the followed run. */
   notice: RunNotice | null;
-  /** When the next attempt begins (milliseconds since the epoch), where that is known. */
+  /** When the next attempt begins (milliseconds since the epoch), if available. */
   retryAt: number | null;
-  /** The answer as the attempt left it that was cut off, while it is written anew. */
+  /** The answer of the attempt that was cut off, during the restart. */
   cut: Message | null;
-  /** Whether the answer was already being written when this page found it. */
+  /** Whether the answer was already being written when the page loaded it. */
   found: boolean;
-  /** The answer that is being written on another branch than the shown one. */
+  /** The answer that is being written on a branch that is not shown. */
   elsewhere: string | null;
 }
 
-/** Of a chat that nothing is known about yet. */
+/** The state of a chat that is not loaded yet. */
 export const UNKNOWN: ConversationView = {
   loading: "loading",
   messages: [],

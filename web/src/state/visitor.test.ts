@@ -3,7 +3,7 @@ import { TransportError } from "@/transport/index";
 import { Api } from "./api";
 import { hasNoCookies } from "./visitor";
 
-/** A server that gives these answers, one after the other. */
+/** A server with these answers, in order. */
 function answering(...answers: (boolean | Error)[]) {
   const left = [...answers];
   return {
@@ -17,23 +17,23 @@ function answering(...answers: (boolean | Error)[]) {
 }
 
 describe("a browser has no cookies", () => {
-  it("when the server does not know it twice", async () => {
+  it("when the server does not recognise it twice", async () => {
     expect(await hasNoCookies(answering(false, false))).toBe(true);
   });
 
-  it("not when the first answer brought the cookie, and asks once where it is known", async () => {
+  it("not when the second request has one; a recognised browser asks once", async () => {
     expect(await hasNoCookies(answering(false, true))).toBe(false);
     const known = answering(true, false);
     expect(await hasNoCookies(known)).toBe(false);
     expect(known.left).toEqual([false]);
   });
 
-  it("not when an older server does not tell", async () => {
+  it("not when an older server does not report it", async () => {
     expect(await hasNoCookies(new Api(async () => Response.json({})))).toBe(false);
     expect(await hasNoCookies(new Api(async () => Response.json({ known: false })))).toBe(true);
   });
 
-  it("not when that cannot be found out", async () => {
+  it("not when the request fails", async () => {
     expect(await hasNoCookies(answering(new TransportError("not-found")))).toBe(false);
     expect(await hasNoCookies(answering(false, new TransportError("network")))).toBe(false);
   });

@@ -1,11 +1,11 @@
-/** Whether the server's cookie comes back to it. Without one each request is somebody else's. */
+/** Whether the browser returns the server's cookie. Without one each request is a new visitor. */
 import type { Api } from "./api";
 
 /**
- * Asks the server twice at the most: its first answer may have brought the cookie.
+ * Asks the server at most twice: its first answer may have set the cookie.
  *
- * @returns false also where that cannot be found out: an older server does not tell, and one that
- *   cannot be reached is told of elsewhere.
+ * @returns false also where there is no result: an older server does not report it, and an
+ *   unreachable one is reported elsewhere.
  */
 export async function hasNoCookies(api: Pick<Api, "isKnown">): Promise<boolean> {
   try {

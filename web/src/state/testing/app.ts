@@ -1,4 +1,4 @@
-/** The page's parts together, over a server in memory. */
+/** The assembled parts of the page, with an in-memory server. */
 import { expect, vi } from "vitest";
 import type { ChatRow } from "../model";
 import { newPage } from "./page";
@@ -8,13 +8,13 @@ import { Wire } from "./wire";
 
 export let wire: Wire;
 export let asked: string[];
-/** Whether the server knows the browser, for each time that it is asked. */
+/** Whether the server recognises the browser, for each request. */
 let known: boolean[];
-/** What the server answers to a method and a path in place of what it would; the last one stays. */
+/** Answers for a method and a path that replace the server's; the last one stays. */
 export let answers: Record<string, (() => Response | Promise<Response>)[]>;
 let leavePage: () => void;
 
-/** A browser at the root, of which the server knows nothing yet. Leave it afterwards. */
+/** A browser at the root, new to the server. Leave it afterwards. */
 export function newApp(): void {
   localStorage.clear();
   history.replaceState(null, "", "/");
@@ -36,7 +36,7 @@ export function leaveApp(): void {
   vi.restoreAllMocks();
 }
 
-/** What the server will say when it is asked whether it knows the browser. */
+/** Set whether the server recognises the browser, for each request. */
 export function willBeKnown(...said: boolean[]): void {
   known = said;
 }
@@ -58,7 +58,7 @@ async function serve(input: RequestInfo | URL, init?: RequestInit): Promise<Resp
 
 export const times = (path: string): number => asked.filter((one) => one === path).length;
 
-/** A page that has begun; a message of an earlier visit may wait. */
+/** A page that has started; a message of an earlier visit may wait. */
 export async function begun(waiting?: string) {
   const { addToOutbox } = await import("../outbox");
   if (waiting !== undefined) addToOutbox({ id: "m1", chat: "c1", text: waiting });
@@ -76,7 +76,7 @@ export const row = (id: string, more: Partial<ChatRow> = {}): ChatRow => ({
   ...more,
 });
 
-/** A page that has begun with these chats in its list. */
+/** A page that has started with these chats in its list. */
 export async function withChats(...rows: ChatRow[]) {
   answers["GET /api/chats"] = [() => Response.json({ chats: rows, next: null })];
   const app = await begun();

@@ -1,7 +1,7 @@
-/** A page's listeners, taken away with it: the next test has a page of its own. */
+/** Removes a page's listeners after a test, so each test has a page of its own. */
 import { vi } from "vitest";
 
-/** Notes the listeners that are added from now on. Returns what takes them away. */
+/** Records the listeners that are added from now on. Returns a function that removes them. */
 export function newPage(): () => void {
   const added: (() => void)[] = [];
   for (const target of [window, document]) {

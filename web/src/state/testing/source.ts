@@ -22,7 +22,7 @@ export class Source {
     if (!this.isClosed) this.onmessage?.({ data: JSON.stringify(event), lastEventId: id });
   }
 
-  /** The connection is lost, or never came about. */
+  /** The connection is lost, or fails. */
   fail(): void {
     if (!this.isClosed) this.onerror?.();
   }

@@ -1,4 +1,4 @@
-/** A chat over a server in memory, whose wire and whose answers a test can replace. */
+/** A chat with an in-memory server, whose answers a test can replace. */
 import type { UIMessageChunk } from "ai";
 import { expect } from "vitest";
 import { refusal, ResumableChatTransport, type TransportError } from "@/transport/index";
@@ -9,7 +9,7 @@ import { explain, until } from "./wait";
 import { problem, Wire } from "./wire";
 
 interface Faults {
-  /** Answer a request for a stream, or to stop, in place of the server; once each. */
+  /** Answers a stream or stop request in place of the server; once each. */
   stream: (() => Response | Promise<Response>)[];
   stop: (() => Response)[];
   /** The same for a snapshot. */
@@ -40,7 +40,7 @@ function load(): Snapshot {
   throw refusal(problem(404, "chat-not-found", "No such chat."), "", 0);
 }
 
-/** A chat that is shown, and of which nothing is known yet. Close the conversation afterwards. */
+/** A chat that is shown and not loaded yet. Close the conversation afterwards. */
 export function newTalk(): void {
   localStorage.clear();
   removeChatFromOutbox("c1");
@@ -103,7 +103,7 @@ export function send(id: string, text: string, more: Partial<OutboxItem> = {}): 
   void conversation.deliver();
 }
 
-/** A question, and an answer that has said so much and is followed. */
+/** A question, and a followed answer with this text so far. */
 export async function asked(half: string): Promise<void> {
   conversation.begin();
   send("m1", "Hello");
@@ -112,7 +112,7 @@ export async function asked(half: string): Promise<void> {
   await shows("Hello", half);
 }
 
-/** Cuts the stream; resolves when another one was asked for. */
+/** Cuts the stream; resolves when another one was requested. */
 export async function cut(): Promise<void> {
   const before = counts.streams;
   dispatchEvent(new Event("offline"));

@@ -1,4 +1,4 @@
-/** A server in memory with one chat, whose answers the test writes chunk by chunk. */
+/** An in-memory server with one chat, whose answers the test writes chunk by chunk. */
 import type { UIMessageChunk } from "ai";
 import type { Message, Snapshot, Version } from "../model";
 
@@ -50,7 +50,7 @@ export class Wire {
     return this.#stream(this.run, cursor === null ? 0 : Number(cursor.split(".")[1]), init.signal);
   };
 
-  /** What `GET /api/chats/{id}` tells. */
+  /** The answer of `GET /api/chats/{id}`. */
   snapshot(): Snapshot {
     const active = this.run !== null && !this.run.ended ? this.run : null;
     return {
@@ -71,7 +71,7 @@ export class Wire {
     };
   }
 
-  /** Somebody asks: this page or another one. */
+  /** A send arrives, from this page or another one. */
   ask(id: string, text: string): void {
     const parent = this.messages.at(-1)?.id ?? null;
     this.messages.push({ id, role: "user", parts: [{ type: "text", text }] });
@@ -79,7 +79,7 @@ export class Wire {
     this.#start(id);
   }
 
-  /** The run goes on. */
+  /** The run continues. */
   write(...chunks: UIMessageChunk[]): void {
     const { run } = this;
     if (run === null || run.ended) throw new Error("No run is active.");
