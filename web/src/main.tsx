@@ -13,7 +13,7 @@ const root = document.getElementById("root");
 if (root === null) throw new Error("The page has no #root.");
 start();
 document.addEventListener("click", followAnchors);
-if (place.getState().chat !== null) void loadMarkdown(); // there is something to read at once
+if (place.getState().chat !== null) void loadMarkdown(); // a chat is shown at once
 createRoot(root).render(
   <StrictMode>
     <CrashScreen>

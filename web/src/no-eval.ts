@@ -1,5 +1,5 @@
 /**
- * The first import of the page. zod, which the AI SDK brings, tries whether it may compile code; the
- * Content-Security-Policy refuses that, and every refusal is reported. Told so, zod does not try.
+ * The first import of the page. zod, a dependency of the AI SDK, tries to compile code. The
+ * Content-Security-Policy refuses and reports that; this setting stops zod from trying.
  */
 (globalThis as { __zod_globalConfig?: { jitless: boolean } }).__zod_globalConfig = { jitless: true };

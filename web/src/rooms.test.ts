@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
 
-/** For each room what it may import from; CONTRIBUTING.md says what lives where. */
+/** The allowed imports of each room; CONTRIBUTING.md describes the rooms. */
 const ROOMS: Record<string, readonly string[]> = {
   transport: [],
   ui: [],

@@ -1,4 +1,4 @@
-/** What the interface says, in one place. Sentences end with a full stop, labels do not. */
+/** All texts of the interface. Sentences end with a full stop, labels do not. */
 export const words = {
   product: "Durable LLM Streams",
   newChat: "New chat",

@@ -11,7 +11,7 @@ let container: HTMLElement;
 let root: Root;
 let now = 0;
 
-/** The clock of the test, which also moves while something is rendered. */
+/** The clock of the test, which also advances during a render. */
 beforeEach(() => {
   now = 0;
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
@@ -57,22 +57,22 @@ async function grow(ms: number, steps: number): Promise<number> {
     await act(async () => root.render(<Growing text={`text ${step}`} ms={ms} bounded />));
     await pass(31);
   }
-  // The rest after the last rendering may not be over.
+  // The delay after the last render may not be over.
   return (spent - ms) / (now - began);
 }
 
-it("takes at most a fifth of the time, whatever one rendering costs", async () => {
+it("takes at most a fifth of the time, whatever one render costs", async () => {
   for (const ms of [1, 20, 90, 700]) expect(await grow(ms, 200)).toBeLessThanOrEqual(0.2);
 });
 
-it("still shows new text while it grows, and the last soon after it came", async () => {
+it("still shows new text while it grows, and the last text soon", async () => {
   await grow(90, 40);
   expect(container.textContent).not.toBe("text 1");
   await pass(4 * 90);
   expect(container.textContent).toBe("text 40");
 });
 
-it("shows all of it in the commit in which it is bounded no more", async () => {
+it("shows all of it in the commit in which it is no longer bounded", async () => {
   await grow(700, 3);
   expect(container.textContent).not.toBe("text 3");
   await act(async () => root.render(<Growing text="text 3" ms={700} bounded={false} />));

@@ -1,12 +1,11 @@
 import { useEffect, useLayoutEffect, useReducer, useRef } from "react";
 
-/** After something was rendered, wait this many times as long as it took. */
+/** After a render, wait this many times its duration. */
 const REST = 4;
 
 /**
- * A value that changes often and costs much to render: passed on so seldom that its rendering takes
- * at most a fifth of the time. Where it is not `bounded`, every value is passed on at once, in the
- * same render.
+ * Throttles a value that is expensive to render: renders take at most a fifth of the time. Where it
+ * is not `bounded`, every value is passed on at once, in the same render.
  */
 export function useAffordable<Value>(value: Value, bounded: boolean): Value {
   const shown = useRef(value);

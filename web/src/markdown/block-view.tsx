@@ -14,12 +14,12 @@ interface BlockViewProps {
   block: Block;
   /** Definitions of links, to be parsed with the block. */
   definitions: string;
-  /** Whether the block is the end of a text that still grows. */
+  /** Whether the block is the end of a growing text. */
   growing: boolean;
   math: MathPlugins | null;
 }
 
-/** From this length on, in UTF-16 units, what a growing block costs is measured and bounded. */
+/** From this length on, in UTF-16 units, the cost of a growing block is measured and bounded. */
 const LARGE = 4_000;
 
 export const BlockView = memo(function BlockView(props: BlockViewProps) {
@@ -54,10 +54,10 @@ function sameBlock(before: BlockViewProps, after: BlockViewProps): boolean {
 const isLarge = ({ kind, text }: Block) =>
   text.length > LARGE && kind !== "code" && kind !== "quote";
 
-/** Blocks one below the other; only the last may grow. */
+/** A list of blocks; only the last may grow. */
 export function Blocks({ text, growing, math }: BlocksProps) {
   const reader = (useRef<BlockReader>(null).current ??= new BlockReader());
-  // What has ended ends with a line, which may be a definition.
+  // A finished block ends with a line, which may be a definition.
   const blocks = reader.read(growing || text.endsWith("\n") ? text : `${text}\n`);
   return blocks.map((block, index) => (
     <BlockView
@@ -78,7 +78,7 @@ interface BlocksProps {
 
 interface PieceProps extends Omit<BlockViewProps, "block"> {
   text: string;
-  /** For a piece: what of it belongs under the element that all pieces share. */
+  /** For a piece: the children of the element that all pieces share. */
   keep?: Keep;
   loose?: boolean;
   footnotes?: boolean | undefined;
@@ -115,7 +115,7 @@ function FencedCode({ text, fence, growing }: { text: string; fence: Fence; grow
   return <CodeBlock code={codeOf(settled, fence)} language={language} />;
 }
 
-/** What stands between the fences. */
+/** The text between the fences. */
 function codeOf(text: string, fence: Fence): string {
   const start = text.indexOf("\n") + 1;
   if (start === 0) return "";

@@ -1,12 +1,12 @@
 /**
- * Text into blocks that are parsed and rendered each on its own.
+ * Splits a text into blocks that are parsed and rendered separately.
  *
- * 1. Blocks are cut only where every open construct of the text before has certainly ended. Where
- *    that is in doubt nothing is cut: a block too large costs time, a wrong cut changes the answer.
- * 2. A line is read once. What came before the block that is still open never changes again.
+ * 1. Blocks are split only where every open construct before has certainly ended. In doubt they are
+ *    not split: a large block costs time, a wrong split changes the answer.
+ * 2. A line is read once. The blocks before the open one never change again.
  * 3. The unfinished last line is read as if it ended there, without being remembered.
- * 4. Long lists and tables carry the places where they may be rendered in pieces.
- * 5. A link's definition counts in every block. With footnotes, whose numbers run through the whole
+ * 4. Long lists and tables contain the offsets where they may be rendered in pieces.
+ * 5. A link's definition applies to every block. With footnotes, whose numbers run through the whole
  *    text, the text is one block.
  */
 import {
@@ -50,20 +50,20 @@ interface Open {
   html: RegExp | null;
   /** A line since the last blank one began with `<`: what follows may be raw HTML. */
   raw: boolean;
-  /** Ended for certain: the next line begins another block. */
+  /** Certainly ended: the next line begins another block. */
   ended: boolean;
   /** A line since the last blank one began with `>`: what follows may belong to the quote. */
   quoted: boolean;
-  /** The item that is open. */
+  /** The open item. */
   marker: Marker | null;
   /** The kinds of items so far: one more of them may belong to a list that began in this block. */
   marks: string;
-  /** A line may or may not have begun or ended an item: it depends on more than lines. */
+  /** A line may have begun or ended an item: lines alone do not decide it. */
   unsure: boolean;
-  /** Whether a fence is open depends on such a line, or on HTML: nothing is cut any more. */
+  /** Whether a fence is open depends on such a line, or on HTML: the text is no longer split. */
   sealed: boolean;
   tasks: boolean;
-  /** Not to be cut into pieces. */
+  /** Not to be split into pieces. */
   whole: boolean;
   definitions: boolean;
 }
@@ -229,7 +229,7 @@ function extend(open: Open, line: string, from: number, to = from + line.length)
   }
 }
 
-/** A line with text, outside of everything that hides its meaning. */
+/** A line with text, outside of code, HTML and formulas. */
 function extendOutside(open: Open, line: string, from: number): void {
   const marker = readMarker(line);
   const inItem = open.marker !== null && indentOf(line) >= open.marker.indent;
@@ -264,7 +264,7 @@ function beginWith(open: Open, line: string, marker: Marker | null): void {
   else if (isHeading(line) || isThematicBreak(line)) open.ended = true;
 }
 
-/** An item is where a piece may begin; any other line that is not in one makes the list whole. */
+/** A piece may begin at an item; a line outside of items makes the list indivisible. */
 function extendList(open: Open, marker: Marker | null, from: number): void {
   const offset = from - open.start;
   if (!marker || marker.type !== open.marker?.type) {
@@ -277,7 +277,7 @@ function extendList(open: Open, marker: Marker | null, from: number): void {
   if (!open.whole && offset - (open.cuts.at(-1) ?? 0) >= PIECE_LENGTH) open.cuts.push(offset);
 }
 
-/** Fences and HTML that are not an item's: only their own end shows where they end. */
+/** Fences and HTML outside of items: only their own end marker ends them. */
 function readHidden(open: Open, line: string): void {
   open.fence = openFence(line);
   open.html = htmlEnd(line);

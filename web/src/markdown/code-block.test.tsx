@@ -14,7 +14,7 @@ const tellReact = (testing: boolean) =>
   Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: testing });
 tellReact(true);
 
-/** Waits for what React does by itself, as it does in a page. */
+/** Waits for React's own updates, as in a page. */
 async function untold(check: () => void) {
   tellReact(false);
   await vi.waitFor(check, 4_000);
@@ -56,7 +56,7 @@ describe("a code block", () => {
     expect(code()).toBe(text);
   });
 
-  it("of a language that nobody knows is plain and complete", async () => {
+  it("of an unknown language is plain and complete", async () => {
     await show("```klingon\nQapla'\n```");
     expect(code()).toBe("Qapla'");
     expect(container.querySelector(".md-code-head span")?.textContent).toBe("klingon");
@@ -92,7 +92,7 @@ describe("a code block", () => {
     expect(button().getAttribute("aria-label")).toBe("Copied");
   });
 
-  it("selects the code and says which keys copy it, where the browser forbids to", async () => {
+  it("selects the code and shows the copy shortcut, where copying fails", async () => {
     vi.stubGlobal("navigator", { platform: "Linux" });
     await show("```\nselect me\n```");
     await act(async () => button().click());
@@ -101,7 +101,7 @@ describe("a code block", () => {
   });
 });
 
-/** Words are tokens; the state counts lines. */
+/** A tokenizer: words are tokens; the state counts lines. */
 const counting = () => {
   const lines: string[] = [];
   const tokenizer: LineTokenizer = {
@@ -120,7 +120,7 @@ describe("colouring", () => {
     const text = Array.from({ length: 100 }, (_, n) => `line ${n + 100}\n`).join("");
     for (let end = 0; end <= text.length; end += 5) colouring.advance(text.slice(0, end), 1);
     for (let n = 0; n < 100; n++) {
-      // Once as the unfinished last line, where the text happened to end there; once for good.
+      // Once as the unfinished last line, if the text ended there; once as a finished line.
       const read = lines.filter((line) => line === `line ${n + 100}`).length;
       expect(read).toBeLessThanOrEqual(2);
     }
@@ -132,7 +132,7 @@ describe("colouring", () => {
     expect(colouring.advance("x\n".repeat(GROUP_LINES + 9), 1).groups[0]).toBe(before);
   });
 
-  it("stops when its time is over and goes on where it was", () => {
+  it("stops after its time budget and continues from there", () => {
     let now = 0;
     const colouring = new Colouring(counting().tokenizer, () => now++);
     const text = "x\n".repeat(50);
@@ -144,14 +144,14 @@ describe("colouring", () => {
     expect(last.groups.flatMap((group) => group.lines)).toHaveLength(50);
   });
 
-  it("starts anew when the text before changes", () => {
+  it("starts again when earlier text changes", () => {
     const colouring = new Colouring(counting().tokenizer, () => 0);
     colouring.advance("a\nb\n", 1);
     const { groups } = colouring.advance("c\nb\n", 1);
     expect(groups[0]?.lines[0]?.[0]?.text).toBe("c");
   });
 
-  it("gives the same tokens grown as at once", async () => {
+  it("gives the same tokens for growing as for complete text", async () => {
     const tokenizer = await loadTokenizer("python");
     const text = python(20);
     const grown = new Colouring(tokenizer, () => 0);
@@ -162,7 +162,7 @@ describe("colouring", () => {
 });
 
 describe("grammars", () => {
-  it("are all there, with every name that is said for them", { timeout: 60_000 }, async () => {
+  it("are complete, with all their aliases", { timeout: 60_000 }, async () => {
     for (const name of grammarNames) {
       const { tokens } = (await loadTokenizer(name)).tokenize("x = 1", null);
       expect(tokens.map(({ text }) => text).join("")).toBe("x = 1");
@@ -178,7 +178,7 @@ describe("grammars", () => {
     }
   });
 
-  it("that cannot be fetched are asked for again, and the waiting are told", async () => {
+  it("that cannot be fetched are retried, and waiters are notified", async () => {
     vi.useFakeTimers();
     const { tokenizer } = counting();
     const load = vi.fn<() => Promise<LineTokenizer>>().mockRejectedValueOnce(new Error("cut"));

@@ -9,7 +9,7 @@ import { inTurn } from "./turn";
 
 export interface CodeBlockProps {
   code: string;
-  /** As the fence says it; may be empty. */
+  /** As written at the fence; may be empty. */
   language: string;
 }
 
@@ -61,7 +61,7 @@ function useColours(code: string, tokenizer: LineTokenizer | undefined): Coloure
   return coloured;
 }
 
-/** Out of sight it is neither styled nor laid out, so it says how large it would be. */
+/** Off screen it is neither styled nor laid out, so it declares its size. */
 const Lines = memo(function Lines({ group }: { group: LineGroup }) {
   const size = `auto ${group.columns}ch auto ${group.lines.length}lh`;
   return (

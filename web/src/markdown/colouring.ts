@@ -2,8 +2,8 @@
  * Colours for a growing code block.
  *
  * 1. A finished line is tokenised once, with the state that the line before it left.
- * 2. Lines come in groups. A full group never changes again, so it is rendered once.
- * 3. The work of one call is bounded in time; whoever renders shows the rest of the text plain.
+ * 2. Lines are in groups. A full group never changes again, so it is rendered once.
+ * 3. The work of one call is bounded in time; the caller shows the rest of the text plain.
  */
 import type { LineState, LineTokenizer, Token } from "./shiki";
 
@@ -34,7 +34,7 @@ export class Colouring {
     private readonly clock: () => number,
   ) {}
 
-  /** Go on with `code` for about `budget` milliseconds. The same object if nothing is new. */
+  /** Continue with `code` for about `budget` milliseconds. The same object if nothing changed. */
   advance(code: string, budget: number): Coloured {
     if (code === this.code && this.coloured.tail) return this.coloured;
     if (!code.startsWith(this.code.slice(0, this.coloured.length))) this.restart();

@@ -1,4 +1,4 @@
 import { createContext } from "react";
 
-/** Called after a code block was copied, so that the page can say so. */
+/** Called after a code block was copied, so that the page can announce it. */
 export const CopiedContext = createContext<(() => void) | undefined>(undefined);

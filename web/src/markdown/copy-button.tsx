@@ -18,7 +18,7 @@ const labels: Record<Outcome, string> = {
 export interface CopyButtonProps {
   /** Read when the button is pressed, so that a growing block does not render its button again. */
   text: () => string;
-  /** What to select where the browser does not let us write to its clipboard. */
+  /** The element to select where the browser refuses to write to its clipboard. */
   source: RefObject<HTMLElement | null>;
   onCopied?: (() => void) | undefined;
 }

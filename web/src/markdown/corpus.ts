@@ -1,4 +1,4 @@
-/** Documents for the tests: what models write, and what makes a splitter or a cut go wrong. */
+/** Documents for the tests: typical model output, and hard cases for the splitter. */
 
 const many = (count: number, line: (n: number) => string) =>
   Array.from({ length: count }, (_, n) => line(n)).join("");

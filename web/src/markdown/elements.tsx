@@ -7,7 +7,7 @@ interface FromTree {
   node?: Element | undefined;
 }
 
-/** The elements that are more than a tag; the style sheet does the rest. */
+/** The elements that need a component; the style sheet does the rest. */
 export const elements: NonNullable<BlockProps["components"]> = {
   pre({ node, children }: ComponentProps<"pre"> & FromTree) {
     const code = node?.children.find((child) => child.type === "element");

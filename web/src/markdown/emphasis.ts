@@ -1,6 +1,6 @@
 /**
- * Closes what the end of a growing paragraph leaves open: emphasis however it is nested, and the
- * tags that are read between words. A light version of CommonMark 6.2: it looks at one paragraph.
+ * Closes the open constructs at the end of a growing paragraph: nested emphasis, and the tags that
+ * are read between words. A light version of CommonMark 6.2: it looks at one paragraph.
  */
 import { wordTags } from "./word-tags";
 
@@ -51,7 +51,7 @@ function readTag(name: string, closes: boolean, open: string[]): void {
   else if (open.includes(name)) open.length = open.lastIndexOf(name);
 }
 
-/** What of a run of marks is left after it closed what is open. */
+/** The rest of a run of marks, after it has closed open emphasis. */
 function closeRun(run: string, open: string[]): string {
   let left = run;
   for (let last = open.at(-1); last && left.startsWith(last); last = open.at(-1)) {

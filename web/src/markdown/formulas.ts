@@ -1,6 +1,6 @@
 /**
- * Where the formulas of a growing text are: a light version of what the parser reads (see
- * tex-syntax.ts), for the last block only.
+ * Finds the formulas of a growing text: a light version of the parser's syntax (see tex-syntax.ts),
+ * for the last block only.
  */
 import { openFence } from "./lines";
 
@@ -14,12 +14,12 @@ interface Open {
 }
 
 interface Found {
-  /** Whole formulas, and brackets that are none's: after a backslash they begin no link. */
+  /** Complete formulas, and other escaped brackets: after a backslash they begin no link. */
   whole: { from: number; to: number }[];
   open: Open | null;
 }
 
-/** Code, runs of dollars, what a backslash makes of the next character, blank lines. */
+/** Code, runs of dollars, backslash escapes, blank lines. */
 const parts = /(?<!`)(`+)(?!`)[\s\S]*?(?<!`)\1(?!`)|\$+|\\[\s\S]|\n[ \t>]*(?=\n)/g;
 
 function findFormulas(text: string): Found {
@@ -53,7 +53,7 @@ function closes(text: string, { mark }: Open, part: string, index: number): bool
   return part !== "$" || (/\S/.test(text[index - 1] ?? " ") && !/\d/.test(text[index + 1] ?? ""));
 }
 
-/** Whether neither a blank line nor anything else than its mark ends it. */
+/** Whether only its closing mark ends it, and not a blank line. */
 function isFence(text: string, { mark, index }: Open): boolean {
   if (mark === "$$") return true;
   if (mark !== "\\[") return false;
@@ -61,18 +61,18 @@ function isFence(text: string, { mark, index }: Open): boolean {
   return end !== -1 && openFence(text.slice(index, end))?.char === "[";
 }
 
-/** A formula that is longer than this and still open is not taken for one. */
+/** An open text that is longer than this is not treated as a formula. */
 const LONGEST = 800;
 const LONGEST_BETWEEN_WORDS = 240;
-/** The same for what has no mark of TeX: it may be words. */
+/** The same for a text without TeX marks: it may be words. */
 const LONGEST_PLAIN = 40;
 
 const texMarks = /[\\^]|_(?:\{|\w\b)/;
 const price = /^\$\d[\d.,]*\s?(?:[kmbt]|bn|million|billion)?[\s)\]:;!?"'*–—/-]/i;
 
 /**
- * The text without a formula that is still open at its end: half a formula is an error message. A
- * dollar that is a price's is shown at once, and words behind one after at most 40 characters.
+ * The text without a formula that is still open at its end: half a formula is an error message. The
+ * dollar of a price is shown at once, and words behind a dollar after at most 40 characters.
  */
 export function withoutOpenFormula(text: string): string {
   const { open } = findFormulas(text);

@@ -1,4 +1,4 @@
-/** Cutting text where a reader sees one character end and the next begin (UAX #29). */
+/** Cuts text between visible characters (grapheme clusters, UAX #29). */
 
 const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 const LOOK_BACK = 64;
@@ -6,8 +6,8 @@ const LOOK_BACK = 64;
 const plain = (code: number) => code >= 0x20 && code < 0x7f;
 
 /**
- * The last place at or before `index` where no visible character is cut. At the end of the text, a
- * character that cannot be finished yet (a lone high surrogate, a trailing joiner) is left out.
+ * The last offset at or before `index` that splits no visible character. At the end of the text, an
+ * incomplete character (a lone high surrogate, a trailing joiner) is left out.
  */
 export function graphemeCut(text: string, index: number): number {
   if (index <= 0) return 0;

@@ -1,4 +1,4 @@
-/** Markdown that tries to do more than to be read. */
+/** Hostile markdown, for the tests. */
 
 const url = "https://evil.example/x";
 

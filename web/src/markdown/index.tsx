@@ -1,8 +1,8 @@
 /**
- * A model's text as elements: safe whatever it holds, and smooth while it grows.
+ * Renders a model's text as elements: safe for any content, and smooth while it grows.
  *
- * Streamdown parses and renders the blocks. Which block ends where, what of a half-written end is
- * shown, what code looks like and where links may lead is decided here.
+ * Streamdown parses and renders the blocks. This room decides how text is split into blocks, how an
+ * unfinished end and code are shown, and where links may lead.
  */
 import "./markdown.css";
 import { memo } from "react";

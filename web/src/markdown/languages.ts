@@ -78,7 +78,7 @@ const aliases: Record<string, string> = {
   zsh: "bash",
 };
 
-/** The grammar's name for what a fence calls its language, or null for a language not known. */
+/** The grammar's name for the language of a fence, or null for an unknown one. */
 export function grammarName(language: string): string | null {
   const name = language.trim().toLowerCase();
   const id = Object.hasOwn(aliases, name) ? aliases[name] : name;

@@ -1,4 +1,4 @@
-/** What one line of markdown may begin (CommonMark 0.31, GFM 0.29). */
+/** The constructs that a line of markdown may begin (CommonMark 0.31, GFM 0.29). */
 
 export interface Marker {
   /** `-`, `*`, `+`, `.` or `)`: items with the same one belong to the same list. */
@@ -47,7 +47,7 @@ export const isThematicBreak = (line: string) =>
 
 export const isHeading = (line: string) => /^#{1,6}(?:[ \t]|$)/.test(line);
 
-/** What hides markdown until it is closed: code, and displayed formulas. */
+/** A construct without markdown inside, until it is closed: code, or a display formula. */
 export function openFence(line: string): Fence | null {
   const formula = /^( {0,3})\\\[(.*)$/.exec(line);
   if (formula) {
@@ -62,7 +62,7 @@ export function openFence(line: string): Fence | null {
   return { char, length: run.length, indent: spaces.length, info: info.trim() };
 }
 
-/** Whether a formula goes on in the next lines, whatever they are (see tex-syntax.ts). */
+/** Whether a formula continues in the next lines, whatever they are (see tex-syntax.ts). */
 const opensDisplay = (head: string) =>
   isBlank(head) || (/^(?:[^\\]|\\[^a-zA-Z])*\\[a-zA-Z]/.test(head) && !closesDisplay(head));
 
@@ -75,7 +75,7 @@ export function closesFence(line: string, fence: Fence): boolean {
   return [...run].every((char) => char === fence.char);
 }
 
-/** For HTML that blank lines do not end (kinds 1 to 5): what ends it. */
+/** The end marker of HTML that blank lines do not end (kinds 1 to 5). */
 export function htmlEnd(line: string): RegExp | null {
   const text = /^ {0,3}(<.*)$/.exec(line)?.[1];
   if (text === undefined) return null;

@@ -1,11 +1,11 @@
 /**
- * Where links and images of a model's text may lead.
+ * The allowed targets of links and images in a model's text.
  *
- * 1. Only http, https and mailto, and only by a click, in a new tab that knows nothing of this one.
- * 2. The whole address is the link's title. Where the link's text reads like another address, the
- *    real host stands beside it.
- * 3. No image is fetched. A remote one is a link that says where it leads; only small pictures that
- *    are in the text itself are shown.
+ * 1. Only http, https and mailto, and only by a click, in a new tab without access to this one.
+ * 2. The whole address is the link's title. Where the link's text looks like another address, the
+ *    real host is shown beside it.
+ * 3. No image is fetched. A remote one is a link that shows its target; only small pictures inline in
+ *    the text are shown.
  */
 import type { Element, ElementContent, Root, RootContent, Text } from "hast";
 
@@ -14,7 +14,7 @@ export const LONGEST_PICTURE = 1_000_000;
 
 const raster = /^data:image\/(?:png|jpe?g|gif|webp|avif);base64,[a-z0-9+/]+={0,2}$/i;
 
-/** Marks that turn the direction of text, and characters that cannot be seen. */
+/** Direction marks and invisible characters. */
 const hidden = /[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
 const addressLike = /(?:^|[\s(<"'@/])((?:[\p{L}\p{N}-]+\.)+\p{L}{2,})(?=$|[\s)>"':/?#,.])/u;
@@ -83,7 +83,7 @@ const external = (url: URL) => ({
   rel: ["noopener", "noreferrer", "nofollow"],
 });
 
-/** Whether a reader would take the text for the address of somewhere else. */
+/** Whether a reader would mistake the text for another address. */
 function isDeceptive(shown: string, url: URL): boolean {
   if (url.protocol === "mailto:") return false;
   if (url.username || url.password) return true;

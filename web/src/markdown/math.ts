@@ -8,13 +8,13 @@ export interface MathPlugins {
   rehype: unknown[];
 }
 
-/** What a formula may cost: sizes in em, macro expansions. */
+/** The limits of a formula: sizes in em, macro expansions. */
 const limits = { maxSize: 20, maxExpand: 200, strict: false, errorColor: "inherit" };
 
 let plugins: MathPlugins | null = null;
 let loading: Promise<void> | null = null;
 
-/** KaTeX and its styles once a text needs them; null before, and while they cannot be fetched. */
+/** KaTeX and its styles, loaded when a text needs them; null until then. */
 export function useMath(text: string): MathPlugins | null {
   const [, arrived] = useState(plugins);
   const wanted = plugins === null && needsMath(text);
@@ -29,13 +29,13 @@ export function useMath(text: string): MathPlugins | null {
   return plugins;
 }
 
-/** Also for a formula that is not whole yet, unless it looks like a price. */
+/** Also true for an incomplete formula, unless it looks like a price. */
 export const needsMath = (text: string) =>
   /\$\$|\\[([]|\$[a-zA-Z\\([{|]|\$[^\s$](?:[^$\n]*[^\s$])?\$(?!\d)/.test(text);
 
 export const currentMath = () => plugins;
 
-/** Settles when KaTeX is there. Until then formulas are shown as they were written. */
+/** Settles when KaTeX is loaded. Until then formulas are shown as source. */
 export function loadMath(): Promise<void> {
   loading ??= persist(async () => {
     const [{ math }] = await Promise.all([
@@ -65,7 +65,7 @@ function rehypeDisplay() {
 function display({ tagName, properties }: Element): void {
   const { className } = properties;
   if (tagName !== "code" || !Array.isArray(className)) return;
-  // Only remark-math says the language too; `\( … \)` and `$ … $` are never displayed.
+  // Only remark-math sets the language, too; `\( … \)` and `$ … $` are never displayed.
   if (!className.includes("language-math")) return;
   properties.className = className.map((name) => (name === "math-inline" ? "math-display" : name));
 }

@@ -5,7 +5,7 @@ const STEP = 33;
 const words = "word ".repeat(2_000);
 
 describe("pacing", () => {
-  it("shows what is there at the start at once", () => {
+  it("shows the initial text at once", () => {
     const pacer = new Pacer("already here");
     expect(pacer.visible("already here")).toBe("already here");
     expect(pacer.pending).toBe(false);
@@ -24,7 +24,7 @@ describe("pacing", () => {
     expect(Math.max(...steps) - Math.min(...steps)).toBeLessThanOrEqual(2);
   });
 
-  it("never holds a character back longer than its time, whatever comes when", () => {
+  it("never delays a character beyond its deadline", () => {
     const pacer = new Pacer("");
     const arrived: { length: number; at: number }[] = [];
     let length = 0;
@@ -38,7 +38,7 @@ describe("pacing", () => {
     }
   });
 
-  it("jumps over a resume and glides to its end", () => {
+  it("skips most of a resumed text and glides to its end", () => {
     const pacer = new Pacer("start ");
     const text = `start ${words.slice(0, JUMP + 500)}`;
     pacer.receive(text, 0);
@@ -48,7 +48,7 @@ describe("pacing", () => {
     expect(pacer.shown).toBe(text.length);
   });
 
-  it("shows the rest at once when it is told to finish", () => {
+  it("shows the rest at once when it is finished", () => {
     const pacer = new Pacer("");
     const text = words.slice(0, 500);
     pacer.receive(text, 0);
@@ -58,7 +58,7 @@ describe("pacing", () => {
     expect(pacer.pending).toBe(false);
   });
 
-  it("follows at once when the text shrinks or is another", () => {
+  it("follows at once when the text shrinks or is replaced", () => {
     const pacer = new Pacer("one two three");
     expect(pacer.visible("one")).toBe("one");
     pacer.receive("one", 0);
@@ -68,7 +68,7 @@ describe("pacing", () => {
     expect(pacer.pending).toBe(false);
   });
 
-  it("keeps its place when only text that is not shown yet changes", () => {
+  it("keeps its position when only text not yet shown changes", () => {
     const pacer = new Pacer("same ");
     pacer.receive("same beginning", 0);
     pacer.receive("same bed", 1);
@@ -90,7 +90,7 @@ describe("pacing", () => {
     expect(pacer.shown).toBe(text.length);
   });
 
-  it("waits for the second half of a pair that was cut by the network", () => {
+  it("waits for the second half of a split surrogate pair", () => {
     const text = "ok 🙂";
     const pacer = new Pacer("");
     pacer.receive(text.slice(0, -1), 0);

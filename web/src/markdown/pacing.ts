@@ -1,13 +1,13 @@
 /**
  * When to show text that has already arrived.
  *
- * 1. Every received length has a deadline, `LAG_MS` after it came. The pace is the slowest one that
- *    meets every deadline: a burst is spread evenly, and nothing waits longer than that.
+ * 1. Every received length has a deadline, `LAG_MS` after its arrival. The pace is the slowest one
+ *    that meets every deadline: a burst is spread evenly, and no text waits longer.
  * 2. A backlog of more than `JUMP` characters is a resume, not a burst: all but the last `GLIDE`
  *    characters appear at once.
- * 3. Text that does not continue what is shown replaces it at once.
+ * 3. Text that does not continue the shown text replaces it at once.
  *
- * No clock of its own: every method is told the time in milliseconds.
+ * No clock of its own: every method takes the time in milliseconds.
  */
 import { graphemeCut } from "./graphemes";
 
@@ -25,7 +25,7 @@ export class Pacer {
   private position: number;
   private last = 0;
 
-  /** What is there at the start is shown at once. */
+  /** The initial text is shown at once. */
   constructor(private text: string) {
     this.position = text.length;
   }
@@ -68,7 +68,7 @@ export class Pacer {
     this.arrivals = [];
   }
 
-  /** Go on to `now`. Returns whether more is shown than before. */
+  /** Advance to `now`. Returns whether more is shown than before. */
   advance(now: number): boolean {
     const before = this.shown;
     const passed = Math.max(0, now - this.last);

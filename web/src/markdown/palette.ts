@@ -1,9 +1,9 @@
 /**
- * From a theme's colours to names of colours. Code is tokenised once, with one theme; what its
- * names look like in light and dark is for the style sheet to say (`--code-*` in markdown.css).
+ * Maps a theme's colours to colour names. Code is tokenised once, with one theme. The style sheet
+ * defines the names for light and dark (`--code-*` in markdown.css).
  */
 
-/** What to tokenise with: the scopes that matter, and a colour for each name. */
+/** The theme for tokenising: the relevant scopes, and a colour for each name. */
 export const paletteTheme = "github-dark-default";
 
 export const palette: Record<string, Colour> = {

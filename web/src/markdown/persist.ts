@@ -2,8 +2,8 @@ const FIRST_MS = 2_000;
 const LAST_MS = 60_000;
 
 /**
- * Do what may fail for a while (a cut network, a deploy) until it is done: later and later, at least
- * once a minute, and at once when the browser is online again.
+ * Retries an operation that may fail temporarily (a lost network, a deploy): with backoff up to one
+ * minute, and at once when the browser is online again.
  */
 export async function persist<Result>(task: () => Promise<Result>): Promise<Result> {
   for (let wait = FIRST_MS; ; wait = Math.min(wait * 2, LAST_MS)) {

@@ -1,7 +1,7 @@
 /**
- * A long list or table in pieces, each parsed and rendered on its own, under one element. What
- * comes out is what the whole would give: the numbers go on, and a list is loose in all its items
- * or in none (CommonMark 5.3).
+ * A long list or table in pieces, each parsed and rendered on its own, under one element. The
+ * result is that of the whole: the numbers continue, and a list is loose in all its items or in none
+ * (CommonMark 5.3).
  */
 import type { Element, Root as Html, RootContent } from "hast";
 import type { Root } from "mdast";
@@ -15,13 +15,13 @@ export function piecesOf({ text, cuts }: Block): string[] {
   return starts.map((start, index) => text.slice(start, starts[index + 1]));
 }
 
-/** The head of a table and the line under it, with its line end: every piece is parsed with it. */
+/** The head and delimiter row of a table, with line end: every piece is parsed with them. */
 export function tableHead(text: string): string {
   const rule = text.indexOf("\n", text.indexOf("\n") + 1);
   return rule === -1 ? `${text}\n` : text.slice(0, rule + 1);
 }
 
-/** Whether blank lines stand between a list's items, or between the parts of one. */
+/** Whether blank lines are between a list's items, or between the parts of one. */
 export function isLoose(pieces: string[]): boolean {
   return pieces.some((piece, index) => {
     if (index < pieces.length - 1 && /\n[ \t]*\n$/.test(piece)) return true;
@@ -41,7 +41,7 @@ function isLooseAlone(piece: string): boolean {
   return Boolean(loose);
 }
 
-/** Before the tree becomes elements: the piece's list is as loose as the whole. */
+/** Makes the piece's list as loose as the whole, before the tree becomes elements. */
 export function remarkLoose({ loose }: { loose: boolean }) {
   return ({ children }: Root) => {
     const list = children.find((node) => node.type === "list");
@@ -51,7 +51,7 @@ export function remarkLoose({ loose }: { loose: boolean }) {
   };
 }
 
-/** Keeps only what belongs under the element that all pieces share. */
+/** Keeps only the children of the element that all pieces share. */
 export function rehypeKeep({ keep }: { keep: Keep }) {
   return (tree: Html) => {
     const whole = tree.children.find((node) => node.type === "element");

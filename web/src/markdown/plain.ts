@@ -1,6 +1,6 @@
 /**
- * The words of a markdown text, for announcements and titles. Not a parser: it drops marks, fences
- * and addresses, and keeps what a person would read out.
+ * The plain text of a markdown text, for announcements and titles. Not a parser: it drops marks,
+ * fences and addresses, and keeps what a person would read aloud.
  */
 export function plainText(markdown: string): string {
   return markdown

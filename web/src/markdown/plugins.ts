@@ -9,13 +9,13 @@ type Plugins = Required<Pick<BlockProps, "remarkPlugins" | "rehypePlugins">>;
 
 const first = (plugin: unknown) => (Array.isArray(plugin) ? plugin[0] : plugin);
 
-/** `~` once is about, not struck out: "~100 MB". */
+/** A single `~` means "about", not strikethrough: "~100 MB". */
 const gfm = [first(defaultRemarkPlugins.gfm), { singleTilde: false }];
 const sanitize = [first(defaultRehypePlugins.sanitize), schema];
 
 /**
- * Streamdown keeps a processor for each list of plugins, known by the plugins' names and options;
- * and a block is rendered again when its lists are other arrays. So there is one of each.
+ * Streamdown caches a processor for each list of plugins, by the plugins' names and options. It
+ * renders a block again when its lists are other arrays. So there is one of each.
  */
 const made = new Map<string, Plugins>();
 

@@ -1,7 +1,6 @@
 /**
- * HTML in markdown is never HTML here: no parser sees it. A few tags that models write between
- * words are read for what they mean; layout tags and comments are dropped; anything else is shown
- * as the text that it is.
+ * HTML in markdown is never parsed as HTML. A few tags that models write between words are converted
+ * to elements; layout tags and comments are dropped; anything else is shown as text.
  */
 import type { Break, Html, Node, Parent, Root, RootContent, Text } from "mdast";
 import { wordTags } from "./word-tags";

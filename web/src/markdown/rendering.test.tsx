@@ -18,7 +18,7 @@ beforeAll(async () => {
 const html = (text: string, growing: boolean) =>
   renderToStaticMarkup(<Blocks text={text} growing={growing} math={math} />).replace(suffix, "$1");
 
-/** What makes a footnote's id unique in the page. */
+/** The suffix that makes a footnote's id unique in the page. */
 const suffix = /(user-content-[\w-]+?)_R_\w*_/g;
 
 /** The text as one block of Streamdown, with the same plugins and elements. */
@@ -42,14 +42,14 @@ const same = (markup: string) =>
     .replace(/>\s*\n\s*/g, ">")
     .trim();
 
-describe("what is rendered in blocks is what the whole text means", () => {
+describe("rendering in blocks equals rendering the whole text", () => {
   for (const [name, text] of Object.entries(corpus)) {
     it(name, () => {
       expect(same(html(text, false))).toBe(same(whole(text)));
     });
   }
 
-  it("also when one document stands after another", { timeout: 60_000 }, () => {
+  it("also for one document after another", { timeout: 60_000 }, () => {
     const texts = Object.entries(corpus).filter(([, text]) => text.length < 300);
     texts.forEach(([first, a], index) => {
       for (const [second, b] of [...texts, ...texts].slice(index + 1, index + 7)) {
@@ -85,7 +85,7 @@ function random(seed: number): (bound: number) => number {
 
 describe("every prefix", () => {
   for (const [name, text] of Object.entries(corpus)) {
-    it(`of "${name}" can be shown, and reading on gives what reading anew gives`, () => {
+    it(`of "${name}" can be shown, and reading on equals a new read`, () => {
       const reader = new BlockReader();
       const step = text.length > 1200 ? 37 : 1;
       for (let end = 0; end <= text.length; end += step) {

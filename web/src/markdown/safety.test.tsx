@@ -25,7 +25,7 @@ const forbidden =
 const address = /^(?:https?:\/\/|mailto:|#user-content-)/;
 const ids = /^user-content-fn/;
 
-/** What is dangerous or loads anything, as sentences; empty is safe. */
+/** The dangerous or loading parts, as sentences; empty if safe. */
 function dangers(root: HTMLElement): string[] {
   const found = [...root.querySelectorAll(forbidden)].map((element) => element.outerHTML);
   for (const element of root.querySelectorAll("*")) {
@@ -49,7 +49,7 @@ function dangers(root: HTMLElement): string[] {
 }
 
 describe("hostile markdown", () => {
-  it.each(hostile)("%j does nothing, nor does any beginning of it", (text) => {
+  it.each(hostile)("%j is harmless, as is every prefix of it", (text) => {
     expect(dangers(render(text))).toEqual([]);
     for (let end = 1; end <= text.length; end++) {
       const prefix = text.slice(0, end);
@@ -58,7 +58,7 @@ describe("hostile markdown", () => {
     }
   });
 
-  it("does nothing inside of lists, quotes, tables and emphasis either", () => {
+  it("is harmless inside of lists, quotes, tables and emphasis, too", () => {
     for (const text of hostile) {
       const line = text.replace(/\s*\n\s*/g, " ");
       const table = `|a|\n|-|\n|${line}|`;
@@ -68,7 +68,7 @@ describe("hostile markdown", () => {
     }
   });
 
-  it("is recognised by this test's own check", () => {
+  it("is detected by this test's own check", () => {
     const recognised = hostile.filter((html) => {
       const inert = new DOMParser().parseFromString(html, "text/html");
       return dangers(inert.documentElement).length > 0;
@@ -78,7 +78,7 @@ describe("hostile markdown", () => {
 });
 
 describe("links and images", () => {
-  it("are never fetched: a remote image is a link that says where it leads", () => {
+  it("are never fetched: a remote image is a link that shows its target", () => {
     const root = render("![A map](https://img.example/a.png)");
     expect(root.querySelector("img")).toBeNull();
     const link = root.querySelector("a");
@@ -86,7 +86,7 @@ describe("links and images", () => {
     expect(link?.getAttribute("href")).toBe("https://img.example/a.png");
   });
 
-  it("a small picture in the text is shown, one of another kind is not", () => {
+  it("show a small inline picture, but no other type", () => {
     const png = "data:image/png;base64,iVBORw0KGgo=";
     expect(render(`![dot](${png})`).querySelector("img")?.getAttribute("src")).toBe(png);
     const svg = render("![dot](data:image/svg+xml;base64,PHN2Zz4=)");
@@ -113,12 +113,12 @@ describe("links and images", () => {
     "<https://a.example/>",
     "[the docs](https://a.example/)",
     "[version 3.11](https://a.example/)",
-  ])("%j needs no such remark", (text) => {
+  ])("%j needs no host", (text) => {
     expect(render(text).querySelector("a")).not.toBeNull();
     expect(render(text).querySelector(".md-host")).toBeNull();
   });
 
-  it("no mark that turns text around is left in a link", () => {
+  it("have no direction marks", () => {
     const root = render("[a\u202eb](https://a.example/\u202ec) <https://a.example/\u2066d>");
     expect(root.textContent).not.toMatch(/[\u202a-\u202e\u2066-\u2069]/);
     for (const link of root.querySelectorAll("a")) expect(link.title).toMatch(/^[ -~]+$/);
@@ -126,7 +126,7 @@ describe("links and images", () => {
 });
 
 describe("raw HTML", () => {
-  it("is read between words, dropped where it is layout, shown where it is anything else", () => {
+  it("is converted between words, dropped if layout, else shown as text", () => {
     const root = render("H<sub>2</sub>O<br>x <span class=y>z</span> <custom>w</custom><!-- no -->");
     expect(root.querySelector("sub")?.textContent).toBe("2");
     expect(root.querySelector("br")).not.toBeNull();

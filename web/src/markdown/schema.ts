@@ -1,6 +1,6 @@
 /**
- * What may be in the page after markdown was turned into elements. There is no way for HTML to get
- * this far (see raw-html.ts), so this is the second lock: an allow-list of what markdown can mean.
+ * The elements that are allowed after markdown was rendered. HTML cannot get this far (see
+ * raw-html.ts), so this allow-list is a second barrier.
  */
 export const schema = {
   strip: ["script", "style"],
@@ -30,7 +30,7 @@ export const schema = {
   },
 };
 
-/** An id that only footnotes have, so that no text can take the name of something in the page. */
+/** An id for footnotes only, so that no text can take the id of another element. */
 function footnote(name: string): [string, RegExp] {
   return [name, /^user-content-fn/];
 }

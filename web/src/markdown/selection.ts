@@ -1,4 +1,4 @@
-/** Select what an element holds, as a reader would with the mouse. */
+/** Select the content of an element, as a reader would with the mouse. */
 export function selectAll(element: HTMLElement): void {
   const selection = getSelection();
   selection?.removeAllRanges();

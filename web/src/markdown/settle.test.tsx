@@ -13,7 +13,7 @@ const shown = (text: string) =>
     .replace(/&amp;/g, "&");
 const prefixes = (text: string) => Array.from(text, (_, end) => text.slice(0, end + 1));
 
-describe("a half-written end", () => {
+describe("an unfinished end", () => {
   it.each([
     ["emphasis", "some **bold *and* more** text, __so__ _it_ is ~~gone~~", /[*_~]/],
     ["a link", "see [the page](https://a.example/b?c=d) for more", /[[\]()]|https/],
@@ -43,7 +43,7 @@ describe("a half-written end", () => {
     expect(shown("```\n| a | **b")).toContain("| a | **b");
   });
 
-  it("grows: nothing that was shown is taken back in plain text", () => {
+  it("grows: plain text that was shown is never removed", () => {
     let before = "";
     for (const prefix of prefixes("Plain words, and more of them.\nA second line; a third.")) {
       expect(shown(prefix).startsWith(before.trimEnd())).toBe(true);
@@ -56,7 +56,7 @@ describe("a half-written end", () => {
     expect(renderToStaticMarkup(ended)).toContain("**mark");
   });
 
-  it("of a table is a complete row, never half of one", () => {
+  it("of a table is a complete row, never a part of one", () => {
     const text = "| a | b |\n|---|---|\n| one | two |\n| three | four |\n| five | six";
     for (const prefix of prefixes(text)) {
       const body = /<tbody>(.*?)<\/tbody>/s.exec(html(prefix))?.[1] ?? "";

@@ -1,6 +1,6 @@
 /**
- * The end of a growing text, made fit to be shown: nothing flashes as raw markup and then turns
- * into something else. Marks that mean nothing yet are held back; what is open is closed (by remend).
+ * Prepares the end of a growing text for display: nothing flashes as raw markup and then changes.
+ * Marks without a meaning yet are held back; open constructs are closed (by remend).
  *
  * Only the last block, or its last piece, is ever changed. A finished text is shown as it is.
  */
@@ -10,12 +10,12 @@ import { aroundFormulas, withoutOpenFormula } from "./formulas";
 
 const options: RemendOptions = {
   linkMode: "text-only",
-  // Both would change finished text too, and so make it change shape at the end.
+  // Both would change finished text, too, so the text would change shape at its end.
   comparisonOperators: false,
   singleTilde: false,
-  // Formulas are held back until they are whole: half a formula is an error message.
+  // Formulas are held back until they are complete: half a formula is an error message.
   katex: false,
-  // See emphasis.ts, which also knows what is nested.
+  // See emphasis.ts, which also handles nesting.
   bold: false,
   boldItalic: false,
   italic: false,
@@ -24,7 +24,7 @@ const options: RemendOptions = {
 
 const lead = /^[\s>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*/.source;
 
-/** A last line that only says what is to come. */
+/** A last line that only introduces the next construct. */
 const marksOnly = new RegExp(
   [
     `${lead}(?:[-+*]|\\d{1,9}[.)]?)?[ \\t]*$`,
@@ -35,7 +35,7 @@ const marksOnly = new RegExp(
   ].join("|"),
 );
 
-/** At the end of a line: what may open or close something with the characters that follow. */
+/** Characters at the end of a line that may become a mark with the next ones. */
 const openEnd =
   /(?:\\?[*_~`]+|\$+|\\|(?<!\\)(?:!?\[|\])|(?<!\S)!|<!?-?|<!--(?:(?!-->)[\s\S])*|&#?\w{0,12})$/;
 
@@ -51,7 +51,7 @@ export function settle(text: string): string {
 
 const close = (text: string) => closeEmphasis(remend(text, options));
 
-/** A top-level code block: its last line may be the beginning of the fence that closes it. */
+/** A top-level code block: its last line may be the start of its closing fence. */
 export function settleCode(text: string): string {
   const start = text.lastIndexOf("\n") + 1;
   if (start === 0) return "";
@@ -59,8 +59,8 @@ export function settleCode(text: string): string {
 }
 
 /**
- * The head of a table is a line full of bars until the line under it has come. A row is shown when
- * it is complete: the widths of the columns change with each row, not with each word.
+ * The head of a table is a line of bars until its delimiter row has arrived. A row is shown when it
+ * is complete: the column widths change with each row, not with each word.
  */
 function withoutTableRow(text: string): string {
   const lines = text.trimEnd().split("\n");

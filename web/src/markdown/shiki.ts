@@ -1,4 +1,4 @@
-/** The highlighter, and all of Shiki that is shipped. Imported when there is code to colour. */
+/** The highlighter, and all of Shiki that is shipped. Imported when there is code to highlight. */
 import dark from "@shikijs/themes/github-dark-default";
 import { createHighlighterCoreSync, type Grammar } from "shiki/core";
 import { createJavaScriptRegexEngine } from "shiki/engine/javascript";
@@ -10,7 +10,7 @@ export interface Token {
   colour: Colour;
 }
 
-/** Where a grammar is between two lines. */
+/** The state of a grammar between two lines. */
 export type LineState = Parameters<Grammar["tokenizeLine2"]>[1];
 
 export interface LineTokenizer {
@@ -19,7 +19,7 @@ export interface LineTokenizer {
 
 /** A longer line is not code that anyone reads; it stays one token. */
 const LONGEST_LINE = 2000;
-/** Ample: the first line also compiles the grammar. */
+/** Generous: the first line also compiles the grammar. */
 const LINE_LIMIT_MS = 500;
 
 const shiki = createHighlighterCoreSync({
@@ -30,7 +30,7 @@ const shiki = createHighlighterCoreSync({
 const { colorMap } = shiki.setTheme(paletteTheme);
 const colours = colorMap.map((hex) => palette[hex?.toLowerCase() ?? ""] ?? "");
 
-/** Rejects where the grammar's file cannot be fetched; may be asked again. */
+/** Rejects where the grammar's file cannot be fetched; may be retried. */
 export async function loadTokenizer(name: string): Promise<LineTokenizer> {
   if (!shiki.getLoadedLanguages().includes(name)) {
     shiki.loadLanguageSync(await loadGrammar(name));

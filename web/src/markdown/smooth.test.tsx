@@ -8,7 +8,7 @@ const tellReact = (testing: boolean) =>
   Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: testing });
 tellReact(true);
 
-/** Waits for what React does by itself, as it does in a page. */
+/** Waits for React's own updates, as in a page. */
 async function untold(check: () => void) {
   tellReact(false);
   await vi.waitFor(check, 4_000);
@@ -33,7 +33,7 @@ afterEach(async () => {
   root = createRoot(container);
 });
 
-it("shows what is there at mount, holds a burst back, and gets to its end", async () => {
+it("shows the text at mount, smooths a burst, and reaches its end", async () => {
   await show("Here. ", true);
   expect(container.textContent).toBe("Here. ");
   const text = `Here. ${"More words. ".repeat(20)}`;
@@ -44,20 +44,20 @@ it("shows what is there at mount, holds a burst back, and gets to its end", asyn
   expect(renders).toBeLessThanOrEqual(14);
 });
 
-it("holds nothing back where motion is not wanted", async () => {
+it("has no delay with reduced motion", async () => {
   vi.stubGlobal("matchMedia", () => ({ matches: true }));
   await show("", true);
   await show("All of it at once.", true);
   expect(container.textContent).toBe("All of it at once.");
 });
 
-it("follows a text that begins anew at once", async () => {
+it("follows a restarted text at once", async () => {
   await show("The first attempt", true);
   await show("Second", true);
   expect(container.textContent).toBe("Second");
 });
 
-it("has everything in the commit in which the text ends", async () => {
+it("shows everything in the commit in which the text ends", async () => {
   await show("Here. ", true);
   const text = `Here. ${"More words. ".repeat(20)}`;
   await show(text, true);

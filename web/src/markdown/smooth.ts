@@ -5,9 +5,9 @@ import { Pacer } from "./pacing";
 const STEP_MS = 31;
 
 /**
- * The part of a growing text to show now, so that it appears evenly although it comes in bursts.
- * Text that is there at mount is shown at once. With reduced motion, or in a hidden tab, nothing is
- * held back; nor is what has ended, in the same commit: what appears below it must not be moved.
+ * The part of a growing text to show now, so that it appears evenly although it arrives in bursts.
+ * Text at mount is shown at once. There is no delay with reduced motion or in a hidden tab. A text
+ * that has ended is shown in the same commit, so that content below it does not move.
  */
 export function useSmoothText(text: string, live: boolean): string {
   const held = useRef<Pacer>(null);
@@ -48,7 +48,7 @@ export function useSmoothText(text: string, live: boolean): string {
   return live ? pacer.visible(text) : text;
 }
 
-/** Frames do not come to hidden tabs, and not everybody likes things that move. */
+/** Hidden tabs have no frames, and some people prefer reduced motion. */
 function mayAnimate(): boolean {
   const still = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
   return !document.hidden && !still;

@@ -102,7 +102,7 @@ function tokenizeDisplay(this: TokenizeContext, effects: Effects, ok: State, nok
     return ok(code);
   }
 
-  /** Words behind the formula, on its last line, are a paragraph of their own. */
+  /** Words behind the formula, on its last line, are a separate paragraph. */
   function after(code: Code): State | undefined {
     effects.exit("mathFlow");
     return gap(code);
@@ -132,7 +132,7 @@ function tokenizeDisplay(this: TokenizeContext, effects: Effects, ok: State, nok
   }
 }
 
-/** A line that is in the same container, not one that only goes on with its paragraph. */
+/** A line in the same container, not a lazy continuation of its paragraph. */
 const ownLine: Construct = {
   partial: true,
   tokenize(effects, ok, nok) {

@@ -16,7 +16,7 @@ const annotation = /<annotation encoding="application\/x-tex">([\s\S]*?)<\/annot
 const unescaped = (text: string) =>
   text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&#x27;/g, "'").replace(/&amp;/g, "&");
 
-/** The TeX of every formula, those that are displayed in brackets. */
+/** The TeX of every formula; display formulas are in brackets. */
 function formulas(text: string, growing = false): string[] {
   const found = html(text, growing).split(/(?=<span class="katex-display">|<span class="katex">)/);
   let displayed = false;
@@ -84,7 +84,7 @@ describe("formulas", () => {
     expect(formulas("```\n\\[\nx\n\\]\n```\n\n- a\n  ```\n  $x$\n  ```")).toEqual([]);
   });
 
-  it("are asked for only by what may be one", () => {
+  it("load KaTeX only for text that may be one", () => {
     for (const text of ["a $$", "\\(", "\\[", "$x", "$2x + 1$", "$\\alpha"]) {
       expect(needsMath(text), text).toBe(true);
     }
@@ -120,17 +120,17 @@ describe("a growing formula", () => {
     }
   });
 
-  it("whose end has come is shown at once", () => {
+  it("whose end has arrived is shown at once", () => {
     expect(formulas("so \\(a\\)", true)).toEqual(["a"]);
     expect(formulas("so\n\\[\na\n\\]", true)).toEqual(["[a]"]);
   });
 
-  it("is not changed by what is open around it", () => {
+  it("is not changed by open constructs around it", () => {
     expect(formulas("**for \\([0, a_1 * b)\\) and *more", true)).toEqual(["[0, a_1 * b)"]);
   });
 });
 
-describe("growing words", () => {
+describe("growing words after a dollar", () => {
   it.each([
     ["it costs $5 and", "it costs $5 and"],
     ["it costs $5,000.50 and", "it costs $5,000.50 and"],
@@ -143,7 +143,7 @@ describe("growing words", () => {
     expect(words(text, true)).toBe(expected);
   });
 
-  it("are never held back for longer than forty characters", () => {
+  it("are held back for at most forty characters", () => {
     const text = "pay $ then $many words \\(that are no formula at all, \\[as they go on and on";
     for (const prefix of prefixes(text)) {
       const plain = prefix.replace(/\\(?=[([])/g, "");

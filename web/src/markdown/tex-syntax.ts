@@ -1,11 +1,11 @@
 /**
  * Formulas as models write them, beside `$$ … $$` (which remark-math reads): `\( … \)`, `\[ … \]`
- * and `$ … $`. As syntax of the parser, so that code, escapes and links keep their precedence.
+ * and `$ … $`. They extend the parser, so code, escapes and links keep their precedence.
  *
  * 1. `\( … \)` and `\[ … \]` between words end in the paragraph in which they begin.
  * 2. A line that is `\[` alone, or `\[` and a TeX command but no `\]`, begins a display like a
  *    fence: nothing inside is markdown, and only `\]` or the end of the container ends it.
- * 3. `$ … $` is pandoc's (tex_math_dollars): no space inside of the marks, no digit after the last,
+ * 3. `$ … $` is pandoc's (tex_math_dollars): no space inside the marks, no digit after the last,
  *    no other dollar between them. "$5 and $10" is text.
  */
 import type { CompileContext, Extension as NodeExtension, Token } from "mdast-util-from-markdown";

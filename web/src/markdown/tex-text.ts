@@ -16,18 +16,18 @@ const OPEN_BRACKET = 91;
 const BACKSLASH = 92;
 const CLOSE_BRACKET = 93;
 
-/** A mark whose partner is farther away is none: what it costs to look is bounded. */
+/** The longest distance to a closing mark: it bounds the cost of the search. */
 const LONGEST = 4_000;
 
 const atEnd = (code: Code) => code === null || markdownLineEnding(code);
 const isGap = (code: Code) => atEnd(code) || markdownSpace(code);
 
-/** Reads on to the mark that ends a formula. `closes` is told the code before a mark. */
+/** Reads up to the mark that ends a formula. `closes` receives the code before a mark. */
 interface Between {
   effects: Effects;
-  /** What may begin the closing mark. */
+  /** The codes that may begin the closing mark. */
   mark: Code;
-  /** After that was consumed. The code before it is told. */
+  /** Called after that code was consumed, with the code before it. */
   closes: (before: Code) => State;
   nok: State;
 }
@@ -115,7 +115,7 @@ function tokenizeBrackets(this: TokenizeContext, effects: Effects, ok: State, no
     empty = false;
     effects.exit("texMark").type = "texData";
     if (atEnd(code)) return inside.next(code);
-    // What the backslash says of the next character is TeX's: another backslash is no mark.
+    // In TeX a backslash escapes the next character: another backslash is no mark.
     effects.enter("texData");
     effects.consume(code);
     return inside.data;

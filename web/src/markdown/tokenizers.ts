@@ -5,7 +5,7 @@ import type { LineTokenizer } from "./shiki";
 
 type Load = (name: string) => Promise<LineTokenizer>;
 
-/** Tokenizers that have come, and those on their way. What cannot be fetched is asked for again. */
+/** Tokenizers that are loaded or being loaded. Failed fetches are retried. */
 export class Tokenizers {
   private readonly ready = new Map<string, LineTokenizer>();
   private readonly coming = new Map<string, Promise<void>>();
@@ -29,7 +29,7 @@ export class Tokenizers {
 
 const shared = new Tokenizers(async (name) => (await import("./shiki")).loadTokenizer(name));
 
-/** The tokenizer for a fence's language, or undefined: not known, or not here yet. */
+/** The tokenizer for a fence's language, or undefined: unknown, or not loaded yet. */
 export function useTokenizer(language: string, from = shared): LineTokenizer | undefined {
   const name = grammarName(language);
   const tokenizer = name === null ? undefined : from.get(name);

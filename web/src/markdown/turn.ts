@@ -5,8 +5,8 @@ let began = Number.NEGATIVE_INFINITY;
 let used = 0;
 
 /**
- * Do a slice of some work with the milliseconds that all such work may take in one frame: one large
- * block gets them, thirty that appear together share them.
+ * Runs a slice of work within the time budget per frame. One large block gets all of it; thirty that
+ * appear together share it.
  */
 export function inTurn<Result>(slice: (budget: number) => Result): Result {
   const start = performance.now();

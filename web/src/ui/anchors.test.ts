@@ -16,13 +16,13 @@ beforeEach(() => {
     <textarea id="box"></textarea> <p id="note-1">A note</p>`;
 });
 
-/** Click; returns whether the browser would follow the link by itself. */
+/** Click; returns whether the browser's default action would follow the link. */
 function click(selector: string, how: MouseEventInit = {}): boolean {
   const event = new MouseEvent("click", { bubbles: true, cancelable: true, ...how });
   return document.querySelector(selector)!.dispatchEvent(event);
 }
 
-it("leads to a place in the page, also one that takes no focus by itself", () => {
+it("leads to a place in the page, even if it is not focusable", () => {
   expect(click("#skip b")).toBe(false);
   expect(document.activeElement?.id).toBe("box");
   expect(click("#note")).toBe(false);
@@ -30,7 +30,7 @@ it("leads to a place in the page, also one that takes no focus by itself", () =>
   expect(scrolled).toHaveBeenCalledTimes(2);
 });
 
-it("leaves the page for no place that is not there, and leaves new tabs to the browser", () => {
+it("ignores a missing target, and leaves new tabs to the browser", () => {
   expect(click("#lost")).toBe(false);
   expect(click("#skip", { ctrlKey: true })).toBe(true);
   expect(scrolled).not.toHaveBeenCalled();

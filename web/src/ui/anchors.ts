@@ -1,6 +1,6 @@
 /**
- * Links to a place in the page. `<base>` makes other addresses of them than the page's own, so a
- * browser would leave the page: they are followed here.
+ * Links to a place in the page. `<base>` changes their addresses, so the browser would leave the page.
+ * They are followed here instead.
  */
 export function followAnchors(event: MouseEvent): void {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -10,7 +10,7 @@ export function followAnchors(event: MouseEvent): void {
   event.preventDefault();
   const place = document.getElementById(id);
   if (place === null) return;
-  if (place.tabIndex < 0) place.tabIndex = -1; // what takes no focus by itself
+  if (place.tabIndex < 0) place.tabIndex = -1; // not focusable by default
   place.focus({ preventScroll: true });
   place.scrollIntoView({ block: "nearest" });
 }

@@ -5,7 +5,7 @@ const SYMBOLS: Record<string, string> = APPLE
   ? { mod: "⌘", shift: "⇧", alt: "⌥", enter: "↵", esc: "esc" }
   : { mod: "Ctrl", shift: "Shift", alt: "Alt", enter: "Enter", esc: "Esc" };
 
-/** Keys as people find them on their keyboard: `mod+shift+o`. */
+/** A shortcut such as `mod+shift+o`, with the key names of the platform. */
 export function Keys({ keys, onDark = false }: { keys: string; onDark?: boolean }) {
   const names = keys.split("+").map((key) => SYMBOLS[key] ?? key.toUpperCase());
   return (

@@ -1,10 +1,10 @@
 import { useState } from "react";
 
 /**
- * Where something that floats stands in the page's structure: in the dialog that is open, else in
- * the main part. Screen readers find nothing that stands in no part of the page.
+ * The container of a floating element: the open dialog, else the main landmark. Screen readers do
+ * not find elements outside of landmarks.
  *
- * @returns the place, and what must be told when the thing opens.
+ * @returns the container, and the callback for when the element opens.
  */
 export function useLandmark(): [HTMLElement | undefined, (open: boolean) => void] {
   const [place, setPlace] = useState<HTMLElement>();

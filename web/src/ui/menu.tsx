@@ -9,7 +9,7 @@ const ITEM =
   "flex cursor-default items-center gap-2 rounded-md px-2 py-1.5 text-sm outline-none select-none " +
   "data-highlighted:bg-accent data-disabled:opacity-40 max-md:py-2.5 [&_svg]:size-4 [&_svg]:text-muted-foreground";
 
-/** Tells the menu what comes in its place, once it has gone. */
+/** Sets the action that runs once the menu has closed. */
 const Successor = createContext<(open: () => void) => void>(() => undefined);
 
 export function Menu({
@@ -34,14 +34,14 @@ export function Menu({
           side={side}
           sideOffset={6}
           collisionPadding={8}
-          // The menu's last act: it gives the focus back to its button, or else to what comes in its
-          // place. That is opened here and nowhere else, so no two hands ever reach for the focus.
+          // The menu closes: focus returns to its button, or moves to the element that replaces it.
+          // That is opened only here, so nothing else competes for the focus.
           onCloseAutoFocus={(event) => {
             const open = successor.current;
             successor.current = undefined;
             const isTaken = document.activeElement?.matches("input, textarea");
             if (open || isTaken) event.preventDefault();
-            if (open) flushSync(open); // what it opens has the focus before the next key arrives
+            if (open) flushSync(open); // the opened element has the focus before the next key
           }}
           className="pop z-50 max-h-(--radix-dropdown-menu-content-available-height) min-w-44 overflow-y-auto rounded-lg border border-border bg-popover p-1 text-popover-foreground shadow-lg"
         >
@@ -53,7 +53,7 @@ export function Menu({
 }
 
 /**
- * @param takesFocus - what it opens takes the focus: `onSelect` is called when the menu has gone.
+ * @param takesFocus - the opened element takes the focus: `onSelect` runs once the menu has closed.
  */
 export function MenuItem({
   danger = false,

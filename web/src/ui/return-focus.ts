@@ -1,10 +1,10 @@
 import { useRef } from "react";
 
 /**
- * For dialogs that no button opens: gives the focus back to what had it before, or to the message
- * box.
+ * For dialogs without a button: returns the focus to the element that had it before, or to the
+ * message box.
  *
- * @returns for `onCloseAutoFocus` of a Radix dialog that is mounted when it opens.
+ * @returns the `onCloseAutoFocus` of a Radix dialog that is mounted when it opens.
  */
 export function useReturnFocus(): (event: Event) => void {
   const before = useRef(document.activeElement);

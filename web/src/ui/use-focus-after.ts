@@ -1,6 +1,6 @@
 import { type RefObject, useEffect, useRef } from "react";
 
-/** The element that gets the focus back when something that took its place is over. */
+/** The element that gets the focus back when its replacement is closed. */
 export function useFocusAfter<T extends HTMLElement = HTMLButtonElement>(
   isOn: boolean,
 ): RefObject<T | null> {

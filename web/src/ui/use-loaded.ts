@@ -1,11 +1,11 @@
 import { type ComponentType, useEffect, useRef, useState } from "react";
 
 /**
- * A component that is loaded when it is wanted for the first time.
+ * A component that is loaded at its first use.
  *
  * @param load - imports it; the same function each time.
- * @param onFailure - told when it cannot be loaded. It is tried again when it is wanted again.
- * @returns null while it is not wanted, or not there yet.
+ * @param onFailure - called when loading fails. The next use is a retry.
+ * @returns null while it is not used or not loaded.
  */
 export function useLoaded<P>(
   load: () => Promise<{ default: ComponentType<P> }>,

@@ -1,4 +1,4 @@
-/** Run something when the page has time; soon, where it cannot tell. Returns what calls it off. */
+/** Run a callback when the page is idle, or after a short timeout. Returns a cancel function. */
 export function whenIdle(run: () => void): () => void {
   if (typeof requestIdleCallback !== "function") {
     const timer = setTimeout(run, 200);
