@@ -1,13 +1,13 @@
-"""The load: readers that begin runs at one server and, if so asked, go on reading at another.
+"""The load: readers that start runs at one server and, on request, continue at another.
 
 `python -m bench.redis.readers` takes a `Load` as JSON from standard input and prints, as a line of
 JSON, a `Measured` for every level as soon as it is known.
 
 1. A run is begun by a POST to a writer. A live reader stays there. A resumed one closes that
-   connection after the first tokens and goes on where it was, at a follower: ours by the cursor of
-   the last event, theirs by the number of characters. Numbers go on as well: a chunk that is lost
+   connection after the first tokens and resumes where it was, at a follower: ours by the cursor of
+   the last event, theirs by the number of characters. Numbers continue, too: a chunk that is lost
    or doubled at the change is a fault like any other.
-2. Levels are steps of one load: what runs goes on, and more readers come.
+2. Levels are steps of one load: running readers stay, and more are added.
 3. The rest is as in `bench.reader`.
 """
 

@@ -1,4 +1,4 @@
-"""No wait is without an end: what takes too long is named, and the run goes on with the next page.
+"""Every wait has a timeout: it is reported, and the run continues with the next page.
 
 A call into a page has no time limit of its own, and a page that hangs answers nothing, not even
 that. So its browser is ended then, which ends the call.

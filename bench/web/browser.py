@@ -56,7 +56,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Site:
-    """The measured server as a browser knows it.
+    """The measured server as a browser sees it.
 
     Args:
         browser: where pages are opened.

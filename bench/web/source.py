@@ -15,7 +15,7 @@ from durable_llm_streams.source import Event, Finish, Prompt, TextDelta
 
 from .content import MARK, pieces, stamp
 
-#: The question that lets every held answer go on.
+#: The question that resumes every paused answer.
 GO: Final = "go"
 MODEL: Final = "bench"
 

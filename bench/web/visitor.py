@@ -41,7 +41,7 @@ class Visitor:
             return msgspec.json.decode(response.read())
 
     def ask(self, chat: str, question: str, *, to_the_end: bool = True) -> None:
-        """Send a message to the end of a chat, and read the answer unless it is to go on alone.
+        """Send a message to the end of a chat, and read the answer unless it is to continue alone.
 
         Raises:
             OverdueError: nothing comes, or no end.
@@ -112,5 +112,5 @@ class Visitor:
 
 
 def go(port: int) -> None:
-    """Let the held answer go on."""
+    """Resume the paused answer."""
     Visitor(port).ask(f"go-{time.monotonic_ns()}", GO)
