@@ -8,8 +8,8 @@ Theory of operation
    forks for each mutant; `installing` gives the functions that exist there other code.
 3. Only the tests that run the changed statement are run, the most promising ones first, until one
    fails. A test that takes too long is killed, which counts as caught.
-4. Each verdict is written at once (`verdicts`), so that an interrupted run goes on.
+4. Each verdict is written at once (`verdicts`), so that an interrupted run can resume.
 5. The page's engine is judged by Stryker (`stryker`); its mutants are counted with the others.
-6. What nothing caught is named. `equivalent.json` has those that change nothing that anybody can
+6. What nothing caught is named. `equivalent.json` has those that change nothing that users can
    see.
 """

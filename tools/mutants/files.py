@@ -16,7 +16,7 @@ KEPT: Final = ROOT / "mutants"
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever reads half of it."""
+    """Write a file atomically: readers never see half of it."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_bytes(content)
     unfinished.replace(path)

@@ -7,7 +7,7 @@ mutmut itself is not used. It leaves every decorated function alone (all propert
 and collects the tests anew for each mutant. Its kinds of changes are in `mutators`.
 
 Not changed: annotations, decorators, docstrings, assertions, calls of a logger, and texts of more
-than two words, whose wording is nobody's promise.
+than two words, whose wording is not promised.
 """
 
 from __future__ import annotations

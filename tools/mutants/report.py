@@ -15,7 +15,7 @@ from .files import KEPT, aside, locked, write
 
 #: Where the figures are kept.
 RESULTS: Final = Path(__file__).with_name("results.json")
-#: By room, the survivors that change nothing that anybody can see, each with the reason.
+#: By room, the survivors without a visible effect, each with the reason.
 EQUIVALENT: Final = Path(__file__).with_name("equivalent.json")
 
 _COLUMNS: Final = ("mutants", outcomes.CAUGHT, outcomes.TIMED_OUT, outcomes.SURVIVED, "equivalent")

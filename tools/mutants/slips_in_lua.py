@@ -7,7 +7,7 @@ from typing import Final
 from .by_hand import Slip
 
 IN_LUA: Final = (
-    # An append looks at where the log ends, but not at who writes.
+    # An append checks the end of the log, but not the epoch.
     Slip("redis-append-unfenced", "append.lua", "if held[1] == writer then", "if held[1] then"),
     # The fence compares the epoch's number alone; after a failover two have the same.
     Slip(
@@ -37,7 +37,7 @@ IN_LUA: Final = (
         "and at >= tonumber(call('HGET', run, 'first'))",
         "",
     ),
-    # A run is ended by anybody while somebody holds it.
+    # A run is ended without its claim while a worker holds it.
     Slip(
         "redis-end-unfenced",
         "end.lua",
@@ -64,14 +64,14 @@ IN_LUA: Final = (
         "local LONGEST = 100",
         "local LONGEST = 1e12",
     ),
-    # A claim draws a new token and forgets to raise the number.
+    # A claim draws a new token and does not raise the number.
     Slip(
         "redis-claim-same-number",
         "claiming.lua",
         "whole(tonumber(held[2]) + 1)",
         "whole(math.max(1, tonumber(held[2])))",
     ),
-    # Records of the new epoch are not published to those who followed the old one.
+    # Records of the new epoch are not published to the old one's readers.
     Slip(
         "redis-claim-not-published",
         "claiming.lua",

@@ -72,7 +72,7 @@ IN_SQLITE: Final = (
         "active.lease_until <= now",
         "active.run.status is Status.RUNNING",
     ),
-    # A claim of a run that was written before goes on under the same epoch.
+    # A claim of a run that was written before continues under the same epoch.
     Slip(
         "sqlite-claim-same-epoch",
         "stores.sqlite.active_runs:ActiveRuns.claimed",

@@ -1,4 +1,4 @@
-"""What is known of mutants, kept so that an interrupted run goes on where it stopped.
+"""The verdicts on mutants, kept so that an interrupted run resumes where it stopped.
 
 A verdict holds while the mutated function is the same and the tests that it rests on are: the test
 that caught the mutant, or all those that did not.
