@@ -112,7 +112,7 @@ class ServerProcess:
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT: it goes on as if no time had passed."""
+        """SIGCONT: it continues as if no time had passed."""
         self._signal(signal.SIGCONT)
 
     async def kill(self) -> None:

@@ -193,7 +193,7 @@ class ScriptedSource:
 
 
 class ContinuingScriptedSource(ScriptedSource):
-    """The same for models that can be asked in words to go on."""
+    """The same for models that can be asked in words to continue."""
 
     def can_continue(self, model: str) -> bool:
         return True

@@ -34,7 +34,7 @@ ALL_LOCKS = ["uv", *LOCKS]
 
 #: A scheme, a drive, an option other than a hash, or a path that does not begin in this project.
 PLACE = re.compile(r"://|file:|\\\\|^\s*-(?!-hash=)|(?:^|[\s=@])(?:/|~|\.\./|[A-Za-z]:[\\/])")
-#: Folders that only the writer's machine has; `you`, `user` and `app` stand for anybody.
+#: Folders that only the writer's machine has; `you`, `user` and `app` stand for any user.
 ONE_MACHINE = re.compile(
     r"(?<![\w.])/(?:(?:home|Users)/(?!(?:you|user|app)\b)\w|roo[t]/|tmp/(?:tm[p]|pytest-)\w)"
 )

@@ -1,4 +1,4 @@
-"""A store that forgets its last writes while a worker still has its claim."""
+"""A store that loses its last writes while a worker still has its claim."""
 
 from __future__ import annotations
 

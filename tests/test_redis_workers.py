@@ -1,4 +1,4 @@
-"""Workers of several processes on one Redis: who starts a run, and who gets those of a dead one."""
+"""Workers of several processes on one Redis: which one starts or takes over a run."""
 
 from __future__ import annotations
 

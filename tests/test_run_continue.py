@@ -1,4 +1,4 @@
-"""The rung `continue`: runs whose model is asked in words to go on."""
+"""The rung `continue`: runs whose model is asked in words to continue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.promise("one-clean-answer")
 async def play(
     world: World, *scenes: Scene, limits: Limits | None = None
 ) -> tuple[Ended, ContinuingScriptedSource]:
-    """One run of a source that can be asked to go on."""
+    """One run of a source that can be asked to continue."""
     source = ContinuingScriptedSource(*scenes)
     return await world.play(source, limits), source
 

@@ -1,4 +1,4 @@
-"""Jobs at the provider are paid for until they end: who ends them, and who must not."""
+"""Jobs at the provider are paid for until they end: what cancels them, and what must not."""
 
 from __future__ import annotations
 

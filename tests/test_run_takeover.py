@@ -1,4 +1,4 @@
-"""A worker is gone, and another one goes on."""
+"""A worker is gone, and another one takes over."""
 
 from __future__ import annotations
 

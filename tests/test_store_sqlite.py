@@ -238,7 +238,7 @@ def size_of_wal(stores: SQLiteStores) -> int:
 def small_wal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_file, "_LARGE_WAL", LIMIT)
     monkeypatch.setattr(database_file, "_CHECKPOINT_SECONDS", 0.01)
-    monkeypatch.setattr(database_file, "_BUSY_MILLISECONDS", 90_000)  # who waits once is too late
+    monkeypatch.setattr(database_file, "_BUSY_MILLISECONDS", 90_000)  # a single wait is too late
 
 
 @pytest.mark.promise("bounded")

@@ -162,7 +162,7 @@ def test_packages_that_cannot_be_fetched_are_named_with_what_to_do(
     }
     write(project / "web/package.json", '{"dependencies": {"a": "1.0.0"}}')
     write(project / "web/package-lock.json", json.dumps({"lockfileVersion": 3, "packages": lock}))
-    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")  # nobody listens there
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")  # nothing listens there
     monkeypatch.setenv("npm_config_fetch_retries", "0")
     monkeypatch.setenv("npm_config_cache", str(tmp_path_factory.mktemp("cache")))
     with pytest.raises(BuildError) as failure:

@@ -4,7 +4,7 @@ Rules:
 
 1. When no callback is ready, the loop's time jumps to the next timer.
 2. When there is no timer either, nothing can ever happen again: the test fails at once.
-3. A test that waits for something that never comes, while heartbeats go on, runs into `HORIZON`.
+3. A test that waits for something that never comes, while heartbeats continue, runs into `HORIZON`.
 4. A test leaves no task and no thread behind.
 """
 

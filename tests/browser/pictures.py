@@ -1,4 +1,4 @@
-"""The README's pictures: ask, kill the server, it goes on. `make pictures` puts them there.
+"""The README's pictures: ask, kill the server, it continues. `make pictures` puts them there.
 
 pytest collects this file when it is named, and not otherwise:
 

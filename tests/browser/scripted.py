@@ -84,7 +84,7 @@ def speaks(script: Script) -> None:
 
 
 def goes_on_in_words(script: Script, said: str, then: str) -> asyncio.Event:
-    """A model that is cut off once, and can be asked in words to go on.
+    """A model that is cut off once, and can be asked in words to continue.
 
     Args:
         script: the application's model.

@@ -1,4 +1,4 @@
-"""The server is killed or restarted in the midst of an answer, and the page goes on."""
+"""The server is killed or restarted during an answer, and the page continues."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def killed(tab: ChatPage, server: ServerProcess, pace: str = "80") -> None
 
 
 async def continued(tab: ChatPage) -> None:
-    """Go on, without the rest of the pause."""
+    """Continue, without the rest of the pause."""
     await tab.network_is_back()
     await tab.until_state("taken-over")
 

@@ -115,7 +115,7 @@ class Talk:
         self._numbers = itertools.count(1)
 
     async def crash(self) -> None:
-        """Go on as the next process does after this one was killed."""
+        """Continue as the next process does after this one was killed."""
         self.store = await self.stores.crash()
 
     async def look(self) -> None:

@@ -1,4 +1,4 @@
-"""A provider in a process of its own, whose words name who asked for them and with which request.
+"""A provider in a process of its own, whose words name their server and request.
 
     python -m tests.crash.provider --seed 1        # prints its base address on the first line
 
@@ -9,11 +9,11 @@ wrote it, whatever the log's own spans say. The asker is in the address: `BASE/r
 A model is `KIND-WORDS-RATE`: how the beginning of an answer is continued, how many words it has and
 how many come in a second. Kinds:
 
-    goes-on     it goes on behind the last word that it is given (the rung `prefill`)
+    goes-on     it continues after the last word that it is given (the rung `prefill`)
     refuses     it answers HTTP 400 to a beginning
-    anew        nobody gives it one: it is not declared able
+    anew        it gets none: it is not declared able
 
-Asked in words to go on (the rung `continue`), a model goes on behind the last word too, sometimes
+Asked in words (the rung `continue`), a model also continues after the last word, sometimes
 with its last words repeated, or refuses; `refuses` always does.
 
 Some requests fail, by the seed: a refusal of the corpus, a connection that is reset after some

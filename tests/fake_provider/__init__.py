@@ -8,9 +8,9 @@
 
 Without a plan a request's script is taken from its model: `fake:tokens=100,rate=50`. Any other
 model answers with the defaults. The answer is `w1 w2 ... wN `, whatever the question, so that a
-test knows it: `answer(n)`. A request that ends with an assistant's message is answered with the
-rest of the answer, from where that message ends. A request with `"stream": false` gets one JSON
-answer. `script` lists the options.
+test can compute it: `answer(n)`. A request that ends with an assistant's message is answered
+with the rest of the answer, from where that message ends. A request with `"stream": false` gets
+one JSON answer. `script` lists the options.
 
 | Module | Holds | I/O |
 | --- | --- | --- |

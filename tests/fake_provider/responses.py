@@ -32,7 +32,7 @@ class Job:
     """One answer that is kept.
 
     Attributes:
-        listened: for each time that somebody listened again: after which event (-1: from the first)
+        listened: for each reattachment: after which event (-1: from the first)
             and with which HTTP status.
         polls: the HTTP status of each poll.
     """

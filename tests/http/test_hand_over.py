@@ -1,4 +1,4 @@
-"""A planned end of real processes: what is short ends here, what is long goes on elsewhere."""
+"""A planned end of real processes: short answers end here, long ones continue elsewhere."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Answer:
     """A run as the store holds it at the end.
 
     Attributes:
-        log: its records, and who wrote them.
+        log: its records, and their writers.
         message: the stored message; None where it was not read.
         expected: the whole text that the model was to say; None where it is not known.
         thoughts: the same of its reasoning.
@@ -168,7 +168,7 @@ class Stop(NamedTuple):
         length: of the log right after the acknowledgement; None where it was not read.
         ended: whether the run had ended then; None where it was not read.
         by_this: whether the answer said that this very call stopped it.
-        server: who acknowledged it.
+        server: the one that acknowledged it.
     """
 
     chat: str

@@ -65,7 +65,7 @@ class FeedReading:
     """What one subscriber received of an owner's feed.
 
     Attributes:
-        who, owner: the subscriber, and whose feed it is.
+        who, owner: the subscriber, and the feed's owner.
         events: since the chats were last listed; older ones are no longer evidence.
         listed: when the last list was asked for; None before the first one.
         rows: the list of chats, kept up to date by the events, by id.

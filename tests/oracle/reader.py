@@ -177,7 +177,7 @@ class Client:
         """Read an answer to its end, over however many connections.
 
         Args:
-            reading: where it is kept, and where it goes on from.
+            reading: where it is kept, and where it resumes.
             first: the request that makes or finds the answer, repeated until it is accepted; None
                 to read what the chat's answer is, or the one that `reading.after` names.
             pace: how the client takes what comes.

@@ -14,7 +14,7 @@ from .violation import Violation
 def frames_of_log(
     frames: Sequence[Frame], log: Log, after: int, *, tokens: bool = True
 ) -> Iterator[Violation]:
-    """That events are the records of a log behind record `after`, and name who wrote them.
+    """That events are the records of a log behind record `after`, and name their writers.
 
     An event is one record, or neighbouring deltas merged. The check is incremental: it holds for
     all events if it holds for the first ones and for those behind them.

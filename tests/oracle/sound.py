@@ -48,7 +48,7 @@ def failing(sentence: str, attempts: int) -> list[bytes]:
 
 @dataclass
 class History:
-    """A run, and who wrote what of it. The run, the message and the words bear the chat's name.
+    """A run, and the writers of its records. Run, message and words bear the chat's name.
 
     Attributes:
         first, second, end: the records of the first epoch, of the second one, and of the end.

@@ -1,6 +1,6 @@
 """Shapes of the corpus for providers that make their answers themselves: noise, refusals, forms.
 
-The simulator and the campaign with real processes dress the words that they know in these, so that
+The simulator and the campaign with real processes put their expected words into these, so that
 their promises are tried with what real providers send.
 """
 

@@ -1,4 +1,4 @@
-"""The servers that tests share who need nothing special of them."""
+"""The servers shared by tests without special needs."""
 
 from __future__ import annotations
 

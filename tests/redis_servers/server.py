@@ -246,7 +246,7 @@ class RedisServer(Lifetime):
         except BusyLoadingError:
             return False
         except (AuthenticationError, NoPermissionError, ResponseError):
-            return True  # it says who may ask
+            return True  # it sets who may connect
         except (RedisError, OSError):
             return False
         return True

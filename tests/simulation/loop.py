@@ -241,7 +241,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
 
 
 def abandon(loop: SimulationLoop) -> None:
-    """End a history: nothing of it goes on, and nothing is finalized."""
+    """End a history: nothing of it continues, and nothing is finalized."""
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         NEVER_FREED.append(task)

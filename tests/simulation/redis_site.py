@@ -2,7 +2,7 @@
 
 Faults: the server is restarted, its clock is set, it loses its last writes as in a failover that
 comes too early. A call does not arrive, or its reply does not, or it is run late. A subscriber's
-connection is cut while calls go on, and the other way round.
+connection is cut while calls continue, and the other way round.
 """
 
 from __future__ import annotations

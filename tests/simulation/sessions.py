@@ -20,7 +20,7 @@ class ChatSession:
         network: how they reach the servers.
         site: where a log's length is read.
         chat: what is done.
-        may_vanish: whether the chat may be gone at any time, so that another owner who sends to it
+        may_vanish: whether the chat may be gone at any time, so that another owner that sends to it
             would create it again.
     """
 

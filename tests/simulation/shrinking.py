@@ -17,7 +17,7 @@ Replay = Callable[[Sequence[str]], Outcome]
 
 
 class Bounds(NamedTuple):
-    """How long shrinking may go on, whichever comes first."""
+    """How long shrinking may take, whichever comes first."""
 
     tries: int = 400
     seconds: float = 600.0
