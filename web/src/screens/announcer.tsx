@@ -15,7 +15,7 @@ export function Announcer() {
   );
 }
 
-/** Says what happens to the conversation that is shown, and of its connections one sentence a loss. */
+/** Announces the states of the shown conversation, and each lost connection once. */
 export function useAnnouncements(conversation: Conversation): void {
   const { status, ending, isCut } = usePart(conversation.store, (view) => {
     const last = view.messages.at(-1);
@@ -39,7 +39,7 @@ export function useAnnouncements(conversation: Conversation): void {
   }, [status, loss, ending, isCut]);
 }
 
-/** What is lost, in a sentence; null when nothing is. */
+/** A sentence about the lost connection; null when there is none. */
 function useLoss(chat: string): string | null {
   const { offline, feed } = usePart(page, (state) => ({ offline: state.offline, feed: state.feed }));
   const { phase, runId } = useConnection(chat);

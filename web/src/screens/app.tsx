@@ -54,7 +54,7 @@ export function App() {
   const Shortcuts = useLoaded(loadShortcuts, overlay === "shortcuts", onMissing);
   const stop = async (): Promise<void> => {
     if (overlay !== null) {
-      setOverlay(null); // it is asked for, and not there yet
+      setOverlay(null); // it is requested, and not loaded yet
       return;
     }
     const takenBack = await conversationOf(id).stop();
@@ -127,7 +127,7 @@ export function App() {
   );
 }
 
-/** The id of the chat that does not exist yet; another one after each chat that was begun. */
+/** The id of the next new chat; a new id after each chat that was started. */
 function useFreshId(chat: string | null): string {
   const last = useRef<string | null>(null);
   return useMemo(() => {

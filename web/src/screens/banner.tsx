@@ -5,7 +5,7 @@ import { storageTrouble } from "@/state/storage";
 import { words } from "@/words";
 import { useAll } from "./hooks";
 
-/** What concerns the whole page, most pressing first; nothing when all is well. */
+/** The most urgent message about the whole page; nothing if there is none. */
 export function Banner() {
   const { offline, feed, expired, cookieless, stale } = useAll(page);
   const trouble = useAll(storageTrouble);
@@ -30,7 +30,7 @@ function Line({
   text: string;
   reload?: boolean;
 }) {
-  const isLoss = kind === "offline" || kind === "down"; // said together with the answer's
+  const isLoss = kind === "offline" || kind === "down"; // announced together with the answer's
   useEffect(() => {
     if (!isLoss) announce(text);
   }, [text, isLoss]);

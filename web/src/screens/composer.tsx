@@ -11,7 +11,7 @@ const KEEP_MS = 250;
 
 export interface ComposerHandle {
   focus: () => void;
-  /** Put a text into the box, in front of what is there. */
+  /** Insert a text at the start of the box. */
   insert: (text: string) => void;
 }
 
@@ -20,12 +20,12 @@ export interface ComposerProps {
   chat: string | null;
   busy: boolean;
   stopping: boolean;
-  /** Returns whether it was taken; else it stays in the box. */
+  /** Returns whether it was accepted; otherwise it stays in the box. */
   onSend: (text: string) => boolean;
   onStop: () => void;
 }
 
-/** The message box. What is typed is kept for each chat and survives a reload. */
+/** The message box. Drafts are stored for each chat and survive a reload. */
 export const Composer = forwardRef<ComposerHandle, ComposerProps>(function Composer(props, handle) {
   const { chat, busy, stopping, onSend, onStop } = props;
   const key = chat ?? NEW_CHAT;
@@ -114,7 +114,7 @@ export const Composer = forwardRef<ComposerHandle, ComposerProps>(function Compo
   );
 });
 
-/** Keep the draft soon after it changes, and at once when the page goes. */
+/** Store the draft soon after a change, and at once when the page unloads. */
 function useKept(key: string, value: string): void {
   const latest = useRef(value);
   latest.current = value;

@@ -2,7 +2,7 @@ import { Component, type ReactNode } from "react";
 import { words } from "@/words";
 import { ProblemScreen, ReloadButton } from "./problem";
 
-/** Catches what no other part has: a sentence and a way on, instead of a white page. */
+/** Catches all other errors: a sentence and an action instead of a blank page. */
 export class CrashScreen extends Component<{ children: ReactNode }, { crashed: boolean }> {
   override state = { crashed: false };
 

@@ -34,7 +34,7 @@ function Panel({ children }: { children: ReactNode }) {
         (event.currentTarget as HTMLElement).focus();
       }}
       onCloseAutoFocus={returnFocus}
-      // In a box of its own, Escape is the box's.
+      // In a text box, Escape belongs to the box.
       onEscapeKeyDown={(event) => {
         if ((event.target as Element).matches("input")) event.preventDefault();
       }}

@@ -9,7 +9,7 @@ export function useAll<T>(store: StoreApi<T>): T {
   return useStore(store);
 }
 
-/** A part of a store; what shows it looks again only when that part changes. */
+/** A part of a store; its component renders again only when that part changes. */
 export function usePart<T, P>(store: StoreApi<T>, part: (state: T) => P): P {
   return useStore(store, useShallow(part));
 }

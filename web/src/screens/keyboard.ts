@@ -66,7 +66,7 @@ function isTyping(target: EventTarget | null): boolean {
   return element?.matches("input, textarea, select, [contenteditable]") ?? false;
 }
 
-/** Menus and dialogs have the first claim on Escape. */
+/** Menus and dialogs handle Escape first. */
 function isOverlayOpen(): boolean {
   return document.querySelector("[role=dialog], [role=menu]") !== null;
 }

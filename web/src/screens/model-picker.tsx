@@ -37,7 +37,7 @@ export function ModelPicker() {
   );
 }
 
-/** The demo is no model, and says so; with what to do about it. */
+/** The notice that the demo is not a model, with setup instructions. */
 function DemoMark() {
   return (
     <Popover.Root>

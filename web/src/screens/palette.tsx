@@ -42,7 +42,7 @@ export default function Palette({ onClose, onShortcuts, onToggleSidebar }: Palet
   const wanted = query.trim().toLowerCase();
   const offered = commands.filter(({ label }) => label.toLowerCase().includes(wanted));
   const listed = (found?.rows ?? rows).filter((row) => !hidden.has(row.id)).slice(0, MOST_CHATS);
-  // The chats come later than the letters: what is chosen must be among what is there.
+  // The chats arrive after the query: the selection must be among the current rows.
   const values = [...offered.map(({ label }) => label), ...listed.map(({ id }) => id)];
   const selected = values.includes(chosen) ? chosen : (values[0] ?? "");
   const then = (run: () => void) => (): void => {

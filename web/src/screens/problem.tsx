@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { Button } from "@/ui/button";
 import { words } from "@/words";
 
-/** A screen for what cannot be shown, with a way on. */
+/** A screen for content that cannot be shown, with an action. */
 export function ProblemScreen({
   title,
   text,

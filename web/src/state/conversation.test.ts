@@ -167,7 +167,7 @@ describe("sending", () => {
 });
 
 describe("a chat that is loaded in the middle of an answer", () => {
-  it("never shows less than the snapshot, and goes on", async () => {
+  it("never shows less than the snapshot, and continues", async () => {
     wire.ask("m1", "Hello");
     for (const word of ["one ", "two ", "three "]) wire.say(word);
     const seen: string[] = [];

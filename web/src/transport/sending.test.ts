@@ -15,8 +15,8 @@ async function sent(stage: Stage, more: Parameters<Stage["send"]>[0] = {}) {
   return { ...request, json: JSON.parse(request.body ?? "") as Record<string, unknown> };
 }
 
-describe("what is sent", () => {
-  it("is the last message, and the id of the one before it", async () => {
+describe("a sent request", () => {
+  it("has the last message and the id of the one before it", async () => {
     const request = await sent(new Stage(), { messages: [QUESTION, ANSWER, NEXT] });
     expect(request).toMatchObject({ method: "POST", url: "/api/chat" });
     expect(request.json).toEqual({

@@ -3,7 +3,7 @@ import { deleteChat } from "@/state/app";
 import { MenuItem } from "@/ui/menu";
 import { words } from "@/words";
 
-/** What can be done with a chat, in its row and in its title bar. */
+/** The actions of a chat, in its row and in its title bar. */
 export function ChatMenuItems({ chat, onRename }: { chat: string; onRename: () => void }) {
   return (
     <>

@@ -83,7 +83,7 @@ function Mark({ label, className }: { label: string; className: string }) {
   );
 }
 
-/** @param onDone - told the new title, or null when nothing shall change. */
+/** @param onDone - called with the new title, or null for no change. */
 export function TitleEditor({
   title,
   onDone,
@@ -93,7 +93,7 @@ export function TitleEditor({
 }) {
   const done = useRef(false);
   const end = (value: string | null): void => {
-    if (done.current) return; // Enter ends it, and the blur that follows is no second end
+    if (done.current) return; // Enter ends the edit; the blur that follows must not end it again
     done.current = true;
     onDone(value === null || value.trim() === "" ? null : value.trim());
   };
@@ -109,7 +109,7 @@ export function TitleEditor({
       onKeyDown={(event) => {
         if (event.key === "Enter") end(event.currentTarget.value);
         if (event.key === "Escape") {
-          event.preventDefault(); // it is this box's, not the answer's
+          event.preventDefault(); // Escape belongs to this box, not to the answer
           end(null);
         }
       }}

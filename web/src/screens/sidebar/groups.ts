@@ -7,7 +7,7 @@ export interface Group {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Chats by the day of their last change, newest first as they come. */
+/** Groups chats by the day of their last change and keeps their order. */
 export function groupByDay(rows: readonly ChatRow[], now: Date): Group[] {
   const today = new Date(now.getFullYear(), now.getMonth(), now.getDate()).getTime();
   const groups: Group[] = [];

@@ -5,12 +5,12 @@ import type { ChatRow } from "@/state/model";
 const TYPING_MS = 150;
 
 export interface Found {
-  /** What was asked for; the rows are its answer, or null while it is being looked for. */
+  /** The query; the rows are its result, or null during the search. */
   query: string;
   rows: readonly ChatRow[] | null;
 }
 
-/** Chats whose title holds the query, found by the server. */
+/** Chats with the query in their titles, found by the server. */
 export function useSearch(query: string): Found | null {
   const [found, setFound] = useState<Found | null>(null);
   const wanted = query.trim();

@@ -56,7 +56,7 @@ export function Sidebar({ onClose, onPick, onCommands }: SidebarProps) {
             onChange={(event) => setQuery(event.target.value)}
             onKeyDown={(event) => {
               if (event.key !== "Escape" || query === "") return;
-              event.preventDefault(); // it is this box's, not the answer's
+              event.preventDefault(); // Escape belongs to this box, not to the answer
               setQuery("");
             }}
           />

@@ -25,10 +25,10 @@ export interface AnswerProps {
   live: boolean;
   /** Whether it is the chat's last message. */
   last: boolean;
-  /** Whether the chat is idle, so that another answer can be asked for. */
+  /** Whether the chat is idle, so that the answer can be regenerated. */
   idle: boolean;
   place: Place | null;
-  /** What it said before it began anew, while that is longer than what it says now. */
+  /** The text before a restart, while it is longer than the new text. */
   cut: Message | null;
 }
 
@@ -100,14 +100,14 @@ function again(conversation: Conversation, message: Message): void {
   void conversation.regenerate(message.id, currentModel(models.getState())?.id);
 }
 
-/** The line beside a live answer: it breathes while words come and is dashed while they cannot. */
+/** The line beside a live answer: it pulses while text arrives and is dashed while it cannot. */
 function Line({ chat }: { chat: string }) {
   const { phase } = useConnection(chat);
   const waiting = phase === "reconnecting" || phase === "offline" || phase === "paused";
   return <span aria-hidden className="thread-line" data-waiting={waiting || undefined} />;
 }
 
-/** Before the first word. */
+/** Shown before the first word. */
 export function Dots() {
   return (
     // As high as a line of the text that takes its place.

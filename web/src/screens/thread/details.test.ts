@@ -4,7 +4,7 @@ import { factsOf } from "./details";
 
 const facts = (about: Parameters<typeof factsOf>[0]) => Object.fromEntries(factsOf(about));
 
-it("tells tokens, cost and time as people read them", () => {
+it("shows tokens, cost and time in readable form", () => {
   expect(
     facts({
       model: "m",
@@ -23,14 +23,14 @@ it("tells tokens, cost and time as people read them", () => {
   });
 });
 
-it("tells attempts where there was more than one, and nothing of what is not known", () => {
+it("shows attempts if there was more than one, and omits missing values", () => {
   expect(facts({ attempts: 2, cost: 1.5 })).toEqual({ Attempts: "2", Cost: "$1.50" });
   expect(factsOf({})).toEqual([]);
   expect(facts({ cost: 0 })).toEqual({ Cost: "$0.00" });
   expect(facts({ timing: { firstTokenMs: 3 } })).toEqual({ "First words after": "< 0.01 s" });
 });
 
-it("tells how the model was asked each time, and what was not shown", () => {
+it("shows the rung of each attempt, and the text that was dropped", () => {
   const ladder = [
     { rung: "first" },
     { rung: "continue", held: 120, dropped: 34 },
@@ -56,7 +56,7 @@ it("tells how the model was asked each time, and what was not shown", () => {
   expect(factsOf({ ladder: [{ rung: "first" }] })).toEqual([]);
 });
 
-it("tells what ended an answer that did not end by itself", () => {
+it("shows why an answer ended early", () => {
   expect(facts({ finishReason: "length" })).toEqual({ "Ended by": "its length limit" });
   expect(facts({ finishReason: "content-filter" })).toEqual({ "Ended by": "the provider's filter" });
   expect(factsOf({ finishReason: "stop" })).toEqual([]);

@@ -4,7 +4,7 @@ import type { AnswerMetadata } from "@/state/model";
 import { Button } from "@/ui/button";
 import { words } from "@/words";
 
-/** Usage, cost, timing and making of an answer, on demand. */
+/** Usage, cost, timing and attempts of an answer, on demand. */
 export function Details({ about }: { about: AnswerMetadata }) {
   const facts = factsOf(about);
   if (facts.length === 0) return null;
@@ -74,7 +74,7 @@ export function factsOf(about: AnswerMetadata): Fact[] {
   return facts.filter((fact) => fact !== null);
 }
 
-/** How the model was asked each time, where that was more than once. */
+/** The attempts, where there was more than one. */
 function waysOf({ ladder = [] }: AnswerMetadata): (Fact | null)[] {
   if (ladder.length < 2) return [];
   return ladder.flatMap(({ rung, asked, repeated, held, dropped }, index) => [

@@ -4,11 +4,11 @@ import { words } from "@/words";
 
 export interface EndingProps {
   about: AnswerMetadata;
-  /** What can be done about an answer that failed. */
+  /** The actions for an answer that failed. */
   children: ReactNode;
 }
 
-/** How an answer ended, when that was not by its own last word. */
+/** Why an answer ended early. */
 export function Ending({ about, children }: EndingProps) {
   const sentence = endingOf(about);
   if (sentence === null) return null;

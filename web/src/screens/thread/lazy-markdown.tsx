@@ -3,7 +3,7 @@ import { pause } from "@/state/patience";
 
 type Markdown = ComponentType<{ text: string; live: boolean }>;
 
-/** So long a text waits for its renderer before it is shown as it was written. */
+/** The timeout for the renderer; afterwards the text is shown as source. */
 const PATIENCE_MS = 1_000;
 
 let loaded: Markdown | null = null;
@@ -11,7 +11,7 @@ let loading: Promise<void> | null = null;
 let isLate = false;
 const listeners = new Set<() => void>();
 
-/** Fetch what renders Markdown. Fails quietly and tries again. */
+/** Fetch the Markdown renderer. Fails silently and retries. */
 export function loadMarkdown(): Promise<void> {
   loading ??= load();
   return loading;
@@ -47,8 +47,8 @@ function subscribe(listener: () => void): () => void {
 const state = (): Markdown | "soon" | "late" => loaded ?? (isLate ? "late" : "soon");
 
 /**
- * Markdown. Until its renderer is there the text keeps its place, unseen: shown as it was written
- * it would change shape a moment later. If that takes long, it is shown as it was written.
+ * Markdown. Until its renderer is loaded the text is invisible but keeps its place, because the
+ * source would change shape a moment later. After a timeout the source is shown.
  */
 export function LazyMarkdown({ text, live }: { text: string; live: boolean }) {
   const Component = useSyncExternalStore(subscribe, state);

@@ -25,7 +25,7 @@ export interface QuestionProps {
   message: Message;
   idle: boolean;
   place: Place | null;
-  /** It is on its way: not accepted by the server yet. */
+  /** Whether it is being sent: not accepted by the server yet. */
   sending: boolean;
 }
 
@@ -82,7 +82,7 @@ function Note({ chat }: { chat: string }) {
   );
 }
 
-/** A message in the outbox that is not on its way: it waits its turn, or was refused. */
+/** A message in the outbox that is not being sent: it waits, or was refused. */
 export function Waiting({ item, onEdit }: { item: OutboxItem; onEdit: (text: string) => void }) {
   const again = (): void => setRefused(item.id, undefined);
   const discard = (): void => removeFromOutbox(item.id);

@@ -4,14 +4,14 @@ import { words } from "@/words";
 
 export interface ReasoningProps {
   text: string;
-  /** Whether nothing else is there to read yet. */
+  /** Whether there is no other text yet. */
   live: boolean;
   /** The reader's choice; null: open while it is live. */
   unfolded: boolean | null;
   onUnfold: (unfolded: boolean) => void;
 }
 
-/** What the model thought before it answered: folded, open while nothing else is there to read. */
+/** The model's reasoning: folded, but open while there is no other text. */
 export function Reasoning({ text, live, unfolded, onUnfold }: ReasoningProps) {
   const open = unfolded ?? live;
   return (

@@ -27,11 +27,11 @@ const GO_ON = "The model was asked to go on where it was cut off.";
 const AGAIN = "The answer begins again; the text so far stays until the new one is as long.";
 
 describe("the line below an answer", () => {
-  it("says nothing when all is well", () => {
+  it("is empty without problems", () => {
     expect(runStateOf(VIEW, CALM, 0)).toEqual({ kind: "none", tone: "quiet", text: "" });
   });
 
-  it("says first what keeps words from coming", () => {
+  it("shows the cause of missing text first", () => {
     const notice = { event: "takeover" };
     expect(kind({ notice }, { phase: "offline", resumes: 1 })).toBe("offline");
     expect(kind({ notice }, { phase: "reconnecting", resumes: 1 })).toBe("reconnecting");
@@ -47,14 +47,14 @@ describe("the line below an answer", () => {
     expect(at(undefined)).toBe("Reconnecting…");
   });
 
-  it("tells of retries, takeovers and resumed streams", () => {
+  it("shows retries, takeovers and resumed streams", () => {
     expect(kind({ notice: { event: "retry" } }, {})).toBe("retrying");
     expect(kind({ notice: { event: "takeover" } }, { resumes: 3 })).toBe("taken-over");
     expect(kind({}, { resumes: 1 })).toBe("resumed");
     expect(kind({ found: true }, {})).toBe("resumed");
   });
 
-  it("says of a takeover what is true of the way on that was taken", () => {
+  it("describes a takeover by its rung", () => {
     const event = "takeover";
     expect(text({ event, rung: "reattach" })).toBe(LOST);
     expect(text({ event, rung: "prefill" })).toBe(LOST);
@@ -63,16 +63,16 @@ describe("the line below an answer", () => {
     expect(text({ event, rung: "restart", repeated: 1005 })).toBe(
       "The answer was cut off and has begun again.",
     );
-    expect(text({ event, rung: "restart" })).toBe(LOST); // nothing had been said
+    expect(text({ event, rung: "restart" })).toBe(LOST); // there was no text
   });
 
-  it("says that the answer begins again in the midst of an attempt, and nothing of refused ways", () => {
+  it("shows a restart within an attempt, but no refused rungs", () => {
     expect(text({ event: "rung", rung: "restart", repeated: 40 }, { isCut: true })).toBe(AGAIN);
     expect(text({ event: "rung", rung: "continue" })).toBe(GO_ON);
     expect(text({ event: "rung", rung: "prefill" })).toBe("");
   });
 
-  it("says why an attempt failed and when the next one begins, then how it goes on", () => {
+  it("shows why an attempt failed, the time of the next, then its rung", () => {
     const retry = { event: "retry", attempt: 2, attempts: 5, reason: "The model is overloaded." };
     const soon = { retryAt: 4_500 };
     expect(text(retry, soon)).toBe("The model is overloaded. Trying again in 4 s. Attempt 2 of 5…");
@@ -82,7 +82,7 @@ describe("the line below an answer", () => {
     expect(text({ ...retry, rung: "restart" }, { isCut: true })).toBe(`${AGAIN} Attempt 2 of 5…`);
   });
 
-  it("gives a sign of life in every wait", () => {
+  it("shows activity in every wait", () => {
     const awaits = (view: Partial<typeof VIEW>): boolean | undefined =>
       runStateOf({ ...VIEW, ...view }, CALM, 0).awaits;
     expect(runStateOf({ ...VIEW, isQuiet: true }, CALM, 0)).toMatchObject({ kind: "waiting", awaits: true });

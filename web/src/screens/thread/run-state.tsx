@@ -8,10 +8,10 @@ import type { ConnectionState } from "@/transport/index";
 import { words } from "@/words";
 import { useConnection, usePart } from "../hooks";
 
-/** A shorter wait is over before it is read. */
+/** Shorter waits are not shown: they end before they are read. */
 const SHORT_MS = 500;
 
-/** So long nothing need come before the wait is worth a word. */
+/** The silence after which a wait is shown. */
 const QUIET_MS = 4_000;
 
 type Tone = "live" | "wait" | "quiet";
@@ -32,7 +32,7 @@ export interface RunState {
     | "resumed";
   tone: Tone;
   text: string;
-  /** Whether nothing comes, and something is awaited. */
+  /** Whether text is awaited and none arrives. */
   awaits?: boolean;
 }
 
@@ -41,11 +41,11 @@ const NONE: RunState = { kind: "none", tone: "quiet", text: "" };
 type Told = Pick<ConversationView, "stopping" | "notice" | "retryAt" | "found"> & {
   /** Whether the text of a cut attempt is shown. */
   isCut: boolean;
-  /** Whether nothing has come for a while. */
+  /** Whether nothing has arrived for a while. */
   isQuiet: boolean;
 };
 
-/** The one sentence that is worth saying about an answer that is being written. */
+/** The most important sentence about an answer that is being written. */
 export function runStateOf(view: Told, connection: ConnectionState, now: number): RunState {
   const { phase, resumes } = connection;
   if (phase === "offline") return { kind: "offline", tone: "wait", text: words.offlineAnswer };
@@ -75,7 +75,7 @@ function reconnecting(retryAt: number | undefined, now: number): RunState {
   return { kind: "reconnecting", tone: "wait", text };
 }
 
-/** Why an attempt failed and when the next one begins; then how that one goes on. */
+/** Why an attempt failed and when the next one begins; then its rung. */
 function retrying(notice: RunNotice, { retryAt, isCut }: Told, now: number): RunState {
   const attempt = words.attempt(notice.attempt ?? 2, notice.attempts ?? 2);
   const left = retryAt === null ? 0 : retryAt - now;
@@ -86,7 +86,7 @@ function retrying(notice: RunNotice, { retryAt, isCut }: Told, now: number): Run
   return { kind: "retrying", tone: "wait", text: `${text} ${attempt}`, awaits: true };
 }
 
-/** What is true of the way on that was taken. */
+/** The sentence for a rung. */
 function sentenceOf({ event, rung, repeated = 0 }: RunNotice): string | null {
   if (rung === "continue") return words.askedToGoOn;
   if (rung === "restart" && repeated > 0) return words.begunAgain;
@@ -99,7 +99,7 @@ const TONES: Record<Tone, string> = {
   quiet: "text-muted-foreground",
 };
 
-/** A small line below the answer: how it comes, when that is worth a word. */
+/** A small line below the answer: its run state, if relevant. */
 export function RunLine({ conversation }: { conversation: Conversation }) {
   const view = usePart(conversation.store, ({ stopping, notice, retryAt, found, cut }) => ({
     stopping,
@@ -115,11 +115,11 @@ export function RunLine({ conversation }: { conversation: Conversation }) {
   const state = runStateOf({ ...view, isQuiet }, connection, now);
   const line = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
-    const box = line.current; // a sentence of two lines gives way to one of one line: nothing moves
+    const box = line.current; // a shorter sentence keeps the height of the last: nothing moves
     if (box) box.style.minHeight = `${box.offsetHeight}px`;
   }, [state.text]);
   return (
-    // Its place is kept while there is nothing to say, and what is hidden is not moved for anybody.
+    // Its place is kept while it is empty, and hidden content is not animated.
     <div
       ref={line}
       className={clsx("mt-2 flex min-h-6 items-center gap-2 text-[13px] leading-5", !state.text && "invisible")}
@@ -152,7 +152,7 @@ function useNow(running: boolean): number {
   return now;
 }
 
-/** Whether nothing has come for a while. */
+/** Whether nothing has arrived for a while. */
 function useQuiet(conversation: Conversation): boolean {
   const { messages } = usePart(conversation.store, (view) => ({ messages: view.messages }));
   const [isQuiet, setQuiet] = useState(false);

@@ -11,14 +11,14 @@ export interface SaidProps {
   message: Message;
   /** Whether it still grows. */
   live: boolean;
-  /** Whether the thoughts are unfolded; null: as long as there is nothing else to read. */
+  /** Whether the reasoning is unfolded; null: while there is no other text. */
   unfolded: boolean | null;
   onUnfold: (unfolded: boolean) => void;
-  /** Stands where nothing is said yet. */
+  /** Shown while there is no text yet. */
   empty?: ReactNode;
 }
 
-/** What an answer says: thoughts, texts and files. */
+/** The content of an answer: reasoning, texts and files. */
 export function Said({ message, live, unfolded, onUnfold, empty = null }: SaidProps) {
   const reasoning = reasoningOf(message);
   const pieces = piecesOf(message);

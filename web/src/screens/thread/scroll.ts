@@ -3,24 +3,24 @@ import { type RefObject, useCallback, useLayoutEffect, useRef, useState } from "
 const NEAR = 24;
 const FAR = 160;
 
-/** What a reader scrolls with; so long after it a movement is the reader's. */
+/** The events of scrolling by the reader; a movement within this time is the reader's. */
 const HANDS = ["wheel", "touchmove", "pointerdown", "keydown"] as const;
 const HAND_MS = 600;
 
 export interface Scroll {
   viewport: RefObject<HTMLDivElement | null>;
   content: RefObject<HTMLDivElement | null>;
-  /** Whether the reader is so far from the end that a way back is welcome. */
+  /** Whether the reader is far enough from the end for a button back. */
   away: boolean;
   /** Go to the end and stay there. */
   jump: () => void;
-  /** Keep what is seen where it is while `change` adds or removes messages above it. */
+  /** Keep the visible content in place while `change` adds or removes messages above it. */
   keepInPlace: (change: () => void) => void;
 }
 
 /**
- * Stays at the end while the content grows, until the reader scrolls up; then the position is the
- * reader's alone.
+ * Stays at the end while the content grows, until the reader scrolls up; then only the reader
+ * changes the position.
  */
 export function useScroll(): Scroll {
   const viewport = useRef<HTMLDivElement>(null);
@@ -48,7 +48,7 @@ export function useScroll(): Scroll {
     const onScroll = (): void => {
       const { scrollTop, scrollHeight, clientHeight } = view;
       const distance = scrollHeight - scrollTop - clientHeight;
-      // The content's own shrinking moves the position too: then no hand was at it, and it is near.
+      // Shrinking content moves the position, too: without reader input, and near the end.
       const byHand = performance.now() - touched.current < HAND_MS || distance > FAR;
       if (byHand && scrollTop < last.current.top - 1) sticking.current = false;
       if (distance < NEAR) sticking.current = true;
@@ -75,7 +75,7 @@ export function useScroll(): Scroll {
   const keepInPlace = useCallback((change: () => void) => {
     const view = viewport.current;
     if (!view || CSS.supports("overflow-anchor", "auto")) {
-      change(); // the browser does it
+      change(); // the browser keeps the position
       return;
     }
     const fromEnd = view.scrollHeight - view.scrollTop;

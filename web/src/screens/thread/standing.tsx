@@ -2,21 +2,21 @@ import { type ReactNode, useLayoutEffect, useRef } from "react";
 import { words } from "@/words";
 
 export interface StandingProps {
-  /** What the answer says now. */
+  /** The answer's text now. */
   children: ReactNode;
-  /** What the attempt said that was cut off, while the answer is written anew. */
+  /** The text of the cut attempt, during a restart. */
   cut: ReactNode;
-  /** Whether the new text may take the old one's place: thoughts alone do not stand for an answer. */
+  /** Whether the new text may replace the old one: reasoning alone may not. */
   comparable: boolean;
-  /** The new text is as high. */
+  /** Called when the new text is as high as the old one. */
   onCovered: () => void;
 }
 
 /**
- * What stands on the screen never shrinks: an answer that is written anew grows over the text of the
- * attempt that was cut off. Below the new text the rest of the old one stays, dimmed, until the new
- * one is as high. Two lines are added at once, for the first new words and for the label, so that
- * nothing is hidden for them; from then on the height stays the same, and nothing moves.
+ * The text on the screen never shrinks: a restarted answer grows over the text of the cut attempt.
+ * The rest of the old text stays below the new one, dimmed, until the new one is as high. Two lines
+ * are added at once, for the first new words and the label, so that they hide nothing. From then on
+ * the height is constant, and nothing moves.
  *
  * The old text is inert: it cannot be selected, searched or focused, and no screen reader reads it.
  */
@@ -36,11 +36,11 @@ export function Standing({ children, cut, comparable, onCovered }: StandingProps
       const height = above.offsetHeight;
       outer.style.setProperty("--said", `${height}px`);
       const left = below.offsetHeight + room - height;
-      outer.toggleAttribute("data-nearly", left < room / 2); // no room for the label any more
+      outer.toggleAttribute("data-nearly", left < room / 2); // no more room for the label
       return comparable && below.offsetHeight > 0 && left <= 0;
     };
-    // Looked at again in the next frame: the old text may not have been laid out yet, and a change of
-    // the layout in the midst of measuring would be an error.
+    // Measured again in the next frame: the old text may not have been laid out yet, and a layout
+    // change during a measurement would be an error.
     const look = (): void => {
       cancelAnimationFrame(next);
       if (isCovered()) next = requestAnimationFrame(() => isCovered() && covered.current());
@@ -56,7 +56,7 @@ export function Standing({ children, cut, comparable, onCovered }: StandingProps
   }, [isCut, comparable]);
   useLayoutEffect(() => {
     if (!isCut || !frame.current || !old.current) return;
-    // The old text is another element now: the browser does not keep it in place for who reads it.
+    // The old text is a new element now: the browser does not keep its scroll position.
     const view = frame.current.closest("[data-testid=scroller]");
     const isAbove = view && frame.current.getBoundingClientRect().top < view.getBoundingClientRect().top;
     if (isAbove) view.scrollTop += parseFloat(getComputedStyle(old.current).marginTop);

@@ -119,7 +119,7 @@ export function Thread({ conversation, onEdit }: ThreadProps) {
 function Awaited({ conversation }: { conversation: Conversation }) {
   const { phase, runId } = useConnection(conversation.id);
   const isWaiting = phase === "offline" || phase === "reconnecting";
-  if (isWaiting && runId === undefined) return null; // the message has not left; it says so itself
+  if (isWaiting && runId === undefined) return null; // the message is not sent yet, and shows that
   return (
     <article aria-label={words.assistant} aria-busy className="relative" data-testid="awaited">
       <span
@@ -133,7 +133,7 @@ function Awaited({ conversation }: { conversation: Conversation }) {
   );
 }
 
-/** What is to be said below the last message. */
+/** The notices below the last message. */
 function Aftermath({ conversation }: { conversation: Conversation }) {
   const { problem, elsewhere, loading } = usePart(conversation.store, (view) => ({
     problem: view.problem,
@@ -217,7 +217,7 @@ function More({ label, onSeen }: { label: string; onSeen: () => void }) {
   );
 }
 
-/** The id of the newest message that was written on this page; it changes when one is sent. */
+/** The id of the newest message written on this page; it changes with each send. */
 function useLastOwn(messages: readonly Message[], waiting: string | undefined): string | undefined {
   const first = useRef(messages.findLast((message) => message.role === "user")?.id);
   const newestQuestion = waiting ?? messages.findLast((message) => message.role === "user")?.id;

@@ -17,19 +17,19 @@ export function newest(total: number): Window {
   return { from: Math.max(0, total - FIRST), to: total };
 }
 
-/** More above; what is far below goes. */
+/** Mount more above; unmount those far below. */
 export function earlier({ from, to }: Window): Window {
   const first = Math.max(0, from - STEP);
   return { from: first, to: Math.min(to, first + MOST) };
 }
 
-/** More below; what is far above goes. */
+/** Mount more below; unmount those far above. */
 export function later({ from, to }: Window, total: number): Window {
   const last = Math.min(total, to + STEP);
   return { from: Math.max(from, last - MOST), to: last };
 }
 
-/** The list has another length: a window at its end stays there. */
+/** The length of the list changed: a window at its end stays there. */
 export function fit(window: Window, before: number, total: number): Window {
   if (total < before) return newest(total); // another branch
   if (window.to < before) return window;
