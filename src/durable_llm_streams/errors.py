@@ -144,7 +144,7 @@ class SequenceMismatch(Conflict):
 class CursorLost(Conflict):
     """The cursor names a record that this log does not hold: start over from a snapshot."""
 
-    sentence = "The log does not have this record, or no longer. Start over from the chat itself."
+    sentence = "The log has no such record, or no longer. Start over from the chat itself."
 
 
 class StoreError(DurableError):

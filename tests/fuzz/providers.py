@@ -120,7 +120,7 @@ def prefill_setting(data: bytes) -> None:
     try:
         table = PrefillTable.parse(data.decode(errors="surrogateescape"))
     except InvalidSetting as error:
-        assert_sentence(str(error))
+        assert str(error).endswith((".", ":")), error  # it names the operator's own words
         return
     for model in ("anthropic/claude-3-opus", "mistralai/x:free", "", "a:b:c", "[", "\ud800"):
         assert table.style(model) in _STYLES
