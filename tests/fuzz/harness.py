@@ -68,5 +68,10 @@ def splits(data: bytes) -> Iterator[list[bytes]]:
 
 def assert_sentence(text: str) -> None:
     """What people read: a sentence or more, and no secret."""
-    assert text.rstrip().endswith((".", ":")), text
+    is_sentence(text)
     assert SECRET not in text
+
+
+def is_sentence(text: str) -> None:
+    """A sentence or more."""
+    assert text.rstrip().endswith((".", ":")), text
