@@ -154,12 +154,13 @@ def paced(pace: Pace, seconds: float, *, busy: float, late: float = 0.0, rate: f
         late: how late its timers were, in seconds.
         rate: of records, a second.
     """
-    pacing, wall, due = Pacing(pace), 100.0, 0.0
+    wall, due = 100.0, 0.0
+    pacing = Pacing(pace, lambda: busy * (wall - 100))
     while wall < 100 + seconds:
         step = max(0.001, pacing.interval)
         wall, due = wall + step, due + rate * step
         pacing.fired(late)
-        pacing.flushed(int(due), busy * (wall - 100), wall)
+        pacing.flushed(int(due), wall)
         due %= 1
     return pacing
 
@@ -186,7 +187,7 @@ def test_a_saturated_core_is_detected_in_a_second_and_cleared_in_two() -> None:
     pacing = paced(Pace(), 1, busy=1.0)
     assert pacing.interval > 0.04
     for moment in range(1, 41):
-        pacing.flushed(1, 1.0, 101 + moment * 0.051)
+        pacing.flushed(1, 101 + moment * 0.051)
     assert pacing.interval == 0
 
 

@@ -168,7 +168,9 @@ async def test_only_calls_to_a_silent_server_wait_for_the_new_map() -> None:
     maps = len(cluster.asked(b"CLUSTER"))
     assert maps > 1
     assert await cluster.get(IN_A) == b"a"
-    assert len(cluster.asked(b"CLUSTER")) == maps, "it is not in doubt any more"
+    assert len(cluster.asked(b"CLUSTER")) == maps, (
+        "a server that answers again is no longer suspected"
+    )
     await cluster.database.close()
 
 

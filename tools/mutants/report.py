@@ -70,7 +70,7 @@ class Report:
         if outcome in (outcomes.CAUGHT, outcomes.TIMED_OUT):
             counts[outcome] += 1
             if known:
-                self._say(f"a test catches what {EQUIVALENT.name} need not name any more: {key}")
+                self._say(f"a test catches this one, so remove it from {EQUIVALENT.name}: {key}")
         elif known:
             counts["equivalent"] += 1
         else:

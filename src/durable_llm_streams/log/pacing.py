@@ -15,6 +15,7 @@ Theory of operation
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from durable_llm_streams.store import Pace
@@ -35,40 +36,42 @@ class Pacing:
 
     Args:
         pace: of the store.
+        cpu: the CPU time of the flusher's thread, in seconds. It is read once for each window.
 
     Attributes:
         interval: seconds from the end of one call to the next.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, cpu: Callable[[], float]) -> None:
         self._pace = pace
+        self._cpu = cpu
         self.interval = pace.interval
         self._saturated = 0.0  # the interval that a saturated core calls for
         self._late = 0.0
         self._records = 0
         self._rate = 0.0  # records a second
-        self._cpu = 0.0
-        self._wall = 0.0
+        self._cpu_before = 0.0
+        self._wall_before = 0.0
 
     def fired(self, late: float) -> None:
         """Record that a timer fired so many seconds after its time."""
         self._late = max(self._late, late)
 
-    def flushed(self, records: int, cpu: float, wall: float) -> None:
+    def flushed(self, records: int, wall: float) -> None:
         """Record that a flush is over.
 
         Args:
             records: the size of its batch.
-            cpu: the CPU time of this thread, in seconds.
             wall: a monotonic clock, in seconds.
         """
         self._records += records
-        window = wall - self._wall
+        window = wall - self._wall_before
         if window <= _WINDOW_SECONDS:
             return
-        self._adapt((cpu - self._cpu) / window)
+        cpu = self._cpu()
+        self._adapt((cpu - self._cpu_before) / window)
         self.interval = max(self._pace.interval, self._saturated, self._for_batch_size(window))
-        self._cpu, self._wall = cpu, wall
+        self._cpu_before, self._wall_before = cpu, wall
         self._records, self._late = 0, 0.0
 
     def _adapt(self, busy: float) -> None:

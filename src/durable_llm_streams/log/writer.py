@@ -122,8 +122,7 @@ class Flusher:
         self, log: LogStore, pace: Pace, *, cpu: Callable[[], float] = time.thread_time
     ) -> None:
         self._log = log
-        self._cpu = cpu
-        self._pacing = Pacing(pace)
+        self._pacing = Pacing(pace, cpu)
         self._dirty: list[LogWriter] = []  # those with pending records
         self._urgent = False  # whether one of them does not wait for the interval
         self._idle: asyncio.Future[None] | None = None  # waits for a record
@@ -196,7 +195,7 @@ class Flusher:
                 writers = []
                 self._last = loop.time()
                 records = sum([len(item.records) for item in batch])
-                self._pacing.flushed(records, self._cpu(), self._last)
+                self._pacing.flushed(records, self._last)
         finally:  # whatever ended the flusher, no writer may wait for ever
             self._task = self._idle = None
             unwritten, self._dirty = [*writers, *self._dirty], []

@@ -20,6 +20,7 @@ from durable_llm_streams.model import Message, Run
 from durable_llm_streams.store import PAGE_BYTES, Retention
 from durable_llm_streams.stores.redis import scripts
 from durable_llm_streams.stores.redis.client.address import RedisAddress
+from durable_llm_streams.stores.redis.client.connection import pairs
 from durable_llm_streams.stores.redis.client.database import Database
 from durable_llm_streams.stores.redis.client.errors import RedisError
 from durable_llm_streams.stores.redis.client.script import Script
@@ -33,7 +34,7 @@ from durable_llm_streams.stores.redis.partitions import (
     milliseconds,
     store_root,
 )
-from durable_llm_streams.stores.redis.replies import chat_from, messages_from, pairs, run_from
+from durable_llm_streams.stores.redis.replies import chat_from, messages_from, run_from
 
 from .portable import Bodies, Content, Listing, MovedRun, Outline, Portable, Records, at_rest
 

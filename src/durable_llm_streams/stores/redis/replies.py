@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from durable_llm_streams.errors import (
@@ -18,6 +18,8 @@ from durable_llm_streams.errors import (
     SequenceMismatch,
 )
 from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
+
+from .client.connection import pairs
 
 Version = tuple[str, str | None, str]
 
@@ -40,11 +42,6 @@ def accepted(reply: Sequence[Any]) -> Sequence[Any]:
     if refusal is not None:
         raise refusal(reply[1] if len(reply) > 1 else None)
     return reply[1:]
-
-
-def pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """The pairs of a flat list, as Redis returns the fields of a hash."""
-    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def run_from(reply: Sequence[Any]) -> Run:

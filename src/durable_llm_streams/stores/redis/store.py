@@ -23,6 +23,7 @@ from durable_llm_streams.stores.notify import Notifier, WorkSignal
 from . import scripts
 from .chats import RedisChats
 from .client.address import RedisAddress
+from .client.connection import pairs
 from .client.database import Database
 from .client.protocols import RedisClient
 from .doctor.checks import examine
@@ -31,7 +32,6 @@ from .feed import RedisFeed
 from .live.following import Following
 from .log import RedisLog
 from .partitions import VERSION, Partitions, store_root
-from .replies import pairs
 from .runs import RedisRuns
 
 #: A shorter interval gains nothing, and Redis has only one core for all calls.

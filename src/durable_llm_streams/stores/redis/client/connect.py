@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from .address import Node, RedisAddress
-from .connection import Connection, pack
+from .connection import Connection, pack, pairs
 from .errors import (
     MasterNotFound,
     RedisConnectionError,
@@ -201,6 +201,4 @@ def _not_a_master(role: Any) -> RedisError | None:
 
 
 def _fields(flat: list[bytes]) -> dict[str, str]:
-    return {
-        name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)
-    }
+    return {name.decode(): value.decode() for name, value in pairs(flat)}

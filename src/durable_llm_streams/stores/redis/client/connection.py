@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import hiredis
@@ -33,6 +33,11 @@ def pack(*words: Word) -> bytes:
     """A command in the Redis protocol (RESP)."""
     packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub knows one word
     return packed
+
+
+def pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The pairs of a flat list, as Redis returns the fields of a hash."""
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 class Connection(asyncio.Protocol):

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from .address import Node
 from .connection import Connection
 from .errors import RedisConnectionError, RedisTimeoutError, ResponseError
@@ -54,8 +56,8 @@ class Server(Topology):
         self._opening: asyncio.Task[Connection] | None = None
         self._closed = False
 
+    @override
     async def ask(self, key: bytes | str | None, packed: bytes, deadline: float) -> Any:
-        """See `Topology.ask`. Every key is here."""
         connection = self._connection
         if connection is None or connection.lost:
             connection = await self.opened(deadline)
@@ -88,8 +90,8 @@ class Server(Topology):
             raise RedisConnectionError("The connection was closed here.")
         return opening.result()
 
+    @override
     async def any_node(self) -> Node | None:
-        """See `Topology.any_node`."""
         return None
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from durable_llm_streams.errors import StoreUnavailable
 from durable_llm_streams.stores.finding import Finding
 from durable_llm_streams.stores.redis.client.address import Node, RedisAddress
+from durable_llm_streams.stores.redis.client.connection import pairs
 from durable_llm_streams.stores.redis.client.errors import RedisError, ResponseError
 from durable_llm_streams.stores.redis.client.failures import code, unavailable
 from durable_llm_streams.stores.redis.client.protocols import RedisClient
@@ -97,7 +98,7 @@ async def _look_at(database: RedisClient, node: Node | None) -> list[Finding]:
             config = None
             break
         assert config is not None
-        config |= {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
+        config |= {name.decode(): value.decode() for name, value in pairs(reply)}
     return list(findings(info, config, mode))
 
 
@@ -140,7 +141,7 @@ async def _compare(database: RedisClient) -> None:
     """Whether what is kept there already is ours to continue."""
     address = database.address
     flat = await database.command("HGETALL", f"{store_root(address.prefix)}:meta")
-    meta = {flat[i]: flat[i + 1].decode() for i in range(0, len(flat), 2)}
+    meta = {name: value.decode() for name, value in pairs(flat)}
     version = int(meta.get(b"version", VERSION))
     partitions = int(meta.get(b"partitions", address.partitions))
     if version > VERSION:
