@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import logging
 import os
@@ -30,7 +31,7 @@ from tests.redis_servers import find_redis
 
 _SETS = {"both": ("redis", "sqlite"), "all": KINDS}
 
-_PROGRESS_SECONDS = 30.0
+_PROGRESS_SECONDS = 30
 _AT_ONCE = 2  # campaigns; more of them only wait for each other
 
 
@@ -121,24 +122,43 @@ async def _run(arguments: argparse.Namespace, stores: Sequence[str], folder: Pat
                 )
                 for store in stores[begin : begin + _AT_ONCE]
             ]
-            outcomes += await _together(campaigns)
+            outcomes += await run_together(campaigns)
     return outcomes
 
 
-async def _together(campaigns: Sequence[Campaign]) -> list[Outcome]:
-    telling = asyncio.create_task(_show_progress(campaigns))
+async def run_together(campaigns: Sequence[Campaign]) -> list[Outcome]:
+    """Run campaigns at once; print how far they are, and each violation when it is found."""
+    progress = _Progress(campaigns)
+    printing = asyncio.create_task(progress.print_all())
     try:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(campaign.run()) for campaign in campaigns]
     finally:
-        telling.cancel()
+        printing.cancel()
+        progress.print_violations()  # also when it is interrupted: nothing that was found is lost
     return [each.result() for each in running]
 
 
-async def _show_progress(campaigns: Sequence[Campaign]) -> None:
-    while True:
-        await asyncio.sleep(_PROGRESS_SECONDS)
-        print(" · ".join(campaign.progress() for campaign in campaigns), file=sys.stderr)
+class _Progress:
+    """How far campaigns are, and what they found, on standard error."""
+
+    def __init__(self, campaigns: Sequence[Campaign]) -> None:
+        self._campaigns = campaigns
+        self._printed: set[str] = set()
+
+    async def print_all(self) -> None:
+        for seconds in itertools.count(1):
+            await asyncio.sleep(1)
+            self.print_violations()
+            if seconds % _PROGRESS_SECONDS == 0:
+                print(" · ".join(each.progress() for each in self._campaigns), file=sys.stderr)
+
+    def print_violations(self) -> None:
+        for campaign in self._campaigns:
+            for text in campaign.wrong:
+                if text not in self._printed:
+                    self._printed.add(text)
+                    print(f"\nFound over {campaign.store}:\n{text}\n", file=sys.stderr)
 
 
 _OPTIONS = ("store", "seed", "kills", "seconds", "every")

@@ -111,10 +111,18 @@ class Campaign:
         self._outcome.seconds = self._trace.now
         return self._outcome
 
+    @property
+    def store(self) -> str:
+        return self._options.store
+
+    @property
+    def wrong(self) -> Sequence[str]:
+        """What was found until now."""
+        return self._outcome.wrong
+
     def progress(self) -> str:
-        counts, wrong = self._trace.counts, len(self._outcome.wrong)
-        store, kills, chats = self._options.store, counts["kills"], len(self._seen)
-        return f"{store}: {kills} kills, {chats} chats, {wrong} violations"
+        kills, chats = self._trace.counts["kills"], len(self._seen)
+        return f"{self.store}: {kills} kills, {chats} chats, {len(self.wrong)} violations"
 
     def _prepare(
         self, store: CampaignStore, group: asyncio.TaskGroup

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.crash.__main__ import main
+from tests.crash.__main__ import main, run_together
 from tests.crash.campaign import ATTEMPTS, Campaign, Options
 from tests.crash.plan import WEIGHTS, chat_plan, faults
 from tests.crash.provider import provider_process
+from tests.crash.report import Outcome
 from tests.crash.stores import KINDS, OneRedis
 from tests.crash.zygote import Zygote
 from tests.redis_servers import require_redis
@@ -83,3 +85,29 @@ def test_a_campaign_that_cannot_run_prints_the_reason_in_one_sentence(
     assert main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+class Unfinished(Campaign):
+    """Has found a violation, and goes on."""
+
+    store = "redis"
+    wrong = ("prefix: record 7 differs",)
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def run(self) -> Outcome:
+        self.begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_an_interrupted_campaign_prints_the_violations_that_it_has_found(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    campaign = Unfinished()
+    running = asyncio.create_task(run_together([campaign]))
+    await campaign.begun.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    assert "Found over redis:\nprefix: record 7 differs" in capsys.readouterr().err
