@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import catchup, kill, load, memory, provider
+from . import catchup, kill, load, memory, provider, versions
 from .processes import raise_file_limit
 from .redis import run as redis
 from .redis import sizes
@@ -27,6 +27,7 @@ SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
     "web": web.run,
 }
 REDIS, ROLLING = "redis", "rolling"  # have sizes of their own
+VERSIONS = "versions"  # needs another working copy
 
 
 def main() -> int:
@@ -50,6 +51,8 @@ def main() -> int:
             outcome = redis.run(_redis_size(arguments), arguments.parts or ())
         elif name == ROLLING:
             outcome = rolling.run(_rolling_size(arguments))
+        elif name == VERSIONS:
+            outcome = versions.run(scale, arguments.against)
         else:
             outcome = SUBCOMMANDS[name](scale)
         path = keep(outcome, folder)
@@ -85,7 +88,10 @@ def _rolling_size(arguments: argparse.Namespace) -> rolling_sizes.Size:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="*", choices=[*SUBCOMMANDS, REDIS, ROLLING, []], help="all, if none is named"
+        "what",
+        nargs="*",
+        choices=[*SUBCOMMANDS, REDIS, ROLLING, VERSIONS, []],
+        help="if none is named: all but versions",
     )
     parser.add_argument("--quick", action="store_true", help="less of everything, in a minute")
     parser.add_argument("--tiny", action="store_true", help="only whether it works, in seconds")
@@ -96,6 +102,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--pages", choices=web.PAGES, nargs="+", help="these measurements of web")
     parser.add_argument(
         "--parts", choices=redis.PARTS, nargs="+", default=(), help="those of redis"
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="another working copy, for versions"
     )
     parser.add_argument("--json", action="store_true", help="print what is kept, not the tables")
     return parser

@@ -94,6 +94,37 @@ def memory_bytes(pid: int) -> int:
     raise RuntimeError("The kernel does not tell the memory of a process.")
 
 
+class Checkout(NamedTuple):
+    """A working copy of this project, with its own environment.
+
+    Attributes:
+        folder: where `bench` and `src` are.
+        python: the interpreter in which it is installed.
+    """
+
+    folder: Path
+    python: str
+
+    @classmethod
+    def at(cls, folder: Path) -> Checkout:
+        """A working copy in which `scripts/bootstrap bench` was run.
+
+        Raises:
+            SystemExit: it was not.
+        """
+        python = folder.absolute() / ".venv" / "bin" / "python"
+        if not python.exists() or not (folder / "bench" / "server.py").exists():
+            raise SystemExit(
+                f"{folder} is not a working copy with an environment. Make one:\n"
+                f"  git worktree add {folder} COMMIT && cd {folder} && scripts/bootstrap bench "
+                "&& .venv/bin/python hatch_build.py"
+            )
+        return cls(folder.absolute(), str(python))
+
+
+HERE: Final = Checkout(Path(__file__).parents[1], sys.executable)
+
+
 class Running(NamedTuple):
     """A started process."""
 
@@ -113,7 +144,11 @@ class Running(NamedTuple):
 
 @contextmanager
 def server(
-    kind: str, settings: Mapping[str, str] | None = None, *, module: str = "bench.server"
+    kind: str,
+    settings: Mapping[str, str] | None = None,
+    *,
+    module: str = "bench.server",
+    checkout: Checkout = HERE,
 ) -> Iterator[Running]:
     """One of the servers of a module, alone on its core, with an empty store."""
     with tempfile.TemporaryDirectory(prefix="dls-bench-") as name:
@@ -126,7 +161,8 @@ def server(
             "DLS_LOG_LEVEL": "warning",
             **(settings or {}),
         }
-        with _started([module, kind], environment, cores()[0], port, folder) as running:
+        arguments = [module, kind]
+        with _started(arguments, environment, cores()[0], port, folder, checkout) as running:
             yield running
 
 
@@ -142,12 +178,18 @@ def token_server(rate: float) -> Iterator[str]:
 
 @contextmanager
 def _started(
-    arguments: list[str], environment: Mapping[str, str], on: set[int], port: int, folder: Path
+    arguments: list[str],
+    environment: Mapping[str, str],
+    on: set[int],
+    port: int,
+    folder: Path,
+    checkout: Checkout = HERE,
 ) -> Iterator[Running]:
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [checkout.python, "-m", *arguments],
+            cwd=checkout.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -16,8 +16,10 @@ LONG: Final = 20_000
 #: That many tokens at once; then the end, or nothing more.
 ENDED: Final = "ended"
 HELD: Final = "held"
+#: One token at once, then the end.
+BRIEF: Final = "brief"
 
-MODELS: Final = (PLAIN, TIMED, SILENT, ENDED, HELD)
+MODELS: Final = (PLAIN, TIMED, SILENT, ENDED, HELD, BRIEF)
 
 
 class BenchSource:
@@ -42,11 +44,11 @@ class BenchSource:
             finally:
                 leave()
         if prompt.model != SILENT:
-            for number in range(1, LONG + 1):
+            for number in range(1, 2 if prompt.model == BRIEF else LONG + 1):
                 yield TextDelta(token(number))
                 if number % 100 == 0:
                     await asyncio.sleep(0)  # as reading from a socket would
-        if prompt.model == ENDED:
+        if prompt.model in (ENDED, BRIEF):
             yield Finish(reason="stop", metadata={})
         await asyncio.Event().wait()
 

@@ -37,6 +37,7 @@ def bench(*arguments: str) -> str:
         ["kill"],
         ["rolling"],
         ["redis", "--parts", "cpu"],
+        ["versions", "--against", str(ROOT)],
         ["web", "--pages", "scripts", "typing"],
     ],
     ids=" ".join,
@@ -45,7 +46,7 @@ def test_a_benchmark_prints_its_figures_and_loses_no_chunk(
     arguments: list[str], tmp_path: Path
 ) -> None:
     name = arguments[0]
-    if name in ("redis", "rolling"):
+    if name in ("redis", "rolling", "versions"):
         server.require_redis()
     if name == "web" and (find_chromium() is None or not (BUILT / "index.html").is_file()):
         missing("Chromium and the built interface are needed: run `make test`")

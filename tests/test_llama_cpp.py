@@ -239,7 +239,8 @@ async def test_both_kinds_of_jobs_live_behind_one_source(server: FakeLlama) -> N
     background = BackgroundModels.parse("qwen*=llama.cpp, gpt*")
     source = CombinedJobs(background=background, base_url=server.base_url)
     assert isinstance(source, JobSource)
-    for model, is_job in (("qwen3", True), ("other", False)):
+    # `AUTO` first: the server has not been asked yet which model that is.
+    for model, is_job in ((AUTO, True), ("qwen3", True), ("other", False)):
         assert isinstance((await ask(source, prompt(model=model)))[0], Job) is is_job
     _, error = await fail(source, prompt(Job("resp_1")))
     assert (error.job_over, server.deleted) == (True, [])

@@ -7,6 +7,7 @@ from typing import Final
 
 from ..report import Figure, Outcome
 from .book import Book
+from .calls import calls
 from .commands import commands
 from .cpu import cpu
 from .knee import knee
@@ -19,6 +20,7 @@ from .waking import waking
 
 PARTS: Final[dict[str, Callable[[Book, Size], Iterator[Figure]]]] = {
     "cpu": cpu,
+    "calls": calls,
     "knee": knee,
     "latency": latency,
     "waking": waking,

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 from hatch_build import BuildError, install, wheel_node
 
 from ..load import RATE
-from ..processes import free_port, is_setting, wait_until_listening
+from ..processes import HERE, Checkout, free_port, is_setting, wait_until_listening
 
 Kind = Literal["ours", "theirs"]
 
@@ -90,6 +90,7 @@ def site(
     settings: Mapping[str, str] | None = None,
     writer_settings: Mapping[str, str] | None = None,
     redis: tuple[str, ...] = (),
+    checkout: Checkout = HERE,
 ) -> Iterator[Site]:
     """Servers around an empty Redis of their own, all accepting connections.
 
@@ -101,6 +102,7 @@ def site(
         settings: environment variables of the servers.
         writer_settings: more of them, for those that write.
         redis: more options of redis-server.
+        checkout: of our servers.
     """
     places = places or apart()
     with ExitStack() as stack:
@@ -114,7 +116,8 @@ def site(
                 own = {**own, **(writer_settings or {})}
             port = free_port()
             environment = _environment(kind, port, database.port, own)
-            servers.append(start(_command(kind), environment, port, places.servers))
+            command = _command(kind, checkout)
+            servers.append(start(command, environment, port, places.servers, checkout.folder))
         start.wait()
         yield Site(kind, database, tuple(servers[:writers]), tuple(servers[writers:]))
 
@@ -138,7 +141,12 @@ class _Starter:
         self._waiting: list[tuple[Started, Path]] = []
 
     def __call__(
-        self, command: list[str], environment: Mapping[str, str], port: int, on: Collection[int]
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        port: int,
+        on: Collection[int],
+        cwd: Path | None = None,
     ) -> Started:
         log = self.folder / f"log-{port}"
         before = os.sched_getaffinity(0)
@@ -147,6 +155,7 @@ class _Starter:
             with log.open("wb") as output:
                 process = subprocess.Popen(
                     command,
+                    cwd=cwd,
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -185,9 +194,9 @@ def _end(process: subprocess.Popen[bytes], program: str, log: Path) -> None:
         print(f"{Path(program).name} said:\n{said[-2000:]}", file=sys.stderr)
 
 
-def _command(kind: Kind) -> list[str]:
+def _command(kind: Kind, checkout: Checkout) -> list[str]:
     if kind == "ours":
-        return [sys.executable, "-m", "bench.server", "durable"]
+        return [checkout.python, "-m", "bench.server", "durable"]
     return [str(find_node()), str(_NODE / "server.mjs")]
 
 

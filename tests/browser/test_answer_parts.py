@@ -36,7 +36,7 @@ async def test_pictures_files_and_sources_are_shown_and_still_there_after_a_relo
         image = tab.answer.get_by_role("img", name="Picture in the answer: file.png")
         await expect(image).to_be_visible()
         assert await image.evaluate("(image) => image.decode().then(() => image.naturalWidth)")
-        said = tab.answer.get_by_test_id("said")
+        said = tab.answer.get_by_test_id("new-text")
         assert (await said.inner_text()).split("\n")[0] == "A picture:"
         table = tab.answer.get_by_role("link", name="file.csv text/csv")
         await expect(table).to_have_attribute("download", "file.csv")

@@ -23,7 +23,7 @@
   // What an answer's Markdown shows, or the plain text before it, without thoughts and buttons.
   // Formulas are left out: each is set anew as a whole while it grows, and TeX until KaTeX is there.
   const shownBy = (answer) => {
-    const bodies = answer.querySelectorAll('[data-testid="said"] > :is(.md, .whitespace-pre-wrap)');
+    const bodies = answer.querySelectorAll('[data-testid="new-text"] > :is(.md, .whitespace-pre-wrap)');
     return [...bodies].map(lettersOf).join("");
   };
 
@@ -43,10 +43,10 @@
   // What stands on the screen never shrinks while an answer is written: the text of an attempt that
   // was cut off makes up for what the new one has not said yet.
   const measure = (answer) => {
-    const body = answer.querySelector('[data-testid="said"]')?.parentElement;
+    const body = answer.querySelector('[data-testid="new-text"]')?.parentElement;
     if (!body || !answer.matches("[data-live]")) return;
     // Before its renderer is there the text only keeps a place, unseen, in another height.
-    if (answer.querySelector('[data-testid="said"] > .whitespace-pre-wrap')) return;
+    if (answer.querySelector('[data-testid="new-text"] > .whitespace-pre-wrap')) return;
     const before = heights.get(answer) ?? 0;
     const now = body.getBoundingClientRect().height;
     heights.set(answer, now);

@@ -11,11 +11,7 @@ from typing import Any
 from msgspec import structs
 from typing_extensions import override
 
-from durable_llm_streams.errors import (
-    CursorLost,
-    StoreLocked,
-    StoreUnusable,
-)
+from durable_llm_streams.errors import CursorLost, StoreLocked, StoreUnusable
 from durable_llm_streams.model import Message, Run
 from durable_llm_streams.store import PAGE_BYTES, Retention
 from durable_llm_streams.stores.redis import scripts
@@ -95,10 +91,9 @@ class PortableRedis(Portable):
 
     async def is_also(self, other: PortableRedis) -> bool:
         """Whether both addresses lead to the same store."""
-        mark = secrets.token_hex(8)
+        mark = secrets.token_hex(8).encode()
         await self._client.call(scripts.PORTABLE_MARK, [self._root], [mark])
-        seen = await other._client.call(scripts.PORTABLE_MARK, [other._root], [""])
-        return bool(seen == mark.encode())
+        return bool(mark == await other._client.call(scripts.PORTABLE_MARK, [other._root], [""]))
 
     @override
     async def refuse_served(self) -> None:
@@ -205,12 +200,11 @@ class PortableRedis(Portable):
     def _run_args(self, moved: MovedRun) -> tuple[str | int, ...]:
         """The arguments of the last script for one run."""
         length = moved.next_seq - 1 if moved.has_log else 0
-        age, retention = moved.age, self._retention
         if moved.run.ended_at is None:
             return (moved.run.id, length, 0, 0, 0)
-        log = self._time_left(age, retention.log)
-        record = self._time_left(age, record_seconds(retention))
-        return (moved.run.id, length, log, record, age)
+        log = self._time_left(moved.age, self._retention.log)
+        record = self._time_left(moved.age, record_seconds(self._retention))
+        return (moved.run.id, length, log, record, moved.age)
 
     def _time_left(self, age: int, seconds: float) -> int:
         """The rest of a retention, in milliseconds; 0 is for ever."""
@@ -252,15 +246,14 @@ class _ChatWriter:
 
     async def messages(self, content: Bodies) -> None:
         """Write some messages."""
-        messages = self._outline.messages[content.first :]
+        first, bodies = content
+        chat_id, messages = self._outline.chat.id, self._outline.messages[first:]
         pieces = [
             part
-            for message, body in zip(messages, content.bodies, strict=False)
+            for message, body in zip(messages, bodies, strict=False)
             for part in (message.id, _tree_entry(message), body)
         ]
-        await self.call(
-            scripts.PORTABLE_PUT_MESSAGES, self._outline.chat.id, content.first, *pieces
-        )
+        await self.call(scripts.PORTABLE_PUT_MESSAGES, chat_id, first, *pieces)
 
     async def records(self, content: Records) -> None:
         """Write records of a run, and the run itself with the first ones."""

@@ -224,11 +224,10 @@ class OpenAICompatible:
 
     async def _named(self, prompt: Prompt) -> Prompt:
         """The prompt, with a model that the server lists if none was set."""
-        if prompt.model != AUTO:
-            return prompt
-        if not self._listing.known:
+        if self._listing.is_missing(prompt.model):
             await self.models()
-        return replace(prompt, model=self._listing.chosen(prompt.model))
+        model = self._listing.chosen(prompt.model)
+        return prompt if model == prompt.model else replace(prompt, model=model)
 
     async def _asked(
         self, prompt: Prompt, dialect: Dialect, style: PrefillStyle | None

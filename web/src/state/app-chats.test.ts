@@ -209,11 +209,11 @@ describe("an event of the feed", () => {
       ...{ type: "run-ended", chat: row(id), run: "r", message: "a", status: "finished" },
     });
     go("c1");
-    Source.last.tell(ended("c1"), "p1");
+    Source.last.emit(ended("c1"), "p1");
     expect(announcement.getState().text).toBe("");
-    Source.last.tell(ended("c2"), "p2");
+    Source.last.emit(ended("c2"), "p2");
     expect(announcement.getState().text).toBe(words.answeredElsewhere("Chat c2"));
-    Source.last.tell({ type: "chat-renamed", chat: row("c3") }, "p3");
+    Source.last.emit({ type: "chat-renamed", chat: row("c3") }, "p3");
     expect(announcement.getState().count).toBe(1);
   });
 
@@ -223,7 +223,7 @@ describe("an event of the feed", () => {
     conversation.enter();
     await until(() => expect(conversation.store.getState().loading).toBe("ready"));
     answers["GET /api/chats/c1"] = [gone];
-    for (const id of ["unopened", "c1"]) Source.last.tell({ type: "chat-deleted", id }, id);
+    for (const id of ["unopened", "c1"]) Source.last.emit({ type: "chat-deleted", id }, id);
     await until(() => expect(conversation.store.getState().loading).toBe("missing"));
   });
 });
@@ -284,7 +284,7 @@ describe("a chat that is viewed", () => {
     expect(seen()).toEqual(["c1"]);
     go("c2");
     expect(seen()).toEqual(["c1"]);
-    Source.last.tell({ type: "chat-renamed", chat: row("c2") }, "p1");
+    Source.last.emit({ type: "chat-renamed", chat: row("c2") }, "p1");
     go("c3");
     expect(seen().sort()).toEqual(["c1", "c2", "c3"]);
   });

@@ -82,22 +82,22 @@ describe("an open feed", () => {
     const conversation = conversationOf("c1");
     conversation.enter();
     await until(() => expect(conversation.store.getState().loading).toBe("ready"));
-    Source.last.tell({ type: "open", complete: true }, "p1");
-    Source.last.tell({ type: "open", complete: false }, "p2");
+    Source.last.emit({ type: "open", complete: true }, "p1");
+    Source.last.emit({ type: "open", complete: false }, "p2");
     await until(() => expect([times("/api/chats"), times("/api/chats/c1")]).toEqual([2, 2]));
-    Source.last.tell({ type: "open", complete: true }, "p3");
-    Source.last.tell({ type: "open", complete: false }, "p4");
+    Source.last.emit({ type: "open", complete: true }, "p3");
+    Source.last.emit({ type: "open", complete: false }, "p4");
     await until(() => expect([times("/api/chats"), times("/api/chats/c1")]).toEqual([3, 3]));
   });
 
   it("is shown as up; a loss is shown only after a delay", async () => {
     const { page } = await begun();
     vi.useFakeTimers();
-    Source.last.tell({ type: "open", complete: true }, "p1");
+    Source.last.emit({ type: "open", complete: true }, "p1");
     expect(page.getState().feed).toBe("up");
     Source.last.fail();
     await vi.advanceTimersByTimeAsync(500);
-    Source.last.tell({ type: "open", complete: true }, "p1");
+    Source.last.emit({ type: "open", complete: true }, "p1");
     await vi.advanceTimersByTimeAsync(5_000);
     expect(page.getState().feed).toBe("up");
     for (let i = 0; i < 4; i++) {
@@ -106,7 +106,7 @@ describe("an open feed", () => {
     }
     expect(page.getState().feed).toBe("down");
     await vi.advanceTimersByTimeAsync(20_000);
-    Source.last.tell({ type: "open", complete: true }, "p2");
+    Source.last.emit({ type: "open", complete: true }, "p2");
     expect(page.getState().feed).toBe("up");
     await vi.advanceTimersByTimeAsync(20_000);
     expect(page.getState().feed).toBe("up");
@@ -117,13 +117,13 @@ describe("a message left by an earlier visit", () => {
   it.each([
     ["the server knows the browser", [true]],
     ["its first answer brought the cookie", [false, true]],
-  ])("is sent when %s", async (_, said) => {
-    willBeKnown(...said);
+  ])("is sent when %s", async (_, answers) => {
+    willBeKnown(...answers);
     const { page, transport } = await begun("From a train");
     await until(() => expect(wire.posted.map(({ key }) => key)).toEqual(["m1"]));
     await until(() => expect(transport.getState("c1")).toMatchObject({ phase: "idle", runId: "01run1" }));
     expect(page.getState().cookieless).toBe(false);
-    expect(times("/api/visitor")).toBe(said.length);
+    expect(times("/api/visitor")).toBe(answers.length);
   });
 
   it("stays while cookies are blocked, and no other is accepted", async () => {

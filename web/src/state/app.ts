@@ -21,7 +21,7 @@ import { type FeedEvent, type Message, newId, type Snapshot } from "./model";
 import { models, currentModel } from "./models";
 import { announce, missPart, page, toast, watchNetwork } from "./notices";
 import { addToOutbox, outbox, type OutboxItem, removeChatFromOutbox, watchOutbox } from "./outbox";
-import { pause } from "./patience";
+import { pause } from "./backoff";
 import { go, place, watchAddress } from "./router";
 import { watchStorage } from "./storage";
 import { watchTheme } from "./theme";
@@ -37,7 +37,7 @@ export const transport = new ResumableChatTransport<Message>({ api: at("api/chat
 
 const conversations = new Map<string, Conversation>();
 const watches = new Map<string, () => void>();
-const crowd = new Crowd(followers, () => transport.rest());
+const crowd = new Crowd(followers, () => transport.pauseIfHidden());
 
 /** The conversation of a chat, created and loaded at the first call. */
 export function conversationOf(id: string, options: { isNew?: boolean } = {}): Conversation {
@@ -164,7 +164,7 @@ export function start(): void {
   place.subscribe(lookedAt);
   chats.subscribe(lookedAt);
   new Feed(at("api/events"), {
-    onEvent: hear,
+    onEvent: onFeedEvent,
     onStatus: hearOfFeed,
   }).start();
   void untilLoaded(async () => models.setState({ offered: await api.models() }));
@@ -197,17 +197,17 @@ function hearOfFeed(status: "up" | "down"): void {
   } else feedTimer ??= setTimeout(() => page.setState({ feed: "down" }), SHORT_LOSS_MS);
 }
 
-function hear(event: FeedEvent): void {
+function onFeedEvent(event: FeedEvent): void {
   hearOfChats(event);
   if (event.type === "open") {
     if (!event.complete) {
       void refreshChats(api).catch(() => undefined);
-      for (const conversation of conversations.values()) conversation.hear(event);
+      for (const conversation of conversations.values()) conversation.onFeedEvent(event);
     }
   } else if (event.type === "chat-deleted") {
-    conversations.get(event.id)?.hear(event);
+    conversations.get(event.id)?.onFeedEvent(event);
   } else {
-    conversations.get(event.chat.id)?.hear(event);
+    conversations.get(event.chat.id)?.onFeedEvent(event);
     if (event.type === "run-ended" && place.getState().chat !== event.chat.id) {
       announce(words.answeredElsewhere(event.chat.title));
     }

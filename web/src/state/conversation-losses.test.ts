@@ -15,7 +15,7 @@ import {
   nothing,
   notice,
   refuse,
-  said,
+  texts,
   send,
   shows,
   view,
@@ -31,14 +31,14 @@ describe("an answer whose stream is cut", () => {
     await asked("One ");
     send("m2", "And then?");
     await cut();
-    wire.say("two ");
+    wire.writeText("two ");
     await shows("Hello", "One two ");
     await cut();
-    wire.say("three");
+    wire.writeText("three");
     wire.finish();
-    await until(() => expect(said().slice(0, 3)).toEqual(["Hello", "One two three", "And then?"]));
+    await until(() => expect(texts().slice(0, 3)).toEqual(["Hello", "One two three", "And then?"]));
     await cut();
-    wire.say("Four");
+    wire.writeText("Four");
     wire.finish();
     await shows("Hello", "One two three", "And then?", "Four");
     await isIdle();
@@ -56,7 +56,7 @@ describe("an answer whose stream is cut", () => {
     await cut();
     await until(() => expect(wire.loads).toBe(1));
     await until(() => expect(counts.streams).toBe(2)); // the refused one, and that of the snapshot
-    wire.say("two");
+    wire.writeText("two");
     await shows("Hello", "One two");
     wire.finish();
     await isIdle();
@@ -69,16 +69,16 @@ describe("an answer whose stream is cut", () => {
     faults.stream = [nothing];
     await cut();
     await isIdle();
-    expect(said()).toEqual(["Hello", "All"]);
+    expect(texts()).toEqual(["Hello", "All"]);
     expect([view().problem, counts.streams]).toEqual([null, 1]);
   });
 
   it("is loaded again when it ended between the snapshot and the stream", async () => {
     wire.ask("m1", "Hello");
-    wire.say("Half");
+    wire.writeText("Half");
     faults.stream = [
       () => {
-        wire.say(", and the rest");
+        wire.writeText(", and the rest");
         wire.finish();
         return nothing();
       },
@@ -94,7 +94,7 @@ describe("an answer whose stream is cut", () => {
     faults.stream = Array.from({ length: 5 }, () => refuse(500, "broken"));
     await cut();
     await until(() => expect(view().problem).toMatchObject({ kind: "server" }));
-    expect([view().status, said()]).toEqual(["ready", ["Hello", "Half"]]);
+    expect([view().status, texts()]).toEqual(["ready", ["Hello", "Half"]]);
     conversation.dismissProblem();
     expect(view()).toMatchObject({ problem: null, status: "ready" });
   });
@@ -103,11 +103,11 @@ describe("an answer whose stream is cut", () => {
 describe("an answer that is found", () => {
   it("and cannot be followed is a problem, shown beside its text", async () => {
     wire.ask("m1", "Hello");
-    wire.say("Half");
+    wire.writeText("Half");
     faults.stream = Array.from({ length: 5 }, () => refuse(500, "broken"));
     await conversation.load();
     await until(() => expect(view().problem).toMatchObject({ kind: "server" }));
-    expect([view().status, said()]).toEqual(["ready", ["Hello", "Half"]]);
+    expect([view().status, texts()]).toEqual(["ready", ["Hello", "Half"]]);
     expect([view().found, view().stopping]).toEqual([true, false]);
     send("m2", "And?");
     await until(() => expect(view().status).toBe("streaming"));
@@ -124,7 +124,7 @@ describe("a stop", () => {
     expect([counts.stops, wire.run?.ended]).toEqual([1, true]);
     faults.stream = [];
     await isIdle();
-    expect(said()).toEqual(["Hello", "Half"]);
+    expect(texts()).toEqual(["Hello", "Half"]);
     expect(view().stopping).toBe(false);
   });
 
@@ -169,21 +169,21 @@ describe("the notice of a run", () => {
     await isIdle();
     send("m2", "Again");
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say("One ");
+    wire.writeText("One ");
     await shows("Hello", "Before", "Again", "One ");
     const other = { event: "retry", attempt: 3 };
     wire.write(notice({ event: "retry", attempt: 2, attempts: 5, delay: 4 }));
     wire.write({ type: "data-other", data: other, transient: true } as unknown as UIMessageChunk);
     await until(() => expect(view().notice).toMatchObject({ event: "retry", attempt: 2 }));
     expect(view().retryAt).toBeGreaterThan(0);
-    wire.say("two");
+    wire.writeText("two");
     await shows("Hello", "Before", "Again", "One two");
     expect(view().notice).toBeNull();
   });
 
   it("of a replay shows no time: a replay has no timestamps", async () => {
     wire.ask("m1", "Hello");
-    wire.say("One ");
+    wire.writeText("One ");
     wire.write(notice({ event: "retry", attempt: 2, delay: 4 }));
     await conversation.load();
     await until(() => expect(view().notice).toMatchObject({ event: "retry" }));
@@ -211,11 +211,11 @@ describe("the notice of a run", () => {
     await isIdle();
     expect(view().cut).toBeNull();
     send("m2", "Again");
-    await until(() => expect(said()).toContain("Again"));
+    await until(() => expect(texts()).toContain("Again"));
     expect(view()).toMatchObject({ notice: null, cut: null });
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say("Uno");
-    await until(() => expect(said().at(-1)).toBe("Uno"));
+    wire.writeText("Uno");
+    await until(() => expect(texts().at(-1)).toBe("Uno"));
     wire.write({ type: "reset-step" });
     await until(() => expect(view().cut && textOf(view().cut!)).toBe("Uno"));
   });

@@ -14,7 +14,7 @@ import {
   isIdle,
   newTalk,
   refuse,
-  said,
+  texts,
   send,
   shows,
   transport,
@@ -40,16 +40,16 @@ describe("a snapshot", () => {
     await until(() => expect(faults.load).toEqual([]));
     send("m1", "Hello");
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say("Hi");
+    wire.writeText("Hi");
     await shows("Hello", "Hi");
     answer();
     await loading;
-    wire.say(" there");
+    wire.writeText(" there");
     await shows("Hello", "Hi there");
     expect([view().status, counts.streams]).toEqual(["streaming", 0]);
     wire.finish();
     await isIdle();
-    expect(said()).toEqual(["Hello", "Hi there"]);
+    expect(texts()).toEqual(["Hello", "Hi there"]);
   });
 
   it("is that of the chat's head where the named version is missing", async () => {
@@ -69,10 +69,10 @@ describe("a snapshot", () => {
     conversation.store.subscribe((now) => now.problem && problems.push(now.problem));
     faults.load = [fails("network"), fails("unavailable")];
     await conversation.load();
-    expect([problems, faults.load, said()[0]]).toEqual([[], [], "Hello"]);
+    expect([problems, faults.load, texts()[0]]).toEqual([[], [], "Hello"]);
     faults.load = [fails("forbidden")];
     await conversation.load();
-    expect([view().problem?.kind, said()[0], unauthorized]).toEqual(["forbidden", "Hello", []]);
+    expect([view().problem?.kind, texts()[0], unauthorized]).toEqual(["forbidden", "Hello", []]);
   });
 
   it("of a chat without content is a problem as long as it fails", async () => {
@@ -86,7 +86,7 @@ describe("a snapshot", () => {
   it("of the run that is followed leaves its stream alone", async () => {
     await asked("One ");
     await conversation.load();
-    wire.say("two");
+    wire.writeText("two");
     await shows("Hello", "One two");
     expect([view().status, counts.streams, wire.loads]).toEqual(["streaming", 0, 1]);
     wire.finish();
@@ -95,7 +95,7 @@ describe("a snapshot", () => {
 
   it("with a run that is not open yet blocks other messages", async () => {
     wire.ask("m1", "Hello");
-    wire.say("Hi");
+    wire.writeText("Hi");
     let open: ((response: Response) => void) | undefined;
     faults.stream = [() => new Promise((resolve) => (open = resolve))];
     await conversation.load();
@@ -105,7 +105,7 @@ describe("a snapshot", () => {
     expect([wire.posted, view().status]).toEqual([[], "submitted"]);
     open?.(problem(503, "store-unavailable", "Later."));
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say(" there");
+    wire.writeText(" there");
     await shows("Hello", "Hi there");
     expect(wire.posted).toEqual([]);
     wire.finish();
@@ -136,15 +136,15 @@ describe("a snapshot", () => {
 
   it("is shown until the replay of its run has caught up", async () => {
     wire.ask("m1", "Hello");
-    wire.say("Half");
+    wire.writeText("Half");
     const snapshot = wire.snapshot();
     const cursor = "01run1.00000009.t";
     faults.load = [() => ({ ...snapshot, active_run: { ...snapshot.active_run!, cursor } })];
     await conversation.load();
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say(" an answer");
+    wire.writeText(" an answer");
     await until(() => expect(transport.getState("c1").cursor).toBe("01run1.00000004.t"));
-    expect(said()).toEqual(["Hello", "Half"]);
+    expect(texts()).toEqual(["Hello", "Half"]);
     wire.finish();
     await shows("Hello", "Half an answer");
   });
@@ -161,7 +161,7 @@ describe("a snapshot", () => {
 
   it("restores the message that a refused edit would have replaced", async () => {
     wire.ask("m1", "One");
-    wire.say("1");
+    wire.writeText("1");
     wire.finish();
     await conversation.load();
     wire.refusals.push(refuse(413, "too-large"));
@@ -191,9 +191,9 @@ describe("an event of the feed", () => {
   const gap: FeedEvent = { type: "open", complete: false };
 
   it("is ignored where it is old, or the chat is not on the server", async () => {
-    conversation.hear({ type: "chat-renamed", chat: wire.snapshot() });
+    conversation.onFeedEvent({ type: "chat-renamed", chat: wire.snapshot() });
     conversation.begin();
-    conversation.hear(gap);
+    conversation.onFeedEvent(gap);
     expect(wire.loads).toBe(0);
   });
 
@@ -201,14 +201,14 @@ describe("an event of the feed", () => {
     await asked("Hi");
     wire.finish();
     await isIdle();
-    conversation.hear(gap);
+    conversation.onFeedEvent(gap);
     expect(wire.loads).toBe(1);
   });
 
   it("about a deletion is handled while an answer is followed, too", async () => {
     await asked("Half");
     faults.load = [fails("not-found")];
-    conversation.hear({ type: "chat-deleted", id: "c1" });
+    conversation.onFeedEvent({ type: "chat-deleted", id: "c1" });
     await until(() => expect(view().loading).toBe("missing"));
   });
 
@@ -216,7 +216,7 @@ describe("an event of the feed", () => {
     await conversation.load();
     conversation.leave();
     addToOutbox({ id: "m1", chat: "c1", text: "Hello", refused: "No." });
-    conversation.hear(gap);
+    conversation.onFeedEvent(gap);
     expect(wire.loads).toBe(2);
   });
 });
@@ -238,9 +238,9 @@ describe("a chat that is not shown", () => {
     await conversation.load();
     conversation.leave();
     wire.ask("m1", "Hello");
-    wire.say("Hi");
+    wire.writeText("Hi");
     wire.finish();
-    conversation.hear(event("run-ended", "01run1", "a1"));
+    conversation.onFeedEvent(event("run-ended", "01run1", "a1"));
     expect(wire.loads).toBe(1);
     conversation.enter();
     await shows("Hello", "Hi");
@@ -280,7 +280,7 @@ describe("a chat that is not shown", () => {
     send("m1", "Hello");
     await until(() => expect(outboxOf("c1")).toEqual([]));
     await isIdle();
-    wire.say("Hi");
+    wire.writeText("Hi");
     expect([counts.streams, wire.loads]).toEqual([0, 0]);
     conversation.enter();
     await shows("Hello", "Hi");
@@ -294,13 +294,13 @@ describe("a chat that is not shown", () => {
 describe("a run of another client, started while an answer is followed", () => {
   it("is loaded once, not after each later answer", async () => {
     await asked("One");
-    conversation.hear(event("run-started", "01other", "a9"));
+    conversation.onFeedEvent(event("run-started", "01other", "a9"));
     wire.finish();
     await until(() => expect(wire.loads).toBe(1));
     await isIdle();
     send("m2", "Two");
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say("2");
+    wire.writeText("2");
     wire.finish();
     await until(() => expect(view().versions.has("a2")).toBe(true));
     await isIdle();

@@ -10,7 +10,7 @@ import {
   isIdle,
   newTalk,
   notice,
-  said,
+  texts,
   send,
   shows,
   unauthorized,
@@ -45,7 +45,7 @@ describe("sending", () => {
     answer?.(problem(503, "store-unavailable", "Later."));
     await until(() => expect(outboxOf("c1")).toEqual([]));
     expect(accepted.map(({ id }) => id)).toEqual(["m1"]);
-    wire.say("Hi");
+    wire.writeText("Hi");
     wire.finish();
     await shows("Hello", "Hi");
     await isIdle();
@@ -57,7 +57,7 @@ describe("sending", () => {
     send("m1", "One");
     await until(() => expect(view().status).toBe("streaming"));
     send("m2", "Two");
-    wire.say("1");
+    wire.writeText("1");
     await shows("One", "1");
     expect(wire.posted).toHaveLength(1);
     wire.finish();
@@ -68,7 +68,7 @@ describe("sending", () => {
 
   it("waits until the chat is loaded, then follows its last message", async () => {
     wire.ask("m1", "One");
-    wire.say("1");
+    wire.writeText("1");
     wire.finish();
     addToOutbox({ id: "m2", chat: "c1", text: "Two" });
     await conversation.deliver();
@@ -80,7 +80,7 @@ describe("sending", () => {
 
   it("removes an accepted message from the outbox without sending it", async () => {
     wire.ask("m1", "Hello");
-    wire.say("Hi");
+    wire.writeText("Hi");
     wire.finish();
     addToOutbox({ id: "m1", chat: "c1", text: "Hello" });
     await conversation.load();
@@ -110,11 +110,11 @@ describe("sending", () => {
       return problem(409, "chat-busy", "Busy.");
     });
     send("m1", "Mine");
-    await until(() => expect(said().slice(0, 1)).toEqual(["Theirs"]));
-    wire.say("T");
+    await until(() => expect(texts().slice(0, 1)).toEqual(["Theirs"]));
+    wire.writeText("T");
     wire.finish();
-    await until(() => expect(said().slice(0, 3)).toEqual(["Theirs", "T", "Mine"]));
-    wire.say("M");
+    await until(() => expect(texts().slice(0, 3)).toEqual(["Theirs", "T", "Mine"]));
+    wire.writeText("M");
     await shows("Theirs", "T", "Mine", "M");
     expect(outboxOf("c1")).toEqual([]);
   });
@@ -169,7 +169,7 @@ describe("sending", () => {
 describe("a chat that is loaded in the middle of an answer", () => {
   it("never shows less than the snapshot, and continues", async () => {
     wire.ask("m1", "Hello");
-    for (const word of ["one ", "two ", "three "]) wire.say(word);
+    for (const word of ["one ", "two ", "three "]) wire.writeText(word);
     const seen: string[] = [];
     conversation.store.subscribe(({ messages }) => {
       const text = messages[1] && textOf(messages[1]);
@@ -177,7 +177,7 @@ describe("a chat that is loaded in the middle of an answer", () => {
     });
     await conversation.load();
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say("four");
+    wire.writeText("four");
     await shows("Hello", "one two three four");
     expect(seen).toEqual(["one two three ", "one two three four"]);
     expect(view().found).toBe(true);
@@ -201,7 +201,7 @@ describe("a chat that is loaded in the middle of an answer", () => {
 
   it("reports an answer on a hidden branch without showing its text", async () => {
     wire.ask("m1", "Hello");
-    wire.say("Other branch");
+    wire.writeText("Other branch");
     const branch = wire.snapshot();
     wire.snapshot = () => ({
       ...branch,
@@ -217,16 +217,16 @@ describe("a chat that is loaded in the middle of an answer", () => {
 describe("a change by another client", () => {
   beforeEach(async () => {
     wire.ask("m1", "One");
-    wire.say("1");
+    wire.writeText("1");
     wire.finish();
     await conversation.load();
   });
 
   it("is shown: the question, and its answer live", async () => {
     wire.ask("m2", "Two");
-    conversation.hear(runEvent("run-started"));
-    await until(() => expect(said()).toContain("Two"));
-    wire.say("2");
+    conversation.onFeedEvent(runEvent("run-started"));
+    await until(() => expect(texts()).toContain("Two"));
+    wire.writeText("2");
     await shows("One", "1", "Two", "2");
     wire.finish();
     await isIdle();
@@ -234,9 +234,9 @@ describe("a change by another client", () => {
 
   it("is loaded when an answer ended that was not followed here", async () => {
     wire.ask("m2", "Two");
-    wire.say("2");
+    wire.writeText("2");
     wire.finish();
-    conversation.hear(runEvent("run-ended"));
+    conversation.onFeedEvent(runEvent("run-ended"));
     await shows("One", "1", "Two", "2");
   });
 
@@ -245,7 +245,7 @@ describe("a change by another client", () => {
     await until(() => expect(view().status).toBe("streaming"));
     const own = wire.run!;
     const started = runEvent("run-started");
-    conversation.hear({ ...started, run: "01other" } as FeedEvent);
+    conversation.onFeedEvent({ ...started, run: "01other" } as FeedEvent);
     const loads = wire.loads;
     wire.finish();
     await until(() => expect(wire.loads).toBe(loads + 1));
@@ -255,11 +255,11 @@ describe("a change by another client", () => {
   it("is ignored when it is the followed run", async () => {
     send("m2", "Two");
     await until(() => expect(view().status).toBe("streaming"));
-    conversation.hear(runEvent("run-started"));
+    conversation.onFeedEvent(runEvent("run-started"));
     const loads = wire.loads;
     wire.finish();
     await isIdle();
-    conversation.hear(runEvent("run-ended"));
+    conversation.onFeedEvent(runEvent("run-ended"));
     await isIdle();
     expect(wire.loads).toBe(loads + 1); // this server's metadata did not report its end
   });
@@ -279,13 +279,13 @@ describe("an answer", () => {
     conversation.begin();
     send("m1", "Hello");
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say("Half");
+    wire.writeText("Half");
     wire.write({ type: "error", errorText: "The model failed." });
     await isIdle();
     await shows("Hello", "Half");
     expect(view().problem).toBeNull();
     send("m2", "Again");
-    await until(() => expect(said()).toContain("Again"));
+    await until(() => expect(texts()).toContain("Again"));
   });
 
   it("that restarts keeps the text of the cut attempt for a while", async () => {
@@ -315,7 +315,7 @@ describe("an answer", () => {
     wire.write(notice({ event: "takeover", attempt: 2, rung: "prefill" }));
     wire.write(notice({ event: "rung", rung: "continue" }));
     await until(() => expect(view().notice).toMatchObject({ event: "takeover", rung: "continue" }));
-    wire.say("two");
+    wire.writeText("two");
     await shows("Hello", "One two");
     expect(view()).toMatchObject({ cut: null, notice: { rung: "continue" } });
     wire.write(notice({ event: "rung", rung: "restart", repeated: 7 }), { type: "reset-step" });
@@ -325,20 +325,20 @@ describe("an answer", () => {
 
   it("that restarts while it is loaded again shows one text", async () => {
     wire.ask("m1", "Hello");
-    wire.say("One two three");
+    wire.writeText("One two three");
     wire.write({ type: "reset-step" }, { type: "text-start", id: "p2" });
     wire.messages[1]!.parts = [{ type: "text", text: "", state: "streaming" }];
-    wire.say("Uno", "p2");
+    wire.writeText("Uno", "p2");
     await conversation.load();
     await until(() => expect(view().status).toBe("streaming"));
-    wire.say(" due", "p2");
+    wire.writeText(" due", "p2");
     await shows("Hello", "Uno due");
     expect(view().cut).toBeNull();
   });
 
   it("that is regenerated becomes a version", async () => {
     wire.ask("m1", "Hello");
-    wire.say("First");
+    wire.writeText("First");
     wire.finish();
     await conversation.load();
     const again = conversation.regenerate("a1", "other");
@@ -348,7 +348,7 @@ describe("an answer", () => {
       messageId: "a1",
       model: "other",
     });
-    wire.say("Second");
+    wire.writeText("Second");
     wire.finish();
     await again;
     await shows("Hello", "Second");

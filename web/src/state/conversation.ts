@@ -69,7 +69,7 @@ export class Conversation {
         if (part.type !== "data-run") return;
         const { notice } = this.store.getState();
         const now = this.#replay === null ? Date.now() : null;
-        this.store.setState(this.#news.hear(notice, part.data, this.#said, now));
+        this.store.setState(this.#news.add(notice, part.data, this.#answerText, now));
       },
     });
     const recipient: Recipient = {
@@ -86,7 +86,7 @@ export class Conversation {
     return this.#status !== "ready" && this.#status !== "error";
   }
 
-  get #said(): string {
+  get #answerText(): string {
     return saidBy(this.#state.messages.at(-1));
   }
 
@@ -164,7 +164,7 @@ export class Conversation {
   }
 
   /** Handle an event of the feed about this chat. */
-  hear(event: FeedEvent): void {
+  onFeedEvent(event: FeedEvent): void {
     if (event.type === "run-started" && this.busy) this.#startedElsewhere = event.run;
     else if (isNews(event, this.#state.messages, this.busy, this.#exists)) this.#look();
   }
@@ -258,16 +258,16 @@ export class Conversation {
   #publish(): void {
     const { messages } = this.#state;
     const status = this.#status;
-    const said = this.#said;
+    const text = this.#answerText;
     const { cursor } = this.tools.transport.getState(this.id);
-    if (this.busy && this.#replay?.hasCaughtUp(cursor, said, Date.now()) === false) {
+    if (this.busy && this.#replay?.hasCaughtUp(cursor, text, Date.now()) === false) {
       this.store.setState({ status });
       return;
     }
     this.#replay = null;
     const { notice, cut: kept, messages: before } = this.store.getState();
     const cut = this.busy ? cutAttempt(before.at(-1), messages.at(-1), kept) : null;
-    this.store.setState({ status, messages, cut, notice: this.#news.after(notice, said) });
+    this.store.setState({ status, messages, cut, notice: this.#news.after(notice, text) });
   }
 
   /** Drop the text of the cut attempt: the new text is as long. */

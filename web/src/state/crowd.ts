@@ -26,11 +26,11 @@ export class Crowd {
 
   /**
    * @param followers - the followers of all tabs.
-   * @param rest - disconnects this tab if it is hidden.
+   * @param pause - disconnects this tab if it is hidden.
    */
   constructor(
     private readonly followers: Followers,
-    private readonly rest: () => void,
+    private readonly pause: () => void,
   ) {
     this.#channel = typeof BroadcastChannel === "function" ? new BroadcastChannel(NAME) : null;
     if (this.#channel) this.#channel.onmessage = () => void this.#makeRoom();
@@ -49,7 +49,7 @@ export class Crowd {
 
   async #makeRoom(): Promise<void> {
     if (document.visibilityState === "visible" || this.#leave === null) return;
-    if ((await this.followers.count()) > MOST) this.rest();
+    if ((await this.followers.count()) > MOST) this.pause();
   }
 }
 

@@ -5,8 +5,8 @@ import type { Message } from "./model";
 type Parts = Message["parts"];
 
 const step: Parts[number] = { type: "step-start" };
-const text = (said: string): Parts[number] => ({ type: "text", text: said });
-const thought = (said: string): Parts[number] => ({ type: "reasoning", id: "r", text: said });
+const text = (words: string): Parts[number] => ({ type: "text", text: words });
+const thought = (words: string): Parts[number] => ({ type: "reasoning", id: "r", text: words });
 const file: Parts[number] = { type: "file", mediaType: "image/png", url: "data:image/png;base64,AA==" };
 const answer = (...parts: Parts): Message => ({ id: "a1", role: "assistant", parts });
 

@@ -4,7 +4,7 @@ import type { FeedEvent } from "./model";
 import { newPage } from "./testing/page";
 import { Source } from "./testing/source";
 
-let told: string[];
+let received: string[];
 let leavePage: () => void;
 let Feed: typeof import("./feed").Feed;
 
@@ -15,7 +15,7 @@ beforeEach(async () => {
   vi.stubGlobal("BroadcastChannel", undefined);
   leavePage = newPage();
   Source.opened = [];
-  told = [];
+  received = [];
   await underPath("/");
 });
 afterEach(() => {
@@ -33,8 +33,8 @@ async function underPath(path: string): Promise<void> {
 
 function start(): void {
   const onEvent = (event: FeedEvent): number =>
-    told.push(event.type === "open" ? `open ${event.complete ? "complete" : "with a gap"}` : event.type);
-  new Feed("/api/events", { onEvent, onStatus: (status) => told.push(status) }).start();
+    received.push(event.type === "open" ? `open ${event.complete ? "complete" : "with a gap"}` : event.type);
+  new Feed("/api/events", { onEvent, onStatus: (status) => received.push(status) }).start();
 }
 
 const open = (complete: boolean): FeedEvent => ({ type: "open", complete });
@@ -51,15 +51,15 @@ describe("the feed", () => {
   it("resumes after its last event at each reconnect", async () => {
     start();
     expect(asked()).toEqual(["/api/events"]);
-    Source.last.tell(open(true), "p/1");
-    Source.last.tell(deleted, "p/2");
-    expect(told).toEqual(["up", "open complete", "chat-deleted"]);
+    Source.last.emit(open(true), "p/1");
+    Source.last.emit(deleted, "p/2");
+    expect(received).toEqual(["up", "open complete", "chat-deleted"]);
     Source.last.fail();
     await passes(400);
     expect(asked().slice(1)).toEqual(["/api/events?after=p%2F2"]);
     Source.last.fail(); // no event: the position stays
     await passes(400);
-    Source.last.tell(open(true), "p/3");
+    Source.last.emit(open(true), "p/3");
     Source.last.fail();
     await passes(400);
     expect(asked().slice(2)).toEqual(["/api/events?after=p%2F2", "/api/events?after=p%2F3"]);
@@ -67,11 +67,11 @@ describe("the feed", () => {
 
   it("reports up and down, and whether it has a gap", async () => {
     start();
-    Source.last.tell(open(true), "p1");
+    Source.last.emit(open(true), "p1");
     Source.last.fail();
     await passes(400);
-    Source.last.tell(open(false), "p9");
-    expect(told).toEqual(["up", "open complete", "down", "up", "open with a gap"]);
+    Source.last.emit(open(false), "p9");
+    expect(received).toEqual(["up", "open complete", "down", "up", "open with a gap"]);
     expect(Source.opened.map(({ isClosed }) => isClosed)).toEqual([true, false]);
   });
 
@@ -86,13 +86,13 @@ describe("the feed", () => {
       expect(Source.opened).toHaveLength(before + 1);
     };
     for (const ms of [400, 800, 1_600]) await waits(ms);
-    Source.last.tell(open(true), "p1");
+    Source.last.emit(open(true), "p1");
     for (const ms of [400, 400, 800]) await waits(ms);
   });
 
   it("reconnects when the network is back", async () => {
     start();
-    Source.last.tell(open(true), "p1");
+    Source.last.emit(open(true), "p1");
     dispatchEvent(new Event("offline"));
     expect(Source.last.isClosed).toBe(true);
     await passes(0);
@@ -103,7 +103,7 @@ describe("the feed", () => {
 
   it("disconnects on a page hidden for 30 seconds, and resumes later", async () => {
     start();
-    Source.last.tell(open(true), "p1");
+    Source.last.emit(open(true), "p1");
     setHidden(true);
     await passes(29_999);
     expect(Source.last.isClosed).toBe(false);
@@ -159,12 +159,12 @@ describe("the feed of several tabs", () => {
   it("is published by its reader, and resumed by another tab", async () => {
     start();
     const other = new Channel("dls:feed");
-    const heard: unknown[] = [];
-    other.onmessage = ({ data }) => heard.push(data);
-    Source.last.tell(open(true), "p1");
-    expect(heard).toEqual([{ status: "up" }, { event: open(true), position: "p1" }]);
+    const published: unknown[] = [];
+    other.onmessage = ({ data }) => published.push(data);
+    Source.last.emit(open(true), "p1");
+    expect(published).toEqual([{ status: "up" }, { event: open(true), position: "p1" }]);
     other.postMessage({ event: deleted, position: "p2" });
-    expect(told).toEqual(["up", "open complete", "chat-deleted"]);
+    expect(received).toEqual(["up", "open complete", "chat-deleted"]);
     Source.last.fail();
     await passes(400);
     expect(asked()).toEqual(["/api/events", "/api/events?after=p2"]);
@@ -174,7 +174,7 @@ describe("the feed of several tabs", () => {
     await underPath("/chat/");
     start();
     new Channel("dls:feed").postMessage({ event: deleted, position: "p2" });
-    expect(told).toEqual([]);
+    expect(received).toEqual([]);
     expect(Channel.all[0]?.name).toBe("dls:/chat/:feed");
   });
 });
@@ -186,12 +186,12 @@ describe("the feed of a page that is left", () => {
 
   it("ends, and resumes when the page is restored from the cache", async () => {
     start();
-    Source.last.tell(open(true), "p1");
+    Source.last.emit(open(true), "p1");
     shown(false); // the first showing of the page
     dispatchEvent(new Event("pagehide"));
     expect([Source.opened.length, Source.last.isClosed]).toEqual([1, true]);
     await passes(0);
-    expect(told).toEqual(["up", "open complete"]);
+    expect(received).toEqual(["up", "open complete"]);
     shown(false);
     expect(Source.opened).toHaveLength(1);
     shown(true);

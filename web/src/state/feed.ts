@@ -13,13 +13,13 @@
  */
 import { scope } from "./base";
 import type { FeedEvent } from "./model";
-import { pause } from "./patience";
+import { pause } from "./backoff";
 
 const NAME = `${scope}feed`;
 const HIDDEN_MS = 30_000;
 
 type Status = "up" | "down";
-type Told = { event: FeedEvent; position: string } | { status: Status };
+type Message = { event: FeedEvent; position: string } | { status: Status };
 
 export interface FeedListener {
   onEvent: (event: FeedEvent) => void;
@@ -38,7 +38,7 @@ export class Feed {
     private readonly listener: FeedListener,
   ) {
     this.#channel = typeof BroadcastChannel === "function" ? new BroadcastChannel(NAME) : null;
-    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data as Told);
+    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#deliver(data as Message);
   }
 
   /** Take part while the page is visible. */
@@ -79,7 +79,7 @@ export class Feed {
     for (let attempt = 1; !signal.aborted; attempt++) {
       if (await this.#readOnce(signal)) attempt = 0;
       if (signal.aborted) return;
-      this.#tell({ status: "down" });
+      this.#publish({ status: "down" });
       await pause(Math.max(1, attempt));
     }
   }
@@ -102,23 +102,23 @@ export class Feed {
       source.onmessage = ({ data, lastEventId }) => {
         brought = true;
         const event = JSON.parse(data as string) as FeedEvent;
-        if (event.type === "open") this.#tell({ status: "up" });
-        this.#tell({ event, position: lastEventId });
+        if (event.type === "open") this.#publish({ status: "up" });
+        this.#publish({ event, position: lastEventId });
       };
     });
   }
 
-  #tell(told: Told): void {
-    this.#channel?.postMessage(told);
-    this.#hear(told);
+  #publish(message: Message): void {
+    this.#channel?.postMessage(message);
+    this.#deliver(message);
   }
 
-  #hear(told: Told): void {
-    if ("status" in told) {
-      this.listener.onStatus(told.status);
+  #deliver(message: Message): void {
+    if ("status" in message) {
+      this.listener.onStatus(message.status);
       return;
     }
-    this.#position = told.position;
-    this.listener.onEvent(told.event);
+    this.#position = message.position;
+    this.listener.onEvent(message.event);
   }
 }

@@ -30,8 +30,8 @@ describe("the notices of a run", () => {
   it("end with the next attempt's text; a takeover does not", () => {
     const news = new News();
     const retry = { event: "retry" };
-    news.hear(null, retry, "One", 0);
-    expect(["One", "", "O"].map((said) => news.after(retry, said))).toEqual([retry, retry, null]);
+    news.add(null, retry, "One", 0);
+    expect(["One", "", "O"].map((text) => news.after(retry, text))).toEqual([retry, retry, null]);
     const takeover = { event: "takeover" };
     expect(news.after(takeover, "One two")).toBe(takeover);
   });
@@ -39,16 +39,16 @@ describe("the notices of a run", () => {
   it("of a second failure stay until there is text after it", () => {
     const news = new News();
     const retry = { event: "retry" };
-    news.hear(null, retry, "One", 0);
-    news.hear(retry, retry, "One two", 0);
-    expect(["One two", "One two three"].map((said) => news.after(retry, said))).toEqual([retry, null]);
+    news.add(null, retry, "One", 0);
+    news.add(retry, retry, "One two", 0);
+    expect(["One two", "One two three"].map((text) => news.after(retry, text))).toEqual([retry, null]);
   });
 
   it("of another rung end with the next text, too", () => {
     const news = new News();
     const rung = { event: "rung", rung: "continue" };
-    news.hear(null, rung, "One", 0);
-    expect(["One", "One two"].map((said) => news.after(rung, said))).toEqual([rung, null]);
+    news.add(null, rung, "One", 0);
+    expect(["One", "One two"].map((text) => news.after(rung, text))).toEqual([rung, null]);
   });
 
   it("drop the time of the next attempt at another event", () => {

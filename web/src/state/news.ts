@@ -23,17 +23,17 @@ export function latest(before: RunNotice | null, notice: RunNotice): RunNotice {
 }
 
 export class News {
-  #saidBefore = "";
+  #textBefore = "";
 
   /**
    * @param shown - the notice that is shown.
    * @param notice - the new one.
-   * @param said - the answer's text now.
+   * @param text - the answer's text now.
    * @param now - milliseconds since the epoch; null in a replay, which has no times.
    */
-  hear(shown: RunNotice | null, notice: RunNotice, said: string, now: number | null): Partial<Shown> {
+  add(shown: RunNotice | null, notice: RunNotice, text: string, now: number | null): Partial<Shown> {
     if (!isForPeople(notice)) return {};
-    this.#saidBefore = said;
+    this.#textBefore = text;
     const wait = notice.event === "retry" ? notice.delay : undefined;
     const retryAt = now === null || wait === undefined ? null : now + wait * 1000;
     return { notice: latest(shown, notice), retryAt };
@@ -43,8 +43,8 @@ export class News {
    * The notice that is still to be shown. A failed attempt is over when the next one has text: a
    * restarted one has none at first.
    */
-  after(notice: RunNotice | null, said: string): RunNotice | null {
+  after(notice: RunNotice | null, text: string): RunNotice | null {
     const isPassing = notice?.event === "retry" || notice?.event === "rung";
-    return isPassing && said !== "" && said !== this.#saidBefore ? null : notice;
+    return isPassing && text !== "" && text !== this.#textBefore ? null : notice;
   }
 }

@@ -91,14 +91,14 @@ describe("a stored value", () => {
 
   it("notifies subscribers when another tab changes it", () => {
     watchStorage();
-    const heard: string[] = [];
-    const stop = onChangeElsewhere("f", () => heard.push("f"));
+    const changes: string[] = [];
+    const stop = onChangeElsewhere("f", () => changes.push("f"));
     dispatchEvent(new StorageEvent("storage", { key: "dls:f" }));
     dispatchEvent(new StorageEvent("storage", { key: "dls:g" }));
     dispatchEvent(new StorageEvent("storage", { key: null }));
-    expect(heard).toEqual(["f", "f"]);
+    expect(changes).toEqual(["f", "f"]);
     stop();
     dispatchEvent(new StorageEvent("storage", { key: "dls:f" }));
-    expect(heard).toHaveLength(2);
+    expect(changes).toHaveLength(2);
   });
 });

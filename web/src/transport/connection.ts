@@ -49,7 +49,7 @@ export interface Subject {
 const MAX_DOUBTFUL = 5;
 const MAX_PROBLEM_BYTES = 64 * 1024;
 
-const LET_GO = new TransportError("network", { message: "The page is hidden." });
+const HIDDEN = new TransportError("network", { message: "The page is hidden." });
 
 export class Connection {
   /** True once the server streams; false if it answers that no run is active. */
@@ -75,7 +75,7 @@ export class Connection {
   #notBefore = 0; // the end of a delay that the server asked for
   #atOnce = false; // the next attempt needs no delay
   #exchange: Exchange | undefined;
-  #endPause: (() => void) | undefined;
+  #endWait: (() => void) | undefined;
   #over = false;
 
   /**
@@ -129,14 +129,14 @@ export class Connection {
   }
 
   /** Disconnects now if the page is hidden, instead of after a timeout. */
-  rest(): void {
+  pauseIfHidden(): void {
     this.#presence.leave();
   }
 
   async #run(): Promise<void> {
     try {
       while (!this.#over) {
-        if (this.#mayRest()) await this.#rest();
+        if (this.#mayPause()) await this.#waitUntilVisible();
         else await this.#attempt();
       }
     } catch (error) {
@@ -160,7 +160,7 @@ export class Connection {
       exchange.close();
       this.#exchange = undefined;
     }
-    if (!this.#over && failure !== LET_GO) await this.#recover(failure);
+    if (!this.#over && failure !== HIDDEN) await this.#recover(failure);
   }
 
   /** Ends after an empty answer: no run, or no more records. False where none is allowed. */
@@ -190,7 +190,7 @@ export class Connection {
     this.#lost = false;
     this.#publish({ ...CALM, phase: "live", runId, resumes });
     this.#resolveOpened(true);
-    if (this.#mayRest()) throw LET_GO;
+    if (this.#mayPause()) throw HIDDEN;
   }
 
   async #follow(exchange: Exchange): Promise<void> {
@@ -235,13 +235,13 @@ export class Connection {
     if (this.#doubtful >= MAX_DOUBTFUL) return this.#fail(error);
     this.#failures += 1;
     this.#lost = this.#connected;
-    const waits = !this.#atOnce && !this.#mayRest();
+    const waits = !this.#atOnce && !this.#mayPause();
     this.#atOnce = false;
-    if (waits) await this.#pause(error);
+    if (waits) await this.#backOff(error);
     else this.#publish({ phase: this.#waitingPhase(), attempt: this.#failures, error });
   }
 
-  async #pause(error: TransportError): Promise<void> {
+  async #backOff(error: TransportError): Promise<void> {
     const { backoff, clock, random } = this.#settings;
     const askedMs = error.retryAfterMs ?? 0;
     const delayMs = Math.max(askedMs, pauseMs(backoff, this.#failures, this.#floorMs, random));
@@ -250,12 +250,12 @@ export class Connection {
     const phase = this.#waitingPhase();
     this.#publish({ phase, attempt: this.#failures, delayMs, retryAt, error });
     await this.#waitFor(delayMs);
-    if (this.#over || this.#mayRest()) return;
+    if (this.#over || this.#mayPause()) return;
     this.#publish({ phase: this.#waitingPhase(), delayMs: undefined, retryAt: undefined });
   }
 
   /** Waits until the page is visible again. */
-  async #rest(): Promise<void> {
+  async #waitUntilVisible(): Promise<void> {
     this.#notBefore = 0;
     this.#publish({ ...CALM, phase: "paused" });
     await this.#waitFor(undefined);
@@ -265,11 +265,11 @@ export class Connection {
   async #waitFor(ms: number | undefined): Promise<void> {
     let cancelTimer: (() => void) | undefined;
     await new Promise<void>((resolve) => {
-      this.#endPause = resolve;
+      this.#endWait = resolve;
       if (ms !== undefined) cancelTimer = this.#settings.clock.after(ms, resolve);
     });
     cancelTimer?.();
-    this.#endPause = undefined;
+    this.#endWait = undefined;
   }
 
   #waitingPhase(): "reconnecting" | "offline" {
@@ -277,26 +277,26 @@ export class Connection {
   }
 
   /** Whether to disconnect while the page is hidden. */
-  #mayRest(): boolean {
+  #mayPause(): boolean {
     return this.#presence.away && (this.#connected || !this.#subject.carriesMessage);
   }
 
   #onOffline(): void {
-    if (this.#mayRest()) return;
+    if (this.#mayPause()) return;
     if (this.#exchange) this.#cut(new TransportError("network", { message: NO_NETWORK }));
     else this.#publish({ phase: "offline" });
   }
 
   #onReturn(): void {
     if (this.#exchange?.cutIfSilent()) this.#atOnce = true;
-    if (this.#settings.clock.now() >= this.#notBefore) this.#endPause?.();
+    if (this.#settings.clock.now() >= this.#notBefore) this.#endWait?.();
     else if (this.#state.phase === "offline") this.#publish({ phase: this.#waitingPhase() });
   }
 
   #onAway(): void {
-    if (!this.#mayRest()) return;
-    if (this.#exchange) this.#cut(LET_GO);
-    this.#endPause?.();
+    if (!this.#mayPause()) return;
+    if (this.#exchange) this.#cut(HIDDEN);
+    this.#endWait?.();
   }
 
   #cut(reason: Error): void {
@@ -323,7 +323,7 @@ export class Connection {
     this.#over = true;
     this.#presence.close();
     this.#cut(new TransportError("network"));
-    this.#endPause?.();
+    this.#endWait?.();
     this.#publish({ ...CALM, ...last });
     return true;
   }

@@ -18,9 +18,9 @@ function browser() {
 describe("the host's environment", () => {
   it("notifies of network and visibility changes in a browser", () => {
     const { page, world, navigator } = browser();
-    const heard: string[] = [];
+    const events: string[] = [];
     const ends = (["online", "offline", "visible", "hidden"] as const).map((event) =>
-      hostEnvironment.on(event, () => heard.push(event)),
+      hostEnvironment.on(event, () => events.push(event)),
     );
     const happen = () => {
       navigator.onLine = false;
@@ -32,11 +32,11 @@ describe("the host's environment", () => {
       world.dispatchEvent(new Event("online"));
     };
     happen();
-    expect(heard).toEqual(["offline", "hidden", "visible", "online"]);
+    expect(events).toEqual(["offline", "hidden", "visible", "online"]);
     expect(hostEnvironment.isOnline()).toBe(false);
     for (const end of ends) end();
     happen();
-    expect(heard).toHaveLength(4);
+    expect(events).toHaveLength(4);
   });
 
   it("recognises a hidden page and an offline browser", () => {

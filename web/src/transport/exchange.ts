@@ -40,7 +40,7 @@ export class Exchange {
       throw this.#reason ?? error;
     } finally {
       this.#refuse = undefined;
-      this.#rest();
+      this.#endWatch();
     }
   }
 
@@ -59,7 +59,7 @@ export class Exchange {
     } catch (cause) {
       throw this.#reason ?? new TransportError("network", { cause });
     } finally {
-      this.#rest();
+      this.#endWatch();
     }
   }
 
@@ -105,7 +105,7 @@ export class Exchange {
     this.#unwatch = this.#clock.after(this.#silenceMs, () => this.#cutSilent());
   }
 
-  #rest(): void {
+  #endWatch(): void {
     this.#waitingSince = undefined;
     this.#unwatch?.();
     this.#unwatch = undefined;

@@ -177,19 +177,19 @@ describe("silence", () => {
 });
 
 describe("a hidden page", () => {
-  it("disconnects at once on `rest`", async () => {
+  it("disconnects at once on `pauseIfHidden`", async () => {
     const { stage, whole } = await live();
     await stage.environment.hide();
-    stage.transport.rest();
+    stage.transport.pauseIfHidden();
     await until(() => stage.state.phase === "paused");
     await stage.environment.show();
     await whole();
     expect(stage.server.cursors).toEqual([null, cursorOf(4)]);
   });
 
-  it("is the only one that `rest` disconnects", async () => {
+  it("is the only one that `pauseIfHidden` disconnects", async () => {
     const { stage } = await live();
-    stage.transport.rest();
+    stage.transport.pauseIfHidden();
     await stage.clock.advance(1_000);
     expect(stage.state.phase).toBe("live");
     stage.transport.close();

@@ -166,8 +166,8 @@ export class ResumableChatTransport<M extends UIMessage = UIMessage> implements 
    * Disconnects every stream now if the page is hidden, instead of after `hiddenMs`. They resume
    * when it is visible. For pages that need the few connections that a browser allows.
    */
-  rest(): void {
-    for (const { open } of this.#chats.values()) for (const connection of open) connection.rest();
+  pauseIfHidden(): void {
+    for (const { open } of this.#chats.values()) for (const connection of open) connection.pauseIfHidden();
   }
 
   /** Detaches from the chat's streams and drops its state. */

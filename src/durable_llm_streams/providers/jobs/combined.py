@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from typing_extensions import override
 
@@ -25,7 +26,17 @@ class CombinedJobs(OpenAIResponses, LlamaCppStreams):
     def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         if prompt.job is not None and is_ours(prompt.job):
             return LlamaCppStreams.stream(self, prompt)
+        if prompt.job is None and self._listing.is_missing(prompt.model):
+            return self._stream_listed(prompt)
         return super().stream(prompt)  # it passes on what is not a job of its kind
+
+    async def _stream_listed(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        """Ask which models the server has, then stream: the rules are about their names."""
+        with self._redacted():
+            prompt = await self._named(prompt)
+        async with aclosing(self.stream(prompt)) as events:
+            async for event in events:
+                yield event
 
     @override
     async def cancel(self, job: Job) -> None:

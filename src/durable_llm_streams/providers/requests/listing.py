@@ -47,6 +47,10 @@ class Listing:
         """The model that is meant."""
         return self.known or model if model == AUTO else model
 
+    def is_missing(self, model: str) -> bool:
+        """Whether the server must be asked before it is known which model is meant."""
+        return model == AUTO and not self.known
+
     def forget(self) -> None:
         """Forget the list: the server may have other models now."""
         self.known = ""

@@ -13,7 +13,7 @@ import { CopyButton } from "./copy-button";
 import { Details } from "./details";
 import { Ending } from "./ending";
 import { RunLine } from "./run-state";
-import { Said } from "./said";
+import { AnswerText } from "./answer-text";
 import { Sources } from "./sources";
 import { Standing } from "./standing";
 import { VersionArrows } from "./versions";
@@ -49,11 +49,11 @@ export const Answer = memo(function Answer(props: AnswerProps) {
     >
       {live && <Line chat={conversation.id} />}
       <Standing
-        cut={cut && <Said message={cut} live unfolded={unfolded} onUnfold={onUnfold} />}
+        cut={cut && <AnswerText message={cut} live unfolded={unfolded} onUnfold={onUnfold} />}
         comparable={cut !== null && (text !== "" || textOf(cut) === "")}
         onCovered={() => conversation.dropCut()}
       >
-        <Said
+        <AnswerText
           message={message}
           live={live}
           unfolded={unfolded}

@@ -1,5 +1,5 @@
 import { type ComponentType, useEffect, useSyncExternalStore } from "react";
-import { pause } from "@/state/patience";
+import { pause } from "@/state/backoff";
 
 type Markdown = ComponentType<{ text: string; live: boolean }>;
 
@@ -22,7 +22,7 @@ async function load(): Promise<void> {
   for (let attempt = 1; loaded === null; attempt++) {
     try {
       loaded = (await import("@/markdown")).Markdown;
-      tell();
+      notify();
     } catch {
       beLate();
       await pause(attempt, 2_000);
@@ -32,10 +32,10 @@ async function load(): Promise<void> {
 
 function beLate(): void {
   isLate = true;
-  tell();
+  notify();
 }
 
-function tell(): void {
+function notify(): void {
   for (const listener of listeners) listener();
 }
 

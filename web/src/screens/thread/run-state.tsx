@@ -38,7 +38,7 @@ export interface RunState {
 
 const NONE: RunState = { kind: "none", tone: "quiet", text: "" };
 
-type Told = Pick<ConversationView, "stopping" | "notice" | "retryAt" | "found"> & {
+type Shown = Pick<ConversationView, "stopping" | "notice" | "retryAt" | "found"> & {
   /** Whether the text of a cut attempt is shown. */
   isCut: boolean;
   /** Whether nothing has arrived for a while. */
@@ -46,7 +46,7 @@ type Told = Pick<ConversationView, "stopping" | "notice" | "retryAt" | "found"> 
 };
 
 /** The most important sentence about an answer that is being written. */
-export function runStateOf(view: Told, connection: ConnectionState, now: number): RunState {
+export function runStateOf(view: Shown, connection: ConnectionState, now: number): RunState {
   const { phase, resumes } = connection;
   if (phase === "offline") return { kind: "offline", tone: "wait", text: words.offlineAnswer };
   if (phase === "paused") return { kind: "paused", tone: "wait", text: words.pausedAnswer };
@@ -76,7 +76,7 @@ function reconnecting(retryAt: number | undefined, now: number): RunState {
 }
 
 /** Why an attempt failed and when the next one begins; then its rung. */
-function retrying(notice: RunNotice, { retryAt, isCut }: Told, now: number): RunState {
+function retrying(notice: RunNotice, { retryAt, isCut }: Shown, now: number): RunState {
   const attempt = words.attempt(notice.attempt ?? 2, notice.attempts ?? 2);
   const left = retryAt === null ? 0 : retryAt - now;
   const why = notice.reason ?? words.noAnswer;

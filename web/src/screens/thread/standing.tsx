@@ -34,7 +34,7 @@ export function Standing({ children, cut, comparable, onCovered }: StandingProps
     let next = 0;
     const isCovered = (): boolean => {
       const height = above.offsetHeight;
-      outer.style.setProperty("--said", `${height}px`);
+      outer.style.setProperty("--new-height", `${height}px`);
       const left = below.offsetHeight + room - height;
       outer.toggleAttribute("data-nearly", left < room / 2); // no more room for the label
       return comparable && below.offsetHeight > 0 && left <= 0;
@@ -63,7 +63,7 @@ export function Standing({ children, cut, comparable, onCovered }: StandingProps
   }, [isCut]);
   return (
     <div ref={frame} className="standing">
-      <div ref={fresh} className="standing-new" data-testid="said">
+      <div ref={fresh} className="standing-new" data-testid="new-text">
         {children}
       </div>
       {isCut && (

@@ -37,8 +37,8 @@ export function leaveApp(): void {
 }
 
 /** Set whether the server recognises the browser, for each request. */
-export function willBeKnown(...said: boolean[]): void {
-  known = said;
+export function willBeKnown(...answers: boolean[]): void {
+  known = answers;
 }
 
 async function serve(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {

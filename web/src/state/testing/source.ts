@@ -18,7 +18,7 @@ export class Source {
     return last;
   }
 
-  tell(event: FeedEvent, id: string): void {
+  emit(event: FeedEvent, id: string): void {
     if (!this.isClosed) this.onmessage?.({ data: JSON.stringify(event), lastEventId: id });
   }
 

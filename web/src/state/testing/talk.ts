@@ -71,14 +71,14 @@ export function newTalk(): void {
   conversation.enter();
   explain(() => {
     const { loading, status, problem, notice } = view();
-    return { said: said(), loading, status, problem, notice, counts, loads: wire.loads, log: wire.run?.log };
+    return { texts: texts(), loading, status, problem, notice, counts, loads: wire.loads, log: wire.run?.log };
   });
 }
 
 export const view = () => conversation.store.getState();
-export const said = (): string[] => view().messages.map((message) => textOf(message));
-export const shows = (...texts: string[]): Promise<void> =>
-  until(() => expect(said()).toEqual(texts));
+export const texts = (): string[] => view().messages.map((message) => textOf(message));
+export const shows = (...expected: string[]): Promise<void> =>
+  until(() => expect(texts()).toEqual(expected));
 export const isIdle = (): Promise<void> => until(() => expect(view().status).toBe("ready"));
 
 export const refuse = (status: number, name: string) => () =>
@@ -108,7 +108,7 @@ export async function asked(half: string): Promise<void> {
   conversation.begin();
   send("m1", "Hello");
   await until(() => expect(view().status).toBe("streaming"));
-  wire.say(half);
+  wire.writeText(half);
   await shows("Hello", half);
 }
 

@@ -86,12 +86,12 @@ export class Wire {
     for (const chunk of chunks) {
       run.log.push(chunk);
       if (TERMINAL.has(chunk.type)) run.ended = true;
-      if (chunk.type === "text-delta") this.#say(run, chunk.delta);
+      if (chunk.type === "text-delta") this.#writeDelta(run, chunk.delta);
     }
     for (const listener of this.#listeners) listener();
   }
 
-  say(delta: string, id = "p1"): void {
+  writeText(delta: string, id = "p1"): void {
     this.write({ type: "text-delta", id, delta });
   }
 
@@ -126,7 +126,7 @@ export class Wire {
     );
   }
 
-  #say(run: Run, delta: string): void {
+  #writeDelta(run: Run, delta: string): void {
     const message = this.messages.find(({ id }) => id === run.answer);
     const part = message?.parts[0];
     if (part?.type === "text") part.text += delta;

@@ -206,25 +206,25 @@ describe("the state", () => {
     const stage = new Stage();
     const end = stage.transport.subscribe("c2", () => undefined);
     end();
-    const heard: string[] = [];
-    stage.transport.subscribe("c2", () => heard.push(stage.transport.getState("c2").phase));
+    const phases: string[] = [];
+    stage.transport.subscribe("c2", () => phases.push(stage.transport.getState("c2").phase));
     end();
     await drive(stage.clock, read(await stage.send({ chatId: "c2" })));
-    expect(heard).toEqual(["connecting", "live", "ended"]);
+    expect(phases).toEqual(["connecting", "live", "ended"]);
   });
 
   it("notifies every subscriber although one throws an error", async () => {
     const reported: (() => void)[] = [];
     vi.stubGlobal("queueMicrotask", (report: () => void) => reported.push(report));
     const stage = new Stage();
-    const heard: string[] = [];
+    const phases: string[] = [];
     stage.transport.subscribe("c1", () => {
       throw new Error("listener");
     });
-    stage.transport.subscribe("c1", () => heard.push(stage.state.phase));
+    stage.transport.subscribe("c1", () => phases.push(stage.state.phase));
     const chunks = await stage.sendAndRead();
     vi.unstubAllGlobals();
-    expect([chunks.at(-1)?.type, heard]).toEqual(["finish", ["connecting", "live", "ended"]]);
+    expect([chunks.at(-1)?.type, phases]).toEqual(["finish", ["connecting", "live", "ended"]]);
     expect(reported).toHaveLength(3);
     for (const report of reported) expect(report).toThrow("listener");
   });

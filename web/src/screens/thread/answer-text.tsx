@@ -7,7 +7,7 @@ import { words } from "@/words";
 import { LazyMarkdown } from "./lazy-markdown";
 import { Reasoning } from "./reasoning";
 
-export interface SaidProps {
+export interface AnswerTextProps {
   message: Message;
   /** Whether it still grows. */
   live: boolean;
@@ -19,7 +19,7 @@ export interface SaidProps {
 }
 
 /** The content of an answer: reasoning, texts and files. */
-export function Said({ message, live, unfolded, onUnfold, empty = null }: SaidProps) {
+export function AnswerText({ message, live, unfolded, onUnfold, empty = null }: AnswerTextProps) {
   const reasoning = reasoningOf(message);
   const pieces = piecesOf(message);
   return (

@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { pause } from "./patience";
+import { pause } from "./backoff";
 
 beforeEach(() => {
   vi.useFakeTimers();
