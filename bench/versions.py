@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple, TypeVar
@@ -69,12 +70,9 @@ def run(scale: Scale, against: Path | None) -> Outcome:
 
 def _loads(scale: Scale) -> Iterator[tuple[str, Callable[[Checkout], _Load]]]:
     for level in scale.levels:
-        yield f"SQLite, {level} runs", lambda of, level=level: _sqlite(of, scale, level)
-        for followers, kind in ((0, "live"), (1, "resumed")):
-            yield (
-                f"Redis, {level} {kind} readers",
-                lambda of, level=level, followers=followers: _redis(of, scale, level, followers),
-            )
+        yield f"SQLite, {level} runs", partial(_sqlite, scale, level)
+        yield f"Redis, {level} live readers", partial(_redis, scale, level, 0)
+        yield f"Redis, {level} resumed readers", partial(_redis, scale, level, 1)
 
 
 def _in_turns(measure: Callable[[Checkout], T], other: Checkout, turn: int) -> tuple[T, T]:
@@ -84,14 +82,14 @@ def _in_turns(measure: Callable[[Checkout], T], other: Checkout, turn: int) -> t
     return measure(HERE), measure(other)
 
 
-def _sqlite(checkout: Checkout, scale: Scale, level: int) -> _Load:
+def _sqlite(scale: Scale, level: int, checkout: Checkout) -> _Load:
     with server("durable", {"BENCH_RATE": str(RATE)}, checkout=checkout) as running:
         found = reader.measure(running, level, scale.warm_up, scale.window)
     p50, _, p99, _ = found.latencies
     return _Load(found.cpu_per_chunk, p50, p99, found.foreign, found.faults + found.closed)
 
 
-def _redis(checkout: Checkout, scale: Scale, level: int, followers: int) -> _Load:
+def _redis(scale: Scale, level: int, followers: int, checkout: Checkout) -> _Load:
     with site("ours", followers=followers, checkout=checkout) as there:
         (found,) = redis_readers.measure(
             there, (level,), warm_up=scale.warm_up, window=scale.window

@@ -18,6 +18,7 @@ from typing import Any, Self
 from msgspec import structs
 
 from durable_llm_streams import chunks
+from durable_llm_streams.clock import core_clock
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, follow, read_all
 from durable_llm_streams.model import Claim, Cursor, Run, Status, token_at
@@ -116,17 +117,21 @@ class World:
         assert source.open == 0, f"{source.open} streams of the source are open behind the end"
         return ended
 
-    def flusher(self, store: Store | None = None) -> Flusher:
+    def flusher(
+        self, store: Store | None = None, core: Callable[[], float] = core_clock
+    ) -> Flusher:
         """A flusher without a worker."""
         store = store or self.store
-        self._flushers.append(Flusher(store.log, store.pace))
+        self._flushers.append(Flusher(store.log, store.pace, core=core))
         return self._flushers[-1]
 
-    def flushing(self, pace: Pace | None = None) -> tuple[FaultyStore, Flusher]:
+    def flushing(
+        self, pace: Pace | None = None, core: Callable[[], float] = core_clock
+    ) -> tuple[FaultyStore, Flusher]:
         """A store that can be spoiled, and a flusher over it."""
         store = self.faulty()
         store.pace = pace or store.pace
-        return store, self.flusher(store)
+        return store, self.flusher(store, core)
 
     def order(self, chat: str = "chat", text: str = "Hello", *, queue: bool = True) -> Order:
         """An order for an answer in a chat."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 
 import pytest
 
@@ -52,26 +51,23 @@ async def test_an_idle_flusher_flushes_at_once_whatever_the_pace(world: World, p
 
 @in_world
 async def test_the_pause_between_flushes_grows_and_shrinks_with_the_load(world: World) -> None:
-    def work(seconds: float) -> None:
-        end = time.thread_time() + seconds
-        while time.thread_time() < end:
-            pass
-
-    store, flusher = world.flushing()
+    used = 0.0  # seconds of the core
+    store, flusher = world.flushing(core=lambda: used)
     writer = flusher.writer(await world.claim())
 
     async def flushes(seconds: float, busy: float) -> int:
+        nonlocal used
         begin, until = len(store.batches), asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < until:
             writer.write(record(0))
-            work(busy)
+            used += busy * 0.002
             await asyncio.sleep(0.002)
         await writer.drain()
         return len(store.batches) - begin
 
     idle = await flushes(0.5, 0.0)
-    await flushes(0.5, 0.003)
-    busy = await flushes(0.5, 0.003)
+    await flushes(0.5, 1.0)
+    busy = await flushes(0.5, 1.0)
     await flushes(3.0, 0.0)
     after = await flushes(0.5, 0.0)
     assert busy < idle / 5
@@ -100,7 +96,7 @@ async def test_records_wait_for_others_only_where_calls_are_to_be_spared(
 ) -> None:
     """At 50 a second each. Where nothing is to be spared, no number of records holds one back."""
     for pace, fewest, longest in ((Pace(0.002), 1, 0.01), (SPARING, 40, 0.51)):
-        store, flusher = world.flushing(pace)
+        store, flusher = world.flushing(pace, core=lambda: 0.0)
         async with asyncio.TaskGroup() as group:
             writing = [
                 group.create_task(steadily(flusher.writer(await world.claim()), 50, 4))
@@ -166,29 +162,64 @@ def paced(pace: Pace, seconds: float, *, busy: float, late: float = 0.0, rate: f
 
 
 @pytest.mark.parametrize(
-    ("load", "interval"),
+    ("load", "delay"),
     [
         ({"busy": 0.3, "rate": 100_000}, 0.0),
-        ({"busy": 0.8, "rate": 100_000}, 0.0),
+        ({"busy": 0.5, "rate": 100_000}, 0.0),
         ({"busy": 0.9}, 0.060),
         ({"busy": 0.3, "late": 0.02}, 0.060),
         ({"busy": 0.3, "late": 0.005}, 0.0),
     ],
-    ids=["idle core", "busy core", "saturated core", "late timers", "timers a little late"],
+    ids=["idle core", "half-used core", "busy core", "late timers", "timers a little late"],
 )
-def test_the_interval_depends_on_the_core_and_not_on_the_count(
-    load: dict[str, float], interval: float
+def test_the_delay_depends_on_the_core_and_not_on_the_count(
+    load: dict[str, float], delay: float
 ) -> None:
-    assert paced(Pace(), 3, **load).interval == pytest.approx(interval)
-    assert paced(Pace(0.002), 3, **load).interval == pytest.approx(max(0.002, interval))
+    pacing = paced(Pace(0.002), 3, **load)
+    assert pacing.delay == pytest.approx(delay)
+    assert pacing.interval == pytest.approx(max(0.002, delay / 12))
 
 
-def test_a_saturated_core_is_detected_in_a_second_and_cleared_in_two() -> None:
+def test_a_busy_core_is_detected_in_a_second_and_cleared_in_a_second() -> None:
     pacing = paced(Pace(), 1, busy=1.0)
-    assert pacing.interval > 0.04
-    for moment in range(1, 41):
+    assert pacing.delay > 0.04
+    for moment in range(1, 21):
         pacing.flushed(1, 101 + moment * 0.051)
-    assert pacing.interval == 0
+    assert pacing.delay == 0
+
+
+def test_a_moment_of_work_delays_nothing() -> None:
+    used = iter([0.1, 0.2, 0.3, 0.4, 1.4, 1.5])
+    pacing = Pacing(Pace(), lambda: next(used) * 0.051)
+    for moment in range(1, 7):
+        pacing.flushed(1, moment * 0.051)
+        assert pacing.delay == 0
+
+
+@in_world
+async def test_on_a_busy_core_each_run_waits_for_its_own_records(world: World) -> None:
+    """At 50 records a second each. No call carries all runs, so none waits for the work of all."""
+    store, flusher = world.flushing(Pace(0.002), core=asyncio.get_running_loop().time)
+
+    async def later(number: int) -> float:
+        writer = flusher.writer(await world.claim())
+        await asyncio.sleep(number / 5000)
+        return await steadily(writer, 50, 4)
+
+    async with asyncio.TaskGroup() as group:
+        writing = [group.create_task(later(number)) for number in range(100)]
+        await asyncio.sleep(2)
+        newcomer = flusher.writer(await world.claim())
+        newcomer.write(record(0))
+        before = len(store.batches)
+        await newcomer.drain()
+        assert len(store.batches) == before + 1  # at once, and it does not hurry the others
+        await asyncio.sleep(1)
+        batches = store.batches[before:]
+    assert max(task.result() for task in writing) <= 0.070
+    assert max(map(len, batches)) < 30
+    sizes = [len(item.records) for batch in batches for item in batch]
+    assert 2.5 < sum(sizes) / len(sizes) < 4
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """`calls`: the CPU time that a call costs our Redis client, and redis-py's.
 
-Each client runs in a process of its own with uvloop, on one core; Redis has the others. Many callers
-share the client; each calls again as soon as it has its reply. A call runs a script with one key and
-64 bytes. Clients are measured in turns; a ratio is made within a pair.
+Each client runs in a process of its own with uvloop, on one core; Redis has the others. Many
+callers share the client; each calls again as soon as it has its reply. A call runs a script with
+one key and 64 bytes. Clients are measured in turns; a ratio is made within a pair.
 """
 
 from __future__ import annotations
@@ -119,4 +119,5 @@ def _theirs(port: int) -> tuple[Call, Call]:
 
 
 if __name__ == "__main__":
-    uvloop.run(_main(sys.argv[1], *map(int, sys.argv[2:4]), float(sys.argv[4])))
+    _, name, port, at_once, seconds = sys.argv
+    uvloop.run(_main(name, int(port), int(at_once), float(seconds)))

@@ -74,7 +74,7 @@ def determined(rng: random.Random, busy: float) -> Iterator[None]:
             for owner, name, value in replaced:
                 stack.enter_context(patch.object(owner, name, value))
             # its default was read when the class was made
-            stack.enter_context(patch.dict(Flusher.__init__.__kwdefaults__, cpu=cpu_time))
+            stack.enter_context(patch.dict(Flusher.__init__.__kwdefaults__, core=cpu_time))
             yield
     finally:
         random.setstate(before)

@@ -4,8 +4,9 @@ Theory of operation
 ===================
 1. All writers of a process share one flusher. What they wrote since the last flush is a batch. It
    goes to the store in one call: one small transaction for all runs, nothing per chunk.
-2. An idle flusher flushes at once. A busy one waits for the flush interval, see `pacing`. The first
-   record of an answer, its last ones, and a writer that drains do not wait.
+2. An idle flusher flushes at once. A busy one waits, see `pacing`: a batch holds the writers whose
+   first pending record has waited long enough. The first record of an answer, its last ones, and a
+   writer that drains do not wait.
 3. A batch whose outcome is unknown is retried unchanged; the store writes nothing twice. Meanwhile
    writers queue records until they are full, then they wait.
 """
@@ -14,10 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from durable_llm_streams.backoff import Backoff
+from durable_llm_streams.clock import core_clock
 from durable_llm_streams.errors import Fenced, StoreUnavailable
 from durable_llm_streams.model import Claim
 from durable_llm_streams.store import Append, LogStore, Pace
@@ -39,12 +42,12 @@ class LogWriter:
     was written is committed. A writer whose claim is lost raises Fenced from both.
     """
 
-    __slots__ = ("_at", "_drained", "_flusher", "_inflight", "_lost", "claim", "is_new", "pending")
+    __slots__ = ("_at", "_drained", "_flusher", "_inflight", "_lost", "claim", "pending", "since")
 
     def __init__(self, flusher: Flusher, claim: Claim) -> None:
         self.claim = claim
         self.pending: list[bytes] = []
-        self.is_new = True  # whether no record was written yet
+        self.since: float | None = None  # when the first pending record came; None before any did
         self._flusher = flusher
         self._at = claim.next_seq
         self._inflight = 0
@@ -82,7 +85,7 @@ class LogWriter:
         """
         while self.pending or self._inflight:
             if self.pending:
-                self._flusher.flush_now()
+                self._flusher.flush_now(self)
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
@@ -115,21 +118,24 @@ class Flusher:
     Args:
         log: where the records are written.
         pace: how often it may be called.
-        cpu: the CPU time of this thread, in seconds.
+        core: the seconds that this thread used a core or waited for one.
     """
 
     def __init__(
-        self, log: LogStore, pace: Pace, *, cpu: Callable[[], float] = time.thread_time
+        self, log: LogStore, pace: Pace, *, core: Callable[[], float] = core_clock
     ) -> None:
         self._log = log
-        self._pacing = Pacing(pace, cpu)
-        self._dirty: list[LogWriter] = []  # those with pending records
-        self._urgent = False  # whether one of them does not wait for the interval
+        self._pacing = Pacing(pace, core)
+        # Writers with pending records, by the time of the first of these. An entry is obsolete if
+        # the writer was flushed before its turn.
+        self._dirty: deque[tuple[float, LogWriter]] = deque()
+        self._urgent: dict[LogWriter, None] = {}  # those that do not wait
         self._idle: asyncio.Future[None] | None = None  # waits for a record
         self._pausing: asyncio.Future[None] | None = None  # waits for the interval
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._last = 0.0  # when the last call ended
 
     def writer(self, claim: Claim) -> LogWriter:
@@ -144,27 +150,28 @@ class Flusher:
         """
         if self._closed:
             raise Fenced("This process is shutting down; another one goes on with the run.")
-        self._dirty.append(writer)
-        if writer.is_new:
-            writer.is_new = False
-            self.flush_now()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        is_new, writer.since = writer.since is None, self._loop.time()
+        self._dirty.append((writer.since, writer))
+        if is_new:
+            self.flush_now(writer)
         idle = self._idle
         if idle is not None:
             self._idle = None
             idle.set_result(None)
         elif self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="log-flusher")
+            self._task = self._loop.create_task(self._run(self._loop), name="log-flusher")
 
-    def flush_now(self) -> None:
-        """Flush without waiting for the interval."""
-        self._urgent = True
-        if self._pausing is not None and not self._pausing.done():
-            self._pausing.set_result(None)
+    def flush_now(self, writer: LogWriter) -> None:
+        """Flush a writer with pending records without waiting."""
+        self._urgent[writer] = None
+        self._end_pause()
 
     async def close(self) -> None:
         """Flush what is pending, without a retry, then end. Writing after it raises Fenced."""
         self._closing = True
-        self.flush_now()
+        self._end_pause()
         try:
             while self._task is not None:
                 if self._idle is not None:
@@ -174,16 +181,14 @@ class Flusher:
         finally:
             self._closed = True
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         writers: list[LogWriter] = []
         try:
             while await self._has_work(loop):
-                writers, self._dirty = self._dirty, []
-                self._urgent = False
+                writers = self._take_due(loop.time())
                 batch = [writer.take() for writer in writers]
                 try:
-                    results = await self._commit(batch)
+                    results = await self._commit(batch) if batch else []
                 except StoreUnavailable as error:  # while closing, which does not retry
                     logger.warning("The last records were not written: %s", error)
                     results = [False] * len(batch)
@@ -198,8 +203,10 @@ class Flusher:
                 self._pacing.flushed(records, self._last)
         finally:  # whatever ended the flusher, no writer may wait for ever
             self._task = self._idle = None
-            unwritten, self._dirty = [*writers, *self._dirty], []
-            for writer in unwritten:
+            writers += [writer for _, writer in self._dirty if writer.pending]
+            self._dirty.clear()
+            self._urgent.clear()
+            for writer in writers:
                 writer.flushed(committed=False)
 
     async def _has_work(self, loop: asyncio.AbstractEventLoop) -> bool:
@@ -209,10 +216,11 @@ class Flusher:
                 return False
             self._idle = loop.create_future()
             await self._idle
-        until = self._last + self._pacing.interval
+        pacing = self._pacing
+        until = max(self._last + pacing.interval, self._dirty[0][0] + pacing.delay)
         if not (self._urgent or self._closing) and until > loop.time():
             self._pausing = loop.create_future()
-            timer = loop.call_at(until, self._end_pause, until)
+            timer = loop.call_at(until, self._pause_over, until)
             try:
                 await self._pausing
             finally:
@@ -220,10 +228,26 @@ class Flusher:
                 timer.cancel()
         return True
 
-    def _end_pause(self, until: float) -> None:
+    def _take_due(self, now: float) -> list[LogWriter]:
+        """The writers of the next batch: the urgent ones, and those that have waited enough."""
+        urgent, self._urgent = self._urgent, {}
+        writers = list(urgent)
+        pacing, dirty = self._pacing, self._dirty
+        # What is due before the next call could be made goes along with this one.
+        last = inf if self._closing else now - max(0.0, pacing.delay - pacing.interval)
+        while dirty and dirty[0][0] <= last:
+            since, writer = dirty.popleft()
+            if writer.pending and writer.since == since and writer not in urgent:
+                writers.append(writer)
+        return writers
+
+    def _pause_over(self, until: float) -> None:
+        self._pacing.fired(asyncio.get_running_loop().time() - until)
+        self._end_pause()
+
+    def _end_pause(self) -> None:
         pausing = self._pausing
         if pausing is not None and not pausing.done():
-            self._pacing.fired(asyncio.get_running_loop().time() - until)
             pausing.set_result(None)
 
     async def _commit(self, batch: list[Append]) -> list[bool]:
