@@ -130,6 +130,19 @@ async def test_the_first_and_last_records_of_a_run_are_never_held_back(world: Wo
 
 
 @in_world
+async def test_a_first_word_is_not_held_back(world: World) -> None:
+    store, flusher = world.flushing(SPARING)
+    writer = flusher.writer(await world.claim())
+    for number in range(101):  # at 50 a second, calls are half a second apart
+        writer.write(record(number))
+        await asyncio.sleep(0.02)
+    writer.hurry()
+    writer.write(record(101))
+    await asyncio.sleep(0.001)
+    assert store.batches[-1][0].records[-1] == record(101)
+
+
+@in_world
 async def test_a_writer_that_waits_for_its_records_ends_the_pause(world: World) -> None:
     _, flusher = world.flushing(SPARING)
     writer = flusher.writer(await world.claim())

@@ -5,8 +5,8 @@ Theory of operation
 1. All writers of a process share one flusher. What they wrote since the last flush is a batch. It
    goes to the store in one call: one small transaction for all runs, nothing per chunk.
 2. An idle flusher flushes at once. A busy one waits, see `pacing`: a batch holds the writers whose
-   first pending record has waited long enough. The first record of an answer, its last ones, and a
-   writer that drains do not wait.
+   first pending record has waited long enough. The first record of an answer, its first word, its
+   last records, and a writer that drains do not wait.
 3. A batch whose outcome is unknown is retried unchanged; the store writes nothing twice. Meanwhile
    writers queue records until they are full, then they wait.
 """
@@ -77,6 +77,10 @@ class LogWriter:
             self._flusher.mark(self)
         pending.append(record)
 
+    def hurry(self) -> None:
+        """Commit the records of this turn of the loop without waiting for others."""
+        self._flusher.flush_now(self)
+
     async def drain(self) -> None:
         """Wait until every record that was written is committed.
 
@@ -85,7 +89,7 @@ class LogWriter:
         """
         while self.pending or self._inflight:
             if self.pending:
-                self._flusher.flush_now(self)
+                self.hurry()
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)

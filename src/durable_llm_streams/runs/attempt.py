@@ -127,11 +127,13 @@ class Attempt:
                 if text_head is None:
                     text_head, reasoning_head = parts.open("text"), None
                     idle.progressed(limits.next_token)
+                    self._writer.hurry()  # with the delta that is written next
                 write(text_head + encode(event.text) + b"}")
             elif isinstance(event, ReasoningDelta) and self._opening is None:
                 if reasoning_head is None:
                     text_head, reasoning_head = None, parts.open("reasoning")
                     idle.progressed(limits.next_token)
+                    self._writer.hurry()
                 write(reasoning_head + encode(event.text) + b"}")
             elif isinstance(event, Alive):
                 self._alive(event, idle)
