@@ -18,7 +18,6 @@ from typing import Any, Self
 from msgspec import structs
 
 from durable_llm_streams import chunks
-from durable_llm_streams.clock import core_clock
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, follow, read_all
 from durable_llm_streams.model import Claim, Cursor, Run, Status, token_at
@@ -118,7 +117,7 @@ class World:
         return ended
 
     def flusher(
-        self, store: Store | None = None, core: Callable[[], float] = core_clock
+        self, store: Store | None = None, core: Callable[[], float] = lambda: 0.0
     ) -> Flusher:
         """A flusher without a worker."""
         store = store or self.store
@@ -126,7 +125,7 @@ class World:
         return self._flushers[-1]
 
     def flushing(
-        self, pace: Pace | None = None, core: Callable[[], float] = core_clock
+        self, pace: Pace | None = None, core: Callable[[], float] = lambda: 0.0
     ) -> tuple[FaultyStore, Flusher]:
         """A store that can be spoiled, and a flusher over it."""
         store = self.faulty()

@@ -96,7 +96,7 @@ async def test_records_wait_for_others_only_where_calls_are_to_be_spared(
 ) -> None:
     """At 50 a second each. Where nothing is to be spared, no number of records holds one back."""
     for pace, fewest, longest in ((Pace(0.002), 1, 0.01), (SPARING, 40, 0.51)):
-        store, flusher = world.flushing(pace, core=lambda: 0.0)
+        store, flusher = world.flushing(pace)
         async with asyncio.TaskGroup() as group:
             writing = [
                 group.create_task(steadily(flusher.writer(await world.claim()), 50, 4))
