@@ -126,8 +126,17 @@ class Settings(BaseSettings):
     reasoning_effort: str | None = Field(
         None, description="How much models should think: `low`, `medium`, `high`, …"
     )
+    context_tokens: int = Field(
+        32_000,
+        ge=0,
+        description="How many tokens of a conversation are sent to the model, by a cautious "
+        "estimate: the newest turns, whole. A longer question is refused (413). 0: no limit.",
+    )
     max_tokens: int | None = Field(
-        None, ge=1, description="The longest answer, in tokens. Default: the provider's."
+        None,
+        ge=1,
+        description="The longest answer, in tokens: the model stops there. Default: the "
+        "provider's.",
     )
     temperature: float | None = Field(
         None,
@@ -281,6 +290,7 @@ class Settings(BaseSettings):
             poll=poll,
             concurrent_runs=self.max_runs,
             attempts=self.attempts,
+            context_tokens=self.context_tokens,
             continues=self.continue_,
             first_token=self.first_token_timeout,
             thinking=self.thinking_timeout,
