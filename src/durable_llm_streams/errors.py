@@ -5,6 +5,7 @@ DurableError
 │   ├── InvalidCursor         the text is not a cursor
 │   ├── InvalidPageToken      the text is not the token of a page of chats
 │   ├── InvalidSetting        a setting that the server cannot start with
+│   ├── MessageTooLong        the question alone is more than the model is sent
 │   └── NotAQuestion          only a user's message can be edited
 ├── NotFound                  no such thing for this owner
 │   ├── ChatNotFound
@@ -65,6 +66,21 @@ class InvalidPageToken(InvalidRequest):
 
 class InvalidSetting(InvalidRequest):
     """A setting has a value that the server cannot start with."""
+
+
+class MessageTooLong(InvalidRequest):
+    """The question alone is more than the model is sent.
+
+    Args:
+        tokens: how many it has, by estimate.
+        limit: how many are accepted.
+    """
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"The message is too long for the model: it has about {tokens} tokens, and at most "
+            f"{limit} are accepted. Shorten it, or send it in parts."
+        )
 
 
 class NotAQuestion(InvalidRequest):

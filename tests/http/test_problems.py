@@ -21,7 +21,7 @@ STATUSES = {
         404: "NotFound ChatNotFound MessageNotFound RunNotFound",
         409: "Conflict ChatBusy MessageConflict KeyConflict Fenced SequenceMismatch",
         410: "CursorLost",
-        413: "TooLarge",
+        413: "TooLarge MessageTooLong",
         415: "UnsupportedMediaType",
         500: "DurableError ModelError",
         503: "StoreError StoreUnavailable StoreClosed StoreLocked StoreUnusable ShuttingDown",
@@ -40,6 +40,7 @@ def every_kind(root: Kind = errors.DurableError) -> Iterator[Kind]:
 def made(kind: Kind) -> errors.DurableError:
     arguments: dict[Kind, tuple[Any, ...]] = {
         errors.ChatBusy: ("run1",), errors.SequenceMismatch: (7,), errors.CursorLost: (),
+        errors.MessageTooLong: (9, 7),
     }  # fmt: skip
     return kind(*arguments.get(kind, ("A sentence.",)))
 

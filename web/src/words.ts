@@ -38,6 +38,10 @@ export const words = {
   nextVersion: "Next version",
   version: (index: number, count: number) => `${index} of ${count}`,
   details: "About this answer",
+  leftOut: (count: number) =>
+    count === 1
+      ? "The first message of this chat was not sent to the model: the chat is too long."
+      : `The first ${count.toLocaleString("en")} messages of this chat were not sent to the model: the chat is too long.`,
   thinking: "Thinking…",
   thoughts: "Thoughts",
   earlier: (count: number) => `${count} earlier ${count === 1 ? "message" : "messages"}`,

@@ -25,6 +25,7 @@ from durable_llm_streams.stores import open_store, without_password
 
 from .listening import listen, url_of
 from .provider import provider, with_models
+from .public import check_public
 from .settings import Settings, load, unknown
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,7 @@ def serve() -> None:
     )
     for name in unknown():
         logger.warning("%s is not a setting. `dls settings` lists them.", name)
+    check_public(settings)
     with contextlib.ExitStack() as stack:
         listeners = listen(settings.host, settings.port)
         for listener in listeners:

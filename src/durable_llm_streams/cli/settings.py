@@ -19,11 +19,15 @@ PREFIX = "DLS_"
 #: More than three centuries: beyond it, clocks and databases overflow.
 _LONGEST = 1e10
 
+_LONGEST_SHOWN = 20  # characters
+
 _ECONOMY_LEASES = 4
 _ECONOMY_POLL = 10.0  # seconds
 
 #: Variables with our prefix that are not the server's: of `dls chat`, of the build, of the tests.
 _OTHERS = {"DLS_URL", "DLS_WEB", "DLS_CHROMIUM", "DLS_NGINX", "DLS_REDIS_SERVER"}
+
+_LISTS = ("hosts", "cors_origins", "frame_ancestors", "models", "fallback_models")
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
 
@@ -80,6 +84,16 @@ class Settings(BaseSettings):
     port: int = _named(
         "DLS_PORT", "PORT", default=8000, description="The port to listen on.", ge=0, le=65535
     )
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The names by which this server is reached, separated by commas, such as "
+        "`chat.example.org`. A server that others can reach needs it.",
+    )
+    anonymous: bool = Field(
+        False,
+        description="`yes`: anybody who reaches this server may use the model provider's key. "
+        "Without it, a server with a key that others can reach does not start.",
+    )
     base_path: str = Field(
         "",
         description="The path below which everything is served, such as `/chat`, if a proxy "
@@ -126,8 +140,17 @@ class Settings(BaseSettings):
     reasoning_effort: str | None = Field(
         None, description="How much models should think: `low`, `medium`, `high`, …"
     )
+    context_tokens: int = Field(
+        32_000,
+        ge=0,
+        description="How many tokens of a conversation are sent to the model, by a cautious "
+        "estimate: the newest turns, whole. A longer question is refused (413). 0: no limit.",
+    )
     max_tokens: int | None = Field(
-        None, ge=1, description="The longest answer, in tokens. Default: the provider's."
+        None,
+        ge=1,
+        description="The longest answer, in tokens: the model stops there. Default: the "
+        "provider's.",
     )
     temperature: float | None = Field(
         None,
@@ -167,7 +190,9 @@ class Settings(BaseSettings):
         None,
         description="A TOML file that says how models are asked; see below.",
     )
-    system_prompt: str = Field("", description="The system prompt of every conversation.")
+    system_prompt: str = Field(
+        "", description="The system prompt of every conversation.", repr=False
+    )
     on_busy: Literal["reject", "queue", "interrupt"] = Field(
         "reject",
         description="What happens to a message that arrives while its chat is being answered: it "
@@ -251,7 +276,7 @@ class Settings(BaseSettings):
         repr=False,
     )
 
-    @field_validator("models", "fallback_models", "cors_origins", "frame_ancestors", mode="before")
+    @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -281,6 +306,7 @@ class Settings(BaseSettings):
             poll=poll,
             concurrent_runs=self.max_runs,
             attempts=self.attempts,
+            context_tokens=self.context_tokens,
             continues=self.continue_,
             first_token=self.first_token_timeout,
             thinking=self.thinking_timeout,
@@ -314,8 +340,14 @@ def load() -> Settings:
         for item in error.errors():
             field = str(item["loc"][0])
             name = field if field.isupper() else names(field)[0]
-            lines.append(f"{name} is {str(item['input'])[:100]!r}: {item['msg']}.")
+            lines.append(f"{name}{_shown(item['input'])}: {item['msg']}.")
         raise InvalidSetting("\n".join(lines)) from None
+
+
+def _shown(value: Any) -> str:
+    """A value in an error. A long one may be a key that was put into the wrong variable."""
+    text = str(value)
+    return f" is {text!r}" if len(text) <= _LONGEST_SHOWN else ""
 
 
 def unknown() -> list[str]:

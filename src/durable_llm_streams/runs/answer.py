@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -31,8 +31,9 @@ from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.source import Finish, Job, Prompt, Source, Turn
 from durable_llm_streams.store import Store
 
-from . import ending
+from . import context, ending
 from .attempt import Attempt
+from .context import Context
 from .continuation import request
 from .idle_timeout import cancelled
 from .jobs import Jobs
@@ -126,13 +127,13 @@ class Answer:
         if fold.job is not None and self._jobs.supported:
             self._policy.job = Job(*fold.job)
         attempt, step = self._attempt(fold), self._policy.choose(fold)
+        sent = await self._context(fold)
         if not fold.message_id:
-            for record in ending.opening(self._run):
+            for record in ending.opening(self._run, sent.metadata()):
                 self._writer.write(record)
         elif self._run.epoch.number > 1:
             about = step.notice() if attempt <= self._limits.attempts else {}
             self._notice({"event": "takeover", "attempt": attempt, **about})
-        turns = await self._turns()
         # If the clock was set back since then, the run must not get more time.
         passed = max(0, self._now() - (self._run.started_at or 0))
         left = self._limits.whole_run - passed / 1000
@@ -141,7 +142,7 @@ class Answer:
         whole = asyncio.timeout(left)
         try:
             async with whole:
-                await self._try_until_done(fold, step, turns)
+                await self._try_until_done(fold, step, sent.turns)
         except TimeoutError:
             if not whole.expired():
                 raise
@@ -165,20 +166,13 @@ class Answer:
     def _notice(self, values: dict[str, Any]) -> None:
         self._writer.write(chunks.notice(values))
 
-    async def _turns(self) -> list[Turn]:
-        turns = [Turn("system", self._system)] if self._system else []
-        for message in await self._store.chats.thread(self._run.id):
-            if message.body:
-                text = "".join(
-                    part["text"]
-                    for part in chunks.decode(message.body)["parts"]
-                    if part["type"] == "text"
-                )
-                if text:
-                    turns.append(Turn("user" if message.role == "user" else "assistant", text))
-        return turns
+    async def _context(self, fold: Fold) -> Context:
+        thread = await self._store.chats.thread(self._run.id)
+        if fold.message_id:
+            return context.repeat(self._system, thread, fold.metadata)
+        return context.choose(self._system, thread, self._limits.context_tokens)
 
-    async def _try_until_done(self, fold: Fold, step: Step, turns: list[Turn]) -> None:
+    async def _try_until_done(self, fold: Fold, step: Step, turns: Sequence[Turn]) -> None:
         failure: ModelError | None = None
         while True:
             attempt = self._attempt(fold)
@@ -209,7 +203,7 @@ class Answer:
                 await self._back_off(attempt, failure, step)
             fold = await self._read()
 
-    async def _ask(self, fold: Fold, step: Step, turns: list[Turn]) -> Finish:
+    async def _ask(self, fold: Fold, step: Step, turns: Sequence[Turn]) -> Finish:
         """Make one attempt."""
         if not self._may_begin():
             await self._writer.drain()

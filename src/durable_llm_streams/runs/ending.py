@@ -26,14 +26,21 @@ Last = Callable[[Fold], Sequence[bytes]]
 _DIGITS = 12  # of a sum of dollars; a token may cost less than a millionth
 
 
-def opening(run: Run) -> list[bytes]:
-    """The first records of every log."""
-    about = {
+def opening(run: Run, context: Mapping[str, int] | None = None) -> list[bytes]:
+    """The first records of every log.
+
+    Args:
+        run: the run.
+        context: what the model is sent, see `Context.metadata`; None if it was not asked.
+    """
+    about: dict[str, Any] = {
         "run": run.id,
         "model": run.model,
         "createdAt": timestamp(run.created_at),
         "status": Status.RUNNING,
     }
+    if context is not None:
+        about["context"] = context
     return [chunks.start(run.message_id, about), chunks.START_STEP]
 
 

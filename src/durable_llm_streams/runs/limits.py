@@ -19,6 +19,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         poll: how often a worker looks for runs to claim.
         concurrent_runs: how many runs a process executes at once; more wait in the queue.
         attempts: how many attempts are made before a run fails.
+        context_tokens: how many tokens of a conversation the model is sent, by the estimate of
+            `tokens.estimated`; 0 for all. See `context`.
         continues: the partial answers that a model is asked in words to continue, see
             `continuation.may_continue`.
         first_token: timeout from the request, or from the last sign of life, to the first token of
@@ -38,6 +40,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     poll: float = 0.5
     concurrent_runs: int = 1000
     attempts: int = 5
+    context_tokens: int = 32_000
     continues: Mode = "on"
     first_token: float = 120.0
     thinking: float = 900.0

@@ -26,6 +26,7 @@ from durable_llm_streams.source import Job, Source
 from durable_llm_streams.store import Order, Sent, Store
 
 from . import ending, shutdown
+from .context import check_question, check_system, text_of
 from .executor import Executor
 from .limits import Limits
 
@@ -50,6 +51,9 @@ class Worker:
         limits: see `Limits`.
         now: the wall clock, in milliseconds.
         rng: for jitter.
+
+    Raises:
+        InvalidSetting: the system prompt leaves no room for questions.
     """
 
     def __init__(
@@ -64,6 +68,8 @@ class Worker:
         rng: random.Random | None = None,
     ) -> None:
         self.limits = limits or Limits()
+        check_system(system, self.limits.context_tokens)
+        self._system = system
         self._store = store
         self._name = name
         self.now = now
@@ -109,10 +115,14 @@ class Worker:
 
         Raises:
             ShuttingDown: this process accepts no new runs.
+            MessageTooLong: the question alone is more than the model is sent.
             DurableError: see `RunStore.send`.
         """
         if self._executor.draining:
             raise ShuttingDown("This server is shutting down. Send the message again in a moment.")
+        if order.body:
+            budget = self.limits.context_tokens
+            check_question(text_of(order.body), system=self._system, budget=budget)
         has_capacity = self._capacity() > 0
         if has_capacity:
             order = structs.replace(order, worker=self._name, lease=self.limits.lease)

@@ -22,6 +22,7 @@ TYPE_PREFIX = "urn:durable-llm-streams:"
 #: Exception -> (HTTP status, name, title). The first match along the exception's bases is used.
 PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.InvalidCursor: (400, "invalid-cursor", "Invalid cursor"),
+    errors.MessageTooLong: (413, "message-too-long", "The message is too long"),
     errors.InvalidRequest: (400, "invalid-request", "Invalid request"),
     errors.ChatNotFound: (404, "chat-not-found", "No such chat"),
     errors.MessageNotFound: (404, "message-not-found", "No such message"),
