@@ -8,7 +8,7 @@ import pytest
 
 from durable_llm_streams.errors import InvalidSetting, MessageTooLong
 from durable_llm_streams.model import Message
-from durable_llm_streams.runs.context import check_question, check_system, choose, repeat
+from durable_llm_streams.runs.model_context import check_question, check_system, choose, repeat
 from durable_llm_streams.runs.tokens import MESSAGE_TOKENS
 from durable_llm_streams.source import Turn
 

@@ -33,12 +33,12 @@ from durable_llm_streams.store import Store
 
 from . import context, ending
 from .attempt import Attempt
-from .context import Context
 from .continuation import request
 from .idle_timeout import cancelled
 from .jobs import Jobs
 from .ladder import Step
 from .limits import Limits
+from .model_context import Context
 from .parts import PartWriter
 from .retry_policy import RetryPolicy
 

@@ -26,9 +26,9 @@ from durable_llm_streams.source import Job, Source
 from durable_llm_streams.store import Order, Sent, Store
 
 from . import ending, shutdown
-from .context import check_question, check_system, text_of
 from .executor import Executor
 from .limits import Limits
+from .model_context import check_question, check_system, text_of
 
 logger = logging.getLogger(__name__)
 
