@@ -31,7 +31,7 @@ from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.source import Finish, Job, Prompt, Source, Turn
 from durable_llm_streams.store import Store
 
-from . import context, ending
+from . import ending, model_context
 from .attempt import Attempt
 from .continuation import request
 from .idle_timeout import cancelled
@@ -169,8 +169,8 @@ class Answer:
     async def _context(self, fold: Fold) -> Context:
         thread = await self._store.chats.thread(self._run.id)
         if fold.message_id:
-            return context.repeat(self._system, thread, fold.metadata)
-        return context.choose(self._system, thread, self._limits.context_tokens)
+            return model_context.repeat(self._system, thread, fold.metadata)
+        return model_context.choose(self._system, thread, self._limits.context_tokens)
 
     async def _try_until_done(self, fold: Fold, step: Step, turns: Sequence[Turn]) -> None:
         failure: ModelError | None = None
