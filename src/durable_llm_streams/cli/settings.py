@@ -94,6 +94,21 @@ class Settings(BaseSettings):
         (),
         description="Origins of sites that may show the chat in a frame, separated by commas.",
     )
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The names by which clients address the server, separated by commas, such as "
+        "`chat.example.org` or `*.example.org`; `*` is any. Default: the names of loopback if "
+        "DLS_HOST is on loopback, any otherwise.",
+    )
+    docs: Literal["on", "off"] = Field(
+        "on", description="Whether `/docs` and `/openapi.json` describe the API."
+    )
+    connections_per_address: int = Field(
+        200,
+        ge=1,
+        description="The most connections of one client address, or of one IPv6 network of 64 "
+        "bits. Those of loopback and of the proxies in FORWARDED_ALLOW_IPS are not counted.",
+    )
     model: str | None = Field(
         None,
         description="The model used when a client names none. Default: `openrouter/auto` with an "
@@ -251,7 +266,9 @@ class Settings(BaseSettings):
         repr=False,
     )
 
-    @field_validator("models", "fallback_models", "cors_origins", "frame_ancestors", mode="before")
+    @field_validator(
+        "models", "fallback_models", "cors_origins", "frame_ancestors", "hosts", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
