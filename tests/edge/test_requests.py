@@ -63,6 +63,7 @@ async def test_a_head_of_the_limit_is_accepted_in_any_pieces_and_no_more(app: Ap
     room = most - len(HEAD) - len(line) + 2
     whole = HEAD + line % (b"y" * room)
     assert len(whole) == most
+    answer = b""
     for size, step, status in ((0, most, 200), (0, 1000, 200), (1, most, 431), (1, 1000, 431)):
         head = HEAD + line % (b"y" * (room + size))
         async with connected(app) as client:

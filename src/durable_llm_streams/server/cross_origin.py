@@ -28,7 +28,8 @@ from typing_extensions import override
 from .problems import problem
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "DELETE")
-_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+#: Methods that change nothing (RFC 9110, section 9.2.1).
+SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _EXPOSED: Final = ("Retry-After", "X-Run-Id", "X-Vercel-AI-UI-Message-Stream")
 _PREFLIGHT_SECONDS: Final = 7200  # Chromium's longest
 _OWN: Final = ("same-origin", "none")  # `none`: a person typed the address
@@ -76,10 +77,8 @@ class ForeignRequests:
     def __init__(self, origins: Sequence[str] = ()) -> None:
         self._origins = frozenset(origins)
 
-    def found(self, method: str, headers: Mapping[str, str]) -> bool:
-        """Whether a request is one."""
-        if method in _SAFE:
-            return False
+    def found(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request with these headers, whose method is not a safe one, is foreign."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if (origin is None and site is None) or origin in self._origins:
             return False

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .cross_origin import ForeignRequests
+from .cross_origin import SAFE_METHODS, ForeignRequests
 from .edge import Hosts
 from .policy import secured
 from .problems import problem
@@ -61,9 +61,9 @@ class Safeguards:
         host = named[0].decode("latin-1") if named else ""
         if not (self._hosts.accepts(host) or self._is_check(scope)):
             return problem(421, "unknown-host", "Not this server", _unknown(host))
-        if self._foreign.found(scope["method"], Headers(scope=scope)):
-            return self._foreign.refusal()
-        return None
+        if scope["method"] in SAFE_METHODS:
+            return None
+        return self._foreign.refusal() if self._foreign.found(Headers(scope=scope)) else None
 
     def _is_check(self, scope: Scope) -> bool:
         path = scope["path"].removeprefix(scope.get("root_path", ""))

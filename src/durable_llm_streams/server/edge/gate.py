@@ -177,11 +177,17 @@ class Gate:
 
     # --- responses -------------------------------------------------------------------------------
 
-    def unread(self, connection: Connection) -> None:
-        """Count a response that is complete and that the client has not read."""
+    def unread(self, connection: Connection, size: int) -> None:
+        """Count a response that is complete and that the client has not read.
+
+        Args:
+            connection: where it is.
+            size: bytes of memory.
+        """
+        self.stall(connection)
         self.read(connection)
-        self._unread[connection] = connection.unsent
-        self._unread_bytes += connection.unsent
+        self._unread[connection] = size
+        self._unread_bytes += size
         if self._unread_bytes > self.limits.unread_bytes:
             self._shed_responses()
 
@@ -192,23 +198,13 @@ class Gate:
     def _shed_responses(self) -> None:
         now = asyncio.get_running_loop().time()
         for each in list(self._unread):
-            self._look(each, now)
+            _look(each, now)
         slowest = sorted(self._unread, key=lambda one: (one.moved_at, -one.unsent))
         for each in slowest:
             if self._unread_bytes <= self.limits.unread_bytes:
                 break
             self.read(each)
             each.cut()
-
-    def _look(self, connection: Connection, now: float) -> None:
-        """See how much a client has read."""
-        unsent = connection.unsent_bytes()
-        if unsent < connection.unsent:
-            connection.moved_at = now
-        connection.unsent = unsent
-        if connection in self._unread:
-            self._unread_bytes += unsent - self._unread[connection]
-            self._unread[connection] = unsent
 
     # --- times -----------------------------------------------------------------------------------
 
@@ -244,7 +240,7 @@ class Gate:
         for each in [one for one in self._watched if one.due is not None and one.due <= now]:
             each.overdue(now)
         for each in list(self._stalled):
-            self._look(each, now)
+            _look(each, now)
             if not each.unsent:
                 self.flow(each)
             elif now - each.moved_at >= each.patience():
@@ -253,3 +249,11 @@ class Gate:
                 each.cut()
         if self._watched or self._stalled:
             self._check_soon()
+
+
+def _look(connection: Connection, now: float) -> None:
+    """See whether a client has read something."""
+    unsent = connection.unsent_bytes()
+    if unsent < connection.unsent:
+        connection.moved_at = now
+    connection.unsent = unsent

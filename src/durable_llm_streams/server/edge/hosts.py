@@ -6,6 +6,7 @@ Its requests carry its own name in `Host`, and so are recognised.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from durable_llm_streams.errors import InvalidSetting
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 _ANY: Final = "*"
+_REMEMBERED: Final = 64  # headers, each as long as a request's head at most
 _NAME: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 #: `Host = uri-host [ ":" port ]` (RFC 9110, section 7.2).
 _HOST: Final = re.compile(r"(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?")
@@ -37,11 +39,13 @@ class Hosts:
         self._any = _ANY in given
         self._exact = {name for name in given if not name.startswith(_ANY)}
         self._endings = tuple(name[1:] for name in given if name.startswith("*."))
+        self._known = functools.lru_cache(_REMEMBERED)(self._accepts)
 
     def accepts(self, header: str) -> bool:
         """Whether a request with this `Host` is for this server."""
-        if self._any:
-            return True
+        return self._any or self._known(header)
+
+    def _accepts(self, header: str) -> bool:
         found = _HOST.fullmatch(header.lower())
         if found is None:
             return False
@@ -79,8 +83,10 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _checked(text: str) -> str:
+    if text.strip() == _ANY:
+        return _ANY
     name = _bare(text)
-    if name == _ANY or _address(name) is not None or _NAME.fullmatch(name):
+    if _address(name) is not None or _NAME.fullmatch(name):
         return name
     raise InvalidSetting(
         f"DLS_HOSTS holds {text[:100]!r}. Write a host as browsers show it, such as "

@@ -19,7 +19,7 @@ class EdgeLimits(Struct, frozen=True, kw_only=True):
         discarded_bytes: how much of a body is read after its request was answered.
         held_bytes: the bodies of all unanswered requests together.
         unread_seconds: without progress, for a response that is complete and not yet sent.
-        unread_bytes: such responses of all connections together.
+        unread_bytes: such responses of all connections together, as they are in memory.
         stream_seconds: without progress, for a stream. Progress is what the client's system
             acknowledges, and a slow reader's system does so in large pieces.
         pipelined: how many requests may wait behind one that is being answered.
@@ -38,7 +38,7 @@ class EdgeLimits(Struct, frozen=True, kw_only=True):
     discarded_bytes: int = 16 * 1024 * 1024
     held_bytes: int = 128 * 1024 * 1024
     unread_seconds: float = 60.0
-    unread_bytes: int = 32 * 1024 * 1024
+    unread_bytes: int = 40 * 1024 * 1024
     stream_seconds: float = 600.0
     pipelined: int = 128
     connections: int | None = None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from enum import Enum
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from typing_extensions import override
 from uvicorn.config import Config
@@ -25,11 +25,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from .gate import Gate
+from .measured import MeasuredTransport
 from .refusals import HEAD_TOO_LARGE, INVALID, LATE, Refusal
 
 logger = logging.getLogger(__name__)
-
-_KEPT_BYTES: Final = 64 * 1024  # a transport pauses its writer above so many (asyncio, uvloop)
 
 
 class Phase(Enum):
@@ -72,7 +71,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._measured = MeasuredTransport(transport)
+        super().connection_made(self._measured)
         self._counted = self._gate.enter(self.client[0] if self.client else None)
         connected = transport.get_extra_info("socket")
         refusal = self._gate.refusal(self._counted, connected.fileno() if connected else -1)
@@ -118,17 +118,7 @@ class GuardedProtocol(HttpToolsProtocol):
             # One head began, and nothing was before it: all of the data is its own.
             alone = phase is Phase.NOTHING and self._steps == steps + 1
             self._spent = len(data) if alone and self._phase is Phase.HEAD else 0
-        if self._phase is Phase.NOTHING:
-            if self._steps != steps:
-                if self.due is not None:
-                    self._expect(None)
-            elif self.due is None and not self._is_answering():
-                self._expect(self._limits.head_seconds)  # empty lines: no request has begun
-        elif self._phase is Phase.HEAD:
-            if self._began != began:
-                self._expect(self._limits.head_seconds)
-        elif self._steps != steps:
-            self._expect(self._body_seconds())
+        self._set_time(moved=self._steps != steps, began=self._began != began)
         if len(self.pipeline) > self._limits.pipelined:
             logger.warning("A client has sent more than %d requests at once.", len(self.pipeline))
             self.cut()
@@ -174,14 +164,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._received and not self.pipeline:
             self._gate.release(self)
         super().on_response_complete()
-        unsent = self.transport.get_write_buffer_size()
-        if unsent > _KEPT_BYTES:
-            self._gate.stall(self)
-            self._gate.unread(self)
+        kept = self._measured.kept_bytes()
+        if kept:
+            self._gate.unread(self, kept)
         if self._phase is Phase.HEAD:
             self._expect(self._limits.head_seconds)
         elif self.transport.is_closing():
-            self._expect(self._limits.unread_seconds)
+            self._gate.stall(self)  # it closes when all is sent
 
     # --- time ------------------------------------------------------------------------------------
 
@@ -193,6 +182,25 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self.due = self.loop.time() + seconds
             self._gate.watch(self)
+
+    def _set_time(self, *, moved: bool, began: bool) -> None:
+        """Set the time for what must come next.
+
+        Args:
+            moved: whether the parser told something final of the last data.
+            began: whether a request began in it.
+        """
+        if self._phase is Phase.NOTHING:
+            if moved:
+                if self.due is not None:
+                    self._expect(None)
+            elif self.due is None and not self._is_answering():
+                self._expect(self._limits.head_seconds)  # empty lines: no request has begun
+        elif self._phase is Phase.HEAD:
+            if began:
+                self._expect(self._limits.head_seconds)
+        elif moved:
+            self._expect(self._body_seconds())
 
     def _body_seconds(self) -> float:
         """Seconds for the next piece of the body: fewer if the whole of it is slow."""
@@ -247,7 +255,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def cut(self) -> None:
         """Close at once; what was not sent is dropped."""
         self._refused = True
-        self.transport.abort()
+        self._measured.reset()
 
     @override
     def send_400_response(self, msg: str) -> None:
@@ -256,8 +264,8 @@ class GuardedProtocol(HttpToolsProtocol):
     @override
     def timeout_keep_alive_handler(self) -> None:
         if not self.transport.is_closing():
-            self.transport.close()
-            self._expect(self._limits.linger_seconds)
+            self.transport.close()  # when all is sent: a slow client may still be reading
+            self._gate.stall(self)
 
     @override
     def _unsupported_upgrade_warning(self) -> None:
@@ -276,8 +284,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._gate.flow(self)
 
     def unsent_bytes(self) -> int:
-        """Bytes that the transport holds."""
-        return self.transport.get_write_buffer_size()
+        """Bytes that the client's system has not acknowledged."""
+        return self._measured.unsent_bytes()
 
     def patience(self) -> float:
         """Seconds without progress: more for streams, which have backpressure."""
