@@ -35,6 +35,7 @@ def bench(*arguments: str) -> str:
     [
         ["load"],
         ["kill"],
+        ["edge"],
         ["rolling"],
         ["redis", "--parts", "cpu"],
         ["versions", "--against", "."],

@@ -93,7 +93,7 @@ def test_without_any_setting_the_demo_answers_from_an_embedded_store(
     server = made()
     assert server["limits"] == Limits()
     models = server["config"].models
-    assert server["config"] == ServerConfig(models=models)
+    assert server["config"] == ServerConfig(models=models, hosts=("127.0.0.1",))
     assert [(model.id, model.demo) for model in models] == [(DEMO_MODEL, True)]
     assert isinstance(server["worker"]._executor._source, Demo)
     assert server["worker"]._executor._system == ""

@@ -228,9 +228,7 @@ async def test_a_page_runs_only_its_own_scripts_and_stands_in_no_other_page(gues
 
 async def test_the_api_and_its_description_are_where_they_were(guest: Guest) -> None:
     assert (await get(guest, "/api/chats")).json["chats"] == []
-    docs = await get(guest, "/docs")
-    assert docs.status == 200
-    assert "content-security-policy" not in docs.headers
+    assert (await get(guest, "/docs")).status == 200
     paths = (await get(guest, "/openapi.json")).json["paths"]
     assert [path for path in paths if not path.startswith(("/api/", "/healthz", "/readyz"))] == []
 

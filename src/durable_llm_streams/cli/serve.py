@@ -19,6 +19,8 @@ from fastapi import FastAPI
 from durable_llm_streams._version import __version__
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.server import ServerConfig, create_app
+from durable_llm_streams.server.edge import EdgeLimits, RepeatedLines, accepted_hosts
+from durable_llm_streams.server.edge.serving import for_this_process, guarded
 from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.server.state import AppState
 from durable_llm_streams.stores import open_store, without_password
@@ -37,6 +39,7 @@ KEEP_ALIVE_SECONDS = 75
 _CONNECTIONS_SECONDS = 3
 _PROXIES = "127.0.0.1,::1"  # on this machine: `localhost` is either
 _BACKLOG = 4096
+_BODY_PER_MESSAGE = 4  # the client's view of the conversation, and what escapes add
 
 
 class Server(uvicorn.Server):
@@ -109,8 +112,12 @@ def serve() -> None:
         DurableError: the server cannot start; the sentence says what to change.
     """
     settings = load()
+    written = logging.StreamHandler()
+    written.addFilter(RepeatedLines())
     logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[written],
     )
     for name in unknown():
         logger.warning("%s is not a setting. `dls settings` lists them.", name)
@@ -154,10 +161,13 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             models=chosen.models,
             on_busy=settings.on_busy,
             max_message_bytes=settings.max_message_bytes,
+            max_body_bytes=_BODY_PER_MESSAGE * settings.max_message_bytes,
             store_patience=settings.store_patience,
             base_path=settings.base_path,
             cors_origins=settings.cors_origins,
             frame_ancestors=settings.frame_ancestors,
+            hosts=accepted_hosts(settings.hosts, settings.host),
+            docs=settings.docs == "on",
         )
         app = create_app(store, worker, config)
         where = url_of(listeners, app.base_path)
@@ -168,9 +178,13 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        limits = EdgeLimits(connections_per_address=settings.connections_per_address)
+        proxies = os.environ.get("FORWARDED_ALLOW_IPS", _PROXIES)
         server = Server(
             uvicorn.Config(
-                behind_proxies(app, os.environ.get("FORWARDED_ALLOW_IPS", _PROXIES)),
+                behind_proxies(app, proxies),
+                http=guarded(for_this_process(limits), proxies),
+                ws="none",
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 log_config=None,

@@ -84,11 +84,6 @@ class Settings(BaseSettings):
     port: int = _named(
         "DLS_PORT", "PORT", default=8000, description="The port to listen on.", ge=0, le=65535
     )
-    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="The names by which this server is reached, separated by commas, such as "
-        "`chat.example.org`. A server that others can reach needs it.",
-    )
     anonymous: bool = Field(
         False,
         description="`yes`: anybody who reaches this server may use the model provider's key. "
@@ -107,6 +102,21 @@ class Settings(BaseSettings):
     frame_ancestors: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Origins of sites that may show the chat in a frame, separated by commas.",
+    )
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The names by which clients address the server, separated by commas, such as "
+        "`chat.example.org` or `*.example.org`; `*` is any. Default: the names of loopback if "
+        "DLS_HOST is on loopback, any otherwise; with a provider's key it must be set then.",
+    )
+    docs: Literal["on", "off"] = Field(
+        "on", description="Whether `/docs` and `/openapi.json` describe the API."
+    )
+    connections_per_address: int = Field(
+        200,
+        ge=1,
+        description="The most connections of one client address, or of one IPv6 network of 64 "
+        "bits. Those of loopback and of the proxies in FORWARDED_ALLOW_IPS are not counted.",
     )
     model: str | None = Field(
         None,

@@ -21,10 +21,13 @@ from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
 from . import answers, chats, feed, health, introduction, sending
+from .api_page import add_api_page
 from .authentication import Authenticate
 from .config import ServerConfig
-from .cross_origin import CrossOrigin
+from .cross_origin import CrossOrigin, ForeignRequests
+from .edge import Hosts
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
+from .safeguards import Safeguards
 from .site import Site
 from .state import AppState
 from .streaming_app import StreamingApp
@@ -67,7 +70,7 @@ def create_app(
         ui: the folder of the built web interface, by default the package's own; None for none.
 
     Raises:
-        InvalidSetting: a setting about other sites is invalid; the text says what to change.
+        InvalidSetting: a setting about hosts or other sites is invalid; its text says more.
     """
     site = Site.checked(config.base_path, config.cors_origins, config.frame_ancestors)
     state = AppState(store, worker, config, authenticate)
@@ -90,13 +93,19 @@ def create_app(
         description="LLM answers that survive.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/openapi.json" if config.docs else None,
     )
     app.base_path = site.base_path
-    if site.shared:
-        app.outermost = CrossOrigin(app.answer, site.cors_origins)
+    answer = CrossOrigin(app.answer, site.cors_origins) if site.shared else app.answer
+    foreign = ForeignRequests(site.cors_origins)
+    app.outermost = Safeguards(answer, Hosts(config.hosts), foreign, site.base_path)
     app.state.durable = state
     for router in _ROUTERS:
         app.include_router(router)
+    if config.docs:
+        add_api_page(app)
     add_interface(app, ui, site.frame_ancestors)
     _check_base_path(app, site.base_path)
     app.add_exception_handler(DurableError, handle_durable_error)

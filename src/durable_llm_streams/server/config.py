@@ -35,13 +35,18 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
         base_path: the path below which everything is served, such as `/chat`; "" for none.
         cors_origins: origins of other sites whose pages may call the API.
         frame_ancestors: origins of sites whose pages may show ours in a frame.
+        hosts: the names by which clients may address the server, without a port. `*` is any:
+            then a server that only its own machine reaches is open to every page (DNS rebinding).
+        docs: whether `/docs` and `/openapi.json` are served.
     """
 
     models: Sequence[OfferedModel]
     on_busy: Literal["reject", "queue", "interrupt"] = "reject"
     max_message_bytes: int = 256 * 1024
-    max_body_bytes: int = 8 * 1024 * 1024
+    max_body_bytes: int = 1024 * 1024
     store_patience: float = 60.0
     base_path: str = ""
     cors_origins: Sequence[str] = ()
     frame_ancestors: Sequence[str] = ()
+    hosts: Sequence[str] = ("*",)
+    docs: bool = True

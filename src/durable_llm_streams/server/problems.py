@@ -151,9 +151,10 @@ async def handle_durable_error(request: Request, error: Exception) -> Response:
 async def handle_http_exception(request: Request, error: Exception) -> Response:
     """404 of the router, 405, and the like."""
     assert isinstance(error, HTTPException)
-    response = problem(
-        error.status_code, "http", error.detail, _HTTP_DETAILS.get(error.status_code, error.detail)
-    )
+    detail = _HTTP_DETAILS.get(error.status_code, error.detail)
+    if getattr(request.app, "openapi_url", None) is None:
+        detail = detail.partition(" See /docs")[0]
+    response = problem(error.status_code, "http", error.detail, detail)
     response.headers.update(error.headers or {})
     if error.status_code == 405:
         response.headers["allow"] = ", ".join(_methods(request))

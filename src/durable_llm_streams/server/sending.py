@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -23,7 +25,7 @@ from . import busy_chat, description
 from .answers import answer_stream, cursor_of
 from .principal import Principal
 from .problems import described
-from .requests import read_json
+from .requests import parsed, read_json
 from .state import AppState, app_state
 from .streams import PAGE_BYTES
 
@@ -49,7 +51,8 @@ async def send(request: Request, after: description.After = None) -> Response:
     state = app_state(request)
     principal = await state.principal(request)
     data = await read_json(request, state.config.max_body_bytes)
-    asked = parse_send(data, max_text_bytes=state.config.max_message_bytes)
+    parse = functools.partial(parse_send, max_text_bytes=state.config.max_message_bytes)
+    asked = await parsed(parse, data)
     key = request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= description.MAX_KEY_LENGTH:
         raise InvalidRequest(
