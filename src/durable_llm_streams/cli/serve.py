@@ -23,6 +23,7 @@ from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.server.state import AppState
 from durable_llm_streams.stores import open_store, without_password
 
+from .keys import read_keys
 from .listening import listen, url_of
 from .provider import provider, with_models
 from .settings import Settings, load, unknown
@@ -130,6 +131,7 @@ def _run(settings: Settings, listeners: Sequence[socket.socket]) -> None:
 
 
 async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None:
+    keys = read_keys(settings.secret_file)
     chosen = provider(settings)
     address = settings.store_address()
     store = open_store(
@@ -156,8 +158,9 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             base_path=settings.base_path,
             cors_origins=settings.cors_origins,
             frame_ancestors=settings.frame_ancestors,
+            cookie_age=settings.visitor_age,
         )
-        app = create_app(store, worker, config)
+        app = create_app(store, worker, config, keys=keys)
         where = url_of(listeners, app.base_path)
         logger.info("Durable LLM Streams %s on %s", __version__, where)
         logger.info("Answers come from %s.", chosen.name)

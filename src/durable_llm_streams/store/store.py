@@ -31,6 +31,7 @@ from .feed import FeedStore
 from .log import LogStore
 from .pace import Pace
 from .runs import RunStore
+from .visitors import VisitorStore
 
 
 class Retention(Struct, frozen=True):
@@ -46,13 +47,14 @@ class Retention(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """A backend: four services over one database.
+    """A backend: five services over one database.
 
     Attributes:
         log: the records of runs.
         runs: accepting messages, claims.
         chats: chats and their history.
         feed: what happens to an owner's chats.
+        visitors: who signed out, and links from one device to another.
         pace: how often `log.append` may be called; an argument of the flusher.
     """
 
@@ -60,6 +62,7 @@ class Store(Protocol):
     runs: RunStore
     chats: ChatStore
     feed: FeedStore
+    visitors: VisitorStore
     pace: Pace
 
     async def open(self) -> None:

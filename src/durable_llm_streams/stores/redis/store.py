@@ -33,6 +33,7 @@ from .live.following import Following
 from .log import RedisLog
 from .partitions import VERSION, Partitions, store_root
 from .runs import RedisRuns
+from .visitors import RedisVisitors
 
 #: A shorter interval gains nothing, and Redis has only one core for all calls.
 PACE: Final = Pace(interval=0.002)
@@ -63,6 +64,7 @@ class RedisStore(Store):
     runs: RedisRuns
     chats: RedisChats
     feed: RedisFeed
+    visitors: RedisVisitors
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class RedisStore(Store):
         self.runs = RedisRuns(partitions, self._following, work, retention, clock, token)
         self.chats = RedisChats(partitions)
         self.feed = RedisFeed(partitions, subscribers, clock)
+        self.visitors = RedisVisitors(partitions, store_root(address.prefix), clock)
         self.expiry = Expiry(partitions, retention, clock, monotonic or now or monotonic_clock)
         self._housekeeping = Housekeeping(self.expiry)
         self._values: dict[str, str] = {}  # of the store as a whole; they never change
