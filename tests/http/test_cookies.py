@@ -34,8 +34,10 @@ def request(scheme: str = "http", *, base: str = "", **cookies: str) -> HTTPConn
     )  # fmt: skip
 
 
-def visitors(*keys: bytes, age: float = 400 * DAY, now: float = NOW, **more: float) -> Visitors:
-    return Visitors(SECRET, keys=keys, now=lambda: now, age=age, **more)
+def visitors(
+    *keys: bytes, age: float = 400 * DAY, now: float = NOW, since: float | None = None
+) -> Visitors:
+    return Visitors(SECRET, keys=keys, now=lambda: now, age=age, since=since)
 
 
 def given(visitor: Principal) -> Morsel[str]:

@@ -69,7 +69,7 @@ async def test_a_new_visitor_gets_a_cookie_that_scripts_cannot_read(scheme: str)
     assert bool(morsel["secure"]) is (scheme == "https")
     assert len(visitor.owner) > 24
     assert (await Visitors(SECRET)(connection())).owner != visitor.owner
-    again = await Visitors(SECRET)(connection(cookie_of(visitor)))
+    again = await Visitors(SECRET)(connection(cookie_of(visitor), scheme, given(visitor).key))
     assert again == Principal(visitor.owner, "visitor")
 
 

@@ -48,7 +48,7 @@ class SignOuts:
     Args:
         store: keeps them.
         cookie_seconds: how long a cookie is valid.
-        recheck: seconds until an owner's sign-out is read again.
+        recheck: seconds until an owner's sign-out is read again; None for `RECHECK_SECONDS`.
         monotonic: a monotonic clock, in seconds.
     """
 
@@ -57,12 +57,12 @@ class SignOuts:
         store: VisitorStore,
         cookie_seconds: float,
         *,
-        recheck: float = RECHECK_SECONDS,
+        recheck: float | None = None,
         monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:
         self._store = store
         self._cookie_seconds = cookie_seconds
-        self._recheck = recheck
+        self._recheck = RECHECK_SECONDS if recheck is None else recheck
         self._monotonic = monotonic
         self._looked: OrderedDict[str, _Looked] = OrderedDict()
         self._clock: tuple[float, float] | None = None  # the store's, and ours then
