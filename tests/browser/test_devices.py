@@ -36,6 +36,14 @@ async def link_of(tab: ChatPage) -> str:
     return await tab.page.get_by_role("textbox", name="Link", exact=True).input_value()
 
 
+async def accessible(page: Page) -> bool:
+    """Whether axe finds nothing."""
+    await settled(page)
+    await page.evaluate(AXE.read_text("utf-8"))
+    assert await violations(page) == []
+    return True
+
+
 async def photograph(page: Page, name: str) -> None:
     """Keep a picture, where a folder for pictures is named."""
     if folder := os.environ.get("DLS_PICTURES_DEVICES"):
@@ -52,8 +60,7 @@ async def test_a_link_brings_the_chats_to_another_browser_after_a_question(
     assert re.fullmatch(rf"{re.escape(tab.url)}/link#[A-Za-z0-9_-]{{22}}", link)
     await expect(tab.page.get_by_role("img", name="QR code of the link")).to_be_visible()
     await expect(tab.page.get_by_role("dialog")).to_contain_text(re.compile(r"Valid for \d+ s"))
-    await tab.page.add_script_tag(path=AXE)
-    assert await violations(tab.page) == []
+    assert await accessible(tab.page)
     await photograph(tab.page, "link")
     await tab.page.keyboard.press("Escape")
     await expect(tab.button("Devices and sign-out")).to_be_focused()
@@ -120,8 +127,7 @@ async def test_signing_out_leaves_nothing_in_any_tab_of_the_browser(
         elsewhere = await ChatPage.open(other, tab.url)
         await expect(elsewhere.titles).to_have_text(["Mine"])
         await choose(tab, OUT)
-        await tab.page.add_script_tag(path=AXE)
-    assert await violations(tab.page) == []
+        assert await accessible(tab.page)
         await photograph(tab.page, "sign-out")
         name = "Sign out in all browsers" if everywhere else "Sign out here"
         await tab.button(name).click()

@@ -36,6 +36,20 @@ it.each(["/", "/c/link#x", "/linked#x", "/link", "/link#"])("at %s there is no t
   expect(takeToken()).toBeNull();
 });
 
+it("other tabs of the browser forget it too, and what they stored since", async () => {
+  const { watchVisitor } = await under("/", "/#");
+  const { watchStorage, write } = await import("./storage");
+  watchStorage();
+  watchVisitor();
+  write("draft:c1", "secret");
+  dispatchEvent(new StorageEvent("storage", { key: "dls:draft:c2" }));
+  expect(localStorage.getItem("dls:draft:c1")).toBe("secret");
+  localStorage.setItem("dls:visitor", "1");
+  dispatchEvent(new StorageEvent("storage", { key: "dls:visitor" }));
+  expect(localStorage.getItem("dls:draft:c1")).toBeNull();
+  expect(write("draft:c1", "secret")).toBe(false);
+});
+
 it("another visitor begins without what this one left", async () => {
   const { beginAgain } = await under("/", "/#");
   for (const name of ["theme", "sidebar", "draft:c1", "outbox:m1", "seen", "model", "/chat/:draft:c2"]) {
@@ -46,4 +60,7 @@ it("another visitor begins without what this one left", async () => {
   const left = Object.keys(localStorage).filter((name) => name !== "dls:visitor");
   expect(left.sort()).toEqual(["another", "dls:/chat/:draft:c2", "dls:sidebar", "dls:theme"]);
   expect(localStorage.getItem("dls:visitor")).not.toBeNull();
+  const { write } = await import("./storage");
+  expect(write("draft:c1", "what the page still wants to keep")).toBe(false);
+  expect(localStorage.getItem("dls:draft:c1")).toBeNull();
 });

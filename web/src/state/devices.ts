@@ -1,6 +1,6 @@
 /** Handing the visitor on to another device, and signing out. */
 import { at } from "./base";
-import { namesOf, onChangeElsewhere, write } from "./storage";
+import { closeStorage, namesOf, onChangeElsewhere, read, write } from "./storage";
 
 /** What stays when another visitor takes the place of this one: it says nothing about anybody. */
 const KEPT = new Set(["theme", "sidebar"]);
@@ -22,13 +22,28 @@ export function takeToken(): string | null {
 
 /** The cookie is another visitor's, or none: begin again, in all tabs, without what is kept here. */
 export function beginAgain(): void {
-  // Names with a slash in front are of an instance under another path.
-  for (const name of namesOf("")) if (!KEPT.has(name) && !name.startsWith("/")) write(name, null);
+  forgetAll();
   write(CHANGED, String(Date.now()));
-  location.replace(at(""));
+  leave();
 }
 
 /** Do so as well when another tab did. */
 export function watchVisitor(): void {
-  onChangeElsewhere(CHANGED, () => location.replace(at("")));
+  onChangeElsewhere(CHANGED, () => {
+    if (read(CHANGED) === null) return; // a third tab is forgetting
+    forgetAll(); // also what this tab stored since
+    leave();
+  });
+}
+
+function forgetAll(): void {
+  for (const name of namesOf("")) {
+    // Names with a slash in front are of an instance under another path.
+    if (name !== CHANGED && !KEPT.has(name) && !name.startsWith("/")) write(name, null);
+  }
+}
+
+function leave(): void {
+  closeStorage(); // a draft is stored when its page goes
+  location.replace(at(""));
 }

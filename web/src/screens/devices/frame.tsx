@@ -23,6 +23,11 @@ export function Frame({
       <Dialog.Portal>
         <Dialog.Overlay className="fade fixed inset-0 z-40 bg-black/40" />
         <Dialog.Content
+          // The dialog itself: a key that is still held would press its first button.
+          onOpenAutoFocus={(event) => {
+            event.preventDefault();
+            (event.currentTarget as HTMLElement).focus();
+          }}
           onCloseAutoFocus={returnFocus}
           className="pop fixed top-[8vh] left-1/2 z-50 max-h-[84vh] w-[min(24rem,calc(100vw-1.5rem))] -translate-x-1/2 overflow-y-auto rounded-xl border border-border bg-popover p-5 text-popover-foreground shadow-2xl outline-none"
         >
