@@ -17,6 +17,7 @@ from durable_llm_streams.store import (
     RunList,
     RunStore,
     Store,
+    VisitorStore,
 )
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ Call = Callable[[], Awaitable[Any]]
 
 
 class _Service:
-    """One of the four services: every operation goes through `FaultyStore.operation`."""
+    """One of the five services: every operation goes through `FaultyStore.operation`."""
 
     def __init__(self, store: FaultyStore, inner: object) -> None:
         self._store = store
@@ -63,6 +64,7 @@ class FaultyStore(Store):
         self.chats = cast("ChatStore", _Service(self, inner.chats))
         self.feed = cast("FeedStore", _Service(self, inner.feed))
         self.operators = cast("RunList", _Service(self, inner.operators))
+        self.visitors = cast("VisitorStore", _Service(self, inner.visitors))
         self.calls: list[str] = []
         self.batches: list[list[Append]] = []
         self.down = False

@@ -36,6 +36,7 @@ from durable_llm_streams.store import (
     Sent,
     Snapshot,
 )
+from tests.model_visitors import ModelVisitors
 
 
 @dataclass
@@ -126,6 +127,7 @@ class ModelStore:
         self._token = token
         self._chats: list[ModelChat] = []
         self.feed: list[tuple[str, Change]] = []  # (owner, change), without positions
+        self.visitors = ModelVisitors()
 
     # --- records -------------------------------------------------------------------------------
 

@@ -88,9 +88,11 @@ async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
     await written(file)
     async with serving(file) as store:
         secret = await store.meta("secret", b"ours")
+        await store.visitors.sign_out("ann", 1_700_000_000_123, forget=0)
     assert (await migrate(file, redis)).cookies
     async with serving(redis) as store:
         assert await store.meta("secret", b"?") == secret
+        assert list(await store.visitors.signed_out(["ann"])) == [1_700_000_000_123]
     assert (await migrate(file, redis)).cookies, "started again it says the same"
 
     other = f"sqlite:///{tmp_path}/other.db"
@@ -100,6 +102,7 @@ async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
     assert not (await migrate(redis, other)).cookies
     async with serving(other) as store:
         assert await store.meta("secret", b"?") == theirs != secret
+        assert list(await store.visitors.signed_out(["ann"])) == [0]
 
 
 async def test_source_and_target_are_two_stores(

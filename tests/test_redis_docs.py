@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from durable_llm_streams.store import Retention
+from durable_llm_streams.store import Link, Retention
 from durable_llm_streams.stores.redis import RedisAddress
 from durable_llm_streams.stores.redis.client.address import _OPTIONS, _SCHEMES
 from durable_llm_streams.stores.redis.doctor.permissions import acl_line
@@ -151,6 +151,8 @@ async def test_every_key_has_the_type_and_the_ttl_of_the_table(
     active = (claim.run.id, (await talk.send(chat="c3")).run.id)
     await talk.answer(chat="c4")
     await talk.store.chats.delete("ann", "c4")
+    await talk.store.visitors.sign_out("bob", 1, forget=0)
+    await talk.store.visitors.keep_link("d", Link("ann", 1), seconds=120)
     seen = set()
     async with redis_server.client(decode_responses=True) as client:
         patterns = (f"{stores.root}:*", f"{store_root(stores.root[1:-3])}:*")

@@ -66,9 +66,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, Any]]:
     """Puts together what `dls serve` consists of, and ends before it serves."""
     found: dict[str, Any] = {}
 
-    def catch_app(store: Any, worker: Any, config: Any) -> Any:
-        found.update(worker=worker, config=config, limits=worker.limits)
-        return create_app(store, worker, config)
+    def catch_app(store: Any, worker: Any, config: Any, *, keys: Any) -> Any:
+        found.update(worker=worker, config=config, limits=worker.limits, keys=keys)
+        return create_app(store, worker, config, keys=keys)
 
     def catch_server(config: Any, app: Any) -> Any:
         assert isinstance(app.state.durable, AppState)
@@ -147,10 +147,14 @@ def test_the_rest_reaches_the_server_the_worker_and_the_store(
         DLS_DEMO_TOKENS_PER_SECOND="0",
         DLS_MAX_RUNS="3",
         DLS_RETENTION_LOG="70",
+        DLS_VISITOR_AGE="86400",
+        DLS_SECRET_FILE=str(tmp_path / "keys"),
     )
+    (tmp_path / "keys").write_text(f"{'a' * 64}\n")
     server = made()
     config, worker = server["config"], server["worker"]
     assert server["limits"].concurrent_runs == 3
+    assert (config.cookie_age, server["keys"]) == (86400, [b"a" * 64])
     assert (config.on_busy, config.max_message_bytes) == ("queue", 99)
     assert (worker._executor._system, worker._executor._source._interval) == ("Be brief.", 0)
     assert (tmp_path / "other" / "file.db").is_file()

@@ -29,6 +29,7 @@ from .owners import OwnersContract  # noqa: E402
 from .read import ReadContract  # noqa: E402
 from .runs import RunsContract  # noqa: E402
 from .send import SendContract  # noqa: E402
+from .visitors import VisitorsContract  # noqa: E402
 
 __all__ = ["StoreContract", "StoreFactory", "compare_with_model"]
 
@@ -45,6 +46,7 @@ class StoreContract(
     FeedContract,
     KeepContract,
     ClockContract,
+    VisitorsContract,
 ):
     """Every sentence of the Store contract."""
 

@@ -102,6 +102,8 @@ class Comparison(RuleBasedStateMachine):
         active = [run for run in runs if not run.status.ended]
         assert await self.store.operators.newest(active=True, limit=1000) == active
         await self._check_feeds()
+        signed_out = await self.store.visitors.signed_out(["ann", "bob"])
+        assert list(signed_out) == self.model.visitors.signed_out(["ann", "bob"])
         for owner in ("ann", "bob"):
             for chat in self.model.chats(owner):
                 answers = [

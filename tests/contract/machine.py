@@ -11,7 +11,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from msgspec import structs
 
 from durable_llm_streams.model import Chat, Claim, Status
-from durable_llm_streams.store import Append, ChatPage, Ending, Order, Page, Retention, Sent
+from durable_llm_streams.store import Append, ChatPage, Ending, Link, Order, Page, Retention, Sent
 
 from .comparison import Comparison, fold
 from .harness import LAST, StoreFactory, delete_some
@@ -261,6 +261,27 @@ class StoreMachine(Comparison):
         assert updates == sorted(updates, reverse=True)
         expected = self.model.chats("ann", query)
         assert sorted(found, key=lambda c: c.id) == sorted(expected, key=lambda c: c.id)
+
+    @rule(owner=owners, time=picks)
+    def sign_out(self, owner: str, time: int) -> None:
+        self.same(
+            self.store.visitors.sign_out(owner, time, forget=0),
+            lambda: self.model.visitors.sign_out(owner, time),
+        )
+
+    @rule(owner=owners, digest=picks)
+    def keep_link(self, owner: str, digest: int) -> None:
+        self.count += 1
+        name, link = f"{owner}{digest}", Link(owner, self.count)
+        self.same(
+            self.store.visitors.keep_link(name, link, seconds=600),
+            lambda: self.model.visitors.keep_link(name, link),
+        )
+
+    @rule(owner=owners, digest=picks)
+    def take_link(self, owner: str, digest: int) -> None:
+        name = f"{owner}{digest}"
+        self.same(self.store.visitors.take_link(name), lambda: self.model.visitors.take_link(name))
 
     @rule(log_age=st.sampled_from([15.25, 100.25]), chat_age=st.sampled_from([0, 50.25, 200.25]))
     def expire(self, log_age: float, chat_age: float) -> None:

@@ -11,7 +11,8 @@ from itsdangerous import Signer, TimestampSigner
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.server import Principal, Unauthenticated
-from durable_llm_streams.server.visitors import COOKIE, anonymous, cookie_name
+from durable_llm_streams.server.cookies import COOKIE, cookie_name
+from durable_llm_streams.server.visitors import Visitors
 from tests.app import App, Guest, read_until, user
 from tests.http.conftest import app_with
 
@@ -60,25 +61,25 @@ def cookie_of(visitor: Principal) -> str:
 @pytest.mark.promise("owned")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_new_visitor_gets_a_cookie_that_scripts_cannot_read(scheme: str) -> None:
-    visitor = await anonymous(SECRET)(connection(scheme=scheme))
+    visitor = await Visitors(SECRET)(connection(scheme=scheme))
     assert visitor.is_new
     morsel = given(visitor)
     assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "Lax", "/")
-    assert (int(morsel["max-age"]), morsel["domain"]) == (365 * DAY, "")
+    assert (int(morsel["max-age"]), morsel["domain"]) == (400 * DAY, "")
     assert bool(morsel["secure"]) is (scheme == "https")
     assert len(visitor.owner) > 24
-    assert (await anonymous(SECRET)(connection())).owner != visitor.owner
-    again = await anonymous(SECRET)(connection(cookie_of(visitor)))
+    assert (await Visitors(SECRET)(connection())).owner != visitor.owner
+    again = await Visitors(SECRET)(connection(cookie_of(visitor), scheme, given(visitor).key))
     assert again == Principal(visitor.owner, "visitor")
 
 
 async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> None:
     clock = [1_800_000_000.0]
-    authenticate = anonymous(b"k" * 32, now=lambda: clock[0])
+    authenticate = Visitors(b"k" * 32, now=lambda: clock[0])
     visitor = await authenticate(connection())
     owner, cookie = visitor.owner, cookie_of(visitor)
     for days, renewed in [
-        (6.9, False), (0.2, True), (6.9, False), (300, True), (3000, True), (-300, True),
+        (6.9, False), (0.2, True), (6.9, False), (300, True), (399, True), (-300, True),
     ]:  # fmt: skip
         clock[0] += days * DAY
         visitor = await authenticate(connection(cookie))
@@ -86,7 +87,7 @@ async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> 
         assert ("set-cookie" in visitor.headers) is renewed
         if renewed:
             morsel = given(visitor)
-            assert (morsel["httponly"], int(morsel["max-age"])) == (True, 365 * DAY)
+            assert (morsel["httponly"], int(morsel["max-age"])) == (True, 400 * DAY)
             assert morsel.value != cookie
             cookie = morsel.value
 
@@ -96,10 +97,10 @@ async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> 
     ("old", "name"), [(untimed(), NAME), (untimed(), COOKIE), (signed(), COOKIE)], ids=range(3)
 )
 async def test_a_cookie_of_an_earlier_version_is_known_and_replaced(old: str, name: str) -> None:
-    visitor = await anonymous(SECRET)(connection(old, name=name))
+    visitor = await Visitors(SECRET)(connection(old, name=name))
     assert (visitor.owner, visitor.is_new, given(visitor).key) == ("visitor-1", False, NAME)
     again = connection(cookie_of(visitor), **{COOKIE: old})
-    assert await anonymous(SECRET)(again) == Principal("visitor-1", "visitor")
+    assert await Visitors(SECRET)(again) == Principal("visitor-1", "visitor")
 
 
 @pytest.mark.promise("owned")
@@ -109,7 +110,7 @@ async def test_servers_of_two_stores_on_one_host_leave_each_others_cookies_alone
     jar = {COOKIE: foreign}
     owners: dict[bytes, str] = {}
     for secret in (SECRET, other, SECRET, other):
-        visitor = await anonymous(secret)(connection(**jar))
+        visitor = await Visitors(secret)(connection(**jar))
         if "set-cookie" in visitor.headers:
             jar[given(visitor).key] = cookie_of(visitor)
         owners.setdefault(secret, visitor.owner)
@@ -124,11 +125,11 @@ async def test_of_two_cookies_of_one_name_the_first_that_is_ours_counts() -> Non
     """A browser sends the one with the longest path first (RFC 6265, section 5.4)."""
     longer, shorter = signed("visitor-1"), signed("visitor-2")
     for line in (f"{longer}; {NAME}={shorter}", f"broken; {NAME}={longer}"):
-        assert (await anonymous(SECRET)(connection(line))).owner == "visitor-1"
+        assert (await Visitors(SECRET)(connection(line))).owner == "visitor-1"
 
 
 async def test_where_other_sites_are_let_in_the_cookie_goes_with_their_requests() -> None:
-    authenticate = anonymous(SECRET, cross_site=True)
+    authenticate = Visitors(SECRET, cross_site=True)
     first = await authenticate(connection(scheme="https"))
     assert (given(first)["samesite"], given(first)["secure"]) == ("None", True)
     known = connection(cookie_of(first), "https", given(first).key)
@@ -138,12 +139,14 @@ async def test_where_other_sites_are_let_in_the_cookie_goes_with_their_requests(
 
 
 async def test_a_cookie_from_before_other_sites_were_let_in_is_not_lost() -> None:
-    own = await anonymous(SECRET)(connection(scheme="https"))
-    shared = await anonymous(SECRET, cross_site=True)(connection(cookie_of(own), "https"))
+    own = await Visitors(SECRET)(connection(scheme="https"))
+    shared = await Visitors(SECRET, cross_site=True)(
+        connection(cookie_of(own), "https", given(own).key)
+    )
     assert shared.owner == own.owner
-    assert given(shared).key != NAME
-    both = {NAME: cookie_of(own), given(shared).key: cookie_of(shared)}
-    authenticate = anonymous(SECRET, cross_site=True)
+    assert given(shared).key != given(own).key
+    both = {given(own).key: cookie_of(own), given(shared).key: cookie_of(shared)}
+    authenticate = Visitors(SECRET, cross_site=True)
     assert await authenticate(connection(scheme="https", **both)) == Principal(own.owner, "visitor")
     framed = await authenticate(connection(scheme="https"))  # the own one is kept back there
     both[given(shared).key] = cookie_of(framed)
@@ -158,7 +161,7 @@ async def test_a_cookie_that_was_not_signed_here_counts_as_none() -> None:
         signed(secret=b"another key"), signed(salt="another use"), signed()[1:], untimed()[:-1],
         "x" + untimed(), '"\\303\\377"', "x" * 8000,
     ):  # fmt: skip
-        visitor = await anonymous(SECRET)(connection(cookie))
+        visitor = await Visitors(SECRET)(connection(cookie))
         assert visitor.owner not in ("", "visitor-1", "xvisitor-1"), cookie
         assert cookie_of(visitor) != cookie
 

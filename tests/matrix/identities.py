@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from itsdangerous import TimestampSigner
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.server import Authenticate, Principal
+from durable_llm_streams.server.cookies import (
+    COOKIE,
+    COOKIE_SECONDS,
+    CookieSigner,
+    cookie_name,
+)
 from durable_llm_streams.server.principal import PrincipalKind
-from durable_llm_streams.server.visitors import COOKIE, cookie_name
 
 SECRET = b"the secret of the matrix's store"
 Headers = Mapping[str, str]
@@ -71,7 +76,10 @@ def strangers(owner: str, cookie: str, another: str) -> dict[str, Headers]:
         another: the cookie of another visitor, who has a chat of the same id.
     """
     stamp = another.partition(".")[2]
-    foreign = TimestampSigner(b"of another store" * 2, salt=f"{COOKIE} with time").sign(owner)
+    name = cookie_name(SECRET)
+    foreign = CookieSigner(b"of another store" * 2, [], time.time).sign(owner, name)
+    long_ago = time.time() - COOKIE_SECONDS - 60
+    expired = CookieSigner(SECRET, [], lambda: long_ago).sign(owner, name)
     return {
         "another visitor": _cookie(another),
         "nobody": {},
@@ -87,7 +95,8 @@ def strangers(owner: str, cookie: str, another: str) -> dict[str, Headers]:
         ),
         "forged: the owner's name alone": _cookie(owner),
         "forged: with another's signature": _cookie(f"{owner}.{stamp}"),
-        "forged: signed by another store": _cookie(foreign.decode()),
+        "forged: signed by another store": _cookie(foreign),
+        "an expired cookie": _cookie(expired),
         "forged: by the earlier name": _cookie(f"{owner}.{stamp}", COOKIE),
         "an empty cookie": _cookie(""),
         **{f"hook: {name}": {_HOOK: name, "x-owner": owner} for name in HOOKS},

@@ -14,7 +14,7 @@ from durable_llm_streams.model import Cursor
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import create_app
 from durable_llm_streams.server.streaming_app import StreamingApp
-from durable_llm_streams.server.visitors import anonymous
+from durable_llm_streams.server.visitors import Visitors
 from durable_llm_streams.source import Prompt
 from durable_llm_streams.store import Store
 from tests.app import CONFIG
@@ -148,7 +148,7 @@ async def serving(store: Store, folder: Path) -> AsyncGenerator[Site, None]:
     (folder / "assets" / "page.js").write_text("1")
     (folder / "icon.svg").write_text("<svg/>")
     worker = Worker(store, ScriptedSource(by_prompt=_scene), name="matrix", limits=Limits())
-    visitors = anonymous(SECRET)
+    visitors = Visitors(SECRET)
     app = create_app(store, worker, CONFIG, authenticate=by_cookie_or_hook(visitors), ui=folder)
     async with app.router.lifespan_context(app):
         site = Site(app, store, ("", ""))

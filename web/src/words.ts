@@ -112,6 +112,32 @@ export const words = {
   dark: "Dark",
   system: "System",
 
+  devices: "Devices and sign-out",
+  continueElsewhere: "Continue on another device",
+  continueElsewhereHow:
+    "Scan the code, or open the link in the other browser. It then has the same chats as this one.",
+  linkValid: (seconds: number) => `Valid for ${seconds} s, once. Whoever opens it can read and write your chats.`,
+  linkOver: "This link is no longer valid.",
+  linkFailed: (why: string) => `No link could be made. ${why}`,
+  link: "Link",
+  linkCode: "QR code of the link",
+  copyLink: "Copy link",
+  newLink: "Make a new link",
+  continueHere: "Continue here?",
+  continueHereText:
+    "This browser gets the chats of the device that made the link. Go on only if you made it yourself.",
+  continueHereLoses: "It has chats of its own. They can then no longer be opened here.",
+  continueHereNow: "Continue here",
+  signOut: "Sign out",
+  signOutText:
+    "Your chats are kept for the browsers that are signed in. When there is none left, nobody can open them any more.",
+  signOutHere: "Sign out here",
+  signOutHereWhat: "This browser forgets you, and what is waiting to be sent.",
+  signOutEverywhere: "Sign out in all browsers",
+  signOutEverywhereWhat: "Also where somebody copied your cookie. Nobody can open your chats any more.",
+  notDone: (why: string) => `That did not work. ${why}`,
+  close: "Close",
+
   missingTitle: "There is no such chat here",
   missingText:
     "It may have been deleted, or it belongs to somebody else. Nothing on this page can show it.",

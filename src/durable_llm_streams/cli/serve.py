@@ -25,6 +25,7 @@ from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.server.state import AppState
 from durable_llm_streams.stores import open_store, without_password
 
+from .keys import read_keys
 from .listening import listen, url_of
 from .provider import provider, with_models
 from .public import check_public
@@ -139,6 +140,7 @@ def _run(settings: Settings, listeners: Sequence[socket.socket]) -> None:
 
 
 async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None:
+    keys = read_keys(settings.secret_file)
     chosen = provider(settings)
     address = settings.store_address()
     store = open_store(
@@ -168,8 +170,9 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             frame_ancestors=settings.frame_ancestors,
             hosts=accepted_hosts(settings.hosts, settings.host),
             docs=settings.docs == "on",
+            cookie_age=settings.visitor_age,
         )
-        app = create_app(store, worker, config)
+        app = create_app(store, worker, config, keys=keys)
         where = url_of(listeners, app.base_path)
         logger.info("Durable LLM Streams %s on %s", __version__, where)
         logger.info("Answers come from %s.", chosen.name)

@@ -253,6 +253,16 @@ class Settings(BaseSettings):
         le=_LONGEST,
         description="Seconds after its last change when a chat is deleted; 0 keeps it for ever.",
     )
+    visitor_age: Seconds = Field(
+        400 * 24 * 3600.0,
+        description="Seconds that a visitor's cookie is valid; it is renewed weekly while it is "
+        "used.",
+    )
+    secret_file: str = Field(
+        "",
+        description="A file with the keys that sign visitors' cookies, one a line: the first one "
+        "signs, all verify, and so does the store's own. See docs/http.md.",
+    )
     demo_tokens_per_second: float = Field(
         40.0, ge=0, description="The demo model's tokens per second; 0 is unlimited."
     )

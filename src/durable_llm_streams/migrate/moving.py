@@ -141,13 +141,20 @@ class Migration:
             await self._retried(store.refuse_served)
 
     async def _move_secret(self) -> bool:
-        """Copy the key of the cookies, unless the target has visitors of its own."""
+        """Copy the key of the cookies, unless the target has visitors of its own.
+
+        The sign-outs come first: no cookie is valid that was not valid before.
+        """
         secret = await self._source.secret()
-        if secret is None or secret == await self._target.secret():
+        if secret is None:
             return True
-        if await self._holds_chats(self._target):
+        is_same = secret == await self._target.secret()
+        if not is_same and await self._holds_chats(self._target):
             return False
-        await self._target.set_secret(secret)
+        for owner, not_before in await self._source.sign_outs():
+            await self._target.add_sign_out(owner, not_before)
+        if not is_same:
+            await self._target.set_secret(secret)
         return True
 
     async def _holds_chats(self, store: Portable) -> bool:

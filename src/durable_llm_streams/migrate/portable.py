@@ -168,6 +168,14 @@ class Portable(Protocol):
         """Replace the key, for the next server."""
         ...
 
+    async def sign_outs(self) -> Sequence[tuple[str, int]]:
+        """The owners who signed out everywhere, and the times; see `VisitorStore.sign_out`."""
+        ...
+
+    async def add_sign_out(self, owner: str, not_before: int) -> None:
+        """Add one of them. Idempotent."""
+        ...
+
     async def close(self) -> None:
         """Close the store."""
         ...

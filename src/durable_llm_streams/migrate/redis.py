@@ -237,6 +237,15 @@ class PortableRedis(Portable):
         await self._client.call(scripts.PORTABLE_SECRET, [self._root], [secret.hex()])
 
     @override
+    async def sign_outs(self) -> Sequence[tuple[str, int]]:
+        flat = await self._client.call(scripts.PORTABLE_SIGN_OUTS, [self._root], [])
+        return [(owner.decode(), int(float(time))) for owner, time in pairs(flat)]
+
+    @override
+    async def add_sign_out(self, owner: str, not_before: int) -> None:
+        await self._client.call(scripts.SIGN_OUT, [self._root], [owner, not_before, 0])
+
+    @override
     async def close(self) -> None:
         await self._client.close()
 

@@ -198,6 +198,17 @@ class PortableSQLite(Portable):
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('secret', ?)", (secret,))
 
     @override
+    async def sign_outs(self) -> Sequence[tuple[str, int]]:
+        with self._file.translated_errors():
+            return self._file.connection.execute(
+                "SELECT owner, not_before FROM signed_out"
+            ).fetchall()
+
+    @override
+    async def add_sign_out(self, owner: str, not_before: int) -> None:
+        await self._store.visitors.sign_out(owner, not_before, forget=0)
+
+    @override
     async def close(self) -> None:
         await self._store.close()
 

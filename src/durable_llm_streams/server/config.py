@@ -7,6 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .cookies import COOKIE_SECONDS
+
 
 class OfferedModel(Struct, frozen=True):
     """A model that clients may choose.
@@ -38,6 +40,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
         hosts: the names by which clients may address the server, without a port. `*` is any:
             then a server that only its own machine reaches is open to every page (DNS rebinding).
         docs: whether `/docs` and `/openapi.json` are served.
+        cookie_age: seconds that a visitor's cookie is valid after it was signed.
     """
 
     models: Sequence[OfferedModel]
@@ -50,3 +53,4 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     frame_ancestors: Sequence[str] = ()
     hosts: Sequence[str] = ("*",)
     docs: bool = True
+    cookie_age: float = COOKIE_SECONDS

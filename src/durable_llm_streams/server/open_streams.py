@@ -5,8 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from durable_llm_streams.errors import ShuttingDown
+
+
+class StreamVisitor(NamedTuple):
+    """Who reads a stream by a cookie.
+
+    Attributes:
+        owner: the visitor.
+        signed_at: when the cookie was signed, in seconds.
+    """
+
+    owner: str
+    signed_at: float
 
 
 class OpenStreams:
@@ -18,20 +31,44 @@ class OpenStreams:
 
     def __init__(self, store_timeout: float = 60.0) -> None:
         self.store_timeout = store_timeout
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], StreamVisitor | None] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._followed: dict[str, _Followed] = {}
         self.closing = False
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, task: asyncio.Task[None]) -> None:
-        """Add the task of a stream."""
-        self._open.add(task)
+    def add(self, task: asyncio.Task[None], visitor: StreamVisitor | None = None) -> None:
+        """Add the task of a stream; with its visitor if a cookie identified the reader."""
+        self._open[task] = visitor
 
     def remove(self, task: asyncio.Task[None]) -> None:
         """Remove the task of a stream that has ended."""
-        self._open.discard(task)
+        self._open.pop(task, None)
+        self._ending.discard(task)
+
+    def visitors(self) -> set[str]:
+        """The owners whose streams are open because of a cookie."""
+        return {visitor.owner for visitor in self._open.values() if visitor is not None}
+
+    def end_visitor(self, owner: str, not_before: float) -> None:
+        """End an owner's streams that were opened by cookies which were signed until then.
+
+        Args:
+            owner: whose.
+            not_before: that time, in seconds; 0 if no cookie became invalid.
+        """
+        for task, visitor in self._open.items():
+            if visitor is None or visitor.owner != owner or task in self._ending:
+                continue
+            if not_before and visitor.signed_at <= not_before:
+                self._ending.add(task)
+                task.cancel()
+
+    def is_ending(self, task: asyncio.Task[None]) -> bool:
+        """Whether the server has cancelled a stream, so that its body ends cleanly."""
+        return self.closing or task in self._ending
 
     @contextmanager
     def following(self, run_id: str) -> Iterator[None]:

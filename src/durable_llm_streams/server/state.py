@@ -12,6 +12,7 @@ from .authentication import Authenticate, identify
 from .config import ServerConfig
 from .open_streams import OpenStreams
 from .principal import Principal
+from .visitors import Visitors
 
 
 class AppState:
@@ -25,6 +26,7 @@ class AppState:
         self.config = config
         self.streams = OpenStreams(config.store_patience)
         self.authenticate = authenticate
+        self.visitors: Visitors | None = None  # where nobody else identifies the principals
         self.is_unready = False  # as the last readiness check found
 
     async def principal(self, request: Request) -> Principal:

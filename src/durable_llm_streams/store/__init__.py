@@ -6,6 +6,7 @@ from .log import PAGE_BYTES, Append, Ending, LogReader, LogStore, Page
 from .pace import Pace
 from .runs import Order, RunList, RunStore, Sent
 from .store import Retention, Store
+from .visitors import Link, VisitorStore
 
 __all__ = [
     "FEED_LENGTH",
@@ -18,6 +19,7 @@ __all__ = [
     "ChatStore",
     "Ending",
     "FeedStore",
+    "Link",
     "LogReader",
     "LogStore",
     "Order",
@@ -29,4 +31,5 @@ __all__ = [
     "Sent",
     "Snapshot",
     "Store",
+    "VisitorStore",
 ]

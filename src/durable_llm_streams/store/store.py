@@ -33,6 +33,7 @@ from .feed import FeedStore
 from .log import LogStore
 from .pace import Pace
 from .runs import RunList, RunStore
+from .visitors import VisitorStore
 
 
 class Retention(Struct, frozen=True):
@@ -48,7 +49,7 @@ class Retention(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """A backend: four services over one database.
+    """A backend: five services over one database.
 
     Attributes:
         log: the records of runs.
@@ -56,6 +57,7 @@ class Store(Protocol):
         chats: chats and their history.
         feed: what happens to an owner's chats.
         operators: looks at the runs of all owners; the HTTP server does not use it.
+        visitors: who signed out, and links from one device to another.
         pace: how often `log.append` may be called; an argument of the flusher.
     """
 
@@ -64,6 +66,7 @@ class Store(Protocol):
     chats: ChatStore
     feed: FeedStore
     operators: RunList
+    visitors: VisitorStore
     pace: Pace
 
     async def open(self) -> None:

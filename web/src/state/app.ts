@@ -14,6 +14,7 @@ import {
 } from "./chats";
 import { Conversation } from "./conversation";
 import { Crowd, followers } from "./crowd";
+import { watchVisitor } from "./devices";
 import { writeDraft } from "./drafts";
 import { Feed } from "./feed";
 import { nextFrame } from "./frames";
@@ -151,6 +152,7 @@ async function deleteNow(id: string): Promise<void> {
 export function start(): void {
   watchStorage();
   watchTheme();
+  watchVisitor();
   watchAddress();
   watchNetwork();
   watchOutbox();

@@ -34,6 +34,7 @@ from .log import RedisLog
 from .partitions import VERSION, Partitions, store_root
 from .runs import RedisRuns
 from .upgrading import upgrade
+from .visitors import RedisVisitors
 
 #: A shorter interval gains nothing, and Redis has only one core for all calls.
 PACE: Final = Pace(interval=0.002)
@@ -65,6 +66,7 @@ class RedisStore(Store):
     chats: RedisChats
     feed: RedisFeed
     operators: RunList
+    visitors: RedisVisitors
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class RedisStore(Store):
         self.operators = self.runs
         self.chats = RedisChats(partitions)
         self.feed = RedisFeed(partitions, subscribers, clock)
+        self.visitors = RedisVisitors(partitions, store_root(address.prefix), clock)
         self.expiry = Expiry(partitions, retention, clock, monotonic or now or monotonic_clock)
         self._housekeeping = Housekeeping(self.expiry)
         self._values: dict[str, str] = {}  # of the store as a whole; they never change

@@ -27,6 +27,7 @@ from .pages import Pages
 from .readiness import Readiness
 from .runs import SQLiteRuns
 from .seen_time import SeenTime
+from .visitors import SQLiteVisitors
 
 #: Values in `meta` that are the store's own.
 _OWN = frozenset({"node", "seen", "wall", "check"})
@@ -57,6 +58,7 @@ class SQLiteStore(Store):
     chats: SQLiteChats
     feed: SQLiteFeed
     operators: RunList
+    visitors: SQLiteVisitors
     pace = Pace()
 
     def __init__(
@@ -75,6 +77,7 @@ class SQLiteStore(Store):
         try:
             self.active = active = ActiveRuns(file, now, monotonic, token)
             self.seen = seen = SeenTime(file, now, monotonic)
+            self.visitors = SQLiteVisitors(file, seen)
         except BaseException as error:
             file.close()
             cause = error if isinstance(error, sqlite3.Error) else error.__cause__
