@@ -19,6 +19,7 @@ from durable_llm_streams.stores.housekeeping import Housekeeping
 
 from .active_runs import ActiveRuns
 from .chats import SQLiteChats
+from .eraser import Eraser
 from .expiry import Expiry
 from .feed import SQLiteFeed
 from .file import DatabaseFile, Synchronous, unusable
@@ -29,7 +30,7 @@ from .runs import SQLiteRuns
 from .seen_time import SeenTime
 
 #: Values in `meta` that are the store's own.
-_OWN = frozenset({"node", "seen", "wall", "check"})
+_OWN = frozenset({"node", "seen", "wall", "check", "zeroed"})
 
 
 class SQLiteStore(Store):
@@ -84,14 +85,16 @@ class SQLiteStore(Store):
         self.pages = Pages(file, active)
         self.log = SQLiteLog(file, active, self.pages, self.feed, seen, now)
         self.runs = SQLiteRuns(file, active, self.feed, seen)
-        self.chats = SQLiteChats(file, active, self.pages, self.feed)
-        self.expiry = Expiry(seen, self.feed, retention or Retention(), now)
+        self._eraser = Eraser(file, active, self.log.journal)
+        self.chats = SQLiteChats(file, active, self.pages, self.feed, self._eraser)
+        self.expiry = Expiry(seen, self.feed, retention or Retention(), now, self._eraser)
         self._readiness = Readiness(file, monotonic)
         self._housekeeping = Housekeeping(self.expiry)
 
     @override
     async def open(self) -> None:
         self._housekeeping.start()  # the constructor has opened the file
+        self._eraser.request()  # a process that was killed may have left something
 
     @override
     async def meta(self, name: str, default: bytes) -> bytes:
@@ -111,6 +114,7 @@ class SQLiteStore(Store):
     @override
     async def close(self) -> None:
         await self._housekeeping.stop()
+        await self._eraser.close()
         self.active.work.notify()
         self.pages.close()
         self.feed.close()
