@@ -16,9 +16,8 @@ Theory of operation
    what was written since the last checkpoint, but the file stays consistent. `FULL` syncs each
    flush before its readers see it.
 5. What is deleted is zeroed: by `secure_delete`, whatever SQLite's build says, and by
-   `stale_bytes`. After `erase` the thread empties the WAL, where older versions of pages are. If
-   writers keep it from that for two seconds, the serving connection does it. Readers are waited
-   for.
+   `stale_bytes`. After `erase` the thread empties the WAL, where older versions of pages are. It
+   takes the locks for that only when they are free, and waits for readers.
 """
 
 from __future__ import annotations
@@ -47,7 +46,6 @@ SCHEMA_VERSION = 2
 _CHECKPOINT_SECONDS = 0.5
 _LARGE_WAL = 32 * 1024 * 1024
 _BUSY_MILLISECONDS = 2000
-_ERASE_TRIES = 4  # checkpoints, before the serving connection helps
 _PAUSE_SECONDS = 0.001  # between two parts of a search for stale bytes
 _MOST_SEARCHING = 0.05  # of the time
 
@@ -182,7 +180,7 @@ class DatabaseFile:
     def _checkpoint_loop(self) -> None:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=0)
         wal = self.path.with_name(self.path.name + "-wal")
-        tries, no_search_until = 0, 0.0
+        no_search_until = 0.0
         with contextlib.closing(connection):
             connection.execute("PRAGMA secure_delete=ON").fetchall()
             while not self._closing.wait(_CHECKPOINT_SECONDS):
@@ -190,13 +188,9 @@ class DatabaseFile:
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                     if wal.stat().st_size > _LARGE_WAL:
                         self._finish_checkpoint.set()
-                    if not self._erase.is_set():
-                        tries = 0
-                    elif not truncate_wal(connection):
-                        tries += 1
-                        if tries >= _ERASE_TRIES:
-                            self._finish_checkpoint.set()
-                    elif (began := time.monotonic()) >= no_search_until:
+                    if not self._erase.is_set() or not truncate_wal(connection):
+                        continue
+                    if (began := time.monotonic()) >= no_search_until:
                         self._erase.clear()
                         if not self._zero_stale_bytes(connection):
                             self._erase.set()
