@@ -228,6 +228,22 @@ describe("an event of the feed", () => {
   });
 });
 
+describe("a chat that was deleted elsewhere", () => {
+  it("leaves no draft and no waiting message, also not from a composer that shows it", async () => {
+    await withChats(row("c1"), row("c2"));
+    const { readDraft, writeDraft } = await import("./drafts");
+    const { addToOutbox, outboxOf } = await import("./outbox");
+    for (const chat of ["c1", "c2"]) {
+      writeDraft(chat, "Half");
+      addToOutbox({ id: `m-${chat}`, chat, text: "Hello", refused: "No." });
+    }
+    Source.last.emit({ type: "chat-deleted", id: "c1" }, "p1");
+    writeDraft("c1", "Half");
+    const left = (chat: string) => [readDraft(chat), outboxOf(chat).length];
+    expect([left("c1"), left("c2")]).toEqual([["", 0], ["Half", 1]]);
+  });
+});
+
 describe("a chat that is opened", () => {
   it("shows the version in its address while it is the shown chat", async () => {
     const { conversationOf } = await withChats();

@@ -177,6 +177,24 @@ local function publish_change(kind, owner, chat, about)
   publish('f' .. owner)
 end
 
+-- Takes the titles of a chat out of its owner's feed. A subscriber goes on from a change of it, so
+-- these stay, as deletions with a seventh element: readers skip them.
+local function forget_changes(owner, chat)
+  local feed = key('feed', owner)
+  local entries, has_some = call('LRANGE', feed, 0, -1), false
+  for index, text in ipairs(entries) do
+    local entry = string.find(text, chat, 1, true) and cjson.decode(text)
+    if entry and entry[3] == chat then
+      has_some = true
+      entries[index] = cjson.encode({entry[1], 'chat-deleted', chat, {}, {}, entry[6] or '', 1})
+    end
+  end
+  if has_some then
+    call('DEL', feed)
+    call('RPUSH', feed, unpack(entries))
+  end
+end
+
 local function delete_chat(chat, owner)
   for _, entry in ipairs(call('HVALS', key('tree', chat))) do
     local run = string.match(entry, '|([^|]*)$')
@@ -193,5 +211,6 @@ local function delete_chat(chat, owner)
   end
   call('ZREM', key('owner', owner), chat)
   call('ZREM', root .. ':ages', chat)
+  forget_changes(owner, chat)
   publish_change('chat-deleted', owner, chat)
 end
