@@ -128,9 +128,10 @@ describe("a chat that is deleted", () => {
   });
 
   it("is deleted at once when the page unloads", async () => {
-    await deleted(broken);
+    const page = await deleted(broken);
     dispatchEvent(new Event("pagehide"));
     expect(deletions()).toEqual(["DELETE /api/chats/c1 beyond the page"]);
+    expect(page.left().slice(1)).toEqual(["", 0]);
   });
 });
 
