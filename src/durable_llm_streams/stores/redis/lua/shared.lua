@@ -183,10 +183,11 @@ local function forget_changes(owner, chat)
   local feed = key('feed', owner)
   local entries, has_some = call('LRANGE', feed, 0, -1), false
   for index, text in ipairs(entries) do
-    local entry = string.find(text, chat, 1, true) and cjson.decode(text)
-    if entry and entry[3] == chat then
+    local number, about = string.match(text, '^%["(%d+)","[^"]+","([^"]+)"')
+    if about == chat then
       has_some = true
-      entries[index] = cjson.encode({entry[1], 'chat-deleted', chat, {}, {}, entry[6] or '', 1})
+      local token = string.match(text, '"(%d+)"[,1]*%]$') or ''
+      entries[index] = cjson.encode({number, 'chat-deleted', chat, {}, {}, token, 1})
     end
   end
   if has_some then
