@@ -8,8 +8,8 @@
    the last: a chunk that is lost, doubled or out of order is counted as a fault.
 3. One stream in ten carries times, which give the latency: from the making of a token to the
    moment that the reader has it. Clock and sampling cost the same for every server.
-4. What the server used in the window is read by this process, at the window's two ends, so that
-   chunks and CPU time belong to each other.
+4. This process reads what the server has used, at the beginning and the end of the window. So
+   chunks and CPU time are of the same time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tokens that every source here makes, and the one timer that makes them.
 
-A token is text that proves itself: `~12 fox` is the twelfth of its stream, and `~12@4711 fox` was
-made at the monotonic clock's 4711th microsecond, which all processes of a machine share.
+A token holds its own number: `~12 fox` is the twelfth of its stream. `~12@4711 fox` also holds when
+it was made, in microseconds of the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations

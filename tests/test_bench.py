@@ -37,7 +37,7 @@ def bench(*arguments: str) -> str:
         ["kill"],
         ["rolling"],
         ["redis", "--parts", "cpu"],
-        ["versions", "--against", str(ROOT)],
+        ["versions", "--against", "."],
         ["web", "--pages", "scripts", "typing"],
     ],
     ids=" ".join,

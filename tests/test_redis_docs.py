@@ -149,6 +149,8 @@ async def test_every_key_has_the_type_and_the_ttl_of_the_table(
     assert await talk.append(claim, records(3))
     reader = await elsewhere.waiting(claim.run.id, 3)
     active = (claim.run.id, (await talk.send(chat="c3")).run.id)
+    await talk.answer(chat="c4")
+    await talk.store.chats.delete("ann", "c4")
     seen = set()
     async with redis_server.client(decode_responses=True) as client:
         patterns = (f"{stores.root}:*", f"{store_root(stores.root[1:-3])}:*")

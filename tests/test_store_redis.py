@@ -45,7 +45,7 @@ class TestContract(StoreContract):
 async def test_a_send_whose_reply_was_lost_gets_its_claim_from_the_repeated_call(
     talk: Talk,
 ) -> None:
-    """And a copy of the call that arrives late, when the run has ended, changes nothing."""
+    """A copy that arrives late, when the run has ended or its chat is deleted, changes nothing."""
     store = talk.store
     assert isinstance(store, RedisStore)
     partition = store._partitions.of_chat("c1")
@@ -57,6 +57,10 @@ async def test_a_send_whose_reply_was_lost_gets_its_claim_from_the_repeated_call
     await talk.end(claim)
     async with talk.unchanged():
         assert (await partition.call(scripts.SEND, *words))[0] == b"found"
+    await store.chats.delete("ann", "c1")
+    assert await partition.call(scripts.SEND, *words) == [b"chat-not-found"]
+    assert await talk.chat_ids() == []
+    assert (await talk.send()).created
 
 
 @pytest.mark.promise("outage")
@@ -333,10 +337,11 @@ async def test_a_search_continues_until_the_last_chat(
 async def test_a_deleted_chat_leaves_nothing_but_the_news_of_it(
     talk: Talk, stores: RedisStores, redis_server: RedisServer
 ) -> None:
-    await talk.answer()
+    run = await talk.answer()
     await talk.store.chats.delete("ann", "c1")
     left = {key.decode() for key in await redis_server.command("KEYS", f"{stores.root}:*")}
-    assert left == {f"{stores.root}:{name}" for name in ("changes", "clock", "number", "feed:ann")}
+    names = ("changes", "clock", "number", "feed:ann", f"gone:{run.id}")
+    assert left == {f"{stores.root}:{name}" for name in names}
 
 
 @pytest.mark.promise("feed")

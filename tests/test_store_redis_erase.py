@@ -31,7 +31,8 @@ async def keys_with(server: RedisServer, root: str, *words: str) -> set[str]:
         command, *rest = READS[await server.command("TYPE", key)]
         held: Any = await server.command(command, key, *rest)
         text = repr((key, held))
-        if any(word in text for word in words):
+        is_mark = key.startswith(f"{root}:gone:".encode())  # the run's id alone, for an hour
+        if any(word in text for word in words) and (held or not is_mark):
             found.add(key.decode().removeprefix(f"{root}:"))
     return found
 

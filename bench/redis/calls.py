@@ -109,7 +109,7 @@ def _ours(port: int) -> tuple[Call, Call]:
 
 
 def _theirs(port: int) -> tuple[Call, Call]:
-    client = Redis(port=port)
+    client = Redis(port=port, max_connections=max(AT_ONCE))  # it takes one for each call
     script = client.register_script(_SCRIPT.text)
 
     async def call() -> Any:

@@ -1,8 +1,8 @@
 """`knee`: how many chunks a second one core serves before they come late.
 
-More and more runs with one reader each, until the p99 of the time from a chunk's making to its
-reading is above 100 ms twice in a row. All servers share one core; Redis and the readers have the
-other.
+Runs with one reader each are added step by step. The search ends when the p99 of a chunk's
+latency, from its making to its reading, is above 100 ms twice in a row. All servers share one core;
+Redis and the readers have the other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The load: readers that start runs at one server and, on request, continue at another.
 
-`python -m bench.redis.readers` takes a `Load` as JSON from standard input and prints, as a line of
-JSON, a `Measured` for every level as soon as it is known.
+`python -m bench.redis.readers` takes a `Load` as JSON from standard input. It prints a `Measured`
+as a line of JSON for each level, as soon as it is known.
 
 1. A run is begun by a POST to a writer. A live reader stays there. A resumed one closes that
    connection after the first tokens and resumes where it was, at a follower: ours by the cursor of

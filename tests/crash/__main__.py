@@ -1,6 +1,6 @@
-"""Kill, freeze and cut off real servers while owners ask, read, stop and edit, and compare all that
-anybody received with the logs in the store. The status is 0 if every promise held, 1 if one was
-broken (logs and stores are kept, and their folder is printed), 2 if it could not run.
+"""Kill, freeze and cut off real servers while owners ask, read, stop and edit. Compare everything
+that was received with the logs in the store. The status is 0 if every promise held, and 2 if it
+could not run. It is 1 if a promise was broken: logs and stores are kept, their folder is printed.
 
     python -m tests.crash                              100 kills, half over Redis, half over SQLite
     python -m tests.crash --store all --kills 240      60 each: Redis, SQLite, Sentinel, Cluster

@@ -2,8 +2,8 @@
 
 Theory of operation
 ===================
-1. `python -m tests.crash.zygote` reads orders from its standard input and reports on its standard
-   output which children it has started and which have ended, each a line of JSON. It has one
+1. `python -m tests.crash.zygote` reads orders from its standard input. It reports on its standard
+   output, a line of JSON for each child that it has started or that has ended. It has one
    thread and no event loop, so that its children begin as a fresh interpreter does, but for the
    imports.
 2. A child is what `dls serve` is: its own environment, its own session, output to its own log, and

@@ -4,9 +4,8 @@ Three layers:
 
 1. `take` adds an event to a `Reading` and notes what breaks the protocol. No I/O, no waiting.
 2. `Transport` is how a rig brings a request to a server: real HTTP, or a simulated exchange.
-3. `Client` asks one server after the other. It waits where a server says 503 or 409, resumes at the
-   next server after a cut, and stops where a server says that nothing more comes (204) or that
-   what it reads is gone (410, 404).
+3. `Client` asks one server after the other. It waits after a 503 or 409, and resumes at the
+   next server after a cut. It stops after a 204 (nothing more comes), a 410 or a 404 (it is gone).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m tests.simulation.batch STORE FIRST COUNT
     python -m tests.simulation.batch STORE SEED replay < NAMES
 
-The second form runs one seed for each line of its input, in which only what is named there happens
-(a JSON list, or null for everything), and prints an outcome for each.
+The second form runs the seed once for each line of its input. A line is a JSON list of the faults
+that may happen, or null for all of them. It prints an outcome for each.
 
     python -m tests.simulation.batch STORE SEED,SEED,... whole
 

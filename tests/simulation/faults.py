@@ -2,8 +2,7 @@
 
 Every place where something may go wrong has a name that is the same in every run of a seed: "the
 fourth append of server B's second life". Whether it goes wrong there is a function of the seed and
-that name alone, so that leaving one fault out does not shuffle all others: that is what makes a
-failing history shrink.
+that name alone. So leaving one fault out does not change the others, and a failing history shrinks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The store as one process sees it: its calls are late, lost and repeated, and written down.
+"""The store as one process sees it: its calls are late, lost, repeated and recorded.
 
-What is written down is what the caller was answered: an append that was refused must not stand in
-the log, one that was accepted must, and a change that was acknowledged must reach the feeds.
+The record has what the caller got as an answer. The log must hold each append that was accepted,
+and none that was refused. Each change that was acknowledged must reach the feeds.
 """
 
 from __future__ import annotations

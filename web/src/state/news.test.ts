@@ -6,7 +6,7 @@ describe("the notices of a run", () => {
     const events = ["takeover", "retry", "job"];
     expect(events.filter((event) => isForPeople({ event }))).toEqual(["takeover", "retry"]);
     expect(["rung", "judged"].every((event) => isForPeople({ event, rung: "restart" }))).toBe(true);
-    expect(new News().hear(null, { event: "job" }, "", 0)).toEqual({});
+    expect(new News().add(null, { event: "job" }, "", 0)).toEqual({});
   });
 
   it("keep a takeover when the rung changes", () => {
@@ -21,10 +21,10 @@ describe("the notices of a run", () => {
 
   it("have the time of the next attempt, but not in a replay", () => {
     const retry = { event: "retry", delay: 4 };
-    expect(new News().hear(null, retry, "", 1_000)).toMatchObject({ retryAt: 5_000 });
-    expect(new News().hear(null, retry, "", null)).toMatchObject({ retryAt: null });
+    expect(new News().add(null, retry, "", 1_000)).toMatchObject({ retryAt: 5_000 });
+    expect(new News().add(null, retry, "", null)).toMatchObject({ retryAt: null });
     const takeover = { ...retry, event: "takeover" };
-    expect(new News().hear(null, takeover, "", 1_000)).toMatchObject({ retryAt: null });
+    expect(new News().add(null, takeover, "", 1_000)).toMatchObject({ retryAt: null });
   });
 
   it("end with the next attempt's text; a takeover does not", () => {
@@ -53,7 +53,7 @@ describe("the notices of a run", () => {
 
   it("drop the time of the next attempt at another event", () => {
     const takeover = { event: "takeover", attempt: 2 };
-    expect(new News().hear({ event: "retry" }, takeover, "", 0)).toEqual({
+    expect(new News().add({ event: "retry" }, takeover, "", 0)).toEqual({
       notice: takeover,
       retryAt: null,
     });

@@ -61,6 +61,9 @@ end
 if not found and call('HGET', key('run', run), 'chat') == chat then
   found = run -- this very order was executed before, and is sent again
 end
+if not found and call('EXISTS', key('gone', run)) == 1 then
+  return {'chat-not-found'} -- a late repetition: the chat was deleted after this order was executed
+end
 if not found and place == 'again' then
   if not asked then
     return {'message-not-found'}

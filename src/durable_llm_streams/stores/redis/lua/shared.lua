@@ -196,6 +196,9 @@ local function forget_changes(owner, chat)
   end
 end
 
+-- Runs whose chat was deleted are remembered for a while. A `send` that was repeated after a timeout
+-- may still be on its way, in a connection that was given up; it must not bring the chat back.
+local GONE_MILLISECONDS = 3600 * 1000
 local function delete_chat(chat, owner)
   for _, entry in ipairs(call('HVALS', key('tree', chat))) do
     local run = string.match(entry, '|([^|]*)$')
@@ -204,6 +207,7 @@ local function delete_chat(chat, owner)
       for _, index in ipairs({'queue', 'leases', 'running', 'runs', 'ended', 'kept'}) do
         call('ZREM', root .. ':' .. index, run)
       end
+      call('SET', key('gone', run), '', 'PX', GONE_MILLISECONDS)
       publish('g' .. run)
     end
   end
