@@ -188,6 +188,13 @@ _ALL = (
         ("docs/migrating.md#when-it-is-interrupted", "docs/migrating.md#how-it-is-verified"),
     ),
     Promise(
+        "erased",
+        "Erased",
+        "What is deleted, by its owner or by retention, is gone from everything that the store "
+        "has written, within five seconds on an idle server.",
+        ("docs/storage.md#what-deleting-erases", "docs/redis.md#what-deleting-erases"),
+    ),
+    Promise(
         "fit-store",
         "A fit store",
         "A store that cannot keep these promises is refused at the start, or warned of, in a "

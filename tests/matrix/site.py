@@ -147,7 +147,9 @@ async def serving(store: Store, folder: Path) -> AsyncGenerator[Site, None]:
     (folder / "assets").mkdir()
     (folder / "assets" / "page.js").write_text("1")
     (folder / "icon.svg").write_text("<svg/>")
-    worker = Worker(store, ScriptedSource(by_prompt=_scene), name="matrix", limits=Limits())
+    worker = Worker(
+        store, ScriptedSource(by_prompt=_scene), name="matrix", limits=Limits(next_token=3600.0)
+    )
     visitors = Visitors(SECRET)
     app = create_app(store, worker, CONFIG, authenticate=by_cookie_or_hook(visitors), ui=folder)
     async with app.router.lifespan_context(app):

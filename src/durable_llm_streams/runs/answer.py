@@ -269,6 +269,8 @@ class Answer:
         about = {"model": self._run.model, **event.metadata, **self._about()}
         about["finishReason"] = event.reason
         await self._end(Status.FINISHED, ending.finished(event.reason, about))
+        if self._policy.job is not None:
+            self._jobs.delete([self._policy.job])
 
     async def _give_up(self, failure: ModelError | None) -> None:
         reason = str(failure) if failure else "The server was interrupted each time."

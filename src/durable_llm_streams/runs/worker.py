@@ -27,6 +27,7 @@ from durable_llm_streams.store import Order, Sent, Store
 
 from . import ending, shutdown
 from .executor import Executor
+from .jobs import jobs_of
 from .limits import Limits
 from .model_context import check_question, check_system, text_of
 
@@ -164,11 +165,15 @@ class Worker:
     async def delete(self, owner: str, chat_id: str) -> None:
         """Stop the active runs of a chat, then delete it. Raises ChatNotFound."""
         while True:
-            chat = (await self._store.chats.snapshot(owner, chat_id)).chat
-            if chat.active_run is None:
+            found = await self._store.chats.snapshot(owner, chat_id)
+            active = found.chat.active_run
+            if active is None:
                 break
-            await self.stop(await self._store.runs.find(owner, chat_id, chat.active_run))
+            await self.stop(await self._store.runs.find(owner, chat_id, active))
+        jobs = self._executor.jobs
+        stored = await jobs_of(self._store.log, found.messages) if jobs.stored else ()
         await self._store.chats.delete(owner, chat_id)
+        jobs.delete(stored)
 
     def drain(self) -> None:
         """Accept no more runs. Running attempts go on until `close`; none begins."""

@@ -62,6 +62,32 @@ class JournalWriter:
         for active in segmented:
             active.drop_tail()
 
+    def empty(self, last: int, most: int) -> bool:
+        """Delete the journal rows up to `last`, with what they hold of runs that are gone.
+
+        The tails in them become segments first, some at each call.
+
+        Args:
+            last: the last of these rows.
+            most: how many tails become segments at most.
+
+        Returns:
+            Whether the rows are deleted. If not, call it again.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        tails = [a for a in self._active if a.tail and a.journal_row <= last]
+        some, done = tails[:most], len(tails) <= most
+        with self._file.transaction() as connection:
+            for active in some:
+                insert_segment(connection, active.key, active.tail_first, active.tail)
+            if done:
+                connection.execute("DELETE FROM journal WHERE id <= ?", (last,))
+        for active in some:
+            active.drop_tail()
+        return done
+
     def _write_with_segments(
         self, written: Sequence[Written], row: int, data: bytes, now: int
     ) -> Iterable[ActiveRun]:

@@ -35,6 +35,9 @@ class SQLiteLog(LogStore):
         feed: where the ends of runs are published.
         seen: the time that the store has seen pass.
         now: the wall clock, in milliseconds.
+
+    Attributes:
+        journal: where batches are written.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class SQLiteLog(LogStore):
         self._pages = pages
         self._feed = feed
         self._seen = seen
-        self._journal = JournalWriter(file, active, now)
+        self.journal = JournalWriter(file, active, now)
 
     @override
     def read(
@@ -89,7 +92,7 @@ class SQLiteLog(LogStore):
                 if active.tail_bytes + size > SEGMENT_BYTES:
                     full = True
         if written:
-            self._journal.write(written, b"".join(row), full=full)
+            self.journal.write(written, b"".join(row), full=full)
         return accepted
 
     # --- ending ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 -- `secret`: what signs visitors' cookies.
 -- `seen`: how much time the servers have seen pass, the clock of `seen_at` and retention; `wall`: the
 -- wall clock when `seen` was written (see stores/seen_time.py).
+-- `zeroed`: how often bytes of deleted rows were zeroed (see stale_bytes.py).
 -- `check`: written to test whether the file can be written.
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,

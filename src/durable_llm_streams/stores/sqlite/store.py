@@ -19,6 +19,7 @@ from durable_llm_streams.stores.housekeeping import Housekeeping
 
 from .active_runs import ActiveRuns
 from .chats import SQLiteChats
+from .eraser import Eraser
 from .expiry import Expiry
 from .feed import SQLiteFeed
 from .file import DatabaseFile, Synchronous, unusable
@@ -30,7 +31,7 @@ from .seen_time import SeenTime
 from .visitors import SQLiteVisitors
 
 #: Values in `meta` that are the store's own.
-_OWN = frozenset({"node", "seen", "wall", "check"})
+_OWN = frozenset({"node", "seen", "wall", "check", "zeroed"})
 
 
 class SQLiteStore(Store):
@@ -89,14 +90,16 @@ class SQLiteStore(Store):
         self.log = SQLiteLog(file, active, self.pages, self.feed, seen, now)
         self.runs = SQLiteRuns(file, active, self.feed, seen)
         self.operators = self.runs
-        self.chats = SQLiteChats(file, active, self.pages, self.feed)
-        self.expiry = Expiry(seen, self.feed, retention or Retention(), now)
+        self._eraser = Eraser(file, active, self.log.journal)
+        self.chats = SQLiteChats(file, active, self.pages, self.feed, self._eraser)
+        self.expiry = Expiry(seen, self.feed, retention or Retention(), now, self._eraser)
         self._readiness = Readiness(file, monotonic)
         self._housekeeping = Housekeeping(self.expiry)
 
     @override
     async def open(self) -> None:
         self._housekeeping.start()  # the constructor has opened the file
+        self._eraser.request()  # a process that was killed may have left something
 
     @override
     async def meta(self, name: str, default: bytes) -> bytes:
@@ -116,6 +119,7 @@ class SQLiteStore(Store):
     @override
     async def close(self) -> None:
         await self._housekeeping.stop()
+        await self._eraser.close()
         self.active.work.notify()
         self.pages.close()
         self.feed.close()

@@ -186,6 +186,25 @@ local function publish_change(kind, owner, chat, about)
   publish('f' .. owner)
 end
 
+-- Takes the titles of a chat out of its owner's feed. A subscriber goes on from a change of it, so
+-- these stay, as deletions with a seventh element: readers skip them.
+local function forget_changes(owner, chat)
+  local feed = key('feed', owner)
+  local entries, has_some = call('LRANGE', feed, 0, -1), false
+  for index, text in ipairs(entries) do
+    local number, about = string.match(text, '^%["(%d+)","[^"]+","([^"]+)"')
+    if about == chat then
+      has_some = true
+      local token = string.match(text, '"(%d+)"[,1]*%]$') or ''
+      entries[index] = cjson.encode({number, 'chat-deleted', chat, {}, {}, token, 1})
+    end
+  end
+  if has_some then
+    call('DEL', feed)
+    call('RPUSH', feed, unpack(entries))
+  end
+end
+
 -- Runs whose chat was deleted are remembered for a while. A `send` that was repeated after a timeout
 -- may still be on its way, in a connection that was given up; it must not bring the chat back.
 local GONE_MILLISECONDS = 3600 * 1000
@@ -206,5 +225,6 @@ local function delete_chat(chat, owner)
   end
   call('ZREM', key('owner', owner), chat)
   call('ZREM', root .. ':ages', chat)
+  forget_changes(owner, chat)
   publish_change('chat-deleted', owner, chat)
 end
