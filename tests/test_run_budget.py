@@ -168,19 +168,19 @@ def _history(seed: int, tmp_path: object) -> None:
     async def play(world: World) -> None:
         meter = Meter(rng)
         stores = [world.faulty(rng) for _ in range(3)]
-        workers = [await world.worker(meter, FAST, store=store) for store in stores]
+        alive = [(store, await world.worker(meter, FAST, store=store)) for store in stores]
         runs = []
         for number in range(rng.randint(4, 12)):
-            store, worker = rng.choice(list(zip(stores, workers, strict=True)))
+            store, worker = rng.choice(alive)
             lost: list[Moment] = ["before", "after"]
             store.fail("reserve", *rng.choices(lost, k=rng.randint(0, 2)))
             order = structs.replace(world.order(f"chat-{number}"), reservation=(charge,))
             with suppress(LimitReached):
                 runs.append((await worker.send(order)).run)
-            if rng.random() < 0.3:
-                frozen = rng.choice(stores)
-                if sum(store._gate.is_set() for store in stores) > 1:
-                    frozen.freeze()
+            if rng.random() < 0.2 and len(alive) > 1:
+                frozen = rng.choice(alive)
+                alive.remove(frozen)
+                frozen[0].freeze()
         for run in runs:
             await world.ended(run)
         assert meter.spent <= limit + charge.cost, f"seed {seed}: {meter.spent} of {limit}"

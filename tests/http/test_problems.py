@@ -22,6 +22,7 @@ STATUSES = {
         409: "Conflict ChatBusy MessageConflict KeyConflict Fenced SequenceMismatch",
         410: "CursorLost",
         413: "TooLarge",
+        429: "LimitReached BudgetSpent",
         415: "UnsupportedMediaType",
         500: "DurableError ModelError",
         503: "StoreError StoreUnavailable StoreClosed StoreLocked StoreUnusable ShuttingDown",
@@ -40,6 +41,7 @@ def every_kind(root: Kind = errors.DurableError) -> Iterator[Kind]:
 def made(kind: Kind) -> errors.DurableError:
     arguments: dict[Kind, tuple[Any, ...]] = {
         errors.ChatBusy: ("run1",), errors.SequenceMismatch: (7,), errors.CursorLost: (),
+        errors.LimitReached: ("messages", 30, 12.5), errors.BudgetSpent: ("tokens", 900, None),
     }  # fmt: skip
     return kind(*arguments.get(kind, ("A sentence.",)))
 

@@ -156,6 +156,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             base_path=settings.base_path,
             cors_origins=settings.cors_origins,
             frame_ancestors=settings.frame_ancestors,
+            quotas=settings.quotas(),
         )
         app = create_app(store, worker, config)
         where = url_of(listeners, app.base_path)

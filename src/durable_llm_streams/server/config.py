@@ -7,6 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .quotas import Quotas
+
 
 class OfferedModel(Struct, frozen=True):
     """A model that clients may choose.
@@ -35,6 +37,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
         base_path: the path below which everything is served, such as `/chat`; "" for none.
         cors_origins: origins of other sites whose pages may call the API.
         frame_ancestors: origins of sites whose pages may show ours in a frame.
+        quotas: how much owners may ask.
     """
 
     models: Sequence[OfferedModel]
@@ -45,3 +48,4 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     base_path: str = ""
     cors_origins: Sequence[str] = ()
     frame_ancestors: Sequence[str] = ()
+    quotas: Quotas = Quotas()

@@ -23,7 +23,7 @@ class AppState:
         self.store = store
         self.worker = worker
         self.config = config
-        self.streams = OpenStreams(config.store_patience)
+        self.streams = OpenStreams(config.store_patience, config.quotas.streams)
         self.authenticate = authenticate
         self.is_unready = False  # as the last readiness check found
 
