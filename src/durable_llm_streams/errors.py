@@ -23,7 +23,8 @@ DurableError
 │   ├── StoreLocked           another process serves this store
 │   └── StoreUnusable         not a store, read-only, or too new
 ├── LimitReached              a limit does not allow it now; ask again later
-│   └── BudgetSpent           of tokens or money
+│   ├── BudgetSpent           of tokens or money
+│   └── TooManyStreams        an owner has as many streams open as are allowed
 ├── ModelError                the model's provider did not answer as it should
 └── ShuttingDown              this process takes no new work
 
@@ -200,6 +201,10 @@ class LimitReached(DurableError):
 
 class BudgetSpent(LimitReached):
     """A limit of tokens or money does not allow it now."""
+
+
+class TooManyStreams(LimitReached):
+    """An owner has as many streams open as are allowed."""
 
 
 _LIMITS: Mapping[str, str] = {

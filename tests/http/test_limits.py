@@ -111,7 +111,7 @@ async def test_an_owner_has_only_so_many_streams_open(app: App, guest: Guest) ->
             await guest.get("/api/chat/c1/stream"),
             await guest.get("/api/events"),
         ):
-            assert problem(refused, "rate-limited")["limit"] == 1
+            assert problem(refused, "too-many-streams")["limit"] == 1
             assert refused.headers["retry-after"] == "5"
         assert (await guest.get("/api/chats/c2")).status == 404, "nothing was sent"
         async with app.guest() as other:

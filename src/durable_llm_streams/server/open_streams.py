@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from durable_llm_streams.errors import LimitReached, ShuttingDown
+from durable_llm_streams.errors import ShuttingDown, TooManyStreams
 
 #: When to ask again, if a stream was just closed.
 _CLOSES_SECONDS = 5.0
@@ -45,9 +45,9 @@ class OpenStreams:
             del self._of_owners[owner]
 
     def check_room(self, owner: str) -> None:
-        """Raise LimitReached when an owner has as many streams open as are allowed."""
+        """Raise TooManyStreams when an owner has as many streams open as are allowed."""
         if self._per_owner and self._of_owners[owner] >= self._per_owner:
-            raise LimitReached("streams", self._per_owner, _CLOSES_SECONDS)
+            raise TooManyStreams("streams", self._per_owner, _CLOSES_SECONDS)
 
     @contextmanager
     def following(self, run_id: str) -> Iterator[None]:

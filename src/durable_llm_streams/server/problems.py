@@ -32,6 +32,7 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.MessageConflict: (409, "message-conflict", "The id is taken"),
     errors.CursorLost: (410, "cursor-lost", "Start over from the chat"),
     errors.BudgetSpent: (429, "budget-spent", "The budget is spent"),
+    errors.TooManyStreams: (429, "too-many-streams", "Too many open streams"),
     errors.LimitReached: (429, "rate-limited", "Too many requests"),
     errors.Conflict: (409, "conflict", "Not possible now"),
     errors.NotFound: (404, "not-found", "Not found"),

@@ -66,12 +66,13 @@ def take(
     """
     moved: dict[str, int] = {}
     for charge in charges:
-        tat = moved.get(charge.bucket, tats.get(charge.bucket, now))
-        emptied = now + period(charge)
-        moment = _moved(charge, tat, now)
-        if refuse and moment > emptied and charge.cost >= 0:
+        name, length = charge.bucket, period(charge)
+        tat = moved.get(name, tats.get(name, now))
+        emptied = now + length
+        moment = max(min(tat, emptied), now) + _share(charge, length)
+        if moment > emptied and refuse and charge.cost >= 0:
             raise refusal(charge, tat, now)
-        moved[charge.bucket] = max(now, min(moment, emptied))
+        moved[name] = max(now, min(moment, emptied))
     return moved
 
 
@@ -83,7 +84,9 @@ def refusal(charge: Charge, tat: int, now: int) -> LimitReached:
         tat: the moment of its bucket.
         now: the wall clock, in microseconds.
     """
-    wait: float | None = (_moved(charge, tat, now) - now - period(charge)) / MICROSECONDS
+    length = period(charge)
+    over = max(min(tat, now + length), now) + _share(charge, length) - now - length
+    wait: float | None = over / MICROSECONDS
     if charge.cost > charge.limit:
         wait = None
     kind = BudgetSpent if charge.kind in _BUDGETS else LimitReached
@@ -92,8 +95,9 @@ def refusal(charge: Charge, tat: int, now: int) -> LimitReached:
 
 def level(charge: Charge, tat: int, now: int) -> Level:
     """What is left in the bucket of a charge, as `refusal`."""
-    used = _within(charge, tat, now) - now
-    remaining = (period(charge) - used) * charge.limit / period(charge)
+    length = period(charge)
+    used = max(min(tat, now + length), now) - now
+    remaining = (length - used) * charge.limit / length
     return Level(
         charge.kind, charge.of, charge.limit, charge.period, remaining, used / MICROSECONDS
     )
@@ -104,10 +108,5 @@ def period(charge: Charge) -> int:
     return round(charge.period * MICROSECONDS)
 
 
-def _within(charge: Charge, tat: int, now: int) -> int:
-    return max(min(tat, now + period(charge)), now)
-
-
-def _moved(charge: Charge, tat: int, now: int) -> int:
-    share = float(charge.cost) * float(period(charge)) / float(charge.limit)
-    return _within(charge, tat, now) + int(share)
+def _share(charge: Charge, length: int) -> int:
+    return int(float(charge.cost) * float(length) / float(charge.limit))

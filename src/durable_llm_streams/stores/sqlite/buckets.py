@@ -36,14 +36,14 @@ def charge(
     if not charges:
         return ()
     moment = now * _MICROSECONDS
-    names = [charge.bucket for charge in charges]
+    names = {charge.bucket: period(charge) for charge in charges}
     marks = ",".join("?" * len(names))
-    rows = connection.execute(f"SELECT name, tat FROM bucket WHERE name IN ({marks})", names)
+    rows = connection.execute(f"SELECT name, tat FROM bucket WHERE name IN ({marks})", (*names,))
     moved = take(charges, dict(rows.fetchall()), moment, refuse=refuse)
-    periods = {charge.bucket: period(charge) for charge in charges}
-    connection.executemany(
-        "INSERT OR REPLACE INTO bucket VALUES (?, ?, ?)",
-        [(name, tat, periods[name]) for name, tat in moved.items()],
+    marks = ",".join(["(?, ?, ?)"] * len(names))
+    connection.execute(
+        f"INSERT OR REPLACE INTO bucket VALUES {marks}",
+        [part for name, length in names.items() for part in (name, moved[name], length)],
     )
     return tuple(level(charge, moved[charge.bucket], moment) for charge in charges)
 
