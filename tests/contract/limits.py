@@ -93,7 +93,7 @@ class LimitsContract:
             calls = [talk.store.runs.send(order) for order in orders]
             results = await asyncio.gather(*calls, return_exceptions=True)
         refusals = [result for result in results if isinstance(result, LimitReached)]
-        assert (len(refusals), len(await talk.store.runs.newest())) == (3, 3), results
+        assert (len(refusals), len(await talk.store.operators.newest())) == (3, 3), results
 
     @pytest.mark.promise("bounded-cost")
     async def test_each_further_attempt_reserves_once_more(self, talk: Talk) -> None:
@@ -177,5 +177,5 @@ class LimitsContract:
         sent = await talk.send("m2", queue=True, reservation=(TOKENS,))
         assert (sent.run.charges, sent.run.reservations) == ((TOKENS,), 1)
         await talk.stop(sent.run.id)
-        (first,) = await talk.store.runs.newest(active=True)
+        (first,) = await talk.store.operators.newest(active=True)
         assert (first.charges, first.reservations) == ((TOKENS,), 1)

@@ -16,6 +16,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """What `RunStore.send` is to create.
 
     Attributes:
+        owner: whose chat it is; never empty.
+        chat_id: the chat, among those of the owner.
         place: `follow` puts the message behind `anchor` (or behind the chat's head, when anchor is
             None or unknown); `edit` puts it beside the user message `anchor`; `again` adds no
             message and answers once more the user message that `anchor` is, or answers (None: the
@@ -33,6 +35,9 @@ class Order(Struct, frozen=True, kw_only=True):
         charges: what the message costs.
         reservation: what an attempt to answer it may cost. It is taken with the message, again by
             `RunStore.reserve`, and settled by `Ending.charges`.
+
+    Raises:
+        ValueError: the owner is empty.
     """
 
     owner: str
@@ -55,6 +60,10 @@ class Order(Struct, frozen=True, kw_only=True):
     charges: tuple[Charge, ...] = ()
     reservation: tuple[Charge, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.owner:
+            raise ValueError("A message needs an owner.")
+
 
 class Sent(NamedTuple):
     """What `RunStore.send` created or found.
@@ -73,7 +82,7 @@ class Sent(NamedTuple):
 
 
 class RunList(Protocol):
-    """Lists runs of all owners: for operators."""
+    """Runs of all owners: for operators' commands, never for a request."""
 
     async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
         """Runs of all chats, newest first.
@@ -84,8 +93,16 @@ class RunList(Protocol):
         """
         ...
 
+    async def any_run(self, run_id: str) -> Run:
+        """A run, whoever owns it.
 
-class RunStore(RunList, Protocol):
+        Raises:
+            RunNotFound: no such run.
+        """
+        ...
+
+
+class RunStore(Protocol):
     """Accepts messages, claims runs."""
 
     async def send(self, order: Order) -> Sent:
@@ -96,7 +113,7 @@ class RunStore(RunList, Protocol):
         too. All charges are taken in the same step, or none; a duplicate is free.
 
         Raises:
-            ChatNotFound: the chat has another owner, or `again`/`edit` names an unknown chat.
+            ChatNotFound: `again` or `edit` names a chat that the owner does not have.
             MessageNotFound: `anchor` is not in the chat (`edit`, `again`).
             InvalidRequest: `edit` names an answer.
             MessageConflict: the message id or the key was used with other content.
@@ -172,11 +189,11 @@ class RunStore(RunList, Protocol):
         """
         ...
 
-    async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+    async def find(self, owner: str, chat_id: str, run_id: str | None = None) -> Run:
         """One run of a chat: the named one, or the active one (the oldest if several wait).
 
         Args:
-            owner: whose chat it must be; None for any (operators' commands).
+            owner: whose chat it must be.
             chat_id: the chat.
             run_id: the run, or None for the active one.
 
