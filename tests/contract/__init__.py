@@ -24,6 +24,7 @@ from .end import EndContract  # noqa: E402
 from .feed import FeedContract  # noqa: E402
 from .harness import StoreFactory, Talk  # noqa: E402
 from .keep import KeepContract  # noqa: E402
+from .limits import LimitsContract  # noqa: E402
 from .machine import compare_with_model  # noqa: E402
 from .owners import OwnersContract  # noqa: E402
 from .read import ReadContract  # noqa: E402
@@ -47,6 +48,7 @@ class StoreContract(
     KeepContract,
     ClockContract,
     VisitorsContract,
+    LimitsContract,
 ):
     """Every sentence of the Store contract."""
 

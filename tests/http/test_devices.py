@@ -300,7 +300,7 @@ async def test_one_call_asks_for_all_open_streams(tmp_path: Path) -> None:
     forever = asyncio.Event()
     tasks = [asyncio.create_task(_wait(forever)) for _ in range(400)]
     for number, task in enumerate(tasks):
-        streams.add(task, StreamVisitor(f"v{number}", 4.0))
+        streams.add(task, visitor=StreamVisitor(f"v{number}", 4.0))
     await real.visitors.sign_out("v7", 5_000, forget=0)
     await sign_outs.end_streams(streams)
     assert store.calls.count("signed_out") == 1

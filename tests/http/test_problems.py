@@ -22,6 +22,7 @@ STATUSES = {
         409: "Conflict ChatBusy MessageConflict KeyConflict Fenced SequenceMismatch",
         410: "CursorLost",
         413: "TooLarge MessageTooLong",
+        429: "LimitReached BudgetSpent TooManyStreams",
         415: "UnsupportedMediaType",
         500: "DurableError ModelError",
         503: "StoreError StoreUnavailable StoreClosed StoreLocked StoreUnusable ShuttingDown",
@@ -41,6 +42,9 @@ def made(kind: Kind) -> errors.DurableError:
     arguments: dict[Kind, tuple[Any, ...]] = {
         errors.ChatBusy: ("run1",), errors.SequenceMismatch: (7,), errors.CursorLost: (),
         errors.MessageTooLong: (9, 7),
+        errors.LimitReached: ("messages", 30, 12.5),
+        errors.TooManyStreams: ("streams", 3, 5.0),
+        errors.BudgetSpent: ("tokens", 900, None),
     }  # fmt: skip
     return kind(*arguments.get(kind, ("A sentence.",)))
 
@@ -64,7 +68,8 @@ def test_every_error_is_a_problem_document(kind: Kind, caplog: pytest.LogCapture
     if not issubclass(kind, errors.StoreError):
         assert document["detail"] == str(made(kind))
     assert document.get("run") == ("run1" if kind is errors.ChatBusy else None)
-    assert ("retry-after" in response.headers) == (response.status_code == 503)
+    later = response.status_code == 503 or kind in (errors.LimitReached, errors.TooManyStreams)
+    assert ("retry-after" in response.headers) == later
 
 
 def test_a_new_kind_of_error_is_what_its_base_is() -> None:

@@ -62,6 +62,8 @@ export const words = {
 
   waitingToSend: "Waits here and is sent by itself.",
   waitingForAnswer: "Is sent when this answer ends.",
+  limited: (time: string) =>
+    `That is as much as you may ask for now. It is kept here and can be sent from ${time} on.`,
   refused: (why: string) => `Not sent. ${why}`,
   tryAgain: "Try again",
   discard: "Discard",

@@ -171,6 +171,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             hosts=accepted_hosts(settings.hosts, settings.host),
             docs=settings.docs == "on",
             cookie_age=settings.visitor_age,
+            quotas=settings.quotas(),
         )
         app = create_app(store, worker, config, keys=keys)
         where = url_of(listeners, app.base_path)

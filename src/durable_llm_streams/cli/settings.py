@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.demo import GoesOn
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.server.quotas import LONGEST_ANSWER, Quotas
 from durable_llm_streams.store import Retention
 from durable_llm_streams.stores import is_sqlite, upstash_address
 
@@ -214,6 +215,31 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         256 * 1024, ge=1, description="The longest accepted message, in UTF-8 bytes."
     )
+    messages_per_hour: int = Field(
+        0, ge=0, description="The most messages of an owner in an hour; 0 is no limit."
+    )
+    tokens_per_day: int = Field(
+        0,
+        ge=0,
+        description="The most tokens of an owner in a day, of questions and answers; 0 is no "
+        "limit.",
+    )
+    cost_per_day: float = Field(
+        0.0,
+        ge=0,
+        le=_LONGEST,
+        description="The most US dollars of an owner in a day, where the provider tells what an "
+        "answer cost; 0 is no limit.",
+    )
+    budget_per_day: int = Field(
+        0, ge=0, description="The most tokens of all owners together in a day; 0 is no limit."
+    )
+    streams_per_owner: int = Field(
+        0,
+        ge=0,
+        description="The most streams that an owner has open at once in this process; 0 is no "
+        "limit.",
+    )
     attempts: int = Field(
         5, ge=1, description="The most attempts for an answer before it fails, takeovers included."
     )
@@ -332,6 +358,17 @@ class Settings(BaseSettings):
             thinking=self.thinking_timeout,
             next_token=self.token_timeout,
             whole_run=self.run_timeout,
+        )
+
+    def quotas(self) -> Quotas:
+        """How much owners may ask."""
+        return Quotas(
+            messages_per_hour=self.messages_per_hour,
+            tokens_per_day=self.tokens_per_day,
+            cost_per_day=self.cost_per_day,
+            budget_per_day=self.budget_per_day,
+            longest_answer=self.max_tokens or LONGEST_ANSWER,
+            streams=self.streams_per_owner,
         )
 
     def retention(self) -> Retention:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -28,19 +30,23 @@ def cursor_of(request: Request, after: str | None) -> Cursor | None:
 
 
 def answer_stream(
-    state: AppState, principal: Principal, reader: Reader, page: Page | None = None
+    state: AppState,
+    principal: Principal,
+    reader: Reader,
+    page: Page | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> RunStream:
-    """The response that follows a run. Raises ShuttingDown."""
+    """The response that follows a run, with more headers. Raises ShuttingDown."""
     state.streams.check_open()  # clients would take an empty stream for an empty answer
-    headers = {**STREAM_HEADERS, **principal.headers, "x-run-id": reader.run_id}
-    return RunStream(state.streams, reader, headers, page)
+    headers = {**STREAM_HEADERS, **principal.headers, "x-run-id": reader.run_id, **(more or {})}
+    return RunStream(state.streams, reader, headers, page, principal.owner)
 
 
 @router.get(
     "/api/chat/{chat_id}/stream",
     operation_id="follow_answer",
     response_class=Response,
-    responses=description.FOLLOWED | described(400, 401, 404, 410, 503),
+    responses=description.FOLLOWED | described(400, 401, 404, 410, 429, 503),
     openapi_extra=description.FROM_A_CURSOR,
 )
 async def resume(request: Request, after: description.After = None) -> Response:
@@ -56,6 +62,7 @@ async def resume(request: Request, after: description.After = None) -> Response:
     principal = await state.principal(request)
     chat = chat_id(request)
     cursor = cursor_of(request, after)
+    state.streams.check_room(principal.owner)
     if cursor is None:
         try:
             run = await state.store.runs.find(principal.owner, chat)

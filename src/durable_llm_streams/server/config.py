@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .cookies import COOKIE_SECONDS
+from .quotas import Quotas
 
 
 class OfferedModel(Struct, frozen=True):
@@ -41,6 +42,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
             then a server that only its own machine reaches is open to every page (DNS rebinding).
         docs: whether `/docs` and `/openapi.json` are served.
         cookie_age: seconds that a visitor's cookie is valid after it was signed.
+        quotas: how much owners may ask.
     """
 
     models: Sequence[OfferedModel]
@@ -54,3 +56,4 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     hosts: Sequence[str] = ("*",)
     docs: bool = True
     cookie_age: float = COOKIE_SECONDS
+    quotas: Quotas = Quotas()

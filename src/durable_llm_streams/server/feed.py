@@ -27,7 +27,7 @@ router = APIRouter(tags=["chats"])
     "/api/events",
     operation_id="follow_feed",
     response_class=Response,
-    responses=description.FEED | described(401, 503),
+    responses=description.FEED | described(401, 429, 503),
     openapi_extra=description.FROM_A_POSITION,
 )
 async def follow_feed(request: Request, after: description.AfterPosition = None) -> Response:
@@ -40,6 +40,7 @@ async def follow_feed(request: Request, after: description.AfterPosition = None)
     state = app_state(request)
     principal = await state.principal(request)
     state.streams.check_open()
+    state.streams.check_room(principal.owner)
     position = request.headers.get("last-event-id") or after
     found = await state.store.feed.changes(principal.owner, position)
     headers = {**sse.HEADERS, **principal.headers}
@@ -67,9 +68,8 @@ class FeedStream(streams.EventStream):
         beginning: tuple[str, Changes],
         headers: Mapping[str, str],
     ) -> None:
-        super().__init__(open_streams, headers)
+        super().__init__(open_streams, headers, owner)
         self._feed = feed
-        self._owner = owner
         self._beginning = beginning
 
     async def _pump(self, send: Send) -> None:

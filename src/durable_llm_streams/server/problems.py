@@ -14,6 +14,8 @@ from starlette.routing import Match
 from durable_llm_streams import errors
 from durable_llm_streams.chunks import encode
 
+from . import rate_limit
+
 logger = logging.getLogger(__name__)
 
 #: The prefix of a problem's name in its `type`.
@@ -30,6 +32,9 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.ChatBusy: (409, "chat-busy", "An answer is being written"),
     errors.MessageConflict: (409, "message-conflict", "The id is taken"),
     errors.CursorLost: (410, "cursor-lost", "Start over from the chat"),
+    errors.BudgetSpent: (429, "budget-spent", "The budget is spent"),
+    errors.TooManyStreams: (429, "too-many-streams", "Too many open streams"),
+    errors.LimitReached: (429, "rate-limited", "Too many requests"),
     errors.Conflict: (409, "conflict", "Not possible now"),
     errors.NotFound: (404, "not-found", "Not found"),
     errors.ShuttingDown: (503, "shutting-down", "The server is shutting down"),
@@ -81,6 +86,14 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
                 "schema": {"type": "integer", "minimum": 0},
             }
         }
+    if 429 in found:
+        found[429]["headers"] = rate_limit.DESCRIBED
+        properties = found[429]["content"][_MEDIA_TYPE]["schema"]["properties"]
+        properties["limit"] = {"type": "number", "description": "What is allowed in a period."}
+        properties["retry_after"] = {
+            "type": ["number", "null"],
+            "description": "Seconds until it is allowed; null if it never is, as it is too long.",
+        }
     if 409 in found:
         properties = found[409]["content"][_MEDIA_TYPE]["schema"]["properties"]
         properties["run"] = {"type": "string", "description": "The chat's active run."}
@@ -115,11 +128,17 @@ def _description(status: dict[str, Any], kind: dict[str, Any]) -> dict[str, Any]
 
 
 def problem(
-    status: int, name: str, title: str, detail: str, extra: Mapping[str, Any] | None = None
+    status: int,
+    name: str,
+    title: str,
+    detail: str,
+    extra: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A problem document."""
     document = {"type": TYPE_PREFIX + name, "title": title, "status": status, "detail": detail}
-    headers = {"retry-after": str(_RETRY_AFTER_SECONDS)} if status == 503 else None
+    if status == 503:
+        headers = {"retry-after": str(_RETRY_AFTER_SECONDS)}
     return Response(encode({**document, **(extra or {})}), status, headers, _MEDIA_TYPE)
 
 
@@ -134,6 +153,9 @@ def from_error(error: errors.DurableError) -> Response:
     detail = str(error)
     if isinstance(error, errors.StoreError):
         detail = "The store cannot be used at this moment. Nothing was lost; try again."
+    if isinstance(error, errors.LimitReached):
+        about = {"limit": error.limit, "retry_after": error.retry_after}
+        return problem(status, name, title, detail, about, rate_limit.refused(error))
     extra = {"run": error.run_id} if isinstance(error, errors.ChatBusy) else None
     return problem(status, name, title, detail, extra)
 

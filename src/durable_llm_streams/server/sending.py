@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from fastapi import APIRouter, Request
+from msgspec import structs
 from starlette.responses import Response
 
 from durable_llm_streams.errors import (
@@ -21,10 +22,11 @@ from durable_llm_streams.model import Cursor
 from durable_llm_streams.store import Order, Sent
 from durable_llm_streams.wire.aisdk import Reading, Send, parse_send
 
-from . import busy_chat, description
+from . import busy_chat, description, rate_limit
 from .answers import answer_stream, cursor_of
 from .principal import Principal
 from .problems import described
+from .quotas import thread_bytes
 from .requests import parsed, read_json
 from .state import AppState, app_state
 from .streams import PAGE_BYTES
@@ -38,7 +40,7 @@ _TITLE_LENGTH = 80
     "/api/chat",
     operation_id="send_message",
     response_class=Response,
-    responses=description.SENT | described(400, 401, 404, 409, 410, 413, 415, 503),
+    responses=description.SENT | described(400, 401, 404, 409, 410, 413, 415, 429, 503),
     openapi_extra=description.SENDING,
 )
 async def send(request: Request, after: description.After = None) -> Response:
@@ -58,10 +60,12 @@ async def send(request: Request, after: description.After = None) -> Response:
         raise InvalidRequest(
             f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
         )
+    state.streams.check_room(principal.owner)  # before anything is written
     sent = await _send_first_valid(state, principal, asked, key, data)
     beginning = Cursor.beginning(sent.run.id)
     if sent.created:  # a client cannot have a cursor of a new run
-        return answer_stream(state, principal, Reader(state.store.log, beginning))
+        new = Reader(state.store.log, beginning)
+        return answer_stream(state, principal, new, more=rate_limit.left(sent.levels))
     reader = Reader(state.store.log, cursor or beginning)
     if reader.run_id != sent.run.id:
         raise CursorLost
@@ -76,10 +80,21 @@ async def _send_first_valid(
     for reading in asked.readings:
         order = _order(state, principal, asked, reading, key)
         try:
-            return await busy_chat.send(state, order, body)
+            return await busy_chat.send(state, await _charged(state, order), body)
         except (ChatNotFound, MessageNotFound, MessageConflict) as error:
             refusal = error
     raise refusal
+
+
+async def _charged(state: AppState, order: Order) -> Order:
+    """The order with what it costs."""
+    quotas = state.config.quotas
+    size = await thread_bytes(state.store.chats, order) if quotas.counts_tokens else 0
+    return structs.replace(
+        order,
+        charges=quotas.charges(order.owner),
+        reservation=quotas.reservation(order.owner, size),
+    )
 
 
 def _order(

@@ -24,7 +24,7 @@ class AppState:
         self.store = store
         self.worker = worker
         self.config = config
-        self.streams = OpenStreams(config.store_patience)
+        self.streams = OpenStreams(config.store_patience, config.quotas.streams)
         self.authenticate = authenticate
         self.visitors: Visitors | None = None  # where nobody else identifies the principals
         self.is_unready = False  # as the last readiness check found

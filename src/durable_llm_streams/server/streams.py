@@ -54,10 +54,12 @@ class EventStream(Response, ABC):
     Args:
         streams: the process's open streams.
         headers: of the response.
+        owner: who asks.
     """
 
-    def __init__(self, streams: OpenStreams, headers: Mapping[str, str]) -> None:
+    def __init__(self, streams: OpenStreams, headers: Mapping[str, str], owner: str = "") -> None:
         super().__init__(headers=headers)
+        self._owner = owner
         del self.headers["content-length"]
         self._streams = streams
         self._visitor: StreamVisitor | None = None
@@ -103,7 +105,7 @@ class EventStream(Response, ABC):
         """Send the body."""
         task = asyncio.current_task()
         assert task is not None
-        self._streams.add(task, self._visitor)
+        self._streams.add(task, self._owner, self._visitor)
         watcher = asyncio.create_task(_cancel_on_disconnect(receive, task))
         try:
             if not self._streams.closing:
@@ -117,7 +119,7 @@ class EventStream(Response, ABC):
         except (NotFound, CursorLost, StoreError):
             pass
         finally:
-            self._streams.remove(task)
+            self._streams.remove(task, self._owner)
             watcher.cancel()
         await send({"type": "http.response.body", "body": b""})
 
@@ -130,6 +132,7 @@ class RunStream(EventStream):
         reader: at the client's cursor, or behind `page`.
         headers: of the response.
         page: what the reader has read already; None if nothing.
+        owner: who asks.
     """
 
     def __init__(
@@ -138,8 +141,9 @@ class RunStream(EventStream):
         reader: Reader,
         headers: Mapping[str, str],
         page: Page | None = None,
+        owner: str = "",
     ) -> None:
-        super().__init__(streams, headers)
+        super().__init__(streams, headers, owner)
         self._reader = reader
         self._page = page
 

@@ -2,6 +2,7 @@
 
 from .chats import ChatPage, ChatStore, Snapshot
 from .feed import FEED_LENGTH, Change, ChangeKind, Changes, FeedStore
+from .limits import Level, take
 from .log import PAGE_BYTES, Append, Ending, LogReader, LogStore, Page
 from .pace import Pace
 from .runs import Order, RunList, RunStore, Sent
@@ -19,6 +20,7 @@ __all__ = [
     "ChatStore",
     "Ending",
     "FeedStore",
+    "Level",
     "Link",
     "LogReader",
     "LogStore",
@@ -32,4 +34,5 @@ __all__ = [
     "Snapshot",
     "Store",
     "VisitorStore",
+    "take",
 ]

@@ -7,7 +7,9 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from durable_llm_streams.model import Claim, Run
+from durable_llm_streams.model import Charge, Claim, Run
+
+from .limits import Level
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -30,6 +32,9 @@ class Order(Struct, frozen=True, kw_only=True):
         worker, lease: who claims the new run at once, and for how many seconds; None leaves it
             queued.
         now: the wall clock, in milliseconds.
+        charges: what the message costs.
+        reservation: what an attempt to answer it may cost. It is taken with the message, again by
+            `RunStore.reserve`, and settled by `Ending.charges`.
 
     Raises:
         ValueError: the owner is empty.
@@ -52,6 +57,8 @@ class Order(Struct, frozen=True, kw_only=True):
     queue: bool = False
     worker: str | None = None
     lease: float = 0.0
+    charges: tuple[Charge, ...] = ()
+    reservation: tuple[Charge, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.owner:
@@ -64,11 +71,14 @@ class Sent(NamedTuple):
     Attributes:
         created: False for a duplicate: `run` is the one that the first order created.
         claim: the worker's claim, when the order asked for one and the run could start.
+        levels: what is left in the buckets of the order's charges, then of its reservation; empty
+            for a duplicate.
     """
 
     run: Run
     created: bool
     claim: Claim | None
+    levels: tuple[Level, ...] = ()
 
 
 class RunList(Protocol):
@@ -100,7 +110,7 @@ class RunStore(Protocol):
 
         Atomic. Idempotent by `key` and by `run_id`: a duplicate returns the first run; only `shown`
         may still move the head. Asking `again` for an answer that is being written is a duplicate,
-        too.
+        too. All charges are taken in the same step, or none; a duplicate is free.
 
         Raises:
             ChatNotFound: `again` or `edit` names a chat that the owner does not have.
@@ -108,6 +118,26 @@ class RunStore(Protocol):
             InvalidRequest: `edit` names an answer.
             MessageConflict: the message id or the key was used with other content.
             ChatBusy: a run of this chat is active and `queue` is False.
+            LimitReached: a bucket has too little left for a charge. Checked last.
+        """
+        ...
+
+    async def reserve(self, claim: Claim, times: int) -> Run:
+        """Take a run's reservation until it was taken so many times.
+
+        Atomic, and idempotent: when it was taken so often already, nothing is changed.
+
+        Args:
+            claim: under which the run is written.
+            times: how often in all, `Run.reservations` after this call.
+
+        Returns:
+            The run with its count.
+
+        Raises:
+            Fenced: the claim is lost, or the run has ended.
+            RunNotFound: no such run, or it was deleted.
+            LimitReached: a bucket has too little left.
         """
         ...
 
