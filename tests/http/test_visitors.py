@@ -215,7 +215,7 @@ async def test_a_client_can_see_whether_its_cookie_comes_back(app: App, guest: G
 async def test_a_lost_cookie_and_with_it_the_chat_is_reported(app: App, guest: Guest) -> None:
     async with app.guest(cookie_jar=aiohttp.DummyCookieJar()) as forgetful:
         assert (await forgetful.send(chat="mine")).status == 200
-        lost = await forgetful.send(chat="mine")
+        lost = await forgetful.post({"id": "mine", "trigger": "regenerate-message"})
         gone = await forgetful.get("/api/chats/mine")
         never = await forgetful.get("/api/chats/never")
     for reading in (lost, gone):
@@ -270,10 +270,12 @@ async def test_foreign_chats_look_like_missing_ones(app: App, guest: Guest, acti
             mine, unknown = answers
             assert (mine.status, mine.raw) == (unknown.status, unknown.raw), (method, path)
             assert mine.status == (204 if path == "/api/chat/@/stream" and not options else 404)
-        for body in ({"message": user("m1", "Mine")}, {"message": user("t1", "Hello?")}):
-            assert (await thief.post({"id": "c1", **body})).status == 404
         assert (await thief.get("/api/chats")).json["chats"] == []
         app.script.free()
+        for chat in ("c1", "unknown"):  # a message makes a chat of one's own, with either id
+            own = await thief.send("Mine", chat=chat, message_id="m1")
+            assert (own.status, own.headers["x-run-id"] == run) == (200, False), chat
+            assert await thief.said(chat) == [("user", "Mine"), ("assistant", "Hello, world.")]
         if active:
             end = await read_until(response, lambda reading: reading.done)
             assert end.end == "finish"

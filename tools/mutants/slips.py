@@ -255,13 +255,25 @@ IN_SERVER: Final = (
         'detail = "The store cannot be used at this moment. Nothing was lost; try again."',
         "detail = str(error)",
     ),
-    # A stop looks for the run by its chat alone, without the owner.
+    # A stop looks for the run by its id alone, without the owner.
     Slip(
         "stop-for-anybody",
         "server.answers:stop",
         "state.store.runs.find(principal.owner, chat_id(request), run)",
-        "state.store.runs.find(None, chat_id(request), run)",
+        """
+        state.store.operators.any_run(run) if run
+        else state.store.runs.find(principal.owner, chat_id(request), run)
+        """,
     ),
+    # A hook's answer that is no principal is one user, whose chats are everybody's.
+    Slip(
+        "broken-hook-is-somebody",
+        "server.authentication:identify",
+        "raise HookFailed",
+        'return Principal("nobody")',
+    ),
+    # A name may be empty, so all who have none share their chats.
+    Slip("name-may-be-empty", "server.principal:owner_of", "not name.strip()", "False"),
 )
 
 IN_PROVIDERS: Final = (

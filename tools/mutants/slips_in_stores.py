@@ -115,6 +115,13 @@ IN_SQLITE: Final = (
         'self.connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")',
         "pass",
     ),
+    # A run is found through any chat that has the id of its own, also another owner's.
+    Slip(
+        "sqlite-run-by-the-chats-id",
+        "stores.sqlite.runs:SQLiteRuns.find",
+        "(run.owner, run.chat_id) != (owner, chat_id)",
+        "run.chat_id != chat_id",
+    ),
 )
 
 IN_REDIS: Final = (

@@ -23,6 +23,7 @@ def _read(name: str) -> str:
     return resources.files(__package__).joinpath("lua", name).read_text("utf-8")
 
 
+ANY_RUN = script("any_run")
 APPEND = script("append")
 CHANGES = script("changes")
 CHATS = script("chats")
@@ -60,3 +61,5 @@ SIGN_OUT = script("sign_out")
 SNAPSHOT = script("snapshot")
 TAKE_LINK = script("take_link")
 THREAD = script("thread")
+UPGRADE = script("upgrade")
+UPGRADING = script("upgrading")
