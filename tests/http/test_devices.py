@@ -92,10 +92,16 @@ async def test_without_a_cookie_there_is_nothing_to_sign_out(app: App, guest: Gu
         assert (done.status, "set-cookie" in done.headers) == (204, False)
 
 
-async def test_open_streams_end_when_their_reader_signs_out_everywhere(
-    app: App, guest: Guest
+async def test_open_streams_end_at_once_when_their_reader_signs_out_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with app.guest() as stranger, await stranger.open("GET", "/api/events") as theirs:
+    monkeypatch.setattr(server_sign_outs, "RECHECK_SECONDS", 1e6)  # nothing else ends them
+    async with (
+        running_app(tmp_path) as app,
+        app.guest() as guest,
+        app.guest() as stranger,
+        await stranger.open("GET", "/api/events") as theirs,
+    ):
         await stranger.send(chat="c2")
         app.script.hold()
         await guest.get("/api/visitor")

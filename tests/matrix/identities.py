@@ -91,7 +91,7 @@ def strangers(owner: str, cookie: str, another: str) -> dict[str, Headers]:
             "x-owner": owner,
         },
         "forged: the owner's cookie, one character changed": _cookie(
-            cookie[:-1] + ("A" if cookie[-1] != "A" else "B")
+            cookie[:-2] + ("A" if cookie[-2] != "A" else "B") + cookie[-1]  # its bits all count
         ),
         "forged: the owner's name alone": _cookie(owner),
         "forged: with another's signature": _cookie(f"{owner}.{stamp}"),

@@ -86,6 +86,8 @@ def bodies(victim: Victim, chat: str) -> list[tuple[bytes, Mapping[str, str]]]:
          "messageId": victim.question},
         {"id": chat, "messages": [], "trigger": "regenerate-message", "messageId": victim.answer},
         {"id": chat, "messages": [taken], "trigger": "regenerate-message"},
+        {"everywhere": True, "owner": victim.owner},
+        {"token": victim.chat, "owner": victim.owner},
         {"id": chat, "owner": victim.owner, "run": victim.active, "title": "Taken"},
     ]  # fmt: skip
     plain: list[tuple[bytes, Mapping[str, str]]] = [

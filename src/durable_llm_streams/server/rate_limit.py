@@ -29,15 +29,29 @@ class Level(Protocol):
     """What is left of a limit; see `store.Level`."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """What is limited."""
+        ...
+
     @property
-    def limit(self) -> float: ...
+    def limit(self) -> float:
+        """Units."""
+        ...
+
     @property
-    def period(self) -> float: ...
+    def period(self) -> float:
+        """Seconds."""
+        ...
+
     @property
-    def remaining(self) -> float: ...
+    def remaining(self) -> float:
+        """Units."""
+        ...
+
     @property
-    def full_after(self) -> float: ...
+    def full_after(self) -> float:
+        """Seconds."""
+        ...
 
 
 _TOLD = frozenset({"messages", "tokens"})
