@@ -84,10 +84,9 @@ IN_RUNS: Final = (
     Slip(
         "end-in-two-steps",
         "runs.ending:end",
-        "await log.end(Ending(run.id, epoch, len(held) + 1, records, status, fold.body(), now))",
+        "await log.end(Ending(run.id, epoch, place, records, status, fold.body(), now, charges))",
         """
         from durable_llm_streams.store import Append
-        place = len(held) + 1
         await log.append([Append(run.id, epoch, place, records)])
         place += len(records)
         await log.end(Ending(run.id, epoch, place, [], status, fold.body(), now))

@@ -48,7 +48,7 @@ def accepted(reply: Sequence[Any]) -> Sequence[Any]:
 
 def run_from(reply: Sequence[Any]) -> Run:
     """A run from {run, fields, next}."""
-    run_id, flat, _ = reply
+    run_id, flat, *_ = reply
     fields = {name.decode(): value.decode() for name, value in pairs(flat)}
     started, ended = fields.get("started"), fields.get("ended")
     owner, chat_id = chat_of_name(fields["chat"])

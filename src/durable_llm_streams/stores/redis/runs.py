@@ -69,7 +69,7 @@ class RedisRuns(RunStore, RunList):
         refusal = refused(charges, reply)
         if refusal is not None:
             raise refusal
-        found, about = accepted(reply)[:3], reply[4:]
+        found, about = accepted(reply), reply[4:]
         run = run_from(found)
         self._partitions.remember(run.id, partition)
         if reply[0] == b"found":
