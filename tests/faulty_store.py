@@ -14,6 +14,7 @@ from durable_llm_streams.store import (
     FeedStore,
     LogStore,
     Pace,
+    RunList,
     RunStore,
     Store,
 )
@@ -61,6 +62,7 @@ class FaultyStore(Store):
         self.runs = cast("RunStore", _Service(self, inner.runs))
         self.chats = cast("ChatStore", _Service(self, inner.chats))
         self.feed = cast("FeedStore", _Service(self, inner.feed))
+        self.operators = cast("RunList", _Service(self, inner.operators))
         self.calls: list[str] = []
         self.batches: list[list[Append]] = []
         self.down = False

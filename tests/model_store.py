@@ -185,6 +185,7 @@ class ModelStore:
         run = ModelRun(
             Run(
                 id=order.run_id,
+                owner=order.owner,
                 chat_id=order.chat_id,
                 prompt_id=prompt,
                 message_id=order.answer_id,
@@ -209,8 +210,8 @@ class ModelStore:
 
     def _chat_for(self, order: Order) -> ModelChat:
         for chat in self._chats:
-            if chat.chat.id == order.chat_id:
-                return self._own(order.owner, order.chat_id)
+            if (chat.chat.owner, chat.chat.id) == (order.owner, order.chat_id):
+                return chat
         if order.place != "follow":
             raise ChatNotFound
         return ModelChat(
@@ -309,12 +310,15 @@ class ModelStore:
             if (run := self._held(claim.run.id, claim.epoch)) is not None:
                 run.run = structs.replace(run.run, status=Status.QUEUED)
 
-    def find_run(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+    def find_run(self, owner: str, chat_id: str, run_id: str | None = None) -> Run:
         chat = self._own(owner, chat_id)
         for run in chat.runs:
             if (run_id is None and run.active) or run.id == run_id:
                 return run.run
         raise RunNotFound
+
+    def any_run(self, run_id: str) -> Run:
+        return self._run(run_id).run
 
     def runs(self) -> list[Run]:
         return [run.run for run in reversed(list(self._all_runs()))]
@@ -403,9 +407,9 @@ class ModelStore:
     def _chat_of(self, run: ModelRun) -> ModelChat:
         return next(chat for chat in self._chats if run in chat.runs)
 
-    def _own(self, owner: str | None, chat_id: str) -> ModelChat:
+    def _own(self, owner: str, chat_id: str) -> ModelChat:
         for chat in self._chats:
-            if chat.chat.id == chat_id and owner in (None, chat.chat.owner):
+            if (chat.chat.owner, chat.chat.id) == (owner, chat_id):
                 return chat
         raise ChatNotFound
 

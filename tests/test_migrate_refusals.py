@@ -177,7 +177,7 @@ async def test_what_was_old_is_as_old_there_and_back_whatever_the_clocks_say(
     await talk.pass_time(40 * HOUR)
     await stores.clean_up()
     assert (await migrate(f"sqlite:///{stores.path}", redis)).conflicts == []
-    left = await partition.server.command("PTTL", f"{partition.root}:chat:c1")
+    left = await partition.server.command("PTTL", f"{partition.root}:chat:ann/c1")
     assert abs(left / 1000 - (365 * DAY - 40 * HOUR + DAY)) < HOUR
     left = await partition.server.command("PTTL", f"{partition.root}:log:{run.id}")
     assert left > 23 * HOUR * 1000

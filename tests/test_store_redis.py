@@ -48,7 +48,7 @@ async def test_a_send_whose_reply_was_lost_gets_its_claim_from_the_repeated_call
     """A copy that arrives late, when the run has ended or its chat is deleted, changes nothing."""
     store = talk.store
     assert isinstance(store, RedisStore)
-    partition = store._partitions.of_chat("c1")
+    partition = store._partitions.of_chat("ann", "c1")
     words = store.runs._arguments(talk.order(worker="w1", lease=LEASE), "t0ken")
     replies = [await partition.call(scripts.SEND, *words) for _ in range(2)]
     assert [reply[0] for reply in replies] == [b"new", b"new"]
@@ -288,7 +288,7 @@ async def test_every_step_of_a_chat_renews_the_ttl_of_its_keys(
 ) -> None:
     """A chat lives for its retention and a day, counted from the last message or end."""
     retention, root = Retention(), stores.root
-    keys = [f"{root}:{kind}:c1" for kind in ("chat", "order", "tree", "body", "keys")]
+    keys = [f"{root}:{kind}:ann/c1" for kind in ("chat", "order", "tree", "body", "keys")]
     keys.append(f"{root}:owner:ann")
 
     async def ttl(key: str) -> float:

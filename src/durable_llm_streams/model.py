@@ -62,6 +62,7 @@ class Chat(Struct, frozen=True, kw_only=True):
     """A conversation.
 
     Attributes:
+        id: what its owner's client named it. Other owners may have chats with the same id.
         head: the last message of the branch that is shown, or None when the chat is empty.
         active_run: the run that is queued or running (the oldest if there are several).
     """
@@ -95,6 +96,7 @@ class Run(Struct, frozen=True, kw_only=True):
     """The production of one answer.
 
     Attributes:
+        owner, chat_id: whose chat, and which of theirs, it is in.
         key: the same for duplicates of a request, or None.
         prompt_id: the user message that is answered.
         message_id: the assistant message that is written.
@@ -104,6 +106,7 @@ class Run(Struct, frozen=True, kw_only=True):
     """
 
     id: str
+    owner: str
     chat_id: str
     prompt_id: str
     message_id: str

@@ -25,6 +25,7 @@ from .feed import FeedContract  # noqa: E402
 from .harness import StoreFactory, Talk  # noqa: E402
 from .keep import KeepContract  # noqa: E402
 from .machine import compare_with_model  # noqa: E402
+from .owners import OwnersContract  # noqa: E402
 from .read import ReadContract  # noqa: E402
 from .runs import RunsContract  # noqa: E402
 from .send import SendContract  # noqa: E402
@@ -40,6 +41,7 @@ class StoreContract(
     ClaimContract,
     RunsContract,
     ChatsContract,
+    OwnersContract,
     FeedContract,
     KeepContract,
     ClockContract,

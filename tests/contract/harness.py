@@ -241,9 +241,9 @@ class Talk:
     @asynccontextmanager
     async def unchanged(self) -> AsyncIterator[None]:
         """Nothing inside changes the chat or any run."""
-        before = await self.snapshot(), await self.store.runs.newest()
+        before = await self.snapshot(), await self.store.operators.newest()
         yield
-        assert (await self.snapshot(), await self.store.runs.newest()) == before
+        assert (await self.snapshot(), await self.store.operators.newest()) == before
 
     async def expires(self, run_id: str) -> None:
         """Exactly one thing is due to be deleted, and it is this log."""

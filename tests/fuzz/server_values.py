@@ -11,7 +11,8 @@ from typing import Any, cast
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.errors import InvalidRequest
-from durable_llm_streams.server.visitors import Visitor, anonymous
+from durable_llm_streams.server.principal import Principal
+from durable_llm_streams.server.visitors import anonymous
 from durable_llm_streams.stores.redis import chats as redis_chats
 from durable_llm_streams.stores.redis.feed import RedisFeed
 from durable_llm_streams.stores.sqlite import chats as sqlite_chats
@@ -41,10 +42,11 @@ def cookie(data: bytes) -> None:
 
 
 def _visit(header: bytes) -> tuple[str, Mapping[str, str]]:
-    return asyncio.run(_visitor(header))
+    visitor = asyncio.run(_visitor(header))
+    return visitor.owner, visitor.headers
 
 
-async def _visitor(header: bytes) -> Visitor:
+async def _visitor(header: bytes) -> Principal:
     headers = [(b"cookie", header), (b"host", b"localhost")]
     scope = {
         "type": "http",

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from yarl import URL
 
 import durable_llm_streams
-from durable_llm_streams.server import Unauthenticated, Visitor, create_app
+from durable_llm_streams.server import Principal, Unauthenticated, create_app
 from tests.app import App, Guest, Reading, running_app
 
 PAGE = '<!doctype html><script type="module" src="/assets/index-B1x.js"></script>'
@@ -92,7 +92,7 @@ async def test_the_page_is_shown_for_every_chat(guest: Guest) -> None:
 
 
 async def test_the_page_is_served_without_a_known_visitor(tmp_path: Path, folder: Path) -> None:
-    async def nobody(_: HTTPConnection) -> Visitor:
+    async def nobody(_: HTTPConnection) -> Principal:
         raise Unauthenticated("Sign in.")
 
     async with running_app(tmp_path, ui=folder, authenticate=nobody) as app, app.guest() as guest:

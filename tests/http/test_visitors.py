@@ -10,7 +10,7 @@ import pytest
 from itsdangerous import Signer, TimestampSigner
 from starlette.requests import HTTPConnection
 
-from durable_llm_streams.server import Unauthenticated, Visitor
+from durable_llm_streams.server import Principal, Unauthenticated
 from durable_llm_streams.server.visitors import COOKIE, anonymous, cookie_name
 from tests.app import App, Guest, read_until, user
 from tests.http.conftest import app_with
@@ -47,13 +47,13 @@ def connection(
     )  # fmt: skip
 
 
-def given(visitor: Visitor) -> Morsel[str]:
+def given(visitor: Principal) -> Morsel[str]:
     """The one cookie of an answer."""
     (morsel,) = SimpleCookie(visitor.headers["set-cookie"]).values()
     return morsel
 
 
-def cookie_of(visitor: Visitor) -> str:
+def cookie_of(visitor: Principal) -> str:
     return given(visitor).value
 
 
@@ -61,14 +61,15 @@ def cookie_of(visitor: Visitor) -> str:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_new_visitor_gets_a_cookie_that_scripts_cannot_read(scheme: str) -> None:
     visitor = await anonymous(SECRET)(connection(scheme=scheme))
-    assert not visitor.known
+    assert visitor.is_new
     morsel = given(visitor)
     assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "Lax", "/")
     assert (int(morsel["max-age"]), morsel["domain"]) == (365 * DAY, "")
     assert bool(morsel["secure"]) is (scheme == "https")
     assert len(visitor.owner) > 24
     assert (await anonymous(SECRET)(connection())).owner != visitor.owner
-    assert await anonymous(SECRET)(connection(cookie_of(visitor))) == Visitor(visitor.owner)
+    again = await anonymous(SECRET)(connection(cookie_of(visitor)))
+    assert again == Principal(visitor.owner, "visitor")
 
 
 async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> None:
@@ -96,9 +97,9 @@ async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> 
 )
 async def test_a_cookie_of_an_earlier_version_is_known_and_replaced(old: str, name: str) -> None:
     visitor = await anonymous(SECRET)(connection(old, name=name))
-    assert (visitor.owner, visitor.known, given(visitor).key) == ("visitor-1", True, NAME)
+    assert (visitor.owner, visitor.is_new, given(visitor).key) == ("visitor-1", False, NAME)
     again = connection(cookie_of(visitor), **{COOKIE: old})
-    assert await anonymous(SECRET)(again) == Visitor("visitor-1")
+    assert await anonymous(SECRET)(again) == Principal("visitor-1", "visitor")
 
 
 @pytest.mark.promise("owned")
@@ -131,7 +132,7 @@ async def test_where_other_sites_are_let_in_the_cookie_goes_with_their_requests(
     first = await authenticate(connection(scheme="https"))
     assert (given(first)["samesite"], given(first)["secure"]) == ("None", True)
     known = connection(cookie_of(first), "https", given(first).key)
-    assert await authenticate(known) == Visitor(first.owner)
+    assert await authenticate(known) == Principal(first.owner, "visitor")
     plain = await authenticate(connection())
     assert given(plain)["samesite"] == "Lax"  # browsers refuse the other without https
 
@@ -143,10 +144,10 @@ async def test_a_cookie_from_before_other_sites_were_let_in_is_not_lost() -> Non
     assert given(shared).key != NAME
     both = {NAME: cookie_of(own), given(shared).key: cookie_of(shared)}
     authenticate = anonymous(SECRET, cross_site=True)
-    assert await authenticate(connection(scheme="https", **both)) == Visitor(own.owner)
+    assert await authenticate(connection(scheme="https", **both)) == Principal(own.owner, "visitor")
     framed = await authenticate(connection(scheme="https"))  # the own one is kept back there
     both[given(shared).key] = cookie_of(framed)
-    assert await authenticate(connection(scheme="https", **both)) == Visitor(own.owner)
+    assert await authenticate(connection(scheme="https", **both)) == Principal(own.owner, "visitor")
 
 
 @pytest.mark.promise("owned")
@@ -292,12 +293,12 @@ async def test_a_run_of_another_own_chat_does_not_open_a_foreign_chat(
         assert (one.status, one.json["type"]) == (other.status, other.json["type"]), path
 
 
-async def by_header(connection: HTTPConnection) -> Visitor:
+async def by_header(connection: HTTPConnection) -> Principal:
     """A hook of an application."""
     name = connection.headers.get("x-user")
     if not name:
         raise Unauthenticated("Sign in first.")
-    return Visitor(name, {"x-greeting": name})
+    return Principal(name, headers={"x-greeting": name})
 
 
 @pytest.mark.promise("owned")

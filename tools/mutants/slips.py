@@ -219,20 +219,20 @@ IN_SERVER: Final = (
     Slip(
         "cursor-skips-one",
         "server.answers:resume",
-        "return answer_stream(state, visitor, reader, page)",
+        "return answer_stream(state, principal, reader, page)",
         """
         rest = Page(page.first + 1, page.records[1:], page.next_seq, page.spans, page.status)
-        return answer_stream(state, visitor, reader, rest)
+        return answer_stream(state, principal, reader, rest)
         """,
     ),
     # A client that comes back with a cursor is sent the record that it names once more.
     Slip(
         "cursor-repeats-one",
         "server.answers:resume",
-        "return answer_stream(state, visitor, reader, page)",
+        "return answer_stream(state, principal, reader, page)",
         """
         page = await state.store.log.read(cursor.run_id, max(0, cursor.seq - 1))
-        return answer_stream(state, visitor, reader, page)
+        return answer_stream(state, principal, reader, page)
         """,
     ),
     # A stream that a server's end cuts short says DONE like one that is complete.
@@ -259,7 +259,7 @@ IN_SERVER: Final = (
     Slip(
         "stop-for-anybody",
         "server.answers:stop",
-        "state.store.runs.find(visitor.owner, chat_id(request), run)",
+        "state.store.runs.find(principal.owner, chat_id(request), run)",
         "state.store.runs.find(None, chat_id(request), run)",
     ),
 )

@@ -15,7 +15,7 @@ Theory of operation
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from msgspec import Struct, structs
 
@@ -82,15 +82,27 @@ class Records(NamedTuple):
 Content = Bodies | Records
 
 
+class ChatName(NamedTuple):
+    """What identifies a chat in every store."""
+
+    owner: str
+    id: str
+
+    @classmethod
+    def of(cls, chat: Chat) -> Self:
+        """The name of a chat."""
+        return cls(chat.owner, chat.id)
+
+
 class Listing(NamedTuple):
     """Some of the chats of a store.
 
     Attributes:
-        chat_ids: may be empty.
+        chats: may be empty.
         next: the place of the next page; None at the end.
     """
 
-    chat_ids: Sequence[str]
+    chats: Sequence[ChatName]
     next: str | None
 
 
@@ -115,14 +127,14 @@ class Portable(Protocol):
         ...
 
     async def listing(self, place: str = "") -> Listing:
-        """The ids of chats of all owners, the longest unchanged first, as far as that is cheap.
+        """The names of chats of all owners, the longest unchanged first, as far as that is cheap.
 
         Args:
             place: the `next` of the previous listing; "" for the first one.
         """
         ...
 
-    async def outline(self, chat_id: str) -> Outline | None:
+    async def outline(self, name: ChatName) -> Outline | None:
         """A chat without its text, at one moment; None if there is no such chat."""
         ...
 

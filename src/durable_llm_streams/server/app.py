@@ -21,6 +21,7 @@ from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
 from . import answers, chats, feed, health, introduction, sending
+from .authentication import Authenticate
 from .config import ServerConfig
 from .cross_origin import CrossOrigin
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
@@ -28,7 +29,7 @@ from .site import Site
 from .state import AppState
 from .streaming_app import StreamingApp
 from .ui import BUILT, add_interface
-from .visitors import Authenticate, anonymous
+from .visitors import anonymous
 
 _ROUTERS: Final = (
     sending.router,
@@ -61,8 +62,8 @@ def create_app(
         store: where everything is.
         worker: executes runs of this store.
         config: see `ServerConfig`.
-        authenticate: identifies the visitor of a request; by default each is an anonymous visitor
-            with a signed cookie.
+        authenticate: identifies the principal of a request; by default each is an anonymous
+            visitor with a signed cookie.
         ui: the folder of the built web interface, by default the package's own; None for none.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`GET /api/events`: what happens to the visitor's chats, while it happens."""
+"""`GET /api/events`: what happens to the sender's chats, while it happens."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ router = APIRouter(tags=["chats"])
     openapi_extra=description.FROM_A_POSITION,
 )
 async def follow_feed(request: Request, after: description.AfterPosition = None) -> Response:
-    """The visitor's live feed: chats created, renamed and deleted; runs started and ended.
+    """The sender's live feed: chats created, renamed and deleted; runs started and ended.
 
     The first event is `open`; its `complete` is false when something may have been missed: then
     list the chats again. To go on, send the id of the last event received, as `Last-Event-ID`
     header or as `after`.
     """
     state = app_state(request)
-    visitor = await state.visitor(request)
+    principal = await state.principal(request)
     state.streams.check_open()
     position = request.headers.get("last-event-id") or after
-    found = await state.store.feed.changes(visitor.owner, position)
-    headers = {**sse.HEADERS, **visitor.headers}
+    found = await state.store.feed.changes(principal.owner, position)
+    headers = {**sse.HEADERS, **principal.headers}
     # A complete feed goes on from the client's own position.
     first = found.position if position is None or not found.complete else position
-    return FeedStream(state.streams, state.store.feed, visitor.owner, (first, found), headers)
+    return FeedStream(state.streams, state.store.feed, principal.owner, (first, found), headers)
 
 
 class FeedStream(streams.EventStream):

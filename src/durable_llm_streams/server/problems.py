@@ -140,8 +140,8 @@ def from_error(error: errors.DurableError) -> Response:
 async def handle_durable_error(request: Request, error: Exception) -> Response:
     """For `add_exception_handler`."""
     assert isinstance(error, errors.DurableError)
-    visitor = getattr(request.state, "visitor", None)
-    if isinstance(error, errors.ChatNotFound) and visitor is not None and not visitor.known:
+    principal = getattr(request.state, "principal", None)
+    if isinstance(error, errors.ChatNotFound) and principal is not None and principal.is_new:
         # The same for chats of other owners and chats that do not exist: it reveals nothing.
         return from_error(type(error)(f"{error} {_WITHOUT_COOKIE}"))
     return from_error(error)

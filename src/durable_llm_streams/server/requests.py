@@ -11,8 +11,8 @@ from durable_llm_streams.chunks import encode
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.model import valid_id
 
+from .principal import Principal
 from .problems import TooLarge, UnsupportedMediaType
-from .visitors import Visitor
 
 
 async def read_json(request: Request, max_bytes: int) -> bytes:
@@ -50,7 +50,8 @@ def chat_id(request: Request) -> str:
     return found
 
 
-def json_response(content: Any, visitor: Visitor, status: int = 200) -> Response:
-    """A JSON response for one visitor, which is not cached."""
-    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **visitor.headers}
+def json_response(content: Any, principal: Principal, status: int = 200) -> Response:
+    """A JSON response for one principal, which is not cached."""
+    fixed = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    headers = {**fixed, **principal.headers}
     return Response(encode(content), status, headers, "application/json")

@@ -21,11 +21,11 @@ from durable_llm_streams.wire.aisdk import Reading, Send, parse_send
 
 from . import busy_chat, description
 from .answers import answer_stream, cursor_of
+from .principal import Principal
 from .problems import described
 from .requests import read_json
 from .state import AppState, app_state
 from .streams import PAGE_BYTES
-from .visitors import Visitor
 
 router = APIRouter(tags=["answers"])
 
@@ -47,7 +47,7 @@ async def send(request: Request, after: description.After = None) -> Response:
     """
     cursor = cursor_of(request, after)
     state = app_state(request)
-    visitor = await state.visitor(request)
+    principal = await state.principal(request)
     data = await read_json(request, state.config.max_body_bytes)
     asked = parse_send(data, max_text_bytes=state.config.max_message_bytes)
     key = request.headers.get("idempotency-key")
@@ -55,22 +55,23 @@ async def send(request: Request, after: description.After = None) -> Response:
         raise InvalidRequest(
             f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
         )
-    sent = await _send_first_valid(state, visitor, asked, key, data)
+    sent = await _send_first_valid(state, principal, asked, key, data)
+    beginning = Cursor.beginning(sent.run.id)
     if sent.created:  # a client cannot have a cursor of a new run
-        return answer_stream(state, visitor, Reader(state.store.log, Cursor.beginning(sent.run.id)))
-    reader = Reader(state.store.log, cursor or Cursor.beginning(sent.run.id))
+        return answer_stream(state, principal, Reader(state.store.log, beginning))
+    reader = Reader(state.store.log, cursor or beginning)
     if reader.run_id != sent.run.id:
         raise CursorLost
     page = await reader.read(max_bytes=PAGE_BYTES)
-    return answer_stream(state, visitor, reader, page)
+    return answer_stream(state, principal, reader, page)
 
 
 async def _send_first_valid(
-    state: AppState, visitor: Visitor, asked: Send, key: str | None, body: bytes
+    state: AppState, principal: Principal, asked: Send, key: str | None, body: bytes
 ) -> Sent:
     refusal: DurableError = InvalidRequest("There is nothing to answer.")
     for reading in asked.readings:
-        order = _order(state, visitor, asked, reading, key)
+        order = _order(state, principal, asked, reading, key)
         try:
             return await busy_chat.send(state, order, body)
         except (ChatNotFound, MessageNotFound, MessageConflict) as error:
@@ -79,7 +80,7 @@ async def _send_first_valid(
 
 
 def _order(
-    state: AppState, visitor: Visitor, asked: Send, reading: Reading, key: str | None
+    state: AppState, principal: Principal, asked: Send, reading: Reading, key: str | None
 ) -> Order:
     now = state.worker.now()
     if key is not None:
@@ -87,7 +88,7 @@ def _order(
     elif reading.message_id is not None:
         key = f"message:{reading.message_id}"
     return Order(
-        owner=visitor.owner,
+        owner=principal.owner,
         chat_id=asked.chat_id,
         place=reading.place,
         anchor=reading.anchor,

@@ -222,7 +222,7 @@ def _read(
 async def _greeting(request: Request) -> Mapping[str, str]:
     """The cookie of the visitor; none if the request is not authenticated: the page reports it."""
     try:
-        return (await app_state(request).visitor(request)).headers
+        return (await app_state(request).principal(request)).headers
     except DurableError:
         return {}
 

@@ -1,4 +1,4 @@
-"""Visitors: who sends a request. Anonymous ones have a signed cookie; others need a hook."""
+"""Anonymous visitors: each browser is one, and has a signed cookie."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from itsdangerous import BadSignature, Signer, TimestampSigner
 from starlette.requests import HTTPConnection, cookie_parser
+
+from .authentication import Authenticate
+from .principal import Principal
 
 #: The cookie's name in earlier versions, the same for every server; it is still read.
 COOKIE: Final = "dls_visitor"
@@ -19,38 +22,6 @@ _YEAR_SECONDS: Final = 365 * 24 * 3600
 _RENEW_SECONDS: Final = 7 * 24 * 3600
 _NAME_DIGITS: Final = 8
 _CROSS_SITE: Final = "_x"
-
-
-class Visitor(NamedTuple):
-    """The sender of a request.
-
-    Attributes:
-        owner: the owner of their chats.
-        headers: for the response, such as a new cookie.
-    """
-
-    owner: str
-    headers: Mapping[str, str] = {}
-
-    @property
-    def known(self) -> bool:
-        """Whether the request itself identified the visitor."""
-        return True
-
-
-class Newcomer(Visitor):
-    """A visitor whose request came without a cookie of ours."""
-
-    __slots__ = ()
-
-    @property
-    def known(self) -> bool:
-        """Whether the request itself identified the visitor."""
-        return False
-
-
-#: The hook that identifies the visitor of a request. Raises `server.Unauthenticated`.
-Authenticate = Callable[[HTTPConnection], Awaitable[Visitor]]
 
 
 class _Stamp(TimestampSigner):
@@ -111,7 +82,7 @@ def anonymous(
         except (BadSignature, UnicodeDecodeError):
             return None
 
-    async def authenticate(connection: HTTPConnection) -> Visitor:
+    async def authenticate(connection: HTTPConnection) -> Principal:
         secure = connection.url.scheme == "https"
         name = own + _CROSS_SITE if cross_site and secure else own
         found: dict[str, _Known] = {}
@@ -123,10 +94,11 @@ def anonymous(
         owner = owners[0] if owners else f"visitor-{secrets.token_urlsafe(18)}"
         stays = name in found and (found[name].is_fresh or found[name].owner != owner)
         if stays:
-            return Visitor(owner)
+            return Principal(owner, "visitor")
         value = signer.sign(owner).decode()
         cookie_line = f"{name}={value}; {_attributes(connection, secure, name != own)}"
-        return (Visitor if owners else Newcomer)(owner, {"set-cookie": cookie_line})
+        headers = {"set-cookie": cookie_line}
+        return Principal(owner, "visitor", headers=headers, is_new=not owners)
 
     return authenticate
 

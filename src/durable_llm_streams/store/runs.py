@@ -14,6 +14,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """What `RunStore.send` is to create.
 
     Attributes:
+        owner: whose chat it is; never empty.
+        chat_id: the chat, among those of the owner.
         place: `follow` puts the message behind `anchor` (or behind the chat's head, when anchor is
             None or unknown); `edit` puts it beside the user message `anchor`; `again` adds no
             message and answers once more the user message that `anchor` is, or answers (None: the
@@ -28,6 +30,9 @@ class Order(Struct, frozen=True, kw_only=True):
         worker, lease: who claims the new run at once, and for how many seconds; None leaves it
             queued.
         now: the wall clock, in milliseconds.
+
+    Raises:
+        ValueError: the owner is empty.
     """
 
     owner: str
@@ -48,6 +53,10 @@ class Order(Struct, frozen=True, kw_only=True):
     worker: str | None = None
     lease: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not self.owner:
+            raise ValueError("A message needs an owner.")
+
 
 class Sent(NamedTuple):
     """What `RunStore.send` created or found.
@@ -63,7 +72,7 @@ class Sent(NamedTuple):
 
 
 class RunList(Protocol):
-    """Lists runs of all owners: for operators."""
+    """Runs of all owners: for operators' commands, never for a request."""
 
     async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
         """Runs of all chats, newest first.
@@ -74,8 +83,16 @@ class RunList(Protocol):
         """
         ...
 
+    async def any_run(self, run_id: str) -> Run:
+        """A run, whoever owns it.
 
-class RunStore(RunList, Protocol):
+        Raises:
+            RunNotFound: no such run.
+        """
+        ...
+
+
+class RunStore(Protocol):
     """Accepts messages, claims runs."""
 
     async def send(self, order: Order) -> Sent:
@@ -86,7 +103,7 @@ class RunStore(RunList, Protocol):
         too.
 
         Raises:
-            ChatNotFound: the chat has another owner, or `again`/`edit` names an unknown chat.
+            ChatNotFound: `again` or `edit` names a chat that the owner does not have.
             MessageNotFound: `anchor` is not in the chat (`edit`, `again`).
             InvalidRequest: `edit` names an answer.
             MessageConflict: the message id or the key was used with other content.
@@ -142,11 +159,11 @@ class RunStore(RunList, Protocol):
         """
         ...
 
-    async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+    async def find(self, owner: str, chat_id: str, run_id: str | None = None) -> Run:
         """One run of a chat: the named one, or the active one (the oldest if several wait).
 
         Args:
-            owner: whose chat it must be; None for any (operators' commands).
+            owner: whose chat it must be.
             chat_id: the chat.
             run_id: the run, or None for the active one.
 

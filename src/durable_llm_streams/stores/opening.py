@@ -107,7 +107,7 @@ async def view(address: str) -> AsyncGenerator[View, None]:
     store = _redis_store(address, None, economy=False)
     await store.open()
     try:
-        yield View(store.log, store.runs)
+        yield View(store.log, store.operators)
     finally:
         await store.close()
 

@@ -20,6 +20,7 @@ from durable_llm_streams.errors import (
 from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
 
 from .client.connection import pairs
+from .partitions import chat_of_name
 
 Version = tuple[str, str | None, str]
 
@@ -49,9 +50,11 @@ def run_from(reply: Sequence[Any]) -> Run:
     run_id, flat, _ = reply
     fields = {name.decode(): value.decode() for name, value in pairs(flat)}
     started, ended = fields.get("started"), fields.get("ended")
+    owner, chat_id = chat_of_name(fields["chat"])
     return Run(
         id=run_id.decode(),
-        chat_id=fields["chat"],
+        owner=owner,
+        chat_id=chat_id,
         prompt_id=fields["prompt"],
         message_id=fields["answer"],
         model=fields["model"],

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from durable_llm_streams.errors import RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Claim, Run
-from durable_llm_streams.store import Order, Retention, RunStore, Sent
+from durable_llm_streams.store import Order, Retention, RunList, RunStore, Sent
 from durable_llm_streams.stores.notify import WorkSignal
 
 from . import scripts
@@ -24,7 +24,7 @@ _CLAIMS_PER_CALL = 200
 _REMEMBERED = 1000
 
 
-class RedisRuns(RunStore):
+class RedisRuns(RunStore, RunList):
     """Runs on Redis.
 
     Args:
@@ -56,7 +56,7 @@ class RedisRuns(RunStore):
 
     @override
     async def send(self, order: Order) -> Sent:
-        partition = self._partitions.of_chat(order.chat_id)
+        partition = self._partitions.of_chat(order.owner, order.chat_id)
         token = self._token()
         try:
             reply = await partition.call(scripts.SEND, *self._arguments(order, token))
@@ -192,7 +192,7 @@ class RedisRuns(RunStore):
         """The claims by partition, in small batches: a long script would delay the writers."""
         by_partition: dict[Partition, list[Claim]] = {}
         for claim in claims:
-            partition = self._partitions.of_chat(claim.run.chat_id)
+            partition = self._partitions.of_chat(claim.run.owner, claim.run.chat_id)
             by_partition.setdefault(partition, []).append(claim)
         return [
             (partition, some[start : start + _CLAIMS_PER_CALL])
@@ -201,16 +201,19 @@ class RedisRuns(RunStore):
         ]
 
     @override
-    async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
-        partition = self._partitions.of_chat(chat_id)
+    async def find(self, owner: str, chat_id: str, run_id: str | None = None) -> Run:
+        partition = self._partitions.of_chat(owner, chat_id)
         if run_id == "":
             raise RunNotFound
-        reply = await partition.call(
-            scripts.FIND_RUN, int(owner is not None), owner or "", chat_id, run_id or ""
-        )
+        reply = await partition.call(scripts.FIND_RUN, owner, chat_id, run_id or "")
         run = run_from(accepted(reply))
         self._partitions.remember(run.id, partition)
         return run
+
+    @override
+    async def any_run(self, run_id: str) -> Run:
+        partition = await self._partitions.of_run(run_id)
+        return run_from(accepted(await partition.call(scripts.ANY_RUN, run_id)))
 
     @override
     async def wait_for_work(self, seconds: float) -> None:

@@ -23,6 +23,7 @@ def _read(name: str) -> str:
     return resources.files(__package__).joinpath("lua", name).read_text("utf-8")
 
 
+ANY_RUN = script("any_run")
 APPEND = script("append")
 CHANGES = script("changes")
 CHATS = script("chats")
@@ -54,3 +55,5 @@ RUNS = script("runs")
 SEND = script("send")
 SNAPSHOT = script("snapshot")
 THREAD = script("thread")
+UPGRADE = script("upgrade")
+UPGRADING = script("upgrading")

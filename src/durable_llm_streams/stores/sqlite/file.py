@@ -35,7 +35,7 @@ Synchronous = Literal["NORMAL", "FULL"]
 
 #: "DLS" and a version of the marking, in the header of the file.
 APPLICATION_ID = 0x444C5301
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _CHECKPOINT_SECONDS = 0.5
 _LARGE_WAL = 32 * 1024 * 1024
@@ -224,17 +224,24 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA cache_size=-65536")  # KiB
-    connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version < SCHEMA_VERSION:
-        name = "schema.sql" if version == 0 else "upgrade_2.sql"
-        schema = resources.files(__package__).joinpath(name).read_text("utf-8")
+        connection.execute("PRAGMA foreign_keys=OFF")  # see upgrade_3.sql
         connection.executescript(
-            f"BEGIN IMMEDIATE;{schema};PRAGMA application_id={APPLICATION_ID};"
+            f"BEGIN IMMEDIATE;{_statements(version)};PRAGMA application_id={APPLICATION_ID};"
             f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
         )
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _statements(version: int) -> str:
+    """What makes a file of this version one of the present version."""
+    later = [f"upgrade_{number}.sql" for number in range(version + 1, SCHEMA_VERSION + 1)]
+    folder = resources.files(__package__)
+    names = later if version else ["schema.sql"]
+    return ";".join(folder.joinpath(name).read_text("utf-8") for name in names)
 
 
 def check_identity(connection: sqlite3.Connection, path: Path) -> None:

@@ -19,7 +19,7 @@ from durable_llm_streams.errors import (
     RunNotFound,
 )
 from durable_llm_streams.model import Claim, Run, Status
-from durable_llm_streams.store import Order, RunStore, Sent
+from durable_llm_streams.store import Order, RunList, RunStore, Sent
 
 from .active_runs import ActiveRun, ActiveRuns
 from .feed import SQLiteFeed
@@ -39,7 +39,7 @@ from .rows import (
 from .seen_time import SeenTime
 
 
-class SQLiteRuns(RunStore):
+class SQLiteRuns(RunStore, RunList):
     """Runs over the file. One process serves it, so workers' names are not used.
 
     Args:
@@ -76,6 +76,7 @@ class SQLiteRuns(RunStore):
             prompt = self._place_prompt(connection, order, key, head)
             run = Run(
                 id=order.run_id,
+                owner=order.owner,
                 chat_id=order.chat_id,
                 prompt_id=prompt,
                 message_id=order.answer_id,
@@ -251,7 +252,7 @@ class SQLiteRuns(RunStore):
     # --- finding -----------------------------------------------------------------------------
 
     @override
-    async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+    async def find(self, owner: str, chat_id: str, run_id: str | None = None) -> Run:
         connection = self._file.connection
         with self._file.translated_errors():
             key = find_chat(connection, owner, chat_id)[0]
@@ -261,9 +262,17 @@ class SQLiteRuns(RunStore):
                 raise RunNotFound("No answer is being written in this chat.")
             known = self._active.get(run_id)
             run = find_run(connection, run_id) if known is None else known.run
-            if run.chat_id != chat_id:
+            if (run.owner, run.chat_id) != (owner, chat_id):
                 raise RunNotFound
             return run
+
+    @override
+    async def any_run(self, run_id: str) -> Run:
+        known = self._active.get(run_id)
+        if known is not None:
+            return known.run
+        with self._file.translated_errors():
+            return find_run(self._file.connection, run_id)
 
     @override
     async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
@@ -273,14 +282,12 @@ class SQLiteRuns(RunStore):
 
 def _own_chat(connection: sqlite3.Connection, order: Order) -> tuple[int, str | None] | None:
     """(key, head) of the order's chat; None if it is to be created."""
-    row = connection.execute(
-        "SELECT key, head, owner FROM chat WHERE id = ?", (order.chat_id,)
+    row: tuple[int, str | None] | None = connection.execute(
+        "SELECT key, head FROM chat WHERE owner = ? AND id = ?", (order.owner, order.chat_id)
     ).fetchone()
-    if row is None and order.place == "follow":
-        return None
-    if row is None or row[2] != order.owner:
+    if row is None and order.place != "follow":
         raise ChatNotFound
-    return row[0], row[1]
+    return row
 
 
 def _insert_chat(connection: sqlite3.Connection, order: Order) -> int:

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from durable_llm_streams.clock import monotonic_clock, wall_clock
 from durable_llm_streams.ids import new_token
-from durable_llm_streams.store import Pace, Retention, Store
+from durable_llm_streams.store import Pace, Retention, RunList, Store
 from durable_llm_streams.stores.housekeeping import Housekeeping
 
 from .active_runs import ActiveRuns
@@ -56,6 +56,7 @@ class SQLiteStore(Store):
     runs: SQLiteRuns
     chats: SQLiteChats
     feed: SQLiteFeed
+    operators: RunList
     pace = Pace()
 
     def __init__(
@@ -84,6 +85,7 @@ class SQLiteStore(Store):
         self.pages = Pages(file, active)
         self.log = SQLiteLog(file, active, self.pages, self.feed, seen, now)
         self.runs = SQLiteRuns(file, active, self.feed, seen)
+        self.operators = self.runs
         self.chats = SQLiteChats(file, active, self.pages, self.feed)
         self.expiry = Expiry(seen, self.feed, retention or Retention(), now)
         self._readiness = Readiness(file, monotonic)

@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  owner
--- ARGV[2]  chat
+-- ARGV[2]  the chat's id
 -- ARGV[3]  place: follow, edit or again
 -- ARGV[4]  anchor, or ''
 -- ARGV[5]  the new message's id, or ''
@@ -25,13 +25,14 @@
 --
 -- Replies {'new' or 'found', run, fields, next} or {refusal, detail}.
 -- include shared.lua
-local owner, chat, place, anchor, message_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local owner, place, anchor, message_id = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
+local chat = name_of(owner, ARGV[2])
 local run, answer, dedup, content = ARGV[7], ARGV[8], ARGV[10], ARGV[11]
 local now = tonumber(ARGV[17])
 
 local known = call('HMGET', key('chat', chat), 'owner', 'head', 'updated')
 local is_new = not known[1]
-if (is_new and place ~= 'follow') or (not is_new and known[1] ~= owner) then
+if is_new and place ~= 'follow' then
   return {'chat-not-found'}
 end
 local head = known[2] or ''
