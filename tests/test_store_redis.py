@@ -18,7 +18,7 @@ from durable_llm_streams.store import Changes, Retention
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore, scripts
 from durable_llm_streams.stores.redis.log import record_seconds
 from durable_llm_streams.stores.redis.replies import accepted, claim_from
-from tests.contract import StoreContract, compare_with_model
+from tests.contract import StoreContract, TurnsContract, compare_with_model
 from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
 from tests.contract.machine import SETTINGS
 from tests.redis_servers import RedisServer, redis_server
@@ -35,6 +35,10 @@ DAY_MILLISECONDS = round(DAY * 1000)
 @pytest.fixture(autouse=True)
 def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("durable_llm_streams.stores.redis.runs._CLAIMS_PER_CALL", 2)
+
+
+class TestTurns(TurnsContract):
+    pass
 
 
 class TestContract(StoreContract):

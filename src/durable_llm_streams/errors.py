@@ -22,6 +22,9 @@ DurableError
 │   │   └── StoreClosed       this process has closed it
 │   ├── StoreLocked           another process serves this store
 │   └── StoreUnusable         not a store, read-only, or too new
+├── Overload                  too many runs; ask again later, nothing was changed
+│   ├── TooManyRuns           of one owner
+│   └── QueueFull             of all owners
 ├── ModelError                the model's provider did not answer as it should
 └── ShuttingDown              this process takes no new work
 
@@ -173,6 +176,38 @@ class ShuttingDown(DurableError):
     """This process takes no new work; another one, or this one after its restart, will."""
 
     sentence = "This server is about to end. Ask again in a moment."
+
+
+class Overload(DurableError):
+    """There are too many runs. Nothing was changed.
+
+    Args:
+        limit: how many there may be.
+
+    Attributes:
+        retry_after: seconds after which to ask again.
+    """
+
+    retry_after: ClassVar[int] = 10
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(self.sentence.format(limit))
+        self.limit = limit
+
+
+class TooManyRuns(Overload):
+    """The owner has as many runs as one may have, running and waiting."""
+
+    sentence = (
+        "{:,d} of your messages are being answered or wait, which is the limit. "
+        "Stop an answer, or send this again when one has ended."
+    )
+
+
+class QueueFull(Overload):
+    """As many runs wait as may wait in the store."""
+
+    sentence = "Too many messages wait for an answer here. Send this again in a moment."
 
 
 class ModelError(DurableError):

@@ -11,7 +11,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from msgspec import structs
 
 from durable_llm_streams.model import Chat, Claim, Status
-from durable_llm_streams.store import Append, ChatPage, Ending, Order, Page, Retention, Sent
+from durable_llm_streams.store import Append, Bounds, ChatPage, Ending, Order, Page, Retention, Sent
 
 from .comparison import Comparison, fold
 from .harness import LAST, StoreFactory, delete_some
@@ -36,6 +36,13 @@ sizes = st.sampled_from([1, 1, 40, 700, 3000])
 #: Where a write goes, beside the log's end.
 offsets = st.sampled_from([0, 0, 0, 0, 0, 0, -1, -2, 1])
 leases = st.sampled_from([0.5, 5.5, 30.5])
+per_owner = st.sampled_from([None, None, 0, 1, 2])
+bounds = st.just(Bounds()) | st.builds(
+    Bounds,
+    running=per_owner,
+    active=st.sampled_from([None, None, 3, 5]),
+    waiting=st.sampled_from([None, None, 0, 2, 4]),
+)
 
 
 class StoreMachine(Comparison):
@@ -49,7 +56,7 @@ class StoreMachine(Comparison):
             "owner": owners, "place": st.sampled_from(["follow", "follow", "edit", "again"]),
             "content": st.sampled_from(["x", "x", "x", "y"]), "title": st.sampled_from(TITLES),
             "queue": st.booleans(), "shown": st.booleans(),
-            "worker": st.sampled_from([None, "w1"]), "lease": leases,
+            "worker": st.sampled_from([None, "w1"]), "lease": leases, "bounds": bounds,
         }),
     )  # fmt: skip
     def send(self, chat: str, message: int, anchor: int | None, key: int | None,
@@ -93,12 +100,14 @@ class StoreMachine(Comparison):
 
     # --- claims --------------------------------------------------------------------------------
 
-    @rule(worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), lease=leases)
-    def claim(self, worker: str, limit: int, lease: float) -> None:
-        found = self.real(self.store.runs.claim(worker, limit, lease))
+    @rule(
+        worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), lease=leases, most=per_owner
+    )
+    def claim(self, worker: str, limit: int, lease: float, most: int | None) -> None:
+        found = self.real(self.store.runs.claim(worker, limit, lease, most))
         assert not isinstance(found, type)
         tokens = [claim.epoch.token for claim in found]
-        assert list(found) == self.modelled(lambda: self.model.claim(limit, lease), tokens)
+        assert list(found) == self.modelled(lambda: self.model.claim(limit, lease, most), tokens)
         self.claims += found
 
     @precondition(lambda self: self.model.runs())

@@ -32,6 +32,8 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.Conflict: (409, "conflict", "Not possible now"),
     errors.NotFound: (404, "not-found", "Not found"),
     errors.ShuttingDown: (503, "shutting-down", "The server is shutting down"),
+    errors.TooManyRuns: (429, "too-many-runs", "Too many answers at once"),
+    errors.QueueFull: (503, "queue-full", "Too many messages wait"),
     errors.StoreError: (503, "store-unavailable", "The store is not available"),
     errors.DurableError: (500, "internal", "Something went wrong"),
 }
@@ -72,8 +74,8 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
         )
         for status in statuses
     }
-    if 503 in found:
-        found[503]["headers"] = {
+    for status in found.keys() & {429, 503}:
+        found[status]["headers"] = {
             "Retry-After": {
                 "required": True,
                 "description": "Seconds to wait before asking again.",
@@ -114,11 +116,16 @@ def _description(status: dict[str, Any], kind: dict[str, Any]) -> dict[str, Any]
 
 
 def problem(
-    status: int, name: str, title: str, detail: str, extra: Mapping[str, Any] | None = None
+    status: int,
+    name: str,
+    title: str,
+    detail: str,
+    extra: Mapping[str, Any] | None = None,
+    retry_after: int = _RETRY_AFTER_SECONDS,
 ) -> Response:
-    """A problem document."""
+    """A problem document. `retry_after` is in seconds, for the statuses 429 and 503."""
     document = {"type": TYPE_PREFIX + name, "title": title, "status": status, "detail": detail}
-    headers = {"retry-after": str(_RETRY_AFTER_SECONDS)} if status == 503 else None
+    headers = {"retry-after": str(retry_after)} if status in (429, 503) else None
     return Response(encode({**document, **(extra or {})}), status, headers, _MEDIA_TYPE)
 
 
@@ -128,11 +135,14 @@ def from_error(error: errors.DurableError) -> Response:
     kind = next(kind for kind in type(error).__mro__ if kind in table)
     status, name, title = table[kind]
     if status >= 500:
-        is_planned = isinstance(error, errors.ShuttingDown)
+        is_planned = isinstance(error, errors.ShuttingDown | errors.Overload)
         logger.log(logging.DEBUG if is_planned else logging.ERROR, "%s", error)
     detail = str(error)
     if isinstance(error, errors.StoreError):
         detail = "The store cannot be used at this moment. Nothing was lost; try again."
+    if isinstance(error, errors.Overload):
+        about = {"limit": error.limit, "retry_after": error.retry_after}
+        return problem(status, name, title, detail, about, error.retry_after)
     extra = {"run": error.run_id} if isinstance(error, errors.ChatBusy) else None
     return problem(status, name, title, detail, extra)
 

@@ -36,7 +36,7 @@ _TITLE_LENGTH = 80
     "/api/chat",
     operation_id="send_message",
     response_class=Response,
-    responses=description.SENT | described(400, 401, 404, 409, 410, 413, 415, 503),
+    responses=description.SENT | described(400, 401, 404, 409, 410, 413, 415, 429, 503),
     openapi_extra=description.SENDING,
 )
 async def send(request: Request, after: description.After = None) -> Response:

@@ -4,13 +4,14 @@ from .chats import ChatPage, ChatStore, Snapshot
 from .feed import FEED_LENGTH, Change, ChangeKind, Changes, FeedStore
 from .log import PAGE_BYTES, Append, Ending, LogReader, LogStore, Page
 from .pace import Pace
-from .runs import Order, RunList, RunStore, Sent
+from .runs import Bounds, Order, RunList, RunStore, Sent
 from .store import Retention, Store
 
 __all__ = [
     "FEED_LENGTH",
     "PAGE_BYTES",
     "Append",
+    "Bounds",
     "Change",
     "ChangeKind",
     "Changes",

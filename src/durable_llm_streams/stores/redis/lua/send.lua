@@ -22,9 +22,11 @@
 -- ARGV[18] clock, or '' for the server's
 -- ARGV[19] a token for the claim
 -- ARGV[20] how long the chat is kept, milliseconds, or 0
+-- ARGV[21] the bounds, see `Bounds`: `RUNNING ACTIVE WAITING`, each a number or -
 --
 -- Replies {'new' or 'found', run, fields, next} or {refusal, detail}.
 -- include shared.lua
+-- include turns.lua
 local owner, place, anchor, message_id = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local chat = name_of(owner, ARGV[2])
 local run, answer, dedup, content = ARGV[7], ARGV[8], ARGV[10], ARGV[11]
@@ -99,6 +101,18 @@ if before ~= '' and ARGV[14] ~= '1' then
   return {'busy', before}
 end
 
+count_runs()
+local bounds = {}
+for bound in string.gmatch(ARGV[21], '%S+') do
+  bounds[#bounds + 1] = tonumber(bound) or math.huge
+end
+local at_once = before == '' and ARGV[15] ~= '' and may_begin(owner, bounds[1])
+if owned(owner) >= bounds[2] then
+  return {'too-many-runs', bounds[2]}
+elseif not at_once and all_waiting() >= bounds[3] then
+  return {'queue-full', bounds[3]}
+end
+
 local parent
 if place == 'edit' then
   local role, edited_parent = message(chat, anchor)
@@ -144,16 +158,18 @@ end
 if dedup ~= '' then
   call('HSET', key('keys', chat), dedup, run)
 end
+enters(owner)
 if before == '' then
-  if ARGV[15] ~= '' then
+  if at_once then
     local started = clock(ARGV[18])
     local token = ARGV[19]
     call('HSET', key('run', run),
       'status', 'running', 'epoch', 1, 'token', token, 'spans', '1:1:' .. token, 'first', 1,
       'writer', '1.' .. token, 'started', whole(started), 'worker', ARGV[15])
     call('ZADD', root .. ':leases', started + tonumber(ARGV[16]), run)
+    begins(owner, run)
   else
-    call('ZADD', root .. ':queue', number, run)
+    waits(owner, run, number)
     publish('w')
   end
 end
