@@ -19,6 +19,7 @@ from durable_llm_streams.errors import (
     CursorLost,
     Fenced,
     KeyConflict,
+    LimitReached,
     MessageConflict,
     MessageNotFound,
     NotAQuestion,
@@ -27,17 +28,20 @@ from durable_llm_streams.errors import (
     SequenceMismatch,
     TooManyRuns,
 )
-from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
+from durable_llm_streams.model import Charge, Chat, Claim, Epoch, Message, Run, Span, Status
 from durable_llm_streams.store import (
     Append,
     Change,
     ChangeKind,
     Ending,
+    Level,
     Order,
     Page,
     Sent,
     Snapshot,
+    take,
 )
+from durable_llm_streams.store.limits import level
 
 
 @dataclass
@@ -127,6 +131,7 @@ class ModelStore:
         self._now = now
         self._token = token
         self._chats: list[ModelChat] = []
+        self._buckets: dict[str, int] = {}
         self.feed: list[tuple[str, Change]] = []  # (owner, change), without positions
 
     # --- records -------------------------------------------------------------------------------
@@ -151,14 +156,32 @@ class ModelStore:
             raise Fenced
         if ending.at != run.next_seq:
             raise SequenceMismatch(run.next_seq)
+        self._charge(ending.charges, refuse=False)
         run.log.extend(ending.records)
-        run.run = structs.replace(run.run, status=ending.status, ended_at=ending.now)
+        run.run = structs.replace(
+            run.run, status=ending.status, ended_at=ending.now, charges=(), reservations=0
+        )
         chat = self._chat_of(run)
         answer = chat.message(run.run.message_id)
         chat.messages[chat.messages.index(answer)] = structs.replace(answer, body=ending.body)
         self._touch(chat, ending.now)
         self._tell("run-ended", chat, **_about(run), status=run.run.status)
         return run.run
+
+    def reserve(self, claim: Claim, times: int) -> Run:
+        run = self._run(claim.run.id)
+        if not run.held_under(claim.epoch):
+            raise Fenced
+        more = times - run.run.reservations
+        if run.run.charges and more > 0:
+            self._charge(run.run.charges * more)
+            run.run = structs.replace(run.run, reservations=times)
+        return run.run
+
+    def _charge(self, charges: Sequence[Charge], *, refuse: bool = True) -> tuple[Level, ...]:
+        now = self._now() * 1000
+        self._buckets |= take(charges, self._buckets, now, refuse=refuse)
+        return tuple(level(charge, self._buckets[charge.bucket], now) for charge in charges)
 
     def read(self, run_id: str, after: int) -> Page:
         """Everything after `after`, however much it is."""
@@ -181,7 +204,13 @@ class ModelStore:
             raise ChatBusy(chat.waiting[0].id)
         turn = not chat.waiting and self._may_begin(order)
         self._check_bounds(order, at_once=turn and order.worker is not None)
+        before = len(chat.messages)
         prompt = self._prompt(order, chat)
+        try:
+            levels = self._charge((*order.charges, *order.reservation))
+        except LimitReached:
+            del chat.messages[before:]
+            raise
         new = all(known is not chat for known in self._chats)
         if new:
             self._chats.append(chat)
@@ -196,6 +225,8 @@ class ModelStore:
                 status=Status.QUEUED,
                 created_at=order.now,
                 key=order.key,
+                charges=order.reservation,
+                reservations=1 if order.reservation else 0,
             ),
             order.content,
         )
@@ -209,7 +240,7 @@ class ModelStore:
         claim = None
         if order.worker is not None and turn:
             claim = self._claim_one(run, order.lease)
-        return Sent(run.run, created=True, claim=claim)
+        return Sent(run.run, created=True, claim=claim, levels=levels)
 
     def _chat_for(self, order: Order) -> ModelChat:
         for chat in self._chats:

@@ -162,6 +162,13 @@ _ALL = (
         ("docs/guarantees.md#fair", "docs/settings.md#who-is-next"),
     ),
     Promise(
+        "bounded-cost",
+        "Bounded cost",
+        "No more messages, tokens or dollars pass than a limit allows. Kills, takeovers and "
+        "further attempts overspend a budget by at most one reservation.",
+        ("docs/settings.md#limits-and-budgets",),
+    ),
+    Promise(
         "compatible",
         "Compatible",
         "An unmodified AI SDK client sends, reads, resumes, edits and stops.",

@@ -25,15 +25,18 @@ DurableError
 ├── Overload                  too many runs; ask again later, nothing was changed
 │   ├── TooManyRuns           of one owner
 │   └── QueueFull             of all owners
+├── LimitReached              a limit does not allow it now; ask again later
+│   └── BudgetSpent           of tokens or money
 ├── ModelError                the model's provider did not answer as it should
 └── ShuttingDown              this process takes no new work
 
-`Conflict`, `NotFound` and `InvalidRequest` mean that nothing was changed.
+`Conflict`, `NotFound`, `InvalidRequest` and `LimitReached` mean that nothing was changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, ClassVar
 
 
@@ -208,6 +211,48 @@ class QueueFull(Overload):
     """As many runs wait as may wait in the store."""
 
     sentence = "Too many messages wait for an answer here. Send this again in a moment."
+
+
+class LimitReached(DurableError):
+    """A limit does not allow it now. Nothing was changed.
+
+    Args:
+        kind: what is limited, see `model.Charge`.
+        limit: how many units of it there are in a period.
+        retry_after: seconds until it is allowed; None if it costs more than the whole limit.
+    """
+
+    def __init__(self, kind: str, limit: float, retry_after: float | None) -> None:
+        reached = _LIMITS.get(kind, f"The limit of {{:,g}} {kind} is reached.").format(limit)
+        if retry_after is None:
+            super().__init__(f"This alone is more than is allowed. {reached} Make it shorter.")
+        else:
+            super().__init__(f"{reached} Ask again in {_duration(retry_after)}.")
+        self.kind = kind
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class BudgetSpent(LimitReached):
+    """A limit of tokens or money does not allow it now."""
+
+
+_LIMITS: Mapping[str, str] = {
+    "messages": "The limit is {:,g} messages an hour.",
+    "tokens": "The limit is {:,g} tokens a day.",
+    "cost": "The limit is {:,g} dollars a day.",
+    "budget": "This server has used what it may use in a day.",
+    "streams": "The limit is {:,g} open streams. Close a tab.",
+}
+
+
+def _duration(seconds: float) -> str:
+    """A time in words, rounded up: `2 minutes`."""
+    for length, unit in ((3600, "hour"), (60, "minute")):
+        if seconds > 2 * length:
+            return f"{ceil(seconds / length)} {unit}s"
+    count = max(1, ceil(seconds))
+    return f"{count} second{'s' if count > 1 else ''}"
 
 
 class ModelError(DurableError):

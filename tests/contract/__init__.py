@@ -24,6 +24,7 @@ from .end import EndContract  # noqa: E402
 from .feed import FeedContract  # noqa: E402
 from .harness import StoreFactory, Talk  # noqa: E402
 from .keep import KeepContract  # noqa: E402
+from .limits import LimitsContract  # noqa: E402
 from .machine import compare_with_model  # noqa: E402
 from .owners import OwnersContract  # noqa: E402
 from .read import ReadContract  # noqa: E402
@@ -46,6 +47,7 @@ class StoreContract(
     FeedContract,
     KeepContract,
     ClockContract,
+    LimitsContract,
 ):
     """Every sentence of the Store contract."""
 

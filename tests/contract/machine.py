@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from msgspec import structs
 
-from durable_llm_streams.model import Chat, Claim, Status
+from durable_llm_streams.model import Charge, Chat, Claim, Status
 from durable_llm_streams.store import Append, Bounds, ChatPage, Ending, Order, Page, Retention, Sent
 
 from .comparison import Comparison, fold
-from .harness import LAST, StoreFactory, delete_some
+from .harness import HOUR, LAST, StoreFactory, delete_some
 
 SETTINGS = settings(
     max_examples=200,
@@ -43,6 +43,17 @@ bounds = st.just(Bounds()) | st.builds(
     active=st.sampled_from([None, None, 3, 5]),
     waiting=st.sampled_from([None, None, 0, 2, 4]),
 )
+#: Small buckets, which are empty soon; one of them is shared.
+kinds = st.sampled_from([("messages", "ann", 10.0), ("tokens", "bob", HOUR), ("tokens", "", HOUR)])
+
+
+def _charges(costs: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[Charge, ...]]:
+    one = st.builds(lambda kind, cost: Charge(kind[0], kind[1], cost, 7, kind[2]), kinds, costs)
+    return st.just(()) | st.lists(one, max_size=2).map(tuple)
+
+
+charges = _charges(st.sampled_from([0, 1, 2.5, 3, 8]))
+settlements = _charges(st.sampled_from([-8, -1, -2.5, 1.5, 20]))
 
 
 class StoreMachine(Comparison):
@@ -57,6 +68,7 @@ class StoreMachine(Comparison):
             "content": st.sampled_from(["x", "x", "x", "y"]), "title": st.sampled_from(TITLES),
             "queue": st.booleans(), "shown": st.booleans(),
             "worker": st.sampled_from([None, "w1"]), "lease": leases, "bounds": bounds,
+            "charges": charges, "reservation": charges,
         }),
     )  # fmt: skip
     def send(self, chat: str, message: int, anchor: int | None, key: int | None,
@@ -132,6 +144,12 @@ class StoreMachine(Comparison):
         self.same(self.store.runs.renew(claims, lease), lambda: self.model.renew(claims, lease))
 
     @precondition(lambda self: self.claims)
+    @rule(pick=picks, times=st.integers(0, 4))
+    def reserve(self, pick: int, times: int) -> None:
+        (claim,) = self._some([pick])
+        self.same(self.store.runs.reserve(claim, times), lambda: self.model.reserve(claim, times))
+
+    @precondition(lambda self: self.claims)
     @rule(among=st.lists(picks, max_size=2, unique=True))
     def release(self, among: list[int]) -> None:
         claims = self._some(among)
@@ -191,10 +209,15 @@ class StoreMachine(Comparison):
         return page.next_seq if isinstance(page, Page) else claim.next_seq
 
     @precondition(lambda self: self.claims)
-    @rule(pick=picks, offset=offsets, status=st.sampled_from(["finished", "failed"]))
-    def end(self, pick: int, offset: int, status: str) -> None:
+    @rule(
+        pick=picks,
+        offset=offsets,
+        status=st.sampled_from(["finished", "failed"]),
+        settled=settlements,
+    )
+    def end(self, pick: int, offset: int, status: str, settled: tuple[Charge, ...]) -> None:
         (claim,) = self._some([pick])
-        self._end(claim.run.id, claim, offset, Status(status))
+        self._end(claim.run.id, claim, offset, Status(status), settled)
 
     @precondition(lambda self: self.endings)
     @rule(pick=picks)
@@ -202,12 +225,19 @@ class StoreMachine(Comparison):
         ending = self.endings[-1 - pick % len(self.endings)]
         self.same(self.store.log.end(ending), lambda: self.model.end(ending))
 
-    def _end(self, run_id: str, claim: Claim, offset: int, status: Status) -> None:
+    def _end(
+        self,
+        run_id: str,
+        claim: Claim,
+        offset: int,
+        status: Status,
+        settled: tuple[Charge, ...] = (),
+    ) -> None:
         page = self.modelled(lambda: self.model.read(run_id, 0))
         log = list(page.records) if isinstance(page, Page) else []
         at = max(1, len(log) + 1 + offset)
         body = fold([*log, LAST])
-        ending = Ending(run_id, claim.epoch, at, [LAST], status, body, self.clock())
+        ending = Ending(run_id, claim.epoch, at, [LAST], status, body, self.clock(), settled)
         found = self.real(self.store.log.end(ending))
         assert found == self.modelled(lambda: self.model.end(ending))
         if not isinstance(found, type):

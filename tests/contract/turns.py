@@ -35,7 +35,7 @@ async def order_of(talk: Talk, limit: int = 1, per_owner: int | None = None) -> 
 
 
 class TurnsContract:
-    """No owner waits for all the runs of another. For stores of one partition: each counts alone."""
+    """No owner waits for all runs of another. For stores of one partition: each counts alone."""
 
     @pytest.fixture
     async def talk(self, stores: StoreFactory) -> Talk:
@@ -155,8 +155,8 @@ class TurnsContract:
         for message in ("m2", "m3"):
             await talk.send(message, queue=True, bounds=bounds)
         async with talk.unchanged():
-            fields = {"owner": "cid", "chat": "c9", "bounds": bounds}
-            assert (await refused(QueueFull, talk.send(**fields))).limit == 2
+            error = await refused(QueueFull, talk.send(owner="cid", chat="c9", bounds=bounds))
+            assert error.limit == 2
         cid = await talk.send(owner="cid", worker="w1", lease=LEASE, bounds=bounds)
         assert cid.claim is not None, "a run that need not wait is not refused"
         await refused(QueueFull, talk.send(owner="dan", bounds=bounds))

@@ -174,7 +174,8 @@ class Portable(Protocol):
 
 
 def at_rest(run: Run) -> Run:
-    """The run without a writer, as it is while no server uses its store."""
+    """The run without a writer and a reservation: limits are not migrated."""
+    run = structs.replace(run, charges=(), reservations=0)
     if run.status is Status.RUNNING:
         return structs.replace(run, status=Status.QUEUED)
     return run

@@ -2,6 +2,7 @@
 
 from .chats import ChatPage, ChatStore, Snapshot
 from .feed import FEED_LENGTH, Change, ChangeKind, Changes, FeedStore
+from .limits import Level, take
 from .log import PAGE_BYTES, Append, Ending, LogReader, LogStore, Page
 from .pace import Pace
 from .runs import Bounds, Order, RunList, RunStore, Sent
@@ -19,6 +20,7 @@ __all__ = [
     "ChatStore",
     "Ending",
     "FeedStore",
+    "Level",
     "LogReader",
     "LogStore",
     "Order",
@@ -30,4 +32,5 @@ __all__ = [
     "Sent",
     "Snapshot",
     "Store",
+    "take",
 ]

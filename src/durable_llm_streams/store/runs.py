@@ -7,7 +7,9 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from durable_llm_streams.model import Claim, Run
+from durable_llm_streams.model import Charge, Claim, Run
+
+from .limits import Level
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -45,6 +47,9 @@ class Order(Struct, frozen=True, kw_only=True):
             queued.
         now: the wall clock, in milliseconds.
         bounds: what holds when it is accepted.
+        charges: what the message costs.
+        reservation: what an attempt to answer it may cost. It is taken with the message, again by
+            `RunStore.reserve`, and settled by `Ending.charges`.
 
     Raises:
         ValueError: the owner is empty.
@@ -68,6 +73,8 @@ class Order(Struct, frozen=True, kw_only=True):
     worker: str | None = None
     lease: float = 0.0
     bounds: Bounds = Bounds()
+    charges: tuple[Charge, ...] = ()
+    reservation: tuple[Charge, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.owner:
@@ -80,11 +87,14 @@ class Sent(NamedTuple):
     Attributes:
         created: False for a duplicate: `run` is the one that the first order created.
         claim: the worker's claim, when the order asked for one and the run could start.
+        levels: what is left in the buckets of the order's charges, then of its reservation; empty
+            for a duplicate.
     """
 
     run: Run
     created: bool
     claim: Claim | None
+    levels: tuple[Level, ...] = ()
 
 
 class RunList(Protocol):
@@ -116,7 +126,8 @@ class RunStore(Protocol):
 
         Atomic. Idempotent by `key` and by `run_id`: a duplicate returns the first run; only `shown`
         may still move the head. Asking `again` for an answer that is being written is a duplicate,
-        too. No duplicate is refused because of `bounds`.
+        too. All charges are taken in the same step, or none. A duplicate is free, and `bounds` do
+        not refuse it.
 
         The new run is claimed at once only if `claim` could claim it and no run of another owner
         would come before it. Otherwise it waits.
@@ -129,6 +140,26 @@ class RunStore(Protocol):
             ChatBusy: a run of this chat is active and `queue` is False.
             TooManyRuns: the owner has as many active runs as `bounds` allows.
             QueueFull: the run would wait, and as many wait as `bounds` allows.
+            LimitReached: a bucket has too little left for a charge. Checked last.
+        """
+        ...
+
+    async def reserve(self, claim: Claim, times: int) -> Run:
+        """Take a run's reservation until it was taken so many times.
+
+        Atomic, and idempotent: when it was taken so often already, nothing is changed.
+
+        Args:
+            claim: under which the run is written.
+            times: how often in all, `Run.reservations` after this call.
+
+        Returns:
+            The run with its count.
+
+        Raises:
+            Fenced: the claim is lost, or the run has ended.
+            RunNotFound: no such run, or it was deleted.
+            LimitReached: a bucket has too little left.
         """
         ...
 

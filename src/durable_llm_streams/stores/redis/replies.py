@@ -21,6 +21,7 @@ from durable_llm_streams.errors import (
 )
 from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
 
+from .charges import from_text
 from .client.connection import pairs
 from .partitions import chat_of_name
 
@@ -70,6 +71,8 @@ def run_from(reply: Sequence[Any]) -> Run:
         spans=spans_from(fields["spans"]),
         started_at=None if started is None else int(started),
         ended_at=None if ended is None else int(ended),
+        charges=from_text(fields.get("charges")),
+        reservations=int(fields.get("reservations", 0)),
     )
 
 

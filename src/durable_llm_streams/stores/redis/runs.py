@@ -14,6 +14,7 @@ from durable_llm_streams.store import Order, Retention, RunList, RunStore, Sent
 from durable_llm_streams.stores.notify import WorkSignal
 
 from . import scripts
+from .charges import levels, refused, to_text, words
 from .client.script import Script
 from .live.following import Following
 from .partitions import Partition, Partitions, milliseconds
@@ -64,16 +65,21 @@ class RedisRuns(RunStore, RunList):
             if order.worker is not None:
                 self._unconfirmed.setdefault(partition, []).append(token)
             raise
-        found = accepted(reply)
+        charges = (*order.charges, *order.reservation)
+        refusal = refused(charges, reply)
+        if refusal is not None:
+            raise refusal
+        found, about = accepted(reply)[:3], reply[4:]
         run = run_from(found)
         self._partitions.remember(run.id, partition)
         if reply[0] == b"found":
             return Sent(run, created=False, claim=None)
+        left = levels(charges, *about) if about else ()
         if order.worker is None or run.epoch.number == 0:
-            return Sent(run, created=True, claim=None)
+            return Sent(run, True, None, left)
         claim = claim_from(found)
         self._following.claimed(claim)
-        return Sent(run, created=True, claim=claim)
+        return Sent(run, True, claim, left)
 
     def _arguments(self, order: Order, token: str) -> tuple[str | bytes | int, ...]:
         return (
@@ -98,7 +104,20 @@ class RedisRuns(RunStore, RunList):
             token,
             milliseconds(self._retention.chat),
             _bounds(order),
+            to_text(order.reservation),
+            *words((*order.charges, *order.reservation)),
         )
+
+    @override
+    async def reserve(self, claim: Claim, times: int) -> Run:
+        partition = await self._partitions.of_run(claim.run.id)
+        charges = claim.run.charges
+        about = (claim.run.id, writer(claim.epoch), times, self._clock())
+        reply = await partition.call(scripts.RESERVE, *about, *words(charges))
+        refusal = refused(charges, reply)
+        if refusal is not None:
+            raise refusal
+        return run_from(accepted(reply))
 
     @override
     async def claim(

@@ -11,6 +11,7 @@ from durable_llm_streams.model import Claim, Epoch, Run, Span, Status
 from durable_llm_streams.store import Page
 from durable_llm_streams.stores.notify import Waiters, WorkSignal, wake
 
+from .buckets import read_reservation
 from .file import DatabaseFile
 from .journal import unpack, with_span
 from .rows import RUN_COLUMNS, run_from_row
@@ -197,7 +198,9 @@ class ActiveRuns:
             f" {RUN_COLUMNS} FROM run WHERE status IN ('queued', 'running') ORDER BY key"
         )
         for key, chat, next_seq, *columns in rows:
-            by_key[key] = ActiveRun(key, chat, run_from_row(columns), next_seq or 1)
+            charges, times = read_reservation(connection, key)
+            run = structs.replace(run_from_row(columns), charges=charges, reservations=times)
+            by_key[key] = ActiveRun(key, chat, run, next_seq or 1)
             self.add(by_key[key])
         last, now = 0, self._now()
         for last, row in connection.execute("SELECT id, data FROM journal ORDER BY id"):

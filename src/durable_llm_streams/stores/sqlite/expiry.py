@@ -9,6 +9,7 @@ from typing_extensions import override
 from durable_llm_streams.store import Retention
 from durable_llm_streams.stores.housekeeping import Sweeper
 
+from .buckets import tidy
 from .feed import SQLiteFeed
 from .rows import CHAT_COLUMNS, ChatRow, chat_from_row
 from .seen_time import SeenTime
@@ -38,6 +39,7 @@ class Expiry(Sweeper):
         count = 0
         deleted: list[ChatRow] = []
         with self._seen.look(self._now(), retention) as (connection, seen):
+            tidy(connection, self._now())
             rows = connection.execute(
                 "SELECT key FROM run WHERE seen_at < ? AND has_log LIMIT 200",
                 (seen - round(retention.log * 1000),),

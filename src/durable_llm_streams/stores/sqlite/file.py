@@ -233,6 +233,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
             f"BEGIN IMMEDIATE;{_statements(version)};PRAGMA application_id={APPLICATION_ID};"
             f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
         )
+    connection.executescript(resources.files(__package__).joinpath("buckets.sql").read_text())
     connection.execute("PRAGMA foreign_keys=ON")
 
 

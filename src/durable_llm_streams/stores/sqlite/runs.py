@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import structs
 from typing_extensions import override
@@ -22,6 +22,7 @@ from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.store import Order, RunList, RunStore, Sent
 
 from .active_runs import ActiveRun, ActiveRuns
+from .buckets import charge, write_reservation
 from .feed import SQLiteFeed
 from .file import DatabaseFile
 from .messages import find_message, has_message, newest_below, path
@@ -47,15 +48,22 @@ class SQLiteRuns(RunStore, RunList):
         active: the runs that have not ended.
         feed: where new chats and runs are published.
         seen: the time that the store has seen pass.
+        now: the wall clock, in milliseconds.
     """
 
     def __init__(
-        self, file: DatabaseFile, active: ActiveRuns, feed: SQLiteFeed, seen: SeenTime
+        self,
+        file: DatabaseFile,
+        active: ActiveRuns,
+        feed: SQLiteFeed,
+        seen: SeenTime,
+        now: Callable[[], int],
     ) -> None:
         self._file = file
         self._active = active
         self._feed = feed
         self._seen = seen
+        self._now = now
 
     # --- sending -----------------------------------------------------------------------------
 
@@ -68,7 +76,9 @@ class SQLiteRuns(RunStore, RunList):
                 if found is not None:
                     if order.shown:
                         self._show(connection, chat[0], found.message_id)
-                    return Sent(found, created=False, claim=None)
+                    active = self._active.get(found.id)
+                    run = found if active is None else active.run
+                    return Sent(run, created=False, claim=None)
             key, head = chat or (_insert_chat(connection, order), None)
             ahead = self._active.first_of(key)
             if ahead is not None and not order.queue:
@@ -90,10 +100,15 @@ class SQLiteRuns(RunStore, RunList):
                 status=Status.QUEUED,
                 created_at=order.now,
                 key=order.key,
+                charges=order.reservation,
+                reservations=1 if order.reservation else 0,
             )
+            taken = (*order.charges, *order.reservation)
+            levels = charge(connection, taken, self._now())
             if at_once:
                 run = self._active.claimed(run, next_seq=1)
             run_key = _insert_run(connection, order, key, run)
+            write_reservation(connection, run_key, run)
             connection.execute(
                 "UPDATE chat SET updated_at = max(updated_at, ?), seen_at = ?, head = ?"
                 " WHERE key = ?",
@@ -107,9 +122,27 @@ class SQLiteRuns(RunStore, RunList):
             self._feed.publish("chat-created", shown)
         self._feed.publish("run-started", shown, run)
         if run.status is Status.QUEUED:
-            return Sent(run, created=True, claim=None)
+            return Sent(run, True, None, levels)
         active.lease_until = self._active.lease_until(order.lease)
-        return Sent(run, created=True, claim=Claim(run, run.epoch, 1))
+        return Sent(run, True, Claim(run, run.epoch, 1), levels)
+
+    @override
+    async def reserve(self, claim: Claim, times: int) -> Run:
+        active = self._active.get(claim.run.id)
+        if active is None:
+            with self._file.translated_errors():
+                find_run(self._file.connection, claim.run.id)
+            raise Fenced
+        if not active.held_by(claim):
+            raise Fenced
+        more = times - active.run.reservations
+        if more > 0 and active.run.charges:
+            run = structs.replace(active.run, reservations=times)
+            with self._file.transaction() as connection:
+                charge(connection, active.run.charges * more, self._now())
+                write_reservation(connection, active.key, run)
+            active.become(run)
+        return active.run
 
     def _show(self, connection: sqlite3.Connection, chat: int, answer: str) -> None:
         """Move the head to an answer's branch, unless it is there already."""
@@ -287,7 +320,9 @@ class SQLiteRuns(RunStore, RunList):
     @override
     async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
         with self._file.translated_errors():
-            return newest_runs(self._file.connection, active=active, limit=limit)
+            runs = newest_runs(self._file.connection, active=active, limit=limit)
+        known = [self._active.get(run.id) for run in runs]
+        return [at.run if at else run for at, run in zip(known, runs, strict=True)]
 
 
 def _own_chat(connection: sqlite3.Connection, order: Order) -> tuple[int, str | None] | None:

@@ -84,7 +84,7 @@ class SQLiteStore(Store):
         self.feed = SQLiteFeed()
         self.pages = Pages(file, active)
         self.log = SQLiteLog(file, active, self.pages, self.feed, seen, now)
-        self.runs = SQLiteRuns(file, active, self.feed, seen)
+        self.runs = SQLiteRuns(file, active, self.feed, seen, now)
         self.operators = self.runs
         self.chats = SQLiteChats(file, active, self.pages, self.feed)
         self.expiry = Expiry(seen, self.feed, retention or Retention(), now)

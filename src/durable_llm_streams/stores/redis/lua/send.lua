@@ -23,10 +23,13 @@
 -- ARGV[19] a token for the claim
 -- ARGV[20] how long the chat is kept, milliseconds, or 0
 -- ARGV[21] the bounds, see `Bounds`: `RUNNING ACTIVE WAITING`, each a number or -
+-- ARGV[22] the run's reservation as text, or ''
+-- ARGV[23…] the charges, then those of the reservation, see limits.lua
 --
--- Replies {'new' or 'found', run, fields, next} or {refusal, detail}.
+-- Replies {'new' or 'found', run, fields, next, moments of the buckets, now} or {refusal, …}.
 -- include shared.lua
 -- include turns.lua
+-- include limits.lua
 local owner, place, anchor, message_id = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local chat = name_of(owner, ARGV[2])
 local run, answer, dedup, content = ARGV[7], ARGV[8], ARGV[10], ARGV[11]
@@ -128,8 +131,14 @@ end
 if place ~= 'again' and (message_id == '' or message(chat, message_id)) then
   return {'message-conflict'}
 end
+local taken_at = clock(ARGV[18])
+local buckets, moments, refused = charged(23, (#ARGV - 22) / 4, taken_at, 1)
+if refused then
+  return refused
+end
 
 -- All checks are done: writes begin here.
+write_buckets(buckets, moments, taken_at)
 local function add(id, role, above, by)
   local place_in_order = call('HINCRBY', key('chat', chat), 'messages', 1)
   local entry = role .. '|' .. above .. '|' .. ARGV[17] .. '|' .. by
@@ -154,6 +163,9 @@ call('HSET', key('run', run),
   'epoch', 0, 'token', '', 'takeovers', 0, 'spans', '')
 for _, index in ipairs({key('active', chat), root .. ':running', root .. ':runs'}) do
   call('ZADD', index, number, run)
+end
+if ARGV[22] ~= '' then
+  call('HSET', key('run', run), 'charges', ARGV[22], 'reservations', 1)
 end
 if dedup ~= '' then
   call('HSET', key('keys', chat), dedup, run)
@@ -181,4 +193,4 @@ if is_new then
 end
 publish_change('run-started', owner, chat, {run, answer})
 local reply = run_reply(run)
-return {'new', reply[1], reply[2], reply[3]}
+return {'new', reply[1], reply[2], reply[3], moments, whole(taken_at * 1000)}
