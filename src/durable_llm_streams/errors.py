@@ -22,8 +22,9 @@ DurableError
 │   │   └── StoreClosed       this process has closed it
 │   ├── StoreLocked           another process serves this store
 │   └── StoreUnusable         not a store, read-only, or too new
-├── Overload                  too many runs; ask again later, nothing was changed
+├── Overload                  too much at once; ask again later, nothing was changed
 │   ├── TooManyRuns           of one owner
+│   ├── TooManyVisitors       new ones from one address
 │   └── QueueFull             of all owners
 ├── LimitReached              a limit does not allow it now; ask again later
 │   └── BudgetSpent           of tokens or money
@@ -182,7 +183,7 @@ class ShuttingDown(DurableError):
 
 
 class Overload(DurableError):
-    """There are too many runs. Nothing was changed.
+    """There is too much to do at once. Nothing was changed.
 
     Args:
         limit: how many there may be.
@@ -191,7 +192,7 @@ class Overload(DurableError):
         retry_after: seconds after which to ask again.
     """
 
-    retry_after: ClassVar[int] = 10
+    retry_after: int = 10
 
     def __init__(self, limit: int) -> None:
         super().__init__(self.sentence.format(limit))
@@ -205,6 +206,24 @@ class TooManyRuns(Overload):
         "{:,d} of your messages are being answered or wait, which is the limit. "
         "Stop an answer, or send this again when one has ended."
     )
+
+
+class TooManyVisitors(Overload):
+    """So many new visitors have sent messages from one address.
+
+    Args:
+        limit: how many may, within an hour.
+        retry_after: seconds until the next one may.
+    """
+
+    sentence = (
+        "{:,d} new visitors have sent messages from your network within an hour, which is the "
+        "limit. If you have been here before, send the cookie that you got. Otherwise try later."
+    )
+
+    def __init__(self, limit: int, retry_after: int) -> None:
+        super().__init__(limit)
+        self.retry_after = retry_after
 
 
 class QueueFull(Overload):

@@ -55,6 +55,8 @@ async def send(request: Request, after: description.After = None) -> Response:
         raise InvalidRequest(
             f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
         )
+    if principal.is_new:
+        state.newcomers.admit(request.client.host if request.client else "")
     sent = await _send_first_valid(state, principal, asked, key, data)
     beginning = Cursor.beginning(sent.run.id)
     if sent.created:  # a client cannot have a cursor of a new run

@@ -10,6 +10,7 @@ from durable_llm_streams.store import Store
 
 from .authentication import Authenticate, identify
 from .config import ServerConfig
+from .newcomers import Newcomers
 from .open_streams import OpenStreams
 from .principal import Principal
 
@@ -25,6 +26,7 @@ class AppState:
         self.config = config
         self.streams = OpenStreams(config.store_patience)
         self.authenticate = authenticate
+        self.newcomers = Newcomers(config.new_visitors)
         self.is_unready = False  # as the last readiness check found
 
     async def principal(self, request: Request) -> Principal:
