@@ -192,6 +192,7 @@ class Overload(DurableError):
         retry_after: seconds after which to ask again.
     """
 
+    sentence = "There is too much to do at once. Ask again in a moment."
     retry_after: int = 10
 
     def __init__(self, limit: int) -> None:

@@ -12,19 +12,19 @@ from typing import Final
 from durable_llm_streams.errors import TooManyVisitors
 
 _HOUR: Final = 3600.0
-_ADDRESSES: Final = 10_000
+_REMEMBERED: Final = 10_000
 
 
 class Newcomers:
     """Counts the new visitors of each address within the last hour, in memory.
 
-    A visitor is new if the request has no cookie of this server. Somebody who drops the cookie
-    after each message is a new owner each time, and each owner has limits of its own.
+    A visitor is new at the first message. Somebody who drops the cookie after each message is a new
+    owner each time, and each owner has limits of its own.
 
     Args:
         limit: how many of one address may send within an hour; 0 is unlimited.
         now: a monotonic clock, in seconds.
-        addresses: how many are remembered; those that came longest ago are forgotten.
+        remembered: how many addresses, and how many visitors; the oldest ones are forgotten.
     """
 
     def __init__(
@@ -32,12 +32,23 @@ class Newcomers:
         limit: int,
         *,
         now: Callable[[], float] = time.monotonic,
-        addresses: int = _ADDRESSES,
+        remembered: int = _REMEMBERED,
     ) -> None:
         self._limit = limit
         self._now = now
-        self._addresses = addresses
+        self._remembered = remembered
+        self._known: OrderedDict[str, None] = OrderedDict()
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def knows(self, owner: str) -> bool:
+        """Whether this visitor needs no look: remembered, or there is no limit."""
+        return self._limit == 0 or owner in self._known
+
+    def remember(self, owner: str) -> None:
+        """This visitor is not new, from now on."""
+        self._known[owner] = None
+        if len(self._known) > self._remembered:
+            self._known.popitem(last=False)
 
     def admit(self, address: str) -> None:
         """Count a new visitor who sends a message.
@@ -58,7 +69,7 @@ class Newcomers:
         if len(times) >= self._limit:
             raise TooManyVisitors(self._limit, ceil(times[0] + _HOUR - now))
         times.append(now)
-        if len(self._times) > self._addresses:
+        if len(self._times) > self._remembered:
             self._times.popitem(last=False)
 
 

@@ -34,6 +34,7 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.ShuttingDown: (503, "shutting-down", "The server is shutting down"),
     errors.TooManyRuns: (429, "too-many-runs", "Too many answers at once"),
     errors.TooManyVisitors: (429, "too-many-visitors", "Too many new visitors"),
+    errors.Overload: (503, "overload", "Too much at once"),
     errors.QueueFull: (503, "queue-full", "Too many messages wait"),
     errors.StoreError: (503, "store-unavailable", "The store is not available"),
     errors.DurableError: (500, "internal", "Something went wrong"),
