@@ -9,8 +9,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from durable_llm_streams.model import Status
 from durable_llm_streams.runs import Limits
-from tests.app import App, Guest, begun, read_until
+from durable_llm_streams.server.newcomers import Newcomers
+from tests.app import App, Guest, read_until
 from tests.http.conftest import app_with
 from tests.http.servers import place
 from tests.waiting import until, within
@@ -57,11 +59,12 @@ async def test_a_slot_that_becomes_free_goes_to_the_owner_who_has_none(app: App)
         for number in range(5):
             (await flooding.start(chat=f"f{number}")).close()
         await until(lambda: app.worker.running == 2, what="two runs of one owner")
-        async with await other.start(chat="c1") as response:
+        async with await other.start(chat="c1"):
             await flooding.call("POST", "/api/chats/f0/stop")
-            app.script.allow(2)
-            async with within("the first word of the other owner"):
-                await begun(response)
+            await until(lambda: app.worker.running == 2, what="the slot to be taken")
+            active = await app.store.operators.newest(active=True)
+            running = [run.chat_id for run in active if run.status is Status.RUNNING]
+            assert running == ["c1", "f1"]
         app.script.free()
 
 
@@ -105,11 +108,15 @@ async def test_messages_that_would_wait_behind_too_many_are_refused(app: App) ->
 @app_with(new_visitors=2)
 async def test_no_more_new_visitors_of_one_address_may_send_than_the_limit(app: App) -> None:
     async with app.guest() as first, app.guest() as second, app.guest() as third:
-        assert (await first.get("/api/chats")).status == 200
         for guest in (first, second):
             assert (await guest.send()).status == 200
+        assert (await third.get("/api/chats")).status == 200, "it has a cookie now, and no chat"
         refused = await third.send()
         assert refused.status == 429
         assert refused.json["type"] == "urn:durable-llm-streams:too-many-visitors"
         assert 3500 < int(refused.headers["retry-after"]) <= 3600
-        assert (await first.send(chat="c2")).status == 200
+        assert (await third.get("/api/chats")).json["chats"] == []
+        app.shared.newcomers = Newcomers(2)
+        app.shared.newcomers.admit("127.0.0.1")
+        app.shared.newcomers.admit("127.0.0.1")
+        assert (await first.send(chat="c2")).status == 200, "its chats are in the store"
