@@ -60,7 +60,8 @@ async def test_a_slot_that_becomes_free_goes_to_the_owner_who_has_none(app: App)
             (await flooding.start(chat=f"f{number}")).close()
         await until(lambda: app.worker.running == 2, what="two runs of one owner")
         async with await other.start(chat="c1"):
-            await flooding.call("POST", "/api/chats/f0/stop")
+            stopped = await flooding.call("POST", "/api/chat/f0/stop")
+            assert stopped.status == 200, stopped.raw
             await until(lambda: app.worker.running == 2, what="the slot to be taken")
             active = await app.store.operators.newest(active=True)
             running = [run.chat_id for run in active if run.status is Status.RUNNING]
