@@ -23,8 +23,10 @@ from durable_llm_streams.errors import (
     MessageConflict,
     MessageNotFound,
     NotAQuestion,
+    QueueFull,
     RunNotFound,
     SequenceMismatch,
+    TooManyRuns,
 )
 from durable_llm_streams.model import Charge, Chat, Claim, Epoch, Message, Run, Span, Status
 from durable_llm_streams.store import (
@@ -202,7 +204,8 @@ class ModelStore:
             return Sent(found.run, created=False, claim=None)
         if chat.waiting and not order.queue:
             raise ChatBusy(chat.waiting[0].id)
-        turn = not chat.waiting
+        turn = not chat.waiting and self._may_begin(order)
+        self._check_bounds(order, at_once=turn and order.worker is not None)
         before = len(chat.messages)
         prompt = self._prompt(order, chat)
         try:
@@ -296,16 +299,49 @@ class ModelStore:
         chat.add(order.message_id, parent, "user", order.body, order.now)
         return order.message_id
 
-    def claim(self, limit: int, lease: float) -> list[Claim]:
+    def _may_begin(self, order: Order) -> bool:
+        running, most = self._running(order.owner), order.bounds.running
+        ahead = [
+            run
+            for run in self._all_runs()
+            if self._is_first(run)
+            and run.run.owner != order.owner
+            and self._running(run.run.owner) <= running
+        ]
+        return not ahead and (most is None or running < most)
+
+    def _check_bounds(self, order: Order, *, at_once: bool) -> None:
+        bounds = order.bounds
+        active = [run.run for run in self._all_runs() if run.active]
+        own = [run for run in active if run.owner == order.owner]
+        waiting = [run for run in active if run.status is Status.QUEUED]
+        if bounds.active is not None and len(own) >= bounds.active:
+            raise TooManyRuns(bounds.active)
+        if not at_once and bounds.waiting is not None and len(waiting) >= bounds.waiting:
+            raise QueueFull(bounds.waiting)
+
+    def _running(self, owner: str) -> int:
+        runs = [run.run for run in self._all_runs()]
+        return len([run for run in runs if (run.owner, run.status) == (owner, Status.RUNNING)])
+
+    def _is_first(self, run: ModelRun) -> bool:
+        return run.run.status is Status.QUEUED and self._chat_of(run).waiting[0] is run
+
+    def claim(self, limit: int, lease: float, per_owner: int | None = None) -> list[Claim]:
         claims: list[Claim] = []
-        for run in self._all_runs():
-            if len(claims) == limit:
+        while len(claims) < limit:
+            free = [
+                (self._running(run.run.owner), run.id, run)
+                for run in self._all_runs()
+                if (run.run.status is Status.RUNNING and run.lease_until <= self._now())
+                or (
+                    self._is_first(run)
+                    and (per_owner is None or self._running(run.run.owner) < per_owner)
+                )
+            ]
+            if not free:
                 break
-            queued = run.run.status is Status.QUEUED
-            first = run.active and self._chat_of(run).waiting[0] is run
-            expired = run.run.status is Status.RUNNING and run.lease_until <= self._now()
-            if (queued and first) or expired:
-                claims.append(self._claim_one(run, lease))
+            claims.append(self._claim_one(min(free, key=lambda one: one[:2])[2], lease))
         return claims
 
     def seize(self, run_id: str, lease: float) -> Claim:

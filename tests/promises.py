@@ -155,6 +155,13 @@ _ALL = (
         ("docs/guarantees.md#tools-once",),
     ),
     Promise(
+        "fair",
+        "Fair",
+        "However many messages one owner sends, another's next answer begins within a turn: the "
+        "owner with the fewest running answers is next. What is too much is refused, not kept.",
+        ("docs/guarantees.md#fair", "docs/settings.md#who-is-next"),
+    ),
+    Promise(
         "bounded-cost",
         "Bounded cost",
         "No more messages, tokens or dollars pass than a limit allows. Kills, takeovers and "

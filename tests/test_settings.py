@@ -24,7 +24,7 @@ from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig, create_app
 from durable_llm_streams.server.state import AppState
-from durable_llm_streams.store import Retention
+from durable_llm_streams.store import Bounds, Retention
 from durable_llm_streams.stores import without_password
 
 DOCS = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -328,3 +328,21 @@ def test_background_mode_is_refused_where_no_answers_are_kept(
     settings = given(**{"DLS_BACKGROUND": "gpt-5*", **environment})
     with pytest.raises(InvalidSetting, match=f"DLS_BACKGROUND.*{says}|{says}.*DLS_BACKGROUND"):
         provider(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "per_owner", "waiting", "visitors"),
+    [("127.0.0.1", 500, 5000, 0), ("localhost", 500, 5000, 0), ("[::1]", 500, 5000, 0),
+     ("0.0.0.0", 10, 20, 60), ("[::]", 10, 20, 60), ("chat.example.org", 10, 20, 60)],
+)  # fmt: skip
+def test_bounds_of_visitors_are_tighter_where_others_can_connect(
+    given: Given, host: str, per_owner: int, waiting: int, visitors: int
+) -> None:
+    settings = given(DLS_HOST=host)
+    limits = settings.limits()
+    found = (limits.per_owner, limits.waiting_per_owner, settings.new_visitors_an_hour())
+    assert found == (per_owner, waiting, visitors)
+    bounds = {"DLS_RUNS_PER_OWNER": "3", "DLS_WAITING_PER_OWNER": "0", "DLS_NEW_VISITORS": "7"}
+    settings = given(DLS_HOST=host, DLS_QUEUE="5", **bounds)
+    assert settings.limits().bounds == Bounds(running=3, active=3, waiting=5)
+    assert settings.new_visitors_an_hour() == 7

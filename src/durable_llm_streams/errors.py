@@ -23,6 +23,10 @@ DurableError
 │   │   └── StoreClosed       this process has closed it
 │   ├── StoreLocked           another process serves this store
 │   └── StoreUnusable         not a store, read-only, or too new
+├── Overload                  too much at once; ask again later, nothing was changed
+│   ├── TooManyRuns           of one owner
+│   ├── TooManyVisitors       new ones from one address
+│   └── QueueFull             of all owners
 ├── LimitReached              a limit does not allow it now; ask again later
 │   ├── BudgetSpent           of tokens or money
 │   └── TooManyStreams        an owner has as many streams open as are allowed
@@ -193,6 +197,57 @@ class ShuttingDown(DurableError):
     """This process takes no new work; another one, or this one after its restart, will."""
 
     sentence = "This server is about to end. Ask again in a moment."
+
+
+class Overload(DurableError):
+    """There is too much to do at once. Nothing was changed.
+
+    Args:
+        limit: how many there may be.
+
+    Attributes:
+        retry_after: seconds after which to ask again.
+    """
+
+    sentence = "There is too much to do at once. Ask again in a moment."
+    retry_after: int = 10
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(self.sentence.format(limit))
+        self.limit = limit
+
+
+class TooManyRuns(Overload):
+    """The owner has as many runs as one may have, running and waiting."""
+
+    sentence = (
+        "{:,d} of your messages are being answered or wait, which is the limit. "
+        "Stop an answer, or send this again when one has ended."
+    )
+
+
+class TooManyVisitors(Overload):
+    """So many new visitors have sent messages from one address.
+
+    Args:
+        limit: how many may, within an hour.
+        retry_after: seconds until the next one may.
+    """
+
+    sentence = (
+        "{:,d} new visitors have sent messages from your network within an hour, which is the "
+        "limit. If you have been here before, send the cookie that you got. Otherwise try later."
+    )
+
+    def __init__(self, limit: int, retry_after: int) -> None:
+        super().__init__(limit)
+        self.retry_after = retry_after
+
+
+class QueueFull(Overload):
+    """As many runs wait as may wait in the store."""
+
+    sentence = "Too many messages wait for an answer here. Send this again in a moment."
 
 
 class LimitReached(DurableError):

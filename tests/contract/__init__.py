@@ -30,9 +30,10 @@ from .owners import OwnersContract  # noqa: E402
 from .read import ReadContract  # noqa: E402
 from .runs import RunsContract  # noqa: E402
 from .send import SendContract  # noqa: E402
+from .turns import TurnsContract  # noqa: E402
 from .visitors import VisitorsContract  # noqa: E402
 
-__all__ = ["StoreContract", "StoreFactory", "compare_with_model"]
+__all__ = ["StoreContract", "StoreFactory", "TurnsContract", "compare_with_model"]
 
 
 class StoreContract(

@@ -169,9 +169,9 @@ class Talk:
         self.clock.advance(LEASE + 1)
         return next(new for new in await self.claims(100) if new.run.id == claim.run.id)
 
-    async def claims(self, limit: int = 10) -> Sequence[Claim]:
+    async def claims(self, limit: int = 10, per_owner: int | None = None) -> Sequence[Claim]:
         """What another worker can claim."""
-        return await self.store.runs.claim("w2", limit, LEASE)
+        return await self.store.runs.claim("w2", limit, LEASE, per_owner)
 
     async def find(self, run_id: str | None = None, chat: str = "c1") -> Run:
         return await self.store.runs.find("ann", chat, run_id)

@@ -11,7 +11,17 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from msgspec import structs
 
 from durable_llm_streams.model import Charge, Chat, Claim, Status
-from durable_llm_streams.store import Append, ChatPage, Ending, Link, Order, Page, Retention, Sent
+from durable_llm_streams.store import (
+    Append,
+    Bounds,
+    ChatPage,
+    Ending,
+    Link,
+    Order,
+    Page,
+    Retention,
+    Sent,
+)
 
 from .comparison import Comparison, fold
 from .harness import HOUR, LAST, StoreFactory, delete_some
@@ -36,6 +46,13 @@ sizes = st.sampled_from([1, 1, 40, 700, 3000])
 #: Where a write goes, beside the log's end.
 offsets = st.sampled_from([0, 0, 0, 0, 0, 0, -1, -2, 1])
 leases = st.sampled_from([0.5, 5.5, 30.5])
+per_owner = st.sampled_from([None, None, 0, 1, 2])
+bounds = st.just(Bounds()) | st.builds(
+    Bounds,
+    running=per_owner,
+    active=st.sampled_from([None, None, 3, 5]),
+    waiting=st.sampled_from([None, None, 0, 2, 4]),
+)
 #: Small buckets, which are empty soon; one of them is shared.
 kinds = st.sampled_from([("messages", "ann", 10.0), ("tokens", "bob", HOUR), ("tokens", "", HOUR)])
 
@@ -60,7 +77,7 @@ class StoreMachine(Comparison):
             "owner": owners, "place": st.sampled_from(["follow", "follow", "edit", "again"]),
             "content": st.sampled_from(["x", "x", "x", "y"]), "title": st.sampled_from(TITLES),
             "queue": st.booleans(), "shown": st.booleans(),
-            "worker": st.sampled_from([None, "w1"]), "lease": leases,
+            "worker": st.sampled_from([None, "w1"]), "lease": leases, "bounds": bounds,
             "charges": charges, "reservation": charges,
         }),
     )  # fmt: skip
@@ -105,12 +122,14 @@ class StoreMachine(Comparison):
 
     # --- claims --------------------------------------------------------------------------------
 
-    @rule(worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), lease=leases)
-    def claim(self, worker: str, limit: int, lease: float) -> None:
-        found = self.real(self.store.runs.claim(worker, limit, lease))
+    @rule(
+        worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), lease=leases, most=per_owner
+    )
+    def claim(self, worker: str, limit: int, lease: float, most: int | None) -> None:
+        found = self.real(self.store.runs.claim(worker, limit, lease, most))
         assert not isinstance(found, type)
         tokens = [claim.epoch.token for claim in found]
-        assert list(found) == self.modelled(lambda: self.model.claim(limit, lease), tokens)
+        assert list(found) == self.modelled(lambda: self.model.claim(limit, lease, most), tokens)
         self.claims += found
 
     @precondition(lambda self: self.model.runs())

@@ -39,7 +39,7 @@ class RunsContract:
     async def test_runs_of_all_chats_are_listed_newest_first(self, talk: Talk) -> None:
         first = await talk.answer(chat="c1")
         second = (await talk.send(chat="c2", owner="bob")).run
-        third = (await talk.start(chat="c3")).run
+        third = (await talk.start(chat="c3", owner="bob")).run
         fourth = await talk.answer(chat="c4")
         assert await talk.store.operators.newest() == [fourth, third, second, first]
         assert await talk.store.operators.newest(limit=2) == [fourth, third]

@@ -13,6 +13,9 @@ from durable_llm_streams.server import problems
 
 Kind = type[errors.DurableError]
 
+#: Not logged as errors: they are planned, or a client's doing.
+QUIET = (errors.ShuttingDown, errors.Overload)
+
 STATUSES = {
     name: status
     for status, names in {
@@ -22,10 +25,11 @@ STATUSES = {
         409: "Conflict ChatBusy MessageConflict KeyConflict Fenced SequenceMismatch",
         410: "CursorLost",
         413: "TooLarge MessageTooLong",
-        429: "LimitReached BudgetSpent TooManyStreams",
         415: "UnsupportedMediaType",
+        429: "LimitReached BudgetSpent TooManyStreams TooManyRuns TooManyVisitors",
         500: "DurableError ModelError",
-        503: "StoreError StoreUnavailable StoreClosed StoreLocked StoreUnusable ShuttingDown",
+        503: "StoreError StoreUnavailable StoreClosed StoreLocked StoreUnusable ShuttingDown "
+        "Overload QueueFull",
     }.items()
     for name in names.split()
 }
@@ -45,6 +49,8 @@ def made(kind: Kind) -> errors.DurableError:
         errors.LimitReached: ("messages", 30, 12.5),
         errors.TooManyStreams: ("streams", 3, 5.0),
         errors.BudgetSpent: ("tokens", 900, None),
+        errors.Overload: (7,), errors.TooManyRuns: (7,), errors.QueueFull: (7,),
+        errors.TooManyVisitors: (7, 9),
     }  # fmt: skip
     return kind(*arguments.get(kind, ("A sentence.",)))
 
@@ -56,7 +62,7 @@ def test_every_error_is_in_this_table() -> None:
 @pytest.mark.parametrize("kind", list(every_kind()))
 def test_every_error_is_a_problem_document(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     response = problems.from_error(made(kind))
-    failed = STATUSES[kind.__name__] >= 500 and kind is not errors.ShuttingDown
+    failed = STATUSES[kind.__name__] >= 500 and not issubclass(kind, QUIET)
     logged = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert logged == ([("ERROR", str(made(kind)))] if failed else [])
     document = json.loads(bytes(response.body))

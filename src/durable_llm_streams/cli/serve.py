@@ -165,6 +165,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             max_message_bytes=settings.max_message_bytes,
             max_body_bytes=_BODY_PER_MESSAGE * settings.max_message_bytes,
             store_patience=settings.store_patience,
+            new_visitors=settings.new_visitors_an_hour(),
             base_path=settings.base_path,
             cors_origins=settings.cors_origins,
             frame_ancestors=settings.frame_ancestors,

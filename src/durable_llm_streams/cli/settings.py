@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
@@ -212,6 +213,30 @@ class Settings(BaseSettings):
     max_runs: int = Field(
         1000, ge=1, description="The most answers that this process writes at once; more wait."
     )
+    runs_per_owner: int | None = Field(
+        None,
+        ge=1,
+        description="The most answers of one visitor that are written at once, by all processes "
+        "together; more wait. Default: 500 if DLS_HOST is a loopback address, otherwise 10.",
+    )
+    waiting_per_owner: int | None = Field(
+        None,
+        ge=0,
+        description="How many more messages of one visitor may wait; others get 429. Default: 5000 "
+        "if DLS_HOST is a loopback address, otherwise 20.",
+    )
+    queue: int = Field(
+        10_000,
+        ge=0,
+        description="How many messages of all visitors may wait for an answer; others get 503.",
+    )
+    new_visitors: int | None = Field(
+        None,
+        ge=0,
+        description="How many new visitors may send from one address (IPv6: one /64) within an "
+        "hour, for each process; others get 429. 0 is unlimited. Default: 0 if DLS_HOST is a "
+        "loopback address, otherwise 60.",
+    )
     max_message_bytes: int = Field(
         256 * 1024, ge=1, description="The longest accepted message, in UTF-8 bytes."
     )
@@ -351,6 +376,9 @@ class Settings(BaseSettings):
             grace=self.grace,
             poll=poll,
             concurrent_runs=self.max_runs,
+            per_owner=self._or(self.runs_per_owner, Limits().per_owner, 10),
+            waiting_per_owner=self._or(self.waiting_per_owner, Limits().waiting_per_owner, 20),
+            queue=self.queue,
             attempts=self.attempts,
             context_tokens=self.context_tokens,
             continues=self.continue_,
@@ -371,9 +399,26 @@ class Settings(BaseSettings):
             streams=self.streams_per_owner,
         )
 
+    def new_visitors_an_hour(self) -> int:
+        """How many new visitors of one address may send within an hour; 0 is unlimited."""
+        return self._or(self.new_visitors, 0, 60)
+
+    def _or(self, value: int | None, on_loopback: int, elsewhere: int) -> int:
+        if value is not None:
+            return value
+        return on_loopback if is_loopback(self.host) else elsewhere
+
     def retention(self) -> Retention:
         """How long the store keeps things."""
         return Retention(log=self.retention_log, chat=self.retention_chats)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine can connect to an address of `DLS_HOST`."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def names(field: str) -> list[str]:

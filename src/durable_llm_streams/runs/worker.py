@@ -125,8 +125,12 @@ class Worker:
             budget = self.limits.context_tokens
             check_question(text_of(order.body), system=self._system, budget=budget)
         has_capacity = self._capacity() > 0
-        if has_capacity:
-            order = structs.replace(order, worker=self._name, lease=self.limits.lease)
+        order = structs.replace(
+            order,
+            bounds=self.limits.bounds,
+            worker=self._name if has_capacity else None,
+            lease=self.limits.lease,
+        )
         self._reserved += has_capacity
         try:
             sent = await self._store.runs.send(order)
@@ -233,7 +237,8 @@ class Worker:
             return False
         self._reserved += limit
         try:
-            claiming = self._store.runs.claim(self._name, limit, self.limits.lease)
+            limits = self.limits
+            claiming = self._store.runs.claim(self._name, limit, limits.lease, limits.per_owner)
             claims = await self._guarded(claiming, ())
         finally:
             self._reserved -= limit

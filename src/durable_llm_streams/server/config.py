@@ -34,6 +34,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
             it (409), `queue` it, or `interrupt` the answer.
         max_message_bytes: the longest accepted message, in UTF-8 bytes.
         max_body_bytes: the largest accepted body.
+        new_visitors: how many new visitors of one address may send within an hour; 0 is unlimited.
         store_patience: seconds that open streams wait for a store that does not answer.
         base_path: the path below which everything is served, such as `/chat`; "" for none.
         cors_origins: origins of other sites whose pages may call the API.
@@ -49,6 +50,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     on_busy: Literal["reject", "queue", "interrupt"] = "reject"
     max_message_bytes: int = 256 * 1024
     max_body_bytes: int = 1024 * 1024
+    new_visitors: int = 0
     store_patience: float = 60.0
     base_path: str = ""
     cors_origins: Sequence[str] = ()

@@ -38,6 +38,10 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.Conflict: (409, "conflict", "Not possible now"),
     errors.NotFound: (404, "not-found", "Not found"),
     errors.ShuttingDown: (503, "shutting-down", "The server is shutting down"),
+    errors.TooManyRuns: (429, "too-many-runs", "Too many answers at once"),
+    errors.TooManyVisitors: (429, "too-many-visitors", "Too many new visitors"),
+    errors.Overload: (503, "overload", "Too much at once"),
+    errors.QueueFull: (503, "queue-full", "Too many messages wait"),
     errors.StoreError: (503, "store-unavailable", "The store is not available"),
     errors.DurableError: (500, "internal", "Something went wrong"),
 }
@@ -78,8 +82,8 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
         )
         for status in statuses
     }
-    if 503 in found:
-        found[503]["headers"] = {
+    for status in found.keys() & {429, 503}:
+        found[status]["headers"] = {
             "Retry-After": {
                 "required": True,
                 "description": "Seconds to wait before asking again.",
@@ -135,9 +139,9 @@ def problem(
     extra: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem document."""
+    """A problem document. `retry_after` is in seconds, for the statuses 429 and 503."""
     document = {"type": TYPE_PREFIX + name, "title": title, "status": status, "detail": detail}
-    if status == 503:
+    if headers is None and status == 503:
         headers = {"retry-after": str(_RETRY_AFTER_SECONDS)}
     return Response(encode({**document, **(extra or {})}), status, headers, _MEDIA_TYPE)
 
@@ -148,7 +152,7 @@ def from_error(error: errors.DurableError) -> Response:
     kind = next(kind for kind in type(error).__mro__ if kind in table)
     status, name, title = table[kind]
     if status >= 500:
-        is_planned = isinstance(error, errors.ShuttingDown)
+        is_planned = isinstance(error, errors.ShuttingDown | errors.Overload)
         logger.log(logging.DEBUG if is_planned else logging.ERROR, "%s", error)
     detail = str(error)
     if isinstance(error, errors.StoreError):
@@ -156,6 +160,10 @@ def from_error(error: errors.DurableError) -> Response:
     if isinstance(error, errors.LimitReached):
         about = {"limit": error.limit, "retry_after": error.retry_after}
         return problem(status, name, title, detail, about, rate_limit.refused(error))
+    if isinstance(error, errors.Overload):
+        about = {"limit": error.limit, "retry_after": error.retry_after}
+        later = {"retry-after": str(error.retry_after)}
+        return problem(status, name, title, detail, about, later)
     extra = {"run": error.run_id} if isinstance(error, errors.ChatBusy) else None
     return problem(status, name, title, detail, extra)
 

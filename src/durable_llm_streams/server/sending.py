@@ -61,6 +61,7 @@ async def send(request: Request, after: description.After = None) -> Response:
             f"The Idempotency-Key must have 1 to {description.MAX_KEY_LENGTH} characters."
         )
     state.streams.check_room(principal.owner)  # before anything is written
+    await _admit(state, principal, request)
     sent = await _send_first_valid(state, principal, asked, key, data)
     beginning = Cursor.beginning(sent.run.id)
     if sent.created:  # a client cannot have a cursor of a new run
@@ -71,6 +72,20 @@ async def send(request: Request, after: description.After = None) -> Response:
         raise CursorLost
     page = await reader.read(max_bytes=PAGE_BYTES)
     return answer_stream(state, principal, reader, page)
+
+
+async def _admit(state: AppState, principal: Principal, request: Request) -> None:
+    """Count a visitor who has no chats yet against the address. Raises TooManyVisitors.
+
+    A cookie is no proof: every request without one gets one.
+    """
+    newcomers, owner = state.newcomers, principal.owner
+    if principal.kind != "visitor" or newcomers.knows(owner):
+        return
+    is_new = principal.is_new or not (await state.store.chats.page(owner, limit=1)).chats
+    if is_new and not newcomers.knows(owner):  # a concurrent request may have admitted it
+        newcomers.admit(request.client.host if request.client else "")
+    newcomers.remember(owner)
 
 
 async def _send_first_valid(

@@ -10,6 +10,7 @@ from durable_llm_streams.store import Store
 
 from .authentication import Authenticate, identify
 from .config import ServerConfig
+from .newcomers import Newcomers
 from .open_streams import OpenStreams
 from .principal import Principal
 from .visitors import Visitors
@@ -27,6 +28,7 @@ class AppState:
         self.streams = OpenStreams(config.store_patience, config.quotas.streams)
         self.authenticate = authenticate
         self.visitors: Visitors | None = None  # where nobody else identifies the principals
+        self.newcomers = Newcomers(config.new_visitors)
         self.is_unready = False  # as the last readiness check found
 
     async def principal(self, request: Request) -> Principal:

@@ -5,7 +5,7 @@ from .feed import FEED_LENGTH, Change, ChangeKind, Changes, FeedStore
 from .limits import Level, take
 from .log import PAGE_BYTES, Append, Ending, LogReader, LogStore, Page
 from .pace import Pace
-from .runs import Order, RunList, RunStore, Sent
+from .runs import Bounds, Order, RunList, RunStore, Sent
 from .store import Retention, Store
 from .visitors import Link, VisitorStore
 
@@ -13,6 +13,7 @@ __all__ = [
     "FEED_LENGTH",
     "PAGE_BYTES",
     "Append",
+    "Bounds",
     "Change",
     "ChangeKind",
     "Changes",

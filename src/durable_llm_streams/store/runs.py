@@ -12,6 +12,20 @@ from durable_llm_streams.model import Charge, Claim, Run
 from .limits import Level
 
 
+class Bounds(Struct, frozen=True, kw_only=True):
+    """How many runs there may be; None is no bound. On a Redis Cluster each partition counts.
+
+    Attributes:
+        running: of one owner, running at once; more wait. A run whose lease ran out counts.
+        active: of one owner, running and waiting.
+        waiting: of all owners, waiting.
+    """
+
+    running: int | None = None
+    active: int | None = None
+    waiting: int | None = None
+
+
 class Order(Struct, frozen=True, kw_only=True):
     """What `RunStore.send` is to create.
 
@@ -32,6 +46,7 @@ class Order(Struct, frozen=True, kw_only=True):
         worker, lease: who claims the new run at once, and for how many seconds; None leaves it
             queued.
         now: the wall clock, in milliseconds.
+        bounds: what holds when it is accepted.
         charges: what the message costs.
         reservation: what an attempt to answer it may cost. It is taken with the message, again by
             `RunStore.reserve`, and settled by `Ending.charges`.
@@ -57,6 +72,7 @@ class Order(Struct, frozen=True, kw_only=True):
     queue: bool = False
     worker: str | None = None
     lease: float = 0.0
+    bounds: Bounds = Bounds()
     charges: tuple[Charge, ...] = ()
     reservation: tuple[Charge, ...] = ()
 
@@ -110,7 +126,11 @@ class RunStore(Protocol):
 
         Atomic. Idempotent by `key` and by `run_id`: a duplicate returns the first run; only `shown`
         may still move the head. Asking `again` for an answer that is being written is a duplicate,
-        too. All charges are taken in the same step, or none; a duplicate is free.
+        too. All charges are taken in the same step, or none. A duplicate is free, and `bounds` do
+        not refuse it.
+
+        The new run is claimed at once only if `claim` could claim it and no run of another owner
+        would come before it. Otherwise it waits.
 
         Raises:
             ChatNotFound: `again` or `edit` names a chat that the owner does not have.
@@ -118,6 +138,8 @@ class RunStore(Protocol):
             InvalidRequest: `edit` names an answer.
             MessageConflict: the message id or the key was used with other content.
             ChatBusy: a run of this chat is active and `queue` is False.
+            TooManyRuns: the owner has as many active runs as `bounds` allows.
+            QueueFull: the run would wait, and as many wait as `bounds` allows.
             LimitReached: a bucket has too little left for a charge. Checked last.
         """
         ...
@@ -141,17 +163,24 @@ class RunStore(Protocol):
         """
         ...
 
-    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
+    async def claim(
+        self, worker: str, limit: int, lease: float, per_owner: int | None = None
+    ) -> Sequence[Claim]:
         """Claim runs: queued ones whose turn it is, and running ones whose lease ran out.
 
         Atomic for each run: epoch + 1, a new token, running, lease from now, a new span. Claiming
-        a run whose lease ran out counts as a takeover. Oldest first; of several partitions, the
-        runs of one may come before older ones of another.
+        a run whose lease ran out counts as a takeover.
+
+        The owner with the fewest running runs is next, then the oldest run. A run whose lease ran
+        out counts as running, before its takeover and after it. Of several partitions, the runs of
+        one may come before those of another.
 
         Args:
             worker: the name of the claiming worker.
             limit: how many at most.
             lease: seconds.
+            per_owner: the most runs of one owner that run at once; None is no bound. It bounds no
+                takeover.
         """
         ...
 

@@ -14,8 +14,10 @@ from durable_llm_streams.errors import (
     MessageConflict,
     MessageNotFound,
     NotAQuestion,
+    QueueFull,
     RunNotFound,
     SequenceMismatch,
+    TooManyRuns,
 )
 from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
 
@@ -34,7 +36,9 @@ _REFUSALS: Mapping[bytes, Callable[[Any], DurableError]] = {
     b"message-not-found": lambda _: MessageNotFound(),
     b"mismatch": SequenceMismatch,
     b"not-a-question": lambda _: NotAQuestion(),
+    b"queue-full": QueueFull,
     b"run-not-found": lambda _: RunNotFound(),
+    b"too-many-runs": TooManyRuns,
 }
 
 

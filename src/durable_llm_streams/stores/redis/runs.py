@@ -103,6 +103,7 @@ class RedisRuns(RunStore, RunList):
             self._clock(),
             token,
             milliseconds(self._retention.chat),
+            _bounds(order),
             to_text(order.reservation),
             *words((*order.charges, *order.reservation)),
         )
@@ -119,7 +120,9 @@ class RedisRuns(RunStore, RunList):
         return run_from(accepted(reply))
 
     @override
-    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
+    async def claim(
+        self, worker: str, limit: int, lease: float, per_owner: int | None = None
+    ) -> Sequence[Claim]:
         # The claims of one partition are kept when another one fails.
         claims: list[Claim] = []
         failure: StoreUnavailable | None = None
@@ -127,7 +130,8 @@ class RedisRuns(RunStore, RunList):
             if len(claims) >= limit:
                 break
             try:
-                claims += await self._claim(partition, worker, limit - len(claims), lease)
+                more = limit - len(claims)
+                claims += await self._claim(partition, worker, more, lease, per_owner)
             except StoreUnavailable as error:
                 failure = error
         if failure is not None and not claims:
@@ -143,11 +147,12 @@ class RedisRuns(RunStore, RunList):
         return partitions[self._turn :] + partitions[: self._turn]
 
     async def _claim(
-        self, partition: Partition, worker: str, limit: int, lease: float
+        self, partition: Partition, worker: str, limit: int, lease: float, per_owner: int | None
     ) -> list[Claim]:
         unconfirmed = self._unconfirmed.pop(partition, [])
         tokens = [*unconfirmed, *(self._token() for _ in range(limit))]
-        about = (worker, limit, milliseconds(lease), self._clock(), str(len(unconfirmed)))
+        most = "" if per_owner is None else per_owner
+        about = (worker, limit, milliseconds(lease), self._clock(), len(unconfirmed), most)
         try:
             replies = await partition.call(scripts.CLAIM, *about, *tokens)
         except StoreUnavailable:
@@ -247,6 +252,12 @@ class RedisRuns(RunStore, RunList):
         if len(replies) > 1:
             runs = heapq.nlargest(limit, runs, key=lambda run: (run.created_at, run.id))
         return runs
+
+
+def _bounds(order: Order) -> str:
+    bounds = order.bounds
+    numbers = (bounds.running, bounds.active, bounds.waiting)
+    return " ".join("-" if number is None else str(number) for number in numbers)
 
 
 def _names(claims: Sequence[Claim]) -> list[str]:

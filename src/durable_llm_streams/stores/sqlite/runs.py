@@ -83,6 +83,12 @@ class SQLiteRuns(RunStore, RunList):
             ahead = self._active.first_of(key)
             if ahead is not None and not order.queue:
                 raise ChatBusy(ahead)
+            at_once = (
+                order.worker is not None
+                and ahead is None
+                and self._active.turns.may_begin(order.owner, order.bounds.running)
+            )
+            self._active.turns.check(order.owner, order.bounds, waits=not at_once)
             prompt = self._place_prompt(connection, order, key, head)
             run = Run(
                 id=order.run_id,
@@ -99,7 +105,7 @@ class SQLiteRuns(RunStore, RunList):
             )
             taken = (*order.charges, *order.reservation)
             levels = charge(connection, taken, self._now())
-            if order.worker is not None and ahead is None:
+            if at_once:
                 run = self._active.claimed(run, next_seq=1)
             run_key = _insert_run(connection, order, key, run)
             write_reservation(connection, run_key, run)
@@ -216,9 +222,11 @@ class SQLiteRuns(RunStore, RunList):
     # --- claiming ----------------------------------------------------------------------------
 
     @override
-    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
+    async def claim(
+        self, worker: str, limit: int, lease: float, per_owner: int | None = None
+    ) -> Sequence[Claim]:
         self._seen.check_jump()  # workers look for runs all the time
-        free = self._active.claimable(limit)
+        free = self._active.claimable(limit, per_owner)
         runs = [self._active.claimed(active.run, active.next_seq) for active in free]
         claims = self._claim(free, runs, lease)
         for active in free:
@@ -245,6 +253,7 @@ class SQLiteRuns(RunStore, RunList):
                 update_run(connection, run, active.next_seq)
         for active, run in zip(free, runs, strict=True):
             active.become(run)
+            self._active.changed(active)
             active.lease_until = self._active.lease_until(lease)
         return [Claim(a.run, a.run.epoch, a.next_seq) for a in free]
 
@@ -279,6 +288,7 @@ class SQLiteRuns(RunStore, RunList):
                     update_run(connection, queued, active.next_seq)
             for active in held:
                 active.become(structs.replace(active.run, status=Status.QUEUED))
+                self._active.changed(active)
                 active.lease_until = 0
             self._active.work.notify()
 

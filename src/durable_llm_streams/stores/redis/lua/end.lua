@@ -18,6 +18,7 @@
 --
 -- Replies {'ok', run, fields, next} or {refusal, detail}.
 -- include shared.lua
+-- include turns.lua
 -- include limits.lua
 local run, writer, at, status, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[6]
 local held = call('HMGET', key('run', run),
@@ -65,13 +66,17 @@ local about = call('HMGET', key('chat', chat), 'owner', 'updated')
 touch(chat, about[1], whole(math.max(tonumber(now), tonumber(about[2]))), seen)
 keep_chat(chat, about[1], ARGV[9])
 
+local is_work = leaves(owner_of(chat), run, true)
 local waiting = active_run(chat)
 if waiting ~= '' then
   local behind = call('HMGET', key('run', waiting), 'status', 'number')
   if behind[1] == 'queued' then
-    call('ZADD', root .. ':queue', behind[2], waiting)
-    publish('w')
+    waits(owner_of(chat), waiting, behind[2])
+    is_work = true
   end
+end
+if is_work then
+  publish('w')
 end
 publish_change('run-ended', about[1], chat, {run, held[7], status})
 call('PUBLISH', root .. ':tail:' .. run,

@@ -22,11 +22,13 @@
 -- ARGV[18] clock, or '' for the server's
 -- ARGV[19] a token for the claim
 -- ARGV[20] how long the chat is kept, milliseconds, or 0
--- ARGV[21] the run's reservation as text, or ''
--- ARGV[22…] the charges, then those of the reservation, see limits.lua
+-- ARGV[21] the bounds, see `Bounds`: `RUNNING ACTIVE WAITING`, each a number or -
+-- ARGV[22] the run's reservation as text, or ''
+-- ARGV[23…] the charges, then those of the reservation, see limits.lua
 --
 -- Replies {'new' or 'found', run, fields, next, moments of the buckets, now} or {refusal, …}.
 -- include shared.lua
+-- include turns.lua
 -- include limits.lua
 local owner, place, anchor, message_id = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local chat = name_of(owner, ARGV[2])
@@ -102,6 +104,18 @@ if before ~= '' and ARGV[14] ~= '1' then
   return {'busy', before}
 end
 
+count_runs()
+local bounds = {}
+for bound in string.gmatch(ARGV[21], '%S+') do
+  bounds[#bounds + 1] = tonumber(bound) or math.huge
+end
+local at_once = before == '' and ARGV[15] ~= '' and may_begin(owner, bounds[1])
+if owned(owner) >= bounds[2] then
+  return {'too-many-runs', bounds[2]}
+elseif not at_once and all_waiting() >= bounds[3] then
+  return {'queue-full', bounds[3]}
+end
+
 local parent
 if place == 'edit' then
   local role, edited_parent = message(chat, anchor)
@@ -118,7 +132,7 @@ if place ~= 'again' and (message_id == '' or message(chat, message_id)) then
   return {'message-conflict'}
 end
 local taken_at = clock(ARGV[18])
-local buckets, moments, refused = charged(22, (#ARGV - 21) / 4, taken_at, 1)
+local buckets, moments, refused = charged(23, (#ARGV - 22) / 4, taken_at, 1)
 if refused then
   return refused
 end
@@ -150,22 +164,24 @@ call('HSET', key('run', run),
 for _, index in ipairs({key('active', chat), root .. ':running', root .. ':runs'}) do
   call('ZADD', index, number, run)
 end
-if ARGV[21] ~= '' then
-  call('HSET', key('run', run), 'charges', ARGV[21], 'reservations', 1)
+if ARGV[22] ~= '' then
+  call('HSET', key('run', run), 'charges', ARGV[22], 'reservations', 1)
 end
 if dedup ~= '' then
   call('HSET', key('keys', chat), dedup, run)
 end
+enters(owner)
 if before == '' then
-  if ARGV[15] ~= '' then
+  if at_once then
     local started = clock(ARGV[18])
     local token = ARGV[19]
     call('HSET', key('run', run),
       'status', 'running', 'epoch', 1, 'token', token, 'spans', '1:1:' .. token, 'first', 1,
       'writer', '1.' .. token, 'started', whole(started), 'worker', ARGV[15])
     call('ZADD', root .. ':leases', started + tonumber(ARGV[16]), run)
+    begins(owner, run)
   else
-    call('ZADD', root .. ':queue', number, run)
+    waits(owner, run, number)
     publish('w')
   end
 end
