@@ -9,7 +9,6 @@ import asyncio
 import resource
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import uvicorn
@@ -22,18 +21,20 @@ from durable_llm_streams.server.edge.serving import for_this_process, guarded
 
 BIG = 5_000_000
 
-#: Chats come from one thread as well.
-store = ThreadPoolExecutor(1)
+#: One is made at a time: the test measures what unread answers hold, not what makes them.
+making = asyncio.Semaphore(1)
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     """`/big` is answered with 5 MB that nothing else holds, everything else with `ok`."""
-    if scope["type"] == "http":
-        body = b"ok\n"
-        if Request(scope).url.path == "/big":
-            loop = asyncio.get_running_loop()
-            body = await loop.run_in_executor(store, b"x".__mul__, BIG)
-        await Response(body)(scope, receive, send)
+    if scope["type"] != "http":
+        return
+    if Request(scope).url.path != "/big":
+        await Response(b"ok\n")(scope, receive, send)
+        return
+    async with making:
+        await Response(b"x" * BIG)(scope, receive, send)
+        await asyncio.sleep(0.001)  # the loop closes what was cut
 
 
 async def main(descriptors: int, limits: EdgeLimits) -> None:

@@ -121,7 +121,7 @@ async def test_a_hundred_clients_that_read_nothing_hold_little(
 
 
 async def test_a_client_that_reads_slowly_gets_all_of_a_large_answer(tmp_path: Path) -> None:
-    limits = EdgeLimits(unread_seconds=0.5, check_seconds=0.05)
+    limits = EdgeLimits(unread_seconds=0.3, check_seconds=0.05)
     async with big_answers(tmp_path, limits) as server:
         client = await server.connect(BIG_REQUEST)
         received = 0
@@ -131,7 +131,7 @@ async def test_a_client_that_reads_slowly_gets_all_of_a_large_answer(tmp_path: P
                     part = await client.reader.read(100_000)
                 assert part, received
                 received += len(part)
-                await asyncio.sleep(0.02)  # many times as long as `unread_seconds` in all
+                await asyncio.sleep(0.05)  # many times as long as `unread_seconds` in all
         assert received >= BIG
         client.writer.transport.abort()
 

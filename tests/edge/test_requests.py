@@ -89,6 +89,7 @@ async def test_a_head_of_the_limit_is_accepted_in_any_pieces_and_no_more(app: Ap
         (CHUNKED, b"1\r\n \r\n", [408]),
         (CHUNKED + b"1\r\n{\r\n0\r\n", b"A: b\r\n", [408]),
         (GET + HEAD, b"", [200]),
+        (GET, b"\r\n", [200]),
     ],
 )
 async def test_a_slow_request_ends_with_its_reason_or_without(
