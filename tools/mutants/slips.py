@@ -28,15 +28,27 @@ IN_LOGS: Final = (
         "await self._task",
         "self._task.cancel(); await asyncio.wait([self._task]); self._task = None",
     ),
-    # Writers whose records are in the batch that the flusher dies with wait for ever.
+    # Writers with pending records wait for ever when the flusher dies.
     Slip(
-        "flusher-dies-with-its-batch",
+        "flusher-dies-with-its-queue",
         "log.writer:Flusher._run",
-        "[*writers, *self._dirty]",
-        "[*self._dirty]",
+        "[writer for _, writer in self._dirty if writer.pending]",
+        "[]",
     ),
-    # The interval that a saturated core calls for stays when there is room again.
-    Slip("interval-never-shrinks", "log.pacing:Pacing._adapt", "busy < _QUIET", "False"),
+    # The delay that a busy core calls for stays when there is room again.
+    Slip(
+        "delay-never-shrinks",
+        "log.pacing:Pacing.flushed",
+        "self._busy - _TARGET",
+        "max(0.0, self._busy - _TARGET)",
+    ),
+    # A writer that does not wait takes all others along: no batch grows while answers begin.
+    Slip(
+        "urgent-flushes-all",
+        "log.writer:Flusher._take_due",
+        "inf if self._closing else now - max(0.0, pacing.delay - pacing.interval)",
+        "inf if self._closing or urgent else now - max(0.0, pacing.delay - pacing.interval)",
+    ),
     # A cursor is compared by its number; the epoch that wrote its record is not looked at.
     Slip(
         "cursor-by-number-alone",
