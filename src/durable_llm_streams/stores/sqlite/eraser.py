@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 
 #: Deletions that follow each other are erased together.
 _WAIT_SECONDS = 1.0
-#: How many tails become segments at once: about a millisecond of the event loop.
-_TAILS_AT_ONCE = 64
+#: How many tails or rows of the journal at once: about a millisecond of the event loop.
+_AT_ONCE = 8
 
 
 class Eraser:
@@ -63,7 +63,7 @@ class Eraser:
     async def _empty_journal(self, last: int) -> None:
         is_empty = False
         while not is_empty:
-            is_empty = self._journal.empty(last, _TAILS_AT_ONCE)
+            is_empty = self._journal.empty(last, _AT_ONCE)
             await asyncio.sleep(0)  # others may write in between
 
     async def close(self) -> None:

@@ -65,11 +65,11 @@ class JournalWriter:
     def empty(self, last: int, most: int) -> bool:
         """Delete the journal rows up to `last`, with what they hold of runs that are gone.
 
-        The tails in them become segments first, some at each call.
+        The tails in them become segments first, some at each call; then the rows are deleted.
 
         Args:
             last: the last of these rows.
-            most: how many tails become segments at most.
+            most: how many tails or rows are written at most, so that a call is short.
 
         Returns:
             Whether the rows are deleted. If not, call it again.
@@ -78,15 +78,19 @@ class JournalWriter:
             StoreUnavailable: nothing was written.
         """
         tails = [a for a in self._active if a.tail and a.journal_row <= last]
-        some, done = tails[:most], len(tails) <= most
         with self._file.transaction() as connection:
-            for active in some:
+            for active in tails[:most]:
                 insert_segment(connection, active.key, active.tail_first, active.tail)
-            if done:
-                connection.execute("DELETE FROM journal WHERE id <= ?", (last,))
-        for active in some:
+            deleted = 0
+            if not tails:
+                deleted = connection.execute(
+                    "DELETE FROM journal WHERE id IN"
+                    " (SELECT id FROM journal WHERE id <= ? ORDER BY id LIMIT ?)",
+                    (last, most),
+                ).rowcount
+        for active in tails[:most]:
             active.drop_tail()
-        return done
+        return not tails and deleted < most
 
     def _write_with_segments(
         self, written: Sequence[Written], row: int, data: bytes, now: int

@@ -30,7 +30,8 @@ _FILE_HEADER_BYTES = 100
 _AUTO_VACUUM = slice(52, 56)
 #: An overflow page begins with a page number. From here on, it could look like a b-tree page.
 _MOST_PAGES = 1 << 25
-_PAGES_AT_ONCE = 64
+_PAGES_READ_AT_ONCE = 256
+_PAGES_ZEROED_AT_ONCE = 16  # under the write lock: about a millisecond
 _TRIES = 20
 
 
@@ -77,16 +78,16 @@ class StaleBytes:
         count = os.fstat(self._file).st_size // size if size else 0
         if any(header[_AUTO_VACUUM]) or count >= _MOST_PAGES:
             return
-        for first in range(0, count, 4 * _PAGES_AT_ONCE):
-            data = os.pread(self._file, 4 * _PAGES_AT_ONCE * size, first * size)
+        for first in range(0, count, _PAGES_READ_AT_ONCE):
+            data = os.pread(self._file, _PAGES_READ_AT_ONCE * size, first * size)
             offsets = range(0, len(data) - size + 1, size)
             stale = [
                 first + offset // size
                 for offset in offsets
                 if _stale_space(data[offset : offset + size], first + offset // size, header)
             ]
-            for some in range(0, len(stale), _PAGES_AT_ONCE):
-                yield stale[some : some + _PAGES_AT_ONCE]
+            for some in range(0, len(stale), _PAGES_ZEROED_AT_ONCE):
+                yield stale[some : some + _PAGES_ZEROED_AT_ONCE]
             if pause():
                 return
 
