@@ -74,7 +74,7 @@ def test_every_error_is_a_problem_document(kind: Kind, caplog: pytest.LogCapture
     if not issubclass(kind, errors.StoreError):
         assert document["detail"] == str(made(kind))
     assert document.get("run") == ("run1" if kind is errors.ChatBusy else None)
-    later = response.status_code == 503 or kind in (errors.LimitReached, errors.TooManyStreams)
+    later = response.status_code in (429, 503) and kind is not errors.BudgetSpent
     assert ("retry-after" in response.headers) == later
 
 
