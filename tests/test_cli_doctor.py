@@ -92,8 +92,8 @@ LOSING = ["save 3600 1", "maxmemory 100mb", "maxmemory-policy allkeys-lru"]
 @pytest.mark.parametrize(
     ("options", "login", "marks", "says"),
     [
-        pytest.param({"appendfsync": "always"}, "", "✓", FIT, id="fit"),
-        pytest.param({"appendfsync": "everysec"}, "", "·✓", FIT, id="a note alone is fit"),
+        pytest.param({"appendfsync": "always"}, "", "·✓", FIT, id="fit, with a note on erasing"),
+        pytest.param({"appendfsync": "everysec"}, "", "··✓", FIT, id="notes alone are fit"),
         pytest.param({"config": LOSING}, "", "!!·!", LOSSY, id="each danger has its line"),
         pytest.param(
             {"password": "right"}, ":hidden@", "✗✗", "refuses the user or the password", id="login"

@@ -182,7 +182,6 @@ class DatabaseFile:
         wal = self.path.with_name(self.path.name + "-wal")
         no_search_until = 0.0
         with contextlib.closing(connection):
-            connection.execute("PRAGMA secure_delete=ON").fetchall()
             while not self._closing.wait(_CHECKPOINT_SECONDS):
                 with contextlib.suppress(sqlite3.Error, OSError):
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -199,6 +198,7 @@ class DatabaseFile:
 
     def _zero_stale_bytes(self, connection: sqlite3.Connection) -> bool:
         """Zero them in the whole file. Returns False if some were left."""
+        connection.execute("PRAGMA secure_delete=ON").fetchall()
         for pages in self._stale_bytes.find(lambda: self._closing.wait(_PAUSE_SECONDS)):
             if not self._stale_bytes.zero(connection, pages):
                 return False
