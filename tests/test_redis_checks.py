@@ -20,6 +20,7 @@ from durable_llm_streams.stores.redis.doctor.dangers import findings, unfit
 from durable_llm_streams.stores.redis.doctor.erasing import kept_on_disk
 from durable_llm_streams.stores.redis.doctor.permissions import SCRIPTED, acl_line
 from durable_llm_streams.stores.redis.doctor.unusable import why_unusable
+from durable_llm_streams.stores.redis.partitions import VERSION
 from tests.redis_databases import database, until_works
 from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
 from tests.waiting import until
@@ -211,9 +212,9 @@ def test_every_command_of_the_scripts_is_tried() -> None:
 
 async def test_a_store_of_a_newer_version_or_of_other_partitions(tmp_path: Path) -> None:
     async with RedisServer(tmp_path) as server:
-        await server.command("HSET", "{dls}:meta", "version", "2", "partitions", "1")
+        await server.command("HSET", "{dls}:meta", "version", VERSION + 1, "partitions", "1")
         assert "newer version" in await fatal(url(server))
-        await server.command("HSET", "{dls}:meta", "version", "1", "partitions", "16")
+        await server.command("HSET", "{dls}:meta", "version", VERSION, "partitions", "16")
         assert "16 partitions" in await fatal(url(server))
         assert "newer" not in str(await said(url(server, rest="?prefix=other")))
 

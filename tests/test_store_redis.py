@@ -18,7 +18,7 @@ from durable_llm_streams.store import Bounds, Changes, Retention
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore, scripts
 from durable_llm_streams.stores.redis.log import record_seconds
 from durable_llm_streams.stores.redis.replies import accepted, claim_from
-from tests.contract import StoreContract, TurnsContract, compare_with_model
+from tests.contract import LimitsContract, StoreContract, TurnsContract, compare_with_model
 from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records, refused
 from tests.contract.machine import SETTINGS
 from tests.redis_servers import RedisServer, redis_server
@@ -38,6 +38,10 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestTurns(TurnsContract):
+    pass
+
+
+class TestLimits(LimitsContract):
     pass
 
 

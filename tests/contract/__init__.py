@@ -33,7 +33,13 @@ from .send import SendContract  # noqa: E402
 from .turns import TurnsContract  # noqa: E402
 from .visitors import VisitorsContract  # noqa: E402
 
-__all__ = ["StoreContract", "StoreFactory", "TurnsContract", "compare_with_model"]
+__all__ = [
+    "LimitsContract",
+    "StoreContract",
+    "StoreFactory",
+    "TurnsContract",
+    "compare_with_model",
+]
 
 
 class StoreContract(
@@ -49,7 +55,6 @@ class StoreContract(
     KeepContract,
     ClockContract,
     VisitorsContract,
-    LimitsContract,
 ):
     """Every sentence of the Store contract."""
 

@@ -22,7 +22,7 @@ from durable_llm_streams.model import EVERYBODY, Charge
 from durable_llm_streams.store import Sent
 from tests.waiting import within
 
-from .harness import HOUR, Talk, refused
+from .harness import HOUR, StoreFactory, Talk, refused
 
 MESSAGE = Charge("messages", "ann", 1, 3, HOUR)
 TOKENS = Charge("tokens", "ann", 40, 100, HOUR)
@@ -34,7 +34,14 @@ def gives_back(charge: Charge, cost: float) -> Charge:
 
 
 class LimitsContract:
-    """No more passes than a limit allows, whatever happens to the run."""
+    """No more passes than a limit allows, whatever happens to the run.
+
+    For stores of one partition: each counts alone.
+    """
+
+    @pytest.fixture
+    async def talk(self, stores: StoreFactory) -> Talk:
+        return Talk(stores, await stores.open())
 
     @pytest.mark.promise("bounded-cost")
     async def test_so_many_pass_as_the_limit_says_and_no_more(self, talk: Talk) -> None:

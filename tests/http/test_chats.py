@@ -174,6 +174,9 @@ async def test_the_api_describes_itself(guest: Guest) -> None:
         "/api/events": {"get"},
         "/api/models": {"get"},
         "/api/visitor": {"get"},
+        "/api/visitor/links": {"post"},
+        "/api/visitor/links/use": {"post"},
+        "/api/visitor/sign-out": {"post"},
         "/healthz": {"get"},
         "/readyz": {"get"},
     }

@@ -68,8 +68,8 @@ IN_SQLITE: Final = (
     # A claim takes every run that is running, whether or not its lease has run out.
     Slip(
         "sqlite-claim-ignores-lease",
-        "stores.sqlite.active_runs:ActiveRuns._is_claimable",
-        "active.lease_until <= now",
+        "stores.sqlite.active_runs:ActiveRuns.claimable",
+        "active.run.status is Status.RUNNING and active.lease_until <= now",
         "active.run.status is Status.RUNNING",
     ),
     # A claim of a run that was written before continues under the same epoch.

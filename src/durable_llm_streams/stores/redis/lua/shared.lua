@@ -189,14 +189,14 @@ end
 -- Takes the titles of a chat out of its owner's feed. A subscriber goes on from a change of it, so
 -- these stay, as deletions with a seventh element: readers skip them.
 local function forget_changes(owner, chat)
-  local feed = key('feed', owner)
+  local feed, id = key('feed', owner), id_of(chat)
   local entries, has_some = call('LRANGE', feed, 0, -1), false
   for index, text in ipairs(entries) do
     local number, about = string.match(text, '^%["(%d+)","[^"]+","([^"]+)"')
-    if about == chat then
+    if about == id then
       has_some = true
       local token = string.match(text, '"(%d+)"[,1]*%]$') or ''
-      entries[index] = cjson.encode({number, 'chat-deleted', chat, {}, {}, token, 1})
+      entries[index] = cjson.encode({number, 'chat-deleted', id, {}, {}, token, 1})
     end
   end
   if has_some then
