@@ -67,7 +67,7 @@ async def test_a_deleted_chat_leaves_no_word_in_any_key(
         await talk.send("waits", "gone", body=b"SECRET", queue=True)
         runs.add(claim.run.id)
     words = ("SECRET", *runs)
-    assert {"feed:ann", "chat:gone", "body:gone"} < await keys_with(
+    assert {"feed:ann", "chat:ann/gone", "body:ann/gone"} < await keys_with(
         redis_server, stores.root, *words
     )
     await talk.store.chats.delete("ann", "gone")

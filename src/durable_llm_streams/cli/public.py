@@ -15,11 +15,10 @@ from typing import Final, NamedTuple
 
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.redaction import secrets_of
+from durable_llm_streams.server.edge import is_loopback
 from durable_llm_streams.stores.finding import Finding
 
 from .settings import Settings
-
-_LOOPBACK_NAMES: Final = ("localhost", "")
 
 
 class _Requirement(NamedTuple):
@@ -95,8 +94,8 @@ def is_public(settings: Settings) -> bool:
 
     A name in `DLS_HOSTS` that is not this machine's own is the sign of a proxy.
     """
-    bound = _is_loopback(settings.host) or _resolves_to_loopback(settings.host)
-    return not (bound and all(map(_is_loopback, settings.hosts)))
+    bound = is_loopback(settings.host) or _resolves_to_loopback(settings.host)
+    return not (bound and all(map(is_loopback, settings.hosts)))
 
 
 def has_key(settings: Settings) -> bool:
@@ -115,7 +114,7 @@ def _missing(settings: Settings) -> Iterator[str]:
 
 
 def _refusal(settings: Settings, missing: list[str]) -> str:
-    alone = "Unset DLS_HOSTS" if _is_loopback(settings.host) else "Set DLS_HOST=127.0.0.1"
+    alone = "Unset DLS_HOSTS" if is_loopback(settings.host) else "Set DLS_HOST=127.0.0.1"
     return (
         "Anybody who can reach this server could spend the money of the model provider's key. "
         f"Set {', and '.join(missing)}. {alone} to serve this machine alone. See docs/security.md."
@@ -124,17 +123,6 @@ def _refusal(settings: Settings, missing: list[str]) -> str:
 
 def _trusted_proxies() -> list[str]:
     return [each.strip() for each in os.environ.get("FORWARDED_ALLOW_IPS", "").split(",")]
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a name or an address, in brackets or not, is one of this machine alone."""
-    name = host.strip().removeprefix("[").removesuffix("]").lower().rstrip(".")
-    if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _resolves_to_loopback(host: str) -> bool:

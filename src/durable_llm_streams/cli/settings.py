@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.demo import GoesOn
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.server.edge import is_loopback
 from durable_llm_streams.server.quotas import LONGEST_ANSWER, Quotas
 from durable_llm_streams.store import Retention
 from durable_llm_streams.stores import is_sqlite, upstash_address
 
-PREFIX = "DLS_"
+from .owner_settings import LARGEST, OwnerSettings
 
-#: More than three centuries: beyond it, clocks and databases overflow.
-_LONGEST = 1e10
+PREFIX = "DLS_"
 
 _LONGEST_SHOWN = 20  # characters
 
@@ -31,14 +30,14 @@ _OTHERS = {"DLS_URL", "DLS_WEB", "DLS_CHROMIUM", "DLS_NGINX", "DLS_REDIS_SERVER"
 
 _LISTS = ("hosts", "cors_origins", "frame_ancestors", "models", "fallback_models")
 
-Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
+Seconds = Annotated[float, Field(gt=0, le=LARGEST)]
 
 
 def _named(*names: str, default: Any, description: str, **more: Any) -> Any:
     return Field(default, validation_alias=AliasChoices(*names), description=description, **more)
 
 
-class Settings(BaseSettings):
+class Settings(OwnerSettings):
     """All settings. Each has a default that works."""
 
     model_config = SettingsConfigDict(
@@ -167,7 +166,7 @@ class Settings(BaseSettings):
     temperature: float | None = Field(
         None,
         ge=0,
-        le=_LONGEST,
+        le=LARGEST,
         description="The sampling temperature of the models. Default: the provider's.",
     )
     provider_headers: str = Field(
@@ -213,57 +212,8 @@ class Settings(BaseSettings):
     max_runs: int = Field(
         1000, ge=1, description="The most answers that this process writes at once; more wait."
     )
-    runs_per_owner: int | None = Field(
-        None,
-        ge=1,
-        description="The most answers of one visitor that are written at once, by all processes "
-        "together; more wait. Default: 500 if DLS_HOST is a loopback address, otherwise 10.",
-    )
-    waiting_per_owner: int | None = Field(
-        None,
-        ge=0,
-        description="How many more messages of one visitor may wait; others get 429. Default: 5000 "
-        "if DLS_HOST is a loopback address, otherwise 20.",
-    )
-    queue: int = Field(
-        10_000,
-        ge=0,
-        description="How many messages of all visitors may wait for an answer; others get 503.",
-    )
-    new_visitors: int | None = Field(
-        None,
-        ge=0,
-        description="How many new visitors may send from one address (IPv6: one /64) within an "
-        "hour, for each process; others get 429. 0 is unlimited. Default: 0 if DLS_HOST is a "
-        "loopback address, otherwise 60.",
-    )
     max_message_bytes: int = Field(
         256 * 1024, ge=1, description="The longest accepted message, in UTF-8 bytes."
-    )
-    messages_per_hour: int = Field(
-        0, ge=0, description="The most messages of an owner in an hour; 0 is no limit."
-    )
-    tokens_per_day: int = Field(
-        0,
-        ge=0,
-        description="The most tokens of an owner in a day, of questions and answers; 0 is no "
-        "limit.",
-    )
-    cost_per_day: float = Field(
-        0.0,
-        ge=0,
-        le=_LONGEST,
-        description="The most US dollars of an owner in a day, where the provider tells what an "
-        "answer cost; 0 is no limit.",
-    )
-    budget_per_day: int = Field(
-        0, ge=0, description="The most tokens of all owners together in a day; 0 is no limit."
-    )
-    streams_per_owner: int = Field(
-        0,
-        ge=0,
-        description="The most streams that an owner has open at once in this process; 0 is no "
-        "limit.",
     )
     attempts: int = Field(
         5, ge=1, description="The most attempts for an answer before it fails, takeovers included."
@@ -274,7 +224,7 @@ class Settings(BaseSettings):
     grace: float = Field(
         5.0,
         ge=0,
-        le=_LONGEST,
+        le=LARGEST,
         description="Seconds that a process goes on with its answers after SIGTERM; others then go "
         "on with what is unfinished.",
     )
@@ -301,7 +251,7 @@ class Settings(BaseSettings):
     retention_chats: float = Field(
         365 * 24 * 3600.0,
         ge=0,
-        le=_LONGEST,
+        le=LARGEST,
         description="Seconds after its last change when a chat is deleted; 0 keeps it for ever.",
     )
     visitor_age: Seconds = Field(
@@ -411,14 +361,6 @@ class Settings(BaseSettings):
     def retention(self) -> Retention:
         """How long the store keeps things."""
         return Retention(log=self.retention_log, chat=self.retention_chats)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine can connect to an address of `DLS_HOST`."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def names(field: str) -> list[str]:

@@ -190,7 +190,8 @@ class Answer:
                 return await self._finish(await self._ask(fold, step, turns))
             except LimitReached as refusal:
                 sentence = f"The answer could not go on. {refusal}"
-                return await self._fail(sentence, failure, {"reason": "budget"})
+                # What the last attempt spent is in its notice: it is not counted twice.
+                return await self._fail(sentence, more={"reason": "budget"})
             except ModelError as error:
                 failure = error
             except TimeoutError as error:  # of the source

@@ -2,7 +2,7 @@
 
 from .descriptors import most_connections, raise_descriptor_limit
 from .gate import Gate
-from .hosts import Hosts, accepted_hosts
+from .hosts import Hosts, accepted_hosts, is_loopback
 from .limits import EdgeLimits
 from .repeated_lines import RepeatedLines
 
@@ -12,6 +12,7 @@ __all__ = [
     "Hosts",
     "RepeatedLines",
     "accepted_hosts",
+    "is_loopback",
     "most_connections",
     "raise_descriptor_limit",
 ]

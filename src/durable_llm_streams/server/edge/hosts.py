@@ -50,7 +50,7 @@ class Hosts:
         if found is None:
             return False
         host = _bare(found["host"])
-        return host in self._exact or _is_loopback(host) or host.endswith(self._endings)
+        return host in self._exact or is_loopback(host) or host.endswith(self._endings)
 
 
 def accepted_hosts(names: Sequence[str], bound: str) -> Sequence[str]:
@@ -61,17 +61,19 @@ def accepted_hosts(names: Sequence[str], bound: str) -> Sequence[str]:
             and any other server accepts all.
         bound: the host that the server listens on.
     """
-    return names or ((bound,) if _is_loopback(_bare(bound)) else (_ANY,))
+    return names or ((bound,) if is_loopback(bound) else (_ANY,))
 
 
 def _bare(host: str) -> str:
     return host.strip().lower().removeprefix("[").removesuffix("]").rstrip(".")
 
 
-def _is_loopback(host: str) -> bool:
-    if host in LOOPBACK_NAMES or host.endswith(".localhost"):
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address, in brackets or not, is one of this machine alone."""
+    name = _bare(host)
+    if name in LOOPBACK_NAMES or name.endswith(".localhost"):
         return True
-    address = _address(host)
+    address = _address(name.partition("%")[0])
     return address is not None and address.is_loopback
 
 
