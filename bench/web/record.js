@@ -33,7 +33,7 @@
   const bodyOfLast = () => {
     if (body?.isConnected) return body;
     answer = [...answers()].at(-1) ?? null;
-    body = answer?.querySelector("[data-testid=\"said\"] > .md, [data-testid=\"said\"] > .whitespace-pre-wrap") ?? null;
+    body = answer?.querySelector("[data-testid=\"new-text\"] > .md, [data-testid=\"new-text\"] > .whitespace-pre-wrap") ?? null;
     return body;
   };
 
