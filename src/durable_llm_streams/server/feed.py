@@ -42,6 +42,8 @@ async def follow_feed(request: Request, after: description.AfterPosition = None)
     state.streams.check_open()
     state.streams.check_room(principal.owner)
     position = request.headers.get("last-event-id") or after
+    if principal.is_new:
+        position = None  # of another visitor: this browser was signed out
     found = await state.store.feed.changes(principal.owner, position)
     headers = {**sse.HEADERS, **principal.headers}
     # A complete feed goes on from the client's own position.
