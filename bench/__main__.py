@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import catchup, kill, load, memory, provider, versions
+from . import catchup, edge, kill, limits, load, memory, provider, versions
 from .processes import raise_file_limit
 from .redis import run as redis
 from .redis import sizes
@@ -24,6 +24,8 @@ SUBCOMMANDS: dict[str, Callable[[Scale], Outcome]] = {
     "catchup": catchup.run,
     "memory": memory.run,
     "kill": kill.run,
+    "edge": edge.run,
+    "limits": limits.run,
     "web": web.run,
 }
 REDIS, ROLLING = "redis", "rolling"  # have sizes of their own

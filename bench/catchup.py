@@ -144,8 +144,8 @@ def _over_http(running: Running, times: int, *, ended: bool) -> tuple[list[float
         before = cpu_seconds(running.pid)
         with socket.create_connection(("127.0.0.1", running.port), timeout=_WAIT) as late:
             late.sendall(
-                b"GET /api/chat/bench/stream?after=%b HTTP/1.1\r\nHost: bench\r\nCookie: %b\r\n\r\n"
-                % (cursor[1], cookie[1])
+                b"GET /api/chat/bench/stream?after=%b HTTP/1.1\r\n"
+                b"Host: localhost\r\nCookie: %b\r\n\r\n" % (cursor[1], cookie[1])
             )
             answer = _read_text(late, ended=ended)
         taken.append((cpu_seconds(running.pid) - before) * 1000)

@@ -63,7 +63,7 @@ def _growth(running: Running, number: int, *, by_post: bool) -> float:
         found = re.search(rb"set-cookie: ([^;\r]+)", answer, re.IGNORECASE)
         assert found is not None
         cookie = found[1]
-        get = b"GET /api/chat/bench-first/stream HTTP/1.1\r\nHost: bench\r\nCookie: %b\r\n\r\n"
+        get = b"GET /api/chat/bench-first/stream HTTP/1.1\r\nHost: localhost\r\nCookie: %b\r\n\r\n"
 
         def request(name: str) -> bytes:
             return post(name, SILENT, cookie) if by_post else get % cookie

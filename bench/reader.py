@@ -295,7 +295,7 @@ def post(chat: str, model: str, cookie: bytes) -> bytes:
         }
     )
     return (
-        b"POST /api/chat HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Cookie: %b\r\nContent-Length: %d\r\n\r\n%b" % (cookie, len(body), body)
     )
 

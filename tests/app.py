@@ -22,6 +22,8 @@ from msgspec import structs
 from durable_llm_streams.cli.serve import Server
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import Authenticate, OfferedModel, ServerConfig, create_app
+from durable_llm_streams.server.edge import EdgeLimits
+from durable_llm_streams.server.edge.serving import guarded
 from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.server.state import AppState
 from durable_llm_streams.source import Prompt
@@ -335,7 +337,7 @@ async def _shutdown(server: Server, shared: AppState) -> None:
 
 @asynccontextmanager
 async def serving(
-    app: FastAPI, worker: Worker, proxies: Sequence[str] = ()
+    app: FastAPI, worker: Worker, proxies: Sequence[str] = (), edge: EdgeLimits | None = None
 ) -> AsyncGenerator[tuple[str, Server, list[str]], None]:
     """Serve an application in this event loop. At the end nothing may be left open or be logged.
 
@@ -346,7 +348,13 @@ async def serving(
     assert isinstance(shared, AppState)
     served = behind_proxies(app, list(proxies)) if proxies else app
     settings = uvicorn.Config(
-        served, timeout_graceful_shutdown=3, log_config=None, access_log=False, proxy_headers=False
+        served,
+        http=guarded(edge or EdgeLimits(), ",".join(proxies)),
+        ws="none",
+        timeout_graceful_shutdown=3,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
     )
     settings.load()
     server = Server(settings, app)
@@ -373,6 +381,7 @@ async def running_app(
     limits: Limits | None = None,
     ui: Path | None = None,
     proxies: Sequence[str] = (),
+    edge: EdgeLimits | None = None,
     **configured: Any,
 ) -> AsyncGenerator[App, None]:
     """Serve a store in this event loop.
@@ -382,6 +391,7 @@ async def running_app(
         config, authenticate, ui: as for `create_app`.
         limits: the worker's.
         proxies: addresses whose `X-Forwarded-…` is trusted.
+        edge: the limits of connections, if not the usual ones.
         configured: fields of the configuration that differ.
     """
     config = structs.replace(config, **configured)
@@ -390,7 +400,7 @@ async def running_app(
     worker = Worker(store, script, name="test", limits=limits or Limits(backoff=0.01))
     app = create_app(store, worker, config, authenticate=authenticate, ui=ui)
     try:
-        async with serving(app, worker, proxies) as (url, server, errors):
+        async with serving(app, worker, proxies, edge) as (url, server, errors):
             yield App(url, store, worker, script, app.state.durable, server, errors)
     finally:
         await store.close()

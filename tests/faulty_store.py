@@ -14,8 +14,10 @@ from durable_llm_streams.store import (
     FeedStore,
     LogStore,
     Pace,
+    RunList,
     RunStore,
     Store,
+    VisitorStore,
 )
 
 T = TypeVar("T")
@@ -24,7 +26,7 @@ Call = Callable[[], Awaitable[Any]]
 
 
 class _Service:
-    """One of the four services: every operation goes through `FaultyStore.operation`."""
+    """One of the five services: every operation goes through `FaultyStore.operation`."""
 
     def __init__(self, store: FaultyStore, inner: object) -> None:
         self._store = store
@@ -61,6 +63,8 @@ class FaultyStore(Store):
         self.runs = cast("RunStore", _Service(self, inner.runs))
         self.chats = cast("ChatStore", _Service(self, inner.chats))
         self.feed = cast("FeedStore", _Service(self, inner.feed))
+        self.operators = cast("RunList", _Service(self, inner.operators))
+        self.visitors = cast("VisitorStore", _Service(self, inner.visitors))
         self.calls: list[str] = []
         self.batches: list[list[Append]] = []
         self.down = False

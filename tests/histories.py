@@ -122,8 +122,14 @@ class Histories:
         self.orders.append(order)
         if message is not None:
             questions.append(message)
-        if sent.claim is not None:
-            await self._answer(sent.claim, outcome, order.now, records)
+        claim = sent.claim
+        if claim is None and sent.created and order.worker is not None:
+            # It may wait for another owner's turn; behind a run of its own chat it stays.
+            first = await self.store.runs.find(owner, chat)
+            if first.id == sent.run.id:
+                claim = await self.store.runs.claim_run(first.id, order.worker, order.lease)
+        if claim is not None:
+            await self._answer(claim, outcome, order.now, records)
         return sent.run
 
     async def _answer(

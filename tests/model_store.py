@@ -19,23 +19,30 @@ from durable_llm_streams.errors import (
     CursorLost,
     Fenced,
     KeyConflict,
+    LimitReached,
     MessageConflict,
     MessageNotFound,
     NotAQuestion,
+    QueueFull,
     RunNotFound,
     SequenceMismatch,
+    TooManyRuns,
 )
-from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
+from durable_llm_streams.model import Charge, Chat, Claim, Epoch, Message, Run, Span, Status
 from durable_llm_streams.store import (
     Append,
     Change,
     ChangeKind,
     Ending,
+    Level,
     Order,
     Page,
     Sent,
     Snapshot,
+    take,
 )
+from durable_llm_streams.store.limits import level
+from tests.model_visitors import ModelVisitors
 
 
 @dataclass
@@ -125,7 +132,9 @@ class ModelStore:
         self._now = now
         self._token = token
         self._chats: list[ModelChat] = []
+        self._buckets: dict[str, int] = {}
         self.feed: list[tuple[str, Change]] = []  # (owner, change), without positions
+        self.visitors = ModelVisitors()
 
     # --- records -------------------------------------------------------------------------------
 
@@ -149,14 +158,32 @@ class ModelStore:
             raise Fenced
         if ending.at != run.next_seq:
             raise SequenceMismatch(run.next_seq)
+        self._charge(ending.charges, refuse=False)
         run.log.extend(ending.records)
-        run.run = structs.replace(run.run, status=ending.status, ended_at=ending.now)
+        run.run = structs.replace(
+            run.run, status=ending.status, ended_at=ending.now, charges=(), reservations=0
+        )
         chat = self._chat_of(run)
         answer = chat.message(run.run.message_id)
         chat.messages[chat.messages.index(answer)] = structs.replace(answer, body=ending.body)
         self._touch(chat, ending.now)
         self._tell("run-ended", chat, **_about(run), status=run.run.status)
         return run.run
+
+    def reserve(self, claim: Claim, times: int) -> Run:
+        run = self._run(claim.run.id)
+        if not run.held_under(claim.epoch):
+            raise Fenced
+        more = times - run.run.reservations
+        if run.run.charges and more > 0:
+            self._charge(run.run.charges * more)
+            run.run = structs.replace(run.run, reservations=times)
+        return run.run
+
+    def _charge(self, charges: Sequence[Charge], *, refuse: bool = True) -> tuple[Level, ...]:
+        now = self._now() * 1000
+        self._buckets |= take(charges, self._buckets, now, refuse=refuse)
+        return tuple(level(charge, self._buckets[charge.bucket], now) for charge in charges)
 
     def read(self, run_id: str, after: int) -> Page:
         """Everything after `after`, however much it is."""
@@ -177,14 +204,22 @@ class ModelStore:
             return Sent(found.run, created=False, claim=None)
         if chat.waiting and not order.queue:
             raise ChatBusy(chat.waiting[0].id)
-        turn = not chat.waiting
+        turn = not chat.waiting and self._may_begin(order)
+        self._check_bounds(order, at_once=turn and order.worker is not None)
+        before = len(chat.messages)
         prompt = self._prompt(order, chat)
+        try:
+            levels = self._charge((*order.charges, *order.reservation))
+        except LimitReached:
+            del chat.messages[before:]
+            raise
         new = all(known is not chat for known in self._chats)
         if new:
             self._chats.append(chat)
         run = ModelRun(
             Run(
                 id=order.run_id,
+                owner=order.owner,
                 chat_id=order.chat_id,
                 prompt_id=prompt,
                 message_id=order.answer_id,
@@ -192,6 +227,8 @@ class ModelStore:
                 status=Status.QUEUED,
                 created_at=order.now,
                 key=order.key,
+                charges=order.reservation,
+                reservations=1 if order.reservation else 0,
             ),
             order.content,
         )
@@ -205,12 +242,12 @@ class ModelStore:
         claim = None
         if order.worker is not None and turn:
             claim = self._claim_one(run, order.lease)
-        return Sent(run.run, created=True, claim=claim)
+        return Sent(run.run, created=True, claim=claim, levels=levels)
 
     def _chat_for(self, order: Order) -> ModelChat:
         for chat in self._chats:
-            if chat.chat.id == order.chat_id:
-                return self._own(order.owner, order.chat_id)
+            if (chat.chat.owner, chat.chat.id) == (order.owner, order.chat_id):
+                return chat
         if order.place != "follow":
             raise ChatNotFound
         return ModelChat(
@@ -262,16 +299,49 @@ class ModelStore:
         chat.add(order.message_id, parent, "user", order.body, order.now)
         return order.message_id
 
-    def claim(self, limit: int, lease: float) -> list[Claim]:
+    def _may_begin(self, order: Order) -> bool:
+        running, most = self._running(order.owner), order.bounds.running
+        ahead = [
+            run
+            for run in self._all_runs()
+            if self._is_first(run)
+            and run.run.owner != order.owner
+            and self._running(run.run.owner) <= running
+        ]
+        return not ahead and (most is None or running < most)
+
+    def _check_bounds(self, order: Order, *, at_once: bool) -> None:
+        bounds = order.bounds
+        active = [run.run for run in self._all_runs() if run.active]
+        own = [run for run in active if run.owner == order.owner]
+        waiting = [run for run in active if run.status is Status.QUEUED]
+        if bounds.active is not None and len(own) >= bounds.active:
+            raise TooManyRuns(bounds.active)
+        if not at_once and bounds.waiting is not None and len(waiting) >= bounds.waiting:
+            raise QueueFull(bounds.waiting)
+
+    def _running(self, owner: str) -> int:
+        runs = [run.run for run in self._all_runs()]
+        return len([run for run in runs if (run.owner, run.status) == (owner, Status.RUNNING)])
+
+    def _is_first(self, run: ModelRun) -> bool:
+        return run.run.status is Status.QUEUED and self._chat_of(run).waiting[0] is run
+
+    def claim(self, limit: int, lease: float, per_owner: int | None = None) -> list[Claim]:
         claims: list[Claim] = []
-        for run in self._all_runs():
-            if len(claims) == limit:
+        while len(claims) < limit:
+            free = [
+                (self._running(run.run.owner), run.id, run)
+                for run in self._all_runs()
+                if (run.run.status is Status.RUNNING and run.lease_until <= self._now())
+                or (
+                    self._is_first(run)
+                    and (per_owner is None or self._running(run.run.owner) < per_owner)
+                )
+            ]
+            if not free:
                 break
-            queued = run.run.status is Status.QUEUED
-            first = run.active and self._chat_of(run).waiting[0] is run
-            expired = run.run.status is Status.RUNNING and run.lease_until <= self._now()
-            if (queued and first) or expired:
-                claims.append(self._claim_one(run, lease))
+            claims.append(self._claim_one(min(free, key=lambda one: one[:2])[2], lease))
         return claims
 
     def seize(self, run_id: str, lease: float) -> Claim:
@@ -309,12 +379,15 @@ class ModelStore:
             if (run := self._held(claim.run.id, claim.epoch)) is not None:
                 run.run = structs.replace(run.run, status=Status.QUEUED)
 
-    def find_run(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+    def find_run(self, owner: str, chat_id: str, run_id: str | None = None) -> Run:
         chat = self._own(owner, chat_id)
         for run in chat.runs:
             if (run_id is None and run.active) or run.id == run_id:
                 return run.run
         raise RunNotFound
+
+    def any_run(self, run_id: str) -> Run:
+        return self._run(run_id).run
 
     def runs(self) -> list[Run]:
         return [run.run for run in reversed(list(self._all_runs()))]
@@ -403,9 +476,9 @@ class ModelStore:
     def _chat_of(self, run: ModelRun) -> ModelChat:
         return next(chat for chat in self._chats if run in chat.runs)
 
-    def _own(self, owner: str | None, chat_id: str) -> ModelChat:
+    def _own(self, owner: str, chat_id: str) -> ModelChat:
         for chat in self._chats:
-            if chat.chat.id == chat_id and owner in (None, chat.chat.owner):
+            if (chat.chat.owner, chat.chat.id) == (owner, chat_id):
                 return chat
         raise ChatNotFound
 

@@ -50,6 +50,7 @@ class Nginx:
         tls: it takes TLS as well, with a certificate of a CA whose certificate is the file `ca`.
         path: it serves below this path, as in docs/deployment.md.
         strips: it hands requests on without that path.
+        outer: the network of another proxy in front of it, or "".
 
     Attributes:
         url: where it takes plain requests.
@@ -65,6 +66,7 @@ class Nginx:
         tls: bool = False,
         path: str = "",
         strips: bool = False,
+        outer: str = "",
     ) -> None:
         self._program = require_nginx()
         self._folder = folder / "nginx"
@@ -78,6 +80,9 @@ class Nginx:
         if tls:
             text = re.sub(r"^(\s*)#tls ", r"\1", text, flags=re.MULTILINE)
             self._make_certificate()
+        if outer:
+            text = re.sub(r"^(\s*)#outer ", r"\1", text, flags=re.MULTILINE)
+            text = text.replace("192.0.2.0/24", outer)
         text = _below(text, path, strips)
         places = [*servers, *(unused_port() for _ in range(3 - len(servers)))]
         changes = {

@@ -155,6 +155,20 @@ _ALL = (
         ("docs/guarantees.md#tools-once",),
     ),
     Promise(
+        "fair",
+        "Fair",
+        "However many messages one owner sends, another's next answer begins within a turn: the "
+        "owner with the fewest running answers is next. What is too much is refused, not kept.",
+        ("docs/guarantees.md#fair", "docs/settings.md#who-is-next"),
+    ),
+    Promise(
+        "bounded-cost",
+        "Bounded cost",
+        "No more messages, tokens or dollars pass than a limit allows. Kills, takeovers and "
+        "further attempts overspend a budget by at most one reservation.",
+        ("docs/settings.md#limits-and-budgets",),
+    ),
+    Promise(
         "compatible",
         "Compatible",
         "An unmodified AI SDK client sends, reads, resumes, edits and stops.",
@@ -186,6 +200,13 @@ _ALL = (
         "A migration copies each chat whole or not at all, can be started again after any end, "
         "and finds every difference.",
         ("docs/migrating.md#when-it-is-interrupted", "docs/migrating.md#how-it-is-verified"),
+    ),
+    Promise(
+        "erased",
+        "Erased",
+        "What is deleted, by its owner or by retention, is gone from everything that the store "
+        "has written, within five seconds on an idle server.",
+        ("docs/storage.md#what-deleting-erases", "docs/redis.md#what-deleting-erases"),
     ),
     Promise(
         "fit-store",

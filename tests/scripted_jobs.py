@@ -36,6 +36,8 @@ class Keeper:
         cancels: the ids of the jobs for which a cancel arrived, in order.
         jobs: when each job began, in the loop's time.
         ended: the ids of those that were ended.
+        deleted: the ids of the jobs for which a deletion arrived, in order.
+        keeps: how many deletions fail before one succeeds.
     """
 
     says: Sequence[Event]
@@ -50,6 +52,8 @@ class Keeper:
     cancels: list[str] = field(default_factory=list)
     jobs: dict[str, float] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    deleted: list[str] = field(default_factory=list)
+    keeps: int = 0
 
     @property
     def listened(self) -> list[Job]:
@@ -85,6 +89,18 @@ class KeptSource(ScriptedSource):
             keeper.deaf -= 1
             raise ModelError("Busy.", retryable=True, detail=PROVIDER_TEXT)
         keeper.ended.add(job.id)
+
+
+class StoredSource(KeptSource):
+    """The source of one process, of a provider that stores jobs after their end."""
+
+    async def delete_job(self, job: Job) -> None:
+        """Delete a job."""
+        keeper = self._keeper
+        keeper.deleted.append(job.id)
+        if keeper.keeps > 0:
+            keeper.keeps -= 1
+            raise ModelError("Busy.", retryable=True, detail=PROVIDER_TEXT)
 
 
 class Listen(Do):

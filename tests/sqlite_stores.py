@@ -80,14 +80,16 @@ async def talk(stores: SQLiteStores) -> Talk:
     return Talk(stores, await stores.open())
 
 
+def open_files(folder: Path) -> list[str]:
+    """The files of a folder that this process has open, once for each time."""
+    links = (str(link.resolve()) for link in Path("/proc/self/fd").iterdir())
+    return sorted(link for link in links if link.startswith(str(folder)))
+
+
 @contextmanager
 def nothing_left_open(folder: Path) -> Iterator[None]:
     """What is refused leaves no file of this folder open."""
-
-    def files() -> list[str]:
-        links = (str(link.resolve()) for link in Path("/proc/self/fd").iterdir())
-        return sorted(link for link in links if link.startswith(str(folder)))
-
-    before = files()
+    before = open_files(folder)
     yield
-    assert files() == before, f"open files: {files()}, before: {before}"
+    after = open_files(folder)
+    assert after == before, f"open files: {after}, before: {before}"

@@ -35,6 +35,8 @@ def bench(*arguments: str) -> str:
     [
         ["load"],
         ["kill"],
+        ["edge"],
+        ["limits"],
         ["rolling"],
         ["redis", "--parts", "cpu"],
         ["versions", "--against", "."],
@@ -46,7 +48,7 @@ def test_a_benchmark_prints_its_figures_and_loses_no_chunk(
     arguments: list[str], tmp_path: Path
 ) -> None:
     name = arguments[0]
-    if name in ("redis", "rolling", "versions"):
+    if name in ("redis", "rolling", "versions", "limits"):
         server.require_redis()
     if name == "web" and (find_chromium() is None or not (BUILT / "index.html").is_file()):
         missing("Chromium and the built interface are needed: run `make test`")

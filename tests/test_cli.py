@@ -145,6 +145,10 @@ def test_a_command_refuses_what_it_cannot_do_in_one_line(tmp_path: Path, run_her
             ({"DLS_HOST": "x" * 70}, ("DLS_HOST",)),
             ({"DLS_HOST": "a..b"}, ("DLS_HOST",)),
             ({"OPENAI_BASE_URL": "no address"}, ()),
+            (
+                {"DLS_HOST": "0.0.0.0", "OPENAI_API_KEY": "x"},
+                ("DLS_ANONYMOUS=yes", "DLS_HOSTS", "DLS_HOST=127.0.0.1"),
+            ),
         ]
         for settings, words in cases:
             given = {"DLS_STORE": f"sqlite:///{tmp_path}/chats.db", "DLS_PORT": "0", **settings}

@@ -92,8 +92,8 @@ LOSING = ["save 3600 1", "maxmemory 100mb", "maxmemory-policy allkeys-lru"]
 @pytest.mark.parametrize(
     ("options", "login", "marks", "says"),
     [
-        pytest.param({"appendfsync": "always"}, "", "✓", FIT, id="fit"),
-        pytest.param({"appendfsync": "everysec"}, "", "·✓", FIT, id="a note alone is fit"),
+        pytest.param({"appendfsync": "always"}, "", "·✓", FIT, id="fit, with a note on erasing"),
+        pytest.param({"appendfsync": "everysec"}, "", "··✓", FIT, id="notes alone are fit"),
         pytest.param({"config": LOSING}, "", "!!·!", LOSSY, id="each danger has its line"),
         pytest.param(
             {"password": "right"}, ":hidden@", "✗✗", "refuses the user or the password", id="login"
@@ -252,6 +252,19 @@ async def test_what_the_provider_does_differently_is_noted(whole_report: Ask) ->
             OPENAI_BASE_URL=fake.base_url, DLS_MODEL="m", DLS_PROVIDER_STREAM="off"
         )
         assert "Answers come whole" in lines[1]
+
+
+async def test_who_can_reach_the_server_is_judged(whole_report: Ask) -> None:
+    public = {"DLS_HOST": "0.0.0.0", "OPENAI_BASE_URL": "http://t@127.0.0.1:1/v1", "DLS_MODEL": "m"}
+    refused = await whole_report(**public)
+    assert "DLS_ANONYMOUS=yes" in refused.lines[0]
+    assert refused.lines[1] == "✗ The server does not start where others can reach it."
+    meant = {**public, "DLS_ANONYMOUS": "yes", "DLS_HOSTS": "chat.example.org"}
+    weak = await whole_report(**meant, DLS_CONTEXT_TOKENS="0")
+    assert weak.lines[1] == "! The server starts, but others could misuse it."
+    silent = await whole_report(**meant)
+    assert "http://***@127.0.0.1:1/v1" in silent.lines[0], "the provider comes first"
+    assert (refused.marks, weak.marks, silent.marks) == ("✗✗✗✗", "!!✗✗", "✗✗")
 
 
 @pytest.mark.promise("no-secrets")

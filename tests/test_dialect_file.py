@@ -91,4 +91,4 @@ def test_the_settings_for_the_provider_are_shown_nowhere() -> None:
     )
     assert "hidden" not in repr(made)
     chosen = provider(made)
-    assert chosen.name == "http://host.example/v1"
+    assert chosen.name == "http://***@host.example/v1"

@@ -12,7 +12,7 @@ import pytest
 
 from durable_llm_streams.errors import CursorLost, MessageConflict, RunNotFound
 from durable_llm_streams.migrate import opened
-from durable_llm_streams.migrate.portable import Content
+from durable_llm_streams.migrate.portable import ChatName, Content
 from durable_llm_streams.model import Status
 from durable_llm_streams.store import Append
 from tests.histories import Histories, repeated, whole
@@ -182,7 +182,7 @@ async def test_chats_that_the_target_holds_already_stay_as_they_are(file: str, r
 
 
 @pytest.mark.promise("migration", "owned")
-async def test_a_chat_of_another_owner_or_with_more_in_it_is_a_conflict(
+async def test_a_chat_with_more_in_it_is_a_conflict_and_another_owners_is_none(
     file: str, redis: str
 ) -> None:
     await asked(file, "foreign", "grown", "renamed", "same")
@@ -195,13 +195,15 @@ async def test_a_chat_of_another_owner_or_with_more_in_it_is_a_conflict(
         await store.chats.rename("ann", "renamed", "A new name")
         before = await whole(store, there.orders)
     outcome = await migrate(file, redis)
-    assert (outcome.copied, outcome.found, outcome.compared) == (0, 1, 1)
+    assert (outcome.copied, outcome.found, outcome.compared) == (1, 1, 2)
     assert sorted(outcome.conflicts) == [
-        ("foreign", "belongs to another owner there"),
-        ("grown", "has another title, head or time there"),
-        ("renamed", "has another title, head or time there"),
+        (("ann", "grown"), "has another title, head or time there"),
+        (("ann", "renamed"), "has another title, head or time there"),
     ]
-    assert await told(redis, there.orders) == before
+    after = await told(redis, there.orders)
+    assert after.logs == before.logs
+    assert after.chats["bob"] == before.chats["bob"]
+    assert [c for c in after.chats["ann"] if c.id != "foreign"] == before.chats["ann"]
 
 
 @pytest.mark.promise("migration")
@@ -238,10 +240,10 @@ async def test_the_comparison_finds_every_planted_difference(
     assert await planted("EVAL", moved, 1, log_key, first + second[0], second[1:]) == log
     assert await planted("DEL", log_key) == log
     body = ["has a message with another text there"]
-    assert await planted("HSET", f"{root}:body:c", question, "{}") == body
-    text = (await partition.server.command("HGET", f"{root}:body:c", question)).decode()
-    assert await planted("HSET", f"{root}:body:c", question, text.swapcase()) == body
-    assert await planted("HDEL", f"{root}:body:c", question) == body
+    assert await planted("HSET", f"{root}:body:ann/c", question, "{}") == body
+    text = (await partition.server.command("HGET", f"{root}:body:ann/c", question)).decode()
+    assert await planted("HSET", f"{root}:body:ann/c", question, text.swapcase()) == body
+    assert await planted("HDEL", f"{root}:body:ann/c", question) == body
     runs = ["has other runs there"]
     for field in ("content", "key", "epoch", "token", "takeovers", "model", "created", "ended"):
         assert await planted("HSET", run_key, field, "77") == runs, field
@@ -249,12 +251,12 @@ async def test_the_comparison_finds_every_planted_difference(
     assert await planted("HSET", run_key, "status", "failed") == runs
     assert await planted("DEL", run_key) == runs
     messages = ["has other messages there"]
-    assert await planted("HSET", f"{root}:tree:c", question, "user||1|") == messages
-    assert await planted("ZADD", f"{root}:order:c", 99, question) == messages
-    assert await planted("ZREM", f"{root}:order:c", question) == messages
+    assert await planted("HSET", f"{root}:tree:ann/c", question, "user||1|") == messages
+    assert await planted("ZADD", f"{root}:order:ann/c", 99, question) == messages
+    assert await planted("ZREM", f"{root}:order:ann/c", question) == messages
     chat = ["has another title, head or time there"]
     for field in ("title", "head", "created", "updated"):
-        assert await planted("HSET", f"{root}:chat:c", field, "77") == chat, field
+        assert await planted("HSET", f"{root}:chat:ann/c", field, "77") == chat, field
     assert await planted("PING") == []
 
 
@@ -277,7 +279,8 @@ async def test_a_chat_that_goes_during_the_migration_is_noticed_at_the_end(
 ) -> None:
     async def lose(number: int, chat: str, add_chat: Any) -> bool:
         done: bool = await add_chat()
-        await partition.server.command("DEL", f"{partition.root}:chat:{chat}")
+        (key,) = await partition.keys(f":0}}:chat:*/{chat}")
+        await partition.server.command("DEL", key)
         return done
 
     await written(file)
@@ -292,7 +295,9 @@ async def test_an_incomplete_chat_stops_no_other(file: str, redis: str, tmp_path
         statement = "DELETE FROM segment WHERE run = (SELECT key FROM run WHERE id = ?)"
         connection.execute(statement, (torn,))
     outcome = await migrate(file, redis)
-    assert outcome.conflicts == [("torn", "cannot be read as a whole: a part of it is missing")]
+    assert outcome.conflicts == [
+        (("ann", "torn"), "cannot be read as a whole: a part of it is missing")
+    ]
     assert (outcome.copied, outcome.compared) == (1, 1)
     async with serving(redis) as store:
         assert [chat.id for chat in (await store.chats.page("ann")).chats] == ["whole"]
@@ -305,14 +310,14 @@ async def test_a_chat_arrives_as_a_whole_or_not_at_all(
     run_id = (await asked(file, "c")).orders[0].run_id
     for target in (redis, f"sqlite:///{tmp_path}/other.db"):
         async with opened(file, target, *KEEPING) as (reading, writing):
-            outline = await reading.outline("c")
+            outline = await reading.outline(ChatName("ann", "c"))
             assert outline is not None
             contents = [content async for content in reading.contents(outline)]
             assert len(contents) == 2
             for missing in contents:
                 with pytest.raises(CursorLost):
                     await writing.add_chat(outline, without(missing, contents))
-                assert await writing.outline("c") is None
+                assert await writing.outline(ChatName("ann", "c")) is None
                 assert await writing.count() == 0
     for kind in ("run", "log", "order"):
         assert await partition.keys(f":0}}:moving:*:{kind}:*"), kind

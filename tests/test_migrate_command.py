@@ -80,7 +80,7 @@ async def test_a_conflict_is_listed_and_left_alone(file: str, redis: str) -> Non
     result = await migrate(file, redis)
     assert result.status == 1
     first, second, third, *_ = result.out.splitlines()
-    said = f"chat {chat.id} has another title, head or time there."
+    said = f"chat {chat.id} of ann has another title, head or time there."
     assert first == f"Not copied, or not the same: {said}"
     assert second == "0 chats copied, 4 were there already."
     assert third.startswith("4 chats are the same at both ends, 1 are not")

@@ -88,9 +88,11 @@ async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
     await written(file)
     async with serving(file) as store:
         secret = await store.meta("secret", b"ours")
+        await store.visitors.sign_out("ann", 1_700_000_000_123, forget=0)
     assert (await migrate(file, redis)).cookies
     async with serving(redis) as store:
         assert await store.meta("secret", b"?") == secret
+        assert list(await store.visitors.signed_out(["ann"])) == [1_700_000_000_123]
     assert (await migrate(file, redis)).cookies, "started again it says the same"
 
     other = f"sqlite:///{tmp_path}/other.db"
@@ -100,6 +102,7 @@ async def test_visitors_are_known_by_their_cookies_in_an_empty_target_only(
     assert not (await migrate(redis, other)).cookies
     async with serving(other) as store:
         assert await store.meta("secret", b"?") == theirs != secret
+        assert list(await store.visitors.signed_out(["ann"])) == [0]
 
 
 async def test_source_and_target_are_two_stores(
@@ -177,7 +180,7 @@ async def test_what_was_old_is_as_old_there_and_back_whatever_the_clocks_say(
     await talk.pass_time(40 * HOUR)
     await stores.clean_up()
     assert (await migrate(f"sqlite:///{stores.path}", redis)).conflicts == []
-    left = await partition.server.command("PTTL", f"{partition.root}:chat:c1")
+    left = await partition.server.command("PTTL", f"{partition.root}:chat:ann/c1")
     assert abs(left / 1000 - (365 * DAY - 40 * HOUR + DAY)) < HOUR
     left = await partition.server.command("PTTL", f"{partition.root}:log:{run.id}")
     assert left > 23 * HOUR * 1000

@@ -142,6 +142,38 @@ async def test_cancelling_ends_the_job_and_again_does_no_harm(
     assert len(provider.requests) == 1
 
 
+@pytest.mark.promise("erased")
+async def test_a_job_is_deleted_at_the_provider_and_again_does_no_harm(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    await ask(source, prompt(model="fake:tokens=5"))
+    for job in ("resp_1", "resp_1", "resp_99", "../chat/completions"):
+        await source.delete_job(Job(job))
+    assert provider.jobs.all[0].deletes == 2
+    error = await fail(source, prompt(job=Job("resp_1")))
+    assert error.job_over
+
+
+@pytest.mark.promise("erased")
+@pytest.mark.parametrize(("status", "retryable"), [(403, False), (429, True), (503, True)])
+async def test_a_deletion_that_the_provider_refuses_is_a_failure(
+    source: OpenAIResponses, status: int, retryable: bool
+) -> None:
+    await ask(source, prompt(model=f"fake:tokens=5,refuse={status}"))
+    with pytest.raises(ModelError) as caught:
+        await source.delete_job(Job("resp_1"))
+    assert caught.value.retryable is retryable
+
+
+@pytest.mark.promise("erased")
+async def test_a_job_that_is_given_up_is_deleted(
+    provider: FakeProvider, source: OpenAIResponses
+) -> None:
+    await ask(source, prompt(model="fake:tokens=5,window=0"))
+    await broken_off(source, prompt(job=Job("resp_1", "3")))
+    assert provider.jobs.all[0].deletes == 1
+
+
 @pytest.mark.parametrize("options", ["window=0", "refuse=400", "refuse=410", "refuse=403"])
 async def test_a_job_that_the_provider_does_not_give_again_is_over(
     source: OpenAIResponses, options: str

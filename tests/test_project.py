@@ -173,6 +173,7 @@ def test_every_module_must_be_given_a_room() -> None:
     assert sorted(rooms) == [
         "durable_llm_streams",
         "durable_llm_streams.providers",
+        "durable_llm_streams.server.edge",
         "durable_llm_streams.stores",
         "durable_llm_streams.stores.redis",
         "durable_llm_streams.stores.sqlite",

@@ -139,6 +139,7 @@ async def test_every_request_carries_the_key_and_none_follows_a_redirect() -> No
         ("POST", "responses"),
         ("GET", "responses/resp_1"),
         ("POST", "responses/resp_1/cancel"),
+        ("DELETE", "responses/resp_1"),
         ("GET", "stream/dls-1"),
         ("DELETE", "stream/dls-1"),
         ("GET", "models"),

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 NAMES = [
     "Cursor", "DurableClient", "DurableError", "Event", "Finish", "Limits", "ModelError",
-    "OfferedModel", "Prompt", "ReasoningDelta", "ServerConfig", "ServerRefused",
-    "ServerUnreachable", "Source", "TextDelta", "Turn", "Unauthenticated", "Visitor", "Worker",
+    "OfferedModel", "Principal", "Prompt", "ReasoningDelta", "ServerConfig", "ServerRefused",
+    "ServerUnreachable", "Source", "TextDelta", "Turn", "Unauthenticated", "Worker",
     "__version__", "create_app", "open_store",
 ]  # fmt: skip
 

@@ -17,8 +17,10 @@ from durable_llm_streams.stores.redis.client.address import RedisAddress
 from durable_llm_streams.stores.redis.client.database import Database
 from durable_llm_streams.stores.redis.doctor.checks import examine
 from durable_llm_streams.stores.redis.doctor.dangers import findings, unfit
+from durable_llm_streams.stores.redis.doctor.erasing import kept_on_disk
 from durable_llm_streams.stores.redis.doctor.permissions import SCRIPTED, acl_line
 from durable_llm_streams.stores.redis.doctor.unusable import why_unusable
+from durable_llm_streams.stores.redis.partitions import VERSION
 from tests.redis_databases import database, until_works
 from tests.redis_servers import ClusterSetup, RedisServer, SentinelSetup
 from tests.waiting import until
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.promise("fit-store")
 
 #: A server with nothing to find fault with.
 SAFE: dict[str, Any] = {"appendfsync": "always"}
+ERASING = "keeps what is deleted in its append-only file until it rewrites that"
 
 
 def config(*lines: str, **setup: Any) -> dict[str, Any]:
@@ -35,8 +38,9 @@ def config(*lines: str, **setup: Any) -> dict[str, Any]:
 
 
 async def said(url: str) -> list[Finding]:
+    """All but the note on erasing, which every append-only file gets."""
     async with database(url) as opened:
-        return await examine(opened)
+        return [finding for finding in await examine(opened) if ERASING not in finding.text]
 
 
 async def fatal(url: str) -> str:
@@ -208,9 +212,9 @@ def test_every_command_of_the_scripts_is_tried() -> None:
 
 async def test_a_store_of_a_newer_version_or_of_other_partitions(tmp_path: Path) -> None:
     async with RedisServer(tmp_path) as server:
-        await server.command("HSET", "{dls}:meta", "version", "2", "partitions", "1")
+        await server.command("HSET", "{dls}:meta", "version", VERSION + 1, "partitions", "1")
         assert "newer version" in await fatal(url(server))
-        await server.command("HSET", "{dls}:meta", "version", "1", "partitions", "16")
+        await server.command("HSET", "{dls}:meta", "version", VERSION, "partitions", "16")
         assert "16 partitions" in await fatal(url(server))
         assert "newer" not in str(await said(url(server, rest="?prefix=other")))
 
@@ -279,9 +283,39 @@ async def test_a_server_that_may_lose_answers_gets_a_warning(
     ],
 )
 def test_a_disk_that_fails_is_a_danger(info: Mapping[str, str], words: str) -> None:
-    (finding,) = findings(info, {}, "single")
-    assert finding.level == "danger"
-    assert words in finding.text
+    danger, _ = findings(info, {}, "single")
+    assert danger.level == "danger"
+    assert words in danger.text
+
+
+@pytest.mark.promise("erased")
+async def test_how_long_deleted_words_stay_on_the_disk_is_told_of_a_server(tmp_path: Path) -> None:
+    async with RedisServer(tmp_path, **SAFE) as server, database(url(server)) as opened:
+        (note,) = await examine(opened)
+        assert note.level == "note"
+        assert f"{ERASING}: not since it started 1 min ago." in note.text
+
+
+@pytest.mark.promise("erased")
+@pytest.mark.parametrize(
+    ("uptime", "rewrites", "words"),
+    [
+        ("59", "0", ": not since it started 1 min ago. BGREWRITEAOF"),
+        ("7200", "1", ": once since it started 2 hours ago. BGREWRITEAOF"),
+        ("172800", "12", ": 12 times since it started 2 days ago. BGREWRITEAOF"),
+        ("", "", ". BGREWRITEAOF"),
+    ],
+)
+def test_how_long_an_append_only_file_keeps_deleted_words_is_told(
+    uptime: str, rewrites: str, words: str
+) -> None:
+    info = {"aof_enabled": "1", "uptime_in_seconds": uptime, "aof_rewrites": rewrites}
+    (note,) = kept_on_disk(info)
+    assert f"{ERASING}{words}" in note.text
+
+
+def test_without_an_append_only_file_nothing_is_said_about_it() -> None:
+    assert list(kept_on_disk({"aof_enabled": "0"})) == []
 
 
 async def test_a_sentinels_master_without_a_replica_is_a_danger(tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 import pytest
 
-from durable_llm_streams.store import Retention
+from durable_llm_streams.model import Charge
+from durable_llm_streams.store import Link, Retention
 from durable_llm_streams.stores.redis import RedisAddress
 from durable_llm_streams.stores.redis.client.address import _OPTIONS, _SCHEMES
 from durable_llm_streams.stores.redis.doctor.permissions import acl_line
 from durable_llm_streams.stores.redis.log import record_seconds
 from durable_llm_streams.stores.redis.partitions import VERSION, partition_root, store_root
 from durable_llm_streams.stores.redis.store import ECONOMY, PACE
-from tests.contract.harness import Talk, bounded, records
+from tests.contract.harness import HOUR, Talk, bounded, records
 from tests.redis_servers import RedisServer, redis_server
 from tests.redis_stores import RedisStores, elsewhere, stores, talk
 
@@ -145,12 +146,15 @@ async def test_every_key_has_the_type_and_the_ttl_of_the_table(
     table = {kind(row.names[0]): row for row in rows("Key")}
     await talk.store.check()
     await talk.answer(key="k1")
-    claim = await talk.start(chat="c2", key="k2")
+    cost = Charge("tokens", "ann", 1, 10, HOUR)
+    claim = await talk.start(chat="c2", key="k2", charges=(cost,), reservation=(cost,))
     assert await talk.append(claim, records(3))
     reader = await elsewhere.waiting(claim.run.id, 3)
     active = (claim.run.id, (await talk.send(chat="c3")).run.id)
     await talk.answer(chat="c4")
     await talk.store.chats.delete("ann", "c4")
+    await talk.store.visitors.sign_out("bob", 1, forget=0)
+    await talk.store.visitors.keep_link("d", Link("ann", 1), seconds=120)
     seen = set()
     async with redis_server.client(decode_responses=True) as client:
         patterns = (f"{stores.root}:*", f"{store_root(stores.root[1:-3])}:*")

@@ -60,7 +60,7 @@ async def test_an_answer_whose_tail_was_lost_is_not_finished_without_it(
         async for _ in follow((await stores.open()).log, Cursor.beginning(run.id), wait=1):
             pass
         records, page = await read_all(store.log, run.id)
-        found = await store.runs.find(None, run.chat_id, run.id)
+        found = await store.operators.any_run(run.id)
     assert found.status is Status.FINISHED
     answer = Answer(found, Log(records, page.spans), expected="".join(WORDS))
     assert violations(Evidence(answers={run.id: answer})) == []

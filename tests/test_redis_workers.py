@@ -44,7 +44,7 @@ class Fleet:
             await worker.send(self._talk.order(chat=f"c{number}", run_id=f"run{number}", body=body))
 
     async def takeovers(self) -> list[int]:
-        runs = await self._talk.store.runs.newest(active=True)
+        runs = await self._talk.store.operators.newest(active=True)
         assert {run.status for run in runs} == {Status.RUNNING}
         return [run.takeovers for run in runs]
 

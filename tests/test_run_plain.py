@@ -30,6 +30,7 @@ async def test_a_plain_answer_is_in_the_log_record_by_record(world: World) -> No
         "model": "test/model",
         "createdAt": "2027-01-15T08:00:00.000Z",
         "status": "running",
+        "context": {"turns": 1, "dropped": 0, "tokens": 7},
     }
     assert ended.log == [
         {"type": "start", "messageId": ended.run.message_id, "messageMetadata": about},

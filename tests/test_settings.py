@@ -24,7 +24,7 @@ from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.server import ServerConfig, create_app
 from durable_llm_streams.server.state import AppState
-from durable_llm_streams.store import Retention
+from durable_llm_streams.store import Bounds, Retention
 from durable_llm_streams.stores import without_password
 
 DOCS = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -66,9 +66,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, Any]]:
     """Puts together what `dls serve` consists of, and ends before it serves."""
     found: dict[str, Any] = {}
 
-    def catch_app(store: Any, worker: Any, config: Any) -> Any:
-        found.update(worker=worker, config=config, limits=worker.limits)
-        return create_app(store, worker, config)
+    def catch_app(store: Any, worker: Any, config: Any, *, keys: Any) -> Any:
+        found.update(worker=worker, config=config, limits=worker.limits, keys=keys)
+        return create_app(store, worker, config, keys=keys)
 
     def catch_server(config: Any, app: Any) -> Any:
         assert isinstance(app.state.durable, AppState)
@@ -93,7 +93,7 @@ def test_without_any_setting_the_demo_answers_from_an_embedded_store(
     server = made()
     assert server["limits"] == Limits()
     models = server["config"].models
-    assert server["config"] == ServerConfig(models=models)
+    assert server["config"] == ServerConfig(models=models, hosts=("127.0.0.1",))
     assert [(model.id, model.demo) for model in models] == [(DEMO_MODEL, True)]
     assert isinstance(server["worker"]._executor._source, Demo)
     assert server["worker"]._executor._system == ""
@@ -147,10 +147,14 @@ def test_the_rest_reaches_the_server_the_worker_and_the_store(
         DLS_DEMO_TOKENS_PER_SECOND="0",
         DLS_MAX_RUNS="3",
         DLS_RETENTION_LOG="70",
+        DLS_VISITOR_AGE="86400",
+        DLS_SECRET_FILE=str(tmp_path / "keys"),
     )
+    (tmp_path / "keys").write_text(f"{'a' * 64}\n")
     server = made()
     config, worker = server["config"], server["worker"]
     assert server["limits"].concurrent_runs == 3
+    assert (config.cookie_age, server["keys"]) == (86400, [b"a" * 64])
     assert (config.on_busy, config.max_message_bytes) == ("queue", 99)
     assert (worker._executor._system, worker._executor._source._interval) == ("Be brief.", 0)
     assert (tmp_path / "other" / "file.db").is_file()
@@ -324,3 +328,21 @@ def test_background_mode_is_refused_where_no_answers_are_kept(
     settings = given(**{"DLS_BACKGROUND": "gpt-5*", **environment})
     with pytest.raises(InvalidSetting, match=f"DLS_BACKGROUND.*{says}|{says}.*DLS_BACKGROUND"):
         provider(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "per_owner", "waiting", "visitors"),
+    [("127.0.0.1", 500, 5000, 0), ("localhost", 500, 5000, 0), ("[::1]", 500, 5000, 0),
+     ("0.0.0.0", 10, 20, 60), ("[::]", 10, 20, 60), ("chat.example.org", 10, 20, 60)],
+)  # fmt: skip
+def test_bounds_of_visitors_are_tighter_where_others_can_connect(
+    given: Given, host: str, per_owner: int, waiting: int, visitors: int
+) -> None:
+    settings = given(DLS_HOST=host)
+    limits = settings.limits()
+    found = (limits.per_owner, limits.waiting_per_owner, settings.new_visitors_an_hour())
+    assert found == (per_owner, waiting, visitors)
+    bounds = {"DLS_RUNS_PER_OWNER": "3", "DLS_WAITING_PER_OWNER": "0", "DLS_NEW_VISITORS": "7"}
+    settings = given(DLS_HOST=host, DLS_QUEUE="5", **bounds)
+    assert settings.limits().bounds == Bounds(running=3, active=3, waiting=5)
+    assert settings.new_visitors_an_hour() == 7

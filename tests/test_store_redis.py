@@ -11,15 +11,15 @@ import pytest
 from hypothesis import settings
 
 from durable_llm_streams.backoff import Backoff
-from durable_llm_streams.errors import CursorLost, StoreUnavailable
+from durable_llm_streams.errors import CursorLost, StoreUnavailable, TooManyRuns
 from durable_llm_streams.log import follow
 from durable_llm_streams.model import Cursor, Status, token_at
-from durable_llm_streams.store import Changes, Retention
+from durable_llm_streams.store import Bounds, Changes, Retention
 from durable_llm_streams.stores.redis import RedisAddress, RedisStore, scripts
 from durable_llm_streams.stores.redis.log import record_seconds
 from durable_llm_streams.stores.redis.replies import accepted, claim_from
-from tests.contract import StoreContract, compare_with_model
-from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records
+from tests.contract import LimitsContract, StoreContract, TurnsContract, compare_with_model
+from tests.contract.harness import DAY, HOUR, LEASE, LONG, PATIENCE, Talk, bounded, records, refused
 from tests.contract.machine import SETTINGS
 from tests.redis_servers import RedisServer, redis_server
 from tests.redis_stores import RedisStores, elsewhere, stores, talk
@@ -37,6 +37,14 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("durable_llm_streams.stores.redis.runs._CLAIMS_PER_CALL", 2)
 
 
+class TestTurns(TurnsContract):
+    pass
+
+
+class TestLimits(LimitsContract):
+    pass
+
+
 class TestContract(StoreContract):
     """Every sentence of the Store contract."""
 
@@ -48,7 +56,7 @@ async def test_a_send_whose_reply_was_lost_gets_its_claim_from_the_repeated_call
     """A copy that arrives late, when the run has ended or its chat is deleted, changes nothing."""
     store = talk.store
     assert isinstance(store, RedisStore)
-    partition = store._partitions.of_chat("c1")
+    partition = store._partitions.of_chat("ann", "c1")
     words = store.runs._arguments(talk.order(worker="w1", lease=LEASE), "t0ken")
     replies = [await partition.call(scripts.SEND, *words) for _ in range(2)]
     assert [reply[0] for reply in replies] == [b"new", b"new"]
@@ -288,7 +296,7 @@ async def test_every_step_of_a_chat_renews_the_ttl_of_its_keys(
 ) -> None:
     """A chat lives for its retention and a day, counted from the last message or end."""
     retention, root = Retention(), stores.root
-    keys = [f"{root}:{kind}:c1" for kind in ("chat", "order", "tree", "body", "keys")]
+    keys = [f"{root}:{kind}:ann/c1" for kind in ("chat", "order", "tree", "body", "keys")]
     keys.append(f"{root}:owner:ann")
 
     async def ttl(key: str) -> float:
@@ -350,3 +358,25 @@ async def test_a_position_older_than_the_feeds_may_have_missed_something(talk: T
     assert (await talk.store.feed.changes("ann", position)).complete
     talk.clock.advance(25 * HOUR)
     assert not (await talk.store.feed.changes("ann", position)).complete
+
+
+@pytest.mark.promise("fair")
+async def test_the_counts_of_a_store_of_an_earlier_version_are_made_by_the_first_call(
+    talk: Talk, stores: RedisStores, redis_server: RedisServer
+) -> None:
+    for chat in ("r1", "r2"):
+        await talk.start(chat=chat)
+    waiting = [(await talk.send(chat=chat)).run.id for chat in ("w1", "w2")]
+    bob = (await talk.send(owner="bob")).run.id
+    counts = ("owned", "held", "waiting", "waits:ann", "waits:bob")
+    names = [f"{stores.root}:{count}" for count in counts]
+    async with redis_server.client() as client:
+        before = [await client.dump(name) for name in names]
+        for call in ("claim", "send"):
+            assert await client.delete(*names) == len(names)
+            if call == "claim":
+                assert await talk.claims(10, 0) == []
+            else:
+                await refused(TooManyRuns, talk.send(chat="c9", bounds=Bounds(active=4)))
+            assert [await client.dump(name) for name in names] == before, call
+    assert [claim.run.id for claim in await talk.claims()] == [bob, *waiting]

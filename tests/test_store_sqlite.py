@@ -16,7 +16,7 @@ from durable_llm_streams.stores.sqlite import SQLiteStore, Synchronous
 from durable_llm_streams.stores.sqlite import file as database_file
 from durable_llm_streams.stores.sqlite.feed import SQLiteFeed
 from durable_llm_streams.stores.sqlite.journal import SEGMENT_BYTES
-from tests.contract import StoreContract, compare_with_model
+from tests.contract import LimitsContract, StoreContract, TurnsContract, compare_with_model
 from tests.contract.harness import HOUR, LAST, LONG, Talk, bounded, records
 from tests.sqlite_stores import SQLiteStores, stores, talk
 from tests.waiting import until, within
@@ -25,6 +25,14 @@ __all__ = ["stores", "talk"]
 
 
 class TestContract(StoreContract):
+    pass
+
+
+class TestTurns(TurnsContract):
+    pass
+
+
+class TestLimits(LimitsContract):
     pass
 
 

@@ -23,8 +23,8 @@ from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
 from durable_llm_streams.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
 from tests.children import tied
 from tests.contract.harness import LAST, LEASE, Talk, bounded, delete_some, records, refused
-from tests.sqlite_stores import SQLiteStores, nothing_left_open, stores, talk
-from tests.waiting import within
+from tests.sqlite_stores import SQLiteStores, nothing_left_open, open_files, stores, talk
+from tests.waiting import until, within
 
 __all__ = ["stores", "talk"]
 
@@ -178,6 +178,8 @@ async def test_the_error_for_a_second_process_names_the_one_that_serves_the_file
         process.kill()
         await process.wait()
     store = SQLiteStore(path)
+    # The thread for checkpoints opens the file a moment later.
+    await until(lambda: open_files(tmp_path).count(str(path)), lambda times: times == 3)
     with nothing_left_open(tmp_path), pytest.raises(StoreLocked, match=f"process {os.getpid()}\\."):
         SQLiteStore(path)
     await store.close()

@@ -5,28 +5,35 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from durable_llm_streams.errors import CursorLost
+from durable_llm_streams.errors import CursorLost, StoreUnusable
 from durable_llm_streams.stores.sqlite import SQLiteStore, SQLiteView
 from durable_llm_streams.stores.sqlite.file import SCHEMA_VERSION
 from tests.contract.harness import DAY, HOUR, Talk
+from tests.migrating import migrate
 from tests.sqlite_stores import SQLiteStores
+from tests.upgraded import VERSION_2, assert_serves_on
 
 VERSION_1 = Path(__file__).with_name("sqlite_version_1.sql").read_text()
 ALL = ["early", "late", "older", "recent"]
 
 
 @pytest.fixture
-async def stores(tmp_path: Path) -> AsyncIterator[SQLiteStores]:
-    """A file of version 1, not open yet."""
+async def stores(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[SQLiteStores]:
+    """A file of version 1, or of the one that a test names, not open yet."""
     factory = SQLiteStores(tmp_path)
     connection = sqlite3.connect(factory.path)
-    connection.executescript(VERSION_1)
+    connection.executescript(getattr(request, "param", VERSION_1))
     connection.close()
     yield factory
     await factory.clean_up()
+
+
+version_2 = pytest.mark.parametrize("stores", [VERSION_2], indirect=True, ids=["version-2"])
+both = pytest.mark.parametrize("stores", [VERSION_1, VERSION_2], indirect=True, ids=[1, 2])
 
 
 def shape(path: Path) -> dict[str, list[object]]:
@@ -49,6 +56,7 @@ def shape(path: Path) -> dict[str, list[object]]:
         connection.close()
 
 
+@both
 async def test_an_old_file_becomes_what_a_new_one_is(stores: SQLiteStores, tmp_path: Path) -> None:
     await stores.open()
     await stores.clean_up()
@@ -96,3 +104,45 @@ async def test_what_an_old_file_holds_is_kept_once_more_and_then_goes(
     await talk.pass_time(DAY)
     assert await talk.expire() == 4
     assert await talk.chat_ids() == []
+
+
+@version_2
+@pytest.mark.promise("owned", "takeover")
+async def test_a_file_of_the_version_before_serves_on(stores: SQLiteStores) -> None:
+    talk = Talk(stores, await stores.open())
+    await assert_serves_on(talk)
+    await talk.pass_time(HOUR + 60)
+    assert await talk.expire() > 0, "what was brought along has its retention, too"
+
+
+@version_2
+async def test_an_upgrade_that_fails_changes_nothing(stores: SQLiteStores) -> None:
+    """It is one transaction: here the disk is full in the middle of it."""
+    connection = sqlite3.connect(stores.path)
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.close()
+    before = shape(stores.path)
+
+    def with_little_space(*args: Any, **options: Any) -> sqlite3.Connection:
+        opened: sqlite3.Connection = _connect(*args, **options)
+        opened.execute(f"PRAGMA max_page_count={pages}").fetchall()
+        return opened
+
+    _connect = sqlite3.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", with_little_space)
+        with pytest.raises(StoreUnusable, match="Free some space"):
+            await stores.open()
+    assert (shape(stores.path), stores.query("PRAGMA user_version")) == (before, 2)
+    await assert_serves_on(Talk(stores, await stores.open()))
+
+
+@version_2
+@pytest.mark.promise("migration")
+async def test_a_file_of_the_version_before_is_migrated(
+    stores: SQLiteStores, tmp_path: Path
+) -> None:
+    outcome = await migrate(f"sqlite:///{stores.path}", f"sqlite:///{tmp_path}/copy.db")
+    assert (outcome.copied, outcome.compared, outcome.conflicts) == (4, 4, [])
+    stores.path = tmp_path / "copy.db"
+    await assert_serves_on(Talk(stores, await stores.open()))

@@ -44,8 +44,8 @@ async def test_a_view_reads_what_the_store_reads(talk: Talk, stores: SQLiteStore
         await view.read("r9999", 0)
     await talk.end(claim)
     assert list((await view.read(claim.run.id, len(log))).records) == [LAST]
-    assert await view.newest() == await talk.store.runs.newest()
-    assert await view.newest(active=True) == await talk.store.runs.newest(active=True)
+    assert await view.newest() == await talk.store.operators.newest()
+    assert await view.newest(active=True) == await talk.store.operators.newest(active=True)
     await talk.pass_time(2 * HOUR)
     assert await talk.expire() == 1
     with pytest.raises(CursorLost):

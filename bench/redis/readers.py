@@ -260,7 +260,7 @@ class Crowd(Readers):
         port = load.followers[number % len(load.followers)]
         connection = socket.create_connection(("127.0.0.1", port))
         connection.sendall(
-            b"GET /api/chat/%b/stream?%b HTTP/1.1\r\nHost: bench\r\nCookie: %b\r\n\r\n"
+            b"GET /api/chat/%b/stream?%b HTTP/1.1\r\nHost: localhost\r\nCookie: %b\r\n\r\n"
             % (_chat(number).encode(), place, self._cookie)
         )
         self._follow(connection, timed=timed).last = int(NUMBER.findall(data)[-1])

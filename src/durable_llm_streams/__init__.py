@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .errors import DurableError, ModelError
     from .model import Cursor
     from .runs import Limits, Worker
-    from .server import OfferedModel, ServerConfig, Unauthenticated, Visitor, create_app
+    from .server import OfferedModel, Principal, ServerConfig, Unauthenticated, create_app
     from .source import Finish, Prompt, ReasoningDelta, Source, TextDelta, Turn
     from .stores import open_store
 
@@ -27,6 +27,7 @@ __all__ = [
     "Limits",
     "ModelError",
     "OfferedModel",
+    "Principal",
     "Prompt",
     "ReasoningDelta",
     "ServerConfig",
@@ -36,7 +37,6 @@ __all__ = [
     "TextDelta",
     "Turn",
     "Unauthenticated",
-    "Visitor",
     "Worker",
     "__version__",
     "create_app",
@@ -53,6 +53,7 @@ _HOMES = {
     "Limits": "runs",
     "ModelError": "errors",
     "OfferedModel": "server",
+    "Principal": "server",
     "Prompt": "source",
     "ReasoningDelta": "source",
     "ServerConfig": "server",
@@ -62,7 +63,6 @@ _HOMES = {
     "TextDelta": "source",
     "Turn": "source",
     "Unauthenticated": "server",
-    "Visitor": "server",
     "Worker": "runs",
     "create_app": "server",
     "open_store": "stores",

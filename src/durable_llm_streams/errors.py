@@ -5,6 +5,7 @@ DurableError
 │   ├── InvalidCursor         the text is not a cursor
 │   ├── InvalidPageToken      the text is not the token of a page of chats
 │   ├── InvalidSetting        a setting that the server cannot start with
+│   ├── MessageTooLong        the question alone is more than the model is sent
 │   └── NotAQuestion          only a user's message can be edited
 ├── NotFound                  no such thing for this owner
 │   ├── ChatNotFound
@@ -22,15 +23,23 @@ DurableError
 │   │   └── StoreClosed       this process has closed it
 │   ├── StoreLocked           another process serves this store
 │   └── StoreUnusable         not a store, read-only, or too new
+├── Overload                  too much at once; ask again later, nothing was changed
+│   ├── TooManyRuns           of one owner
+│   ├── TooManyVisitors       new ones from one address
+│   └── QueueFull             of all owners
+├── LimitReached              a limit does not allow it now; ask again later
+│   ├── BudgetSpent           of tokens or money
+│   └── TooManyStreams        an owner has as many streams open as are allowed
 ├── ModelError                the model's provider did not answer as it should
 └── ShuttingDown              this process takes no new work
 
-`Conflict`, `NotFound` and `InvalidRequest` mean that nothing was changed.
+`Conflict`, `NotFound`, `InvalidRequest` and `LimitReached` mean that nothing was changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, ClassVar
 
 
@@ -65,6 +74,21 @@ class InvalidPageToken(InvalidRequest):
 
 class InvalidSetting(InvalidRequest):
     """A setting has a value that the server cannot start with."""
+
+
+class MessageTooLong(InvalidRequest):
+    """The question alone is more than the model is sent.
+
+    Args:
+        tokens: how many it has, by estimate.
+        limit: how many are accepted.
+    """
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"The message is too long for the model: it has about {tokens} tokens, and at most "
+            f"{limit} are accepted. Shorten it, or send it in parts."
+        )
 
 
 class NotAQuestion(InvalidRequest):
@@ -173,6 +197,103 @@ class ShuttingDown(DurableError):
     """This process takes no new work; another one, or this one after its restart, will."""
 
     sentence = "This server is about to end. Ask again in a moment."
+
+
+class Overload(DurableError):
+    """There is too much to do at once. Nothing was changed.
+
+    Args:
+        limit: how many there may be.
+
+    Attributes:
+        retry_after: seconds after which to ask again.
+    """
+
+    sentence = "There is too much to do at once. Ask again in a moment."
+    retry_after: int = 10
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(self.sentence.format(limit))
+        self.limit = limit
+
+
+class TooManyRuns(Overload):
+    """The owner has as many runs as one may have, running and waiting."""
+
+    sentence = (
+        "{:,d} of your messages are being answered or wait, which is the limit. "
+        "Stop an answer, or send this again when one has ended."
+    )
+
+
+class TooManyVisitors(Overload):
+    """So many new visitors have sent messages from one address.
+
+    Args:
+        limit: how many may, within an hour.
+        retry_after: seconds until the next one may.
+    """
+
+    sentence = (
+        "{:,d} new visitors have sent messages from your network within an hour, which is the "
+        "limit. If you have been here before, send the cookie that you got. Otherwise try later."
+    )
+
+    def __init__(self, limit: int, retry_after: int) -> None:
+        super().__init__(limit)
+        self.retry_after = retry_after
+
+
+class QueueFull(Overload):
+    """As many runs wait as may wait in the store."""
+
+    sentence = "Too many messages wait for an answer here. Send this again in a moment."
+
+
+class LimitReached(DurableError):
+    """A limit does not allow it now. Nothing was changed.
+
+    Args:
+        kind: what is limited, see `model.Charge`.
+        limit: how many units of it there are in a period.
+        retry_after: seconds until it is allowed; None if it costs more than the whole limit.
+    """
+
+    def __init__(self, kind: str, limit: float, retry_after: float | None) -> None:
+        reached = _LIMITS.get(kind, f"The limit of {{:,g}} {kind} is reached.").format(limit)
+        if retry_after is None:
+            super().__init__(f"This alone is more than is allowed. {reached} Make it shorter.")
+        else:
+            super().__init__(f"{reached} Ask again in {_duration(retry_after)}.")
+        self.kind = kind
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class BudgetSpent(LimitReached):
+    """A limit of tokens or money does not allow it now."""
+
+
+class TooManyStreams(LimitReached):
+    """An owner has as many streams open as are allowed."""
+
+
+_LIMITS: Mapping[str, str] = {
+    "messages": "The limit is {:,g} messages an hour.",
+    "tokens": "The limit is {:,g} tokens a day.",
+    "cost": "The limit is {:,g} dollars a day.",
+    "budget": "This server has used what it may use in a day.",
+    "streams": "The limit is {:,g} open streams. Close a tab.",
+}
+
+
+def _duration(seconds: float) -> str:
+    """A time in words, rounded up: `2 minutes`."""
+    for length, unit in ((3600, "hour"), (60, "minute")):
+        if seconds > 2 * length:
+            return f"{ceil(seconds / length)} {unit}s"
+    count = max(1, ceil(seconds))
+    return f"{count} second{'s' if count > 1 else ''}"
 
 
 class ModelError(DurableError):

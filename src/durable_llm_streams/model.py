@@ -58,10 +58,38 @@ class Span(NamedTuple):
     epoch: Epoch
 
 
+class Charge(Struct, frozen=True):
+    """Units that are taken out of a bucket, which fills again as time passes.
+
+    Attributes:
+        kind: what is limited, such as `messages`; no colon.
+        of: whose bucket it is: an owner, or `EVERYBODY`.
+        cost: how many units; a negative number gives some back.
+        limit: how many units the full bucket holds, more than 0.
+        period: in how many seconds an empty bucket is full again.
+    """
+
+    kind: str
+    of: str
+    cost: float
+    limit: float
+    period: float
+
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket in the store."""
+        return f"{self.kind}:{self.of}"
+
+
+#: Whose bucket it is that all owners share. No owner is empty.
+EVERYBODY = ""
+
+
 class Chat(Struct, frozen=True, kw_only=True):
     """A conversation.
 
     Attributes:
+        id: what its owner's client named it. Other owners may have chats with the same id.
         head: the last message of the branch that is shown, or None when the chat is empty.
         active_run: the run that is queued or running (the oldest if there are several).
     """
@@ -95,15 +123,19 @@ class Run(Struct, frozen=True, kw_only=True):
     """The production of one answer.
 
     Attributes:
+        owner, chat_id: whose chat, and which of theirs, it is in.
         key: the same for duplicates of a request, or None.
         prompt_id: the user message that is answered.
         message_id: the assistant message that is written.
         epoch: the last claim; number 0 before the first.
         takeovers: how often the run was claimed again after a lease ran out.
         spans: which epoch wrote which records.
+        charges: the reservation, what each attempt may cost; empty once the run has ended.
+        reservations: how often that was taken; 0 once the run has ended.
     """
 
     id: str
+    owner: str
     chat_id: str
     prompt_id: str
     message_id: str
@@ -116,6 +148,8 @@ class Run(Struct, frozen=True, kw_only=True):
     spans: tuple[Span, ...] = ()
     started_at: int | None = None
     ended_at: int | None = None
+    charges: tuple[Charge, ...] = ()
+    reservations: int = 0
 
 
 class Claim(NamedTuple):

@@ -186,3 +186,16 @@ class JobSource(Source, Protocol):
             ModelError: the job was not cancelled; `retryable` says whether a retry may help.
         """
         ...
+
+
+@runtime_checkable
+class StoringSource(JobSource, Protocol):
+    """A source whose provider stores what a job has said, also after its end."""
+
+    async def delete_job(self, job: Job) -> None:
+        """Delete a job that has ended or was cancelled. Idempotent.
+
+        Raises:
+            ModelError: the job was not deleted; `retryable` says whether a retry may help.
+        """
+        ...

@@ -24,12 +24,22 @@ from .end import EndContract  # noqa: E402
 from .feed import FeedContract  # noqa: E402
 from .harness import StoreFactory, Talk  # noqa: E402
 from .keep import KeepContract  # noqa: E402
+from .limits import LimitsContract  # noqa: E402
 from .machine import compare_with_model  # noqa: E402
+from .owners import OwnersContract  # noqa: E402
 from .read import ReadContract  # noqa: E402
 from .runs import RunsContract  # noqa: E402
 from .send import SendContract  # noqa: E402
+from .turns import TurnsContract  # noqa: E402
+from .visitors import VisitorsContract  # noqa: E402
 
-__all__ = ["StoreContract", "StoreFactory", "compare_with_model"]
+__all__ = [
+    "LimitsContract",
+    "StoreContract",
+    "StoreFactory",
+    "TurnsContract",
+    "compare_with_model",
+]
 
 
 class StoreContract(
@@ -40,9 +50,11 @@ class StoreContract(
     ClaimContract,
     RunsContract,
     ChatsContract,
+    OwnersContract,
     FeedContract,
     KeepContract,
     ClockContract,
+    VisitorsContract,
 ):
     """Every sentence of the Store contract."""
 

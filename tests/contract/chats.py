@@ -208,7 +208,7 @@ class ChatsContract:
 
         async def state() -> object:
             shown = [await talk.store.chats.snapshot(owner, chat) for chat, owner in others.items()]
-            runs = await talk.store.runs.newest()
+            runs = await talk.store.operators.newest()
             return shown, [run for run in runs if run.chat_id in others]
 
         before = await state()
@@ -267,7 +267,7 @@ class ChatsContract:
             await refused(ChatNotFound, talk.snapshot())
             await refused(ChatNotFound, talk.store.chats.delete("ann", "c1"))
             assert await talk.chat_ids() == []
-            assert await talk.store.runs.newest() == [kept]
+            assert await talk.store.operators.newest() == [kept]
             assert await talk.claims() == []
             assert await talk.store.runs.renew([active], LEASE) == [active]
             await talk.crash()

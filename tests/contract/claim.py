@@ -219,7 +219,7 @@ class ClaimContract:
         talk.clock.advance(LEASE + 1)
         for _ in ("at once", "after a crash"):
             assert await talk.claims() == []
-            assert await talk.store.runs.newest(active=True) == []
+            assert await talk.store.operators.newest(active=True) == []
             await talk.crash()
 
     @pytest.mark.promise("fencing")
@@ -255,9 +255,9 @@ class ClaimContract:
         for claim in (released, held):
             assert await talk.append(claim, records(2))
         await talk.store.runs.release([released])
-        before = await talk.store.runs.newest()
+        before = await talk.store.operators.newest()
         await talk.crash()
-        assert await talk.store.runs.newest() == before
+        assert await talk.store.operators.newest() == before
         talk.clock.advance(LEASE + 1)
         first, second = await talk.claims()
         assert (first.run.id, first.run.takeovers, first.next_seq) == (released.run.id, 0, 3)

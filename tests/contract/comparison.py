@@ -98,13 +98,17 @@ class Comparison(RuleBasedStateMachine):
 
     async def _compare(self) -> None:
         runs = self.model.runs()
-        assert await self.store.runs.newest(limit=1000) == runs
+        assert await self.store.operators.newest(limit=1000) == runs
         active = [run for run in runs if not run.status.ended]
-        assert await self.store.runs.newest(active=True, limit=1000) == active
+        assert await self.store.operators.newest(active=True, limit=1000) == active
         await self._check_feeds()
+        signed_out = await self.store.visitors.signed_out(["ann", "bob"])
+        assert list(signed_out) == self.model.visitors.signed_out(["ann", "bob"])
         for owner in ("ann", "bob"):
             for chat in self.model.chats(owner):
-                answers = [run.message_id for run in runs if run.chat_id == chat.id]
+                answers = [
+                    run.message_id for run in runs if (run.owner, run.chat_id) == (owner, chat.id)
+                ]
                 for leaf in (None, *answers):
                     found = await self.store.chats.snapshot(owner, chat.id, leaf)
                     assert found == self.model.snapshot(owner, chat.id, leaf)

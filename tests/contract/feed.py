@@ -85,8 +85,10 @@ class FeedContract:
         await talk.answer()
         after = await here(talk)
         chat = await talk.store.chats.rename("ann", "c1", "Trees")
+        (renamed,) = await news(talk, after)
+        after = renamed.position
         await talk.store.chats.delete("ann", "c1")
-        renamed, deleted = await news(talk, after)
+        (deleted,) = await news(talk, after)
         assert (renamed.kind, renamed.chat) == ("chat-renamed", chat)
         assert (deleted.kind, deleted.chat_id, deleted.chat) == ("chat-deleted", "c1", None)
 

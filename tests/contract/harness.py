@@ -169,9 +169,9 @@ class Talk:
         self.clock.advance(LEASE + 1)
         return next(new for new in await self.claims(100) if new.run.id == claim.run.id)
 
-    async def claims(self, limit: int = 10) -> Sequence[Claim]:
+    async def claims(self, limit: int = 10, per_owner: int | None = None) -> Sequence[Claim]:
         """What another worker can claim."""
-        return await self.store.runs.claim("w2", limit, LEASE)
+        return await self.store.runs.claim("w2", limit, LEASE, per_owner)
 
     async def find(self, run_id: str | None = None, chat: str = "c1") -> Run:
         return await self.store.runs.find("ann", chat, run_id)
@@ -241,9 +241,9 @@ class Talk:
     @asynccontextmanager
     async def unchanged(self) -> AsyncIterator[None]:
         """Nothing inside changes the chat or any run."""
-        before = await self.snapshot(), await self.store.runs.newest()
+        before = await self.snapshot(), await self.store.operators.newest()
         yield
-        assert (await self.snapshot(), await self.store.runs.newest()) == before
+        assert (await self.snapshot(), await self.store.operators.newest()) == before
 
     async def expires(self, run_id: str) -> None:
         """Exactly one thing is due to be deleted, and it is this log."""

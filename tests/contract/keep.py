@@ -104,7 +104,7 @@ class KeepContract:
         await talk.pass_time(DAY)
         assert await talk.expire() == 230
         assert await talk.chat_ids() == []
-        assert await talk.store.runs.newest() == []
+        assert await talk.store.operators.newest() == []
 
     @pytest.mark.promise("owned")
     async def test_a_value_of_the_store_is_written_once(self, talk: Talk) -> None:

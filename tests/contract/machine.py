@@ -10,11 +10,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from msgspec import structs
 
-from durable_llm_streams.model import Chat, Claim, Status
-from durable_llm_streams.store import Append, ChatPage, Ending, Order, Page, Retention, Sent
+from durable_llm_streams.model import Charge, Chat, Claim, Status
+from durable_llm_streams.store import (
+    Append,
+    Bounds,
+    ChatPage,
+    Ending,
+    Link,
+    Order,
+    Page,
+    Retention,
+    Sent,
+)
 
 from .comparison import Comparison, fold
-from .harness import LAST, StoreFactory, delete_some
+from .harness import HOUR, LAST, StoreFactory, delete_some
 
 SETTINGS = settings(
     max_examples=200,
@@ -36,6 +46,24 @@ sizes = st.sampled_from([1, 1, 40, 700, 3000])
 #: Where a write goes, beside the log's end.
 offsets = st.sampled_from([0, 0, 0, 0, 0, 0, -1, -2, 1])
 leases = st.sampled_from([0.5, 5.5, 30.5])
+per_owner = st.sampled_from([None, None, 0, 1, 2])
+bounds = st.just(Bounds()) | st.builds(
+    Bounds,
+    running=per_owner,
+    active=st.sampled_from([None, None, 3, 5]),
+    waiting=st.sampled_from([None, None, 0, 2, 4]),
+)
+#: Small buckets, which are empty soon; one of them is shared.
+kinds = st.sampled_from([("messages", "ann", 10.0), ("tokens", "bob", HOUR), ("tokens", "", HOUR)])
+
+
+def _charges(costs: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[Charge, ...]]:
+    one = st.builds(lambda kind, cost: Charge(kind[0], kind[1], cost, 7, kind[2]), kinds, costs)
+    return st.just(()) | st.lists(one, max_size=2).map(tuple)
+
+
+charges = _charges(st.sampled_from([0, 1, 2.5, 3, 8]))
+settlements = _charges(st.sampled_from([-8, -1, -2.5, 1.5, 20]))
 
 
 class StoreMachine(Comparison):
@@ -49,7 +77,8 @@ class StoreMachine(Comparison):
             "owner": owners, "place": st.sampled_from(["follow", "follow", "edit", "again"]),
             "content": st.sampled_from(["x", "x", "x", "y"]), "title": st.sampled_from(TITLES),
             "queue": st.booleans(), "shown": st.booleans(),
-            "worker": st.sampled_from([None, "w1"]), "lease": leases,
+            "worker": st.sampled_from([None, "w1"]), "lease": leases, "bounds": bounds,
+            "charges": charges, "reservation": charges,
         }),
     )  # fmt: skip
     def send(self, chat: str, message: int, anchor: int | None, key: int | None,
@@ -93,12 +122,14 @@ class StoreMachine(Comparison):
 
     # --- claims --------------------------------------------------------------------------------
 
-    @rule(worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), lease=leases)
-    def claim(self, worker: str, limit: int, lease: float) -> None:
-        found = self.real(self.store.runs.claim(worker, limit, lease))
+    @rule(
+        worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), lease=leases, most=per_owner
+    )
+    def claim(self, worker: str, limit: int, lease: float, most: int | None) -> None:
+        found = self.real(self.store.runs.claim(worker, limit, lease, most))
         assert not isinstance(found, type)
         tokens = [claim.epoch.token for claim in found]
-        assert list(found) == self.modelled(lambda: self.model.claim(limit, lease), tokens)
+        assert list(found) == self.modelled(lambda: self.model.claim(limit, lease, most), tokens)
         self.claims += found
 
     @precondition(lambda self: self.model.runs())
@@ -121,6 +152,12 @@ class StoreMachine(Comparison):
     def renew(self, among: list[int], lease: float) -> None:
         claims = self._some(among)
         self.same(self.store.runs.renew(claims, lease), lambda: self.model.renew(claims, lease))
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=picks, times=st.integers(0, 4))
+    def reserve(self, pick: int, times: int) -> None:
+        (claim,) = self._some([pick])
+        self.same(self.store.runs.reserve(claim, times), lambda: self.model.reserve(claim, times))
 
     @precondition(lambda self: self.claims)
     @rule(among=st.lists(picks, max_size=2, unique=True))
@@ -182,10 +219,15 @@ class StoreMachine(Comparison):
         return page.next_seq if isinstance(page, Page) else claim.next_seq
 
     @precondition(lambda self: self.claims)
-    @rule(pick=picks, offset=offsets, status=st.sampled_from(["finished", "failed"]))
-    def end(self, pick: int, offset: int, status: str) -> None:
+    @rule(
+        pick=picks,
+        offset=offsets,
+        status=st.sampled_from(["finished", "failed"]),
+        settled=settlements,
+    )
+    def end(self, pick: int, offset: int, status: str, settled: tuple[Charge, ...]) -> None:
         (claim,) = self._some([pick])
-        self._end(claim.run.id, claim, offset, Status(status))
+        self._end(claim.run.id, claim, offset, Status(status), settled)
 
     @precondition(lambda self: self.endings)
     @rule(pick=picks)
@@ -193,12 +235,19 @@ class StoreMachine(Comparison):
         ending = self.endings[-1 - pick % len(self.endings)]
         self.same(self.store.log.end(ending), lambda: self.model.end(ending))
 
-    def _end(self, run_id: str, claim: Claim, offset: int, status: Status) -> None:
+    def _end(
+        self,
+        run_id: str,
+        claim: Claim,
+        offset: int,
+        status: Status,
+        settled: tuple[Charge, ...] = (),
+    ) -> None:
         page = self.modelled(lambda: self.model.read(run_id, 0))
         log = list(page.records) if isinstance(page, Page) else []
         at = max(1, len(log) + 1 + offset)
         body = fold([*log, LAST])
-        ending = Ending(run_id, claim.epoch, at, [LAST], status, body, self.clock())
+        ending = Ending(run_id, claim.epoch, at, [LAST], status, body, self.clock(), settled)
         found = self.real(self.store.log.end(ending))
         assert found == self.modelled(lambda: self.model.end(ending))
         if not isinstance(found, type):
@@ -261,6 +310,27 @@ class StoreMachine(Comparison):
         assert updates == sorted(updates, reverse=True)
         expected = self.model.chats("ann", query)
         assert sorted(found, key=lambda c: c.id) == sorted(expected, key=lambda c: c.id)
+
+    @rule(owner=owners, time=picks)
+    def sign_out(self, owner: str, time: int) -> None:
+        self.same(
+            self.store.visitors.sign_out(owner, time, forget=0),
+            lambda: self.model.visitors.sign_out(owner, time),
+        )
+
+    @rule(owner=owners, digest=picks)
+    def keep_link(self, owner: str, digest: int) -> None:
+        self.count += 1
+        name, link = f"{owner}{digest}", Link(owner, self.count)
+        self.same(
+            self.store.visitors.keep_link(name, link, seconds=600),
+            lambda: self.model.visitors.keep_link(name, link),
+        )
+
+    @rule(owner=owners, digest=picks)
+    def take_link(self, owner: str, digest: int) -> None:
+        name = f"{owner}{digest}"
+        self.same(self.store.visitors.take_link(name), lambda: self.model.visitors.take_link(name))
 
     @rule(log_age=st.sampled_from([15.25, 100.25]), chat_age=st.sampled_from([0, 50.25, 200.25]))
     def expire(self, log_age: float, chat_age: float) -> None:

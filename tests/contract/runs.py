@@ -1,4 +1,4 @@
-"""`RunStore.find_run` and `runs`."""
+"""`RunStore.find`, and `RunList`."""
 
 from __future__ import annotations
 
@@ -34,15 +34,14 @@ class RunsContract:
         for run_id in (None, run.id):
             await refused(ChatNotFound, talk.store.runs.find("bob", "c1", run_id))
             await refused(ChatNotFound, talk.find(run_id, "c2"))
-            await refused(ChatNotFound, talk.store.runs.find(None, "c2", run_id))
-            assert await talk.store.runs.find(None, "c1", run_id) == run
+            assert await talk.store.operators.any_run(run_id or run.id) == run
 
     async def test_runs_of_all_chats_are_listed_newest_first(self, talk: Talk) -> None:
         first = await talk.answer(chat="c1")
         second = (await talk.send(chat="c2", owner="bob")).run
-        third = (await talk.start(chat="c3")).run
+        third = (await talk.start(chat="c3", owner="bob")).run
         fourth = await talk.answer(chat="c4")
-        assert await talk.store.runs.newest() == [fourth, third, second, first]
-        assert await talk.store.runs.newest(limit=2) == [fourth, third]
-        assert await talk.store.runs.newest(active=True) == [third, second]
-        assert await talk.store.runs.newest(active=True, limit=1) == [third]
+        assert await talk.store.operators.newest() == [fourth, third, second, first]
+        assert await talk.store.operators.newest(limit=2) == [fourth, third]
+        assert await talk.store.operators.newest(active=True) == [third, second]
+        assert await talk.store.operators.newest(active=True, limit=1) == [third]

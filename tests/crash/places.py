@@ -62,21 +62,21 @@ class RedisPlace(Place):
         self.store = store
 
     async def run(self, chat: str, run_id: str) -> Run:
-        return await patiently(lambda: self.store.runs.find(None, chat, run_id))
+        return await patiently(lambda: self.store.operators.any_run(run_id))
 
     async def log(self, run_id: str) -> Log:
         records, page = await patiently(lambda: read_all(self.store.log, run_id))
         return Log(records, page.spans)
 
     async def runs(self, *, active: bool = False) -> Sequence[Run]:
-        return await patiently(lambda: self.store.runs.newest(active=active, limit=_ALL))
+        return await patiently(lambda: self.store.operators.newest(active=active, limit=_ALL))
 
     async def written_by(self, pid: int) -> list[Run]:
         return [run for run in await self.runs(active=True) if await self.writer(run) == pid]
 
     async def writer(self, run: Run) -> int:
         """The process that writes a run; 0 for none."""
-        partition = self.store._partitions.of_chat(run.chat_id)
+        partition = self.store._partitions.of_chat(run.owner, run.chat_id)
         name = await patiently(lambda: partition.call(_WORKER, run.id))
         return int(name.decode().rsplit("-", 2)[1]) if name else 0  # HOST-PID-RANDOM
 

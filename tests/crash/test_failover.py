@@ -50,8 +50,10 @@ async def test_chats_wait_while_their_slot_moves_to_another_master(tmp_path: Pat
         rig(tmp_path, cluster.url) as it,
     ):
         assert isinstance(it.place, RedisPlace)
+        await it.reader("first").ask(QUESTION).finish()
+        owner = (await it.place.runs())[0].owner
         slots = {
-            chat: slot_of(it.place.store._partitions.of_chat(chat).root)
+            chat: slot_of(it.place.store._partitions.of_chat(owner, chat).root)
             for chat in map("chat-{}".format, range(100))
         }
         chat, late, *_ = sorted(slots, key=slots.__getitem__)  # the first master has both

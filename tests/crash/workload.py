@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from durable_llm_streams.model import Cursor
-from tests.app import user
 from tests.crash.places import Place
 from tests.crash.plan import ChatPlan, ReaderPlan
 from tests.crash.provider import Model
@@ -141,7 +140,7 @@ class Chat:
             if plan.leaves_at is not None:
                 group.create_task(self._leave(sender, plan.leaves_at))
             if plan.intrudes:
-                group.create_task(self._intrude(sender, message))
+                group.create_task(self._intrude(sender))
             await sender.ended
         if plan.repeats:
             again = self._reader("the sender, once more", plan.first)
@@ -240,11 +239,12 @@ class Chat:
         self._stops.append(Stop(self.name, run_id, len(log.records), ended, by_this, name))
         self._trace.note(f"{name} has acknowledged a stop of {run_id}", "stops acknowledged")
 
-    async def _intrude(self, sender: Reader, message: str) -> None:
+    async def _intrude(self, sender: Reader) -> None:
         """Another owner tries everything; a chat of others is one that does not exist."""
         await sender.reaches(1)
         path = f"/api/chat/{self.name}"
-        body = json.dumps({"id": self.name, "message": user(message, "Let me in")}).encode()
+        # A new message would make a chat of their own, which has the same id.
+        body = json.dumps({"id": self.name, "trigger": "regenerate-message"}).encode()
         for request, expected in (
             (Request("GET", f"/api/chats/{self.name}"), 404),
             (Request("GET", f"{path}/stream"), 204),

@@ -4,6 +4,7 @@ POST responses                                      begins an answer, and stream
 GET responses/{id}?stream=true[&starting_after=N]   streams them again, behind event N
 GET responses/{id}                                  the response as it is now
 POST responses/{id}/cancel                          ends the answer; again: nothing more
+DELETE responses/{id}                               then none of these finds it any more
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Job:
         listened: for each reattachment: after which event (-1: from the first)
             and with which HTTP status.
         polls: the HTTP status of each poll.
+        deletes: how often it was to be deleted.
     """
 
     def __init__(self, number: int, model: str, script: Script, now: Clock) -> None:
@@ -42,6 +44,7 @@ class Job:
         self.script = script
         self.listened: list[tuple[int, int]] = []
         self.polls: list[int] = []
+        self.deletes = 0
         ends = {script.fail_after: "failed", script.incomplete_after: "incomplete"}
         words = script.words
         at = min([each for each in ends if 0 <= each <= len(words)], default=len(words))
@@ -132,6 +135,11 @@ class Jobs:
         _, name, *more = request.path.split("/")
         job = next((each for each in self.all if each.id == name), None)
         if job is None:
+            return Script().refusal(404)
+        if request.method == "DELETE":
+            job.deletes += 1
+            return job.script.refusal(job.script.refuse) if job.script.refuse else Reply.json({})
+        if job.deletes:
             return Script().refusal(404)
         if more == ["cancel"]:
             job.kept.cancel()

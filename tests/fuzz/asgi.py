@@ -71,48 +71,56 @@ class Served:
             body: any bytes.
             leave: go away when the answer's body begins.
         """
-        path, _, query = address.partition("?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": unquote(path),
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "server": ("127.0.0.1", 8000),
-            "client": ("127.0.0.1", 50000),
-            "headers": headers,
-        }
-        return self.runner.run(self._exchange(scope, body, leave or unquote(path) == _ENDLESS))
+        scope = request_scope(method, address, headers)
+        leave = leave or scope["path"] == _ENDLESS
+        return self.runner.run(exchange(self.app, scope, body, leave=leave))
 
-    async def _exchange(self, scope: dict[str, Any], body: bytes, leave: bool) -> Answer:
-        answer, over = Answer(), asyncio.Event()
-        messages = [
-            {"type": "http.request", "body": body[_CUT:], "more_body": False},
-            {"type": "http.request", "body": body[:_CUT], "more_body": True},
-        ]
 
-        async def receive() -> dict[str, Any]:
-            if messages:
-                return messages.pop()
-            await over.wait()
-            return {"type": "http.disconnect"}
+def request_scope(method: str, address: str, headers: Sequence[Header]) -> dict[str, Any]:
+    """A request as a server hands it on (ASGI)."""
+    path, _, query = address.partition("?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "server": ("127.0.0.1", 8000),
+        "client": ("127.0.0.1", 50000),
+        "headers": headers,
+    }
 
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                answer.status = message["status"]
-                answer.raw_headers = message["headers"]
-            else:
-                answer.body += message.get("body", b"")
-                if leave and answer.body:
-                    over.set()
 
-        async with asyncio.timeout(SECONDS):
-            await self.app(scope, receive, send)
-        return answer
+async def exchange(app: FastAPI, scope: dict[str, Any], body: bytes, *, leave: bool) -> Answer:
+    """Send a request and read its answer; with `leave`, only what the body begins with."""
+    answer, over = Answer(), asyncio.Event()
+    messages = [
+        {"type": "http.request", "body": body[_CUT:], "more_body": False},
+        {"type": "http.request", "body": body[:_CUT], "more_body": True},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            answer.raw_headers = message["headers"]
+        else:
+            answer.body += message.get("body", b"")
+            if leave and answer.body:
+                over.set()
+
+    async with asyncio.timeout(SECONDS):
+        await app(scope, receive, send)
+    return answer
 
 
 @contextmanager

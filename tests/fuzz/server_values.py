@@ -11,7 +11,8 @@ from typing import Any, cast
 from starlette.requests import HTTPConnection
 
 from durable_llm_streams.errors import InvalidRequest
-from durable_llm_streams.server.visitors import Visitor, anonymous
+from durable_llm_streams.server.principal import Principal
+from durable_llm_streams.server.visitors import Visitors
 from durable_llm_streams.stores.redis import chats as redis_chats
 from durable_llm_streams.stores.redis.feed import RedisFeed
 from durable_llm_streams.stores.sqlite import chats as sqlite_chats
@@ -20,7 +21,7 @@ from tests.fuzz.harness import assert_sentence
 
 _NOW = 1_764_000_000.0
 _SECRET = b"the secret of these tests"
-_authenticate = anonymous(_SECRET, now=lambda: _NOW)
+_authenticate = Visitors(_SECRET, now=lambda: _NOW)
 _VISITOR = re.compile(r"visitor-[A-Za-z0-9_-]{24}", re.ASCII)
 #: Whom the cookies in the corpus were signed for, with the time and, in earlier versions, without.
 SIGNED = {"alice", "bob"}
@@ -41,10 +42,11 @@ def cookie(data: bytes) -> None:
 
 
 def _visit(header: bytes) -> tuple[str, Mapping[str, str]]:
-    return asyncio.run(_visitor(header))
+    visitor = asyncio.run(_visitor(header))
+    return visitor.owner, visitor.headers
 
 
-async def _visitor(header: bytes) -> Visitor:
+async def _visitor(header: bytes) -> Principal:
     headers = [(b"cookie", header), (b"host", b"localhost")]
     scope = {
         "type": "http",

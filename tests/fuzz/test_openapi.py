@@ -22,7 +22,9 @@ from tests.fuzz.asgi import Served, serving
 
 pytestmark = pytest.mark.promise("foreign-bytes")
 
-_BASE = "http://127.0.0.1:8000"
+_HOST = "127.0.0.1:8000"
+_BASE = f"http://{_HOST}"
+_SIGN_OUT = "POST /api/visitor/sign-out"
 _LONGEST_TITLE = 200
 
 #: Operations whose requests have rules beyond their schemas: the last message must be a user's and
@@ -60,6 +62,9 @@ class Visitor:
     def exchange(self, case: schemathesis.Case[Any], *, leave: bool = False) -> Response:
         """Send what a case says, as by `Served.send`, and judge the answer."""
         request = requests.Request(**case.as_transport_kwargs(_BASE)).prepare()
+        request.headers.setdefault("host", _HOST)
+        if case.operation.label == _SIGN_OUT:
+            self._cookie = ""  # each time a new visitor, so that every example meets the same state
         if self._cookie:
             request.headers.setdefault("cookie", self._cookie)
         headers = [(_raw(name).lower(), _raw(value)) for name, value in request.headers.items()]
@@ -76,7 +81,7 @@ class Visitor:
 
     def delete_all(self) -> None:
         """Leave nothing: the ids of this visitor's chats are free again."""
-        headers = [(b"cookie", self._cookie.encode())]
+        headers = [(b"cookie", self._cookie.encode()), (b"host", _HOST.encode())]
         while chats := json.loads(self._served.send("GET", "/api/chats", headers).body)["chats"]:
             for chat in chats:
                 self._served.send("DELETE", f"/api/chats/{chat['id']}", headers)

@@ -65,7 +65,7 @@ async def test_deleting_a_chat_in_mid_answer_ends_its_streams_and_its_run(
     assert (await guest.get("/api/chats/c1")).status == 404
     assert (await guest.get("/api/chat/c1/stream")).status == 204
     assert (await guest.call("DELETE", "/api/chats/c1")).status == 404
-    assert await app.store.runs.newest() == []
+    assert await app.store.operators.newest() == []
     app.script.free()
     assert (await guest.send()).text == "Hello, world."  # the id is free again
 
@@ -174,6 +174,9 @@ async def test_the_api_describes_itself(guest: Guest) -> None:
         "/api/events": {"get"},
         "/api/models": {"get"},
         "/api/visitor": {"get"},
+        "/api/visitor/links": {"post"},
+        "/api/visitor/links/use": {"post"},
+        "/api/visitor/sign-out": {"post"},
         "/healthz": {"get"},
         "/readyz": {"get"},
     }

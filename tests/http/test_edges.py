@@ -91,7 +91,7 @@ def test_the_snapshot_of_a_run_that_was_taken_over_has_the_last_epochs_cursor() 
     records = text_log("Hel", "lo")[:5]
     spans = (Span(1, Epoch(1, "aa")), Span(4, Epoch(2, "bb")), Span(6, Epoch(3, "cc")))
     chat = Chat(id="c1", owner="o", title="T", created_at=0, updated_at=1, active_run="r1")
-    run = Run(id="r1", chat_id="c1", prompt_id="m1", message_id="a1", model="small",
+    run = Run(id="r1", owner="ann", chat_id="c1", prompt_id="m1", message_id="a1", model="small",
               status=Status.RUNNING, created_at=0, spans=spans)  # fmt: skip
     question = Message(id="m1", parent=None, role="user", body=b'{"id":"m1"}', created_at=0)
     answer = Message(id="a1", parent="m1", role="assistant", body=b"", created_at=0)

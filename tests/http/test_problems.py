@@ -13,6 +13,9 @@ from durable_llm_streams.server import problems
 
 Kind = type[errors.DurableError]
 
+#: Not logged as errors: they are planned, or a client's doing.
+QUIET = (errors.ShuttingDown, errors.Overload)
+
 STATUSES = {
     name: status
     for status, names in {
@@ -21,10 +24,12 @@ STATUSES = {
         404: "NotFound ChatNotFound MessageNotFound RunNotFound",
         409: "Conflict ChatBusy MessageConflict KeyConflict Fenced SequenceMismatch",
         410: "CursorLost",
-        413: "TooLarge",
+        413: "TooLarge MessageTooLong",
         415: "UnsupportedMediaType",
+        429: "LimitReached BudgetSpent TooManyStreams TooManyRuns TooManyVisitors",
         500: "DurableError ModelError",
-        503: "StoreError StoreUnavailable StoreClosed StoreLocked StoreUnusable ShuttingDown",
+        503: "StoreError StoreUnavailable StoreClosed StoreLocked StoreUnusable ShuttingDown "
+        "Overload QueueFull",
     }.items()
     for name in names.split()
 }
@@ -40,6 +45,12 @@ def every_kind(root: Kind = errors.DurableError) -> Iterator[Kind]:
 def made(kind: Kind) -> errors.DurableError:
     arguments: dict[Kind, tuple[Any, ...]] = {
         errors.ChatBusy: ("run1",), errors.SequenceMismatch: (7,), errors.CursorLost: (),
+        errors.MessageTooLong: (9, 7),
+        errors.LimitReached: ("messages", 30, 12.5),
+        errors.TooManyStreams: ("streams", 3, 5.0),
+        errors.BudgetSpent: ("tokens", 900, None),
+        errors.Overload: (7,), errors.TooManyRuns: (7,), errors.QueueFull: (7,),
+        errors.TooManyVisitors: (7, 9),
     }  # fmt: skip
     return kind(*arguments.get(kind, ("A sentence.",)))
 
@@ -51,7 +62,7 @@ def test_every_error_is_in_this_table() -> None:
 @pytest.mark.parametrize("kind", list(every_kind()))
 def test_every_error_is_a_problem_document(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     response = problems.from_error(made(kind))
-    failed = STATUSES[kind.__name__] >= 500 and kind is not errors.ShuttingDown
+    failed = STATUSES[kind.__name__] >= 500 and not issubclass(kind, QUIET)
     logged = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert logged == ([("ERROR", str(made(kind)))] if failed else [])
     document = json.loads(bytes(response.body))
@@ -63,7 +74,8 @@ def test_every_error_is_a_problem_document(kind: Kind, caplog: pytest.LogCapture
     if not issubclass(kind, errors.StoreError):
         assert document["detail"] == str(made(kind))
     assert document.get("run") == ("run1" if kind is errors.ChatBusy else None)
-    assert ("retry-after" in response.headers) == (response.status_code == 503)
+    later = response.status_code in (429, 503) and kind is not errors.BudgetSpent
+    assert ("retry-after" in response.headers) == later
 
 
 def test_a_new_kind_of_error_is_what_its_base_is() -> None:

@@ -66,7 +66,7 @@ async def test_below_a_path_everything_is_served(tmp_path: Path, folder: Path, p
         assert snapshot.json["title"] == "Hi"
         async with await guest.open("GET", f"{prefix}/api/events") as feed:
             await read_until(feed)
-        assert "'/tools/chat/openapi.json'" in (await guest.get(f"{prefix}/docs")).raw.decode()
+        assert '"/tools/chat/openapi.json"' in (await guest.get(f"{prefix}/docs")).raw.decode()
         document = (await guest.get(f"{prefix}/openapi.json")).json
         assert document["servers"] == [{"url": "/tools/chat"}]
         assert "/api/chat" in document["paths"]
@@ -191,11 +191,19 @@ async def test_a_site_that_is_not_named_can_change_nothing(tmp_path: Path, setti
     ("headers", "foreign"),
     [
         ({"Origin": OTHER_SITE, "Sec-Fetch-Site": "cross-site"}, True),
-        ({"Origin": OTHER_SITE, "Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": OTHER_SITE, "Sec-Fetch-Site": "same-site"}, True),
+        ({"Origin": OTHER_SITE, "Sec-Fetch-Site": "same-origin"}, False),
+        ({"Origin": "null", "Sec-Fetch-Site": "none"}, False),
         ({"Origin": APP_SITE, "Sec-Fetch-Site": "cross-site"}, False),
-        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, True),
+        ({"Origin": OTHER_SITE, "Authorization": "Bearer x"}, False),
+        ({"Origin": OTHER_SITE, "Authorization": "Basic x"}, True),
+        ({"Origin": "null"}, True),
         ({"Origin": OTHER_SITE, **HTTPS}, True),
-        ({"Origin": OTHER_SITE}, False),
+        ({"Origin": OTHER_SITE}, True),
+        ({"Origin": "http://a.example", "Host": "A.example:80"}, False),
+        ({"Origin": "http://a.example:81", "Host": "a.example"}, True),
+        ({}, False),
         ({"Origin": "https://a.example:8", "Host": "a.example:8", **HTTPS}, False),
         ({"Origin": "https://a.example:8", "Host": "a.example:9", **HTTPS}, True),
         ({"Origin": "https://a.example", "X-Forwarded-Host": "a.example", **HTTPS}, False),

@@ -10,8 +10,9 @@ import pytest
 from itsdangerous import Signer, TimestampSigner
 from starlette.requests import HTTPConnection
 
-from durable_llm_streams.server import Unauthenticated, Visitor
-from durable_llm_streams.server.visitors import COOKIE, anonymous, cookie_name
+from durable_llm_streams.server import Principal, Unauthenticated
+from durable_llm_streams.server.cookies import COOKIE, cookie_name
+from durable_llm_streams.server.visitors import Visitors
 from tests.app import App, Guest, read_until, user
 from tests.http.conftest import app_with
 
@@ -47,37 +48,38 @@ def connection(
     )  # fmt: skip
 
 
-def given(visitor: Visitor) -> Morsel[str]:
+def given(visitor: Principal) -> Morsel[str]:
     """The one cookie of an answer."""
     (morsel,) = SimpleCookie(visitor.headers["set-cookie"]).values()
     return morsel
 
 
-def cookie_of(visitor: Visitor) -> str:
+def cookie_of(visitor: Principal) -> str:
     return given(visitor).value
 
 
 @pytest.mark.promise("owned")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_new_visitor_gets_a_cookie_that_scripts_cannot_read(scheme: str) -> None:
-    visitor = await anonymous(SECRET)(connection(scheme=scheme))
-    assert not visitor.known
+    visitor = await Visitors(SECRET)(connection(scheme=scheme))
+    assert visitor.is_new
     morsel = given(visitor)
     assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "Lax", "/")
-    assert (int(morsel["max-age"]), morsel["domain"]) == (365 * DAY, "")
+    assert (int(morsel["max-age"]), morsel["domain"]) == (400 * DAY, "")
     assert bool(morsel["secure"]) is (scheme == "https")
     assert len(visitor.owner) > 24
-    assert (await anonymous(SECRET)(connection())).owner != visitor.owner
-    assert await anonymous(SECRET)(connection(cookie_of(visitor))) == Visitor(visitor.owner)
+    assert (await Visitors(SECRET)(connection())).owner != visitor.owner
+    again = await Visitors(SECRET)(connection(cookie_of(visitor), scheme, given(visitor).key))
+    assert again == Principal(visitor.owner, "visitor")
 
 
 async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> None:
     clock = [1_800_000_000.0]
-    authenticate = anonymous(b"k" * 32, now=lambda: clock[0])
+    authenticate = Visitors(b"k" * 32, now=lambda: clock[0])
     visitor = await authenticate(connection())
     owner, cookie = visitor.owner, cookie_of(visitor)
     for days, renewed in [
-        (6.9, False), (0.2, True), (6.9, False), (300, True), (3000, True), (-300, True),
+        (6.9, False), (0.2, True), (6.9, False), (300, True), (399, True), (-300, True),
     ]:  # fmt: skip
         clock[0] += days * DAY
         visitor = await authenticate(connection(cookie))
@@ -85,7 +87,7 @@ async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> 
         assert ("set-cookie" in visitor.headers) is renewed
         if renewed:
             morsel = given(visitor)
-            assert (morsel["httponly"], int(morsel["max-age"])) == (True, 365 * DAY)
+            assert (morsel["httponly"], int(morsel["max-age"])) == (True, 400 * DAY)
             assert morsel.value != cookie
             cookie = morsel.value
 
@@ -95,10 +97,10 @@ async def test_a_cookie_is_renewed_once_a_week_and_stays_the_same_visitors() -> 
     ("old", "name"), [(untimed(), NAME), (untimed(), COOKIE), (signed(), COOKIE)], ids=range(3)
 )
 async def test_a_cookie_of_an_earlier_version_is_known_and_replaced(old: str, name: str) -> None:
-    visitor = await anonymous(SECRET)(connection(old, name=name))
-    assert (visitor.owner, visitor.known, given(visitor).key) == ("visitor-1", True, NAME)
+    visitor = await Visitors(SECRET)(connection(old, name=name))
+    assert (visitor.owner, visitor.is_new, given(visitor).key) == ("visitor-1", False, NAME)
     again = connection(cookie_of(visitor), **{COOKIE: old})
-    assert await anonymous(SECRET)(again) == Visitor("visitor-1")
+    assert await Visitors(SECRET)(again) == Principal("visitor-1", "visitor")
 
 
 @pytest.mark.promise("owned")
@@ -108,7 +110,7 @@ async def test_servers_of_two_stores_on_one_host_leave_each_others_cookies_alone
     jar = {COOKIE: foreign}
     owners: dict[bytes, str] = {}
     for secret in (SECRET, other, SECRET, other):
-        visitor = await anonymous(secret)(connection(**jar))
+        visitor = await Visitors(secret)(connection(**jar))
         if "set-cookie" in visitor.headers:
             jar[given(visitor).key] = cookie_of(visitor)
         owners.setdefault(secret, visitor.owner)
@@ -123,30 +125,32 @@ async def test_of_two_cookies_of_one_name_the_first_that_is_ours_counts() -> Non
     """A browser sends the one with the longest path first (RFC 6265, section 5.4)."""
     longer, shorter = signed("visitor-1"), signed("visitor-2")
     for line in (f"{longer}; {NAME}={shorter}", f"broken; {NAME}={longer}"):
-        assert (await anonymous(SECRET)(connection(line))).owner == "visitor-1"
+        assert (await Visitors(SECRET)(connection(line))).owner == "visitor-1"
 
 
 async def test_where_other_sites_are_let_in_the_cookie_goes_with_their_requests() -> None:
-    authenticate = anonymous(SECRET, cross_site=True)
+    authenticate = Visitors(SECRET, cross_site=True)
     first = await authenticate(connection(scheme="https"))
     assert (given(first)["samesite"], given(first)["secure"]) == ("None", True)
     known = connection(cookie_of(first), "https", given(first).key)
-    assert await authenticate(known) == Visitor(first.owner)
+    assert await authenticate(known) == Principal(first.owner, "visitor")
     plain = await authenticate(connection())
     assert given(plain)["samesite"] == "Lax"  # browsers refuse the other without https
 
 
 async def test_a_cookie_from_before_other_sites_were_let_in_is_not_lost() -> None:
-    own = await anonymous(SECRET)(connection(scheme="https"))
-    shared = await anonymous(SECRET, cross_site=True)(connection(cookie_of(own), "https"))
+    own = await Visitors(SECRET)(connection(scheme="https"))
+    shared = await Visitors(SECRET, cross_site=True)(
+        connection(cookie_of(own), "https", given(own).key)
+    )
     assert shared.owner == own.owner
-    assert given(shared).key != NAME
-    both = {NAME: cookie_of(own), given(shared).key: cookie_of(shared)}
-    authenticate = anonymous(SECRET, cross_site=True)
-    assert await authenticate(connection(scheme="https", **both)) == Visitor(own.owner)
+    assert given(shared).key != given(own).key
+    both = {given(own).key: cookie_of(own), given(shared).key: cookie_of(shared)}
+    authenticate = Visitors(SECRET, cross_site=True)
+    assert await authenticate(connection(scheme="https", **both)) == Principal(own.owner, "visitor")
     framed = await authenticate(connection(scheme="https"))  # the own one is kept back there
     both[given(shared).key] = cookie_of(framed)
-    assert await authenticate(connection(scheme="https", **both)) == Visitor(own.owner)
+    assert await authenticate(connection(scheme="https", **both)) == Principal(own.owner, "visitor")
 
 
 @pytest.mark.promise("owned")
@@ -157,7 +161,7 @@ async def test_a_cookie_that_was_not_signed_here_counts_as_none() -> None:
         signed(secret=b"another key"), signed(salt="another use"), signed()[1:], untimed()[:-1],
         "x" + untimed(), '"\\303\\377"', "x" * 8000,
     ):  # fmt: skip
-        visitor = await anonymous(SECRET)(connection(cookie))
+        visitor = await Visitors(SECRET)(connection(cookie))
         assert visitor.owner not in ("", "visitor-1", "xvisitor-1"), cookie
         assert cookie_of(visitor) != cookie
 
@@ -211,7 +215,7 @@ async def test_a_client_can_see_whether_its_cookie_comes_back(app: App, guest: G
 async def test_a_lost_cookie_and_with_it_the_chat_is_reported(app: App, guest: Guest) -> None:
     async with app.guest(cookie_jar=aiohttp.DummyCookieJar()) as forgetful:
         assert (await forgetful.send(chat="mine")).status == 200
-        lost = await forgetful.send(chat="mine")
+        lost = await forgetful.post({"id": "mine", "trigger": "regenerate-message"})
         gone = await forgetful.get("/api/chats/mine")
         never = await forgetful.get("/api/chats/never")
     for reading in (lost, gone):
@@ -266,10 +270,12 @@ async def test_foreign_chats_look_like_missing_ones(app: App, guest: Guest, acti
             mine, unknown = answers
             assert (mine.status, mine.raw) == (unknown.status, unknown.raw), (method, path)
             assert mine.status == (204 if path == "/api/chat/@/stream" and not options else 404)
-        for body in ({"message": user("m1", "Mine")}, {"message": user("t1", "Hello?")}):
-            assert (await thief.post({"id": "c1", **body})).status == 404
         assert (await thief.get("/api/chats")).json["chats"] == []
         app.script.free()
+        for chat in ("c1", "unknown"):  # a message makes a chat of one's own, with either id
+            own = await thief.send("Mine", chat=chat, message_id="m1")
+            assert (own.status, own.headers["x-run-id"] == run) == (200, False), chat
+            assert await thief.said(chat) == [("user", "Mine"), ("assistant", "Hello, world.")]
         if active:
             end = await read_until(response, lambda reading: reading.done)
             assert end.end == "finish"
@@ -292,12 +298,12 @@ async def test_a_run_of_another_own_chat_does_not_open_a_foreign_chat(
         assert (one.status, one.json["type"]) == (other.status, other.json["type"]), path
 
 
-async def by_header(connection: HTTPConnection) -> Visitor:
+async def by_header(connection: HTTPConnection) -> Principal:
     """A hook of an application."""
     name = connection.headers.get("x-user")
     if not name:
         raise Unauthenticated("Sign in first.")
-    return Visitor(name, {"x-greeting": name})
+    return Principal(name, headers={"x-greeting": name})
 
 
 @pytest.mark.promise("owned")

@@ -56,6 +56,9 @@ def _missing(feed: FeedReading, evidence: Evidence, listed: float) -> Iterator[V
             continue
         event = came.get((change.kind, change.chat, change.about))
         what = f"{change.kind} of {change.chat} ({change.about}), acknowledged at {change.at:.3f} s"
+        is_erased = change.kind != "chat-deleted" and change.chat in evidence.deleted
+        if event is None and is_erased:
+            continue  # the deletion removes what happened before it
         if event is None:
             yield Violation("feed", f"{feed.who} never got {what}")
             continue

@@ -102,6 +102,7 @@ class History:
     def run(self) -> Run:
         return Run(
             id=self.id,
+            owner="ann",
             chat_id=self.chat,
             prompt_id=f"{self.chat}m0",
             message_id=f"a{self.chat}",

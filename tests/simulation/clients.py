@@ -147,9 +147,8 @@ class ChatClient:
         await self._client.call(Request("PATCH", f"/api/chats/{chat}", body), (200, 204, 404))
         self._note(f"renames {chat}: {title}")
 
-    async def trespass(self, chat: str, cursor: Cursor | None, *, writes: bool) -> None:
+    async def trespass(self, chat: str, cursor: Cursor | None) -> None:
         """Try everything with another owner's chat."""
-        message = {"id": "stranger", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
         stream = f"/api/chat/{chat}/stream"
         tries: list[tuple[Request, set[int]]] = [
             (Request("GET", f"/api/chats/{chat}"), {404}),
@@ -158,9 +157,9 @@ class ChatClient:
             (Request("PATCH", f"/api/chats/{chat}", b'{"title":"mine"}'), {404}),
             (Request("DELETE", f"/api/chats/{chat}"), {404}),
         ]
-        if writes:
-            body = encode({"id": chat, "message": message})
-            tries.append((Request("POST", "/api/chat", body), {404}))
+        # A new message would make a chat of the stranger's own, which has the same id.
+        again = encode({"id": chat, "trigger": "regenerate-message"})
+        tries.append((Request("POST", "/api/chat", again), {404}))
         if cursor is not None:
             resumed = Request("GET", stream, headers={"last-event-id": str(cursor)})
             tries.append((resumed, {404, 410}))

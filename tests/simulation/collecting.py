@@ -24,8 +24,8 @@ async def answers(store: Store, owners: Mapping[str, str]) -> tuple[list[Answer]
     """Every run that a store has, and the messages of every chat."""
     found: list[Answer] = []
     trees: dict[str, dict[str, Node]] = {}
-    for run in await store.runs.newest(limit=10_000):
-        whole = await store.runs.find(None, run.chat_id, run.id)
+    for run in await store.operators.newest(limit=10_000):
+        whole = await store.operators.any_run(run.id)
         records, page = await read_all(store.log, run.id)
         answer = Answer(whole, Log(records, page.spans), b"")
         found.append(answer)

@@ -158,13 +158,7 @@ class History:
         self._judge(replace(evidence, leaks=[*evidence.leaks, *self._leaks()]))
 
     def _sessions(self) -> list[ChatSession]:
-        loses = any(incident.kind == "lose-tail" for incident in self.workload.incidents)
-        sessions = []
-        for chat in self.workload.chats:
-            kinds = {action.kind for turn in chat.turns for action in turn.actions}
-            may_vanish = loses or "delete" in kinds
-            sessions.append(ChatSession(self.network, self.site, chat, may_vanish=may_vanish))
-        return sessions
+        return [ChatSession(self.network, self.site, chat) for chat in self.workload.chats]
 
     async def _subscribe(self, owner: str, action: Action) -> None:
         await asyncio.sleep(action.at)

@@ -52,6 +52,11 @@ class Session:
         after = int(url.query.get("starting_after", "-1"))
         return self._stream(heard(job, after), name.removeprefix("resp_").rpartition("_")[0])
 
+    async def delete(self, url: Any, **_: Any) -> Response:
+        """Delete a kept answer."""
+        job = self._provider.jobs.pop(url.parts[-1], None)
+        return Response(self, 200 if job is not None else 404, _json({"id": url.parts[-1]}))
+
     async def close(self) -> None:
         """Nothing to close."""
 

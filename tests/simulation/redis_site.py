@@ -107,7 +107,7 @@ class RedisSite:
         if self._observer is None:
             self._observer = self._store("observer")
             await self._observer.open()
-        return bool(await self._observer.runs.newest(active=True))
+        return bool(await self._observer.operators.newest(active=True))
 
     async def reopened(self) -> Store:
         if self._observer is not None:

@@ -13,8 +13,8 @@ from starlette.requests import HTTPConnection
 from durable_llm_streams.errors import StoreError
 from durable_llm_streams.runs import Limits, Worker
 from durable_llm_streams.server import OfferedModel, ServerConfig, create_app
+from durable_llm_streams.server.principal import Principal
 from durable_llm_streams.server.state import AppState
-from durable_llm_streams.server.visitors import Visitor
 from durable_llm_streams.source import Source
 from durable_llm_streams.store import Store
 
@@ -260,8 +260,8 @@ class Server:
             exchange.cut()
 
 
-async def _by_header(connection: HTTPConnection) -> Visitor:
-    return Visitor(connection.headers.get("x-owner", "nobody"))
+async def _by_header(connection: HTTPConnection) -> Principal:
+    return Principal(connection.headers.get("x-owner", "nobody"))
 
 
 def headers(owner: str, more: Mapping[str, str] | None = None) -> dict[str, str]:

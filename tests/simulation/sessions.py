@@ -20,16 +20,13 @@ class ChatSession:
         network: how they reach the servers.
         site: where a log's length is read.
         chat: what is done.
-        may_vanish: whether the chat may be gone at any time, so that another owner that sends to it
-            would create it again.
     """
 
-    def __init__(self, network: Network, site: Site, chat: Chat, *, may_vanish: bool) -> None:
+    def __init__(self, network: Network, site: Site, chat: Chat) -> None:
         self._network = network
         self._seen = network.observed
         self._site = site
         self._chat = chat
-        self._may_vanish = may_vanish
         self._kinds: dict[str, Callable[[Action, Turn, ChatClient], Awaitable[object]]] = {
             "ask": self._ask,
             "repeat": self._ask,
@@ -107,7 +104,7 @@ class ChatSession:
         if self._is_accepted(turn):
             cursors = self._cursors()
             cursor = cursors[-1] if cursors else None
-            await client.trespass(self._chat.name, cursor, writes=not self._may_vanish)
+            await client.trespass(self._chat.name, cursor)
 
     def _is_accepted(self, turn: Turn) -> bool:
         sent = self._chat.sent(turn)

@@ -95,7 +95,7 @@ class SQLiteSite:
 
     async def active(self) -> bool:
         for store in self._open.values():
-            return bool(await store.runs.newest(active=True))
+            return bool(await store.operators.newest(active=True))
         return True
 
     async def reopened(self) -> Store:

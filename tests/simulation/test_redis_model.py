@@ -13,7 +13,7 @@ from redis import Redis
 from durable_llm_streams.stores.redis import RedisStore
 from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.redis.doctor.permissions import SCRIPTED
-from tests.contract import StoreContract, compare_with_model
+from tests.contract import LimitsContract, StoreContract, compare_with_model
 from tests.contract.machine import SETTINGS
 from tests.redis_servers import RedisServer
 from tests.redis_stores import OpenedStores
@@ -72,6 +72,10 @@ async def stores(real: Redis) -> AsyncIterator[TwinStores]:
 
 class TestContract(StoreContract):
     """Every sentence of the Store contract."""
+
+
+class TestLimits(LimitsContract):
+    pass
 
 
 def test_random_histories_of_the_store_are_the_same_on_a_real_server(real: Redis) -> None:

@@ -15,13 +15,13 @@ from durable_llm_streams import (
     Limits,
     ModelError,
     OfferedModel,
+    Principal,
     Prompt,
     ReasoningDelta,
     ServerConfig,
     Source,
     TextDelta,
     Unauthenticated,
-    Visitor,
     Worker,
     create_app,
     open_store,
@@ -44,11 +44,11 @@ class MyModel:
     async def close(self) -> None: ...
 
 
-async def by_header(connection: HTTPConnection) -> Visitor:
+async def by_header(connection: HTTPConnection) -> Principal:
     user = connection.headers.get("x-user")
     if user is None:
         raise Unauthenticated("Sign in first.")
-    return Visitor(user)
+    return Principal(user)
 
 
 def my_app() -> FastAPI:

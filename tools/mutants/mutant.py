@@ -18,7 +18,10 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "fold": ("fold.py",),
     "chunks": ("chunks.py",),
     "wire": ("wire/",),
-    "model": ("model.py", "store/", "errors.py", "backoff.py", "clock.py", "ids.py", "source.py"),
+    "model": (
+        *("model.py", "store/", "errors.py", "source.py"),
+        *("backoff.py", "clock.py", "ids.py", "redaction.py"),
+    ),
     "log": ("log/",),
     "runs": ("runs/",),
     "sqlite": ("stores/sqlite/",),

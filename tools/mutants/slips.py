@@ -84,10 +84,9 @@ IN_RUNS: Final = (
     Slip(
         "end-in-two-steps",
         "runs.ending:end",
-        "await log.end(Ending(run.id, epoch, len(held) + 1, records, status, fold.body(), now))",
+        "await log.end(Ending(run.id, epoch, place, records, status, fold.body(), now, charges))",
         """
         from durable_llm_streams.store import Append
-        place = len(held) + 1
         await log.append([Append(run.id, epoch, place, records)])
         place += len(records)
         await log.end(Ending(run.id, epoch, place, [], status, fold.body(), now))
@@ -231,20 +230,20 @@ IN_SERVER: Final = (
     Slip(
         "cursor-skips-one",
         "server.answers:resume",
-        "return answer_stream(state, visitor, reader, page)",
+        "return answer_stream(state, principal, reader, page)",
         """
         rest = Page(page.first + 1, page.records[1:], page.next_seq, page.spans, page.status)
-        return answer_stream(state, visitor, reader, rest)
+        return answer_stream(state, principal, reader, rest)
         """,
     ),
     # A client that comes back with a cursor is sent the record that it names once more.
     Slip(
         "cursor-repeats-one",
         "server.answers:resume",
-        "return answer_stream(state, visitor, reader, page)",
+        "return answer_stream(state, principal, reader, page)",
         """
         page = await state.store.log.read(cursor.run_id, max(0, cursor.seq - 1))
-        return answer_stream(state, visitor, reader, page)
+        return answer_stream(state, principal, reader, page)
         """,
     ),
     # A stream that a server's end cuts short says DONE like one that is complete.
@@ -267,13 +266,25 @@ IN_SERVER: Final = (
         'detail = "The store cannot be used at this moment. Nothing was lost; try again."',
         "detail = str(error)",
     ),
-    # A stop looks for the run by its chat alone, without the owner.
+    # A stop looks for the run by its id alone, without the owner.
     Slip(
         "stop-for-anybody",
         "server.answers:stop",
-        "state.store.runs.find(visitor.owner, chat_id(request), run)",
-        "state.store.runs.find(None, chat_id(request), run)",
+        "state.store.runs.find(principal.owner, chat_id(request), run)",
+        """
+        state.store.operators.any_run(run) if run
+        else state.store.runs.find(principal.owner, chat_id(request), run)
+        """,
     ),
+    # A hook's answer that is no principal is one user, whose chats are everybody's.
+    Slip(
+        "broken-hook-is-somebody",
+        "server.authentication:identify",
+        "raise HookFailed",
+        'return Principal("nobody")',
+    ),
+    # A name may be empty, so all who have none share their chats.
+    Slip("name-may-be-empty", "server.principal:owner_of", "not name.strip()", "False"),
 )
 
 IN_PROVIDERS: Final = (

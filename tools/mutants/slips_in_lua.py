@@ -101,12 +101,14 @@ IN_LUA: Final = (
     ),
     # What makes a duplicate recognisable is looked up, but never written down.
     Slip("redis-key-not-kept", "send.lua", "call('HSET', key('keys', chat), dedup, run)", ""),
-    # Any owner can send into a chat by its id.
+    # A chat's id is its name, whoever its owner is: any owner can send into it.
+    Slip("redis-names-without-owner", "shared.lua", "return owner .. '/' .. id", "return id"),
+    # The upgrade leaves the runs of a chat behind, under its old name.
     Slip(
-        "redis-foreign-chat",
-        "send.lua",
-        "(not is_new and known[1] ~= owner)",
-        "(not is_new and not known[1])",
+        "redis-upgrade-without-runs",
+        "upgrade.lua",
+        "call('HSET', key('run', run), 'chat', chat)",
+        "",
     ),
     # A run is found by its id in any chat.
     Slip(
@@ -114,20 +116,6 @@ IN_LUA: Final = (
         "find_run.lua",
         "if run == '' or call('HGET', key('run', run), 'chat') ~= chat then",
         "if run == '' or not call('HGET', key('run', run), 'chat') then",
-    ),
-    # Another owner's chat is shown.
-    Slip(
-        "redis-snapshot-of-another",
-        "snapshot.lua",
-        "if about[2] ~= owner then",
-        "if not about[2] then",
-    ),
-    # Another owner's chat is deleted.
-    Slip(
-        "redis-delete-for-anybody",
-        "delete.lua",
-        "if call('HGET', key('chat', chat), 'owner') ~= owner then",
-        "if not call('HGET', key('chat', chat), 'owner') then",
     ),
     # The writer does not learn of a reader in another process.
     Slip(

@@ -68,8 +68,8 @@ IN_SQLITE: Final = (
     # A claim takes every run that is running, whether or not its lease has run out.
     Slip(
         "sqlite-claim-ignores-lease",
-        "stores.sqlite.active_runs:ActiveRuns._is_claimable",
-        "active.lease_until <= now",
+        "stores.sqlite.active_runs:ActiveRuns.claimable",
+        "active.run.status is Status.RUNNING and active.lease_until <= now",
         "active.run.status is Status.RUNNING",
     ),
     # A claim of a run that was written before continues under the same epoch.
@@ -114,6 +114,13 @@ IN_SQLITE: Final = (
         "stores.sqlite.file:DatabaseFile._restart_wal",
         'self.connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")',
         "pass",
+    ),
+    # A run is found through any chat that has the id of its own, also another owner's.
+    Slip(
+        "sqlite-run-by-the-chats-id",
+        "stores.sqlite.runs:SQLiteRuns.find",
+        "(run.owner, run.chat_id) != (owner, chat_id)",
+        "run.chat_id != chat_id",
     ),
 )
 

@@ -38,6 +38,10 @@ export const words = {
   nextVersion: "Next version",
   version: (index: number, count: number) => `${index} of ${count}`,
   details: "About this answer",
+  leftOut: (count: number) =>
+    count === 1
+      ? "The first message of this chat was not sent to the model: the chat is too long."
+      : `The first ${count.toLocaleString("en")} messages of this chat were not sent to the model: the chat is too long.`,
   thinking: "Thinking…",
   thoughts: "Thoughts",
   earlier: (count: number) => `${count} earlier ${count === 1 ? "message" : "messages"}`,
@@ -58,6 +62,8 @@ export const words = {
 
   waitingToSend: "Waits here and is sent by itself.",
   waitingForAnswer: "Is sent when this answer ends.",
+  limited: (time: string) =>
+    `That is as much as you may ask for now. It is kept here and can be sent from ${time} on.`,
   refused: (why: string) => `Not sent. ${why}`,
   tryAgain: "Try again",
   discard: "Discard",
@@ -107,6 +113,32 @@ export const words = {
   light: "Light",
   dark: "Dark",
   system: "System",
+
+  devices: "Devices and sign-out",
+  continueElsewhere: "Continue on another device",
+  continueElsewhereHow:
+    "Scan the code, or open the link in the other browser. It then has the same chats as this one.",
+  linkValid: (seconds: number) => `Valid for ${seconds} s, once. Whoever opens it can read and write your chats.`,
+  linkOver: "This link is no longer valid.",
+  linkFailed: (why: string) => `No link could be made. ${why}`,
+  link: "Link",
+  linkCode: "QR code of the link",
+  copyLink: "Copy link",
+  newLink: "Make a new link",
+  continueHere: "Continue here?",
+  continueHereText:
+    "This browser gets the chats of the device that made the link. Go on only if you made it yourself.",
+  continueHereLoses: "It has chats of its own. They can then no longer be opened here.",
+  continueHereNow: "Continue here",
+  signOut: "Sign out",
+  signOutText:
+    "Your chats are kept for the browsers that are signed in. When there is none left, nobody can open them any more.",
+  signOutHere: "Sign out here",
+  signOutHereWhat: "This browser forgets you, and what is waiting to be sent.",
+  signOutEverywhere: "Sign out in all browsers",
+  signOutEverywhereWhat: "Also where somebody copied your cookie. Nobody can open your chats any more.",
+  notDone: (why: string) => `That did not work. ${why}`,
+  close: "Close",
 
   missingTitle: "There is no such chat here",
   missingText:

@@ -12,6 +12,7 @@ from rich.console import Console
 from durable_llm_streams.errors import InvalidRequest, InvalidSetting, ModelError
 from durable_llm_streams.providers.openai_compatible import OpenAICompatible
 from durable_llm_streams.providers.requests.listing import AUTO
+from durable_llm_streams.redaction import secrets_of
 from durable_llm_streams.source import (
     Citation,
     File,
@@ -150,7 +151,5 @@ def _secrets(settings: Settings) -> Iterator[str]:
         if value:
             yield from (value, value.rpartition(" ")[2])
     for address in (options["base_url"], options["proxy"]):
-        before, at, _ = (address or "").rpartition("@")
-        if at:
-            yield before.rpartition(":")[2]
+        yield from secrets_of(address or "")
     yield from (value for value in (settings.openai_api_key, settings.openrouter_api_key) if value)

@@ -1,4 +1,4 @@
-"""`dls doctor`: errors, dangers and notes about the store and the provider."""
+"""`dls doctor`: errors, dangers and notes about the store, the provider and who can reach them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from durable_llm_streams.stores import SQLiteView, is_sqlite, open_store, sqlite
 from durable_llm_streams.stores.finding import Finding, Level
 
 from .doctor_provider import DEMO, examine_provider
+from .public import examine_public
 from .settings import Settings, load
 from .terminal import sanitized
 
@@ -54,9 +55,20 @@ async def doctor(console: Console, *, asks: bool = True) -> bool:
         _print(console, "!", "bold yellow", "The server starts, but answers may be lost.")
     else:
         _print(console, "✓", "bold green", "The store is fit for serving.")
+    levels |= _public(console, settings)
     if asks:
         levels |= await _provider(console, settings)
     return not levels & {"fatal", "danger"}
+
+
+def _public(console: Console, settings: Settings) -> set[Level]:
+    """The findings about a server that others can reach."""
+    levels = _report(console, examine_public(settings))
+    if "fatal" in levels:
+        _print(console, "✗", "bold red", "The server does not start where others can reach it.")
+    elif "danger" in levels:
+        _print(console, "!", "bold yellow", "The server starts, but others could misuse it.")
+    return levels
 
 
 async def _provider(console: Console, settings: Settings) -> set[Level]:

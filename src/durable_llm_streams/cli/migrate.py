@@ -80,8 +80,8 @@ async def _migrate(source: str, target: str) -> Outcome:
 
 
 def _report(console: Console, outcome: Outcome) -> None:
-    for chat_id, reason in outcome.conflicts:
-        _print(console, f"Not copied, or not the same: chat {chat_id} {reason}.")
+    for (owner, chat_id), reason in outcome.conflicts:
+        _print(console, f"Not copied, or not the same: chat {chat_id} of {owner} {reason}.")
     _print(console, f"{outcome.copied} chats copied, {outcome.found} were there already.")
     if outcome.conflicts:
         count = len(outcome.conflicts)

@@ -18,6 +18,7 @@ from durable_llm_streams.providers.requests.dialect_file import read_rows
 from durable_llm_streams.providers.requests.listing import AUTO
 from durable_llm_streams.providers.requests.prefill import PrefillTable
 from durable_llm_streams.providers.requests.request import base_address
+from durable_llm_streams.redaction import without_secrets
 from durable_llm_streams.server import OfferedModel
 from durable_llm_streams.source import Source
 
@@ -81,8 +82,7 @@ def endpoint(settings: Settings) -> Endpoint | None:
         if Dialects(base_address(url)).of().fallbacks:
             _no_background(settings, "OpenRouter keeps no answers. Unset it.")
         options = _options(settings) | {"base_url": url, "api_key": settings.openai_api_key}
-        name = str(base_address(url).with_user(None).with_query(None))
-        return Endpoint(name, options)
+        return Endpoint(without_secrets(str(base_address(url))), options)
     return None
 
 

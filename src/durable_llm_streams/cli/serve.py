@@ -19,12 +19,16 @@ from fastapi import FastAPI
 from durable_llm_streams._version import __version__
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.server import ServerConfig, create_app
+from durable_llm_streams.server.edge import EdgeLimits, RepeatedLines, accepted_hosts
+from durable_llm_streams.server.edge.serving import for_this_process, guarded
 from durable_llm_streams.server.forwarded import behind_proxies
 from durable_llm_streams.server.state import AppState
 from durable_llm_streams.stores import open_store, without_password
 
+from .keys import read_keys
 from .listening import listen, url_of
 from .provider import provider, with_models
+from .public import check_public
 from .settings import Settings, load, unknown
 
 logger = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ KEEP_ALIVE_SECONDS = 75
 _CONNECTIONS_SECONDS = 3
 _PROXIES = "127.0.0.1,::1"  # on this machine: `localhost` is either
 _BACKLOG = 4096
+_BODY_PER_MESSAGE = 4  # the client's view of the conversation, and what escapes add
 
 
 class Server(uvicorn.Server):
@@ -108,11 +113,16 @@ def serve() -> None:
         DurableError: the server cannot start; the sentence says what to change.
     """
     settings = load()
+    written = logging.StreamHandler()
+    written.addFilter(RepeatedLines())
     logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[written],
     )
     for name in unknown():
         logger.warning("%s is not a setting. `dls settings` lists them.", name)
+    check_public(settings)
     with contextlib.ExitStack() as stack:
         listeners = listen(settings.host, settings.port)
         for listener in listeners:
@@ -130,6 +140,7 @@ def _run(settings: Settings, listeners: Sequence[socket.socket]) -> None:
 
 
 async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None:
+    keys = read_keys(settings.secret_file)
     chosen = provider(settings)
     address = settings.store_address()
     store = open_store(
@@ -152,12 +163,18 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
             models=chosen.models,
             on_busy=settings.on_busy,
             max_message_bytes=settings.max_message_bytes,
+            max_body_bytes=_BODY_PER_MESSAGE * settings.max_message_bytes,
             store_patience=settings.store_patience,
+            new_visitors=settings.new_visitors_an_hour(),
             base_path=settings.base_path,
             cors_origins=settings.cors_origins,
             frame_ancestors=settings.frame_ancestors,
+            hosts=accepted_hosts(settings.hosts, settings.host),
+            docs=settings.docs == "on",
+            cookie_age=settings.visitor_age,
+            quotas=settings.quotas(),
         )
-        app = create_app(store, worker, config)
+        app = create_app(store, worker, config, keys=keys)
         where = url_of(listeners, app.base_path)
         logger.info("Durable LLM Streams %s on %s", __version__, where)
         logger.info("Answers come from %s.", chosen.name)
@@ -166,9 +183,13 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket]) -> None
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        limits = EdgeLimits(connections_per_address=settings.connections_per_address)
+        proxies = os.environ.get("FORWARDED_ALLOW_IPS", _PROXIES)
         server = Server(
             uvicorn.Config(
-                behind_proxies(app, os.environ.get("FORWARDED_ALLOW_IPS", _PROXIES)),
+                behind_proxies(app, proxies),
+                http=guarded(for_this_process(limits), proxies),
+                ws="none",
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 log_config=None,

@@ -6,18 +6,21 @@ import os
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from durable_llm_streams.errors import InvalidSetting
 from durable_llm_streams.providers.demo import GoesOn
 from durable_llm_streams.runs import Limits
+from durable_llm_streams.server.edge import is_loopback
+from durable_llm_streams.server.quotas import LONGEST_ANSWER, Quotas
 from durable_llm_streams.store import Retention
 from durable_llm_streams.stores import is_sqlite, upstash_address
 
+from .owner_settings import LARGEST, OwnerSettings
+
 PREFIX = "DLS_"
 
-#: More than three centuries: beyond it, clocks and databases overflow.
-_LONGEST = 1e10
+_LONGEST_SHOWN = 20  # characters
 
 _ECONOMY_LEASES = 4
 _ECONOMY_POLL = 10.0  # seconds
@@ -25,14 +28,16 @@ _ECONOMY_POLL = 10.0  # seconds
 #: Variables with our prefix that are not the server's: of `dls chat`, of the build, of the tests.
 _OTHERS = {"DLS_URL", "DLS_WEB", "DLS_CHROMIUM", "DLS_NGINX", "DLS_REDIS_SERVER"}
 
-Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
+_LISTS = ("hosts", "cors_origins", "frame_ancestors", "models", "fallback_models")
+
+Seconds = Annotated[float, Field(gt=0, le=LARGEST)]
 
 
 def _named(*names: str, default: Any, description: str, **more: Any) -> Any:
     return Field(default, validation_alias=AliasChoices(*names), description=description, **more)
 
 
-class Settings(BaseSettings):
+class Settings(OwnerSettings):
     """All settings. Each has a default that works."""
 
     model_config = SettingsConfigDict(
@@ -80,6 +85,11 @@ class Settings(BaseSettings):
     port: int = _named(
         "DLS_PORT", "PORT", default=8000, description="The port to listen on.", ge=0, le=65535
     )
+    anonymous: bool = Field(
+        False,
+        description="`yes`: anybody who reaches this server may use the model provider's key. "
+        "Without it, a server with a key that others can reach does not start.",
+    )
     base_path: str = Field(
         "",
         description="The path below which everything is served, such as `/chat`, if a proxy "
@@ -93,6 +103,21 @@ class Settings(BaseSettings):
     frame_ancestors: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Origins of sites that may show the chat in a frame, separated by commas.",
+    )
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The names by which clients address the server, separated by commas, such as "
+        "`chat.example.org` or `*.example.org`; `*` is any. Default: the names of loopback if "
+        "DLS_HOST is on loopback, any otherwise; with a provider's key it must be set then.",
+    )
+    docs: Literal["on", "off"] = Field(
+        "on", description="Whether `/docs` and `/openapi.json` describe the API."
+    )
+    connections_per_address: int = Field(
+        200,
+        ge=1,
+        description="The most connections of one client address, or of one IPv6 network of 64 "
+        "bits. Those of loopback and of the proxies in FORWARDED_ALLOW_IPS are not counted.",
     )
     model: str | None = Field(
         None,
@@ -126,13 +151,22 @@ class Settings(BaseSettings):
     reasoning_effort: str | None = Field(
         None, description="How much models should think: `low`, `medium`, `high`, …"
     )
+    context_tokens: int = Field(
+        32_000,
+        ge=0,
+        description="How many tokens of a conversation are sent to the model, by a cautious "
+        "estimate: the newest turns, whole. A longer question is refused (413). 0: no limit.",
+    )
     max_tokens: int | None = Field(
-        None, ge=1, description="The longest answer, in tokens. Default: the provider's."
+        None,
+        ge=1,
+        description="The longest answer, in tokens: the model stops there. Default: the "
+        "provider's.",
     )
     temperature: float | None = Field(
         None,
         ge=0,
-        le=_LONGEST,
+        le=LARGEST,
         description="The sampling temperature of the models. Default: the provider's.",
     )
     provider_headers: str = Field(
@@ -167,7 +201,9 @@ class Settings(BaseSettings):
         None,
         description="A TOML file that says how models are asked; see below.",
     )
-    system_prompt: str = Field("", description="The system prompt of every conversation.")
+    system_prompt: str = Field(
+        "", description="The system prompt of every conversation.", repr=False
+    )
     on_busy: Literal["reject", "queue", "interrupt"] = Field(
         "reject",
         description="What happens to a message that arrives while its chat is being answered: it "
@@ -188,7 +224,7 @@ class Settings(BaseSettings):
     grace: float = Field(
         5.0,
         ge=0,
-        le=_LONGEST,
+        le=LARGEST,
         description="Seconds that a process goes on with its answers after SIGTERM; others then go "
         "on with what is unfinished.",
     )
@@ -215,8 +251,18 @@ class Settings(BaseSettings):
     retention_chats: float = Field(
         365 * 24 * 3600.0,
         ge=0,
-        le=_LONGEST,
+        le=LARGEST,
         description="Seconds after its last change when a chat is deleted; 0 keeps it for ever.",
+    )
+    visitor_age: Seconds = Field(
+        400 * 24 * 3600.0,
+        description="Seconds that a visitor's cookie is valid; it is renewed weekly while it is "
+        "used.",
+    )
+    secret_file: str = Field(
+        "",
+        description="A file with the keys that sign visitors' cookies, one a line: the first one "
+        "signs, all verify, and so does the store's own. See docs/http.md.",
     )
     demo_tokens_per_second: float = Field(
         40.0, ge=0, description="The demo model's tokens per second; 0 is unlimited."
@@ -251,7 +297,7 @@ class Settings(BaseSettings):
         repr=False,
     )
 
-    @field_validator("models", "fallback_models", "cors_origins", "frame_ancestors", mode="before")
+    @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -280,13 +326,37 @@ class Settings(BaseSettings):
             grace=self.grace,
             poll=poll,
             concurrent_runs=self.max_runs,
+            per_owner=self._or(self.runs_per_owner, Limits().per_owner, 10),
+            waiting_per_owner=self._or(self.waiting_per_owner, Limits().waiting_per_owner, 20),
+            queue=self.queue,
             attempts=self.attempts,
+            context_tokens=self.context_tokens,
             continues=self.continue_,
             first_token=self.first_token_timeout,
             thinking=self.thinking_timeout,
             next_token=self.token_timeout,
             whole_run=self.run_timeout,
         )
+
+    def quotas(self) -> Quotas:
+        """How much owners may ask."""
+        return Quotas(
+            messages_per_hour=self.messages_per_hour,
+            tokens_per_day=self.tokens_per_day,
+            cost_per_day=self.cost_per_day,
+            budget_per_day=self.budget_per_day,
+            longest_answer=self.max_tokens or LONGEST_ANSWER,
+            streams=self.streams_per_owner,
+        )
+
+    def new_visitors_an_hour(self) -> int:
+        """How many new visitors of one address may send within an hour; 0 is unlimited."""
+        return self._or(self.new_visitors, 0, 60)
+
+    def _or(self, value: int | None, on_loopback: int, elsewhere: int) -> int:
+        if value is not None:
+            return value
+        return on_loopback if is_loopback(self.host) else elsewhere
 
     def retention(self) -> Retention:
         """How long the store keeps things."""
@@ -314,8 +384,14 @@ def load() -> Settings:
         for item in error.errors():
             field = str(item["loc"][0])
             name = field if field.isupper() else names(field)[0]
-            lines.append(f"{name} is {str(item['input'])[:100]!r}: {item['msg']}.")
+            lines.append(f"{name}{_shown(item['input'])}: {item['msg']}.")
         raise InvalidSetting("\n".join(lines)) from None
+
+
+def _shown(value: Any) -> str:
+    """A value in an error. A long one may be a key that was put into the wrong variable."""
+    text = str(value)
+    return f" is {text!r}" if len(text) <= _LONGEST_SHOWN else ""
 
 
 def unknown() -> list[str]:

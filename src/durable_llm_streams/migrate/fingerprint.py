@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from durable_llm_streams.model import Run
 
-from .portable import Bodies, Outline, Portable
+from .portable import Bodies, ChatName, Outline, Portable
 
 
 class Fingerprint(Struct, frozen=True):
@@ -26,14 +26,14 @@ class Fingerprint(Struct, frozen=True):
     logs: dict[str, bytes]
 
 
-async def fingerprint(store: Portable, chat_id: str) -> Fingerprint | None:
+async def fingerprint(store: Portable, name: ChatName) -> Fingerprint | None:
     """Read a whole chat; None if there is no such chat.
 
     Raises:
         RunNotFound, CursorLost: a part was deleted meanwhile; try again.
         StoreUnavailable: the store cannot be read now.
     """
-    outline = await store.outline(chat_id)
+    outline = await store.outline(name)
     if outline is None:
         return None
     bodies, logs = _digest(), {each.run.id: _digest() for each in outline.runs if each.has_log}
@@ -55,8 +55,6 @@ def difference(source: Outline, target: Outline) -> str | None:
 
     Missing logs are ignored, because they expire. So are ages: each store has its own time.
     """
-    if target.chat.owner != source.chat.owner:
-        return "belongs to another owner there"
     if target.chat != source.chat:
         return "has another title, head or time there"
     if target.messages != source.messages:

@@ -27,7 +27,7 @@ from durable_llm_streams.errors import CursorLost, RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Run
 
 from .fingerprint import difference, fingerprint, whole_difference
-from .portable import Portable
+from .portable import ChatName, Portable
 
 Phase = Literal["copy", "compare"]
 #: Called with the phase, the number of chats that are done in it, and their total, roughly.
@@ -49,7 +49,7 @@ class Conflict(NamedTuple):
         reason: the end of a sentence about the chat in the target.
     """
 
-    chat_id: str
+    chat: ChatName
     reason: str
 
 
@@ -117,7 +117,9 @@ class Migration:
         self._now = now
         self._retry = retry
         self._tries = tries
-        self._begun: set[str] = set()  # chats that may have been copied although the call failed
+        self._begun: set[ChatName] = (
+            set()
+        )  # chats that may have been copied although the call failed
 
     async def run(self) -> Outcome:
         """Copy what is missing, then compare everything.
@@ -139,33 +141,40 @@ class Migration:
             await self._retried(store.refuse_served)
 
     async def _move_secret(self) -> bool:
-        """Copy the key of the cookies, unless the target has visitors of its own."""
+        """Copy the key of the cookies, unless the target has visitors of its own.
+
+        The sign-outs come first: no cookie is valid that was not valid before.
+        """
         secret = await self._source.secret()
-        if secret is None or secret == await self._target.secret():
+        if secret is None:
             return True
-        if await self._holds_chats(self._target):
+        is_same = secret == await self._target.secret()
+        if not is_same and await self._holds_chats(self._target):
             return False
-        await self._target.set_secret(secret)
+        for owner, not_before in await self._source.sign_outs():
+            await self._target.add_sign_out(owner, not_before)
+        if not is_same:
+            await self._target.set_secret(secret)
         return True
 
     async def _holds_chats(self, store: Portable) -> bool:
         place: str | None = ""
         while place is not None:
-            chat_ids, place = await store.listing(place)
-            if chat_ids:
+            chats, place = await store.listing(place)
+            if chats:
                 return True
         return False
 
-    async def _each(self, work: Callable[[str], Awaitable[None]]) -> None:
+    async def _each(self, work: Callable[[ChatName], Awaitable[None]]) -> None:
         """Call `work` for every chat of the source, several concurrently."""
         place: str | None = ""
         while place is not None:
             listing = await self._retried(partial(self._source.listing, place))
-            chat_ids, place = iter(listing.chat_ids), listing.next
+            chats, place = iter(listing.chats), listing.next
 
-            async def some(chat_ids: Iterator[str] = chat_ids) -> None:
-                for chat_id in chat_ids:
-                    await work(chat_id)
+            async def some(chats: Iterator[ChatName] = chats) -> None:
+                for name in chats:
+                    await work(name)
 
             try:
                 async with asyncio.TaskGroup() as group:
@@ -179,64 +188,64 @@ class Migration:
         self._watch("copy", 0, total)
         done = 0
 
-        async def copy(chat_id: str) -> None:
+        async def copy(name: ChatName) -> None:
             nonlocal done
-            match await self._attempt(partial(self._copy, chat_id)):
+            match await self._attempt(partial(self._copy, name)):
                 case Result("copied"):
                     outcome.copied += 1
                 case Result("same"):
                     outcome.found += 1
                 case Result("conflict", reason):
-                    outcome.conflicts.append(Conflict(chat_id, reason))
-            self._begun.discard(chat_id)
+                    outcome.conflicts.append(Conflict(name, reason))
+            self._begun.discard(name)
             done += 1
             self._watch("copy", done, max(done, total))
 
         await self._each(copy)
 
-    async def _copy(self, chat_id: str) -> Result:
-        outline = await self._source.outline(chat_id)
+    async def _copy(self, name: ChatName) -> Result:
+        outline = await self._source.outline(name)
         if outline is None:
             return Result("gone")
-        there = await self._target.outline(chat_id)
+        there = await self._target.outline(name)
         if there is not None:
             result = _result(difference(outline, there))
-            ours = result.kind == "same" and chat_id in self._begun
+            ours = result.kind == "same" and name in self._begun
             return Result("copied") if ours else result
-        self._begun.add(chat_id)
+        self._begun.add(name)
         async with aclosing(self._source.contents(outline)) as contents:
             if await self._target.add_chat(outline, contents):
                 return Result("copied")
-        if await self._target.outline(chat_id) is None:
+        if await self._target.outline(name) is None:
             return Result("conflict", "has a run whose id is taken there")
-        return await self._copy(chat_id)  # a lost reply looks the same
+        return await self._copy(name)  # a lost reply looks the same
 
     async def _compare_all(self, outcome: Outcome) -> None:
         total = outcome.copied + outcome.found
         self._watch("compare", 0, total)
-        known = {conflict.chat_id for conflict in outcome.conflicts}
+        known = {conflict.chat for conflict in outcome.conflicts}
         done = 0
 
-        async def compare(chat_id: str) -> None:
+        async def compare(name: ChatName) -> None:
             nonlocal done
-            if chat_id in known:
+            if name in known:
                 return
-            match await self._attempt(partial(self._compare, chat_id)):
+            match await self._attempt(partial(self._compare, name)):
                 case Result("same"):
                     outcome.compared += 1
                 case Result("conflict", reason):
-                    outcome.conflicts.append(Conflict(chat_id, reason))
+                    outcome.conflicts.append(Conflict(name, reason))
             done += 1
             self._watch("compare", done, max(done, total))
 
         await self._each(compare)
         outcome.conflicts.sort()
 
-    async def _compare(self, chat_id: str) -> Result:
-        source = await fingerprint(self._source, chat_id)
+    async def _compare(self, name: ChatName) -> Result:
+        source = await fingerprint(self._source, name)
         if source is None:
             return Result("gone")
-        target = await fingerprint(self._target, chat_id)
+        target = await fingerprint(self._target, name)
         return _result(whole_difference(source, target, self._is_due))
 
     def _is_due(self, run: Run) -> bool:

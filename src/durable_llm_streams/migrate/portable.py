@@ -15,7 +15,7 @@ Theory of operation
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from msgspec import Struct, structs
 
@@ -82,15 +82,27 @@ class Records(NamedTuple):
 Content = Bodies | Records
 
 
+class ChatName(NamedTuple):
+    """What identifies a chat in every store."""
+
+    owner: str
+    id: str
+
+    @classmethod
+    def of(cls, chat: Chat) -> Self:
+        """The name of a chat."""
+        return cls(chat.owner, chat.id)
+
+
 class Listing(NamedTuple):
     """Some of the chats of a store.
 
     Attributes:
-        chat_ids: may be empty.
+        chats: may be empty.
         next: the place of the next page; None at the end.
     """
 
-    chat_ids: Sequence[str]
+    chats: Sequence[ChatName]
     next: str | None
 
 
@@ -115,14 +127,14 @@ class Portable(Protocol):
         ...
 
     async def listing(self, place: str = "") -> Listing:
-        """The ids of chats of all owners, the longest unchanged first, as far as that is cheap.
+        """The names of chats of all owners, the longest unchanged first, as far as that is cheap.
 
         Args:
             place: the `next` of the previous listing; "" for the first one.
         """
         ...
 
-    async def outline(self, chat_id: str) -> Outline | None:
+    async def outline(self, name: ChatName) -> Outline | None:
         """A chat without its text, at one moment; None if there is no such chat."""
         ...
 
@@ -156,13 +168,22 @@ class Portable(Protocol):
         """Replace the key, for the next server."""
         ...
 
+    async def sign_outs(self) -> Sequence[tuple[str, int]]:
+        """The owners who signed out everywhere, and the times; see `VisitorStore.sign_out`."""
+        ...
+
+    async def add_sign_out(self, owner: str, not_before: int) -> None:
+        """Add one of them. Idempotent."""
+        ...
+
     async def close(self) -> None:
         """Close the store."""
         ...
 
 
 def at_rest(run: Run) -> Run:
-    """The run without a writer, as it is while no server uses its store."""
+    """The run without a writer and a reservation: limits are not migrated."""
+    run = structs.replace(run, charges=(), reservations=0)
     if run.status is Status.RUNNING:
         return structs.replace(run, status=Status.QUEUED)
     return run

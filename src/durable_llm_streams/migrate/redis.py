@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -18,7 +17,6 @@ from durable_llm_streams.stores.redis import scripts
 from durable_llm_streams.stores.redis.client.address import RedisAddress
 from durable_llm_streams.stores.redis.client.connection import pairs
 from durable_llm_streams.stores.redis.client.database import Database
-from durable_llm_streams.stores.redis.client.errors import RedisError
 from durable_llm_streams.stores.redis.client.script import Script
 from durable_llm_streams.stores.redis.doctor.checks import examine
 from durable_llm_streams.stores.redis.log import record_seconds
@@ -27,12 +25,24 @@ from durable_llm_streams.stores.redis.partitions import (
     VERSION,
     Partition,
     Partitions,
+    chat_name,
     milliseconds,
     store_root,
 )
 from durable_llm_streams.stores.redis.replies import chat_from, messages_from, run_from
+from durable_llm_streams.stores.redis.upgrading import count_servers, upgrade
 
-from .portable import Bodies, Content, Listing, MovedRun, Outline, Portable, Records, at_rest
+from .portable import (
+    Bodies,
+    ChatName,
+    Content,
+    Listing,
+    MovedRun,
+    Outline,
+    Portable,
+    Records,
+    at_rest,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +68,7 @@ class PortableRedis(Portable):
         self._partitions = Partitions(self._client, address)
         self._pages = Pages(self._partitions)
         self._root = store_root(address.prefix)
+        self._named_by_id = False  # a store of layout 1, which is only read
 
     async def open(self, *, must_exist: bool) -> None:
         """Prepare the store for the other operations.
@@ -83,6 +94,9 @@ class PortableRedis(Portable):
             *("version", VERSION, "partitions", address.partitions),
             *("life", secrets.token_hex(8)),
         )
+        if not must_exist or "upgrading" in meta:
+            await upgrade(self._client, meta)
+        self._named_by_id = must_exist and int(meta["version"]) < 2
         self._partitions.life = meta["life"]
 
     async def _meta(self, *fields: str | int) -> dict[str, str]:
@@ -98,7 +112,7 @@ class PortableRedis(Portable):
     @override
     async def refuse_served(self) -> None:
         # A running server subscribes to a channel; while it writes, it also holds leases.
-        if await self._subscribers():
+        if await count_servers(self._client, self._client.address.prefix):
             raise StoreLocked(
                 f"Servers are running on {self.name}. Stop them, and start the migration again."
             )
@@ -108,16 +122,6 @@ class PortableRedis(Portable):
                 "moment ago. Stop it, wait until its leases have run out (DLS_LEASE), and start "
                 "the migration again."
             )
-
-    async def _subscribers(self) -> int:
-        """The number of subscribers of the store's events; 0 if the command is not permitted."""
-        channel = self._partitions.all[0].events_channel
-        count = 0
-        with contextlib.suppress(RedisError):
-            for node in await self._client.masters():
-                reply = await self._client.command("PUBSUB", "NUMSUB", channel, node=node)
-                count += int(reply[1])
-        return count
 
     @override
     async def count(self) -> int:
@@ -135,30 +139,40 @@ class PortableRedis(Portable):
         after: str | None = f"{number}-{offset}"
         if offset >= total or not seen:
             after = f"{number + 1}-0" if number + 1 < len(partitions) else None
-        return Listing([chat_id.decode() for chat_id in there], after)
+        names = [
+            ChatName(owner.decode(), name.decode().rpartition("/")[2])
+            for owner, name in pairs(there)
+        ]
+        return Listing(names, after)
 
     @override
-    async def outline(self, chat_id: str) -> Outline | None:
-        partition = self._partitions.of_chat(chat_id)
-        reply = await partition.call(scripts.PORTABLE_OUTLINE, chat_id, _SERVERS_CLOCK)
+    async def outline(self, name: ChatName) -> Outline | None:
+        key = self._key_name(name)
+        partition = self._partitions.named(key)
+        reply = await partition.call(scripts.PORTABLE_OUTLINE, key, _SERVERS_CLOCK)
         if not reply:
             return None
         about, versions, runs, (age, *ages) = reply
         flat = [part for id_, entry in pairs(versions) for part in (id_, entry, b"")]
+        chat = structs.replace(chat_from(about), active_run=None)
+        if chat.owner != name.owner:
+            return None  # in a store of layout 1
         return Outline(
-            structs.replace(chat_from(about), active_run=None),
+            chat,
             tuple(messages_from(flat)),
-            tuple(map(_moved_from, runs, map(int, ages))),
+            tuple(_moved_from(run, int(age), name) for run, age in zip(runs, ages, strict=True)),
             int(age),
         )
 
+    def _key_name(self, name: ChatName) -> str:
+        return name.id if self._named_by_id else chat_name(*name)
+
     @override
     async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
-        partition, first = self._partitions.of_chat(outline.chat.id), 0
+        key = self._key_name(ChatName.of(outline.chat))
+        partition, first = self._partitions.named(key), 0
         while first < len(outline.messages):
-            bodies = await partition.call(
-                scripts.PORTABLE_BODIES, outline.chat.id, first, PAGE_BYTES
-            )
+            bodies = await partition.call(scripts.PORTABLE_BODIES, key, first, PAGE_BYTES)
             if not bodies:
                 raise CursorLost
             yield Bodies(first, bodies)
@@ -175,8 +189,9 @@ class PortableRedis(Portable):
 
     @override
     async def add_chat(self, outline: Outline, contents: AsyncIterator[Content]) -> bool:
+        key = chat_name(*ChatName.of(outline.chat))
         # The pieces are invisible until the last script turns them into a chat.
-        writer = _ChatWriter(self._partitions.of_chat(outline.chat.id), outline)
+        writer = _ChatWriter(self._partitions.named(key), key, outline)
         async for content in contents:
             if isinstance(content, Bodies):
                 await writer.messages(content)
@@ -186,7 +201,7 @@ class PortableRedis(Portable):
         chat = outline.chat
         reply = await writer.call(
             scripts.PORTABLE_PUT_CHAT,
-            *(chat.id, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head or ""),
+            *(key, chat.owner, chat.title, chat.created_at, chat.updated_at, chat.head or ""),
             len(outline.messages),
             self._time_left(outline.age, self._retention.chat),
             outline.age,
@@ -222,6 +237,15 @@ class PortableRedis(Portable):
         await self._client.call(scripts.PORTABLE_SECRET, [self._root], [secret.hex()])
 
     @override
+    async def sign_outs(self) -> Sequence[tuple[str, int]]:
+        flat = await self._client.call(scripts.PORTABLE_SIGN_OUTS, [self._root], [])
+        return [(owner.decode(), int(float(time))) for owner, time in pairs(flat)]
+
+    @override
+    async def add_sign_out(self, owner: str, not_before: int) -> None:
+        await self._client.call(scripts.SIGN_OUT, [self._root], [owner, not_before, 0])
+
+    @override
     async def close(self) -> None:
         await self._client.close()
 
@@ -231,14 +255,16 @@ class _ChatWriter:
 
     Args:
         partition: of the chat.
+        name: of the chat, in keys.
         outline: of the chat.
     """
 
-    def __init__(self, partition: Partition, outline: Outline) -> None:
+    def __init__(self, partition: Partition, name: str, outline: Outline) -> None:
         self._partition = partition
+        self._name = name
         self._outline = outline
         self._token = secrets.token_hex(8)
-        self._left = {moved.run.id: _fields(outline.chat.id, moved) for moved in outline.runs}
+        self._left = {moved.run.id: _fields(name, moved) for moved in outline.runs}
 
     async def call(self, script: Script, *args: str | bytes | int) -> Any:
         """Run a script with the token as its first argument."""
@@ -247,13 +273,13 @@ class _ChatWriter:
     async def messages(self, content: Bodies) -> None:
         """Write some messages."""
         first, bodies = content
-        chat_id, messages = self._outline.chat.id, self._outline.messages[first:]
+        messages = self._outline.messages[first:]
         pieces = [
             part
             for message, body in zip(messages, bodies, strict=False)
             for part in (message.id, _tree_entry(message), body)
         ]
-        await self.call(scripts.PORTABLE_PUT_MESSAGES, chat_id, first, *pieces)
+        await self.call(scripts.PORTABLE_PUT_MESSAGES, self._name, first, *pieces)
 
     async def records(self, content: Records) -> None:
         """Write records of a run, and the run itself with the first ones."""
@@ -271,20 +297,21 @@ class _ChatWriter:
             await self.records(Records(run_id, 1, ()))
 
 
-def _moved_from(reply: Sequence[Any], age: int) -> MovedRun:
-    """A run from {run, fields, next}, and the milliseconds since its end."""
+def _moved_from(reply: Sequence[Any], age: int, name: ChatName) -> MovedRun:
+    """A run from {run, fields, next}, the milliseconds since its end, and its chat."""
     run, (_, flat, after_log) = run_from(reply), reply
+    run = structs.replace(run, owner=name.owner)  # layout 1 does not have it with the run
     fields = dict(pairs(flat))
     next_seq = int(fields[b"next"]) if run.status.ended else after_log
     return MovedRun(at_rest(run), fields[b"content"].decode(), next_seq, next_seq == after_log, age)
 
 
-def _fields(chat_id: str, moved: MovedRun) -> list[str | int]:
+def _fields(name: str, moved: MovedRun) -> list[str | int]:
     """The fields of a run's hash; the last script adds its number."""
     run: Run = moved.run
     spans = " ".join(f"{first}:{epoch.number}:{epoch.token}" for first, epoch in run.spans)
     fields: dict[str, str | int] = {
-        "chat": chat_id, "prompt": run.prompt_id, "answer": run.message_id, "model": run.model,
+        "chat": name, "prompt": run.prompt_id, "answer": run.message_id, "model": run.model,
         "created": run.created_at, "key": run.key or "", "content": moved.content,
         "status": run.status, "epoch": run.epoch.number, "token": run.epoch.token,
         "takeovers": run.takeovers, "spans": spans,

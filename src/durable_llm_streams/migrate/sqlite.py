@@ -23,7 +23,17 @@ from durable_llm_streams.stores.sqlite.rows import (
     spans_to_blob,
 )
 
-from .portable import Bodies, Content, Listing, MovedRun, Outline, Portable, Records, at_rest
+from .portable import (
+    Bodies,
+    ChatName,
+    Content,
+    Listing,
+    MovedRun,
+    Outline,
+    Portable,
+    Records,
+    at_rest,
+)
 
 _LISTED_AT_ONCE = 500
 
@@ -64,19 +74,19 @@ class PortableSQLite(Portable):
         seen_at, key = map(int, place.split(":")) if place else (-(1 << 62), 0)
         with self._file.translated_errors():
             rows = self._file.connection.execute(
-                "SELECT id, seen_at, key FROM chat WHERE (seen_at, key) > (?, ?)"
+                "SELECT owner, id, seen_at, key FROM chat WHERE (seen_at, key) > (?, ?)"
                 " ORDER BY seen_at, key LIMIT ?",
                 (seen_at, key, _LISTED_AT_ONCE),
             ).fetchall()
         last = rows[-1] if len(rows) == _LISTED_AT_ONCE else None
-        return Listing([row[0] for row in rows], last and f"{last[1]}:{last[2]}")
+        return Listing([ChatName(*row[:2]) for row in rows], last and f"{last[2]}:{last[3]}")
 
     @override
-    async def outline(self, chat_id: str) -> Outline | None:
+    async def outline(self, name: ChatName) -> Outline | None:
         connection = self._file.connection
         with self._file.translated_errors():
             row = connection.execute(
-                f"SELECT {CHAT_COLUMNS}, seen_at FROM chat WHERE id = ?", (chat_id,)
+                f"SELECT {CHAT_COLUMNS}, seen_at FROM chat WHERE owner = ? AND id = ?", name
             ).fetchone()
             if row is None:
                 return None
@@ -115,7 +125,7 @@ class PortableSQLite(Portable):
 
     @override
     async def contents(self, outline: Outline) -> AsyncGenerator[Content, None]:
-        for first, bodies in self._bodies(outline.chat.id):
+        for first, bodies in self._bodies(ChatName.of(outline.chat)):
             yield Bodies(first, bodies)
         for moved in outline.runs:
             after = 0
@@ -126,15 +136,15 @@ class PortableSQLite(Portable):
                 yield Records(moved.run.id, page.first, page.records)
                 after = page.last
 
-    def _bodies(self, chat_id: str) -> Iterator[tuple[int, list[bytes]]]:
+    def _bodies(self, name: ChatName) -> Iterator[tuple[int, list[bytes]]]:
         """All bodies in pages, each with the index of its first body."""
         first, size = 0, 0
         page: list[bytes] = []
         with self._file.translated_errors():
             for (body,) in self._file.connection.execute(
-                "SELECT body FROM message WHERE chat = (SELECT key FROM chat WHERE id = ?)"
-                " ORDER BY key",
-                (chat_id,),
+                "SELECT body FROM message"
+                " WHERE chat = (SELECT key FROM chat WHERE owner = ? AND id = ?) ORDER BY key",
+                name,
             ):
                 if page and size + len(body) > PAGE_BYTES:
                     yield first, page
@@ -188,15 +198,28 @@ class PortableSQLite(Portable):
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('secret', ?)", (secret,))
 
     @override
+    async def sign_outs(self) -> Sequence[tuple[str, int]]:
+        with self._file.translated_errors():
+            return self._file.connection.execute(
+                "SELECT owner, not_before FROM signed_out"
+            ).fetchall()
+
+    @override
+    async def add_sign_out(self, owner: str, not_before: int) -> None:
+        await self._store.visitors.sign_out(owner, not_before, forget=0)
+
+    @override
     async def close(self) -> None:
         await self._store.close()
 
 
 def _is_taken(connection: sqlite3.Connection, outline: Outline) -> bool:
-    ids = [("chat", outline.chat.id), *(("run", moved.run.id) for moved in outline.runs)]
+    name = ChatName.of(outline.chat)
+    if connection.execute("SELECT 1 FROM chat WHERE owner = ? AND id = ?", name).fetchone():
+        return True
     return any(
-        connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (id_,)).fetchone()
-        for table, id_ in ids
+        connection.execute("SELECT 1 FROM run WHERE id = ?", (moved.run.id,)).fetchone()
+        for moved in outline.runs
     )
 
 

@@ -18,9 +18,11 @@ from yarl import URL
 
 from durable_llm_streams._version import __version__
 from durable_llm_streams.errors import InvalidSetting, ModelError
+from durable_llm_streams.redaction import secrets_of
 from durable_llm_streams.source import Alive, Event, Finish, Prompt, TextDelta
 
 from . import failures
+from .failures.redactor import long_texts
 from .requests.connection import Route, broke, held
 from .requests.dialect import Dialect, DialectName, Dialects, Row
 from .requests.learning import Lessons
@@ -121,8 +123,9 @@ class OpenAICompatible:
         self._prefill = _with_host(prefill or PrefillTable(), dialects.of())
         self._continues = continues
         self._route = Route.to(address, proxy=proxy, ca_file=ca_file)
-        secrets = [value.rpartition(" ")[2] for value in made.values()]
-        self._redact = failures.Redactor([api_key, address.password, *secrets, self._route.secret])
+        secrets = [value.rpartition(" ")[2] for value in made.values()] + secrets_of(base_url)
+        secrets += [*self._route.secrets, *long_texts(extra_body or {})]
+        self._redact = failures.Redactor([api_key, *secrets])
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_timeout, sock_connect=connect_timeout
         )

@@ -9,7 +9,10 @@ Theory of operation
    limited by `Limits.attempts`.
 3. The id of a provider's job is in the log before the first delta of it. A job is cancelled when
    its answer fails, or when the log may not have its id; never because this process ends.
-4. Only the end of the run writes the terminal record, in one step with status and history. A
+4. The message has paid for the first request to the model. Each further one takes the reservation
+   of the run again, before it is made; where that is refused, the answer fails. A job that goes on
+   is no further request.
+5. Only the end of the run writes the terminal record, in one step with status and history. A
    cancelled task flushes and returns. The caller that cancelled it decides what happens to the run.
 """
 
@@ -18,34 +21,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from durable_llm_streams import chunks
-from durable_llm_streams.backoff import Backoff
-from durable_llm_streams.errors import Fenced, ModelError, ShuttingDown, StoreUnavailable
+from durable_llm_streams.errors import (
+    Fenced,
+    LimitReached,
+    ModelError,
+    ShuttingDown,
+)
 from durable_llm_streams.fold import Fold
 from durable_llm_streams.log import Flusher, LogWriter, read_all
 from durable_llm_streams.model import Claim, Run, Status
 from durable_llm_streams.source import Finish, Job, Prompt, Source, Turn
 from durable_llm_streams.store import Store
 
-from . import ending
+from . import ending, model_context
 from .attempt import Attempt
 from .continuation import request
 from .idle_timeout import cancelled
 from .jobs import Jobs
 from .ladder import Step
 from .limits import Limits
+from .model_context import Context
 from .parts import PartWriter
 from .retry_policy import RetryPolicy
+from .store_retry import retried
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 2.0
-_STORE_RETRY = Backoff(0.1, 2.0)
-_STORE_TRIES = 9
 
 _TOO_LONG = "The answer took too long and was ended. Try again, perhaps with a shorter question."
 _FAILED = "The model provider had a problem. Try again."
@@ -95,6 +102,7 @@ class Answer:
         self._now = now
         self._rng = rng
         self._failures = 0
+        self._is_paid = claim.epoch.number == 1  # by the message
         self._parts = PartWriter(self._writer.write, now)
         self._unlogged_job: Job | None = None  # its id may not be in the log
 
@@ -126,13 +134,13 @@ class Answer:
         if fold.job is not None and self._jobs.supported:
             self._policy.job = Job(*fold.job)
         attempt, step = self._attempt(fold), self._policy.choose(fold)
+        sent = await self._context(fold)
         if not fold.message_id:
-            for record in ending.opening(self._run):
+            for record in ending.opening(self._run, sent.metadata()):
                 self._writer.write(record)
         elif self._run.epoch.number > 1:
             about = step.notice() if attempt <= self._limits.attempts else {}
             self._notice({"event": "takeover", "attempt": attempt, **about})
-        turns = await self._turns()
         # If the clock was set back since then, the run must not get more time.
         passed = max(0, self._now() - (self._run.started_at or 0))
         left = self._limits.whole_run - passed / 1000
@@ -141,7 +149,7 @@ class Answer:
         whole = asyncio.timeout(left)
         try:
             async with whole:
-                await self._try_until_done(fold, step, turns)
+                await self._try_until_done(fold, step, sent.turns)
         except TimeoutError:
             if not whole.expired():
                 raise
@@ -165,27 +173,25 @@ class Answer:
     def _notice(self, values: dict[str, Any]) -> None:
         self._writer.write(chunks.notice(values))
 
-    async def _turns(self) -> list[Turn]:
-        turns = [Turn("system", self._system)] if self._system else []
-        for message in await self._store.chats.thread(self._run.id):
-            if message.body:
-                text = "".join(
-                    part["text"]
-                    for part in chunks.decode(message.body)["parts"]
-                    if part["type"] == "text"
-                )
-                if text:
-                    turns.append(Turn("user" if message.role == "user" else "assistant", text))
-        return turns
+    async def _context(self, fold: Fold) -> Context:
+        thread = await self._store.chats.thread(self._run.id)
+        if fold.message_id:
+            return model_context.repeat(self._system, thread, fold.metadata)
+        return model_context.choose(self._system, thread, self._limits.context_tokens)
 
-    async def _try_until_done(self, fold: Fold, step: Step, turns: list[Turn]) -> None:
+    async def _try_until_done(self, fold: Fold, step: Step, turns: Sequence[Turn]) -> None:
         failure: ModelError | None = None
         while True:
             attempt = self._attempt(fold)
             if attempt > self._limits.attempts:
                 return await self._give_up(failure)
             try:
+                await self._reserve(step)
                 return await self._finish(await self._ask(fold, step, turns))
+            except LimitReached as refusal:
+                sentence = f"The answer could not go on. {refusal}"
+                # What the last attempt spent is in its notice: it is not counted twice.
+                return await self._fail(sentence, more={"reason": "budget"})
             except ModelError as error:
                 failure = error
             except TimeoutError as error:  # of the source
@@ -209,7 +215,7 @@ class Answer:
                 await self._back_off(attempt, failure, step)
             fold = await self._read()
 
-    async def _ask(self, fold: Fold, step: Step, turns: list[Turn]) -> Finish:
+    async def _ask(self, fold: Fold, step: Step, turns: Sequence[Turn]) -> Finish:
         """Make one attempt."""
         if not self._may_begin():
             await self._writer.drain()
@@ -238,6 +244,15 @@ class Answer:
             read_text=self._read_text,
         )
         return await attempt.run(prompt)
+
+    async def _reserve(self, step: Step) -> None:
+        """Take the run's reservation for a further request. Raises LimitReached."""
+        is_paid, self._is_paid = self._is_paid, False
+        if is_paid or step.job is not None or not self._run.charges or not self._may_begin():
+            return
+        times = self._run.reservations + 1
+        reserve = self._store.runs.reserve
+        self._run = await retried(lambda: reserve(self.claim, times), self._run.id, self._rng)
 
     async def _read_text(self) -> str:
         """The text of the step in the log."""
@@ -275,6 +290,8 @@ class Answer:
         about = {"model": self._run.model, **event.metadata, **self._about()}
         about["finishReason"] = event.reason
         await self._end(Status.FINISHED, ending.finished(event.reason, about))
+        if self._policy.job is not None:
+            self._jobs.delete([self._policy.job])
 
     async def _give_up(self, failure: ModelError | None) -> None:
         reason = str(failure) if failure else "The server was interrupted each time."
@@ -282,8 +299,13 @@ class Answer:
         sentence = f"The answer could not be completed in {times} attempts. {reason}"
         await self._fail(sentence, failure)
 
-    async def _fail(self, sentence: str, failure: ModelError | None = None) -> None:
-        about = {**_spent(failure), **self._about()}
+    async def _fail(
+        self,
+        sentence: str,
+        failure: ModelError | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        about = {**_spent(failure), **self._about(), **(more or {})}
         await self._end(Status.FAILED, ending.failed(sentence, about))
         if self._policy.job is not None:
             self._jobs.abandon(self._policy.job)
@@ -294,24 +316,19 @@ class Answer:
 
     async def _end(self, status: Status, last: ending.Last) -> None:
         await self._writer.drain()
-        for failures in range(1, _STORE_TRIES + 1):
-            try:
-                await ending.end(
-                    self._store.log,
-                    self._run,
-                    self.claim.epoch,
-                    status,
-                    last,
-                    self._now(),
-                    at=self._writer.next_seq,
-                )
-            except StoreUnavailable as error:
-                if failures == _STORE_TRIES:
-                    raise
-                logger.warning("Run %s: %s", self._run.id, error)
-                await asyncio.sleep(_STORE_RETRY.delay(failures, self._rng.random))
-            else:
-                return
+
+        async def end() -> None:
+            await ending.end(
+                self._store.log,
+                self._run,
+                self.claim.epoch,
+                status,
+                last,
+                self._now(),
+                at=self._writer.next_seq,
+            )
+
+        await retried(end, self._run.id, self._rng)
 
     def _about(self) -> dict[str, Any]:
         """Metadata of the message: how the answer was made."""

@@ -21,19 +21,28 @@ from durable_llm_streams.fold import Fold
 from durable_llm_streams.model import Epoch, Run, Status
 from durable_llm_streams.store import Ending, LogStore, Store
 
+from .settling import settlement
+
 Last = Callable[[Fold], Sequence[bytes]]
 
 _DIGITS = 12  # of a sum of dollars; a token may cost less than a millionth
 
 
-def opening(run: Run) -> list[bytes]:
-    """The first records of every log."""
-    about = {
+def opening(run: Run, context: Mapping[str, int] | None = None) -> list[bytes]:
+    """The first records of every log.
+
+    Args:
+        run: the run.
+        context: what the model is sent, see `Context.metadata`; None if it was not asked.
+    """
+    about: dict[str, Any] = {
         "run": run.id,
         "model": run.model,
         "createdAt": timestamp(run.created_at),
         "status": Status.RUNNING,
     }
+    if context is not None:
+        about["context"] = context
     return [chunks.start(run.message_id, about), chunks.START_STEP]
 
 
@@ -94,7 +103,7 @@ async def end(
 
     Args:
         log: where its log is.
-        run: the run.
+        run: the run, with what it has reserved.
         epoch: the claim under which it is ended.
         status: the final status.
         last: makes the last records from the fold of the log so far.
@@ -126,8 +135,10 @@ async def end(
         closing = last(fold)
         fold.feed(closing)
         records += closing
+        charges = settlement(run, fold)
+        place = len(held) + 1
         try:
-            await log.end(Ending(run.id, epoch, len(held) + 1, records, status, fold.body(), now))
+            await log.end(Ending(run.id, epoch, place, records, status, fold.body(), now, charges))
         except SequenceMismatch as error:
             raise StoreUnavailable("The store has lost records of this run.") from error
         return fold

@@ -1,17 +1,28 @@
-"""Cancelling a provider's jobs whose answer is no longer needed: they cost money until they end.
+"""Cancelling and deleting a provider's jobs that are no longer needed.
 
-A job is cancelled when its run is stopped or has failed, and when an attempt begins anew. It is not
-cancelled when its process ends: the worker that takes the run over reattaches to it.
+They cost money until they end. A job is cancelled when its run is stopped or has failed, and when
+an attempt begins anew. It is not cancelled when its process ends: the worker that takes the run
+over reattaches to it.
+
+Some providers store a job after its end. There it is deleted when its run has ended, and again with
+its chat: the first deletion may have failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
 
 from durable_llm_streams.backoff import Backoff
-from durable_llm_streams.errors import ModelError
-from durable_llm_streams.source import Job, JobSource, Source
+from durable_llm_streams.errors import CursorLost, ModelError, NotFound
+from durable_llm_streams.fold import Fold
+from durable_llm_streams.log import read_all
+from durable_llm_streams.model import Message
+from durable_llm_streams.source import Job, JobSource, Source, StoringSource
+from durable_llm_streams.store import LogReader
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +30,11 @@ _TRY_SECONDS = 10.0
 _END_SECONDS = 5.0
 _RETRY = Backoff(1.5, 6.0)
 _TRIES = 3
+_MOST_RUNS = 20  # whose logs are read when their chat is deleted
 
 
 class Jobs:
-    """Cancels a provider's jobs in the background; failures are logged and ignored.
+    """Cancels and deletes a provider's jobs in the background. Failures are logged and ignored.
 
     Args:
         source: where the jobs are.
@@ -30,6 +42,7 @@ class Jobs:
 
     def __init__(self, source: Source) -> None:
         self._source = source if isinstance(source, JobSource) else None
+        self._storing = source if isinstance(source, StoringSource) else None
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -38,15 +51,44 @@ class Jobs:
         """Whether the source has jobs."""
         return self._source is not None
 
+    @property
+    def stored(self) -> bool:
+        """Whether the source's provider stores jobs after their end."""
+        return self._storing is not None
+
+    def delete(self, jobs: Sequence[Job]) -> None:
+        """Delete jobs of runs that have ended, in the background. Idempotent."""
+        if self._storing is None or not jobs:
+            return
+        if self._closed:
+            logger.warning("%d jobs of the provider are not deleted", len(jobs))
+            return
+        self._start(self._delete_all(self._storing, jobs), "deletion of jobs")
+
     def abandon(self, job: Job) -> asyncio.Task[None] | None:
-        """Cancel a job in the background. Idempotent. Returns the task, if there is one."""
+        """Cancel a job in the background, and delete it. Idempotent.
+
+        Returns the task, if there is one.
+        """
         if self._source is None or self._closed:
             logger.warning("The provider's job %s is not cancelled; it goes on to its end", job.id)
             return None
-        task = asyncio.create_task(_cancel(self._source, job), name=f"end of job {job.id}")
+        return self._start(self._cancel(self._source, job), f"end of job {job.id}")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         return task
+
+    async def _cancel(self, source: JobSource, job: Job) -> None:
+        await _try(source.cancel, "Cancelling", job)
+        if self._storing is not None:
+            await _try(self._storing.delete_job, "Deleting", job)
+
+    async def _delete_all(self, source: StoringSource, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            await _try(source.delete_job, "Deleting", job)
 
     async def end(self, job: Job) -> None:
         """Cancel a job, and wait for that with a timeout."""
@@ -54,30 +96,46 @@ class Jobs:
             await asyncio.wait([task], timeout=_END_SECONDS)
 
     async def close(self, seconds: float) -> None:
-        """Wait for the jobs that are being cancelled, with a timeout."""
+        """Wait for the jobs that are being cancelled or deleted, with a timeout."""
         self._closed = True
         if self._ending:
             _, late = await asyncio.wait(self._ending, timeout=seconds)
             for task in late:
                 task.cancel()
             if late:
-                logger.warning("%d jobs of the provider are not cancelled", len(late))
+                logger.warning("%d jobs of the provider are not cancelled or deleted", len(late))
                 await asyncio.wait(late, timeout=seconds)
 
 
-async def _cancel(source: JobSource, job: Job) -> None:
+async def jobs_of(log: LogReader, messages: Sequence[Message]) -> list[Job]:
+    """The jobs that the logs of a branch name, as far as these are kept; of the newest runs.
+
+    Args:
+        log: where the logs are.
+        messages: the branch.
+    """
+    found = []
+    for run_id in [message.run_id for message in messages if message.run_id][-_MOST_RUNS:]:
+        with suppress(NotFound, CursorLost):
+            records, _ = await read_all(log, run_id)
+            if (job := Fold.of(records).job) is not None:
+                found.append(Job(*job))
+    return found
+
+
+async def _try(call: Callable[[Job], Awaitable[None]], what: str, job: Job) -> None:
     for failures in range(1, _TRIES + 1):
         try:
             async with asyncio.timeout(_TRY_SECONDS):
-                return await source.cancel(job)
+                return await call(job)
         except TimeoutError:
-            logger.warning("Cancelling the provider's job %s timed out", job.id)
+            logger.warning("%s the provider's job %s timed out", what, job.id)
         except ModelError as error:
-            logger.warning("Cancelling the provider's job %s: %s %s", job.id, error, error.detail)
+            logger.warning("%s the provider's job %s: %s %s", what, job.id, error, error.detail)
             if not error.retryable:
                 return None
         except Exception:
-            logger.exception("Cancelling the provider's job %s failed", job.id)
+            logger.exception("%s the provider's job %s failed", what, job.id)
             return None
         if failures < _TRIES:
             await asyncio.sleep(_RETRY.delay(failures))

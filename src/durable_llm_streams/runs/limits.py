@@ -7,6 +7,7 @@ import random
 from msgspec import Struct
 
 from durable_llm_streams.backoff import Backoff
+from durable_llm_streams.store import Bounds
 
 from .continuation import Mode
 
@@ -18,7 +19,12 @@ class Limits(Struct, frozen=True, kw_only=True):
         lease: how long a claim lasts without a heartbeat; there are five heartbeats for each lease.
         poll: how often a worker looks for runs to claim.
         concurrent_runs: how many runs a process executes at once; more wait in the queue.
+        per_owner: how many runs of one owner run at once in the store, in all processes together.
+        waiting_per_owner: how many more of an owner may wait; others are refused.
+        queue: how many runs of all owners may wait in the store.
         attempts: how many attempts are made before a run fails.
+        context_tokens: how many tokens of a conversation the model is sent, by the estimate of
+            `tokens.estimated`; 0 for all. See `context`.
         continues: the partial answers that a model is asked in words to continue, see
             `continuation.may_continue`.
         first_token: timeout from the request, or from the last sign of life, to the first token of
@@ -37,7 +43,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     lease: float = 5.0
     poll: float = 0.5
     concurrent_runs: int = 1000
+    per_owner: int = 500
+    waiting_per_owner: int = 5000
+    queue: int = 10_000
     attempts: int = 5
+    context_tokens: int = 32_000
     continues: Mode = "on"
     first_token: float = 120.0
     thinking: float = 900.0
@@ -48,6 +58,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     longest_wait: float = 120.0
     grace: float = 5.0
     shutdown_timeout: float = 5.0
+
+    @property
+    def bounds(self) -> Bounds:
+        """What holds when a message is accepted."""
+        active = self.per_owner + self.waiting_per_owner
+        return Bounds(running=self.per_owner, active=active, waiting=self.queue)
 
     def delay(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
         """Seconds to wait before the next attempt, at least what the provider asked for."""

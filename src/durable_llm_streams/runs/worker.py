@@ -27,7 +27,9 @@ from durable_llm_streams.store import Order, Sent, Store
 
 from . import ending, shutdown
 from .executor import Executor
+from .jobs import jobs_of
 from .limits import Limits
+from .model_context import check_question, check_system, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,9 @@ class Worker:
         limits: see `Limits`.
         now: the wall clock, in milliseconds.
         rng: for jitter.
+
+    Raises:
+        InvalidSetting: the system prompt leaves no room for questions.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class Worker:
         rng: random.Random | None = None,
     ) -> None:
         self.limits = limits or Limits()
+        check_system(system, self.limits.context_tokens)
+        self._system = system
         self._store = store
         self._name = name
         self.now = now
@@ -109,13 +116,21 @@ class Worker:
 
         Raises:
             ShuttingDown: this process accepts no new runs.
+            MessageTooLong: the question alone is more than the model is sent.
             DurableError: see `RunStore.send`.
         """
         if self._executor.draining:
             raise ShuttingDown("This server is shutting down. Send the message again in a moment.")
+        if order.body:
+            budget = self.limits.context_tokens
+            check_question(text_of(order.body), system=self._system, budget=budget)
         has_capacity = self._capacity() > 0
-        if has_capacity:
-            order = structs.replace(order, worker=self._name, lease=self.limits.lease)
+        order = structs.replace(
+            order,
+            bounds=self.limits.bounds,
+            worker=self._name if has_capacity else None,
+            lease=self.limits.lease,
+        )
         self._reserved += has_capacity
         try:
             sent = await self._store.runs.send(order)
@@ -154,11 +169,15 @@ class Worker:
     async def delete(self, owner: str, chat_id: str) -> None:
         """Stop the active runs of a chat, then delete it. Raises ChatNotFound."""
         while True:
-            chat = (await self._store.chats.snapshot(owner, chat_id)).chat
-            if chat.active_run is None:
+            found = await self._store.chats.snapshot(owner, chat_id)
+            active = found.chat.active_run
+            if active is None:
                 break
-            await self.stop(await self._store.runs.find(owner, chat_id, chat.active_run))
+            await self.stop(await self._store.runs.find(owner, chat_id, active))
+        jobs = self._executor.jobs
+        stored = await jobs_of(self._store.log, found.messages) if jobs.stored else ()
         await self._store.chats.delete(owner, chat_id)
+        jobs.delete(stored)
 
     def drain(self) -> None:
         """Accept no more runs. Running attempts go on until `close`; none begins."""
@@ -218,7 +237,8 @@ class Worker:
             return False
         self._reserved += limit
         try:
-            claiming = self._store.runs.claim(self._name, limit, self.limits.lease)
+            limits = self.limits
+            claiming = self._store.runs.claim(self._name, limit, limits.lease, limits.per_owner)
             claims = await self._guarded(claiming, ())
         finally:
             self._reserved -= limit

@@ -1,15 +1,16 @@
-"""The HTTP server: routes, visitors, problems, streams."""
+"""The HTTP server: routes, principals, problems, streams."""
 
 from .app import create_app
+from .authentication import Authenticate
 from .config import OfferedModel, ServerConfig
+from .principal import Principal
 from .problems import Unauthenticated
-from .visitors import Authenticate, Visitor
 
 __all__ = [
     "Authenticate",
     "OfferedModel",
+    "Principal",
     "ServerConfig",
     "Unauthenticated",
-    "Visitor",
     "create_app",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -12,11 +14,11 @@ from durable_llm_streams.store import Page
 from durable_llm_streams.wire.aisdk import STREAM_HEADERS
 
 from . import description
+from .principal import Principal
 from .problems import described
 from .requests import chat_id, json_response
 from .state import AppState, app_state
 from .streams import PAGE_BYTES, RunStream
-from .visitors import Visitor
 
 router = APIRouter(tags=["answers"])
 
@@ -28,19 +30,23 @@ def cursor_of(request: Request, after: str | None) -> Cursor | None:
 
 
 def answer_stream(
-    state: AppState, visitor: Visitor, reader: Reader, page: Page | None = None
+    state: AppState,
+    principal: Principal,
+    reader: Reader,
+    page: Page | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> RunStream:
-    """The response that follows a run. Raises ShuttingDown."""
+    """The response that follows a run, with more headers. Raises ShuttingDown."""
     state.streams.check_open()  # clients would take an empty stream for an empty answer
-    headers = {**STREAM_HEADERS, **visitor.headers, "x-run-id": reader.run_id}
-    return RunStream(state.streams, reader, headers, page)
+    headers = {**STREAM_HEADERS, **principal.headers, "x-run-id": reader.run_id, **(more or {})}
+    return RunStream(state.streams, reader, headers, page, principal.owner)
 
 
 @router.get(
     "/api/chat/{chat_id}/stream",
     operation_id="follow_answer",
     response_class=Response,
-    responses=description.FOLLOWED | described(400, 401, 404, 410, 503),
+    responses=description.FOLLOWED | described(400, 401, 404, 410, 429, 503),
     openapi_extra=description.FROM_A_CURSOR,
 )
 async def resume(request: Request, after: description.After = None) -> Response:
@@ -53,24 +59,25 @@ async def resume(request: Request, after: description.After = None) -> Response:
     its first message.
     """
     state = app_state(request)
-    visitor = await state.visitor(request)
+    principal = await state.principal(request)
     chat = chat_id(request)
     cursor = cursor_of(request, after)
+    state.streams.check_room(principal.owner)
     if cursor is None:
         try:
-            run = await state.store.runs.find(visitor.owner, chat)
+            run = await state.store.runs.find(principal.owner, chat)
         except (ChatNotFound, RunNotFound):
-            return Response(status_code=204, headers=dict(visitor.headers))
-        return answer_stream(state, visitor, Reader(state.store.log, Cursor.beginning(run.id)))
+            return Response(status_code=204, headers=dict(principal.headers))
+        return answer_stream(state, principal, Reader(state.store.log, Cursor.beginning(run.id)))
     try:
-        await state.store.runs.find(visitor.owner, chat, cursor.run_id)
+        await state.store.runs.find(principal.owner, chat, cursor.run_id)
     except RunNotFound as error:
         raise CursorLost from error  # the run is past its retention, or the store has lost it
     reader = Reader(state.store.log, cursor)
     page = await reader.read(max_bytes=PAGE_BYTES)
     if reader.ended and not page.records:
-        return Response(status_code=204, headers=dict(visitor.headers))
-    return answer_stream(state, visitor, reader, page)
+        return Response(status_code=204, headers=dict(principal.headers))
+    return answer_stream(state, principal, reader, page)
 
 
 @router.post(
@@ -86,13 +93,13 @@ async def stop(request: Request, run: description.RunId = None) -> Response:
     When it returns, no chunk can follow. `stopped` is null when there was nothing to stop.
     """
     state = app_state(request)
-    visitor = await state.visitor(request)
+    principal = await state.principal(request)
     stopped = None
     try:
-        found = await state.store.runs.find(visitor.owner, chat_id(request), run)
+        found = await state.store.runs.find(principal.owner, chat_id(request), run)
         if not found.status.ended and await state.worker.stop(found):
             stopped = found.id
     except RunNotFound:
         if run is not None:
             raise
-    return json_response({"stopped": stopped}, visitor)
+    return json_response({"stopped": stopped}, principal)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -20,15 +22,20 @@ from durable_llm_streams.errors import DurableError, InvalidSetting
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
-from . import answers, chats, feed, health, introduction, sending
+from . import answers, chats, devices, feed, health, introduction, sending
+from .api_page import add_api_page
+from .authentication import Authenticate
 from .config import ServerConfig
-from .cross_origin import CrossOrigin
+from .cross_origin import CrossOrigin, ForeignRequests
+from .edge import Hosts
 from .problems import handle_durable_error, handle_http_exception, handle_unexpected, problem
+from .safeguards import Safeguards
+from .sign_outs import SignOuts
 from .site import Site
 from .state import AppState
 from .streaming_app import StreamingApp
 from .ui import BUILT, add_interface
-from .visitors import Authenticate, anonymous
+from .visitors import Visitors
 
 _ROUTERS: Final = (
     sending.router,
@@ -36,6 +43,7 @@ _ROUTERS: Final = (
     chats.router,
     feed.router,
     introduction.router,
+    devices.router,
     health.router,
 )
 
@@ -47,6 +55,7 @@ def create_app(
     *,
     authenticate: Authenticate | None = None,
     ui: Path | None = BUILT,
+    keys: Sequence[bytes] = (),
 ) -> StreamingApp:
     """Make the ASGI application.
 
@@ -61,12 +70,14 @@ def create_app(
         store: where everything is.
         worker: executes runs of this store.
         config: see `ServerConfig`.
-        authenticate: identifies the visitor of a request; by default each is an anonymous visitor
-            with a signed cookie.
+        authenticate: identifies the principal of a request; by default each is an anonymous
+            visitor with a signed cookie.
         ui: the folder of the built web interface, by default the package's own; None for none.
+        keys: what signs the visitors' cookies instead of the store's secret: the first one signs,
+            all of them verify, and so does the secret.
 
     Raises:
-        InvalidSetting: a setting about other sites is invalid; the text says what to change.
+        InvalidSetting: a setting about hosts or other sites is invalid; its text says more.
     """
     site = Site.checked(config.base_path, config.cors_origins, config.frame_ancestors)
     state = AppState(store, worker, config, authenticate)
@@ -74,14 +85,16 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         await store.open()
-        if state.authenticate is None:
-            secret = await store.meta("secret", secrets.token_bytes(32))
-            state.authenticate = anonymous(secret, cross_site=site.shared)
-        await worker.start()
-        try:
-            yield
-        finally:
-            await state.hand_over()
+        async with contextlib.AsyncExitStack() as stack:
+            if state.authenticate is None:
+                state.visitors = await _visitors(state, site, keys)
+                state.authenticate = state.visitors
+                await stack.enter_async_context(_watching(state))
+            await worker.start()
+            try:
+                yield
+            finally:
+                await state.hand_over()
 
     app = StreamingApp(
         title="Durable LLM Streams",
@@ -89,13 +102,19 @@ def create_app(
         description="LLM answers that survive.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/openapi.json" if config.docs else None,
     )
     app.base_path = site.base_path
-    if site.shared:
-        app.outermost = CrossOrigin(app.answer, site.cors_origins)
+    answer = CrossOrigin(app.answer, site.cors_origins) if site.shared else app.answer
+    foreign = ForeignRequests(site.cors_origins)
+    app.outermost = Safeguards(answer, Hosts(config.hosts), foreign, site.base_path)
     app.state.durable = state
     for router in _ROUTERS:
         app.include_router(router)
+    if config.docs:
+        add_api_page(app)
     add_interface(app, ui, site.frame_ancestors)
     _check_base_path(app, site.base_path)
     app.add_exception_handler(DurableError, handle_durable_error)
@@ -103,6 +122,37 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _handle_invalid)
     app.add_exception_handler(Exception, handle_unexpected)
     return app
+
+
+async def _visitors(state: AppState, site: Site, keys: Sequence[bytes]) -> Visitors:
+    """The visitors of a store that is open."""
+    store, age = state.store, state.config.cookie_age
+    sign_outs = SignOuts(store.visitors, age)
+    await sign_outs.open()
+    now = str(sign_outs.now()).encode()
+    return Visitors(
+        await store.meta("secret", secrets.token_bytes(32)),
+        keys=keys,
+        now=sign_outs.now,
+        cross_site=site.shared,
+        age=age,
+        since=float(await store.meta("cookies-since", now)),
+        sign_outs=sign_outs,
+    )
+
+
+@asynccontextmanager
+async def _watching(state: AppState) -> AsyncGenerator[None, None]:
+    """Meanwhile, streams of visitors who sign out end."""
+    assert state.visitors is not None
+    assert state.visitors.sign_outs is not None
+    task = asyncio.create_task(state.visitors.sign_outs.watch(state.streams), name="sign-outs")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _check_base_path(app: FastAPI, base: str) -> None:

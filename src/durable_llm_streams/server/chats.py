@@ -39,9 +39,9 @@ async def list_chats(
     limit: description.Limit = 30,
     before: description.Before = None,
 ) -> Response:
-    """The visitor's chats, newest first. `next` is the `before` of the next page, or null."""
+    """The sender's chats, newest first. `next` is the `before` of the next page, or null."""
     state = app_state(request)
-    visitor = await state.visitor(request)
+    principal = await state.principal(request)
     if not 1 <= limit <= description.MOST_CHATS:
         raise InvalidRequest(f"`limit` must be between 1 and {description.MOST_CHATS}.")
     if len(q) > description.MAX_QUERY_LENGTH:
@@ -50,14 +50,14 @@ async def list_chats(
         )
     try:
         page = await state.store.chats.page(
-            visitor.owner, query=q.strip(), limit=limit, more=before
+            principal.owner, query=q.strip(), limit=limit, more=before
         )
     except InvalidPageToken as error:
         raise InvalidRequest(
             "`before` is not a token of this list. Use `next` of the page before."
         ) from error
     chats = [chat_row(chat) for chat in page.chats]
-    return json_response({"chats": chats, "next": page.more}, visitor)
+    return json_response({"chats": chats, "next": page.more}, principal)
 
 
 @router.get(
@@ -75,11 +75,11 @@ async def get_chat(request: Request, leaf: description.Leaf = None) -> Response:
     branch of a message.
     """
     state = app_state(request)
-    visitor = await state.visitor(request)
+    principal = await state.principal(request)
     if leaf is not None and not valid_id(leaf):
         raise InvalidRequest("Invalid message id.")
-    snapshot = await state.store.chats.snapshot(visitor.owner, chat_id(request), leaf)
-    return json_response(_snapshot(snapshot), visitor)
+    snapshot = await state.store.chats.snapshot(principal.owner, chat_id(request), leaf)
+    return json_response(_snapshot(snapshot), principal)
 
 
 @router.patch(
@@ -92,7 +92,7 @@ async def get_chat(request: Request, leaf: description.Leaf = None) -> Response:
 async def rename_chat(request: Request) -> Response:
     """Give a chat another title: `{"title": "…"}`."""
     state = app_state(request)
-    visitor = await state.visitor(request)
+    principal = await state.principal(request)
     data = await read_json(request, state.config.max_body_bytes)
     try:
         title = " ".join(msgspec.json.decode(data, type=_Rename).title.split())
@@ -100,8 +100,8 @@ async def rename_chat(request: Request) -> Response:
         raise InvalidRequest(f'The body is not `{{"title": "…"}}`: {error}.') from error
     if not 0 < len(title) <= description.MAX_TITLE_LENGTH:
         raise InvalidRequest(f"The title must have 1 to {description.MAX_TITLE_LENGTH} characters.")
-    chat = await state.store.chats.rename(visitor.owner, chat_id(request), title)
-    return json_response(chat_row(chat), visitor)
+    chat = await state.store.chats.rename(principal.owner, chat_id(request), title)
+    return json_response(chat_row(chat), principal)
 
 
 @router.delete(
@@ -115,9 +115,9 @@ async def rename_chat(request: Request) -> Response:
 async def delete_chat(request: Request) -> Response:
     """Delete a chat with all its messages and runs. An active run is stopped."""
     state = app_state(request)
-    visitor = await state.visitor(request)
-    await state.worker.delete(visitor.owner, chat_id(request))
-    return Response(status_code=204, headers=dict(visitor.headers))
+    principal = await state.principal(request)
+    await state.worker.delete(principal.owner, chat_id(request))
+    return Response(status_code=204, headers=dict(principal.headers))
 
 
 @router.get(
@@ -129,8 +129,8 @@ async def delete_chat(request: Request) -> Response:
 async def list_models(request: Request) -> Response:
     """The models offered; the first one is the default."""
     state = app_state(request)
-    visitor = await state.visitor(request)
-    return json_response({"models": state.config.models}, visitor)
+    principal = await state.principal(request)
+    return json_response({"models": state.config.models}, principal)
 
 
 def chat_row(chat: Chat) -> dict[str, Any]:

@@ -4,34 +4,40 @@ Theory of operation
 ===================
 1. Named origins get what CORS needs (Fetch standard, section 3.3): answers to preflights, readable
    answers, cookies.
-2. Then cookies are `SameSite=None`, and a browser adds them to requests of any page. Most of these
-   need a preflight, but not, for example, a form that posts. So a request that changes something
-   is refused if it comes from another site that is not named. Browsers send the site in
-   `Sec-Fetch-Site` (Fetch Metadata); older ones only the origin.
-3. Requests without `Origin` are not from a browser, or change nothing.
+2. A browser adds cookies to requests of pages of other ports and subdomains, and with named origins
+   to those of any page. Most requests need a preflight, but not, for example, a form that posts.
+   So a request that changes something is refused if its page is neither ours nor named.
+3. Browsers send the relation of the two sites in `Sec-Fetch-Site` (Fetch Metadata); older ones, and
+   all of them over http, only the origin. Then it is compared with the host.
+4. Requests without both are not from a browser. One with `Authorization: Bearer` was made by code
+   that knows the token; browsers add other schemes by themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
+from typing_extensions import override
 
 from .problems import problem
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "DELETE")
-_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+#: Methods that change nothing (RFC 9110, section 9.2.1).
+SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _EXPOSED: Final = ("Retry-After", "X-Run-Id", "X-Vercel-AI-UI-Message-Stream")
 _PREFLIGHT_SECONDS: Final = 7200  # Chromium's longest
+_OWN: Final = ("same-origin", "none")  # `none`: a person typed the address
+_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class CrossOrigin(CORSMiddleware):
-    """Accepts requests of pages of named origins, and refuses those of others.
+    """Answers requests of pages of named origins as browsers need it.
 
     Args:
         app: the application.
@@ -49,13 +55,7 @@ class CrossOrigin(CORSMiddleware):
             max_age=_PREFLIGHT_SECONDS,
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request (ASGI)."""
-        if scope["type"] == "http" and self._is_foreign(scope):
-            await _refused()(scope, receive, send)
-            return
-        await super().__call__(scope, receive, send)
-
+    @override
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a preflight; with a problem document if it is refused."""
         if not self.is_allowed_origin(request_headers["origin"]):
@@ -66,24 +66,45 @@ class CrossOrigin(CORSMiddleware):
         detail = "Pages of other sites cannot send this method. See /docs for what there is."
         return problem(403, "cross-origin", "Not from other sites", detail)
 
-    def _is_foreign(self, scope: Scope) -> bool:
-        """Whether a page of an origin that is not named wants to change something."""
-        if scope["method"] in _SAFE:
-            return False
-        headers = Headers(scope=scope)
+
+class ForeignRequests:
+    """Recognises requests of other sites' pages that would change something.
+
+    Args:
+        origins: whose pages may send them all the same.
+    """
+
+    def __init__(self, origins: Sequence[str] = ()) -> None:
+        self._origins = frozenset(origins)
+
+    def found(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request with these headers, whose method is not a safe one, is foreign."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        if origin is None or self.is_allowed_origin(origin):
+        if (origin is None and site is None) or origin in self._origins:
+            return False
+        if headers.get("authorization", "")[:7].lower() == "bearer ":
             return False
         if site is not None:
-            return site == "cross-site"
-        # Only over https do other sites send cookies; over http, proxies may change the host.
-        hosts = {headers.get("host"), headers.get("x-forwarded-host")}
-        return scope["scheme"] == "https" and urlsplit(origin).netloc not in hosts
+            return site not in _OWN
+        hosts = headers.get("host"), headers.get("x-forwarded-host")
+        return origin is not None and not _is_of(origin, hosts)
+
+    def refusal(self) -> Response:
+        """The response to such a request."""
+        return _refused()
+
+
+def _is_of(origin: str, hosts: Sequence[str | None]) -> bool:
+    """Whether an origin is one of these hosts; the scheme may be a proxy's."""
+    parts = urlsplit(origin)
+    port = _PORTS.get(parts.scheme, "")
+    host = parts.netloc.removesuffix(port) if port else parts.netloc
+    return any(each and each.lower().removesuffix(port) == host for each in hosts)
 
 
 def _refused() -> Response:
     detail = (
         "Pages of this site may not call the server. To allow them, add their origin to "
-        "DLS_CORS_ORIGINS."
+        "DLS_CORS_ORIGINS. If it is the server's own site, its proxy must pass on `Host`."
     )
     return problem(403, "cross-origin", "Not from other sites", detail)

@@ -22,6 +22,8 @@ MAX_KEY_LENGTH: Final = 200
 MAX_TITLE_LENGTH: Final = 200
 MAX_QUERY_LENGTH: Final = 200
 MOST_CHATS: Final = 100
+#: The token of a one-time link: 128 bits as base64url (RFC 4648, section 5) without padding.
+LINK_RULE: Final = "^[A-Za-z0-9_-]{22}$"
 
 _ID_RULE, _CURSOR_RULE = (
     "^" + rule.pattern.replace(r"\Z", "$") for rule in (ID_PATTERN, CURSOR_PATTERN)
@@ -183,6 +185,21 @@ RENAMING: Schema = {
 }
 
 
+SIGNING_OUT: Schema = _body(
+    _object(
+        {
+            "everywhere": {
+                "type": "boolean",
+                "default": False,
+                "description": "Whether all browsers of this visitor are signed out.",
+            }
+        },
+        optional=("everywhere",),
+    )
+)
+USING_A_LINK: Schema = _body(_object({"token": {**_STRING, "pattern": LINK_RULE}}))
+
+
 # --- answers -------------------------------------------------------------------------------------
 
 _CHAT = _object(
@@ -303,6 +320,20 @@ VISITOR = _json(
                 "description": "Whether the request had the cookie of an earlier answer, or was "
                 "authenticated in another way.",
             }
+        }
+    ),
+)
+SIGNED_OUT: Responses = {204: {"description": "The cookie is deleted."}}
+LINK = _json(
+    "A one-time link.",
+    _object(
+        {
+            "token": {
+                "type": "string",
+                "pattern": LINK_RULE,
+                "description": "Open `/link#TOKEN` on the other device.",
+            },
+            "expires_in": {"type": "integer", "description": "Seconds that it can be used."},
         }
     ),
 )

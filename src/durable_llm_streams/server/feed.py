@@ -1,4 +1,4 @@
-"""`GET /api/events`: what happens to the visitor's chats, while it happens."""
+"""`GET /api/events`: what happens to the sender's chats, while it happens."""
 
 from __future__ import annotations
 
@@ -27,25 +27,28 @@ router = APIRouter(tags=["chats"])
     "/api/events",
     operation_id="follow_feed",
     response_class=Response,
-    responses=description.FEED | described(401, 503),
+    responses=description.FEED | described(401, 429, 503),
     openapi_extra=description.FROM_A_POSITION,
 )
 async def follow_feed(request: Request, after: description.AfterPosition = None) -> Response:
-    """The visitor's live feed: chats created, renamed and deleted; runs started and ended.
+    """The sender's live feed: chats created, renamed and deleted; runs started and ended.
 
     The first event is `open`; its `complete` is false when something may have been missed: then
     list the chats again. To go on, send the id of the last event received, as `Last-Event-ID`
     header or as `after`.
     """
     state = app_state(request)
-    visitor = await state.visitor(request)
+    principal = await state.principal(request)
     state.streams.check_open()
+    state.streams.check_room(principal.owner)
     position = request.headers.get("last-event-id") or after
-    found = await state.store.feed.changes(visitor.owner, position)
-    headers = {**sse.HEADERS, **visitor.headers}
+    if principal.is_new:
+        position = None  # of another visitor: this browser was signed out
+    found = await state.store.feed.changes(principal.owner, position)
+    headers = {**sse.HEADERS, **principal.headers}
     # A complete feed goes on from the client's own position.
     first = found.position if position is None or not found.complete else position
-    return FeedStream(state.streams, state.store.feed, visitor.owner, (first, found), headers)
+    return FeedStream(state.streams, state.store.feed, principal.owner, (first, found), headers)
 
 
 class FeedStream(streams.EventStream):
@@ -67,9 +70,8 @@ class FeedStream(streams.EventStream):
         beginning: tuple[str, Changes],
         headers: Mapping[str, str],
     ) -> None:
-        super().__init__(open_streams, headers)
+        super().__init__(open_streams, headers, owner)
         self._feed = feed
-        self._owner = owner
         self._beginning = beginning
 
     async def _pump(self, send: Send) -> None:

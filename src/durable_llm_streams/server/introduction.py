@@ -24,5 +24,5 @@ async def get_visitor(request: Request) -> Response:
 
     A client that asks twice and is unknown both times loses its cookies, and with them its chats.
     """
-    visitor = await app_state(request).visitor(request)
-    return json_response({"known": visitor.known}, visitor)
+    principal = await app_state(request).principal(request)
+    return json_response({"known": not principal.is_new}, principal)

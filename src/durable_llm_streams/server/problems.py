@@ -14,6 +14,8 @@ from starlette.routing import Match
 from durable_llm_streams import errors
 from durable_llm_streams.chunks import encode
 
+from . import rate_limit
+
 logger = logging.getLogger(__name__)
 
 #: The prefix of a problem's name in its `type`.
@@ -22,6 +24,7 @@ TYPE_PREFIX = "urn:durable-llm-streams:"
 #: Exception -> (HTTP status, name, title). The first match along the exception's bases is used.
 PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.InvalidCursor: (400, "invalid-cursor", "Invalid cursor"),
+    errors.MessageTooLong: (413, "message-too-long", "The message is too long"),
     errors.InvalidRequest: (400, "invalid-request", "Invalid request"),
     errors.ChatNotFound: (404, "chat-not-found", "No such chat"),
     errors.MessageNotFound: (404, "message-not-found", "No such message"),
@@ -29,9 +32,16 @@ PROBLEMS: Mapping[type[errors.DurableError], tuple[int, str, str]] = {
     errors.ChatBusy: (409, "chat-busy", "An answer is being written"),
     errors.MessageConflict: (409, "message-conflict", "The id is taken"),
     errors.CursorLost: (410, "cursor-lost", "Start over from the chat"),
+    errors.BudgetSpent: (429, "budget-spent", "The budget is spent"),
+    errors.TooManyStreams: (429, "too-many-streams", "Too many open streams"),
+    errors.LimitReached: (429, "rate-limited", "Too many requests"),
     errors.Conflict: (409, "conflict", "Not possible now"),
     errors.NotFound: (404, "not-found", "Not found"),
     errors.ShuttingDown: (503, "shutting-down", "The server is shutting down"),
+    errors.TooManyRuns: (429, "too-many-runs", "Too many answers at once"),
+    errors.TooManyVisitors: (429, "too-many-visitors", "Too many new visitors"),
+    errors.Overload: (503, "overload", "Too much at once"),
+    errors.QueueFull: (503, "queue-full", "Too many messages wait"),
     errors.StoreError: (503, "store-unavailable", "The store is not available"),
     errors.DurableError: (500, "internal", "Something went wrong"),
 }
@@ -72,13 +82,21 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
         )
         for status in statuses
     }
-    if 503 in found:
-        found[503]["headers"] = {
+    for status in found.keys() & {429, 503}:
+        found[status]["headers"] = {
             "Retry-After": {
                 "required": True,
                 "description": "Seconds to wait before asking again.",
                 "schema": {"type": "integer", "minimum": 0},
             }
+        }
+    if 429 in found:
+        found[429]["headers"] = rate_limit.DESCRIBED
+        properties = found[429]["content"][_MEDIA_TYPE]["schema"]["properties"]
+        properties["limit"] = {"type": "number", "description": "What is allowed in a period."}
+        properties["retry_after"] = {
+            "type": ["number", "null"],
+            "description": "Seconds until it is allowed; null if it never is, as it is too long.",
         }
     if 409 in found:
         properties = found[409]["content"][_MEDIA_TYPE]["schema"]["properties"]
@@ -114,11 +132,17 @@ def _description(status: dict[str, Any], kind: dict[str, Any]) -> dict[str, Any]
 
 
 def problem(
-    status: int, name: str, title: str, detail: str, extra: Mapping[str, Any] | None = None
+    status: int,
+    name: str,
+    title: str,
+    detail: str,
+    extra: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem document."""
+    """A problem document. `retry_after` is in seconds, for the statuses 429 and 503."""
     document = {"type": TYPE_PREFIX + name, "title": title, "status": status, "detail": detail}
-    headers = {"retry-after": str(_RETRY_AFTER_SECONDS)} if status == 503 else None
+    if headers is None and status == 503:
+        headers = {"retry-after": str(_RETRY_AFTER_SECONDS)}
     return Response(encode({**document, **(extra or {})}), status, headers, _MEDIA_TYPE)
 
 
@@ -128,11 +152,18 @@ def from_error(error: errors.DurableError) -> Response:
     kind = next(kind for kind in type(error).__mro__ if kind in table)
     status, name, title = table[kind]
     if status >= 500:
-        is_planned = isinstance(error, errors.ShuttingDown)
+        is_planned = isinstance(error, errors.ShuttingDown | errors.Overload)
         logger.log(logging.DEBUG if is_planned else logging.ERROR, "%s", error)
     detail = str(error)
     if isinstance(error, errors.StoreError):
         detail = "The store cannot be used at this moment. Nothing was lost; try again."
+    if isinstance(error, errors.LimitReached):
+        about = {"limit": error.limit, "retry_after": error.retry_after}
+        return problem(status, name, title, detail, about, rate_limit.refused(error))
+    if isinstance(error, errors.Overload):
+        about = {"limit": error.limit, "retry_after": error.retry_after}
+        later = {"retry-after": str(error.retry_after)}
+        return problem(status, name, title, detail, about, later)
     extra = {"run": error.run_id} if isinstance(error, errors.ChatBusy) else None
     return problem(status, name, title, detail, extra)
 
@@ -140,8 +171,8 @@ def from_error(error: errors.DurableError) -> Response:
 async def handle_durable_error(request: Request, error: Exception) -> Response:
     """For `add_exception_handler`."""
     assert isinstance(error, errors.DurableError)
-    visitor = getattr(request.state, "visitor", None)
-    if isinstance(error, errors.ChatNotFound) and visitor is not None and not visitor.known:
+    principal = getattr(request.state, "principal", None)
+    if isinstance(error, errors.ChatNotFound) and principal is not None and principal.is_new:
         # The same for chats of other owners and chats that do not exist: it reveals nothing.
         return from_error(type(error)(f"{error} {_WITHOUT_COOKIE}"))
     return from_error(error)
@@ -150,9 +181,10 @@ async def handle_durable_error(request: Request, error: Exception) -> Response:
 async def handle_http_exception(request: Request, error: Exception) -> Response:
     """404 of the router, 405, and the like."""
     assert isinstance(error, HTTPException)
-    response = problem(
-        error.status_code, "http", error.detail, _HTTP_DETAILS.get(error.status_code, error.detail)
-    )
+    detail = _HTTP_DETAILS.get(error.status_code, error.detail)
+    if getattr(request.app, "openapi_url", None) is None:
+        detail = detail.partition(" See /docs")[0]
+    response = problem(error.status_code, "http", error.detail, detail)
     response.headers.update(error.headers or {})
     if error.status_code == 405:
         response.headers["allow"] = ", ".join(_methods(request))

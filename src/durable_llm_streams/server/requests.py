@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -11,8 +13,13 @@ from durable_llm_streams.chunks import encode
 from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.model import valid_id
 
+from .principal import Principal
 from .problems import TooLarge, UnsupportedMediaType
-from .visitors import Visitor
+
+#: A longer body is parsed in a thread: it takes longer than the time between two tokens.
+_PARSED_HERE_BYTES: Final = 256 * 1024
+
+T = TypeVar("T")
 
 
 async def read_json(request: Request, max_bytes: int) -> bytes:
@@ -23,23 +30,35 @@ async def read_json(request: Request, max_bytes: int) -> bytes:
 
     Raises:
         UnsupportedMediaType: the content type is not JSON.
-        TooLarge: the body is longer than `max_bytes`.
+        TooLarge: the body is longer than `max_bytes`, or says that it will be.
         InvalidRequest: the client disconnected before its end.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > max_bytes:
+        raise _too_large(max_bytes)
     body = bytearray()
     try:
         async for part in request.stream():
             body += part
             if len(body) > max_bytes:
-                raise TooLarge(
-                    f"The body has more than {max_bytes} bytes. Send only the new message."
-                )
+                raise _too_large(max_bytes)
     except ClientDisconnect as error:
         raise InvalidRequest("The body ended too early. Send it again.") from error
     return bytes(body)
+
+
+async def parsed(parse: Callable[[bytes], T], body: bytes) -> T:
+    """What a parser makes of a body; of a large one in a thread. Raises what the parser raises."""
+    if len(body) <= _PARSED_HERE_BYTES:
+        return parse(body)
+    return await asyncio.to_thread(parse, body)
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"The body has more than {max_bytes} bytes. Send only the new message.")
 
 
 def chat_id(request: Request) -> str:
@@ -50,7 +69,8 @@ def chat_id(request: Request) -> str:
     return found
 
 
-def json_response(content: Any, visitor: Visitor, status: int = 200) -> Response:
-    """A JSON response for one visitor, which is not cached."""
-    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **visitor.headers}
+def json_response(content: Any, principal: Principal, status: int = 200) -> Response:
+    """A JSON response for one principal, which is not cached."""
+    fixed = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    headers = {**fixed, **principal.headers}
     return Response(encode(content), status, headers, "application/json")

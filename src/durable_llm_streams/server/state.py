@@ -8,9 +8,12 @@ from durable_llm_streams.errors import InvalidRequest
 from durable_llm_streams.runs import Worker
 from durable_llm_streams.store import Store
 
+from .authentication import Authenticate, identify
 from .config import ServerConfig
+from .newcomers import Newcomers
 from .open_streams import OpenStreams
-from .visitors import Authenticate, Visitor
+from .principal import Principal
+from .visitors import Visitors
 
 
 class AppState:
@@ -22,16 +25,18 @@ class AppState:
         self.store = store
         self.worker = worker
         self.config = config
-        self.streams = OpenStreams(config.store_patience)
+        self.streams = OpenStreams(config.store_patience, config.quotas.streams)
         self.authenticate = authenticate
+        self.visitors: Visitors | None = None  # where nobody else identifies the principals
+        self.newcomers = Newcomers(config.new_visitors)
         self.is_unready = False  # as the last readiness check found
 
-    async def visitor(self, request: Request) -> Visitor:
-        """The visitor of a request. Raises what the hook raises."""
+    async def principal(self, request: Request) -> Principal:
+        """The principal of a request. Raises as `identify`."""
         assert self.authenticate is not None
-        visitor = await self.authenticate(request)
-        request.state.visitor = visitor
-        return visitor
+        principal = await identify(self.authenticate, request)
+        request.state.principal = principal
+        return principal
 
     def model(self, asked: str | None) -> str:
         """The model to use. Raises InvalidRequest when it is not offered."""

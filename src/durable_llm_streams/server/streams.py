@@ -13,6 +13,8 @@ Theory of operation
 5. A client's disconnect cancels the response, not the run. A shutdown of the server cancels it too.
    Then the last flushed records are sent, and the body ends cleanly without a terminal record. The
    client reconnects to another process and misses nothing that was written here.
+6. When the reader has signed out everywhere, the stream ends cleanly: the client reconnects with a
+   cookie that is no longer valid.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from durable_llm_streams.model import token_at
 from durable_llm_streams.store import Page
 from durable_llm_streams.wire.sse import DONE, HEARTBEAT, FrameEncoder, opening
 
-from .open_streams import OpenStreams
+from .open_streams import OpenStreams, StreamVisitor
+from .principal import Principal
 
 #: Seconds without an event before a comment is sent.
 HEARTBEAT_SECONDS = 15.0
@@ -51,12 +54,15 @@ class EventStream(Response, ABC):
     Args:
         streams: the process's open streams.
         headers: of the response.
+        owner: who asks.
     """
 
-    def __init__(self, streams: OpenStreams, headers: Mapping[str, str]) -> None:
+    def __init__(self, streams: OpenStreams, headers: Mapping[str, str], owner: str = "") -> None:
         super().__init__(headers=headers)
+        self._owner = owner
         del self.headers["content-length"]
         self._streams = streams
+        self._visitor: StreamVisitor | None = None
 
     @abstractmethod
     async def _pump(self, send: Send) -> None:
@@ -87,6 +93,7 @@ class EventStream(Response, ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream (ASGI); inside a `StreamingApp` only its headers."""
+        self._visitor = _visitor(scope)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         self.raw_headers = []
         if DEFERRED in scope:
@@ -98,13 +105,13 @@ class EventStream(Response, ABC):
         """Send the body."""
         task = asyncio.current_task()
         assert task is not None
-        self._streams.add(task)
+        self._streams.add(task, self._owner, self._visitor)
         watcher = asyncio.create_task(_cancel_on_disconnect(receive, task))
         try:
             if not self._streams.closing:
                 await self._pump(send)
         except asyncio.CancelledError:
-            if not (watcher.done() or self._streams.closing):
+            if not (watcher.done() or self._streams.is_ending(task)):
                 raise
             task.uncancel()
             if watcher.done():
@@ -112,7 +119,7 @@ class EventStream(Response, ABC):
         except (NotFound, CursorLost, StoreError):
             pass
         finally:
-            self._streams.remove(task)
+            self._streams.remove(task, self._owner)
             watcher.cancel()
         await send({"type": "http.response.body", "body": b""})
 
@@ -125,6 +132,7 @@ class RunStream(EventStream):
         reader: at the client's cursor, or behind `page`.
         headers: of the response.
         page: what the reader has read already; None if nothing.
+        owner: who asks.
     """
 
     def __init__(
@@ -133,8 +141,9 @@ class RunStream(EventStream):
         reader: Reader,
         headers: Mapping[str, str],
         page: Page | None = None,
+        owner: str = "",
     ) -> None:
-        super().__init__(streams, headers)
+        super().__init__(streams, headers, owner)
         self._reader = reader
         self._page = page
 
@@ -195,6 +204,15 @@ def encode_page(encoder: FrameEncoder, page: Page, token: str) -> bytes:
         return encoder.merged(token, ((page.first + i, chunk) for i, chunk in merge(records)))
     merged = [(page.first + i, chunk) for i, chunk in merge(records)]
     return b"".join(encoder.merged(token_at(spans, pair[0]), (pair,)) for pair in merged)
+
+
+def _visitor(scope: Scope) -> StreamVisitor | None:
+    """Whose cookie opened a stream; None if it was no cookie."""
+    state = scope.get("state", {})
+    principal, signed_at = state.get("principal"), state.get("signed_at")
+    if not isinstance(principal, Principal) or not isinstance(signed_at, float):
+        return None
+    return StreamVisitor(principal.owner, signed_at)
 
 
 async def _cancel_on_disconnect(receive: Receive, task: asyncio.Task[None]) -> None:

@@ -43,7 +43,8 @@ BUILT: Final = Path(__file__).with_name("static")
 _PAGE: Final = "index.html"
 _BASE: Final = re.compile(rb'<base href="/" ?/?>')
 _MOST_BASES: Final = 8  # cached; others are made each time
-_PAGES: Final = ("/", "/c/{chat_id:path}")  # the API checks whether the chat exists, and its owner
+# The API checks whether a chat exists, and its owner. What follows `/link#` is not sent to us.
+_PAGES: Final = ("/", "/link", "/c/{chat_id:path}")
 _ICON: Final = "icon.svg"
 _FORMS: Final = {"br": ".br", "gzip": ".gz"}  # the best first
 _TYPES: Final = {
@@ -222,7 +223,7 @@ def _read(
 async def _greeting(request: Request) -> Mapping[str, str]:
     """The cookie of the visitor; none if the request is not authenticated: the page reports it."""
     try:
-        return (await app_state(request).visitor(request)).headers
+        return (await app_state(request).principal(request)).headers
     except DurableError:
         return {}
 

@@ -2,15 +2,18 @@
 
 from .chats import ChatPage, ChatStore, Snapshot
 from .feed import FEED_LENGTH, Change, ChangeKind, Changes, FeedStore
+from .limits import Level, take
 from .log import PAGE_BYTES, Append, Ending, LogReader, LogStore, Page
 from .pace import Pace
-from .runs import Order, RunList, RunStore, Sent
+from .runs import Bounds, Order, RunList, RunStore, Sent
 from .store import Retention, Store
+from .visitors import Link, VisitorStore
 
 __all__ = [
     "FEED_LENGTH",
     "PAGE_BYTES",
     "Append",
+    "Bounds",
     "Change",
     "ChangeKind",
     "Changes",
@@ -18,6 +21,8 @@ __all__ = [
     "ChatStore",
     "Ending",
     "FeedStore",
+    "Level",
+    "Link",
     "LogReader",
     "LogStore",
     "Order",
@@ -29,4 +34,6 @@ __all__ = [
     "Sent",
     "Snapshot",
     "Store",
+    "VisitorStore",
+    "take",
 ]

@@ -58,6 +58,7 @@ class FeedStore(Protocol):
 
         `send` publishes a new chat and its run (which may wait for its turn), `end` the run's end;
         renaming, deleting and retention publish what they did to chats. Duplicates publish nothing.
+        The deletion of a chat removes its earlier changes, which have its title.
         A change is published after its commit, in the order of the commits: a subscriber that then
         reads the chats finds its effect. At most `FEED_LENGTH` changes come at once.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from durable_llm_streams.model import Epoch, Run, Span, Status
+from durable_llm_streams.model import Charge, Epoch, Run, Span, Status
 
 #: How many bytes of records one `read` returns at most, by default.
 PAGE_BYTES = 256 * 1024
@@ -58,6 +58,8 @@ class Ending(NamedTuple):
         records: the last records; the last one is terminal.
         body: the assistant message for the history, the fold of the whole log.
         now: the wall clock, in milliseconds.
+        charges: settle the reservation: what was reserved and not used is given back, what was not
+            reserved is taken. They are never refused.
     """
 
     run_id: str
@@ -67,6 +69,7 @@ class Ending(NamedTuple):
     status: Status
     body: bytes
     now: int
+    charges: Sequence[Charge] = ()
 
 
 class LogReader(Protocol):
@@ -114,7 +117,8 @@ class LogStore(LogReader, Protocol):
         """Write the terminal record, the status and the message in the history, in one step.
 
         Atomic. Idempotent for the epoch that ended the run: it gets the ended run again.
-        The chat's updated_at is set. A run that waits behind this one becomes claimable.
+        The charges are applied in the same step, once. The chat's updated_at is set. A run that
+        waits behind this one becomes claimable.
 
         Raises:
             Fenced: the epoch is not the run's, or another epoch ended it.

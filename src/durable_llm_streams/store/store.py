@@ -12,9 +12,11 @@ Theory of operation
    After it nothing is appended.
 5. What a reader gets is committed.
 6. Records are opaque: JSON without a line feed.
-7. Changes of chats are published in their owner's feed. A feed only notifies; the truth is in the
+7. A chat is named by its owner and an id, together. Every operation on behalf of a request names
+   the owner, and finds nothing of another one. What is for operators is in `operators` alone.
+8. Changes of chats are published in their owner's feed. A feed only notifies; the truth is in the
    chats. It is bounded: when it lacks changes that a subscriber missed, it reports that.
-8. The store knows its retention and deletes by itself what has outlived it.
+9. The store knows its retention and deletes by itself what has outlived it.
 
 Every operation may raise `StoreUnavailable`; then the outcome is unknown, and repeating the same
 call is safe. Other errors mean that nothing was changed.
@@ -30,7 +32,8 @@ from .chats import ChatStore
 from .feed import FeedStore
 from .log import LogStore
 from .pace import Pace
-from .runs import RunStore
+from .runs import RunList, RunStore
+from .visitors import VisitorStore
 
 
 class Retention(Struct, frozen=True):
@@ -46,13 +49,15 @@ class Retention(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """A backend: four services over one database.
+    """A backend: five services over one database.
 
     Attributes:
         log: the records of runs.
         runs: accepting messages, claims.
         chats: chats and their history.
         feed: what happens to an owner's chats.
+        operators: looks at the runs of all owners; the HTTP server does not use it.
+        visitors: who signed out, and links from one device to another.
         pace: how often `log.append` may be called; an argument of the flusher.
     """
 
@@ -60,6 +65,8 @@ class Store(Protocol):
     runs: RunStore
     chats: ChatStore
     feed: FeedStore
+    operators: RunList
+    visitors: VisitorStore
     pace: Pace
 
     async def open(self) -> None:

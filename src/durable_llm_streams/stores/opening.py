@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.redaction import without_secrets
 from durable_llm_streams.store import LogReader, Retention, RunList, Store
 
 from .sqlite import SQLiteStore, SQLiteView, Synchronous
@@ -38,8 +38,8 @@ def sqlite_path(address: str) -> Path:
 
 
 def without_password(address: str) -> str:
-    """An address as it may be logged: without the password and the options."""
-    return re.sub(r"(^|://)[^/]*@", r"\1***@", address.partition("?")[0])
+    """An address as it may be logged: without user, password and options."""
+    return address.partition("?")[0] if is_sqlite(address) else without_secrets(address)
 
 
 def open_store(
@@ -107,7 +107,7 @@ async def view(address: str) -> AsyncGenerator[View, None]:
     store = _redis_store(address, None, economy=False)
     await store.open()
     try:
-        yield View(store.log, store.runs)
+        yield View(store.log, store.operators)
     finally:
         await store.close()
 

@@ -19,7 +19,7 @@ from .server import ModelRedis
 _TOLERANCE = 60_000
 
 #: The token of a change in a feed: the microsecond when it was written.
-_TOKEN = re.compile(rb'"\d{16}"\]$')
+_TOKEN = re.compile(rb'"\d{16}"(,1)?\]$')
 
 
 class Twins(ModelRedis):
@@ -76,7 +76,7 @@ class Twins(ModelRedis):
 def without_tokens(value: Any) -> Any:
     """Values without the tokens of changes, which each server draws from its own clock."""
     if isinstance(value, bytes):
-        return _TOKEN.sub(b'"TOKEN"]', value)
+        return _TOKEN.sub(rb'"TOKEN"\1]', value)
     if isinstance(value, Mapping):
         return {key: without_tokens(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

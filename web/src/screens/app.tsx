@@ -2,6 +2,7 @@ import { Tooltip } from "radix-ui";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { conversationOf } from "@/state/app";
 import { chats } from "@/state/chats";
+import { takeToken } from "@/state/devices";
 import { newId } from "@/state/model";
 import { toast } from "@/state/notices";
 import { go, place } from "@/state/router";
@@ -14,6 +15,7 @@ import { Announcer } from "./announcer";
 import { Banner } from "./banner";
 import { Chat } from "./chat";
 import type { ComposerHandle } from "./composer";
+import type { DevicesDialog } from "./devices";
 import { Drawer } from "./drawer";
 import { useAll, usePart } from "./hooks";
 import { useKeyboard } from "./keyboard";
@@ -23,15 +25,19 @@ import { Toasts } from "./toasts";
 
 const loadPalette = () => import("./palette");
 const loadShortcuts = () => import("./shortcuts");
+const loadDevices = () => import("./devices");
 
-type Overlay = "palette" | "shortcuts" | null;
+type Overlay = "palette" | "shortcuts" | DevicesDialog | null;
+
+/** Once: the address does not keep it. */
+const arrivedWith = takeToken();
 
 export function App() {
   const { chat } = useAll(place);
   const wide = useMedia("(min-width: 768px)");
   const [open, setOpen] = useState(() => read("sidebar") !== "closed");
   const [drawer, setDrawer] = useState(false);
-  const [overlay, setOverlay] = useState<Overlay>(null);
+  const [overlay, setOverlay] = useState<Overlay>(arrivedWith === null ? null : "arrival");
   const composer = useRef<ComposerHandle>(null);
   const fresh = useFreshId(chat);
   const id = chat ?? fresh;
@@ -52,6 +58,8 @@ export function App() {
   };
   const Palette = useLoaded(loadPalette, overlay === "palette", onMissing);
   const Shortcuts = useLoaded(loadShortcuts, overlay === "shortcuts", onMissing);
+  const devices = overlay === "link" || overlay === "arrival" || overlay === "signOut" ? overlay : null;
+  const Devices = useLoaded(loadDevices, devices !== null, onMissing);
   const stop = async (): Promise<void> => {
     if (overlay !== null) {
       setOverlay(null); // it is requested, and not loaded yet
@@ -69,14 +77,17 @@ export function App() {
     stop: () => void stop(),
     neighbour: (step) => goToNeighbour(chat, step),
   });
+  const fromSidebar = (opened: Overlay) => (): void => {
+    setDrawer(false);
+    setOverlay(opened);
+  };
   const sidebar = (
     <Sidebar
       onClose={toggleSidebar}
       onPick={() => setDrawer(false)}
-      onCommands={() => {
-        setDrawer(false);
-        setOverlay("palette");
-      }}
+      onCommands={fromSidebar("palette")}
+      onLink={fromSidebar("link")}
+      onSignOut={fromSidebar("signOut")}
     />
   );
 
@@ -123,6 +134,9 @@ export function App() {
         />
       )}
       {Shortcuts && <Shortcuts onClose={() => setOverlay(null)} />}
+      {Devices && devices && (
+        <Devices dialog={devices} token={arrivedWith} onClose={() => setOverlay(null)} />
+      )}
     </Tooltip.Provider>
   );
 }

@@ -48,6 +48,19 @@ describe("a request to the server", () => {
     ]);
   });
 
+  it("makes and uses links, and signs out", async () => {
+    const { api, asked } = serving(Response.json({ token: "t", expires_in: 60 }), new Response(), new Response());
+    expect(await api.makeLink()).toEqual({ token: "t", seconds: 60 });
+    await api.useLink("t");
+    await api.signOut(true);
+    const json = { ...patch, method: "POST" };
+    expect(asked).toEqual([
+      ["/api/visitor/links", { ...same, method: "POST" }],
+      ["/api/visitor/links/use", { ...json, body: '{"token":"t"}' }],
+      ["/api/visitor/sign-out", { ...json, body: '{"everywhere":true}' }],
+    ]);
+  });
+
   it("lists the models", async () => {
     const { api, asked } = serving(Response.json({ models: [{ id: "m" }] }));
     expect(await api.models()).toEqual([{ id: "m" }]);

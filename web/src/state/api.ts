@@ -8,6 +8,12 @@ export interface ChatPage {
   next: string | null;
 }
 
+export interface OneTimeLink {
+  token: string;
+  /** How long it can be used. */
+  seconds: number;
+}
+
 export class Api {
   constructor(private readonly fetch: typeof globalThis.fetch = (...args) => globalThis.fetch(...args)) {}
 
@@ -44,6 +50,22 @@ export class Api {
     return (await this.#json<{ known?: boolean }>(at("api/visitor"))).known !== false;
   }
 
+  /** A token for the address that hands this visitor on, and how many seconds it can be used. */
+  async makeLink(): Promise<OneTimeLink> {
+    const made = await this.#json<{ token: string; expires_in: number }>(at("api/visitor/links"), { method: "POST" });
+    return { token: made.token, seconds: made.expires_in };
+  }
+
+  /** Become the visitor who made a link. */
+  async useLink(token: string): Promise<void> {
+    await this.#request(at("api/visitor/links/use"), posted({ token }));
+  }
+
+  /** @param everywhere - in all browsers of this visitor. */
+  async signOut(everywhere: boolean): Promise<void> {
+    await this.#request(at("api/visitor/sign-out"), posted({ everywhere }));
+  }
+
   async #json<T>(path: string, init?: RequestInit): Promise<T> {
     const response = await this.#request(path, init);
     try {
@@ -65,6 +87,10 @@ export class Api {
     if (!response.ok) throw refusal(response, body, Date.now());
     return response;
   }
+}
+
+function posted(body: unknown): RequestInit {
+  return { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 }
 
 function chatPath(id: string): string {

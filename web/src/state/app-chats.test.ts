@@ -128,9 +128,10 @@ describe("a chat that is deleted", () => {
   });
 
   it("is deleted at once when the page unloads", async () => {
-    await deleted(broken);
+    const page = await deleted(broken);
     dispatchEvent(new Event("pagehide"));
     expect(deletions()).toEqual(["DELETE /api/chats/c1 beyond the page"]);
+    expect(page.left().slice(1)).toEqual(["", 0]);
   });
 });
 
@@ -225,6 +226,22 @@ describe("an event of the feed", () => {
     answers["GET /api/chats/c1"] = [gone];
     for (const id of ["unopened", "c1"]) Source.last.emit({ type: "chat-deleted", id }, id);
     await until(() => expect(conversation.store.getState().loading).toBe("missing"));
+  });
+});
+
+describe("a chat that was deleted elsewhere", () => {
+  it("leaves no draft and no waiting message, also not from a composer that shows it", async () => {
+    await withChats(row("c1"), row("c2"));
+    const { readDraft, writeDraft } = await import("./drafts");
+    const { addToOutbox, outboxOf } = await import("./outbox");
+    for (const chat of ["c1", "c2"]) {
+      writeDraft(chat, "Half");
+      addToOutbox({ id: `m-${chat}`, chat, text: "Hello", refused: "No." });
+    }
+    Source.last.emit({ type: "chat-deleted", id: "c1" }, "p1");
+    writeDraft("c1", "Half");
+    const left = (chat: string) => [readDraft(chat), outboxOf(chat).length];
+    expect([left("c1"), left("c2")]).toEqual([["", 0], ["Half", 1]]);
   });
 });
 

@@ -14,7 +14,8 @@ import {
 } from "./chats";
 import { Conversation } from "./conversation";
 import { Crowd, followers } from "./crowd";
-import { writeDraft } from "./drafts";
+import { watchVisitor } from "./devices";
+import { forgetDraft } from "./drafts";
 import { Feed } from "./feed";
 import { nextFrame } from "./frames";
 import { type FeedEvent, type Message, newId, type Snapshot } from "./model";
@@ -141,23 +142,32 @@ async function deleteNow(id: string): Promise<void> {
     }
   }
   forget(id);
-  removeChatFromOutbox(id);
-  writeDraft(id, "");
+  eraseTexts(id);
   dropChat(id);
   hideChat(id, false);
+}
+
+/** Remove what this browser keeps of a deleted chat. */
+function eraseTexts(id: string): void {
+  removeChatFromOutbox(id);
+  forgetDraft(id);
 }
 
 /** Start, once, when the page is loaded. */
 export function start(): void {
   watchStorage();
   watchTheme();
+  watchVisitor();
   watchAddress();
   watchNetwork();
   watchOutbox();
   watchSeen();
   outbox.subscribe(() => void deliverElsewhereWritten());
   addEventListener("pagehide", () => {
-    for (const id of deletions.keys()) void api.delete(id, { keepalive: true }).catch(() => undefined);
+    for (const id of deletions.keys()) {
+      eraseTexts(id);
+      void api.delete(id, { keepalive: true }).catch(() => undefined);
+    }
   });
   addEventListener("vite:preloadError", () => void missPart());
   document.addEventListener("visibilitychange", lookedAt);
@@ -205,6 +215,7 @@ function onFeedEvent(event: FeedEvent): void {
       for (const conversation of conversations.values()) conversation.onFeedEvent(event);
     }
   } else if (event.type === "chat-deleted") {
+    eraseTexts(event.id);
     conversations.get(event.id)?.onFeedEvent(event);
   } else {
     conversations.get(event.chat.id)?.onFeedEvent(event);

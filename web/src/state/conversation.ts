@@ -25,6 +25,7 @@ import { asProblem, Loading } from "./loading";
 import type { FeedEvent, Message, Snapshot } from "./model";
 import { News } from "./news";
 import { type OutboxItem, outboxOf, removeFromOutbox, setRefused } from "./outbox";
+import { whyRefused } from "./refusal";
 import { Replay } from "./replay";
 import { onNewRun } from "./runs";
 import { hasRun, isNews, isOnBranch, reuse, saidBy } from "./snapshots";
@@ -375,7 +376,7 @@ export class Conversation {
       this.store.setState({ problem: error });
       return;
     }
-    setRefused(item.id, error.message);
+    setRefused(item.id, whyRefused(error));
     this.#state.messages = this.#state.messages.filter((message) => message.id !== item.id);
     if (item.replaces !== undefined) await this.load();
   }

@@ -9,5 +9,13 @@ export function readDraft(chatId: string): string {
 }
 
 export function writeDraft(chatId: string, text: string): void {
-  write(`draft:${chatId}`, text === "" ? null : text);
+  if (!deleted.has(chatId)) write(`draft:${chatId}`, text === "" ? null : text);
+}
+
+/** Deleted chats: a composer that still shows one must not store its text again. */
+const deleted = new Set<string>();
+
+export function forgetDraft(chatId: string): void {
+  writeDraft(chatId, "");
+  deleted.add(chatId);
 }

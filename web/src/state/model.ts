@@ -13,6 +13,8 @@ export interface AnswerMetadata {
   attempts?: number;
   /** Why the model ended: `stop`, `length`, `content-filter`, `tool-calls`, `other`. */
   finishReason?: string;
+  /** What the model was sent of the chat: messages, and earlier messages that were left out. */
+  context?: { turns: number; dropped: number; tokens: number };
   /** US dollars, of the last attempt. */
   cost?: number;
   /** US dollars, of all attempts. */

@@ -13,6 +13,7 @@ export type StorageTrouble = "forbidden" | "full" | null;
 
 export const storageTrouble = createStore<StorageTrouble>(() => null);
 
+let isClosed = false;
 const memory = new Map<string, string>();
 const listeners = new Map<string, Set<() => void>>();
 
@@ -41,8 +42,14 @@ export function namesOf(prefix: string): string[] {
   return [...names].filter((name) => name.startsWith(prefix));
 }
 
+/** Nothing that this page still does is stored: it is about to be loaded again for somebody else. */
+export function closeStorage(): void {
+  isClosed = true;
+}
+
 /** Store a value; null removes it. Returns whether it will survive a reload. */
 export function write(key: string, value: string | null): boolean {
+  if (isClosed) return false;
   try {
     if (value === null) localStorage.removeItem(PREFIX + key);
     else localStorage.setItem(PREFIX + key, value);

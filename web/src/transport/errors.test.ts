@@ -42,6 +42,15 @@ describe("a refusal", () => {
     expect(error.problem).toEqual(problem);
   });
 
+  it.each([
+    ["rate-limited", "limited", false],
+    ["budget-spent", "limited", false],
+    ["too-many-streams", "unavailable", true],
+  ])("with the problem %s at 429 is of kind %s", (name, kind, retryable) => {
+    const error = refused(429, { type: NAME + name }, { "retry-after": "1800" });
+    expect(error).toMatchObject({ kind, retryable, retryAfterMs: 1_800_000 });
+  });
+
   it("treats a cursor of no answer as lost", () => {
     expect(refused(400, { type: `${NAME}invalid-cursor`, detail: "No." }).kind).toBe("cursor-lost");
   });

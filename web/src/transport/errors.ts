@@ -7,7 +7,8 @@ import { retryAfterMs } from "./backoff.js";
  * - `busy`: an answer is being written already; `conflict`: another 409
  * - `cursor-lost` (410): the stream cannot be continued from here; load the chat again
  * - `invalid`: any other 4xx
- * - `unavailable`: 408, 425, 429, 502, 503, 504; retried without limit
+ * - `limited` (429): the sender has used what is allowed; `retryAfterMs` says when there is more
+ * - `unavailable`: 408, 425, other 429, 502, 503, 504; retried without limit
  * - `server`: any other 5xx; retried a few times
  * - `not-a-stream`: another host answered (a captive portal), or the stream is invalid
  * - `network`: there was no answer, or the connection was cut
@@ -20,6 +21,7 @@ export type ErrorKind =
   | "conflict"
   | "cursor-lost"
   | "invalid"
+  | "limited"
   | "unavailable"
   | "server"
   | "not-a-stream"
@@ -58,6 +60,7 @@ const SENTENCES: Readonly<Record<ErrorKind, string>> = {
   conflict: "The chat has changed meanwhile. Load it again.",
   "cursor-lost": "The answer cannot be followed from here. Load the chat again.",
   invalid: "The server did not accept the request.",
+  limited: "That is as much as is allowed for now. Try again later.",
   unavailable: "The server is not available at the moment.",
   server: "The server failed. Try again in a moment.",
   "not-a-stream": "Something else than the chat's server answered. Check your network.",
@@ -106,6 +109,7 @@ export function refusal(response: Response, body: string, nowMs: number): Transp
 function kindOf(status: number, problem: Problem | undefined): ErrorKind {
   const name = typeof problem?.type === "string" ? problem.type : "";
   if (name.endsWith(":invalid-cursor")) return "cursor-lost";
+  if (/:(rate-limited|budget-spent)$/.test(name)) return "limited";
   const known = KINDS.get(status);
   if (status === 409) return name.endsWith(":chat-busy") ? "busy" : "conflict";
   if (known) return known;

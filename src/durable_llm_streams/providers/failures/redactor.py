@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 MAX_DETAIL: Final = 1000  # characters
 
 _REDACTED = "[redacted]"
+_KEY_LENGTH = 16  # characters; keys have more
 
 # patterns of keys, ours or not
 _TOKENS = re.compile(
@@ -18,6 +19,15 @@ _TOKENS = re.compile(
     r"|\bgithub_pat_[A-Za-z0-9_]{12,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
 )
+
+
+def long_texts(fields: Any) -> Iterator[str]:
+    """The texts in a request's fields that are long enough to be keys."""
+    if isinstance(fields, str):
+        yield from [fields] if len(fields) >= _KEY_LENGTH else []
+    elif isinstance(fields, Mapping):
+        for value in fields.values():
+            yield from long_texts(value)
 
 
 class Redactor:

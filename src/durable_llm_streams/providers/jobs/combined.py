@@ -44,3 +44,8 @@ class CombinedJobs(OpenAIResponses, LlamaCppStreams):
             await LlamaCppStreams.cancel(self, job)
         else:
             await super().cancel(job)
+
+    @override
+    async def delete_job(self, job: Job) -> None:
+        if not is_ours(job):  # llama.cpp's server deletes its own after five minutes
+            await super().delete_job(job)

@@ -11,6 +11,8 @@ Theory of operation
 4. A job that cannot be polled either, or whose text differs, is cancelled before the failure is
    raised as `job_over`. The next attempt asks anew, so two jobs never cost money at once. A
    provider that is busy or unreachable has not refused the job.
+5. Background mode needs `store: true`, and OpenAI keeps what it stores for 30 days. So a job is
+   deleted as soon as nobody can need it any more.
 Source: https://developers.openai.com/api/docs/guides/background and the API reference.
 """
 
@@ -49,6 +51,7 @@ _NO_BACKGROUND = (400, 404, 405, 422, 501)  # not offered by the model or the se
 _BUSY = (408, 409, 425, 429)
 _UNKNOWN = (401, 404, 410)  # a poll would be refused as well
 _OVER = (400, 404, 409, 410)  # nothing is left to cancel
+_DELETED = (404, 405, 410)  # gone, or never stored
 _ABANDONED_SECONDS = 15.0
 _CLOSE_SECONDS = 3.0
 _POLL_SECONDS = 30.0
@@ -107,6 +110,31 @@ class OpenAIResponses(BackgroundSource):
             with held(response):
                 if response.status != 200 and response.status not in _OVER:
                     raise failures.refused(response.status, await beginning(response))
+
+    async def delete_job(self, job: Job) -> None:
+        """Delete what OpenAI stores of a job; see `StoringSource.delete_job`."""
+        with self._redacted():
+            if not is_id(job.id):
+                return
+            session = self._opened()
+            try:
+                response = await session.delete(
+                    self._job_url(job), headers=self._headers, allow_redirects=False
+                )
+            except NETWORK as why:
+                raise failures.unreachable(why) from None
+            with held(response):
+                if not 200 <= response.status < 300 and response.status not in _DELETED:
+                    raise failures.refused(response.status, await beginning(response))
+
+    @override
+    async def _end(self, job: Job) -> None:
+        await super()._end(job)
+        try:
+            async with asyncio.timeout(_ABANDONED_SECONDS):
+                await self.delete_job(job)
+        except (ModelError, TimeoutError) as error:
+            logger.warning("The job %s may be stored at the provider: %s", job.id, error)
 
     @override
     async def close(self) -> None:
@@ -290,6 +318,7 @@ class OpenAIResponses(BackgroundSource):
                     begun.stack.close()
                     if begun.parser.job is not None and not begun.parser.ended:
                         await self.cancel(begun.parser.job)
+                        await self.delete_job(begun.parser.job)
         except (ModelError, TimeoutError) as error:
             logger.warning("An abandoned job may go on at the provider: %s", error)
 

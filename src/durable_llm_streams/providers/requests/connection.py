@@ -26,6 +26,7 @@ import aiohttp
 from yarl import URL
 
 from durable_llm_streams.errors import InvalidSetting
+from durable_llm_streams.redaction import secrets_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +45,9 @@ class Route(NamedTuple):
     context: ssl.SSLContext | None = None
 
     @property
-    def secret(self) -> str | None:
-        """The proxy's password."""
-        return self.proxy.password if self.proxy is not None else None
+    def secrets(self) -> list[str]:
+        """What must not be printed of the proxy's address."""
+        return secrets_of(str(self.proxy or ""))
 
     @classmethod
     def to(cls, address: URL, *, proxy: str | None = None, ca_file: str | None = None) -> Self:

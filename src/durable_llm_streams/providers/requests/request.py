@@ -22,6 +22,11 @@ KEY_MARK: Final = "{key}"
 
 _OURS = ("messages", "stream", "input", "background", "store")
 _ENDPOINTS = ("chat/completions", "completions", "responses", "models")
+#: A host that lacks its scheme. A key may be put here by mistake: it has no dot, or is longer.
+_SOME_HOST = re.compile(
+    r"(localhost|[\w-]+\.[\w.-]+|\[[0-9a-f:]+\]|[\w-]+(?=:\d))(:\d+)?(/[\w./-]*)?"
+)
+_LONGEST_HOST = 60
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\u00a0-\U0010ffff]*")
 
@@ -54,7 +59,7 @@ def base_address(base_url: str) -> URL:
 
 def _written(text: str) -> str:
     """What to write instead."""
-    if "://" not in text and re.fullmatch(r"[\w.:\[\]-]+(/[\w./-]*)?", text):
+    if _SOME_HOST.fullmatch(text) and len(text) <= _LONGEST_HOST:
         local = re.match(r"(localhost|127\.|\[::1\]|10\.|192\.168\.)|[^/]*:\d", text)
         return f"Write it in full: {'http' if local else 'https'}://{text}"
     return "Write it in full, such as https://openrouter.ai/api/v1."

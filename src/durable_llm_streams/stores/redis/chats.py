@@ -31,7 +31,7 @@ class RedisChats(ChatStore):
 
     @override
     async def snapshot(self, owner: str, chat_id: str, leaf: str | None = None) -> Snapshot:
-        partition = self._partitions.of_chat(chat_id)
+        partition = self._partitions.of_chat(owner, chat_id)
         reply = await partition.call(scripts.SNAPSHOT, owner, chat_id, leaf or "")
         chat_reply, versions, branch, run_reply, log = accepted(reply)
         chat = chat_from(chat_reply)
@@ -77,13 +77,13 @@ class RedisChats(ChatStore):
 
     @override
     async def rename(self, owner: str, chat_id: str, title: str) -> Chat:
-        partition = self._partitions.of_chat(chat_id)
+        partition = self._partitions.of_chat(owner, chat_id)
         (chat,) = accepted(await partition.call(scripts.RENAME, owner, chat_id, title))
         return chat_from(chat)
 
     @override
     async def delete(self, owner: str, chat_id: str) -> None:
-        partition = self._partitions.of_chat(chat_id)
+        partition = self._partitions.of_chat(owner, chat_id)
         accepted(await partition.call(scripts.DELETE, owner, chat_id))
 
 

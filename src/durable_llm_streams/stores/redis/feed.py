@@ -11,6 +11,8 @@ Theory of operation
 3. A feed keeps one change more than it returns, to show whether older ones were dropped. A feed
    without a change for a day is deleted. A subscriber with an older position may have missed
    something, too.
+4. The deletion of a chat takes its titles out of its earlier changes. These are skipped, but their
+   positions stay valid.
 """
 
 from __future__ import annotations
@@ -98,6 +100,8 @@ class RedisFeed(FeedStore):
         changes = []
         for partition, entries in enumerate(feeds):
             for entry in entries:
+                if _is_erased(entry):
+                    continue
                 if int(entry[0]) > since.marks[partition].number:
                     marks[partition] = _Mark(int(entry[0]), _token(entry))
                     position = self._write(_Place(time, tuple(marks)))
@@ -126,6 +130,11 @@ def _complete(since: _Mark, entries: Sequence[list[Any]]) -> bool:
     if since.number == 0:
         return len(entries) <= FEED_LENGTH
     return any(_Mark(int(entry[0]), _token(entry)) == since for entry in entries)
+
+
+def _is_erased(entry: list[Any]) -> bool:
+    """Whether this was a change of a chat that was deleted later."""
+    return len(entry) > 6
 
 
 def _token(entry: list[Any]) -> str:

@@ -12,6 +12,7 @@ from durable_llm_streams.model import Run
 from durable_llm_streams.store import PAGE_BYTES, Append, Ending, LogStore, Page, Retention
 
 from . import scripts
+from .charges import words
 from .live.following import Following
 from .partitions import Partition, Partitions, milliseconds
 from .replies import accepted, run_from, writer
@@ -102,6 +103,8 @@ class RedisLog(LogStore):
             milliseconds(record_seconds(self._retention)),
             milliseconds(self._retention.chat),
             self._clock(),
+            len(ending.charges),
+            *words(ending.charges),
             *ending.records,
         )
         run = run_from(accepted(reply))

@@ -4,8 +4,8 @@ Theory of operation
 ===================
 1. A partition's keys share a root with a hash tag, `{PREFIX:N}`: one hash slot, so that one script
    can work on all of them. A single server has one partition, a Cluster has several.
-2. A chat's id decides its partition. Everything of a chat is there: its runs, their logs, its entry
-   in its owner's list, its changes in its owner's feed.
+2. A chat's name, which is its owner and its id, decides its partition. Everything of a chat is
+   there: its runs, their logs, its entry in its owner's list, its changes in its owner's feed.
 3. A run's id does not decide its partition. A process that does not know it asks all partitions,
    once.
 """
@@ -27,7 +27,7 @@ from .client.script import Script
 from .scripts import FIND_PARTITION
 
 #: The version of the layout of the keys. A store of a newer version is refused.
-VERSION = 1
+VERSION = 2
 
 _REMEMBERED = 10_000
 
@@ -35,6 +35,17 @@ _REMEMBERED = 10_000
 def partition_root(prefix: str, number: int) -> str:
     """What every key and channel of a partition begins with; the braces make it one hash slot."""
     return f"{{{prefix}:{number}}}"
+
+
+def chat_name(owner: str, chat_id: str) -> str:
+    """A chat's name in keys: `OWNER/ID`. No id has a slash, so the last one ends the owner."""
+    return f"{owner}/{chat_id}"
+
+
+def chat_of_name(name: str) -> tuple[str, str]:
+    """A chat's owner and id."""
+    owner, _, chat_id = name.rpartition("/")
+    return owner, chat_id
 
 
 def store_root(prefix: str) -> str:
@@ -96,9 +107,13 @@ class Partitions:
         self.closed = False
         self._runs: OrderedDict[str, Partition] = OrderedDict()
 
-    def of_chat(self, chat_id: str) -> Partition:
+    def of_chat(self, owner: str, chat_id: str) -> Partition:
         """The partition of a chat."""
-        return self.all[zlib.crc32(chat_id.encode()) % len(self.all)]
+        return self.named(chat_name(owner, chat_id))
+
+    def named(self, name: str) -> Partition:
+        """The partition of a chat with this name in keys."""
+        return self.all[zlib.crc32(name.encode()) % len(self.all)]
 
     async def of_run(self, run_id: str) -> Partition:
         """The partition of a run.

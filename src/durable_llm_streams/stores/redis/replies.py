@@ -14,12 +14,16 @@ from durable_llm_streams.errors import (
     MessageConflict,
     MessageNotFound,
     NotAQuestion,
+    QueueFull,
     RunNotFound,
     SequenceMismatch,
+    TooManyRuns,
 )
 from durable_llm_streams.model import Chat, Claim, Epoch, Message, Run, Span, Status
 
+from .charges import from_text
 from .client.connection import pairs
+from .partitions import chat_of_name
 
 Version = tuple[str, str | None, str]
 
@@ -32,7 +36,9 @@ _REFUSALS: Mapping[bytes, Callable[[Any], DurableError]] = {
     b"message-not-found": lambda _: MessageNotFound(),
     b"mismatch": SequenceMismatch,
     b"not-a-question": lambda _: NotAQuestion(),
+    b"queue-full": QueueFull,
     b"run-not-found": lambda _: RunNotFound(),
+    b"too-many-runs": TooManyRuns,
 }
 
 
@@ -46,12 +52,14 @@ def accepted(reply: Sequence[Any]) -> Sequence[Any]:
 
 def run_from(reply: Sequence[Any]) -> Run:
     """A run from {run, fields, next}."""
-    run_id, flat, _ = reply
+    run_id, flat, *_ = reply
     fields = {name.decode(): value.decode() for name, value in pairs(flat)}
     started, ended = fields.get("started"), fields.get("ended")
+    owner, chat_id = chat_of_name(fields["chat"])
     return Run(
         id=run_id.decode(),
-        chat_id=fields["chat"],
+        owner=owner,
+        chat_id=chat_id,
         prompt_id=fields["prompt"],
         message_id=fields["answer"],
         model=fields["model"],
@@ -63,6 +71,8 @@ def run_from(reply: Sequence[Any]) -> Run:
         spans=spans_from(fields["spans"]),
         started_at=None if started is None else int(started),
         ended_at=None if ended is None else int(ended),
+        charges=from_text(fields.get("charges")),
+        reservations=int(fields.get("reservations", 0)),
     )
 
 

@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from durable_llm_streams.errors import RunNotFound, StoreUnavailable
 from durable_llm_streams.model import Claim, Run
-from durable_llm_streams.store import Order, Retention, RunStore, Sent
+from durable_llm_streams.store import Order, Retention, RunList, RunStore, Sent
 from durable_llm_streams.stores.notify import WorkSignal
 
 from . import scripts
+from .charges import levels, refused, to_text, words
 from .client.script import Script
 from .live.following import Following
 from .partitions import Partition, Partitions, milliseconds
@@ -24,7 +25,7 @@ _CLAIMS_PER_CALL = 200
 _REMEMBERED = 1000
 
 
-class RedisRuns(RunStore):
+class RedisRuns(RunStore, RunList):
     """Runs on Redis.
 
     Args:
@@ -56,7 +57,7 @@ class RedisRuns(RunStore):
 
     @override
     async def send(self, order: Order) -> Sent:
-        partition = self._partitions.of_chat(order.chat_id)
+        partition = self._partitions.of_chat(order.owner, order.chat_id)
         token = self._token()
         try:
             reply = await partition.call(scripts.SEND, *self._arguments(order, token))
@@ -64,16 +65,21 @@ class RedisRuns(RunStore):
             if order.worker is not None:
                 self._unconfirmed.setdefault(partition, []).append(token)
             raise
-        found = accepted(reply)
+        charges = (*order.charges, *order.reservation)
+        refusal = refused(charges, reply)
+        if refusal is not None:
+            raise refusal
+        found, about = accepted(reply), reply[4:]
         run = run_from(found)
         self._partitions.remember(run.id, partition)
         if reply[0] == b"found":
             return Sent(run, created=False, claim=None)
+        left = levels(charges, *about) if about else ()
         if order.worker is None or run.epoch.number == 0:
-            return Sent(run, created=True, claim=None)
+            return Sent(run, True, None, left)
         claim = claim_from(found)
         self._following.claimed(claim)
-        return Sent(run, created=True, claim=claim)
+        return Sent(run, True, claim, left)
 
     def _arguments(self, order: Order, token: str) -> tuple[str | bytes | int, ...]:
         return (
@@ -97,10 +103,26 @@ class RedisRuns(RunStore):
             self._clock(),
             token,
             milliseconds(self._retention.chat),
+            _bounds(order),
+            to_text(order.reservation),
+            *words((*order.charges, *order.reservation)),
         )
 
     @override
-    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
+    async def reserve(self, claim: Claim, times: int) -> Run:
+        partition = await self._partitions.of_run(claim.run.id)
+        charges = claim.run.charges
+        about = (claim.run.id, writer(claim.epoch), times, self._clock())
+        reply = await partition.call(scripts.RESERVE, *about, *words(charges))
+        refusal = refused(charges, reply)
+        if refusal is not None:
+            raise refusal
+        return run_from(accepted(reply))
+
+    @override
+    async def claim(
+        self, worker: str, limit: int, lease: float, per_owner: int | None = None
+    ) -> Sequence[Claim]:
         # The claims of one partition are kept when another one fails.
         claims: list[Claim] = []
         failure: StoreUnavailable | None = None
@@ -108,7 +130,8 @@ class RedisRuns(RunStore):
             if len(claims) >= limit:
                 break
             try:
-                claims += await self._claim(partition, worker, limit - len(claims), lease)
+                more = limit - len(claims)
+                claims += await self._claim(partition, worker, more, lease, per_owner)
             except StoreUnavailable as error:
                 failure = error
         if failure is not None and not claims:
@@ -124,11 +147,12 @@ class RedisRuns(RunStore):
         return partitions[self._turn :] + partitions[: self._turn]
 
     async def _claim(
-        self, partition: Partition, worker: str, limit: int, lease: float
+        self, partition: Partition, worker: str, limit: int, lease: float, per_owner: int | None
     ) -> list[Claim]:
         unconfirmed = self._unconfirmed.pop(partition, [])
         tokens = [*unconfirmed, *(self._token() for _ in range(limit))]
-        about = (worker, limit, milliseconds(lease), self._clock(), str(len(unconfirmed)))
+        most = "" if per_owner is None else per_owner
+        about = (worker, limit, milliseconds(lease), self._clock(), len(unconfirmed), most)
         try:
             replies = await partition.call(scripts.CLAIM, *about, *tokens)
         except StoreUnavailable:
@@ -192,7 +216,7 @@ class RedisRuns(RunStore):
         """The claims by partition, in small batches: a long script would delay the writers."""
         by_partition: dict[Partition, list[Claim]] = {}
         for claim in claims:
-            partition = self._partitions.of_chat(claim.run.chat_id)
+            partition = self._partitions.of_chat(claim.run.owner, claim.run.chat_id)
             by_partition.setdefault(partition, []).append(claim)
         return [
             (partition, some[start : start + _CLAIMS_PER_CALL])
@@ -201,16 +225,19 @@ class RedisRuns(RunStore):
         ]
 
     @override
-    async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
-        partition = self._partitions.of_chat(chat_id)
+    async def find(self, owner: str, chat_id: str, run_id: str | None = None) -> Run:
+        partition = self._partitions.of_chat(owner, chat_id)
         if run_id == "":
             raise RunNotFound
-        reply = await partition.call(
-            scripts.FIND_RUN, int(owner is not None), owner or "", chat_id, run_id or ""
-        )
+        reply = await partition.call(scripts.FIND_RUN, owner, chat_id, run_id or "")
         run = run_from(accepted(reply))
         self._partitions.remember(run.id, partition)
         return run
+
+    @override
+    async def any_run(self, run_id: str) -> Run:
+        partition = await self._partitions.of_run(run_id)
+        return run_from(accepted(await partition.call(scripts.ANY_RUN, run_id)))
 
     @override
     async def wait_for_work(self, seconds: float) -> None:
@@ -225,6 +252,12 @@ class RedisRuns(RunStore):
         if len(replies) > 1:
             runs = heapq.nlargest(limit, runs, key=lambda run: (run.created_at, run.id))
         return runs
+
+
+def _bounds(order: Order) -> str:
+    bounds = order.bounds
+    numbers = (bounds.running, bounds.active, bounds.waiting)
+    return " ".join("-" if number is None else str(number) for number in numbers)
 
 
 def _names(claims: Sequence[Claim]) -> list[str]:

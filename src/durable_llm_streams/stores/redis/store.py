@@ -16,7 +16,7 @@ from typing_extensions import override
 from durable_llm_streams.clock import monotonic_clock
 from durable_llm_streams.errors import StoreUnusable
 from durable_llm_streams.ids import new_token
-from durable_llm_streams.store import Pace, Retention, Store
+from durable_llm_streams.store import Pace, Retention, RunList, Store
 from durable_llm_streams.stores.housekeeping import Housekeeping
 from durable_llm_streams.stores.notify import Notifier, WorkSignal
 
@@ -33,6 +33,8 @@ from .live.following import Following
 from .log import RedisLog
 from .partitions import VERSION, Partitions, store_root
 from .runs import RedisRuns
+from .upgrading import upgrade
+from .visitors import RedisVisitors
 
 #: A shorter interval gains nothing, and Redis has only one core for all calls.
 PACE: Final = Pace(interval=0.002)
@@ -40,7 +42,7 @@ PACE: Final = Pace(interval=0.002)
 ECONOMY: Final = PACE._replace(records=50, longest=0.5)
 
 #: Fields of `{PREFIX}:meta` that are the store's own.
-_OWN: Final = frozenset({"version", "partitions", "life"})
+_OWN: Final = frozenset({"version", "partitions", "life", "upgrading"})
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class RedisStore(Store):
     runs: RedisRuns
     chats: RedisChats
     feed: RedisFeed
+    operators: RunList
+    visitors: RedisVisitors
 
     def __init__(
         self,
@@ -87,8 +91,10 @@ class RedisStore(Store):
         self._following = Following(self._client, partitions, subscribers, work)
         self.log = RedisLog(partitions, self._following, retention, clock)
         self.runs = RedisRuns(partitions, self._following, work, retention, clock, token)
+        self.operators = self.runs
         self.chats = RedisChats(partitions)
         self.feed = RedisFeed(partitions, subscribers, clock)
+        self.visitors = RedisVisitors(partitions, store_root(address.prefix), clock)
         self.expiry = Expiry(partitions, retention, clock, monotonic or now or monotonic_clock)
         self._housekeeping = Housekeeping(self.expiry)
         self._values: dict[str, str] = {}  # of the store as a whole; they never change
@@ -124,6 +130,7 @@ class RedisStore(Store):
                 f"The store at {address} has {meta['partitions']} partitions, not "
                 f"{address.partitions}. Write ?partitions={meta['partitions']} into the address."
             )
+        await upgrade(self._client, meta)
         return meta["life"]
 
     async def _meta(self, **fields: str | int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from msgspec import structs
 
@@ -10,9 +11,11 @@ from durable_llm_streams.model import Claim, Epoch, Run, Span, Status
 from durable_llm_streams.store import Page
 from durable_llm_streams.stores.notify import Waiters, WorkSignal, wake
 
+from .buckets import read_reservation
 from .file import DatabaseFile
 from .journal import unpack, with_span
 from .rows import RUN_COLUMNS, run_from_row
+from .turns import Turns
 
 
 class ActiveRun:
@@ -87,6 +90,7 @@ class ActiveRuns:
 
     Attributes:
         work: notified when a run becomes claimable.
+        turns: the runs by owner.
         next_row: the journal row of the next flush.
     """
 
@@ -98,10 +102,12 @@ class ActiveRuns:
         token: Callable[[], str],
     ) -> None:
         self.work = WorkSignal()
+        self.turns = Turns()
         self._now = now
         self._monotonic = monotonic
         self._token = token
         self._runs: dict[str, ActiveRun] = {}
+        self._by_key: dict[int, ActiveRun] = {}
         self._queues: dict[int, list[str]] = {}  # chat key -> its runs, oldest first
         self.get = self._runs.get  # the log looks up each flushed run
         self.next_row = self._recover(file)
@@ -121,9 +127,16 @@ class ActiveRuns:
     def add(self, active: ActiveRun) -> None:
         """Add a run that was written to the file."""
         self._runs[active.run.id] = active
+        self._by_key[active.key] = active
         self._queues.setdefault(active.chat, []).append(active.run.id)
+        self.changed(active)
         if active.run.status is Status.QUEUED:
             self.work.notify()
+
+    def changed(self, active: ActiveRun) -> None:
+        """Count a run whose status has changed."""
+        is_first = self.first_of(active.chat) == active.run.id
+        self.turns.set(active.key, active.run, is_first=is_first)
 
     def remove(self, active: ActiveRun, last: Page | None = None) -> None:
         """Remove a run that has ended or was deleted.
@@ -133,23 +146,32 @@ class ActiveRuns:
             last: its last page, for its waiters; with None they read again.
         """
         del self._runs[active.run.id]
+        del self._by_key[active.key]
+        is_work = self.turns.remove(active.key, active.run.owner)
         queue = self._queues[active.chat]
         queue.remove(active.run.id)
         if queue:
-            self.work.notify()
+            self.changed(self._runs[queue[0]])
         else:
             del self._queues[active.chat]
+        if queue or is_work:
+            self.work.notify()
         active.wake(last)
 
-    def claimable(self, limit: int) -> list[ActiveRun]:
-        """Runs whose turn it is, and runs whose lease ran out; oldest first."""
-        now = self._monotonic()
-        return [active for active in self if self._is_claimable(active, now)][:limit]
+    def claimable(self, limit: int, per_owner: int | None) -> list[ActiveRun]:
+        """Runs whose turn it is, and runs whose lease ran out, see `Turns.next`.
 
-    def _is_claimable(self, active: ActiveRun, now: int) -> bool:
-        if active.run.status is Status.QUEUED:
-            return self.first_of(active.chat) == active.run.id
-        return active.lease_until <= now
+        Args:
+            limit: how many at most.
+            per_owner: how many runs of one owner may run at once.
+        """
+        now = self._monotonic()
+        expired = [
+            (active.key, active.run.owner)
+            for active in self
+            if active.run.status is Status.RUNNING and active.lease_until <= now
+        ]
+        return [self._by_key[key] for key in islice(self.turns.next(expired, per_owner), limit)]
 
     def lease_until(self, seconds: float) -> int:
         """When a lease that begins now runs out, by the monotonic clock."""
@@ -176,7 +198,9 @@ class ActiveRuns:
             f" {RUN_COLUMNS} FROM run WHERE status IN ('queued', 'running') ORDER BY key"
         )
         for key, chat, next_seq, *columns in rows:
-            by_key[key] = ActiveRun(key, chat, run_from_row(columns), next_seq or 1)
+            charges, times = read_reservation(connection, key)
+            run = structs.replace(run_from_row(columns), charges=charges, reservations=times)
+            by_key[key] = ActiveRun(key, chat, run, next_seq or 1)
             self.add(by_key[key])
         last, now = 0, self._now()
         for last, row in connection.execute("SELECT id, data FROM journal ORDER BY id"):

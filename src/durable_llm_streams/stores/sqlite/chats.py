@@ -14,6 +14,7 @@ from durable_llm_streams.model import Chat, Message
 from durable_llm_streams.store import ChatPage, ChatStore, Snapshot
 
 from .active_runs import ActiveRuns
+from .eraser import Eraser
 from .feed import SQLiteFeed
 from .file import DatabaseFile
 from .messages import newest_below, path
@@ -31,15 +32,22 @@ class SQLiteChats(ChatStore):
         active: the runs that have not ended.
         pages: reads the log of a chat's active run.
         feed: where changes are published.
+        eraser: erases what is deleted or replaced.
     """
 
     def __init__(
-        self, file: DatabaseFile, active: ActiveRuns, pages: Pages, feed: SQLiteFeed
+        self,
+        file: DatabaseFile,
+        active: ActiveRuns,
+        pages: Pages,
+        feed: SQLiteFeed,
+        eraser: Eraser,
     ) -> None:
         self._file = file
         self._active = active
         self._pages = pages
         self._feed = feed
+        self._eraser = eraser
 
     @override
     async def snapshot(self, owner: str, chat_id: str, leaf: str | None = None) -> Snapshot:
@@ -93,6 +101,7 @@ class SQLiteChats(ChatStore):
             key, _ = self._chat(owner, chat_id)
             connection.execute("UPDATE chat SET title = ? WHERE key = ?", (title, key))
             _, chat = self._chat(owner, chat_id)
+        self._eraser.request()
         self._feed.publish("chat-renamed", chat)
         return chat
 
@@ -103,6 +112,7 @@ class SQLiteChats(ChatStore):
             connection.execute("DELETE FROM chat WHERE key = ?", (key,))
         for active in self._active.of_chat(key):
             self._active.remove(active)
+        self._eraser.request()
         self._feed.publish("chat-deleted", chat)
 
     def _chat(self, owner: str, chat_id: str) -> tuple[int, Chat]:

@@ -8,6 +8,8 @@ Theory of operation
    change cost nothing.
 3. Of dropped changes only the highest number is kept: for each feed, and for all dropped feeds.
    A subscriber at this number or after it has missed nothing.
+4. When a chat is deleted, its earlier changes are removed: nobody needs them, and they have its
+   title.
 """
 
 from __future__ import annotations
@@ -67,11 +69,19 @@ class SQLiteFeed(FeedStore):
             status=None if run is None or kind == "run-started" else run.status,
         )
         feed = self._feeds.setdefault(chat.owner, _Feed(self._dropped))
+        if kind == "chat-deleted":
+            self._forget(feed, chat.id)
         self._feeds.move_to_end(chat.owner)
         feed.changes.append((self._number, change))
         self._kept += 1
         self._drop_oldest(feed)
         self._subscribers.notify(chat.owner)
+
+    def _forget(self, feed: _Feed, chat_id: str) -> None:
+        """Remove the changes of a deleted chat, which have its title."""
+        kept = [(number, change) for number, change in feed.changes if change.chat_id != chat_id]
+        self._kept -= len(feed.changes) - len(kept)
+        feed.changes = deque(kept)
 
     def _drop_oldest(self, feed: _Feed) -> None:
         if len(feed.changes) > FEED_LENGTH:

@@ -15,6 +15,9 @@ Theory of operation
 4. `synchronous=NORMAL` survives the death of the process, at any moment. A power failure may lose
    what was written since the last checkpoint, but the file stays consistent. `FULL` syncs each
    flush before its readers see it.
+5. What is deleted is zeroed: by `secure_delete`, whatever SQLite's build says, and by
+   `stale_bytes`. After `erase` the thread empties the WAL, where older versions of pages are. It
+   takes the locks for that only when they are free, and waits for readers.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -31,15 +35,19 @@ from typing import Literal
 
 from durable_llm_streams.errors import StoreError, StoreLocked, StoreUnavailable, StoreUnusable
 
+from .stale_bytes import StaleBytes, truncate_wal
+
 Synchronous = Literal["NORMAL", "FULL"]
 
 #: "DLS" and a version of the marking, in the header of the file.
 APPLICATION_ID = 0x444C5301
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _CHECKPOINT_SECONDS = 0.5
 _LARGE_WAL = 32 * 1024 * 1024
 _BUSY_MILLISECONDS = 2000
+_PAUSE_SECONDS = 0.001  # between two parts of a search for stale bytes
+_MOST_SEARCHING = 0.05  # of the time
 
 
 class DatabaseFile:
@@ -57,6 +65,7 @@ class DatabaseFile:
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
         self.path = path
         self._finish_checkpoint = threading.Event()
+        self._erase = threading.Event()
         self._closing = threading.Event()
         self._lock = _lock(path)
         try:
@@ -72,6 +81,7 @@ class DatabaseFile:
             if isinstance(error.__cause__, sqlite3.Error):
                 raise unusable(path, error.__cause__) from error
             raise
+        self._stale_bytes = StaleBytes(path)
         self._checkpointer = threading.Thread(
             target=self._checkpoint_loop, name="sqlite-checkpoint", daemon=True
         )
@@ -133,15 +143,24 @@ class DatabaseFile:
                 "Check the disk's free space and the file's permissions; it is tried again."
             ) from error
 
+    def erase(self) -> None:
+        """Have the bytes of what was deleted zeroed soon; see rule 5. Callable at any time."""
+        self._erase.set()
+
     def close(self) -> None:
-        """Checkpoint, close the file and release its lock. Idempotent."""
+        """Erase, checkpoint, close the file and release its lock. Idempotent."""
         if self._closing.is_set():
             return
         self._closing.set()
         self._checkpointer.join(timeout=5)
-        with contextlib.suppress(sqlite3.Error):
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with contextlib.suppress(sqlite3.Error, OSError):
+            truncate_wal(self.connection)
+            if self._erase.is_set():
+                for pages in self._stale_bytes.find(lambda: False):
+                    self._stale_bytes.zero(self.connection, pages)
+                truncate_wal(self.connection)
         self.connection.close()
+        self._stale_bytes.close()
         os.close(self._lock)
 
     def _check_node(self) -> None:
@@ -159,14 +178,31 @@ class DatabaseFile:
                 self.connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
 
     def _checkpoint_loop(self) -> None:
-        connection = sqlite3.connect(self.path, isolation_level=None)
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=0)
         wal = self.path.with_name(self.path.name + "-wal")
+        no_search_until = 0.0
         with contextlib.closing(connection):
             while not self._closing.wait(_CHECKPOINT_SECONDS):
                 with contextlib.suppress(sqlite3.Error, OSError):
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                     if wal.stat().st_size > _LARGE_WAL:
                         self._finish_checkpoint.set()
+                    if not self._erase.is_set() or not truncate_wal(connection):
+                        continue
+                    if (began := time.monotonic()) >= no_search_until:
+                        self._erase.clear()
+                        if not self._zero_stale_bytes(connection):
+                            self._erase.set()
+                        ended = time.monotonic()
+                        no_search_until = ended + (ended - began) / _MOST_SEARCHING
+
+    def _zero_stale_bytes(self, connection: sqlite3.Connection) -> bool:
+        """Zero them in the whole file. Returns False if some were left."""
+        connection.execute("PRAGMA secure_delete=ON").fetchall()
+        for pages in self._stale_bytes.find(lambda: self._closing.wait(_PAUSE_SECONDS)):
+            if not self._stale_bytes.zero(connection, pages):
+                return False
+        return not self._closing.is_set()
 
 
 def _taken_over(path: Path) -> StoreLocked:
@@ -221,20 +257,29 @@ def _open(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
     check_identity(connection, path)
     connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    connection.execute("PRAGMA secure_delete=ON").fetchall()  # builds of SQLite differ
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA cache_size=-65536")  # KiB
-    connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version < SCHEMA_VERSION:
-        name = "schema.sql" if version == 0 else "upgrade_2.sql"
-        schema = resources.files(__package__).joinpath(name).read_text("utf-8")
+        connection.execute("PRAGMA foreign_keys=OFF")  # see upgrade_3.sql
         connection.executescript(
-            f"BEGIN IMMEDIATE;{schema};PRAGMA application_id={APPLICATION_ID};"
+            f"BEGIN IMMEDIATE;{_statements(version)};PRAGMA application_id={APPLICATION_ID};"
             f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
         )
+    connection.executescript(resources.files(__package__).joinpath("buckets.sql").read_text())
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _statements(version: int) -> str:
+    """What makes a file of this version one of the present version."""
+    later = [f"upgrade_{number}.sql" for number in range(version + 1, SCHEMA_VERSION + 1)]
+    folder = resources.files(__package__)
+    names = later if version else ["schema.sql"]
+    return ";".join(folder.joinpath(name).read_text("utf-8") for name in names)
 
 
 def check_identity(connection: sqlite3.Connection, path: Path) -> None:

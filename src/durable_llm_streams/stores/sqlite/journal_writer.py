@@ -62,6 +62,36 @@ class JournalWriter:
         for active in segmented:
             active.drop_tail()
 
+    def empty(self, last: int, most: int) -> bool:
+        """Delete the journal rows up to `last`, with what they hold of runs that are gone.
+
+        The tails in them become segments first, some at each call; then the rows are deleted.
+
+        Args:
+            last: the last of these rows.
+            most: how many tails or rows are written at most, so that a call is short.
+
+        Returns:
+            Whether the rows are deleted. If not, call it again.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        tails = [a for a in self._active if a.tail and a.journal_row <= last]
+        with self._file.transaction() as connection:
+            for active in tails[:most]:
+                insert_segment(connection, active.key, active.tail_first, active.tail)
+            deleted = 0
+            if not tails:
+                deleted = connection.execute(
+                    "DELETE FROM journal WHERE id IN"
+                    " (SELECT id FROM journal WHERE id <= ? ORDER BY id LIMIT ?)",
+                    (last, most),
+                ).rowcount
+        for active in tails[:most]:
+            active.drop_tail()
+        return not tails and deleted < most
+
     def _write_with_segments(
         self, written: Sequence[Written], row: int, data: bytes, now: int
     ) -> Iterable[ActiveRun]:

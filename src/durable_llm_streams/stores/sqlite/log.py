@@ -14,6 +14,7 @@ from durable_llm_streams.model import Run
 from durable_llm_streams.store import PAGE_BYTES, Append, Ending, LogStore, Page
 
 from .active_runs import ActiveRun, ActiveRuns
+from .buckets import charge, end_reservation
 from .feed import SQLiteFeed
 from .file import DatabaseFile
 from .journal import SEGMENT_BYTES, item_head
@@ -35,6 +36,9 @@ class SQLiteLog(LogStore):
         feed: where the ends of runs are published.
         seen: the time that the store has seen pass.
         now: the wall clock, in milliseconds.
+
+    Attributes:
+        journal: where batches are written.
     """
 
     def __init__(
@@ -51,7 +55,8 @@ class SQLiteLog(LogStore):
         self._pages = pages
         self._feed = feed
         self._seen = seen
-        self._journal = JournalWriter(file, active, now)
+        self._now = now
+        self.journal = JournalWriter(file, active, now)
 
     @override
     def read(
@@ -89,7 +94,7 @@ class SQLiteLog(LogStore):
                 if active.tail_bytes + size > SEGMENT_BYTES:
                     full = True
         if written:
-            self._journal.write(written, b"".join(row), full=full)
+            self.journal.write(written, b"".join(row), full=full)
         return accepted
 
     # --- ending ------------------------------------------------------------------------------
@@ -106,6 +111,9 @@ class SQLiteLog(LogStore):
             records = [*active.tail, *ending.records]
             insert_segment(connection, active.key, active.tail_first, records)
             update_run(connection, ended, next_seq, seen_at)
+            if active.run.charges:
+                end_reservation(connection, active.key)
+            charge(connection, ending.charges, self._now(), refuse=False)
             connection.execute(
                 "UPDATE message SET body = ? WHERE chat = ? AND id = ?",
                 (ending.body, active.chat, ended.message_id),
@@ -128,7 +136,9 @@ class SQLiteLog(LogStore):
             raise Fenced
         if ending.at != active.next_seq:
             raise SequenceMismatch(active.next_seq)
-        return structs.replace(active.run, status=ending.status, ended_at=ending.now)
+        return structs.replace(
+            active.run, status=ending.status, ended_at=ending.now, charges=(), reservations=0
+        )
 
     def _already_ended(self, ending: Ending) -> Run:
         with self._file.translated_errors():

@@ -15,7 +15,7 @@ from durable_llm_streams.store import PAGE_BYTES, LogReader, Page, RunList
 
 from .file import check_identity, unusable
 from .journal import unpack
-from .rows import RUN_COLUMNS, newest_runs, read_segments, run_from_row, within
+from .rows import RUN_COLUMNS, find_run, newest_runs, read_segments, run_from_row, within
 
 _POLL_SECONDS = 0.05
 
@@ -55,6 +55,13 @@ class SQLiteView(LogReader, RunList):
     async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
         try:
             return newest_runs(self._connection, active=active, limit=limit)
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
+
+    @override
+    async def any_run(self, run_id: str) -> Run:
+        try:
+            return find_run(self._connection, run_id)
         except sqlite3.Error as error:
             raise _unreadable(error) from error
 

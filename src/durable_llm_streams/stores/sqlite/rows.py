@@ -11,7 +11,8 @@ from durable_llm_streams.model import Chat, Epoch, Run, Span, Status
 
 CHAT_COLUMNS = "key, id, owner, title, created_at, updated_at, head"
 RUN_COLUMNS = (
-    "run.id, (SELECT id FROM chat WHERE chat.key = run.chat), prompt, answer, model, status,"
+    "run.id, (SELECT owner FROM chat WHERE chat.key = run.chat),"
+    " (SELECT id FROM chat WHERE chat.key = run.chat), prompt, answer, model, status,"
     " run.created_at, dedup, epoch, token, takeovers, spans, started_at, ended_at"
 )
 
@@ -37,23 +38,24 @@ def chat_from_row(row: ChatRow, active_run: str | None) -> Chat:
 
 def run_from_row(row: Sequence[object]) -> Run:
     """A run from a row of RUN_COLUMNS."""
-    (id_, chat, prompt, answer, model, status, created, dedup,
+    (id_, owner, chat, prompt, answer, model, status, created, dedup,
      epoch, token, takeovers, spans, started, ended) = row  # fmt: skip
     return Run(
-        id=str(id_), chat_id=str(chat), prompt_id=str(prompt), message_id=str(answer),
-        model=str(model), status=Status(str(status)), created_at=_int(created),
-        key=None if dedup is None else str(dedup), epoch=Epoch(_int(epoch), str(token)),
+        id=str(id_), owner=str(owner), chat_id=str(chat), prompt_id=str(prompt),
+        message_id=str(answer), model=str(model), status=Status(str(status)),
+        created_at=_int(created), key=None if dedup is None else str(dedup),
+        epoch=Epoch(_int(epoch), str(token)),
         takeovers=_int(takeovers), spans=_spans(spans),
         started_at=None if started is None else _int(started),
         ended_at=None if ended is None else _int(ended),
     )  # fmt: skip
 
 
-def find_chat(connection: sqlite3.Connection, owner: str | None, chat_id: str) -> ChatRow:
-    """The row of an owner's chat; of any owner's if the owner is None. Raises ChatNotFound."""
-    statement = f"SELECT {CHAT_COLUMNS} FROM chat WHERE id = ?"
-    row: ChatRow | None = connection.execute(statement, (chat_id,)).fetchone()
-    if row is None or (owner is not None and row[2] != owner):
+def find_chat(connection: sqlite3.Connection, owner: str, chat_id: str) -> ChatRow:
+    """The row of an owner's chat. Raises ChatNotFound."""
+    statement = f"SELECT {CHAT_COLUMNS} FROM chat WHERE owner = ? AND id = ?"
+    row: ChatRow | None = connection.execute(statement, (owner, chat_id)).fetchone()
+    if row is None:
         raise ChatNotFound
     return row
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import structs
 from typing_extensions import override
@@ -19,9 +19,10 @@ from durable_llm_streams.errors import (
     RunNotFound,
 )
 from durable_llm_streams.model import Claim, Run, Status
-from durable_llm_streams.store import Order, RunStore, Sent
+from durable_llm_streams.store import Order, RunList, RunStore, Sent
 
 from .active_runs import ActiveRun, ActiveRuns
+from .buckets import charge, write_reservation
 from .feed import SQLiteFeed
 from .file import DatabaseFile
 from .messages import find_message, has_message, newest_below, path
@@ -39,7 +40,7 @@ from .rows import (
 from .seen_time import SeenTime
 
 
-class SQLiteRuns(RunStore):
+class SQLiteRuns(RunStore, RunList):
     """Runs over the file. One process serves it, so workers' names are not used.
 
     Args:
@@ -47,15 +48,22 @@ class SQLiteRuns(RunStore):
         active: the runs that have not ended.
         feed: where new chats and runs are published.
         seen: the time that the store has seen pass.
+        now: the wall clock, in milliseconds.
     """
 
     def __init__(
-        self, file: DatabaseFile, active: ActiveRuns, feed: SQLiteFeed, seen: SeenTime
+        self,
+        file: DatabaseFile,
+        active: ActiveRuns,
+        feed: SQLiteFeed,
+        seen: SeenTime,
+        now: Callable[[], int],
     ) -> None:
         self._file = file
         self._active = active
         self._feed = feed
         self._seen = seen
+        self._now = now
 
     # --- sending -----------------------------------------------------------------------------
 
@@ -68,14 +76,23 @@ class SQLiteRuns(RunStore):
                 if found is not None:
                     if order.shown:
                         self._show(connection, chat[0], found.message_id)
-                    return Sent(found, created=False, claim=None)
+                    active = self._active.get(found.id)
+                    run = found if active is None else active.run
+                    return Sent(run, created=False, claim=None)
             key, head = chat or (_insert_chat(connection, order), None)
             ahead = self._active.first_of(key)
             if ahead is not None and not order.queue:
                 raise ChatBusy(ahead)
+            at_once = (
+                order.worker is not None
+                and ahead is None
+                and self._active.turns.may_begin(order.owner, order.bounds.running)
+            )
+            self._active.turns.check(order.owner, order.bounds, waits=not at_once)
             prompt = self._place_prompt(connection, order, key, head)
             run = Run(
                 id=order.run_id,
+                owner=order.owner,
                 chat_id=order.chat_id,
                 prompt_id=prompt,
                 message_id=order.answer_id,
@@ -83,10 +100,15 @@ class SQLiteRuns(RunStore):
                 status=Status.QUEUED,
                 created_at=order.now,
                 key=order.key,
+                charges=order.reservation,
+                reservations=1 if order.reservation else 0,
             )
-            if order.worker is not None and ahead is None:
+            taken = (*order.charges, *order.reservation)
+            levels = charge(connection, taken, self._now())
+            if at_once:
                 run = self._active.claimed(run, next_seq=1)
             run_key = _insert_run(connection, order, key, run)
+            write_reservation(connection, run_key, run)
             connection.execute(
                 "UPDATE chat SET updated_at = max(updated_at, ?), seen_at = ?, head = ?"
                 " WHERE key = ?",
@@ -100,9 +122,27 @@ class SQLiteRuns(RunStore):
             self._feed.publish("chat-created", shown)
         self._feed.publish("run-started", shown, run)
         if run.status is Status.QUEUED:
-            return Sent(run, created=True, claim=None)
+            return Sent(run, True, None, levels)
         active.lease_until = self._active.lease_until(order.lease)
-        return Sent(run, created=True, claim=Claim(run, run.epoch, 1))
+        return Sent(run, True, Claim(run, run.epoch, 1), levels)
+
+    @override
+    async def reserve(self, claim: Claim, times: int) -> Run:
+        active = self._active.get(claim.run.id)
+        if active is None:
+            with self._file.translated_errors():
+                find_run(self._file.connection, claim.run.id)
+            raise Fenced
+        if not active.held_by(claim):
+            raise Fenced
+        more = times - active.run.reservations
+        if more > 0 and active.run.charges:
+            run = structs.replace(active.run, reservations=times)
+            with self._file.transaction() as connection:
+                charge(connection, active.run.charges * more, self._now())
+                write_reservation(connection, active.key, run)
+            active.become(run)
+        return active.run
 
     def _show(self, connection: sqlite3.Connection, chat: int, answer: str) -> None:
         """Move the head to an answer's branch, unless it is there already."""
@@ -182,9 +222,11 @@ class SQLiteRuns(RunStore):
     # --- claiming ----------------------------------------------------------------------------
 
     @override
-    async def claim(self, worker: str, limit: int, lease: float) -> Sequence[Claim]:
+    async def claim(
+        self, worker: str, limit: int, lease: float, per_owner: int | None = None
+    ) -> Sequence[Claim]:
         self._seen.check_jump()  # workers look for runs all the time
-        free = self._active.claimable(limit)
+        free = self._active.claimable(limit, per_owner)
         runs = [self._active.claimed(active.run, active.next_seq) for active in free]
         claims = self._claim(free, runs, lease)
         for active in free:
@@ -211,6 +253,7 @@ class SQLiteRuns(RunStore):
                 update_run(connection, run, active.next_seq)
         for active, run in zip(free, runs, strict=True):
             active.become(run)
+            self._active.changed(active)
             active.lease_until = self._active.lease_until(lease)
         return [Claim(a.run, a.run.epoch, a.next_seq) for a in free]
 
@@ -245,13 +288,14 @@ class SQLiteRuns(RunStore):
                     update_run(connection, queued, active.next_seq)
             for active in held:
                 active.become(structs.replace(active.run, status=Status.QUEUED))
+                self._active.changed(active)
                 active.lease_until = 0
             self._active.work.notify()
 
     # --- finding -----------------------------------------------------------------------------
 
     @override
-    async def find(self, owner: str | None, chat_id: str, run_id: str | None = None) -> Run:
+    async def find(self, owner: str, chat_id: str, run_id: str | None = None) -> Run:
         connection = self._file.connection
         with self._file.translated_errors():
             key = find_chat(connection, owner, chat_id)[0]
@@ -261,26 +305,34 @@ class SQLiteRuns(RunStore):
                 raise RunNotFound("No answer is being written in this chat.")
             known = self._active.get(run_id)
             run = find_run(connection, run_id) if known is None else known.run
-            if run.chat_id != chat_id:
+            if (run.owner, run.chat_id) != (owner, chat_id):
                 raise RunNotFound
             return run
 
     @override
+    async def any_run(self, run_id: str) -> Run:
+        known = self._active.get(run_id)
+        if known is not None:
+            return known.run
+        with self._file.translated_errors():
+            return find_run(self._file.connection, run_id)
+
+    @override
     async def newest(self, *, active: bool = False, limit: int = 100) -> Sequence[Run]:
         with self._file.translated_errors():
-            return newest_runs(self._file.connection, active=active, limit=limit)
+            runs = newest_runs(self._file.connection, active=active, limit=limit)
+        known = [self._active.get(run.id) for run in runs]
+        return [at.run if at else run for at, run in zip(known, runs, strict=True)]
 
 
 def _own_chat(connection: sqlite3.Connection, order: Order) -> tuple[int, str | None] | None:
     """(key, head) of the order's chat; None if it is to be created."""
-    row = connection.execute(
-        "SELECT key, head, owner FROM chat WHERE id = ?", (order.chat_id,)
+    row: tuple[int, str | None] | None = connection.execute(
+        "SELECT key, head FROM chat WHERE owner = ? AND id = ?", (order.owner, order.chat_id)
     ).fetchone()
-    if row is None and order.place == "follow":
-        return None
-    if row is None or row[2] != order.owner:
+    if row is None and order.place != "follow":
         raise ChatNotFound
-    return row[0], row[1]
+    return row
 
 
 def _insert_chat(connection: sqlite3.Connection, order: Order) -> int:

@@ -1,25 +1,28 @@
--- Version 2. Times are milliseconds since 1970 UTC. Applied once, in one transaction; `upgrade_2.sql`
--- makes the same of a file of version 1.
+-- Version 3. Times are milliseconds since 1970 UTC. Applied once, in one transaction; `upgrade_2.sql`
+-- and `upgrade_3.sql` make the same of a file of version 1.
 
 -- `node`: raised by every process that opens the file to serve it; each write checks it.
 -- `secret`: what signs visitors' cookies.
 -- `seen`: how much time the servers have seen pass, the clock of `seen_at` and retention; `wall`: the
 -- wall clock when `seen` was written (see stores/seen_time.py).
+-- `zeroed`: how often bytes of deleted rows were zeroed (see stale_bytes.py).
 -- `check`: written to test whether the file can be written.
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
   value BLOB NOT NULL
 ) WITHOUT ROWID;
 
+-- A chat's id is a name among those of its owner.
 CREATE TABLE chat (
   key        INTEGER PRIMARY KEY,
-  id         TEXT NOT NULL UNIQUE,
+  id         TEXT NOT NULL,
   owner      TEXT NOT NULL,
   title      TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   head       TEXT,
-  seen_at    INTEGER NOT NULL DEFAULT 0
+  seen_at    INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (owner, id)
 );
 CREATE INDEX chat_of_owner ON chat (owner, updated_at DESC, key DESC);
 CREATE INDEX chat_by_age ON chat (seen_at);

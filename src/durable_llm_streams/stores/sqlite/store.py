@@ -14,11 +14,12 @@ from typing_extensions import override
 
 from durable_llm_streams.clock import monotonic_clock, wall_clock
 from durable_llm_streams.ids import new_token
-from durable_llm_streams.store import Pace, Retention, Store
+from durable_llm_streams.store import Pace, Retention, RunList, Store
 from durable_llm_streams.stores.housekeeping import Housekeeping
 
 from .active_runs import ActiveRuns
 from .chats import SQLiteChats
+from .eraser import Eraser
 from .expiry import Expiry
 from .feed import SQLiteFeed
 from .file import DatabaseFile, Synchronous, unusable
@@ -27,9 +28,10 @@ from .pages import Pages
 from .readiness import Readiness
 from .runs import SQLiteRuns
 from .seen_time import SeenTime
+from .visitors import SQLiteVisitors
 
 #: Values in `meta` that are the store's own.
-_OWN = frozenset({"node", "seen", "wall", "check"})
+_OWN = frozenset({"node", "seen", "wall", "check", "zeroed"})
 
 
 class SQLiteStore(Store):
@@ -56,6 +58,8 @@ class SQLiteStore(Store):
     runs: SQLiteRuns
     chats: SQLiteChats
     feed: SQLiteFeed
+    operators: RunList
+    visitors: SQLiteVisitors
     pace = Pace()
 
     def __init__(
@@ -74,6 +78,7 @@ class SQLiteStore(Store):
         try:
             self.active = active = ActiveRuns(file, now, monotonic, token)
             self.seen = seen = SeenTime(file, now, monotonic)
+            self.visitors = SQLiteVisitors(file, seen)
         except BaseException as error:
             file.close()
             cause = error if isinstance(error, sqlite3.Error) else error.__cause__
@@ -83,15 +88,18 @@ class SQLiteStore(Store):
         self.feed = SQLiteFeed()
         self.pages = Pages(file, active)
         self.log = SQLiteLog(file, active, self.pages, self.feed, seen, now)
-        self.runs = SQLiteRuns(file, active, self.feed, seen)
-        self.chats = SQLiteChats(file, active, self.pages, self.feed)
-        self.expiry = Expiry(seen, self.feed, retention or Retention(), now)
+        self.runs = SQLiteRuns(file, active, self.feed, seen, now)
+        self.operators = self.runs
+        self._eraser = Eraser(file, active, self.log.journal)
+        self.chats = SQLiteChats(file, active, self.pages, self.feed, self._eraser)
+        self.expiry = Expiry(seen, self.feed, retention or Retention(), now, self._eraser)
         self._readiness = Readiness(file, monotonic)
         self._housekeeping = Housekeeping(self.expiry)
 
     @override
     async def open(self) -> None:
         self._housekeeping.start()  # the constructor has opened the file
+        self._eraser.request()  # a process that was killed may have left something
 
     @override
     async def meta(self, name: str, default: bytes) -> bytes:
@@ -111,6 +119,7 @@ class SQLiteStore(Store):
     @override
     async def close(self) -> None:
         await self._housekeeping.stop()
+        await self._eraser.close()
         self.active.work.notify()
         self.pages.close()
         self.feed.close()

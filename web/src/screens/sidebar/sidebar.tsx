@@ -10,6 +10,7 @@ import { Tip } from "@/ui/tip";
 import { words } from "@/words";
 import { useAll } from "../hooks";
 import { ChatRowItem } from "./chat-row";
+import { DevicesMenu } from "./devices-menu";
 import { groupByDay } from "./groups";
 import { useSearch } from "./search";
 import { ThemeMenu } from "./theme-menu";
@@ -19,9 +20,11 @@ export interface SidebarProps {
   onClose: () => void;
   onPick: () => void;
   onCommands: () => void;
+  onLink: () => void;
+  onSignOut: () => void;
 }
 
-export function Sidebar({ onClose, onPick, onCommands }: SidebarProps) {
+export function Sidebar({ onClose, onPick, onCommands, onLink, onSignOut }: SidebarProps) {
   const [query, setQuery] = useState("");
   const newChat = (): void => {
     go(null);
@@ -66,7 +69,10 @@ export function Sidebar({ onClose, onPick, onCommands }: SidebarProps) {
         <ChatList query={query} onPick={onPick} />
       </nav>
       <div className="flex items-center justify-between border-t border-border px-2 py-2">
-        <ThemeMenu />
+        <div className="flex items-center">
+          <ThemeMenu />
+          <DevicesMenu onLink={onLink} onSignOut={onSignOut} />
+        </div>
         <Tip label={words.commands} keys="mod+k" side="top">
           <Button size="sm" className="font-normal" onClick={onCommands}>
             <Search aria-hidden />

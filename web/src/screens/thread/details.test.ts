@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { expect, it } from "vitest";
-import { factsOf } from "./details";
+import { factsOf, leftOutOf } from "./details";
 
 const facts = (about: Parameters<typeof factsOf>[0]) => Object.fromEntries(factsOf(about));
 
@@ -60,4 +60,12 @@ it("shows why an answer ended early", () => {
   expect(facts({ finishReason: "length" })).toEqual({ "Ended by": "its length limit" });
   expect(facts({ finishReason: "content-filter" })).toEqual({ "Ended by": "the provider's filter" });
   expect(factsOf({ finishReason: "stop" })).toEqual([]);
+});
+
+it("says how many messages were not sent to the model, if any", () => {
+  expect(leftOutOf({})).toBeNull();
+  expect(leftOutOf({ context: { turns: 3, dropped: 0, tokens: 90 } })).toBeNull();
+  const many = leftOutOf({ context: { turns: 3, dropped: 1200, tokens: 90 } });
+  expect(many).toBe("The first 1,200 messages of this chat were not sent to the model: the chat is too long.");
+  expect(leftOutOf({ context: { turns: 1, dropped: 1, tokens: 90 } })).toMatch(/^The first message of this chat was/);
 });

@@ -7,6 +7,7 @@ import { words } from "@/words";
 /** Usage, cost, timing and attempts of an answer, on demand. */
 export function Details({ about }: { about: AnswerMetadata }) {
   const facts = factsOf(about);
+  const leftOut = leftOutOf(about);
   if (facts.length === 0) return null;
   return (
     <Popover.Root>
@@ -34,6 +35,11 @@ export function Details({ about }: { about: AnswerMetadata }) {
               </div>
             ))}
           </dl>
+          {leftOut && (
+            <p className="mt-2.5 text-[13px] text-muted-foreground" data-testid="left-out">
+              {leftOut}
+            </p>
+          )}
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>
@@ -72,6 +78,11 @@ export function factsOf(about: AnswerMetadata): Fact[] {
     ...waysOf(about),
   ];
   return facts.filter((fact) => fact !== null);
+}
+
+/** That the beginning of the chat was not sent to the model. */
+export function leftOutOf({ context }: AnswerMetadata): string | null {
+  return context && context.dropped > 0 ? words.leftOut(context.dropped) : null;
 }
 
 /** The attempts, where there was more than one. */

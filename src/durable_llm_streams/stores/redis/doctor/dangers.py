@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from durable_llm_streams.stores.finding import Finding
 from durable_llm_streams.stores.redis.client.address import Mode
 
+from .erasing import kept_on_disk
+
 OLDEST = (7, 0)
 
 #: What `CONFIG GET` is asked for; INFO does not have it.
@@ -61,6 +63,7 @@ def findings(info: Facts, config: Facts | None, mode: Mode) -> Iterator[Finding]
     yield from _eviction(info)
     yield from _persistence(info, config)
     yield from _replicas(info, config, mode)
+    yield from kept_on_disk(info)
 
 
 def _eviction(info: Facts) -> Iterator[Finding]:

@@ -158,7 +158,7 @@ class Following(Listener):
             if ends and tail.live and tail.next_seq == claim.next_seq:
                 tail.written_by(run.spans)
         elif claim.next_seq == 1:
-            partition = self._partitions.of_chat(run.chat_id)
+            partition = self._partitions.of_chat(run.owner, run.chat_id)
             tail = self._tails[run.id] = Tail(partition.records_channel(run.id))
             tail.begin(Page(1, (), 1, run.spans, run.status))
             tail.used = asyncio.get_running_loop().time()

@@ -4,12 +4,12 @@
 -- KEYS[1]  the partition's root
 -- ARGV[1]  owner
 -- ARGV[2]  the last change of the chat before the place, or `+inf`
--- ARGV[3]  that chat, or ''
+-- ARGV[3]  that chat's id, or ''
 -- ARGV[4]  how many at most
 --
 -- Replies with a chat for each.
 -- include shared.lua
-local most, before, limit = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local most, before, limit = ARGV[2], name_of(ARGV[1], ARGV[3]), tonumber(ARGV[4])
 local replies, offset = {}, 0
 while #replies < limit do
   local part = call('ZREVRANGEBYSCORE', key('owner', ARGV[1]), most, '-inf',

@@ -11,6 +11,7 @@
 --
 -- Replies {'ok', run, fields, next} or {refusal}.
 -- include shared.lua
+-- include turns.lua
 -- include claiming.lua
 local status = call('HGET', key('run', ARGV[1]), 'status')
 if not status then

@@ -1,8 +1,8 @@
--- One claim. Needs shared.lua.
+-- One claim. Needs shared.lua and turns.lua.
 
 -- Gives a run to a worker under a new epoch; returns {run, fields, next}.
 local function take(run, worker, lease, now, token, counts_as_takeover)
-  local held = call('HMGET', key('run', run), 'status', 'epoch', 'takeovers', 'spans', 'started')
+  local held = call('HMGET', key('run', run), 'status', 'epoch', 'takeovers', 'spans', 'started', 'chat')
   local number = whole(tonumber(held[2]) + 1)
   local first = call('LLEN', key('log', run)) + 1
   if counts_as_takeover and held[1] == 'running' then
@@ -13,7 +13,9 @@ local function take(run, worker, lease, now, token, counts_as_takeover)
     'first', first, 'spans', with_span(held[4], first, number, token), 'worker', worker,
     'started', held[5] or whole(now))
   call('HDEL', key('run', run), 'followed') -- followers are notified of the claim and ask again
-  call('ZREM', root .. ':queue', run)
+  if held[1] == 'queued' then
+    begins(owner_of(held[6]), run)
+  end
   call('ZADD', root .. ':leases', now + lease, run)
   publish('c' .. run .. ' ' .. number .. '.' .. token)
   return run_reply(run)

@@ -2,7 +2,7 @@
 -- Bodies of a chat's messages, in their order. See `Portable.contents`.
 --
 -- KEYS[1]  the partition's root
--- ARGV[1]  chat
+-- ARGV[1]  the chat's name in keys
 -- ARGV[2]  how many messages to skip
 -- ARGV[3]  how many bytes at most; one body is always returned
 --

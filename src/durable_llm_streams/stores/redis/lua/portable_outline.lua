@@ -2,7 +2,7 @@
 -- A chat without its text. See `Portable.outline`.
 --
 -- KEYS[1]  the partition's root
--- ARGV[1]  chat
+-- ARGV[1]  the chat's name in keys
 -- ARGV[2]  clock, or '' for the server's
 --
 -- Replies {chat, messages as id and tree entry, {run, fields, next} for each run, ages} or {}. Ages

@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  the migration's token
--- ARGV[2]  chat
+-- ARGV[2]  the chat's name in keys
 -- ARGV[3]  how many messages come before these
 -- ARGV[4…] id, tree entry, body for each
 -- include shared.lua

@@ -4,6 +4,7 @@
 -- KEYS[1]  the partition's root
 -- ARGV[1…] run, writer (`NUMBER.TOKEN`) for each claim
 -- include shared.lua
+-- include turns.lua
 local is_work = false
 for index = 1, #ARGV, 2 do
   local run = ARGV[index]
@@ -12,10 +13,11 @@ for index = 1, #ARGV, 2 do
     call('HSET', key('run', run), 'status', 'queued')
     call('HDEL', key('run', run), 'writer', 'worker')
     call('ZREM', root .. ':leases', run)
+    local owner = owner_of(held[3])
     if active_run(held[3]) == run then
-      call('ZADD', root .. ':queue', held[2], run)
-      is_work = true
+      waits(owner, run, held[2])
     end
+    is_work = pauses(owner) or is_work
   end
 end
 if is_work then

@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  owner
--- ARGV[2]  chat
+-- ARGV[2]  the chat's id
 -- ARGV[3]  place: follow, edit or again
 -- ARGV[4]  anchor, or ''
 -- ARGV[5]  the new message's id, or ''
@@ -22,16 +22,22 @@
 -- ARGV[18] clock, or '' for the server's
 -- ARGV[19] a token for the claim
 -- ARGV[20] how long the chat is kept, milliseconds, or 0
+-- ARGV[21] the bounds, see `Bounds`: `RUNNING ACTIVE WAITING`, each a number or -
+-- ARGV[22] the run's reservation as text, or ''
+-- ARGV[23…] the charges, then those of the reservation, see limits.lua
 --
--- Replies {'new' or 'found', run, fields, next} or {refusal, detail}.
+-- Replies {'new' or 'found', run, fields, next, moments of the buckets, now} or {refusal, …}.
 -- include shared.lua
-local owner, chat, place, anchor, message_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- include turns.lua
+-- include limits.lua
+local owner, place, anchor, message_id = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
+local chat = name_of(owner, ARGV[2])
 local run, answer, dedup, content = ARGV[7], ARGV[8], ARGV[10], ARGV[11]
 local now = tonumber(ARGV[17])
 
 local known = call('HMGET', key('chat', chat), 'owner', 'head', 'updated')
 local is_new = not known[1]
-if (is_new and place ~= 'follow') or (not is_new and known[1] ~= owner) then
+if is_new and place ~= 'follow' then
   return {'chat-not-found'}
 end
 local head = known[2] or ''
@@ -98,6 +104,18 @@ if before ~= '' and ARGV[14] ~= '1' then
   return {'busy', before}
 end
 
+count_runs()
+local bounds = {}
+for bound in string.gmatch(ARGV[21], '%S+') do
+  bounds[#bounds + 1] = tonumber(bound) or math.huge
+end
+local at_once = before == '' and ARGV[15] ~= '' and may_begin(owner, bounds[1])
+if owned(owner) >= bounds[2] then
+  return {'too-many-runs', bounds[2]}
+elseif not at_once and all_waiting() >= bounds[3] then
+  return {'queue-full', bounds[3]}
+end
+
 local parent
 if place == 'edit' then
   local role, edited_parent = message(chat, anchor)
@@ -113,8 +131,14 @@ end
 if place ~= 'again' and (message_id == '' or message(chat, message_id)) then
   return {'message-conflict'}
 end
+local taken_at = clock(ARGV[18])
+local buckets, moments, refused = charged(23, (#ARGV - 22) / 4, taken_at, 1)
+if refused then
+  return refused
+end
 
 -- All checks are done: writes begin here.
+write_buckets(buckets, moments, taken_at)
 local function add(id, role, above, by)
   local place_in_order = call('HINCRBY', key('chat', chat), 'messages', 1)
   local entry = role .. '|' .. above .. '|' .. ARGV[17] .. '|' .. by
@@ -140,19 +164,24 @@ call('HSET', key('run', run),
 for _, index in ipairs({key('active', chat), root .. ':running', root .. ':runs'}) do
   call('ZADD', index, number, run)
 end
+if ARGV[22] ~= '' then
+  call('HSET', key('run', run), 'charges', ARGV[22], 'reservations', 1)
+end
 if dedup ~= '' then
   call('HSET', key('keys', chat), dedup, run)
 end
+enters(owner)
 if before == '' then
-  if ARGV[15] ~= '' then
+  if at_once then
     local started = clock(ARGV[18])
     local token = ARGV[19]
     call('HSET', key('run', run),
       'status', 'running', 'epoch', 1, 'token', token, 'spans', '1:1:' .. token, 'first', 1,
       'writer', '1.' .. token, 'started', whole(started), 'worker', ARGV[15])
     call('ZADD', root .. ':leases', started + tonumber(ARGV[16]), run)
+    begins(owner, run)
   else
-    call('ZADD', root .. ':queue', number, run)
+    waits(owner, run, number)
     publish('w')
   end
 end
@@ -164,4 +193,4 @@ if is_new then
 end
 publish_change('run-started', owner, chat, {run, answer})
 local reply = run_reply(run)
-return {'new', reply[1], reply[2], reply[3]}
+return {'new', reply[1], reply[2], reply[3], moments, whole(taken_at * 1000)}

@@ -18,6 +18,15 @@ local function key(kind, id)
   return root .. ':' .. kind .. ':' .. id
 end
 
+-- A chat's name in keys: `OWNER/ID`. Where a script says `chat`, it is this name; no id has a slash.
+local function name_of(owner, id)
+  return owner .. '/' .. id
+end
+
+local function id_of(chat)
+  return string.match(chat, '[^/]*$')
+end
+
 local function clock(given)
   if given ~= '' then
     return tonumber(given)
@@ -85,7 +94,7 @@ end
 -- A chat as replies have it: id, owner, title, created, updated, head, active run.
 local function chat_reply(chat)
   local fields = call('HMGET', key('chat', chat), 'owner', 'title', 'created', 'updated', 'head')
-  return {chat, fields[1], fields[2], fields[3], fields[4], fields[5] or '', active_run(chat)}
+  return {id_of(chat), fields[1], fields[2], fields[3], fields[4], fields[5] or '', active_run(chat)}
 end
 
 -- role, parent, created, run of a message; nil when it is not in the chat.
@@ -170,11 +179,30 @@ local function publish_change(kind, owner, chat, about)
   local feed = key('feed', owner)
   local time = call('TIME') -- the token: if this change is lost, its number is given again
   local token = time[1] .. string.format('%06d', time[2])
-  local entry = cjson.encode({whole(number), kind, chat, about or {}, view, token})
+  local entry = cjson.encode({whole(number), kind, id_of(chat), about or {}, view, token})
   call('RPUSH', feed, entry)
   call('LTRIM', feed, -FEED_LENGTH - 1, -1)
   call('PEXPIRE', feed, FEED_MILLISECONDS)
   publish('f' .. owner)
+end
+
+-- Takes the titles of a chat out of its owner's feed. A subscriber goes on from a change of it, so
+-- these stay, as deletions with a seventh element: readers skip them.
+local function forget_changes(owner, chat)
+  local feed, id = key('feed', owner), id_of(chat)
+  local entries, has_some = call('LRANGE', feed, 0, -1), false
+  for index, text in ipairs(entries) do
+    local number, about = string.match(text, '^%["(%d+)","[^"]+","([^"]+)"')
+    if about == id then
+      has_some = true
+      local token = string.match(text, '"(%d+)"[,1]*%]$') or ''
+      entries[index] = cjson.encode({number, 'chat-deleted', id, {}, {}, token, 1})
+    end
+  end
+  if has_some then
+    call('DEL', feed)
+    call('RPUSH', feed, unpack(entries))
+  end
 end
 
 -- Runs whose chat was deleted are remembered for a while. A `send` that was repeated after a timeout
@@ -197,5 +225,6 @@ local function delete_chat(chat, owner)
   end
   call('ZREM', key('owner', owner), chat)
   call('ZREM', root .. ':ages', chat)
+  forget_changes(owner, chat)
   publish_change('chat-deleted', owner, chat)
 end

@@ -3,14 +3,15 @@
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  owner
--- ARGV[2]  chat
+-- ARGV[2]  the chat's id
 -- ARGV[3]  the message whose branch to show, or '' for the head's
 --
 -- Replies {'ok', chat, versions as id and tree entry, branch as id, tree entry and body,
 -- {run, fields, next} or {}, a page of its log or {}} or {refusal}.
 -- include shared.lua
 -- include reading.lua
-local owner, chat, leaf = ARGV[1], ARGV[2], ARGV[3]
+local owner, leaf = ARGV[1], ARGV[3]
+local chat = name_of(owner, ARGV[2])
 local about = chat_reply(chat)
 if about[2] ~= owner then
   return {'chat-not-found'}
