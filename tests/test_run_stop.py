@@ -15,9 +15,9 @@ from durable_llm_streams.errors import (
     StoreUnavailable,
 )
 from durable_llm_streams.log import follow
-from durable_llm_streams.model import Cursor, Status
+from durable_llm_streams.model import Cursor, Run, Status
 from durable_llm_streams.runs import Limits
-from durable_llm_streams.store import Retention
+from durable_llm_streams.store import Ending, Retention
 
 from .run_world import OWNER, World, in_world
 from .scripted_source import Done, Reason, Say, Scene, ScriptedSource, Stubborn, Wait
@@ -199,3 +199,24 @@ async def test_a_run_whose_chat_is_deleted_elsewhere_is_cancelled(
         async for _ in follow(world.store.log, Cursor.beginning(run.id), wait=5):
             pass
     await until(lambda: (source.open, worker.running) == (0, 0), within=3)
+
+
+@pytest.mark.promise("stop")
+@in_world
+async def test_a_stop_that_another_one_has_overtaken_ends_the_run_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other stop claims the run and dies: when this one returns, the run has ended."""
+    worker = await world.worker(ScriptedSource([Say("Hel"), Wait()]))
+    run = (await worker.send(world.order())).run
+    await world.said(run, "Hel")
+    end, overtaken = world.store.log.end, []
+
+    async def overtaken_once(ending: Ending) -> Run:
+        if not overtaken:
+            overtaken.append(await world.store.runs.claim_run(run.id, "other", 5.0))
+        return await end(ending)
+
+    monkeypatch.setattr(world.store.log, "end", overtaken_once)
+    assert await worker.stop(await world.find(run))
+    assert (await world.find(run)).status is Status.STOPPED

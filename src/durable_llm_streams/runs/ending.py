@@ -11,6 +11,7 @@ chunk can follow when the stop returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from math import fsum
 from typing import Any
 
@@ -164,8 +165,10 @@ async def stop(store: Store, run: Run, worker: str, lease: float, now: int) -> F
     if run.status.ended:
         return None
     last = stopped({"timing": {"totalMs": max(0, now - run.created_at)}})
-    try:
-        claim = await store.runs.claim_run(run.id, worker, lease)
-        return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)
-    except Fenced:
-        return None
+    while True:
+        try:
+            claim = await store.runs.claim_run(run.id, worker, lease)
+        except Fenced:
+            return None  # it has ended
+        with suppress(Fenced):  # another stop has claimed it since, and may die before the end
+            return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)
