@@ -15,7 +15,7 @@ from durable_llm_streams.errors import (
     StoreUnavailable,
 )
 from durable_llm_streams.log import follow
-from durable_llm_streams.model import Cursor, Run, Status
+from durable_llm_streams.model import Claim, Cursor, Run, Status
 from durable_llm_streams.runs import Limits
 from durable_llm_streams.store import Ending, Retention
 
@@ -210,7 +210,8 @@ async def test_a_stop_that_another_one_has_overtaken_ends_the_run_itself(
     worker = await world.worker(ScriptedSource([Say("Hel"), Wait()]))
     run = (await worker.send(world.order())).run
     await world.said(run, "Hel")
-    end, overtaken = world.store.log.end, []
+    end = world.store.log.end
+    overtaken: list[Claim] = []
 
     async def overtaken_once(ending: Ending) -> Run:
         if not overtaken:

@@ -103,10 +103,7 @@ IN_RUNS: Final = (
     Slip(
         "stop-appends",
         "runs.ending:stop",
-        """
-        claim = await store.runs.claim_run(run.id, worker, lease)
-        return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)
-        """,
+        "return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)",
         """
         from durable_llm_streams.store import Append
         page = await store.log.read(run.id, 0)
@@ -119,10 +116,7 @@ IN_RUNS: Final = (
     Slip(
         "stop-in-the-writers-name",
         "runs.ending:stop",
-        """
-        claim = await store.runs.claim_run(run.id, worker, lease)
-        return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)
-        """,
+        "return await end(store.log, claim.run, claim.epoch, Status.STOPPED, last, now)",
         "return await end(store.log, run, run.epoch, Status.STOPPED, last, now)",
     ),
     # An attempt that starts over does not always reset its readers.
