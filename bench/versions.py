@@ -7,8 +7,6 @@ divided by the other, made within a pair.
 
 from __future__ import annotations
 
-import re
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -21,7 +19,8 @@ from . import reader
 from .load import RATE
 from .processes import HERE, Checkout, server
 from .redis import readers as redis_readers
-from .redis.servers import Started, anywhere, site
+from .redis.asking import ask
+from .redis.servers import anywhere, site
 from .report import Figure, Outcome, Scale
 from .source import BRIEF
 
@@ -29,10 +28,8 @@ from .source import BRIEF
 CPU_TARGET: Final = 1.03
 
 _FIRST_WORD: Final = b'"type":"text-delta"'
-_COOKIE: Final = re.compile(rb"set-cookie: ([^;\r]+)", re.IGNORECASE)
 _QUESTIONS: Final = 200
 _BETWEEN_SECONDS: Final = 0.02
-_QUESTION_SECONDS: Final = 15.0
 
 T = TypeVar("T")
 
@@ -123,34 +120,17 @@ def _first_words(other: Checkout, questions: int) -> Iterator[Figure]:
             stack.enter_context(site("ours", places=anywhere(), checkout=checkout))
             for checkout in (HERE, other)
         ]
-        cookies = [_first_word(there.writers[0], "first", b"")[1] for there in sites]
+        servers = [there.writers[0] for there in sites]
+        cookies = [ask(server, "first", BRIEF, b"", until=_FIRST_WORD).cookie for server in servers]
         times: tuple[list[float], list[float]] = ([], [])
         for number in range(questions):
             for which in (0, 1) if number % 2 else (1, 0):
                 time.sleep(_BETWEEN_SECONDS)
-                there = sites[which].writers[0]
-                seconds, _ = _first_word(there, f"chat-{number}", cookies[which])
-                times[which].append(seconds * 1000)
+                chat, cookie = f"chat-{number}", cookies[which]
+                asked = ask(servers[which], chat, BRIEF, cookie, until=_FIRST_WORD)
+                times[which].append(asked.seconds * 1000)
     halves = [median(each) for each in times]
     what = "Redis, first word of a new chat, p50"
     yield Figure(name=f"{what}, this / the other", values=[halves[0] / halves[1]])
     for side, value in zip(("this", "the other"), halves, strict=True):
         yield Figure(name=f"{what}, {side}", values=[value], unit="ms")
-
-
-def _first_word(there: Started, chat: str, cookie: bytes) -> tuple[float, bytes]:
-    """Ask in a new chat. Returns the seconds to its first word, and the cookie."""
-    with socket.create_connection(("127.0.0.1", there.port)) as connection:
-        connection.settimeout(_QUESTION_SECONDS)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        asked = time.perf_counter()
-        connection.sendall(reader.post(chat, BRIEF, cookie))
-        data = b""
-        while _FIRST_WORD not in data:
-            part = connection.recv(65536)
-            if not part:
-                raise SystemExit(f"A question was refused: {data[:500]!r}")
-            data += part
-        seconds = time.perf_counter() - asked
-    found = _COOKIE.search(data)
-    return seconds, found[1] if found else cookie

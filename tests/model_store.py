@@ -28,13 +28,22 @@ from durable_llm_streams.errors import (
     SequenceMismatch,
     TooManyRuns,
 )
-from durable_llm_streams.model import Charge, Chat, Claim, Epoch, Message, Run, Span, Status
+from durable_llm_streams.model import (
+    Charge,
+    Chat,
+    Claim,
+    Epoch,
+    Level,
+    Message,
+    Run,
+    Span,
+    Status,
+)
 from durable_llm_streams.store import (
     Append,
     Change,
     ChangeKind,
     Ending,
-    Level,
     Order,
     Page,
     Sent,

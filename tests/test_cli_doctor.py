@@ -259,7 +259,12 @@ async def test_who_can_reach_the_server_is_judged(whole_report: Ask) -> None:
     refused = await whole_report(**public)
     assert "DLS_ANONYMOUS=yes" in refused.lines[0]
     assert refused.lines[1] == "✗ The server does not start where others can reach it."
-    meant = {**public, "DLS_ANONYMOUS": "yes", "DLS_HOSTS": "chat.example.org"}
+    meant = {
+        **public,
+        "DLS_ANONYMOUS": "yes",
+        "DLS_HOSTS": "chat.example.org",
+        "DLS_BUDGET_PER_DAY": "1000000",
+    }
     weak = await whole_report(**meant, DLS_CONTEXT_TOKENS="0")
     assert weak.lines[1] == "! The server starts, but others could misuse it."
     silent = await whole_report(**meant)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from durable_llm_streams.errors import TooManyVisitors
-from durable_llm_streams.server.newcomers import Newcomers, network_of
+from durable_llm_streams.server.edge import network_of
+from durable_llm_streams.server.newcomers import Newcomers
 
 pytestmark = pytest.mark.promise("fair")
 

@@ -10,7 +10,12 @@ from durable_llm_streams.errors import InvalidSetting
 
 KEY = {"OPENAI_API_KEY": "sk-1"}
 OPEN = {"DLS_HOST": "0.0.0.0", **KEY}
-MEANT = {"DLS_ANONYMOUS": "yes", "DLS_HOSTS": "chat.example.org"}
+MEANT = {
+    "DLS_ANONYMOUS": "yes",
+    "DLS_HOSTS": "chat.example.org",
+    "DLS_BUDGET_PER_DAY": "1000000",
+}
+ADVICE = ("DLS_ANONYMOUS=yes", "DLS_HOSTS", "DLS_BUDGET_PER_DAY")
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +71,12 @@ def test_a_server_is_public_by_its_address_or_its_names(
 @pytest.mark.parametrize(
     ("meant", "missing"),
     [
-        ({}, ("DLS_ANONYMOUS=yes", "DLS_HOSTS")),
-        ({"DLS_ANONYMOUS": "no"}, ("DLS_ANONYMOUS=yes", "DLS_HOSTS")),
-        ({"DLS_ANONYMOUS": "yes"}, ("DLS_HOSTS",)),
-        ({"DLS_HOSTS": "chat.example.org"}, ("DLS_ANONYMOUS=yes",)),
+        ({}, ADVICE),
+        ({**MEANT, "DLS_ANONYMOUS": "no"}, ADVICE[:1]),
+        ({**MEANT, "DLS_HOSTS": ""}, ADVICE[1:2]),
+        ({**MEANT, "DLS_BUDGET_PER_DAY": "0"}, ADVICE[2:]),
     ],
-    ids=["nothing", "no", "only anonymous", "only hosts"],
+    ids=["nothing", "not anonymous", "no hosts", "no budget"],
 )
 def test_a_public_server_with_a_key_is_refused_until_all_is_set(
     monkeypatch: pytest.MonkeyPatch,
@@ -82,7 +87,7 @@ def test_a_public_server_with_a_key_is_refused_until_all_is_set(
     settings = given(monkeypatch, {"DLS_HOST": "0.0.0.0", **key, **meant})
     with pytest.raises(InvalidSetting) as caught:
         check_public(settings)
-    for advice in ("DLS_ANONYMOUS=yes", "DLS_HOSTS"):
+    for advice in ADVICE:
         assert (advice in str(caught.value)) is (advice in missing)
     assert "DLS_HOST=127.0.0.1" in str(caught.value)
     assert "secret" not in str(caught.value)

@@ -9,8 +9,6 @@ Questions come a tenth of a second after each other: one is over before the next
 
 from __future__ import annotations
 
-import re
-import socket
 import time
 from collections.abc import Iterator
 from statistics import median
@@ -18,16 +16,15 @@ from typing import Final
 
 from redis import Redis
 
-from ..reader import post
 from ..report import Figure
 from ..source import SILENT
+from .asking import ask
 from .book import Book
 from .servers import Site, anywhere, site
 from .sizes import Size
 
 TARGET_MS: Final = 10.0
 
-_SECONDS: Final = 15.0
 _BETWEEN: Final = 0.1
 _FIRST: Final = b'"type":"start"'
 
@@ -37,13 +34,14 @@ def waking(book: Book, size: Size) -> Iterator[Figure]:
     with site(
         "ours", followers=1, places=anywhere(), writer_settings={"DLS_MAX_RUNS": "1"}
     ) as there:
-        _, cookie, _ = _ask(there, "full", b"")
+        full = there.writers[0]
+        cookie = ask(full, "full", SILENT, b"", until=_FIRST).cookie
         asked = []
         for number in range(size.wakings):
             time.sleep(_BETWEEN)
-            asked.append(_ask(there, f"wait-{number}", cookie))
-        hops = _hops(there, [run for _, _, run in asked])
-    times = sorted(seconds * 1000 for seconds, _, _ in asked)
+            asked.append(ask(full, f"wait-{number}", SILENT, cookie, until=_FIRST))
+        hops = _hops(there, [each.run for each in asked])
+    times = sorted(each.seconds * 1000 for each in asked)
     book.say(f"ours waking: p50 {median(times):.1f} ms; accepted to claimed {median(hops):.0f} ms")
     book.raw.append({"what": "waking", "milliseconds": times, "accepted_to_claimed": hops})
     for name, value, target in (
@@ -59,25 +57,6 @@ def waking(book: Book, size: Size) -> Iterator[Figure]:
     yield Figure(
         name="of that: accepted until claimed, p50 (whole ms)", values=[median(hops)], unit="ms"
     )
-
-
-def _ask(there: Site, chat: str, cookie: bytes) -> tuple[float, bytes, str]:
-    """Ask the full process. Returns seconds to the first record, the cookie, the run."""
-    with socket.create_connection(("127.0.0.1", there.writers[0].port)) as connection:
-        connection.settimeout(_SECONDS)
-        asked = time.perf_counter()
-        connection.sendall(post(chat, SILENT, cookie))
-        data = b""
-        while _FIRST not in data:
-            part = connection.recv(65536)
-            if not part:
-                raise SystemExit(f"A question was refused: {data[:500]!r}")
-            data += part
-        seconds = time.perf_counter() - asked
-    found = re.search(rb"set-cookie: ([^;\r]+)", data, re.IGNORECASE)
-    run = re.search(rb"x-run-id: (\w+)", data, re.IGNORECASE)
-    assert run is not None
-    return seconds, found[1] if found else cookie, run[1].decode()
 
 
 def _hops(there: Site, runs: list[str]) -> list[int]:

@@ -81,6 +81,23 @@ class Charge(Struct, frozen=True):
         return f"{self.kind}:{self.of}"
 
 
+class Level(Struct, frozen=True):
+    """What is left in a bucket.
+
+    Attributes:
+        kind, of, limit, period: see `Charge`.
+        remaining: units that can be taken now, not more than `limit`.
+        full_after: seconds until the bucket is full.
+    """
+
+    kind: str
+    of: str
+    limit: float
+    period: float
+    remaining: float
+    full_after: float
+
+
 #: Whose bucket it is that all owners share. No owner is empty.
 EVERYBODY = ""
 

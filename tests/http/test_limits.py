@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from durable_llm_streams.server.quotas import Quotas, estimate
+from durable_llm_streams.server.quotas import Quotas
 from tests.app import CONFIG, App, Guest, Reading, begun
 
 from .conftest import app_with
@@ -123,7 +123,3 @@ async def test_an_owner_has_only_so_many_streams_open(app: App, guest: Guest) ->
 async def test_without_a_limit_nothing_is_said_of_one(guest: Guest) -> None:
     sent = await guest.send()
     assert not [name for name in sent.headers if "ratelimit" in name.lower()]
-
-
-def test_the_estimate_is_a_token_for_three_bytes() -> None:
-    assert [estimate(size) for size in (0, 1, 3, 4, 3000)] == [0, 1, 1, 2, 1000]

@@ -49,7 +49,7 @@ class OwnerSettings(BaseSettings):
         0.0,
         ge=0,
         le=LARGEST,
-        description="The most US dollars of an owner in a day, where the provider tells what an "
+        description="The most US dollars of an owner in a day, where the provider reports what an "
         "answer cost; 0 is no limit.",
     )
     budget_per_day: int = Field(

@@ -35,7 +35,6 @@ class _Weakness(NamedTuple):
     sentence: str
 
 
-#: A limit for what a day may cost belongs here, too.
 _REQUIRED: Final = (
     _Requirement(
         lambda settings: settings.anonymous,
@@ -44,6 +43,10 @@ _REQUIRED: Final = (
     _Requirement(
         lambda settings: bool(settings.hosts),
         "DLS_HOSTS to the names in its address, such as chat.example.org",
+    ),
+    _Requirement(
+        lambda settings: settings.budget_per_day > 0,
+        "DLS_BUDGET_PER_DAY to the most tokens of a day, such as 1000000",
     ),
 )
 

@@ -2,13 +2,13 @@
 
 Theory of operation
 ===================
-1. A record waits for two reasons only: the CPU core of this thread is saturated, or the operator
-   asked to spare calls (`Pace.records`).
-2. The core is saturated when the thread used it, or waited for it, nearly all of a time window.
-   It is also saturated when a timer fired late: not every system tells how long a thread waited.
-   Each such window makes the delay of a run's records longer, each quiet one shorter. With a longer
-   delay a reader gets several records in one write, which saves the work. So a rising load ends in
-   larger batches, not in a queue.
+1. A record waits for two reasons only: the CPU core of this thread is busy, or the operator asked
+   to spare calls (`Pace.records`).
+2. The core is busy when the thread used it, or waited for it, for more than `_TARGET` of the time.
+   A window with a late timer counts as fully busy: not every system reports how long a thread
+   waited. While the core is busy the delay of a run's records grows, otherwise it shrinks. With a
+   longer delay a reader gets several records in one write, which saves work. So a rising load ends
+   in larger batches, not in a queue.
 3. The delay is of each run, not of all together: the work is spread over time, so that no record
    also waits for the work of all other runs.
 4. To spare calls, the interval between them is the wanted batch size divided by the rate of

@@ -235,7 +235,7 @@ class Flusher:
     def _take_due(self, now: float) -> list[LogWriter]:
         """The writers of the next batch: the urgent ones, and those that have waited enough."""
         urgent, self._urgent = self._urgent, {}
-        writers = list(urgent)
+        writers = [writer for writer in urgent if writer.pending]
         pacing, dirty = self._pacing, self._dirty
         # What is due before the next call could be made goes along with this one.
         last = inf if self._closing else now - max(0.0, pacing.delay - pacing.interval)

@@ -24,7 +24,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         queue: how many runs of all owners may wait in the store.
         attempts: how many attempts are made before a run fails.
         context_tokens: how many tokens of a conversation the model is sent, by the estimate of
-            `tokens.estimated`; 0 for all. See `context`.
+            `tokens.estimated`; 0 for all. See `model_context`.
         continues: the partial answers that a model is asked in words to continue, see
             `continuation.may_continue`.
         first_token: timeout from the request, or from the last sign of life, to the first token of

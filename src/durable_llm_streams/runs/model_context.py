@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -72,6 +72,22 @@ def choose(system: str, thread: Sequence[Message], budget: int) -> Context:
         first, exchange, cost = index, [], 0
     turns = [*([start] if start else []), *reversed(kept)]
     return Context(turns, first, tokens)
+
+
+def sent_tokens(system: str, bodies: Iterable[bytes], budget: int) -> int:
+    """At most so many tokens are sent, without looking at where turns begin.
+
+    Args:
+        system: the system prompt, or "".
+        bodies: of the messages of a branch; empty ones are those of unfinished answers.
+        budget: tokens; 0 for no limit.
+    """
+    tokens = _tokens(Turn("system", system) if system else None)
+    for body in filter(None, bodies):
+        tokens += estimated(text_of(body)) + MESSAGE_TOKENS
+        if budget and tokens >= budget:
+            return budget
+    return tokens
 
 
 def repeat(system: str, thread: Sequence[Message], metadata: Mapping[str, Any] | None) -> Context:

@@ -28,11 +28,11 @@ def settlement(run: Run, fold: Fold) -> tuple[Charge, ...]:
     """
     if not run.charges:
         return ()
-    told = [each for each in _requests(fold) if _tokens(each) is not None]
-    settled = min(len(told), run.reservations)
+    known = [each for each in _requests(fold) if _tokens(each) is not None]
+    settled = min(len(known), run.reservations)
     charges = []
     for charge in run.charges:
-        used = sum(_used(charge.kind, each) for each in told)
+        used = sum(_used(charge.kind, each) for each in known)
         if (cost := used - settled * charge.cost) != 0:
             charges.append(structs.replace(charge, cost=cost))
     return tuple(charges)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from msgspec import structs
@@ -29,7 +29,7 @@ from . import ending, shutdown
 from .executor import Executor
 from .jobs import jobs_of
 from .limits import Limits
-from .model_context import check_question, check_system, text_of
+from .model_context import check_question, check_system, sent_tokens, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,14 @@ class Worker:
         self._claiming = asyncio.create_task(self._claim_loop(), name="claim_loop")
         for loop in (self._work_loop, self._heartbeat_loop):
             self._loops.append(asyncio.create_task(loop(), name=loop.__name__.strip("_")))
+
+    def sent_tokens(self, bodies: Iterable[bytes]) -> int:
+        """At most so many tokens of a branch are sent to the model, by the estimate.
+
+        Args:
+            bodies: of its messages.
+        """
+        return sent_tokens(self._system, bodies, self.limits.context_tokens)
 
     async def send(self, order: Order) -> Sent:
         """Accept a message, and execute its run here if there is capacity.

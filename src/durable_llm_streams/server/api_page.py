@@ -100,8 +100,10 @@ def _answer(status: str, answer: Mapping[str, Any]) -> str:
         f"<p>{html.escape(kind)}</p>{_schema(content.get('schema'))}"
         for kind, content in answer.get("content", {}).items()
     )
-    told = f"<b>{html.escape(status)}</b> {html.escape(answer.get('description', ''))}"
-    return f"<details><summary>{told}</summary>{schemas}</details>" if schemas else f"<p>{told}</p>"
+    summary = f"<b>{html.escape(status)}</b> {html.escape(answer.get('description', ''))}"
+    if not schemas:
+        return f"<p>{summary}</p>"
+    return f"<details><summary>{summary}</summary>{schemas}</details>"
 
 
 def _schema(schema: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request
 from msgspec import Raw, Struct
 from starlette.responses import Response
@@ -17,7 +16,7 @@ from durable_llm_streams.store import Snapshot
 
 from . import description
 from .problems import described
-from .requests import chat_id, json_response, read_json
+from .requests import chat_id, decoded, json_response, read_json
 from .state import app_state
 
 router = APIRouter(tags=["chats"])
@@ -94,10 +93,7 @@ async def rename_chat(request: Request) -> Response:
     state = app_state(request)
     principal = await state.principal(request)
     data = await read_json(request, state.config.max_body_bytes)
-    try:
-        title = " ".join(msgspec.json.decode(data, type=_Rename).title.split())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f'The body is not `{{"title": "…"}}`: {error}.') from error
+    title = " ".join(decoded(data, _Rename, '{"title": "…"}').title.split())
     if not 0 < len(title) <= description.MAX_TITLE_LENGTH:
         raise InvalidRequest(f"The title must have 1 to {description.MAX_TITLE_LENGTH} characters.")
     chat = await state.store.chats.rename(principal.owner, chat_id(request), title)

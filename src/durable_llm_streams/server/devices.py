@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from typing import Final, TypeVar
+from typing import Final
 
-import msgspec
 from fastapi import APIRouter, Request
 from msgspec import Struct
 from starlette.responses import Response
@@ -17,7 +16,7 @@ from durable_llm_streams.store import Link
 
 from . import description
 from .problems import described
-from .requests import json_response, read_json
+from .requests import decoded, json_response, read_json
 from .sign_outs import SignOuts
 from .state import AppState, app_state
 from .visitors import Visitors
@@ -28,8 +27,6 @@ LINK_SECONDS: Final = 60
 _TOKEN_BYTES: Final = 16
 _TOKEN: Final = re.compile(description.LINK_RULE.removesuffix("$").removeprefix("^"))
 _MAX_BODY_BYTES: Final = 1024
-
-T = TypeVar("T")
 
 router = APIRouter(tags=["visitors"])
 
@@ -65,11 +62,11 @@ class _Token(Struct):
 async def sign_out(request: Request) -> Response:
     """Forget the visitor in this browser: `{}`; in all of them: `{"everywhere": true}`.
 
-    Without another browser that is still signed in, nobody can open the chats any more.
+    Without another browser that is still signed in, nobody can open the chats again.
     """
     state = app_state(request)
     visitors, sign_outs = _visitors(state)
-    asked = await _body(request, _SignOut, '{"everywhere": true}')
+    asked = decoded(await read_json(request, _MAX_BODY_BYTES), _SignOut, '{"everywhere": true}')
     principal = await state.principal(request)
     if asked.everywhere and not principal.is_new:
         await sign_outs.sign_out(principal.owner)
@@ -111,7 +108,7 @@ async def use_link(request: Request) -> Response:
     """Continue as the visitor who made a link: `{"token": "…"}`. The answer sets the cookie."""
     state = app_state(request)
     visitors, sign_outs = _visitors(state)
-    asked = await _body(request, _Token, '{"token": "…"}')
+    asked = decoded(await read_json(request, _MAX_BODY_BYTES), _Token, '{"token": "…"}')
     if not _TOKEN.fullmatch(asked.token):
         raise InvalidRequest("`token` must be what follows the `#` of a link: 22 characters.")
     principal = await state.principal(request)
@@ -133,15 +130,6 @@ def _visitors(state: AppState) -> tuple[Visitors, SignOuts]:
     if state.visitors is None or state.visitors.sign_outs is None:
         raise NoVisitors
     return state.visitors, state.visitors.sign_outs
-
-
-async def _body(request: Request, kind: type[T], form: str) -> T:
-    """The body of a request. Raises InvalidRequest, TooLarge, UnsupportedMediaType."""
-    data = await read_json(request, _MAX_BODY_BYTES)
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"The body is not `{form}`: {error}.") from error
 
 
 def _digest(token: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Final
 
 from durable_llm_streams.errors import TooManyVisitors
+
+from .edge import network_of
 
 _HOUR: Final = 3600.0
 _REMEMBERED: Final = 10_000
@@ -71,16 +72,3 @@ class Newcomers:
         times.append(now)
         if len(self._times) > self._remembered:
             self._times.popitem(last=False)
-
-
-def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 the first 64 bits, which one customer has (RFC 6177)."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ip_network((parsed, 64), strict=False))

@@ -59,7 +59,7 @@ def owner_of(name: str, kind: PrincipalKind, tenant: str | None = None) -> str:
 
     It is the name itself for visitors and for a hook's users without a tenant, as it has always
     been. All others are `~KIND:NAME` or `~TENANT/KIND:NAME`. No name begins with `~` and no tenant
-    holds a `/` or `:`, so an owner tells its kind, its tenant and its name.
+    holds a `/` or `:`, so an owner shows its kind, its tenant and its name.
 
     Raises:
         InvalidPrincipal: the owner would be empty, too long, or not printable.

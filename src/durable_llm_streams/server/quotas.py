@@ -22,7 +22,6 @@ LONGEST_ANSWER = 4096
 
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
-_BYTES_PER_TOKEN = 3
 _COST_SHARE = 100
 
 
@@ -32,7 +31,7 @@ class Quotas(Struct, frozen=True, kw_only=True):
     Attributes:
         messages_per_hour: of an owner.
         tokens_per_day: of an owner, of questions and answers.
-        cost_per_day: of an owner, in US dollars, where the provider tells them.
+        cost_per_day: of an owner, in US dollars, where the provider reports them.
         budget_per_day: tokens of all owners together.
         longest_answer: tokens that an answer may have.
         streams: streams that an owner may have open at once in this process.
@@ -55,14 +54,14 @@ class Quotas(Struct, frozen=True, kw_only=True):
         limit = self.messages_per_hour
         return (Charge("messages", owner, 1, limit, _HOUR),) if limit else ()
 
-    def reservation(self, owner: str, thread_bytes: int) -> tuple[Charge, ...]:
+    def reservation(self, owner: str, sent: int) -> tuple[Charge, ...]:
         """What an attempt to answer may cost.
 
         Args:
             owner: of the chat.
-            thread_bytes: the length of all messages that are sent to the model.
+            sent: tokens of what is sent to the model, by an estimate.
         """
-        tokens = estimate(thread_bytes) + self.longest_answer
+        tokens = sent + self.longest_answer
         dollars = self.cost_per_day
         charges = (
             Charge("tokens", owner, tokens, self.tokens_per_day, _DAY),
@@ -72,13 +71,8 @@ class Quotas(Struct, frozen=True, kw_only=True):
         return tuple(charge for charge in charges if charge.limit)
 
 
-def estimate(size: int) -> int:
-    """About how many tokens a text of so many UTF-8 bytes has, rather too many than too few."""
-    return -(-size // _BYTES_PER_TOKEN)
-
-
-async def thread_bytes(chats: ChatStore, order: Order) -> int:
-    """The length of a message and of the chat before it, in bytes."""
+async def branch_of(chats: ChatStore, order: Order) -> list[bytes]:
+    """The bodies of a message and of those before it."""
     for leaf in (order.anchor, None):
         try:
             snapshot = await chats.snapshot(order.owner, order.chat_id, leaf)
@@ -86,5 +80,5 @@ async def thread_bytes(chats: ChatStore, order: Order) -> int:
             break
         except MessageNotFound:
             continue
-        return len(order.body) + sum(len(message.body) for message in snapshot.messages)
-    return len(order.body)
+        return [*(message.body for message in snapshot.messages), order.body]
+    return [order.body]

@@ -3,16 +3,16 @@
 Both are lists of structured fields (RFC 9651): a policy's name as a string, with integers. `q` is
 the limit, `w` its period in seconds, `r` what is left. `t` is the seconds until the limit is whole
 again, in a refusal until it allows the request. Dollars are no integers and are left out. What is
-left of the budget of all owners is told to nobody.
+left of the budget of all owners is not reported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from math import ceil, floor
-from typing import Protocol
 
 from durable_llm_streams.errors import LimitReached
+from durable_llm_streams.model import Level
 
 #: The fields of refusals, for OpenAPI.
 DESCRIBED = {
@@ -25,57 +25,30 @@ DESCRIBED = {
 }
 
 
-class Level(Protocol):
-    """What is left of a limit; see `store.Level`."""
-
-    @property
-    def kind(self) -> str:
-        """What is limited."""
-        ...
-
-    @property
-    def limit(self) -> float:
-        """Units."""
-        ...
-
-    @property
-    def period(self) -> float:
-        """Seconds."""
-        ...
-
-    @property
-    def remaining(self) -> float:
-        """Units."""
-        ...
-
-    @property
-    def full_after(self) -> float:
-        """Seconds."""
-        ...
-
-
-_TOLD = frozenset({"messages", "tokens"})
+_REPORTED = frozenset({"messages", "tokens"})
 
 
 def left(levels: Iterable[Level]) -> dict[str, str]:
     """The fields of a response to what was accepted."""
-    told = [level for level in levels if level.kind in _TOLD]
-    if not told:
+    reported = [level for level in levels if level.kind in _REPORTED]
+    if not reported:
         return {}
-    policies = [f'"{each.kind}";q={each.limit:.0f};w={each.period:.0f}' for each in told]
-    states = [f'"{each.kind}";r={floor(each.remaining)};t={ceil(each.full_after)}' for each in told]
+    policies = [f'"{each.kind}";q={each.limit:.0f};w={each.period:.0f}' for each in reported]
+    states = [
+        f'"{each.kind}";r={floor(each.remaining)};t={ceil(each.full_after)}' for each in reported
+    ]
     return {"ratelimit-policy": ", ".join(policies), "ratelimit": ", ".join(states)}
 
 
 def refused(error: LimitReached) -> dict[str, str]:
     """The fields of a response to what was refused."""
     fields = {}
-    if error.kind in _TOLD:
+    if error.kind in _REPORTED:
         fields["ratelimit-policy"] = f'"{error.kind}";q={error.limit:.0f}'
         fields["ratelimit"] = f'"{error.kind}";r=0'
     if error.retry_after is not None:
         seconds = max(1, ceil(error.retry_after))
         fields["retry-after"] = str(seconds)
-        if error.kind in _TOLD:
+        if error.kind in _REPORTED:
             fields["ratelimit"] += f";t={seconds}"
     return fields

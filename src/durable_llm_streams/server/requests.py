@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -57,6 +58,23 @@ async def parsed(parse: Callable[[bytes], T], body: bytes) -> T:
     return await asyncio.to_thread(parse, body)
 
 
+def decoded(body: bytes, kind: type[T], form: str) -> T:
+    """The value of a JSON body.
+
+    Args:
+        body: it.
+        kind: its type.
+        form: how it is written, for the error.
+
+    Raises:
+        InvalidRequest: it is not of this form.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"The body is not `{form}`: {error}.") from error
+
+
 def _too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"The body has more than {max_bytes} bytes. Send only the new message.")
 
@@ -70,7 +88,6 @@ def chat_id(request: Request) -> str:
 
 
 def json_response(content: Any, principal: Principal, status: int = 200) -> Response:
-    """A JSON response for one principal, which is not cached."""
-    fixed = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-    headers = {**fixed, **principal.headers}
+    """A JSON response for one principal. `Safeguards` adds that it is not cached."""
+    headers = dict(principal.headers)
     return Response(encode(content), status, headers, "application/json")

@@ -26,7 +26,7 @@ from . import busy_chat, description, rate_limit
 from .answers import answer_stream, cursor_of
 from .principal import Principal
 from .problems import described
-from .quotas import thread_bytes
+from .quotas import branch_of
 from .requests import parsed, read_json
 from .state import AppState, app_state
 from .streams import PAGE_BYTES
@@ -104,11 +104,13 @@ async def _send_first_valid(
 async def _charged(state: AppState, order: Order) -> Order:
     """The order with what it costs."""
     quotas = state.config.quotas
-    size = await thread_bytes(state.store.chats, order) if quotas.counts_tokens else 0
+    sent = 0
+    if quotas.counts_tokens:
+        sent = state.worker.sent_tokens(await branch_of(state.store.chats, order))
     return structs.replace(
         order,
         charges=quotas.charges(order.owner),
-        reservation=quotas.reservation(order.owner, size),
+        reservation=quotas.reservation(order.owner, sent),
     )
 
 

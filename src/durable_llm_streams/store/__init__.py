@@ -2,7 +2,7 @@
 
 from .chats import ChatPage, ChatStore, Snapshot
 from .feed import FEED_LENGTH, Change, ChangeKind, Changes, FeedStore
-from .limits import Level, take
+from .limits import take
 from .log import PAGE_BYTES, Append, Ending, LogReader, LogStore, Page
 from .pace import Pace
 from .runs import Bounds, Order, RunList, RunStore, Sent
@@ -21,7 +21,6 @@ __all__ = [
     "ChatStore",
     "Ending",
     "FeedStore",
-    "Level",
     "Link",
     "LogReader",
     "LogStore",

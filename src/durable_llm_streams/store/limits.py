@@ -19,32 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from msgspec import Struct
-
 from durable_llm_streams.errors import BudgetSpent, LimitReached
-from durable_llm_streams.model import Charge
+from durable_llm_streams.model import Charge, Level
 
 MICROSECONDS = 1_000_000
 
 #: Kinds of charges that are tokens or money.
 _BUDGETS = frozenset({"tokens", "cost", "budget"})
-
-
-class Level(Struct, frozen=True):
-    """What is left in a bucket.
-
-    Attributes:
-        kind, of, limit, period: see `Charge`.
-        remaining: units that can be taken now, not more than `limit`.
-        full_after: seconds until the bucket is full.
-    """
-
-    kind: str
-    of: str
-    limit: float
-    period: float
-    remaining: float
-    full_after: float
 
 
 def take(

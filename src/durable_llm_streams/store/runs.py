@@ -7,9 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from durable_llm_streams.model import Charge, Claim, Run
-
-from .limits import Level
+from durable_llm_streams.model import Charge, Claim, Level, Run
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -110,7 +108,7 @@ class RunList(Protocol):
         ...
 
     async def any_run(self, run_id: str) -> Run:
-        """A run, whoever owns it.
+        """A run of any owner.
 
         Raises:
             RunNotFound: no such run.

@@ -12,7 +12,7 @@ Theory of operation
    raised as `job_over`. The next attempt asks anew, so two jobs never cost money at once. A
    provider that is busy or unreachable has not refused the job.
 5. Background mode needs `store: true`, and OpenAI keeps what it stores for 30 days. So a job is
-   deleted as soon as nobody can need it any more.
+   deleted when it is no longer needed.
 Source: https://developers.openai.com/api/docs/guides/background and the API reference.
 """
 

@@ -1,5 +1,6 @@
 """The edge of the server: what each connection may cost, before any route sees a request."""
 
+from .addresses import network_of
 from .descriptors import most_connections, raise_descriptor_limit
 from .gate import Gate
 from .hosts import Hosts, accepted_hosts, is_loopback
@@ -14,5 +15,6 @@ __all__ = [
     "accepted_hosts",
     "is_loopback",
     "most_connections",
+    "network_of",
     "raise_descriptor_limit",
 ]

@@ -26,19 +26,32 @@ async def _nothing(*_: Any) -> None:
 
 
 def counted_as(address: str) -> str | None:
-    """What the connections of an address count for: itself, or its IPv6 network of 64 bits.
+    """What the connections of an address count for, see `network_of`.
 
     Returns:
         None for loopback and for what is not an IP address: it is not counted.
     """
+    found = _parsed(address)
+    return None if found is None or found.is_loopback else network_of(address)
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: itself, or its IPv6 network of 64 bits.
+
+    Args:
+        address: an IP address; other text is returned as it is.
+    """
+    found = _parsed(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((found, _NETWORK_BITS), strict=False))
+    return address if found is None else str(found)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address; an IPv4 address that is written as IPv6 is IPv4."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return None
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    if found.is_loopback:
-        return None
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    return str(ipaddress.ip_network((found, _NETWORK_BITS), strict=False))
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found

@@ -109,14 +109,14 @@ class Gate:
         Args:
             counted: what `enter` has returned.
             descriptor: the number of its descriptor. Systems give out the lowest free one, so it
-                tells how many are in use (POSIX, section 2.14 of the general information).
+                shows how many are in use (POSIX, section 2.14 of the general information).
         """
         limits = self.limits
         if limits.connections is not None and self._open > limits.connections:
-            self._tell_full()
+            self._log_full()
             return FULL
         if limits.descriptors is not None and descriptor >= limits.descriptors - _LAST:
-            self._tell_full()
+            self._log_full()
             return FULL
         if counted is not None:
             here = self._by_address[counted]
@@ -142,7 +142,7 @@ class Gate:
         self._stalled.discard(connection)
         self._watched.discard(connection)
 
-    def _tell_full(self) -> None:
+    def _log_full(self) -> None:
         now = asyncio.get_running_loop().time()
         if self._full_at is None or now - self._full_at >= _FULL_SECONDS:
             self._full_at = now
@@ -214,7 +214,7 @@ class Gate:
         self._check_soon()
 
     def unwatch(self, connection: Connection) -> None:
-        """Forget what `watch` was told."""
+        """Undo `watch`."""
         self._watched.discard(connection)
 
     def stall(self, connection: Connection) -> None:

@@ -59,7 +59,7 @@ class MeasuredTransport(asyncio.Transport):
         """
         kernel = 0
         if fcntl is not None:
-            with contextlib.suppress(OSError, AttributeError):  # not every system tells it
+            with contextlib.suppress(OSError, AttributeError):  # not every system reports it
                 found = fcntl.ioctl(self._descriptor(), termios.TIOCOUTQ, bytes(4))
                 kernel = struct.unpack("i", found)[0]
         return self._transport.get_write_buffer_size() + kernel

@@ -2,9 +2,9 @@
 
 Theory of operation
 ===================
-1. The parser keeps what it has of a head, an address or a trailer until it is complete, and tells
-   nothing meanwhile. So bytes are counted where they come in, before the parser gets them.
-2. `_spent` counts the bytes since the parser last told something that is final: a request began,
+1. The parser keeps what it has of a head, an address or a trailer until it is complete, and
+   reports nothing meanwhile. So bytes are counted where they come in, before the parser gets them.
+2. `_spent` counts the bytes since the parser last reported something final: a request began,
    its head was complete, a piece of its body came, it ended. Beyond `head_bytes` it is refused.
 3. A client that breaks off while its request is being answered is served as before; only the next
    request of the connection is measured. Nothing is written into the middle of a response.
@@ -123,7 +123,7 @@ class GuardedProtocol(HttpToolsProtocol):
             logger.warning("A client has sent more than %d requests at once.", len(self.pipeline))
             self.cut()
 
-    # --- what the parser tells -------------------------------------------------------------------
+    # --- what the parser reports -----------------------------------------------------------------
 
     @override
     def on_message_begin(self) -> None:
@@ -187,7 +187,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Set the time for what must come next.
 
         Args:
-            moved: whether the parser told something final of the last data.
+            moved: whether the parser reported something final of the last data.
             began: whether a request began in it.
         """
         if self._phase is Phase.NOTHING:
@@ -215,7 +215,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             self.cut()
         elif self._phase is Phase.NOTHING:
-            self.transport.close()  # a client that has said nothing is told nothing
+            self.transport.close()  # a client that has sent nothing gets no response
             self._expect(self._limits.linger_seconds)
         elif self._phase is Phase.HEAD and self._is_answering():
             self._expect(self._limits.head_seconds)  # begins again when the response is complete

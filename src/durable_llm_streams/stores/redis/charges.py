@@ -8,8 +8,7 @@ import msgspec
 
 from durable_llm_streams.chunks import encode
 from durable_llm_streams.errors import LimitReached
-from durable_llm_streams.model import Charge
-from durable_llm_streams.store import Level
+from durable_llm_streams.model import Charge, Level
 from durable_llm_streams.store.limits import level, period, refusal
 
 _CHARGES = msgspec.json.Decoder(tuple[Charge, ...])

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from durable_llm_streams.chunks import encode
-from durable_llm_streams.model import Charge, Run
-from durable_llm_streams.store import Level
+from durable_llm_streams.model import Charge, Level, Run
 from durable_llm_streams.store.limits import MICROSECONDS, level, period, take
 
 _MICROSECONDS = MICROSECONDS // 1000  # in a millisecond

@@ -7,7 +7,7 @@ Theory of operation
    space of a page. No pragma zeroes these, and `VACUUM` would rewrite the whole file.
 2. The unused space of a b-tree page lies between its cell pointers and its first cell. Its content
    has no meaning (https://sqlite.org/fileformat2.html#b_tree_pages). So zeroes there are valid for
-   whoever reads the page at the same time, and after a crash in between.
+   anything that reads the page at the same time, and after a crash in between.
 3. The file is written beside SQLite only while its write lock is held and its WAL is empty: then
    the file alone is the database, and nobody else writes it.
 4. Connections keep pages in memory, and would write the old bytes back. So the same transaction

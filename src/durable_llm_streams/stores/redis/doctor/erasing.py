@@ -13,7 +13,7 @@ _DAY = 24 * _HOUR
 def kept_on_disk(info: Mapping[str, str]) -> Iterator[Finding]:
     """How old the words in an append-only file may be that are deleted in memory.
 
-    INFO does not tell when the file was last rewritten, only how often since the server started.
+    INFO does not show when the file was last rewritten, only how often since the server started.
 
     Args:
         info: of the server.

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- A run, whoever owns it. See `RunList.any_run`.
+-- A run of any owner. See `RunList.any_run`.
 --
 -- KEYS[1]  the partition's root
 -- ARGV[1]  run
