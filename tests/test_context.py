@@ -8,7 +8,13 @@ import pytest
 
 from durable_llm_streams.errors import InvalidSetting, MessageTooLong
 from durable_llm_streams.model import Message
-from durable_llm_streams.runs.model_context import check_question, check_system, choose, repeat
+from durable_llm_streams.runs.model_context import (
+    check_question,
+    check_system,
+    choose,
+    repeat,
+    sent_tokens,
+)
 from durable_llm_streams.runs.tokens import MESSAGE_TOKENS
 from durable_llm_streams.source import Turn
 
@@ -111,3 +117,14 @@ def test_a_system_prompt_must_leave_room_for_questions() -> None:
     check_system(TEN, 20)
     with pytest.raises(InvalidSetting, match="DLS_CONTEXT_TOKENS"):
         check_system(TEN, 19)
+
+
+@pytest.mark.parametrize(
+    ("system", "budget", "expected"),
+    [("", 0, 3 * TURN), (TEN, 0, 4 * TURN), (TEN, 2 * TURN + 1, 2 * TURN + 1)],
+)
+def test_a_branch_is_counted_with_its_system_prompt_up_to_the_budget(
+    system: str, budget: int, expected: int
+) -> None:
+    branch = [message.body for message in thread(f"u{TEN}", f"a{TEN}", "a", f"u{TEN}")]
+    assert sent_tokens(system, branch, budget) == expected

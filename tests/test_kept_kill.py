@@ -14,22 +14,23 @@ from tests.waiting import until
 pytestmark = pytest.mark.timeout(300)
 
 WORDS = 150
+LONG = 20 * WORDS  # never at its end before a stop on a slow machine
 Provider = FakeProvider | FakeLlama
 
 
-def provider_of(kind: str) -> Provider:
+def provider_of(kind: str, words: int = WORDS) -> Provider:
     if kind == "llama.cpp":
-        return FakeLlama(tokens=WORDS, pause=0.006)
+        return FakeLlama(tokens=words, pause=0.006)
     provider = FakeProvider()
     provider.jobs.too_old = kind == "polled"
     return provider
 
 
-def settings(provider: Provider) -> dict[str, str]:
+def settings(provider: Provider, words: int = WORDS) -> dict[str, str]:
     kind = "llama.cpp" if isinstance(provider, FakeLlama) else "responses"
     return {
         "OPENAI_BASE_URL": provider.base_url,
-        "DLS_MODEL": f"fake:tokens={WORDS},rate=150,first=0.3",
+        "DLS_MODEL": f"fake:tokens={words},rate=150,first=0.3",
         "DLS_BACKGROUND": f"*={kind}",
     }
 
@@ -72,8 +73,8 @@ async def test_stopping_and_deleting_end_the_work_of_the_provider(
     tmp_path: Path, kind: str, how: str
 ) -> None:
     async with (
-        provider_of(kind) as provider,
-        rig(tmp_path, None, 1, settings(provider)) as it,
+        provider_of(kind, LONG) as provider,
+        rig(tmp_path, None, 1, settings(provider, LONG)) as it,
     ):
         reader = it.reader("chat").ask("Count")
         await reader.reaches(30)

@@ -48,6 +48,17 @@ async def test_a_stopped_answers_job_is_cancelled_and_deleted(world: World) -> N
 
 
 @in_world
+async def test_a_job_is_not_deleted_before_it_is_cancelled(world: World) -> None:
+    keeper = Keeper(says(TEXT), slow=2)
+    worker, run = await world.answering(StoredSource(keeper), TEXT[:6])
+    await worker.delete(OWNER, run.chat_id)
+    await asyncio.sleep(1)
+    assert (keeper.cancels, keeper.deleted) == (["job-1"], [])
+    await until(lambda: keeper.deleted == ["job-1"], within=2)
+    assert keeper.ended == {"job-1"}
+
+
+@in_world
 async def test_a_job_that_was_taken_over_is_kept_until_the_answers_end(world: World) -> None:
     keeper = Keeper(says(TEXT))
     _, _, run = await world.frozen(StoredSource(keeper), TEXT[:6])

@@ -5,7 +5,8 @@ an attempt begins anew. It is not cancelled when its process ends: the worker th
 over reattaches to it.
 
 Some providers store a job after its end. There it is deleted when its run has ended, and again with
-its chat: the first deletion may have failed.
+its chat: the first deletion may have failed. A job that is being cancelled is deleted after that
+and not before: a provider cancels nothing that it has deleted.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Jobs:
         self._source = source if isinstance(source, JobSource) else None
         self._storing = source if isinstance(source, StoringSource) else None
         self._ending: set[asyncio.Task[None]] = set()
+        self._abandoned: dict[str, asyncio.Task[None]] = {}
         self._closed = False
 
     @property
@@ -58,6 +60,7 @@ class Jobs:
 
     def delete(self, jobs: Sequence[Job]) -> None:
         """Delete jobs of runs that have ended, in the background. Idempotent."""
+        jobs = [job for job in jobs if job.id not in self._abandoned]
         if self._storing is None or not jobs:
             return
         if self._closed:
@@ -73,7 +76,11 @@ class Jobs:
         if self._source is None or self._closed:
             logger.warning("The provider's job %s is not cancelled; it goes on to its end", job.id)
             return None
-        return self._start(self._cancel(self._source, job), f"end of job {job.id}")
+        if (task := self._abandoned.get(job.id)) is None:
+            task = self._start(self._cancel(self._source, job), f"end of job {job.id}")
+            self._abandoned[job.id] = task
+            task.add_done_callback(lambda _: self._abandoned.pop(job.id))
+        return task
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
